@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 
@@ -60,7 +61,7 @@ inline Injection parse_injection(const std::string& name) {
 
 namespace detail {
 inline void check_sizes(const Config& c) {
-  constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
+  static constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
   const auto positive = [](const char* key, std::size_t value) {
     require(value >= 1 && value <= most, key, " is ", value, ": must be 1 to ", most);
   };

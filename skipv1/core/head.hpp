@@ -1,0 +1,45 @@
+// One key or value head where it lies, and the sequences of a batch: what attention reads.
+#pragma once
+
+#include <cstdint>
+
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// One head of one layer, all sequences and positions: entry (b, t) starts at `data + b batch_stride + t row_stride` (elements).
+/// Without data it is no head.
+template <class T, class Space = Cpu>
+struct Head {
+  T* data = nullptr;
+  std::size_t batch_stride = 0, row_stride = 0;
+
+  T* at(std::size_t b, std::size_t t) const { return data + b * batch_stride + t * row_stride; }
+  operator Head<const T, Space>() const
+    requires(!std::is_const_v<T>)
+  {
+    return {data, batch_stride, row_stride};
+  }
+};
+
+/// A head that is only read; like `ConstView` it takes no part in deducing `T`.
+template <class T, class Space = Cpu>
+using ConstHead = Head<const std::type_identity_t<T>, Space>;
+
+/// The key head and the value head that one query head reads: a row of the routing table, resolved to memory.
+template <class T, class Space = Cpu>
+struct HeadPair {
+  Head<T, Space> key, value;
+};
+
+/// The sequences of a batch, packed: rows `row_begin[b] … row_begin[b+1]` are new positions of sequence b, which follow
+/// `past[b]` earlier ones. So row n attends to `past[b] + (n - row_begin[b]) + 1` keys: the causal mask, aligned bottom-right.
+template <class Space = Cpu>
+struct Sequences {
+  View<const std::int32_t, Space> row_begin, past;  ///< (B + 1), (B)
+  std::size_t max_rows = 0, max_keys = 0;           ///< the most rows, and keys, of one sequence
+
+  std::size_t batch() const { return past.size(); }
+};
+
+}  // namespace skipv1

@@ -1,0 +1,17 @@
+// The residual stream's additions.
+#pragma once
+
+#include "skipv1/core/parallel.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// `y = a + b`, element by element; y may be either. All of one shape. Its backward pass hands dy to both.
+template <class T>
+void add(View<T, Cpu> y, ConstView<T, Cpu> a, ConstView<T, Cpu> b) {
+  parallel_ranges(y.size(), 1 << 15, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) y.data()[i] = a.data()[i] + b.data()[i];
+  });
+}
+
+}  // namespace skipv1

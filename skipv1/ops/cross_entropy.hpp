@@ -1,0 +1,47 @@
+// Softmax cross-entropy with ignored targets (models.md, "Loss").
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "skipv1/core/parallel.hpp"
+#include "skipv1/core/simd.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+inline constexpr std::int32_t ignored_target = -1;
+
+/// `loss[n] = log sum over v of exp(logits[n, v]) - logits[n, targets[n]]`, zero for an ignored target. loss (N), logits (N, V),
+/// targets (N) in `-1 … V - 1`. Where dlogits (N, V) is not empty it becomes the gradient of `scale * sum of loss`; it may be logits.
+template <class T>
+void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> logits, View<const std::int32_t, Cpu> targets, double scale) {
+  const std::size_t vocab = logits.width();
+  parallel_ranges(logits.rows(), 8, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n) {
+      const T* in = logits.data() + n * vocab;
+      T* out = dlogits.empty() ? nullptr : dlogits.data() + n * vocab;
+      if (targets(n) == ignored_target) {
+        loss.data()[n] = T(0);
+        if (out) std::fill_n(out, vocab, T(0));
+        continue;
+      }
+      const auto target = static_cast<std::size_t>(targets(n));
+      const T most = *std::max_element(in, in + vocab), at_target = in[target];
+      T sum(0);
+      if (out) {
+        if (out != in) std::copy_n(in, vocab, out);
+        sum = exp_and_sum(vocab, out, T(1), most);
+        const T factor = static_cast<T>(scale) / sum;
+        for (std::size_t v = 0; v < vocab; ++v) out[v] *= factor;
+        out[target] -= static_cast<T>(scale);
+      } else {
+        sum = sum_of_exp(vocab, in, most);
+      }
+      loss.data()[n] = most + std::log(sum) - at_target;
+    }
+  });
+}
+
+}  // namespace skipv1

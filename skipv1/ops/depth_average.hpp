@@ -1,0 +1,34 @@
+// DenseFormer's depth-weighted average (Pagliardini et al. 2024; models.md, "denseformer").
+#pragma once
+
+#include "skipv1/core/parallel.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// `y = sum over j of weights[j] x[j]`. y (N, d), x (J, N, d), weights (J).
+template <class T>
+void depth_average_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weights) {
+  const std::size_t size = y.size();
+  parallel_ranges(size, 1 << 14, [&](std::size_t begin, std::size_t end) {
+    std::fill(y.data() + begin, y.data() + end, T(0));
+    for (std::size_t j = 0; j < weights.size(); ++j)
+      for (std::size_t i = begin; i < end; ++i) y.data()[i] += weights.data()[j] * x.data()[j * size + i];
+  });
+}
+
+/// `dx[j] += weights[j] dy`, `dweights[j] += dy . x[j]`. Shapes as forward.
+template <class T>
+void depth_average_backward(View<T, Cpu> dx, View<T, Cpu> dweights, ConstView<T, Cpu> dy, ConstView<T, Cpu> x, ConstView<T, Cpu> weights) {
+  const std::size_t size = dy.size();
+  parallel_for(weights.size(), [&](std::size_t j) {
+    T sum(0);
+    for (std::size_t i = 0; i < size; ++i) {
+      sum += dy.data()[i] * x.data()[j * size + i];
+      dx.data()[j * size + i] += weights.data()[j] * dy.data()[i];
+    }
+    dweights.data()[j] += sum;
+  });
+}
+
+}  // namespace skipv1

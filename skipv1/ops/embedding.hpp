@@ -1,0 +1,35 @@
+// Embedding: rows of a table picked by number (tokens, positions).
+#pragma once
+
+#include <cstdint>
+
+#include "skipv1/core/parallel.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// `x[n] = table[ids[n]]`, or `x[n] += table[ids[n]]` where `add` says so. x (N, d), table (V, d), ids (N) in `0 … V - 1`
+/// (the caller has checked them: the device cannot throw).
+template <class T>
+void embedding_forward(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> ids, bool add = false) {
+  const std::size_t d = x.width();
+  for (std::size_t n = 0; n < ids.size(); ++n) {
+    const T* row = table.data() + static_cast<std::size_t>(ids(n)) * d;
+    T* out = x.data() + n * d;
+    for (std::size_t i = 0; i < d; ++i) out[i] = add ? out[i] + row[i] : row[i];
+  }
+}
+
+/// `dtable[ids[n]] += dx[n]`. Shapes as forward.
+template <class T>
+void embedding_backward(View<T, Cpu> dtable, ConstView<T, Cpu> dx, View<const std::int32_t, Cpu> ids) {
+  const std::size_t d = dx.width();
+  parallel_ranges(d, 64, [&](std::size_t begin, std::size_t end) {  // by columns: a token may occur many times
+    for (std::size_t n = 0; n < ids.size(); ++n) {
+      T* row = dtable.data() + static_cast<std::size_t>(ids(n)) * d;
+      for (std::size_t i = begin; i < end; ++i) row[i] += dx.data()[n * d + i];
+    }
+  });
+}
+
+}  // namespace skipv1

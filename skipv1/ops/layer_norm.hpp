@@ -1,0 +1,64 @@
+// LayerNorm: y = w (x - mean) / sqrt(variance + epsilon) + b, biased variance (Ba et al. 2016; models.md, "gpt2").
+#pragma once
+
+#include <cmath>
+
+#include "skipv1/core/parallel.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// Normalises each row. y, x (N, d); weight, bias (d); statistics (N, 2): each row's mean and `1 / sqrt(variance + epsilon)`,
+/// kept for the backward pass.
+template <class T>
+void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cpu> x, ConstView<T, Cpu> weight,
+                        ConstView<T, Cpu> bias, double epsilon) {
+  const std::size_t d = x.width();
+  parallel_ranges(x.rows(), 32, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n) {
+      const T* in = x.data() + n * d;
+      T sum(0), square(0);
+      for (std::size_t i = 0; i < d; ++i) sum += in[i];
+      const T mean = sum / static_cast<T>(d);
+      for (std::size_t i = 0; i < d; ++i) square += (in[i] - mean) * (in[i] - mean);
+      const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon));
+      for (std::size_t i = 0; i < d; ++i) y.data()[n * d + i] = (in[i] - mean) * r * weight.data()[i] + bias.data()[i];
+      statistics.data()[2 * n] = mean;
+      statistics.data()[2 * n + 1] = r;
+    }
+  });
+}
+
+/// Adds the gradients, with `z = (x - mean) r` and `g = w dy`: `dx += r (g - mean(g) - z mean(g z))`,
+/// `dweight += sum over n of dy z`, `dbias += sum over n of dy`. Shapes as forward.
+template <class T>
+void layer_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,
+                         ConstView<T, Cpu> weight, ConstView<T, Cpu> statistics) {
+  const std::size_t d = x.width(), rows = x.rows();
+  parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n) {
+      const T *in = x.data() + n * d, *dout = dy.data() + n * d;
+      const T mean = statistics.data()[2 * n], r = statistics.data()[2 * n + 1];
+      T g_sum(0), gz_sum(0);
+      for (std::size_t i = 0; i < d; ++i) {
+        const T g = weight.data()[i] * dout[i];
+        g_sum += g;
+        gz_sum += g * (in[i] - mean) * r;
+      }
+      const T g_mean = g_sum / static_cast<T>(d), gz_mean = gz_sum / static_cast<T>(d);
+      for (std::size_t i = 0; i < d; ++i)
+        dx.data()[n * d + i] += r * (weight.data()[i] * dout[i] - g_mean - (in[i] - mean) * r * gz_mean);
+    }
+  });
+  parallel_ranges(d, 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = 0; n < rows; ++n) {
+      const T mean = statistics.data()[2 * n], r = statistics.data()[2 * n + 1];
+      for (std::size_t i = begin; i < end; ++i) {
+        dweight.data()[i] += dy.data()[n * d + i] * (x.data()[n * d + i] - mean) * r;
+        dbias.data()[i] += dy.data()[n * d + i];
+      }
+    }
+  });
+}
+
+}  // namespace skipv1

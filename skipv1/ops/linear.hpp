@@ -1,0 +1,42 @@
+// Linear map: y = x W^T + b, W stored (out, in) (models.md, "Notation"). The products are BLAS's.
+#pragma once
+
+#include "skipv1/core/blas.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// `y = x W^T + b`. y (N, out), x (N, in), weight (out, in), bias (out) or empty.
+/// Throws if the widths do not fit.
+template <class T>
+void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, ConstView<T, Cpu> bias) {
+  const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
+  require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
+          " transposed does not give y ", y.shape());
+  if (!bias.empty()) {
+    for (std::size_t n = 0; n < rows; ++n) std::copy_n(bias.data(), out, y.data() + n * out);
+  }
+  parallel_gemm(Transpose::no, Transpose::yes, rows, out, in, T(1), x.data(), in, weight.data(), in, bias.empty() ? T(0) : T(1),
+                y.data(), out);
+}
+
+/// `dx = dy W`, or `dx += dy W` where `add` says so. Shapes as forward.
+template <class T>
+void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> weight, bool add = false) {
+  const std::size_t in = weight.width(), out = weight.extent(0);
+  parallel_gemm(Transpose::no, Transpose::no, dy.rows(), in, out, T(1), dy.data(), out, weight.data(), in, add ? T(1) : T(0), dx.data(),
+                in);
+}
+
+/// `dweight += dy^T x`, `dbias += sum over n of dy[n]` (nothing where dbias is empty). Shapes as forward.
+template <class T>
+void linear_backward_weight(View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x) {
+  const std::size_t rows = x.rows(), in = x.width(), out = dy.width();
+  parallel_gemm(Transpose::yes, Transpose::no, out, in, rows, T(1), dy.data(), out, x.data(), in, T(1), dweight.data(), in);
+  parallel_ranges(dbias.size(), 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = 0; n < rows; ++n)
+      for (std::size_t i = begin; i < end; ++i) dbias.data()[i] += dy.data()[n * out + i];
+  });
+}
+
+}  // namespace skipv1

@@ -1,0 +1,48 @@
+// RMSNorm: y = w x / sqrt(mean(x^2) + epsilon) (Zhang and Sennrich 2019; models.md, "llama").
+#pragma once
+
+#include <cmath>
+
+#include "skipv1/core/parallel.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// Normalises each row. y, x (N, d), weight (d), inverse_rms (N): `1 / sqrt(mean(x^2) + epsilon)`, kept for the backward pass.
+template <class T>
+void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, double epsilon) {
+  const std::size_t d = x.width();
+  parallel_ranges(x.rows(), 32, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n) {
+      const T* in = x.data() + n * d;
+      T square(0);
+      for (std::size_t i = 0; i < d; ++i) square += in[i] * in[i];
+      const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon));
+      for (std::size_t i = 0; i < d; ++i) y.data()[n * d + i] = in[i] * r * weight.data()[i];
+      inverse_rms.data()[n] = r;
+    }
+  });
+}
+
+/// Adds the gradients: `dx += w dy r - x r^3 mean(w dy x)`, `dweight += sum over n of dy x r`. Shapes as forward.
+template <class T>
+void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> dy, ConstView<T, Cpu> x, ConstView<T, Cpu> weight,
+                       ConstView<T, Cpu> inverse_rms) {
+  const std::size_t d = x.width(), rows = x.rows();
+  parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n) {
+      const T *in = x.data() + n * d, *dout = dy.data() + n * d;
+      const T r = inverse_rms.data()[n];
+      T dot(0);
+      for (std::size_t i = 0; i < d; ++i) dot += weight.data()[i] * dout[i] * in[i];
+      const T c = dot * r * r * r / static_cast<T>(d);
+      for (std::size_t i = 0; i < d; ++i) dx.data()[n * d + i] += weight.data()[i] * dout[i] * r - in[i] * c;
+    }
+  });
+  parallel_ranges(d, 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = 0; n < rows; ++n)
+      for (std::size_t i = begin; i < end; ++i) dweight.data()[i] += dy.data()[n * d + i] * x.data()[n * d + i] * inverse_rms.data()[n];
+  });
+}
+
+}  // namespace skipv1

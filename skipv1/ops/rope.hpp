@@ -1,0 +1,49 @@
+// Rotary positions on half-split pairs (models.md, "llama"; Su et al. 2021).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "skipv1/core/parallel.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// The table that `rope` reads: entry (t, i) is `cos p, sin p` for `p = t theta^(-2i/width)`. Shape (positions, width / 2, 2);
+/// computed in double whatever `T`.
+template <class T>
+Tensor<T, Cpu> rope_table(std::size_t positions, std::size_t width, double theta) {
+  Tensor<T, Cpu> table({positions, width / 2, 2});
+  for (std::size_t t = 0; t < positions; ++t) {
+    for (std::size_t i = 0; i < width / 2; ++i) {
+      const double p = static_cast<double>(t) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+      table(t, i, 0u) = static_cast<T>(std::cos(p));
+      table(t, i, 1u) = static_cast<T>(std::sin(p));
+    }
+  }
+  return table;
+}
+
+/// Rotates in place, in every head of x (N, heads, head width), the last `table.extent(1) * 2` entries by row n's position:
+/// `(a, b) -> (a cos p - b sin p, b cos p + a sin p)` for entries i and i + w/2 of that part. With `inverse` it rotates back,
+/// which is also the backward pass. positions (N).
+template <class T>
+void rope(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> positions, bool inverse = false) {
+  const std::size_t heads = x.extent(1), width = x.extent(2), half = table.extent(1), begin = width - 2 * half;
+  parallel_ranges(x.extent(0), 32, [&](std::size_t first, std::size_t last) {
+    for (std::size_t n = first; n < last; ++n) {
+      const T* turn = table.data() + static_cast<std::size_t>(positions(n)) * half * 2;
+      for (std::size_t h = 0; h < heads; ++h) {
+        T* head = x.data() + (n * heads + h) * width + begin;
+        for (std::size_t i = 0; i < half; ++i) {
+          const T c = turn[2 * i], s = inverse ? -turn[2 * i + 1] : turn[2 * i + 1];
+          const T a = head[i], b = head[i + half];
+          head[i] = a * c - b * s;
+          head[i + half] = b * c + a * s;
+        }
+      }
+    }
+  });
+}
+
+}  // namespace skipv1

@@ -1,0 +1,63 @@
+// Mixing values: ResFormer's `lambda V_l + (1 - lambda) V_0`, and means of two heads (models.md, "Variants that mix", "injection").
+#pragma once
+
+#include <cstdint>
+
+#include "skipv1/core/head.hpp"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// `mixed = lambda own + (1 - lambda) first`, lambda (1). mixed, own (N, w); first (N, w0), w <= w0: its first w columns are read
+/// (a layer that owns fewer heads mixes them with the first layer's heads of the same numbers). mixed may be own.
+template <class T>
+void value_mix_forward(View<T, Cpu> mixed, ConstView<T, Cpu> own, ConstView<T, Cpu> first, ConstView<T, Cpu> lambda) {
+  const std::size_t w = own.width(), w0 = first.width();
+  const T a = lambda.data()[0];
+  for (std::size_t n = 0; n < own.rows(); ++n)
+    for (std::size_t i = 0; i < w; ++i) mixed.data()[n * w + i] = a * own.data()[n * w + i] + (T(1) - a) * first.data()[n * w0 + i];
+}
+
+/// `down = lambda dmixed` (dmixed may be down), `dfirst += (1 - lambda) dmixed`, and where dlambda is not empty
+/// `dlambda += sum of dmixed (own - first)`. Shapes as forward.
+template <class T>
+void value_mix_backward(View<T, Cpu> down, View<T, Cpu> dfirst, View<T, Cpu> dlambda, ConstView<T, Cpu> dmixed, ConstView<T, Cpu> own,
+                        ConstView<T, Cpu> first, ConstView<T, Cpu> lambda) {
+  const std::size_t w = dmixed.width(), w0 = first.width();
+  const T a = lambda.data()[0];
+  T sum(0);
+  for (std::size_t n = 0; n < dmixed.rows(); ++n) {
+    for (std::size_t i = 0; i < w; ++i) {
+      const T d = dmixed.data()[n * w + i];
+      if (!dlambda.empty()) sum += d * (own.data()[n * w + i] - first.data()[n * w0 + i]);
+      dfirst.data()[n * w0 + i] += (T(1) - a) * d;
+      down.data()[n * w + i] = a * d;
+    }
+  }
+  if (!dlambda.empty()) dlambda.data()[0] += sum;
+}
+
+/// `pooled = (first + second) / 2`: the mean of two heads, over positions `0 … positions - 1` of every sequence of the batch.
+template <class T>
+void pool_forward(Head<T, Cpu> pooled, ConstHead<T, Cpu> first, ConstHead<T, Cpu> second, std::size_t batch, std::size_t positions,
+                  std::size_t width) {
+  for (std::size_t b = 0; b < batch; ++b)
+    for (std::size_t t = 0; t < positions; ++t)
+      for (std::size_t i = 0; i < width; ++i) pooled.at(b, t)[i] = (first.at(b, t)[i] + second.at(b, t)[i]) / T(2);
+}
+
+/// `dfirst += dpooled / 2`, `dsecond += dpooled / 2`. Arguments as forward.
+template <class T>
+void pool_backward(Head<T, Cpu> dfirst, Head<T, Cpu> dsecond, ConstHead<T, Cpu> dpooled, std::size_t batch, std::size_t positions,
+                   std::size_t width) {
+  for (std::size_t b = 0; b < batch; ++b) {
+    for (std::size_t t = 0; t < positions; ++t) {
+      for (std::size_t i = 0; i < width; ++i) {
+        dfirst.at(b, t)[i] += dpooled.at(b, t)[i] / T(2);
+        dsecond.at(b, t)[i] += dpooled.at(b, t)[i] / T(2);
+      }
+    }
+  }
+}
+
+}  // namespace skipv1

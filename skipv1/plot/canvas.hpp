@@ -1,0 +1,239 @@
+// A picture in memory: anti-aliased lines, markers, bands and text, written as PNG.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+#include "skipv1/plot/font.hpp"
+
+#if __has_include(<stb/stb_image_write.h>)
+#include <stb/stb_image_write.h>
+#else
+#include <stb_image_write.h>
+#endif
+
+namespace skipv1::plot {
+
+struct Colour {
+  std::uint8_t r = 0, g = 0, b = 0;
+  friend bool operator==(const Colour&, const Colour&) = default;
+};
+inline constexpr Colour white{255, 255, 255}, black{0, 0, 0}, ink{40, 40, 40}, grey{120, 120, 120}, pale{228, 228, 228};
+
+/// In pixels, right and down from the top left corner; pixel (i, j) covers [i, i + 1) x [j, j + 1).
+struct Point {
+  double x = 0, y = 0;
+};
+struct Box {
+  double left = 0, top = 0, right = 0, bottom = 0;
+  double width() const { return right - left; }
+  double height() const { return bottom - top; }
+  bool holds(Point p) const { return p.x >= left && p.x <= right && p.y >= top && p.y <= bottom; }
+};
+
+enum class Align { left, centre, right };
+enum class Marker { circle, square, diamond, triangle };
+
+class Canvas {
+ public:
+  /// `width` x `height` pixels of `paper`; both 1 to 20000.
+  Canvas(std::size_t width, std::size_t height, Colour paper = white) : width_(width), height_(height) {
+    require(width >= 1 && height >= 1 && width <= 20000 && height <= 20000, "a picture of ", width, " x ", height,
+            " pixels: both must be 1 to 20000");
+    pixels_.assign(width * height, paper);
+    clip_ = frame();
+  }
+
+  std::size_t width() const { return width_; }
+  std::size_t height() const { return height_; }
+  Colour pixel(std::size_t x, std::size_t y) const { return pixels_[y * width_ + x]; }
+  Box frame() const { return {0, 0, static_cast<double>(width_), static_cast<double>(height_)}; }
+  /// From now on only pixels whose centre lies in `box` are painted.
+  void clip(Box box) { clip_ = box; }
+
+  /// Paints a share of `coverage` (0 to 1) of a pixel.
+  void blend(std::size_t x, std::size_t y, Colour colour, double coverage) {
+    if (coverage <= 0 || !clip_.holds(centre(x, y))) return;
+    Colour& pixel = pixels_[y * width_ + x];
+    const double share = std::min(coverage, 1.0);
+    const auto mix = [&](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(std::lround(a + share * (b - a))); };
+    pixel = {mix(pixel.r, colour.r), mix(pixel.g, colour.g), mix(pixel.b, colour.b)};
+  }
+
+  /// A rectangle, its edges anti-aliased.
+  void fill(Box box, Colour colour, double opacity = 1) {
+    each_pixel(box, [&](std::size_t x, std::size_t y) {
+      blend(x, y, colour, opacity * overlap(x, box.left, box.right) * overlap(y, box.top, box.bottom));
+    });
+  }
+
+  /// A polyline with round joints; `dash` holds lengths in pixels, drawn and left out in turn (empty: solid).
+  void line(const std::vector<Point>& points, double thickness, Colour colour, const std::vector<double>& dash = {}) {
+    std::vector<double> mask(width_ * height_);  // one mask for all pieces, or joints would be painted twice
+    double left = dash.empty() ? 0 : dash[0];    // of the current dash or gap
+    for (std::size_t i = 0, phase = 0; i + 1 < points.size(); ++i) {
+      const Point a = points[i], b = points[i + 1];
+      if (dash.empty()) {
+        cover(mask, a, b, thickness / 2);
+        continue;
+      }
+      const double length = std::hypot(b.x - a.x, b.y - a.y);
+      const auto at = [&](double s) { return Point{std::lerp(a.x, b.x, s / length), std::lerp(a.y, b.y, s / length)}; };
+      for (double s = 0; s < length;) {
+        const double end = std::min(s + left, length);
+        if (phase % 2 == 0) cover(mask, at(s), at(end), thickness / 2);
+        left -= end - s;
+        s = end;
+        if (left <= 1e-9) left = dash[++phase % dash.size()];
+      }
+    }
+    for (std::size_t i = 0; i < mask.size(); ++i)
+      if (mask[i] > 0) blend(i % width_, i / width_, colour, mask[i]);
+  }
+  void line(Point from, Point to, double thickness, Colour colour) { line(std::vector<Point>{from, to}, thickness, colour); }
+
+  /// The band between two polylines over the same, ascending x.
+  void band(const std::vector<Point>& upper, const std::vector<Point>& lower, Colour colour, double opacity) {
+    for (std::size_t i = 0; i + 1 < upper.size(); ++i) {
+      const double x0 = upper[i].x, x1 = upper[i + 1].x;
+      for (std::size_t x = column(x0 + 0.5); x < column(x1 + 0.5); ++x) {  // columns whose centre is in [x0, x1)
+        const double share = (static_cast<double>(x) + 0.5 - x0) / (x1 - x0);
+        const double top = std::lerp(upper[i].y, upper[i + 1].y, share), bottom = std::lerp(lower[i].y, lower[i + 1].y, share);
+        for (std::size_t y = row(top); y < row(bottom + 1); ++y) blend(x, y, colour, opacity * overlap(y, top, bottom));
+      }
+    }
+  }
+
+  /// A marker of the given radius in pixels.
+  void marker(Point at, Marker marker, double radius, Colour colour) {
+    const double reach = 1.5 * radius + 1;
+    each_pixel({at.x - reach, at.y - reach, at.x + reach, at.y + reach}, [&](std::size_t x, std::size_t y) {
+      const double dx = std::abs(centre(x, y).x - at.x), dy = centre(x, y).y - at.y;
+      double outside = std::hypot(dx, dy) - radius;
+      if (marker == Marker::square) outside = std::max(dx, std::abs(dy)) - 0.9 * radius;
+      if (marker == Marker::diamond) outside = (dx + std::abs(dy)) / std::sqrt(2.0) - 0.9 * radius;
+      if (marker == Marker::triangle) outside = std::max(dy - 0.8 * radius, 0.866 * dx - 0.5 * dy - 0.65 * radius);
+      blend(x, y, colour, 0.5 - outside);
+    });
+  }
+
+  /// One line of text whose top is at `at`; `align` says which end or the middle lies there.
+  void text(Point at, std::string_view text, double scale, Colour colour, Align align = Align::left) {
+    const double width = text_width(text, scale);
+    paint(text_mask(text, scale), {at.x - shift(align, width), at.y}, colour, false);
+  }
+  /// Text that reads upwards; its left side (the top of the letters) is at `at.x`, its middle at `at.y`.
+  void text_upwards(Point at, std::string_view text, double scale, Colour colour) {
+    paint(text_mask(text, scale), {at.x, at.y - text_width(text, scale) / 2}, colour, true);
+  }
+
+  /// Copies `other` with its top left corner at pixel (left, top); what does not fit is cut off.
+  void paste(const Canvas& other, std::size_t left, std::size_t top) {
+    for (std::size_t y = 0; y < other.height_ && top + y < height_; ++y)
+      for (std::size_t x = 0; x < other.width_ && left + x < width_; ++x)
+        pixels_[(top + y) * width_ + left + x] = other.pixel(x, y);
+  }
+
+  /// The bytes of the picture as a PNG file (8-bit RGB).
+  std::string png() const {
+    std::string bytes;
+    const auto append = [](void* to, void* data, int size) {
+      static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<std::size_t>(size));
+    };
+    static_assert(sizeof(Colour) == 3);
+    const int width = static_cast<int>(width_), height = static_cast<int>(height_);
+    require(stbi_write_png_to_func(append, &bytes, width, height, 3, pixels_.data(), 3 * width) != 0, "the picture cannot be encoded as PNG");
+    return bytes;
+  }
+
+ private:
+  static Point centre(std::size_t x, std::size_t y) { return {static_cast<double>(x) + 0.5, static_cast<double>(y) + 0.5}; }
+  static double shift(Align align, double width) { return align == Align::left ? 0 : align == Align::right ? width : width / 2; }
+  static double overlap(std::size_t pixel, double from, double to) {
+    const auto low = static_cast<double>(pixel);
+    return std::max(0.0, std::min(to, low + 1) - std::max(from, low));
+  }
+  static std::size_t inside(double at, std::size_t extent) {
+    return static_cast<std::size_t>(std::clamp(std::floor(at), 0.0, static_cast<double>(extent)));
+  }
+  std::size_t column(double x) const { return inside(x, width_); }
+  std::size_t row(double y) const { return inside(y, height_); }
+
+  template <class Task>
+  void each_pixel(Box box, const Task& task) const {
+    for (std::size_t y = row(box.top); y < row(std::ceil(box.bottom)); ++y)
+      for (std::size_t x = column(box.left); x < column(std::ceil(box.right)); ++x) task(x, y);
+  }
+
+  /// Raises `mask` to the coverage of the segment a b with round ends: 1/2 + radius - distance, within 0 to 1.
+  void cover(std::vector<double>& mask, Point a, Point b, double radius) const {
+    const double dx = b.x - a.x, dy = b.y - a.y, square = dx * dx + dy * dy, reach = radius + 1;
+    const Box box{std::min(a.x, b.x) - reach, std::min(a.y, b.y) - reach, std::max(a.x, b.x) + reach, std::max(a.y, b.y) + reach};
+    each_pixel(box, [&](std::size_t x, std::size_t y) {
+      const Point p = centre(x, y);
+      const double along = square > 0 ? std::clamp(((p.x - a.x) * dx + (p.y - a.y) * dy) / square, 0.0, 1.0) : 0;
+      const double distance = std::hypot(a.x + along * dx - p.x, a.y + along * dy - p.y);
+      double& covered = mask[y * width_ + x];
+      covered = std::max(covered, std::clamp(radius + 0.5 - distance, 0.0, 1.0));
+    });
+  }
+
+  /// `turned`: a quarter turn against the clock.
+  void paint(const Mask& mask, Point at, Colour colour, bool turned) {
+    const auto left = std::lround(at.x), top = std::lround(at.y);
+    for (std::size_t j = 0; j < mask.height; ++j) {
+      for (std::size_t i = 0; i < mask.width; ++i) {
+        const auto x = left + static_cast<long>(turned ? j : i), y = top + static_cast<long>(turned ? mask.width - 1 - i : j);
+        if (x < 0 || y < 0 || x >= static_cast<long>(width_) || y >= static_cast<long>(height_)) continue;
+        blend(static_cast<std::size_t>(x), static_cast<std::size_t>(y), colour, mask(i, j));
+      }
+    }
+  }
+
+  std::size_t width_, height_;
+  std::vector<Colour> pixels_;
+  Box clip_;
+};
+
+/// Pictures next to each other, from left to right, tops aligned.
+inline Canvas side_by_side(const std::vector<Canvas>& pictures) {
+  require(!pictures.empty(), "side_by_side: no pictures");
+  std::size_t width = 0, height = 0;
+  for (const Canvas& picture : pictures) {
+    width += picture.width();
+    height = std::max(height, picture.height());
+  }
+  Canvas all(width, height);
+  std::size_t left = 0;
+  for (const Canvas& picture : pictures) {
+    all.paste(picture, left, 0);
+    left += picture.width();
+  }
+  return all;
+}
+
+/// Writes `picture` to `path` as PNG, whole or not at all; throws if it cannot.
+inline void save_png(const std::filesystem::path& path, const Canvas& picture) {
+  std::filesystem::path part = path;
+  part += ".part";
+  const std::string bytes = picture.png();
+  std::ofstream file(part, std::ios::binary);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  std::error_code error;
+  if (file) std::filesystem::rename(part, path, error);
+  if (file && !error) return;
+  std::filesystem::remove(part, error);
+  fail("cannot write picture ", path);
+}
+
+}  // namespace skipv1::plot

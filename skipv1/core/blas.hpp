@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <complex>
 #include <cstddef>
 
 #ifndef HAVE_CBLAS

@@ -1,0 +1,15 @@
+// Uses the library as a stranger would: all of it included, a matrix product asked of it.
+#include <iostream>
+#include <skipv1/skipv1.hpp>
+
+int main() {
+  const float a[] = {1, 2, 3, 4}, b[] = {5, 6, 7, 8}, expected[] = {19, 22, 43, 50};
+  float c[4];
+  skipv1::gemm<float>(skipv1::Transpose::no, skipv1::Transpose::no, 2, 2, 2, 1, a, 2, b, 2, 0, c, 2);
+  for (std::size_t i = 0; i < 4; ++i) {
+    if (c[i] != expected[i]) {
+      std::cerr << "element " << i << " of the product is " << c[i] << ", not " << expected[i] << '\n';
+      return 1;
+    }
+  }
+}

@@ -126,7 +126,9 @@ class Tensor<T, Cpu> : public View<T, Cpu> {
     x.point(Shape(x.array_.shape().begin(), x.array_.shape().end()));
     return x;
   }
-  Tensor(const Tensor& other) : View<T, Cpu>(), array_(other.array_) { point(other.shape_); }
+  Tensor(const Tensor& other) : View<T, Cpu>(), array_(other.array_) {
+    if (other.data_) point(other.shape_);
+  }
   Tensor(Tensor&& other) noexcept : View<T, Cpu>(), array_(std::move(other.array_)) { take(other); }
   Tensor& operator=(Tensor other) noexcept {
     array_ = std::move(other.array_);
@@ -143,7 +145,8 @@ class Tensor<T, Cpu> : public View<T, Cpu> {
     this->shape_ = shape;
   }
   void take(Tensor& other) noexcept {
-    point(other.shape_);
+    this->data_ = other.data_ ? array_.data() : nullptr;  // (an empty xarray still has one element)
+    this->shape_ = other.shape_;
     other.data_ = nullptr;
     other.shape_ = Shape{};
   }

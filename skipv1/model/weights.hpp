@@ -9,14 +9,14 @@ namespace skipv1 {
 
 /// One layer's tensors (or their gradients); what the configuration lacks is empty. `key` and `value` project to what the layer owns:
 /// for MLA the rotary key (`k_rotary_proj`) and the latent (`kv_down_proj`).
-template <class T, class Space>
+template <class T, class Space = Cpu>
 struct LayerWeights {
   View<T, Space> norm1, norm1_bias, query, query_bias, key, key_bias, value, value_bias, key_up, value_up, value_mix, output, output_bias;
   View<T, Space> norm2, norm2_bias, gate, up, up_bias, down, down_bias;
 };
 
 /// All tensors of a model (or their gradients).
-template <class T, class Space>
+template <class T, class Space = Cpu>
 struct Weights {
   View<T, Space> tokens, positions, norm, norm_bias, head;  ///< `head` is `tokens` where the head is tied
   std::vector<LayerWeights<T, Space>> layers;

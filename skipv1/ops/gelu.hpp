@@ -7,27 +7,34 @@
 
 namespace skipv1 {
 
+namespace detail {
+template <class T>
+constexpr T gelu_twice_root = T(2 * 0.79788456080286535588);  // 2 sqrt(2/pi)
+template <class T>
+constexpr T gelu_cubic = T(0.044715);
+}  // namespace detail
+
 /// `y = x / 2 (1 + tanh(u))`, `u = sqrt(2/pi) (x + 0.044715 x^3)`, element by element; written as `x / (1 + exp(-2u))`,
 /// which is the same. y and x of one shape.
 template <class T>
 void gelu_forward(View<T, Cpu> y, ConstView<T, Cpu> x) {
-  constexpr T twice_root = T(2 * 0.79788456080286535588), cubic = T(0.044715);
+  using detail::gelu_cubic, detail::gelu_twice_root;
   parallel_ranges(x.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
     transform(end - begin, y.data() + begin,
-              [](auto v) { return v / (T(1) + xsimd::exp(-twice_root * v * (T(1) + cubic * v * v))); }, x.data() + begin);
+              [](auto v) { return v / (T(1) + xsimd::exp(-gelu_twice_root<T> * v * (T(1) + gelu_cubic<T> * v * v))); }, x.data() + begin);
   });
 }
 
 /// `dx = dy (s + x s (1 - s) 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2))`, `s = 1 / (1 + exp(-2u))`. dx may be dy.
 template <class T>
 void gelu_backward(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> x) {
-  constexpr T twice_root = T(2 * 0.79788456080286535588), cubic = T(0.044715);
+  using detail::gelu_cubic, detail::gelu_twice_root;
   parallel_ranges(x.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
     transform(
         end - begin, dx.data() + begin,
         [](auto g, auto v) {
-          const auto s = T(1) / (T(1) + xsimd::exp(-twice_root * v * (T(1) + cubic * v * v)));
-          return g * (s + v * s * (T(1) - s) * twice_root * (T(1) + T(3) * cubic * v * v));
+          const auto s = T(1) / (T(1) + xsimd::exp(-gelu_twice_root<T> * v * (T(1) + gelu_cubic<T> * v * v)));
+          return g * (s + v * s * (T(1) - s) * gelu_twice_root<T> * (T(1) + T(3) * gelu_cubic<T> * v * v));
         },
         dy.data() + begin, x.data() + begin);
   });

@@ -1,0 +1,134 @@
+// What a forward pass leaves behind: everything the backward pass reads, and the scratch both use.
+#pragma once
+
+#include <vector>
+
+#include "skipv1/model/cache.hpp"
+#include "skipv1/model/config.hpp"
+
+namespace skipv1 {
+
+/// Tokens to process: of each sequence b the next `counts[b]` tokens, one sequence after the other. A whole batch, a prompt, a part of one
+/// (chunked prefill), single tokens, or a mixture.
+struct Batch {
+  std::vector<std::int32_t> tokens;  ///< (N)
+  std::vector<std::size_t> counts;   ///< (B), their sum is N
+
+  /// From tokens (B, T): all sequences `T` long.
+  static Batch rectangle(View<const std::int32_t> tokens) {
+    return {{tokens.data(), tokens.data() + tokens.size()}, std::vector<std::size_t>(tokens.extent(0), tokens.extent(1))};
+  }
+};
+
+/// Whether a forward pass keeps what `backward` needs.
+enum class Keep { nothing, for_backward };
+
+/// One layer's activations. N rows; d_k, d_v the widths of a query and a value head.
+template <class T, class Space = Cpu>
+struct LayerActivations {
+  Tensor<T, Space> normed1, statistics1;      ///< (N, d); what the norm keeps, (N, 2) or (N)
+  Tensor<T, Space> query, attention, lse;     ///< (N, H, d_k), (N, H, d_v), (N, H)
+  Tensor<T, Space> own_value;                 ///< (N, owned d_v) before mixing, where values are mixed
+  Tensor<T, Space> latent, key, value;        ///< MLA: (B, C, d_c), (B, C, H d_k), (B, C, H d_v)
+  Tensor<T, Space> middle;                    ///< (N, d) the stream between attention and feed-forward
+  Tensor<T, Space> normed2, statistics2;      ///< as above
+  Tensor<T, Space> gate, up, hidden;          ///< (N, f); gate for llama alone
+};
+
+/// Scratch of the backward pass: gradients on their way down, each of the shape of what it is the gradient of.
+template <class T, class Space = Cpu>
+struct GradientScratch {
+  Tensor<T, Space> stream, outputs;                    ///< (N, d); DenseFormer: (L + 1, N, d)
+  Tensor<T, Space> normed, query, attention, hidden, gate, pooled;
+  Tensor<T, Space> latent, content, key, value;        ///< MLA
+  Tensor<HeadPair<T, Space>, Space> heads;             ///< (L, H)
+};
+
+/// Memory of a forward pass over N rows against a given cache. Allocated by `prepare`, and again only when a shape changes.
+template <class T, class Space = Cpu>
+struct Activations {
+  std::vector<LayerActivations<T, Space>> layers;  ///< all of them, or one that all layers share (`Keep::nothing`)
+  Tensor<T, Space> stream;                         ///< (J, N, d): block outputs X_j, all or the last two in turn
+  Tensor<T, Space> averaged;                       ///< (J, N, d): DenseFormer's Y_j, likewise
+  Tensor<T, Space> new_key, new_value, first_value;  ///< (N, owned width) of one layer before they go to the cache; layer 0's values
+  Tensor<T, Space> pooled;                         ///< (P, B, C, d_v): the means of two heads that the table asks for
+  Tensor<T, Space> content;                        ///< MLA: (B, C, H d_h)
+  Tensor<T, Space> normed, norm_statistics, logits, loss;  ///< (R, d), as above, (R, V), (R) of the rows R whose logits are wanted
+  Tensor<std::int32_t, Space> tokens, positions, row_begin, past, targets;
+  Tensor<HeadPair<const T, Space>, Space> heads;   ///< (L, H): the routing table resolved to memory
+  Sequences<Space> sequences;
+  GradientScratch<T, Space> gradient;
+  Keep keep = Keep::nothing;
+  std::size_t rows = 0, batch = 0, capacity = 0;
+
+  LayerActivations<T, Space>& layer(std::size_t l) { return layers[l % layers.size()]; }
+  View<T, Space> block_output(std::size_t j) const { return at(stream, j); }
+  /// The input of block j: X_j, for DenseFormer Y_j.
+  View<T, Space> block_input(std::size_t j) const { return averaged.empty() || j == 0 ? at(stream, j) : at(averaged, j); }
+
+  /// Allocates for `n` rows of a batch read against `cache`.
+  void prepare(const Config& c, const Routing& routing, const Cache<T, Space>& cache, std::size_t n, Keep wanted) {
+    if (n == rows && cache.batch() == batch && cache.capacity() == capacity && wanted == keep && !layers.empty()) return;
+    rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = wanted;
+    const std::size_t d = c.hidden_size, kept = keep == Keep::for_backward ? c.num_hidden_layers : 1;
+    const bool dense = c.variant().averages_depth;
+    const std::size_t outputs = keep == Keep::for_backward || dense ? c.num_hidden_layers + 1 : 2;
+    layers.clear();
+    for (std::size_t l = 0; l < kept; ++l) layers.push_back(allocate_layer(c, routing));
+    stream = Tensor<T, Space>({outputs, n, d});
+    averaged = dense ? Tensor<T, Space>({outputs, n, d}) : Tensor<T, Space>();
+    new_key = Tensor<T, Space>({n, c.num_attention_heads * routing.key_width});
+    new_value = Tensor<T, Space>({n, routing.owned_values[0] * routing.value_width});
+    first_value = c.mixes_values() ? Tensor<T, Space>({n, routing.owned_values[0] * routing.value_width}) : Tensor<T, Space>();
+    const std::size_t means = pooled_heads(routing).size();
+    pooled = means ? Tensor<T, Space>({means, batch, capacity, routing.value_width}) : Tensor<T, Space>();
+    content = c.latent() ? Tensor<T, Space>({batch, capacity, c.num_attention_heads * c.head_width()}) : Tensor<T, Space>();
+    tokens = Tensor<std::int32_t, Space>({n});
+    positions = Tensor<std::int32_t, Space>({n});
+    row_begin = Tensor<std::int32_t, Space>({batch + 1});
+    past = Tensor<std::int32_t, Space>({batch});
+    targets = Tensor<std::int32_t, Space>({n});
+    gradient = keep == Keep::for_backward ? allocate_gradient(c) : GradientScratch<T, Space>();
+  }
+
+ private:
+  View<T, Space> at(const Tensor<T, Space>& x, std::size_t j) const {
+    return x.slice(j % x.extent(0), 1).reshape({x.extent(1), x.extent(2)});
+  }
+  LayerActivations<T, Space> allocate_layer(const Config& c, const Routing& routing) const {
+    using X = Tensor<T, Space>;
+    const std::size_t d = c.hidden_size, f = c.intermediate_size, heads = c.num_attention_heads, n = rows;
+    const Shape statistics = c.gpt2() ? Shape{n, 2} : Shape{n};
+    LayerActivations<T, Space> a;
+    a.normed1 = X({n, d}), a.statistics1 = X(statistics);
+    a.query = X({n, heads, c.query_width()}), a.attention = X({n, heads, c.head_width()}), a.lse = X({n, heads});
+    if (c.mixes_values()) a.own_value = X({n, routing.owned_values[0] * routing.value_width});
+    if (c.latent()) {
+      a.latent = X({batch, capacity, c.attention.kv_latent_size});
+      a.key = X({batch, capacity, heads * c.query_width()}), a.value = X({batch, capacity, heads * c.head_width()});
+    }
+    a.middle = X({n, d}), a.normed2 = X({n, d}), a.statistics2 = X(statistics);
+    if (!c.gpt2()) a.gate = X({n, f});
+    a.up = X({n, f}), a.hidden = X({n, f});
+    return a;
+  }
+  GradientScratch<T, Space> allocate_gradient(const Config& c) const {
+    using X = Tensor<T, Space>;
+    const LayerActivations<T, Space>& like = layers[0];
+    GradientScratch<T, Space> g;
+    g.stream = X({rows, c.hidden_size});
+    if (!averaged.empty()) g.outputs = X(stream.shape());
+    g.normed = X(like.normed1.shape()), g.query = X(like.query.shape()), g.attention = X(like.attention.shape());
+    g.hidden = X(like.hidden.shape());
+    if (!c.gpt2()) g.gate = X(like.gate.shape());
+    if (!pooled.empty()) g.pooled = X(pooled.shape());
+    if (c.latent()) {
+      g.latent = X(like.latent.shape()), g.content = X(content.shape());
+      g.key = X(like.key.shape()), g.value = X(like.value.shape());
+    }
+    g.heads = Tensor<HeadPair<T, Space>, Space>({c.num_hidden_layers, c.num_attention_heads});
+    return g;
+  }
+};
+
+}  // namespace skipv1

@@ -1,0 +1,149 @@
+// The decoder's loss and backward pass: the forward pass of decoder.hpp, read from its end.
+#pragma once
+
+#include "skipv1/model/decoder.hpp"
+#include "skipv1/ops/cross_entropy.hpp"
+
+namespace skipv1 {
+
+template <class T, class Space>
+double Decoder<T, Space>::loss(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const {
+  require(targets.size() == a.rows && a.logits.rows() == a.rows, targets.size(), " targets for ", a.logits.rows(), " rows of logits");
+  std::size_t left = 0;
+  for (std::size_t n = 0; n < targets.size(); ++n) {
+    require(targets[n] == ignored_target || (targets[n] >= 0 && static_cast<std::size_t>(targets[n]) < config_.vocab_size), "target ",
+            targets[n], " at ", n, " is outside the vocabulary of ", config_.vocab_size);
+    left += targets[n] != ignored_target;
+  }
+  require(left > 0, "all ", targets.size(), " targets are ignored: the mean over none is undefined");
+  copy(a.targets, View<const std::int32_t>(targets.data(), {targets.size()}));
+  const double scale = 1.0 / static_cast<double>(left);
+  cross_entropy(a.loss, a.keep == Keep::for_backward ? X(a.logits) : X(), a.logits, a.targets, scale);
+  Tensor<T> rows(a.loss.shape());
+  copy(rows, a.loss);
+  double sum = 0;
+  for (std::size_t n = 0; n < rows.size(); ++n) sum += static_cast<double>(rows(n));
+  return sum * scale;
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::backward(const Parameters<T, Space>& gradients, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+  require(a.keep == Keep::for_backward, "backward: the forward pass kept nothing for it");
+  const Weights<T, Space> dw(gradients, config_);
+  GradientScratch<T, Space>& g = a.gradient;
+  const std::size_t layers = config_.num_hidden_layers;
+  const X dy = g.stream;
+  linear_backward_weight(dw.head, X(), a.logits, a.normed);
+  linear_backward_input(g.normed, a.logits, weights_.head);
+  zero(dy);
+  normalize_backward(dy, dw.norm, dw.norm_bias, g.normed, a.block_input(layers), weights_.norm, a.norm_statistics);
+
+  for (std::size_t l = 0; l < layers; ++l) zero(dcache.keys(l)), zero(dcache.values(l));
+  if (!g.pooled.empty()) zero(X(g.pooled));
+  if (!g.outputs.empty()) zero(X(g.outputs));
+  const auto heads = resolve<T>(dcache, g.pooled, [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
+  copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));
+
+  for (std::size_t l = layers; l-- > 0;) {  // dy: the gradient of block l's output, then of its input
+    if (!dw.depth.empty()) {
+      depth_average_backward(g.outputs.slice(0, l + 2), dw.depth[l], dy, a.stream.slice(0, l + 2), weights_.depth[l]);
+      copy(dy, g.outputs.slice(l + 1, 1).reshape(dy.shape()));
+    }
+    backward_feed_forward(l, dw.layers[l], dy, a);
+    backward_attend(l, dw, dy, g.heads.slice(l, 1).reshape({config_.num_attention_heads}), dcache, a);
+  }
+  if (!g.outputs.empty()) add(dy, dy, g.outputs.slice(0, 1).reshape(dy.shape()));
+  embedding_backward(dw.tokens, dy, a.tokens);
+  if (config_.gpt2()) embedding_backward(dw.positions, dy, a.positions);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx, Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>& w = weights_.layers[l];
+  const LayerActivations<T, Space>& s = a.layer(l);
+  const X dhidden = a.gradient.hidden, dnormed = a.gradient.normed;
+  linear_backward_weight(dw.down, dw.down_bias, dx, s.hidden);
+  linear_backward_input(dhidden, dx, w.down);
+  if (config_.gpt2()) {
+    gelu_backward(dhidden, dhidden, s.up);
+  } else {
+    swiglu_backward(X(a.gradient.gate), dhidden, dhidden, s.gate, s.up);
+    linear_backward_weight(dw.gate, X(), a.gradient.gate, s.normed2);
+  }
+  linear_backward_weight(dw.up, dw.up_bias, dhidden, s.normed2);
+  linear_backward_input(dnormed, dhidden, w.up);
+  if (!config_.gpt2()) linear_backward_input(dnormed, a.gradient.gate, w.gate, true);
+  normalize_backward(dx, dw.norm2, dw.norm2_bias, dnormed, s.middle, w.norm2, s.statistics2);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& dweights, X dx, View<const HeadPair<T, Space>, Space> dheads,
+                                        Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>&w = weights_.layers[l], &dw = dweights.layers[l];
+  const LayerActivations<T, Space>& s = a.layer(l);
+  GradientScratch<T, Space>& g = a.gradient;
+  const std::size_t n = a.rows;
+  const X dout = g.attention.reshape({n, g.attention.size() / n}), dquery = g.query.reshape({n, g.query.size() / n});
+  linear_backward_weight(dw.output, dw.output_bias, dx, s.attention.reshape(dout.shape()));
+  linear_backward_input(dout, dx, w.output);
+  if (config_.latent()) zero(X(g.key)), zero(X(g.value));
+  attention_backward(g.query, dheads, g.attention, s.attention, s.lse, s.query, heads(a, l), a.sequences, scale());
+  if (config_.latent()) backward_expand(l, dw, dcache, a);
+
+  if (!config_.gpt2()) rope(g.query, rope_, a.positions, true);
+  linear_backward_weight(dw.query, dw.query_bias, dquery, s.normed1);
+  linear_backward_input(g.normed, dquery, w.query);
+  if (!w.key.empty()) {
+    const X dkey = dcache.keys(l).reshape({n, w.key.extent(0)});
+    if (!config_.gpt2()) rope(dkey.reshape({n, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions, true);
+    linear_backward_weight(dw.key, dw.key_bias, dkey, s.normed1);
+    linear_backward_input(g.normed, dkey, w.key, true);
+  }
+  if (!w.value.empty()) backward_values(l, dw, g.normed, dcache, a);
+  normalize_backward(dx, dw.norm1, dw.norm1_bias, g.normed, a.block_input(l), w.norm1, s.statistics1);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::backward_values(std::size_t l, const LayerWeights<T, Space>& dw, X dnormed, Cache<T, Space>& dcache,
+                                        Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>& w = weights_.layers[l];
+  const LayerActivations<T, Space>& s = a.layer(l);
+  const X dvalue = dcache.values(l).reshape({a.rows, w.value.extent(0)});
+  if (config_.mixes_values() && l > 0) {
+    const X dfirst = dcache.values(0).reshape(a.first_value.shape()), own(s.own_value.data(), dvalue.shape());
+    value_mix_backward(dvalue, dfirst, dw.value_mix, dvalue, own, a.first_value, mix(l));
+  }
+  if (l == 0) {
+    const std::vector<HeadName> means = pooled_heads(routing_);
+    for (std::size_t m = 0; m < means.size(); ++m)
+      pool_backward(dcache.value({means[m].layer, means[m].head}), dcache.value({means[m].layer, means[m].other}), mean(a.gradient.pooled, m),
+                    a.batch, a.capacity, routing_.value_width);
+  }
+  linear_backward_weight(dw.value, dw.value_bias, dvalue, s.normed1);
+  linear_backward_input(dnormed, dvalue, w.value, true);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::backward_expand(std::size_t l, const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache,
+                                        Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>& w = weights_.layers[l];
+  const LayerActivations<T, Space>& s = a.layer(l);
+  GradientScratch<T, Space>& g = a.gradient;
+  const std::size_t d_h = config_.head_width(), keys = a.capacity, rows = a.rows;
+  for (std::size_t h = 0; h < config_.num_attention_heads; ++h) {
+    Head<T, Space> dkey = part(g.key, h, config_.query_width());
+    copy_head(part(g.content, h, d_h), dkey, a.batch, keys, d_h);
+    dkey.data += d_h;
+    copy_head(dcache.key(routing_.key(l, 0)), dkey, a.batch, keys, routing_.key_width, true);
+  }
+  const X dcontent = g.content.reshape({rows, g.content.width()}), dvalue = g.value.reshape({rows, g.value.width()});
+  const X latent = s.latent.reshape({rows, s.latent.width()}), dlatent = g.latent.reshape(latent.shape());
+  linear_backward_weight(dw.key_up, X(), dcontent, latent);
+  linear_backward_weight(dw.value_up, X(), dvalue, latent);
+  linear_backward_input(dlatent, dcontent, w.key_up);
+  linear_backward_input(dlatent, dvalue, w.value_up, true);
+  for (std::size_t p = 0; p < routing_.heads; ++p)
+    copy_head(dcache.value(routing_.value(l, p)), part(g.latent, p, routing_.value_width), a.batch, keys, routing_.value_width, true);
+}
+
+}  // namespace skipv1

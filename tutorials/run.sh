@@ -1,0 +1,24 @@
+#!/bin/sh
+# Builds the main job, 07-train-on-text, and runs it with the options given: sh tutorials/run.sh --help
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+name=07-train-on-text
+if [ ! -f "$root/tutorials/$name/main.cpp" ]; then
+  echo "run.sh: there is no tutorials/$name yet" >&2
+  exit 2
+fi
+sh "$root/tests/setup.sh"
+(cd "$root" && cmake --preset default > /dev/null && cmake --build --preset default --target $name >&2)
+program=$root/build/default/tutorials/$name
+
+# OpenBLAS falls back to its oldest kernels, several times slower, on a processor newer than itself.
+if [ -z "${OPENBLAS_CORETYPE:-}" ] && OPENBLAS_VERBOSE=2 "$program" --help 2>&1 | grep -q 'Core: Prescott'; then
+  for pair in avx512f:SkylakeX avx2:Haswell; do
+    if grep -qw "${pair%:*}" /proc/cpuinfo; then
+      export OPENBLAS_CORETYPE="${pair#*:}"
+      echo "run.sh: OpenBLAS does not know this processor; using its kernels for $OPENBLAS_CORETYPE" >&2
+      break
+    fi
+  done
+fi
+exec "$program" "$@"

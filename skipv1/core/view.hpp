@@ -1,0 +1,123 @@
+// Views: a pointer, a shape and a memory space, without the memory. What kernels' launchers need, and nothing of xtensor.
+// The memory space is part of the type, so an operation's CPU and CUDA forms are overloads.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <initializer_list>
+#include <ostream>
+#include <type_traits>
+#include <utility>
+
+#include "skipv1/core/check.hpp"
+
+namespace skipv1 {
+
+struct Cpu {};   ///< host memory
+struct Cuda {};  ///< device memory; its tensors and operations are in the .cuh files
+
+/// The extents of a tensor, at most four, outermost first.
+class Shape {
+ public:
+  Shape() = default;
+  /// Throws if there are more than four extents.
+  Shape(std::initializer_list<std::size_t> extents) : Shape(extents.begin(), extents.end()) {}
+  template <class Iterator>
+  Shape(Iterator begin, Iterator end) {
+    require(end - begin <= 4, "a tensor of ", end - begin, " dimensions: at most 4 are supported");
+    for (; begin != end; ++begin) extents_[rank_++] = static_cast<std::size_t>(*begin);
+  }
+
+  std::size_t rank() const { return rank_; }
+  std::size_t operator[](std::size_t i) const { return extents_[i]; }
+  const std::size_t* begin() const { return extents_.data(); }
+  const std::size_t* end() const { return extents_.data() + rank_; }
+  /// The number of elements; 1 for rank 0.
+  std::size_t size() const {
+    std::size_t n = 1;
+    for (std::size_t extent : *this) n *= extent;
+    return n;
+  }
+  friend bool operator==(const Shape& a, const Shape& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
+  friend std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+    out << '(';
+    for (std::size_t i = 0; i < shape.rank(); ++i) out << (i ? ", " : "") << shape[i];
+    return out << ')';
+  }
+
+ private:
+  std::array<std::size_t, 4> extents_{};
+  std::size_t rank_ = 0;
+};
+
+/// A tensor that somebody else owns: a pointer and a shape, contiguous, row-major. An empty view
+/// (no data) stands for "none" where an argument is optional, such as a bias.
+template <class T, class Space = Cpu>
+class View {
+ public:
+  View() = default;
+  View(T* data, Shape shape) : data_(data), shape_(shape) {}
+  /// A view of constants from a view of variables.
+  template <class U>
+    requires(std::is_same_v<const U, T>)
+  View(const View<U, Space>& other) : data_(other.data()), shape_(other.shape()) {}  // NOLINT: implicit
+
+  T* data() const { return data_; }
+  const Shape& shape() const { return shape_; }
+  std::size_t size() const { return data_ ? shape_.size() : 0; }
+  bool empty() const { return size() == 0; }
+  /// Extent `i`; the last one by `width()`.
+  std::size_t extent(std::size_t i) const { return shape_[i]; }
+  std::size_t width() const { return shape_[shape_.rank() - 1]; }
+  /// All elements but those of the last dimension: how many rows of `width()` there are.
+  std::size_t rows() const { return width() ? size() / width() : 0; }
+
+  /// Element access on the host; the number of indices is the rank.
+  template <class... Index>
+    requires std::is_same_v<Space, Cpu>
+  T& operator()(Index... index) const {
+    std::size_t at = 0, i = 0;
+    ((at = at * shape_[i++] + static_cast<std::size_t>(index)), ...);
+    return data_[at];
+  }
+  /// The same elements under another shape of the same size.
+  View reshape(Shape shape) const {
+    require(shape.size() == shape_.size(), "reshape: ", shape_, " has not as many elements as ", shape);
+    return {data_, shape};
+  }
+  /// Indices `begin … begin + count` of the first dimension.
+  View slice(std::size_t begin, std::size_t count) const {
+    require(begin + count <= shape_[0], "slice: ", begin, " + ", count, " exceeds ", shape_);
+    Shape shape = shape_;
+    const std::size_t step = shape_[0] ? shape_.size() / shape_[0] : 0;
+    std::array<std::size_t, 4> extents{};
+    std::copy(shape.begin(), shape.end(), extents.begin());
+    extents[0] = count;
+    return {data_ + begin * step, Shape(extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(shape.rank()))};
+  }
+
+ protected:
+  T* data_ = nullptr;
+  Shape shape_{};
+};
+
+/// An input of an operation. It takes no part in deducing `T`, which the output decides.
+template <class T, class Space = Cpu>
+using ConstView = View<const std::type_identity_t<T>, Space>;
+
+/// A tensor that owns its memory. Fresh memory is not initialised: see `zero`.
+template <class T, class Space = Cpu>
+class Tensor;
+
+/// A tensor of zeros.
+template <class T, class Space = Cpu>
+Tensor<T, Space> zeros(Shape shape) {
+  Tensor<T, Space> x(shape);
+  zero(x);
+  return x;
+}
+
+}  // namespace skipv1

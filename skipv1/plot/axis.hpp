@@ -57,7 +57,8 @@ inline Range widen(Range range, bool log, double share) {
 /// Multiples of 1, 2 or 5 times a power of ten within `range`: the closest spacing that gives at most `most` (>= 2) of them.
 inline std::vector<double> linear_ticks(Range range, std::size_t most) {
   const double least = (range.high - range.low) / static_cast<double>(most);
-  require(std::isfinite(least) && least > 0 && most >= 2, "ticks: no room for ", most, " between ", range.low, " and ", range.high);
+  require(std::isfinite(least) && least > 0 && most >= 2, "ticks: no room for ", most, " between ", range.low, " and ",
+          range.high);
   double power = std::pow(10, std::floor(std::log10(least)));
   for (;; power *= 10) {
     for (const double digit : {1.0, 2.0, 5.0}) {

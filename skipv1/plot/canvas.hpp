@@ -38,6 +38,7 @@ struct Box {
   double width() const { return right - left; }
   double height() const { return bottom - top; }
   bool holds(Point p) const { return p.x >= left && p.x <= right && p.y >= top && p.y <= bottom; }
+  bool meets(Box b) const { return left < b.right && b.left < right && top < b.bottom && b.top < bottom; }
 };
 
 enum class Align { left, centre, right };
@@ -151,7 +152,8 @@ class Canvas {
     };
     static_assert(sizeof(Colour) == 3);
     const int width = static_cast<int>(width_), height = static_cast<int>(height_);
-    require(stbi_write_png_to_func(append, &bytes, width, height, 3, pixels_.data(), 3 * width) != 0, "the picture cannot be encoded as PNG");
+    require(stbi_write_png_to_func(append, &bytes, width, height, 3, pixels_.data(), 3 * width) != 0,
+            "the picture cannot be encoded as PNG");
     return bytes;
   }
 

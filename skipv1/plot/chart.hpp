@@ -21,9 +21,10 @@ struct Series {
   std::string name;
   std::vector<double> x, y, low = {}, high = {};
   enum class Spread { band, bars } spread = Spread::band;
-  enum class Points { automatic, shown, hidden } points = Points::automatic;  ///< automatic: shown if at most 30
-  bool joined = true;                        ///< false: points only
-  std::optional<std::size_t> style = {};     ///< which colour and dash; the position in the chart if not given
+  /// Automatic: shown if there are at most 30.
+  enum class Points { automatic, shown, hidden } points = Points::automatic;
+  bool joined = true;                     ///< false: points only
+  std::optional<std::size_t> style = {};  ///< which colour and dash; the position in the chart if not given
 };
 
 /// A horizontal line at `y` with a label on it.
@@ -44,7 +45,8 @@ struct Chart {
 
 /// Okabe and Ito's colours, which colour-blind readers can tell apart, without the yellow that white paper swallows.
 inline Colour line_colour(std::size_t style) {
-  constexpr std::array<Colour, 7> colours{{{0, 114, 178}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {86, 180, 233}, {230, 159, 0}, {0, 0, 0}}};
+  constexpr std::array<Colour, 7> colours{
+      {{0, 114, 178}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {86, 180, 233}, {230, 159, 0}, {0, 0, 0}}};
   return colours[style % colours.size()];
 }
 /// Lengths in pixels, drawn and left out in turn; empty: solid.
@@ -56,13 +58,14 @@ inline std::vector<double> line_dash(std::size_t style) {
 
 namespace detail {
 
-inline constexpr double text_scale = 2, title_scale = 2.5, line_thickness = 2.5, gap = 12;
-inline constexpr double text_height = font_height * text_scale;
+inline constexpr double line_thickness = 2.5, gap = 12;
 
 inline void check_series(const Series& s, const std::string& title) {
-  require(s.x.size() == s.y.size(), "chart \"", title, "\": series \"", s.name, "\" has ", s.x.size(), " x and ", s.y.size(), " y");
-  require(s.low.size() == s.high.size() && (s.low.empty() || s.low.size() == s.y.size()), "chart \"", title, "\": series \"", s.name,
-          "\" has ", s.y.size(), " y, ", s.low.size(), " low and ", s.high.size(), " high: low and high must be empty or as many as y");
+  require(s.x.size() == s.y.size(), "chart \"", title, "\": series \"", s.name, "\" has ", s.x.size(), " x and ", s.y.size(),
+          " y");
+  require(s.low.size() == s.high.size() && (s.low.empty() || s.low.size() == s.y.size()), "chart \"", title, "\": series \"",
+          s.name, "\" has ", s.y.size(), " y, ", s.low.size(), " low and ", s.high.size(),
+          " high: low and high must be empty or as many as y");
 }
 
 /// A chart while it is drawn: where its axes lie and which pixels its data take.
@@ -117,7 +120,8 @@ class ChartPainter {
     set_range(x_, x, chart_.x_range, 0.02, "x");
     set_range(y_, y, chart_.y_range, 0.06, "y");
   }
-  void set_range(Axis& axis, const Range& data, const std::optional<std::pair<double, double>>& given, double margin, const char* name) {
+  void set_range(Axis& axis, const Range& data, const std::optional<std::pair<double, double>>& given, double margin,
+                 const char* name) {
     const Range range = given ? Range{given->first, given->second} : widen(data, axis.log, margin);
     require(axis.shows(range.low) && axis.shows(range.high) && range.low < range.high, "chart \"", chart_.title, "\": its ", name,
             " axis cannot go from ", range.low, " to ", range.high, axis.log ? " with a logarithmic scale" : "");
@@ -150,7 +154,10 @@ class ChartPainter {
   }
 
   bool shows(double x, double y) const { return x_.shows(x) && y_.shows(y); }
-  Point place(double x, double y) const { return {x_.pixel(x), y_.pixel(y)}; }
+  Point place(double x, double y) const {
+    constexpr double far = 1e5;  // outside a given range: where dashes are cut, no further
+    return {std::clamp(x_.pixel(x), -far, far), std::clamp(y_.pixel(y), -far, far)};
+  }
 
   void mark_data() {
     taken_.clear();
@@ -172,7 +179,6 @@ class ChartPainter {
   }
   void mark(Point a, Point b) {
     const double steps = std::ceil(std::hypot(b.x - a.x, b.y - a.y) / 4) + 1;
-    if (steps > 1e5) return;
     for (double i = 0; i <= steps; ++i) taken_.push_back({std::lerp(a.x, b.x, i / steps), std::lerp(a.y, b.y, i / steps)});
   }
   std::size_t taken_in(const Box& box) const {
@@ -190,7 +196,8 @@ class ChartPainter {
   }
   /// A place for a box of `size` that no data touch: corners first, then the middles of the edges.
   std::optional<Point> free_place(Point size) const {
-    const double left = plot_.left + gap, right = plot_.right - gap - size.x, top = plot_.top + gap, bottom = plot_.bottom - gap - size.y;
+    const double left = plot_.left + gap, right = plot_.right - gap - size.x;
+    const double top = plot_.top + gap, bottom = plot_.bottom - gap - size.y;
     const double centre = (left + right) / 2, middle = (top + bottom) / 2;
     if (right < left || bottom < top) return {};
     for (const Point at : {Point{right, top}, Point{left, top}, Point{right, bottom}, Point{left, bottom}, Point{centre, top},
@@ -261,7 +268,8 @@ class ChartPainter {
 
   void paint_line(const Series& s, std::size_t style) {
     if (!s.joined) return;
-    runs(s.x.size(), [&](std::size_t i) { return shows(s.x[i], s.y[i]); }, [&](std::size_t begin, std::size_t end) {
+    const auto whole = [&](std::size_t i) { return shows(s.x[i], s.y[i]); };
+    runs(s.x.size(), whole, [&](std::size_t begin, std::size_t end) {
       std::vector<Point> points;
       for (std::size_t i = begin; i < end; ++i) points.push_back(place(s.x[i], s.y[i]));
       canvas_.line(points, line_thickness, line_colour(style), line_dash(style));
@@ -311,8 +319,7 @@ class ChartPainter {
           const Box box{at.x, at.y, at.x + width, at.y + text_height - 1};
           std::size_t cost = taken_in(box);
           if (y < plot_.top || box.bottom > plot_.bottom) cost += 1000;
-          if (legend && box.left < legend->x + size.x && box.right > legend->x && box.top < legend->y + size.y && box.bottom > legend->y)
-            cost += 1000;
+          if (legend && box.meets({legend->x, legend->y, legend->x + size.x, legend->y + size.y})) cost += 1000;
           if (cost < least) {
             least = cost;
             best = at;

@@ -61,6 +61,8 @@ inline std::vector<bool> enlarge(const std::vector<bool>& small, std::size_t wid
 
 /// Pixels from the top of a line of text to its baseline, and to the lowest descender, at scale 1.
 inline constexpr double font_ascent = 8, font_height = 10;
+/// The sizes in use.
+inline constexpr double text_scale = 2, title_scale = 2.5, text_height = font_height * text_scale;
 
 /// The width in pixels of one line of `text`, `scale` pixels to the font's unit.
 inline double text_width(std::string_view text, double scale) {
@@ -81,14 +83,16 @@ inline Mask text_mask(std::string_view text, double scale) {
     unsigned char colour[4];
   };
   std::vector<Corner> corners(line.size() * 4 * 32);
-  const int quads = stb_easy_font_print(0, 0, line.data(), nullptr, corners.data(), static_cast<int>(corners.size() * sizeof(Corner)));
+  const int quads =
+      stb_easy_font_print(0, 0, line.data(), nullptr, corners.data(), static_cast<int>(corners.size() * sizeof(Corner)));
   const auto width = static_cast<std::size_t>(stb_easy_font_width(line.data()));
   constexpr std::size_t height = 12;
   std::vector<bool> bits(width * height);
   for (std::size_t q = 0; q < static_cast<std::size_t>(quads); ++q) {
     const Corner &from = corners[4 * q], &to = corners[4 * q + 2];
     for (auto y = static_cast<std::size_t>(from.y); y < std::min(height, static_cast<std::size_t>(to.y)); ++y)
-      for (auto x = static_cast<std::size_t>(from.x); x < std::min(width, static_cast<std::size_t>(to.x)); ++x) bits[y * width + x] = true;
+      for (auto x = static_cast<std::size_t>(from.x); x < std::min(width, static_cast<std::size_t>(to.x)); ++x)
+        bits[y * width + x] = true;
   }
   constexpr std::size_t zoom = 4, samples = 4;
   bits = detail::enlarge(detail::enlarge(bits, width, height), 2 * width, 2 * height);

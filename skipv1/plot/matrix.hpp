@@ -27,7 +27,8 @@ struct MatrixPicture {
 
 /// A colour for `share` 0 to 1: from light yellow over green to dark blue, ever darker, so that it reads in grey too.
 inline Colour shade(double share) {
-  constexpr std::array<Colour, 6> steps{{{255, 249, 215}, {199, 226, 170}, {112, 195, 168}, {44, 143, 170}, {33, 84, 146}, {28, 26, 84}}};
+  constexpr std::array<Colour, 6> steps{
+      {{255, 249, 215}, {199, 226, 170}, {112, 195, 168}, {44, 143, 170}, {33, 84, 146}, {28, 26, 84}}};
   const double at = std::clamp(share, 0.0, 1.0) * (steps.size() - 1);
   const auto i = std::min(static_cast<std::size_t>(at), steps.size() - 2);
   const auto mix = [&](std::uint8_t a, std::uint8_t b) {
@@ -79,8 +80,8 @@ class MatrixPainter {
     cell_height_ = std::floor(height / static_cast<double>(m_.rows.size()));
     cell_width_ = std::min(cell_width_, 3 * cell_height_);
     cell_height_ = std::min(cell_height_, 2 * cell_width_);
-    require(cell_width_ >= 1 && cell_height_ >= 1, "matrix \"", m_.title, "\": ", m_.width, " x ", m_.height, " pixels are too few for ",
-            m_.rows.size(), " rows x ", m_.columns.size(), " columns");
+    require(cell_width_ >= 1 && cell_height_ >= 1, "matrix \"", m_.title, "\": ", m_.width, " x ", m_.height,
+            " pixels are too few for ", m_.rows.size(), " rows x ", m_.columns.size(), " columns");
     const double used = cell_width_ * static_cast<double>(m_.columns.size());
     cells_.left = std::floor(room_left + (width - used) / 2);
     cells_.top = std::floor(room_top);
@@ -88,7 +89,8 @@ class MatrixPainter {
     cells_.bottom = cells_.top + cell_height_ * static_cast<double>(m_.rows.size());
   }
   Box cell(std::size_t row, std::size_t column) const {
-    const double left = cells_.left + cell_width_ * static_cast<double>(column), top = cells_.top + cell_height_ * static_cast<double>(row);
+    const double left = cells_.left + cell_width_ * static_cast<double>(column),
+                 top = cells_.top + cell_height_ * static_cast<double>(row);
     return {left, top, left + cell_width_, top + cell_height_};
   }
   Colour colour(double value) const {
@@ -126,7 +128,8 @@ class MatrixPainter {
     }
     for (std::size_t i = 0; i < m_.rows.size(); i += every(text_height, cell_height_)) {
       const Box box = cell(i, 0);
-      canvas_.text({cells_.left - 8, (box.top + box.bottom - font_ascent * text_scale) / 2}, m_.rows[i], text_scale, ink, Align::right);
+      canvas_.text({cells_.left - 8, (box.top + box.bottom - font_ascent * text_scale) / 2}, m_.rows[i], text_scale, ink,
+                   Align::right);
     }
     const double centre = (cells_.left + cells_.right) / 2, middle = (cells_.top + cells_.bottom) / 2;
     const double title = fitting_scale(m_.title, title_scale, canvas_.frame().right - 20);
@@ -153,7 +156,7 @@ class MatrixPainter {
     }
   }
 
-  static constexpr double text_scale = 2, title_scale = 2.5, text_height = font_height * text_scale, bar_room = 130;
+  static constexpr double bar_room = 130;  // to the right of the cells
   const MatrixPicture& m_;
   Canvas canvas_;
   Range range_;

@@ -1,0 +1,78 @@
+#include "skipv1/plot/axis.hpp"
+
+#include <cmath>
+#include <set>
+
+#include "skipv1/core/random.hpp"
+#include "tests/catch.hpp"
+
+using namespace skipv1;
+using namespace skipv1::plot;
+
+TEST_CASE("an axis maps its ends to its pixels, and back") {
+  for (const bool log : {false, true}) {
+    const Axis axis{0.5, 200, log, 40, 940};
+    CHECK(axis.pixel(0.5) == Approx(40));
+    CHECK(axis.pixel(200) == Approx(940));
+    for (const double value : {0.5, 1.0, 10.0, 77.0, 200.0}) CHECK(axis.value(axis.pixel(value)) == Approx(value));
+  }
+  CHECK(Axis{1, 100, true, 0, 10}.pixel(10) == Approx(5));     // the middle of two decades
+  CHECK(Axis{0, 10, false, 100, 0}.pixel(2.5) == Approx(75));  // upwards
+  CHECK_FALSE(Axis{1, 10, true}.shows(0));
+  CHECK_FALSE(Axis{}.shows(NAN));
+}
+
+TEST_CASE("linear ticks are few, inside, and at multiples of 1, 2 or 5 times a power of ten") {
+  Random random(3);
+  for (int trial = 0; trial < 1000; ++trial) {
+    const double length = std::pow(10, 12 * random.uniform() - 6), low = 10 * length * random.normal();
+    const std::size_t most = 2 + random.below(10);
+    const std::vector<double> ticks = linear_ticks({low, low + length}, most);
+    REQUIRE(!ticks.empty());
+    CHECK(ticks.size() <= most);
+    if (most >= 4) CHECK(ticks.size() >= 2);
+    CHECK(ticks.front() >= low - 1e-6 * length);
+    CHECK(ticks.back() <= low + length * (1 + 1e-6));
+    if (ticks.size() < 2) continue;
+    const double step = ticks[1] - ticks[0], digit = step / std::pow(10, std::floor(std::log10(step) + 1e-6));
+    CHECK((std::abs(digit - 1) < 1e-6 || std::abs(digit - 2) < 1e-6 || std::abs(digit - 5) < 1e-6));
+    CHECK(std::abs(ticks[0] / step - std::round(ticks[0] / step)) < 1e-4);
+    const std::vector<std::string> labels = tick_labels(ticks, false);
+    CHECK(std::set<std::string>(labels.begin(), labels.end()).size() == ticks.size());
+  }
+}
+
+TEST_CASE("log ticks are powers of ten, thinned out over many decades, with 2 and 5 over few") {
+  CHECK(log_ticks({1, 1000}, 5) == std::vector<double>{1, 10, 100, 1000});
+  CHECK(log_ticks({0.9, 60}, 8) == std::vector<double>{1, 2, 5, 10, 20, 50});
+  CHECK(log_ticks({1e-9, 1e9}, 4).size() <= 4);
+  CHECK(log_ticks({1e-9, 1e9}, 4).size() >= 2);
+  CHECK(log_ticks({0.01, 0.1}, 5).front() == 0.01);
+  CHECK(log_ticks({310, 330}, 6).size() >= 3);  // no 1, 2, 5 in between: linear
+}
+
+TEST_CASE("tick labels") {
+  using Labels = std::vector<std::string>;
+  CHECK(tick_labels({0, 0.5, 1}, false) == Labels{"0", "0.5", "1.0"});
+  CHECK(tick_labels({-20, 0, 20}, false) == Labels{"-20", "0", "20"});
+  CHECK(tick_labels({0, 500000, 1000000, 1500000}, false) == Labels{"0", "0.5M", "1.0M", "1.5M"});
+  CHECK(tick_labels({2000, 4000}, false) == Labels{"2000", "4000"});
+  CHECK(tick_labels({2.35, 2.4}, false) == Labels{"2.35", "2.40"});
+  CHECK(tick_labels({0.0001, 0.01, 1, 100, 10000, 1e6}, true) == Labels{"0.0001", "0.01", "1", "100", "10k", "1M"});
+  CHECK(tick_labels({0.0002, 0.0004}, false) == Labels{"0.0002", "0.0004"});
+}
+
+TEST_CASE("a range gets a margin, a single value gets room") {
+  const Range wide = widen({0, 10}, false, 0.1);
+  CHECK(wide.low == Approx(-1));
+  CHECK(wide.high == Approx(11));
+  for (const bool log : {false, true}) {
+    const Range one = widen({3, 3}, log, 0.1);
+    CHECK(one.low < 3);
+    CHECK(one.high > 3);
+    CHECK((!log || one.low > 0));
+  }
+  CHECK(widen({0, 0}, false, 0.1).high > 0);
+}
+
+TEST_CASE("an axis without length has no ticks") { CHECK_THROWS_AS(linear_ticks({2, 2}, 5), Error); }

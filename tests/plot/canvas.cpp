@@ -1,0 +1,141 @@
+#include "skipv1/plot/canvas.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "tests/catch.hpp"
+
+using namespace skipv1;
+using namespace skipv1::plot;
+
+namespace {
+/// How many pixels are not white.
+std::size_t painted(const Canvas& canvas) {
+  std::size_t count = 0;
+  for (std::size_t y = 0; y < canvas.height(); ++y)
+    for (std::size_t x = 0; x < canvas.width(); ++x) count += canvas.pixel(x, y) != white;
+  return count;
+}
+}  // namespace
+
+TEST_CASE("a line one pixel thick through the middles of pixels paints exactly those") {
+  Canvas canvas(20, 10);
+  canvas.line({3.5, 4.5}, {12.5, 4.5}, 1, black);
+  for (std::size_t x = 3; x <= 12; ++x) CHECK(canvas.pixel(x, 4) == black);
+  CHECK(painted(canvas) == 10);
+}
+
+TEST_CASE("a line between two rows of pixels covers half of each") {
+  Canvas canvas(20, 10);
+  canvas.line({3.5, 5}, {12.5, 5}, 1, black);
+  CHECK(canvas.pixel(8, 4) == Colour{128, 128, 128});
+  CHECK(canvas.pixel(8, 5) == Colour{128, 128, 128});
+  CHECK(canvas.pixel(8, 3) == white);
+  CHECK(canvas.pixel(8, 6) == white);
+}
+
+TEST_CASE("a diagonal line goes through its pixels, and joints are not painted twice") {
+  Canvas straight(16, 16), jointed(16, 16);
+  straight.line({1.5, 1.5}, {14.5, 14.5}, 1, black);
+  jointed.line({{1.5, 1.5}, {4, 4}, {7.25, 7.25}, {14.5, 14.5}}, 1, black);
+  for (std::size_t i = 1; i <= 14; ++i) CHECK(straight.pixel(i, i) == black);
+  CHECK(straight.png() == jointed.png());
+}
+
+TEST_CASE("dashes go on over joints") {
+  Canvas canvas(20, 3);
+  canvas.line({{0, 1.5}, {3, 1.5}, {20, 1.5}}, 1, black, {6, 6});
+  CHECK(canvas.pixel(1, 1) == black);
+  CHECK(canvas.pixel(4, 1) == black);
+  CHECK(canvas.pixel(9, 1) == white);
+  CHECK(canvas.pixel(14, 1) == black);
+  CHECK(canvas.pixel(19, 1) == white);
+}
+
+TEST_CASE("rectangles cover pixels in proportion, and opacity mixes") {
+  Canvas canvas(8, 8);
+  canvas.fill({1, 1, 3.5, 3}, black);
+  CHECK(canvas.pixel(1, 1) == black);
+  CHECK(canvas.pixel(2, 2) == black);
+  CHECK(canvas.pixel(3, 1) == Colour{128, 128, 128});
+  CHECK(canvas.pixel(4, 1) == white);
+  canvas.fill({5, 5, 6, 6}, black, 0.2);
+  CHECK(canvas.pixel(5, 5) == Colour{204, 204, 204});
+}
+
+TEST_CASE("a band fills what lies between its edges") {
+  Canvas canvas(10, 10);
+  canvas.band({{1, 2}, {9, 2}}, {{1, 6}, {9, 6}}, black, 1);
+  CHECK(painted(canvas) == 8 * 4);
+  CHECK(canvas.pixel(1, 2) == black);
+  CHECK(canvas.pixel(8, 5) == black);
+}
+
+TEST_CASE("nothing is painted outside the clip, and nothing outside the picture") {
+  Canvas canvas(10, 10);
+  canvas.clip({2, 2, 5, 5});
+  canvas.fill({-50, -50, 50, 50}, black);
+  CHECK(painted(canvas) == 9);
+  canvas.clip(canvas.frame());
+  canvas.line({-100, 5}, {100, 5}, 3, black);
+  canvas.text({-20, -5}, "outside", 2, black);
+  canvas.marker({10, 10}, Marker::triangle, 4, black);
+  CHECK(canvas.pixel(0, 5) == black);
+}
+
+TEST_CASE("every marker is centred on its point") {
+  for (const Marker marker : {Marker::circle, Marker::square, Marker::diamond, Marker::triangle}) {
+    Canvas canvas(21, 21);
+    canvas.marker({10.5, 10.5}, marker, 6, black);
+    CHECK(canvas.pixel(10, 10) == black);
+    CHECK(canvas.pixel(0, 10) == white);
+    for (std::size_t y = 0; y < 21; ++y)
+      for (std::size_t x = 0; x < 10; ++x) CHECK(canvas.pixel(x, y) == canvas.pixel(20 - x, y));
+  }
+}
+
+TEST_CASE("text has the width that was announced, turned text is the same turned") {
+  Canvas flat(200, 200), turned(200, 200);
+  const double width = text_width("loss", 2);
+  flat.text({10, 20}, "loss", 2, black);
+  turned.text_upwards({20, 10 + width / 2}, "loss", 2, black);
+  const auto last = static_cast<std::size_t>(width) - 1;
+  CHECK(painted(flat) > 50);
+  for (std::size_t x = 0; x <= last; ++x)
+    for (std::size_t y = 0; y < 24; ++y) CHECK(flat.pixel(10 + x, 20 + y) == turned.pixel(20 + y, 10 + last - x));
+  CHECK(text_width("a\xce\xbb"
+                   "b",
+                   1) == text_width("a?b", 1));  // one '?' for one character
+}
+
+TEST_CASE("pictures side by side keep their pixels") {
+  Canvas left(3, 2, black), right(4, 5);
+  right.fill({0, 0, 4, 5}, grey);
+  const Canvas both = side_by_side({left, right});
+  CHECK(both.width() == 7);
+  CHECK(both.height() == 5);
+  CHECK(both.pixel(2, 1) == black);
+  CHECK(both.pixel(2, 2) == white);
+  CHECK(both.pixel(3, 4) == grey);
+  CHECK_THROWS_AS(side_by_side({}), Error);
+}
+
+TEST_CASE("a PNG file is written whole, or not at all") {
+  const auto folder = std::filesystem::temp_directory_path() / "skipv1-test-canvas";
+  std::filesystem::create_directories(folder);
+  save_png(folder / "a.png", Canvas(7, 300));
+  std::ifstream file(folder / "a.png", std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  CHECK(bytes.substr(0, 8) == "\x89PNG\r\n\x1a\n");
+  CHECK(bytes.substr(16, 8) == std::string("\0\0\0\7\0\0\1\x2c", 8));  // width and height
+  CHECK_THROWS_AS(save_png(folder / "none" / "a.png", Canvas(2, 2)), Error);
+  CHECK_FALSE(std::filesystem::exists(folder / "a.png.part"));
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("a picture without pixels is an error") {
+  CHECK_THROWS_AS(Canvas(0, 5), Error);
+  CHECK_THROWS_AS(Canvas(5, 20001), Error);
+}

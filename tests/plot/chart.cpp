@@ -1,0 +1,152 @@
+#include "skipv1/plot/chart.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "skipv1/plot/matrix.hpp"
+#include "tests/catch.hpp"
+
+using namespace skipv1;
+using namespace skipv1::plot;
+
+namespace {
+/// The box around all pixels of exactly this colour; left > right if there are none.
+Box around(const Canvas& canvas, Colour colour) {
+  Box box{1e9, 1e9, -1, -1};
+  for (std::size_t y = 0; y < canvas.height(); ++y)
+    for (std::size_t x = 0; x < canvas.width(); ++x) {
+      if (canvas.pixel(x, y) != colour) continue;
+      const auto i = static_cast<double>(x), j = static_cast<double>(y);
+      box = {std::min(box.left, i), std::min(box.top, j), std::max(box.right, i), std::max(box.bottom, j)};
+    }
+  return box;
+}
+
+Series unnamed(std::vector<double> x, std::vector<double> y) {
+  Series s{"", std::move(x), std::move(y)};
+  s.points = Series::Points::hidden;
+  return s;
+}
+}  // namespace
+
+TEST_CASE("a chart's line spans the plot from corner to corner") {
+  Chart chart{"", "", "", {unnamed({0, 1}, {0, 1})}};
+  chart.x_range = chart.y_range = {0, 1};
+  const Box line = around(draw(chart), line_colour(0));
+  const Box axes = around(draw(chart), ink);
+  CHECK(std::abs(line.right - 931) <= 2);  // 28 pixels are kept free on the right
+  CHECK(std::abs(line.top - 20) <= 2);
+  CHECK(line.bottom < axes.bottom);
+  CHECK(line.left > axes.left);
+}
+
+TEST_CASE("a flat line lies at its value's height") {
+  Chart chart{"", "", "", {unnamed({0, 1}, {5, 5}), unnamed({0, 1}, {2.5, 2.5})}};
+  chart.y_range = {0, 10};
+  const Canvas canvas = draw(chart);
+  const Box half = around(canvas, line_colour(0)), quarter = around(canvas, line_colour(1));
+  const double bottom = half.top + 2 * (quarter.top - half.top), top = half.top - (bottom - half.top);
+  CHECK(std::abs(top - 20) <= 2);  // where the plot begins
+}
+
+TEST_CASE("points that are not finite, or not positive on a log axis, are left out") {
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  Chart with{"t", "x", "y", {unnamed({1, 2, 3, 4, nan, 5}, {1, 2, inf, nan, 3, -1})}},
+      without{"t", "x", "y", {unnamed({1, 2}, {1, 2})}};
+  with.log_y = without.log_y = true;
+  CHECK(draw(with).png() == draw(without).png());
+}
+
+TEST_CASE("a value that is left out interrupts the line") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  Chart chart{"", "", "", {unnamed({0, 1, 2, 3, 4}, {1, 1, nan, 1, 1})}};
+  chart.x_range = {0, 4};
+  const Canvas canvas = draw(chart);
+  const Box line = around(canvas, line_colour(0));
+  const auto row = static_cast<std::size_t>(line.top);
+  CHECK(canvas.pixel(static_cast<std::size_t>((line.left + line.right) / 2) + 3, row) == white);
+  CHECK(canvas.pixel(static_cast<std::size_t>(line.left) + 20, row) == line_colour(0));
+  CHECK(canvas.pixel(static_cast<std::size_t>(line.right) - 20, row) == line_colour(0));
+}
+
+TEST_CASE("values far outside a given range leave the picture and take no time") {
+  Chart chart{"", "", "", {unnamed({0, 1, 2}, {0, 1e300, 0}), unnamed({0, 1, 2}, {0, 1e300, 0})}};
+  chart.y_range = {0, 1};
+  chart.x_range = {0, 2};
+  const Canvas canvas = draw(chart);
+  CHECK(around(canvas, line_colour(1)).top > 15);  // the plot begins 20 pixels from the top
+  CHECK(around(canvas, line_colour(1)).bottom > 500);
+}
+
+TEST_CASE("the legend takes a free corner, or the right margin") {
+  const auto right_end = [](const Chart& chart) { return around(draw(chart), ink).right; };
+  Chart falling{"", "", "", {Series{"falling", {0, 1, 2}, {2, 0.1, 0}}}}, full{"", "", "", {Series{"all over", {}, {}}}};
+  for (int i = 0; i < 200; ++i) {
+    full.series[0].x.push_back(i);
+    full.series[0].y.push_back(i % 2);
+  }
+  CHECK(right_end(falling) > 900);
+  const Canvas canvas = draw(full);
+  const Box line = around(canvas, line_colour(0));
+  std::size_t rows = 0;  // in which there is something in the middle of the legend's sample, the rightmost thing of this colour
+  for (std::size_t y = 0; y < 600; ++y) rows += canvas.pixel(static_cast<std::size_t>(line.right) - 38, y) == line_colour(0);
+  CHECK(rows > 0);
+  CHECK(rows < 10);
+}
+
+TEST_CASE("bands, bars, references and log axes draw") {
+  Series s{"a", {1, 10, 100}, {1, 2, 3}, {0.5, 1, 2}, {2, 3, 4}};
+  Chart chart{"title", "x", "y", {s, s}, {{3.5, "bound"}}};
+  chart.series[1].spread = Series::Spread::bars;
+  chart.log_x = true;
+  const Canvas canvas = draw(chart);
+  CHECK(around(canvas, grey).right > 0);
+  CHECK(around(canvas, line_colour(1)).right > 0);
+  const Box band = around(canvas, line_colour(0));
+  CHECK(band.right > band.left);
+}
+
+TEST_CASE("a chart refuses what it cannot draw") {
+  CHECK_THROWS_AS(draw(Chart{"empty", "", "", {}}), Error);
+  CHECK_THROWS_AS(draw(Chart{"nan", "", "", {unnamed({1}, {NAN})}}), Error);
+  CHECK_THROWS_WITH(draw(Chart{"sizes", "", "", {Series{"s", {1, 2}, {1}}}}), "chart \"sizes\": series \"s\" has 2 x and 1 y");
+  CHECK_THROWS_AS(draw(Chart{"spread", "", "", {Series{"s", {1, 2}, {1, 2}, {0}, {3}}}}), Error);
+  Chart chart{"range", "", "", {unnamed({1, 2}, {1, 2})}};
+  chart.x_range = {2, 2};
+  CHECK_THROWS_AS(draw(chart), Error);
+  chart.x_range = {-1, 2};
+  chart.log_x = true;
+  CHECK_THROWS_AS(draw(chart), Error);
+  chart.x_range = {};
+  chart.height = 70;
+  CHECK_THROWS_AS(draw(chart), Error);
+}
+
+TEST_CASE("matrix cells have their values' colours, and rows go down") {
+  MatrixPicture m{"", "", "", {"a", "b"}, {"c", "d"}, {0, 1, 2, std::numeric_limits<double>::quiet_NaN()}};
+  const Canvas canvas = draw(m);
+  m.colour_bar = false;
+  const Box first = around(draw(m), shade(0)), second = around(draw(m), shade(0.5)), third = around(draw(m), shade(1));
+  CHECK(first.right < second.left);
+  CHECK(first.top == second.top);
+  CHECK(first.bottom < third.top);
+  CHECK(first.left == third.left);
+  CHECK(around(canvas, shade(0.5)).right > 0);
+}
+
+TEST_CASE("a matrix picture refuses sizes that disagree, and too few pixels") {
+  CHECK_THROWS_AS(draw(MatrixPicture{"m", "", "", {}, {}, {}}), Error);
+  CHECK_THROWS_WITH(draw(MatrixPicture{"m", "", "", {"a"}, {"b", "c"}, {1}}),
+                    "matrix \"m\": 1 rows x 2 columns, but 1 values and 0 texts");
+  MatrixPicture m{"m", "", "", std::vector<std::string>(500, ""), {"a"}, std::vector<double>(500, 1)};
+  m.height = 300;
+  CHECK_THROWS_AS(draw(m), Error);
+  m.height = 700;
+  CHECK_NOTHROW(draw(m));
+}
+
+TEST_CASE("shades grow darker all the way") {
+  const auto light = [](Colour c) { return 0.299 * c.r + 0.587 * c.g + 0.114 * c.b; };
+  for (int i = 0; i < 100; ++i) CHECK(light(shade(i / 100.0)) > light(shade((i + 1) / 100.0)));
+}

@@ -33,13 +33,13 @@ struct Reference {
   std::string label;
 };
 
-/// A line chart. Without a given range an axis spans the data with a small margin.
+/// A line chart. Where its range is empty an axis spans the data with a small margin.
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Series> series;
   std::vector<Reference> references = {};
   bool log_x = false, log_y = false;
-  std::optional<std::pair<double, double>> x_range = {}, y_range = {};
+  Range x_range = {}, y_range = {};
   std::size_t width = 960, height = 600;  ///< pixels
 };
 
@@ -120,9 +120,8 @@ class ChartPainter {
     set_range(x_, x, chart_.x_range, 0.02, "x");
     set_range(y_, y, chart_.y_range, 0.06, "y");
   }
-  void set_range(Axis& axis, const Range& data, const std::optional<std::pair<double, double>>& given, double margin,
-                 const char* name) {
-    const Range range = given ? Range{given->first, given->second} : widen(data, axis.log, margin);
+  void set_range(Axis& axis, const Range& data, const Range& given, double margin, const char* name) {
+    const Range range = given.empty() ? widen(data, axis.log, margin) : given;
     require(axis.shows(range.low) && axis.shows(range.high) && range.low < range.high, "chart \"", chart_.title, "\": its ", name,
             " axis cannot go from ", range.low, " to ", range.high, axis.log ? " with a logarithmic scale" : "");
     axis.low = range.low;

@@ -32,7 +32,7 @@ Series unnamed(std::vector<double> x, std::vector<double> y) {
 
 TEST_CASE("a chart's line spans the plot from corner to corner") {
   Chart chart{"", "", "", {unnamed({0, 1}, {0, 1})}};
-  chart.x_range = chart.y_range = {0, 1};
+  chart.x_range = chart.y_range = Range{0, 1};
   const Box line = around(draw(chart), line_colour(0));
   const Box axes = around(draw(chart), ink);
   CHECK(std::abs(line.right - 931) <= 2);  // 28 pixels are kept free on the right

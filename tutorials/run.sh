@@ -8,8 +8,8 @@ if [ ! -f "$root/tutorials/$name/main.cpp" ]; then
   exit 2
 fi
 sh "$root/tests/setup.sh"
-(cd "$root" && cmake --preset default > /dev/null && cmake --build --preset default --target $name >&2)
-program=$root/build/default/tutorials/$name
+(cd "$root" && cmake --preset tutorials > /dev/null && cmake --build --preset tutorials --target $name >&2)
+program=$root/build/tutorials/tutorials/$name
 
 # OpenBLAS falls back to its oldest kernels, several times slower, on a processor newer than itself.
 if [ -z "${OPENBLAS_CORETYPE:-}" ] && OPENBLAS_VERBOSE=2 "$program" --help 2>&1 | grep -q 'Core: Prescott'; then

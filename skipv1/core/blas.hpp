@@ -48,8 +48,8 @@ void gemm(Transpose a_t, Transpose b_t, std::size_t m, std::size_t n, std::size_
 template <class T>
 void parallel_gemm(Transpose a_t, Transpose b_t, std::size_t m, std::size_t n, std::size_t k, T alpha, const T* a,
                    std::size_t lda, const T* b, std::size_t ldb, T beta, T* c, std::size_t ldc) {
-  const std::size_t tile_m = std::clamp<std::size_t>((m / 8 + 63) / 64 * 64, 64, 256);
-  const std::size_t tile_n = m >= 8 * tile_m ? std::max<std::size_t>(n, 1) : 512;
+  // Each tile packs its own copy of A's rows and B's columns: large tiles pack less, small ones occupy more cores.
+  const std::size_t tile_m = std::clamp<std::size_t>((m / 4 + 63) / 64 * 64, 128, 512), tile_n = 1024;
   const std::size_t across = (n + tile_n - 1) / tile_n, down = (m + tile_m - 1) / tile_m;
   parallel_for(down * across, [&](std::size_t tile) {
     const std::size_t i = tile / across * tile_m, j = tile % across * tile_n;

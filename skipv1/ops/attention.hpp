@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "skipv1/core/blas.hpp"
@@ -95,7 +96,7 @@ void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, 
           out.shape(), " and ", heads.size(), " routed heads do not fit");
   parallel_for(sequences.batch() * width.heads, [&](std::size_t task) {
     const std::size_t b = task / width.heads, h = task % width.heads;
-    std::vector<T> scores;
+    const auto scores = std::make_unique_for_overwrite<T[]>(std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys);
     detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
       T* o = out.data() + (block.row * width.heads + h) * width.value;
       T* log_sum = lse.data() + block.row * width.heads + h;
@@ -106,9 +107,8 @@ void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, 
         }
         return;
       }
-      scores.resize(std::max(scores.size(), block.rows * block.keys));
       detail::attention_forward_block(o, log_sum, q.data() + (block.row * width.heads + h) * width.key, heads(h).key, heads(h).value, b,
-                                      block, width, static_cast<T>(scale), scores.data());
+                                      block, width, static_cast<T>(scale), scores.get());
     });
   });
 }
@@ -160,7 +160,8 @@ void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_
   const auto groups = detail::independent_heads<T>(dheads);
   parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
     const std::size_t b = task / groups.size();
-    std::vector<T> p, dp;
+    const std::size_t size = std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys;
+    const auto p = std::make_unique_for_overwrite<T[]>(size), dp = std::make_unique_for_overwrite<T[]>(size);
     for (std::size_t h : groups[task % groups.size()]) {
       detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
         const std::size_t at = block.row * width.heads + h;
@@ -168,14 +169,12 @@ void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_
           for (std::size_t i = 0; i < block.rows; ++i) std::fill_n(dq.data() + (at + i * width.heads) * width.key, width.key, T(0));
           return;
         }
-        p.resize(std::max(p.size(), block.rows * block.keys));
-        dp.resize(p.size());
         const detail::AttentionBackward<T> pointers{dq.data() + at * width.key,  dout.data() + at * width.value,
                                                     out.data() + at * width.value, lse.data() + at,
                                                     q.data() + at * width.key,   heads(h).key,
                                                     heads(h).value,              dheads(h).key,
                                                     dheads(h).value};
-        detail::attention_backward_block(pointers, b, block, width, static_cast<T>(scale), p.data(), dp.data());
+        detail::attention_backward_block(pointers, b, block, width, static_cast<T>(scale), p.get(), dp.get());
       });
     }
   });

@@ -13,11 +13,13 @@ namespace skipv1 {
 template <class T>
 void embedding_forward(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> ids, bool add = false) {
   const std::size_t d = x.width();
-  for (std::size_t n = 0; n < ids.size(); ++n) {
-    const T* row = table.data() + static_cast<std::size_t>(ids(n)) * d;
-    T* out = x.data() + n * d;
-    for (std::size_t i = 0; i < d; ++i) out[i] = add ? out[i] + row[i] : row[i];
-  }
+  parallel_ranges(ids.size(), 32, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n) {
+      const T* row = table.data() + static_cast<std::size_t>(ids(n)) * d;
+      T* out = x.data() + n * d;
+      for (std::size_t i = 0; i < d; ++i) out[i] = add ? out[i] + row[i] : row[i];
+    }
+  });
 }
 
 /// `dtable[ids[n]] += dx[n]`. Shapes as forward.

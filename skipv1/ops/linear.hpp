@@ -14,7 +14,9 @@ void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weigh
   require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
           " transposed does not give y ", y.shape());
   if (!bias.empty()) {
-    for (std::size_t n = 0; n < rows; ++n) std::copy_n(bias.data(), out, y.data() + n * out);
+    parallel_ranges(rows, 64, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t n = begin; n < end; ++n) std::copy_n(bias.data(), out, y.data() + n * out);
+    });
   }
   parallel_gemm(Transpose::no, Transpose::yes, rows, out, in, T(1), x.data(), in, weight.data(), in, bias.empty() ? T(0) : T(1),
                 y.data(), out);

@@ -1,9 +1,10 @@
 // Mixing values: ResFormer's `lambda V_l + (1 - lambda) V_0`, and means of two heads (models.md, "Variants that mix", "injection").
 #pragma once
 
-#include <cstdint>
+#include <vector>
 
 #include "skipv1/core/head.hpp"
+#include "skipv1/core/parallel.hpp"
 #include "skipv1/core/tensor.hpp"
 
 namespace skipv1 {
@@ -14,8 +15,10 @@ template <class T>
 void value_mix_forward(View<T, Cpu> mixed, ConstView<T, Cpu> own, ConstView<T, Cpu> first, ConstView<T, Cpu> lambda) {
   const std::size_t w = own.width(), w0 = first.width();
   const T a = lambda.data()[0];
-  for (std::size_t n = 0; n < own.rows(); ++n)
-    for (std::size_t i = 0; i < w; ++i) mixed.data()[n * w + i] = a * own.data()[n * w + i] + (T(1) - a) * first.data()[n * w0 + i];
+  parallel_ranges(own.rows(), 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n)
+      for (std::size_t i = 0; i < w; ++i) mixed.data()[n * w + i] = a * own.data()[n * w + i] + (T(1) - a) * first.data()[n * w0 + i];
+  });
 }
 
 /// `down = lambda dmixed` (dmixed may be down), `dfirst += (1 - lambda) dmixed`, and where dlambda is not empty
@@ -25,39 +28,44 @@ void value_mix_backward(View<T, Cpu> down, View<T, Cpu> dfirst, View<T, Cpu> dla
                         ConstView<T, Cpu> first, ConstView<T, Cpu> lambda) {
   const std::size_t w = dmixed.width(), w0 = first.width();
   const T a = lambda.data()[0];
-  T sum(0);
-  for (std::size_t n = 0; n < dmixed.rows(); ++n) {
-    for (std::size_t i = 0; i < w; ++i) {
-      const T d = dmixed.data()[n * w + i];
-      if (!dlambda.empty()) sum += d * (own.data()[n * w + i] - first.data()[n * w0 + i]);
-      dfirst.data()[n * w0 + i] += (T(1) - a) * d;
-      down.data()[n * w + i] = a * d;
+  constexpr std::size_t grain = 64;
+  std::vector<T> parts((dmixed.rows() + grain - 1) / grain, T(0));  // of dlambda
+  parallel_ranges(dmixed.rows(), grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n) {
+      for (std::size_t i = 0; i < w; ++i) {
+        const T d = dmixed.data()[n * w + i];
+        if (!dlambda.empty()) parts[begin / grain] += d * (own.data()[n * w + i] - first.data()[n * w0 + i]);
+        dfirst.data()[n * w0 + i] += (T(1) - a) * d;
+        down.data()[n * w + i] = a * d;
+      }
     }
-  }
-  if (!dlambda.empty()) dlambda.data()[0] += sum;
+  });
+  if (!dlambda.empty())
+    for (T part : parts) dlambda.data()[0] += part;
 }
 
 /// `pooled = (first + second) / 2`: the mean of two heads, over positions `0 … positions - 1` of every sequence of the batch.
 template <class T>
 void pool_forward(Head<T, Cpu> pooled, ConstHead<T, Cpu> first, ConstHead<T, Cpu> second, std::size_t batch, std::size_t positions,
                   std::size_t width) {
-  for (std::size_t b = 0; b < batch; ++b)
+  parallel_for(batch, [&](std::size_t b) {
     for (std::size_t t = 0; t < positions; ++t)
       for (std::size_t i = 0; i < width; ++i) pooled.at(b, t)[i] = (first.at(b, t)[i] + second.at(b, t)[i]) / T(2);
+  });
 }
 
 /// `dfirst += dpooled / 2`, `dsecond += dpooled / 2`. Arguments as forward.
 template <class T>
 void pool_backward(Head<T, Cpu> dfirst, Head<T, Cpu> dsecond, ConstHead<T, Cpu> dpooled, std::size_t batch, std::size_t positions,
                    std::size_t width) {
-  for (std::size_t b = 0; b < batch; ++b) {
+  parallel_for(batch, [&](std::size_t b) {
     for (std::size_t t = 0; t < positions; ++t) {
       for (std::size_t i = 0; i < width; ++i) {
         dfirst.at(b, t)[i] += dpooled.at(b, t)[i] / T(2);
         dsecond.at(b, t)[i] += dpooled.at(b, t)[i] / T(2);
       }
     }
-  }
+  });
 }
 
 }  // namespace skipv1

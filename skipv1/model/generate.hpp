@@ -1,0 +1,94 @@
+// Choosing the next token, and continuing sequences from their cache.
+#pragma once
+
+#include <numeric>
+
+#include "skipv1/core/random.hpp"
+#include "skipv1/model/decoder.hpp"
+
+namespace skipv1 {
+
+/// How a token is drawn. Filters apply in this order: temperature, the `top_k` likeliest (0: all), then the smallest set of likeliest
+/// tokens whose probabilities sum to `top_p` or more.
+struct Sampling {
+  double temperature = 1.0;  ///< 0: greedy, the likeliest token; of equals the first
+  std::size_t top_k = 0;
+  double top_p = 1.0;
+};
+
+/// Throws unless the temperature is not negative and `top_p` is in (0, 1].
+inline void validate(const Sampling& s) {
+  require(std::isfinite(s.temperature) && s.temperature >= 0, "temperature is ", s.temperature, ": must be 0 or more");
+  require(s.top_p > 0 && s.top_p <= 1, "top_p is ", s.top_p, ": must be above 0, at most 1");
+}
+
+/// Draws a token from one row of logits (V). Throws if none of them is finite or one is NaN.
+template <class T>
+std::int32_t sample(View<const T> logits, const Sampling& s, Random& random) {
+  validate(s);
+  const std::size_t vocab = logits.size();
+  for (std::size_t v = 0; v < vocab; ++v) require(!std::isnan(logits(v)), "sample: the logit of token ", v, " is NaN");
+  const T* best = std::max_element(logits.data(), logits.data() + vocab);
+  require(vocab > 0 && std::isfinite(*best), "sample: no finite logit among ", vocab);
+  if (s.temperature == 0) return static_cast<std::int32_t>(best - logits.data());
+
+  std::vector<std::int32_t> order(vocab);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logits(a) > logits(b); });
+  if (s.top_k > 0 && s.top_k < vocab) order.resize(s.top_k);
+  std::vector<double> weight;
+  for (std::int32_t v : order) weight.push_back(std::exp((static_cast<double>(logits(v)) - static_cast<double>(*best)) / s.temperature));
+  const double all = std::accumulate(weight.begin(), weight.end(), 0.0);
+  double kept = 0;
+  std::size_t count = 0;
+  while (count < weight.size() && kept < s.top_p * all) kept += weight[count++];
+  double at = random.uniform() * kept;
+  for (std::size_t i = 0; i < count; ++i)
+    if ((at -= weight[i]) < 0) return order[i];
+  return order[count - 1];
+}
+
+/// What `generate` calls with each new token of sequence b; returning false ends that sequence.
+using OnToken = std::function<bool(std::size_t b, std::int32_t token)>;
+
+/// Continues prompts of any lengths by up to `count` tokens each, all in one batch: one prefill, then a token a sequence and step. Returns the new
+/// tokens of each. Sequence b draws from `Random(seed).split(b)`, so what it says does not depend on its neighbours. Throws on an
+/// empty prompt, and as `Decoder::forward` where prompt and continuation exceed `max_position_embeddings`.
+template <class T, class Space>
+std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder, const std::vector<std::vector<std::int32_t>>& prompts, std::size_t count,
+                                                const Sampling& sampling, std::uint64_t seed, const OnToken& on_token = {}) {
+  validate(sampling);
+  const std::size_t batch = prompts.size();
+  Batch next;
+  std::size_t longest = 0;
+  std::vector<Random> random;
+  for (std::size_t b = 0; b < batch; ++b) {
+    require(!prompts[b].empty(), "generate: prompt ", b, " is empty");
+    next.tokens.insert(next.tokens.end(), prompts[b].begin(), prompts[b].end());
+    next.counts.push_back(prompts[b].size());
+    longest = std::max(longest, prompts[b].size());
+    random.push_back(Random(seed).split(b));
+  }
+  Cache<T, Space> cache(decoder.routing(), batch, longest + count);
+  Activations<T, Space> activations;
+  std::vector<std::vector<std::int32_t>> said(batch);
+  for (std::size_t i = 0; i < count && !next.tokens.empty(); ++i) {
+    const View<T, Space> logits = decoder.forward(next, cache, activations, Keep::nothing, Logits::last);
+    Tensor<T> host(logits.shape());
+    copy(host, logits);
+    Batch chosen{{}, std::vector<std::size_t>(batch, 0)};
+    std::size_t row = 0;
+    for (std::size_t b = 0; b < batch; ++b) {
+      if (next.counts[b] == 0) continue;  // ended earlier
+      const std::int32_t token = sample<T>(host.slice(row++, 1).reshape({host.width()}), sampling, random[b]);
+      said[b].push_back(token);
+      if (on_token && !on_token(b, token)) continue;
+      chosen.tokens.push_back(token);
+      chosen.counts[b] = 1;
+    }
+    next = std::move(chosen);
+  }
+  return said;
+}
+
+}  // namespace skipv1

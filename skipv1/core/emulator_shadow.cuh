@@ -1,0 +1,146 @@
+// The emulator's shared memory: arrays with bounds, and a shadow that knows who touched each element last.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <ostream>
+#include <utility>
+#include <vector>
+
+namespace skipv1::emulator {
+
+/// A line of source.
+struct Place {
+  const char* file = nullptr;
+  int line = 0;
+
+  /// The line that this is the default argument on.
+  static constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
+  friend bool operator==(const Place& a, const Place& b) {
+    return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+  }
+  friend std::ostream& operator<<(std::ostream& out, const Place& place) {
+    const char* slash = std::strrchr(place.file, '/');
+    return out << (slash ? slash + 1 : place.file) << ':' << place.line;
+  }
+};
+
+/// Who wrote an element and who read it, and when; in barriers and warp barriers passed (`SharedMemory::now`).
+struct Shadow {
+  std::uint32_t written = 0, read = 0;
+  std::uint16_t writer = 0, reader = 0;  ///< thread numbers, or the codes below
+};
+
+/// An array in shared memory.
+struct SharedArray {
+  const char* name = "";
+  std::byte* data = nullptr;
+  std::size_t count = 0, element = 1;  ///< elements, and bytes of one
+  Shadow* shadow = nullptr;            ///< that of element 0; one for every two bytes
+};
+
+/// The shared memory of the block that runs. An access is ordered after an earlier one by the same thread, before the last barrier
+/// of the block, or by the same warp before its last `sync_warp`; everything else is a race.
+class SharedMemory {
+ public:
+  static constexpr std::size_t capacity = 227 << 10;  ///< bytes that compute capability 9.0 gives a block
+
+  void begin_block(std::size_t dynamic_bytes, std::size_t warps) {
+    if (memory_.empty()) {
+      memory_.resize(capacity / sizeof(Unit));
+      shadows_.resize(capacity / 2);
+    }
+    if (now_ > std::uint32_t{1} << 30) {  // long before the clock runs over
+      std::fill(shadows_.begin(), shadows_.end(), Shadow{});
+      now_ = 0;
+    }
+    block_start_ = barrier_ = ++now_;
+    warp_barrier_.assign(warps, now_);
+    arrays_.clear();
+    dynamic_bytes_ = dynamic_bytes;
+    used_ = (dynamic_bytes + 15) / 16 * 16;
+  }
+  void block_synchronised() { barrier_ = ++now_; }
+  void warp_synchronised(std::size_t warp) { warp_barrier_[warp] = ++now_; }
+  std::size_t dynamic_bytes() const { return dynamic_bytes_; }
+  bool fits() const { return used_ <= capacity; }
+
+  /// The array declared under `key`, the same for all threads of a block.
+  SharedArray declare(const void* key, const char* name, std::size_t count, std::size_t element) {
+    for (const auto& [known, array] : arrays_)
+      if (known == key) return array;
+    const SharedArray array = at(used_, name, count, element);
+    used_ += (count * element + 15) / 16 * 16;
+    arrays_.emplace_back(key, array);
+    return array;
+  }
+  /// `count` elements from byte `offset` on.
+  SharedArray at(std::size_t offset, const char* name, std::size_t count, std::size_t element) {
+    return {name, reinterpret_cast<std::byte*>(memory_.data()) + offset, count, element, shadows_.data() + offset / 2};
+  }
+
+  enum class Fault { none, unwritten, race_with_writer, race_with_reader };
+  /// Thread `t` reads; the fault this is, if any.
+  Fault read(Shadow& s, std::size_t t) {
+    if (s.written < block_start_) return Fault::unwritten;
+    if (!ordered(s.writer & ~atomic, s.written, t)) return Fault::race_with_writer;
+    note_reader(s, t);
+    return Fault::none;
+  }
+  /// Thread `t` writes; the fault this is, if any.
+  Fault write(Shadow& s, std::size_t t) {
+    if (s.written >= barrier_ && !ordered(s.writer & ~atomic, s.written, t)) return Fault::race_with_writer;
+    if (!readers_ordered(s, t)) return Fault::race_with_reader;
+    s.written = now_;
+    s.writer = static_cast<std::uint16_t>(t);
+    return Fault::none;
+  }
+  /// Thread `t` reads and writes in one; it does not race with others that do the same.
+  Fault update(Shadow& s, std::size_t t) {
+    if (s.written < block_start_) return Fault::unwritten;
+    if (!(s.writer & atomic) && !ordered(s.writer, s.written, t)) return Fault::race_with_writer;
+    if (!readers_ordered(s, t)) return Fault::race_with_reader;
+    s.written = now_;
+    s.writer = static_cast<std::uint16_t>(t | atomic);
+    return Fault::none;
+  }
+  /// The thread to name as the other party of a fault; a reader's may be unknown.
+  static std::size_t writer(const Shadow& s) { return s.writer & ~std::size_t{atomic}; }
+  static bool one_reader(const Shadow& s) { return s.reader < warp_of_readers; }
+  static std::size_t reader(const Shadow& s) { return s.reader; }
+
+ private:
+  static constexpr std::uint16_t atomic = 0x8000, warp_of_readers = 0x4000, many_readers = 0x7fff;  ///< threads are below 1024
+  struct alignas(16) Unit {
+    std::byte bytes[16];
+  };
+
+  bool ordered(std::size_t other, std::uint32_t when, std::size_t t) const {
+    return other == t || when < barrier_ || (other / 32 == t / 32 && when < warp_barrier_[t / 32]);
+  }
+  void note_reader(Shadow& s, std::size_t t) const {
+    if (s.read < barrier_) {
+      s.reader = static_cast<std::uint16_t>(t);
+    } else if (s.reader != t && s.reader != (warp_of_readers | t / 32)) {
+      const bool same_warp = s.reader < warp_of_readers && s.reader / 32 == t / 32;
+      s.reader = same_warp ? static_cast<std::uint16_t>(warp_of_readers | t / 32) : many_readers;
+    }
+    s.read = now_;
+  }
+  bool readers_ordered(const Shadow& s, std::size_t t) const {
+    if (s.read < barrier_) return true;
+    if (s.reader < warp_of_readers) return ordered(s.reader, s.read, t);
+    return s.reader == (warp_of_readers | t / 32) && s.read < warp_barrier_[t / 32];
+  }
+
+  std::vector<Unit> memory_;
+  std::vector<Shadow> shadows_;
+  std::uint32_t now_ = 0, block_start_ = 0, barrier_ = 0;
+  std::vector<std::uint32_t> warp_barrier_;
+  std::vector<std::pair<const void*, SharedArray>> arrays_;
+  std::size_t used_ = 0, dynamic_bytes_ = 0;
+};
+
+}  // namespace skipv1::emulator

@@ -1,0 +1,86 @@
+// The words of kernel.cuh under nvcc: CUDA's own, by our names.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "skipv1/core/bfloat16.hpp"
+#include "skipv1/core/grid.cuh"
+
+#define SKIPV1_KERNEL __global__ void
+#define SKIPV1_DEVICE __device__ __forceinline__
+#define SKIPV1_DEVICE_MEMBER __device__ __forceinline__
+#define SKIPV1_HOST_DEVICE __host__ __device__ __forceinline__
+/// A shared array of `count` elements, a constant: `SKIPV1_SHARED(float, tile, 256);`
+#define SKIPV1_SHARED(T, name, count)                                         \
+  __shared__ alignas(16) unsigned char name##_bytes[sizeof(T) * (count)];     \
+  const ::skipv1::Shared<T> name { reinterpret_cast<T*>(name##_bytes), count }
+
+namespace skipv1 {
+
+SKIPV1_DEVICE uint3 thread() { return threadIdx; }
+SKIPV1_DEVICE uint3 block() { return blockIdx; }
+SKIPV1_DEVICE dim3 block_size() { return blockDim; }
+SKIPV1_DEVICE dim3 grid_size() { return gridDim; }
+
+SKIPV1_DEVICE void sync_threads() { __syncthreads(); }
+SKIPV1_DEVICE void sync_warp() { __syncwarp(); }
+
+template <class T>
+SKIPV1_DEVICE T shuffle(T x, unsigned lane) {
+  return __shfl_sync(0xffffffffu, x, static_cast<int>(lane));
+}
+template <class T>
+SKIPV1_DEVICE T shuffle_xor(T x, unsigned mask) {
+  return __shfl_xor_sync(0xffffffffu, x, static_cast<int>(mask));
+}
+template <class T>
+SKIPV1_DEVICE T shuffle_down(T x, unsigned delta) {
+  return __shfl_down_sync(0xffffffffu, x, delta);
+}
+SKIPV1_DEVICE bool any(bool x) { return __any_sync(0xffffffffu, x) != 0; }
+SKIPV1_DEVICE bool all(bool x) { return __all_sync(0xffffffffu, x) != 0; }
+SKIPV1_DEVICE unsigned ballot(bool x) { return __ballot_sync(0xffffffffu, x); }
+
+/// An array in shared memory.
+template <class T>
+struct Shared {
+  T* data;
+  std::size_t count;
+  SKIPV1_DEVICE_MEMBER T& operator[](std::size_t i) const { return data[i]; }
+};
+/// `count` elements from byte `offset` of the launch's dynamic shared memory on.
+template <class T>
+SKIPV1_DEVICE Shared<T> dynamic_shared(std::size_t offset, std::size_t count) {
+  extern __shared__ uint4 skipv1_dynamic_shared[];
+  return {reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(skipv1_dynamic_shared) + offset), count};
+}
+
+template <class T>
+SKIPV1_DEVICE void atomic_add(T* to, T x) {
+  atomicAdd(to, x);
+}
+template <class T>
+SKIPV1_DEVICE void atomic_add(const Shared<T>& to, std::size_t i, T x) {
+  atomicAdd(to.data + i, x);
+}
+template <class T>
+SKIPV1_DEVICE T read_only(const T* p) {
+  return __ldg(p);
+}
+SKIPV1_DEVICE void check_aligned(const void*, std::size_t) {}
+
+/// `2^x` and `1 / sqrt(x)`; in float the card's approximations (2 ulp).
+SKIPV1_DEVICE float fast_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+SKIPV1_DEVICE double fast_exp2(double x) { return ::exp2(x); }
+SKIPV1_DEVICE float fast_rsqrt(float x) { return ::rsqrtf(x); }
+SKIPV1_DEVICE double fast_rsqrt(double x) { return ::rsqrt(x); }
+
+}  // namespace skipv1

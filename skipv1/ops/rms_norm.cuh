@@ -1,0 +1,144 @@
+// RMSNorm on the device: see rms_norm.hpp.
+#pragma once
+
+#include "skipv1/ops/column_sum.cuh"
+
+namespace skipv1 {
+
+namespace detail {
+
+/// One thread, one row.
+template <class T>
+SKIPV1_KERNEL rms_norm_forward_first(T* y, Sum<T>* inverse_rms, const T* x, const T* weight, std::size_t rows, std::size_t d,
+                                     Sum<T> epsilon) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread();
+  if (n >= rows) return;
+  const T* in = x + n * d;
+  S square(0);
+  for (std::size_t i = 0; i < d; ++i) square += static_cast<S>(in[i]) * static_cast<S>(in[i]);
+  const S r = S(1) / std::sqrt(square / static_cast<S>(d) + epsilon);
+  for (std::size_t i = 0; i < d; ++i) y[n * d + i] = static_cast<T>(static_cast<S>(in[i]) * r * static_cast<S>(weight[i]));
+  inverse_rms[n] = r;
+}
+
+/// One warp, one row; V numbers a load. Memory bounds it: a row is read once from memory (the second pass finds it in L1) and written
+/// once, 2 d sizeof(T) bytes for 5 d operations.
+template <class T, std::size_t V>
+SKIPV1_KERNEL rms_norm_forward_fast(T* y, Sum<T>* inverse_rms, const T* x, const T* weight, std::size_t rows, std::size_t d,
+                                    Sum<T> epsilon) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread() / warp_size;
+  if (n >= rows) return;
+  const T* in = x + n * d;
+  S square(0);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    const Vector<T, V> v = load_vector<V>(in + i);
+    for (std::size_t j = 0; j < V; ++j) square += static_cast<S>(v[j]) * static_cast<S>(v[j]);
+  }
+  const S r = S(1) / std::sqrt(warp_sum(square) / static_cast<S>(d) + epsilon);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    Vector<T, V> v = load_vector<V>(in + i);
+    const Vector<T, V> w = load_vector<V>(weight + i);
+    for (std::size_t j = 0; j < V; ++j) v[j] = static_cast<T>(static_cast<S>(v[j]) * r * static_cast<S>(w[j]));
+    store_vector(y + n * d + i, v);
+  }
+  if (lane() == 0) inverse_rms[n] = r;
+}
+
+/// One thread, one row.
+template <class T>
+SKIPV1_KERNEL rms_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* inverse_rms, std::size_t rows,
+                                      std::size_t d) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread();
+  if (n >= rows) return;
+  const T *in = x + n * d, *dout = dy + n * d;
+  const S r = inverse_rms[n];
+  S dot(0);
+  for (std::size_t i = 0; i < d; ++i) dot += static_cast<S>(weight[i]) * static_cast<S>(dout[i]) * static_cast<S>(in[i]);
+  const S c = dot * r * r * r / static_cast<S>(d);
+  for (std::size_t i = 0; i < d; ++i) {
+    const S g = static_cast<S>(weight[i]) * static_cast<S>(dout[i]) * r - static_cast<S>(in[i]) * c;
+    dx[n * d + i] = static_cast<T>(static_cast<S>(dx[n * d + i]) + g);
+  }
+}
+
+/// One warp, one row, as the forward pass; 4 d sizeof(T) bytes a row.
+template <class T, std::size_t V>
+SKIPV1_KERNEL rms_norm_backward_fast(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* inverse_rms, std::size_t rows,
+                                     std::size_t d) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread() / warp_size;
+  if (n >= rows) return;
+  const T *in = x + n * d, *dout = dy + n * d;
+  const S r = inverse_rms[n];
+  S dot(0);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    const Vector<T, V> v = load_vector<V>(in + i), g = load_vector<V>(dout + i), w = load_vector<V>(weight + i);
+    for (std::size_t j = 0; j < V; ++j) dot += static_cast<S>(w[j]) * static_cast<S>(g[j]) * static_cast<S>(v[j]);
+  }
+  const S c = warp_sum(dot) * r * r * r / static_cast<S>(d);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    const Vector<T, V> v = load_vector<V>(in + i), g = load_vector<V>(dout + i), w = load_vector<V>(weight + i);
+    Vector<T, V> out = load_vector<V>(dx + n * d + i);
+    for (std::size_t j = 0; j < V; ++j) {
+      const S add = static_cast<S>(w[j]) * static_cast<S>(g[j]) * r - static_cast<S>(v[j]) * c;
+      out[j] = static_cast<T>(static_cast<S>(out[j]) + add);
+    }
+    store_vector(dx + n * d + i, out);
+  }
+}
+
+/// What row n adds to the gradient of `weight[i]`.
+template <class T>
+struct RmsNormWeight {
+  const T *dy, *x;
+  const Sum<T>* inverse_rms;
+  std::size_t d;
+  SKIPV1_DEVICE_MEMBER Sum<T> operator()(std::size_t n, std::size_t i) const {
+    return static_cast<Sum<T>>(dy[n * d + i]) * static_cast<Sum<T>>(x[n * d + i]) * inverse_rms[n];
+  }
+};
+
+}  // namespace detail
+
+/// As on the CPU; y, x (N, d), weight (d), inverse_rms (N).
+template <class T>
+void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView<T, Cuda> x, ConstView<T, Cuda> weight, double epsilon,
+                      Version version = Version::fast) {
+  const std::size_t rows = x.rows(), d = x.width();
+  const auto run = [&](const Launch& where, auto kernel) {
+    launch(where, kernel, y.data(), inverse_rms.data(), x.data(), weight.data(), rows, d, epsilon);
+  };
+  const Launch warps{"rms_norm_forward", ceil_div(rows, 4), 128};
+  if (version == Version::first) {
+    run(one_thread_each("rms_norm_forward_first", rows), detail::rms_norm_forward_first<T>);
+  } else if (reads_16_bytes(d, x.data(), y.data(), weight.data())) {
+    run(warps, detail::rms_norm_forward_fast<T, per_16_bytes<T>>);
+  } else {
+    run(warps, detail::rms_norm_forward_fast<T, 1>);
+  }
+}
+
+/// As on the CPU: adds to dx (N, d) and dweight (d).
+template <class T>
+void rms_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, ConstView<T, Cuda> dy, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
+                       ConstView<Sum<T>, Cuda> inverse_rms, Version version = Version::fast) {
+  const std::size_t rows = x.rows(), d = x.width();
+  const auto run = [&](const Launch& where, auto kernel) {
+    launch(where, kernel, dx.data(), dy.data(), x.data(), weight.data(), inverse_rms.data(), rows, d);
+  };
+  const Launch warps{"rms_norm_backward", ceil_div(rows, 4), 128};
+  if (version == Version::first) {
+    run(one_thread_each("rms_norm_backward_first", rows), detail::rms_norm_backward_first<T>);
+  } else if (reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data())) {
+    run(warps, detail::rms_norm_backward_fast<T, per_16_bytes<T>>);
+  } else {
+    run(warps, detail::rms_norm_backward_fast<T, 1>);
+  }
+  detail::column_sum("rms_norm_backward_weight", dweight, rows,
+                     detail::RmsNormWeight<T>{dy.data(), x.data(), inverse_rms.data(), d}, version);
+}
+
+}  // namespace skipv1

@@ -1,0 +1,90 @@
+// Holding an operation on the device to its CPU form in double.
+#pragma once
+
+#include <cmath>
+#include <string>
+
+#include "skipv1/core/cuda.cuh"
+#include "skipv1/core/random.hpp"
+#include "tests/catch.hpp"
+
+namespace skipv1::test {
+
+inline constexpr std::size_t awkward[] = {1, 3, 7, 31, 33, 63, 65, 127, 129};
+inline constexpr std::size_t widths[] = {1, 3, 7, 31, 33, 63, 64, 65, 127, 129, 256};  ///< some of which are read 16 bytes at a time
+
+/// Numbers on the device, and the same numbers in double on the host.
+template <class T>
+struct Both {
+  Tensor<double> host;
+  Tensor<T, Cuda> device;
+
+  operator View<T, Cuda>() const { return device; }
+  operator View<const T, Cuda>() const { return View<T, Cuda>(device); }
+};
+
+template <class T>
+Tensor<T> rounded(const Tensor<double>& x) {
+  Tensor<T> y(x.shape());
+  for (std::size_t i = 0; i < x.size(); ++i) y.data()[i] = static_cast<T>(x.data()[i]);
+  return y;
+}
+/// Gives both sides the values of `x`, rounded to T.
+template <class T>
+Both<T> both(Tensor<double> x) {
+  const Tensor<T> y = rounded<T>(x);
+  for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<double>(y.data()[i]);
+  return {std::move(x), to_device<T>(y)};
+}
+/// Standard normal, times `scale`.
+template <class T>
+Both<T> normal(Shape shape, Random& random, double scale = 1) {
+  Tensor<double> x(shape);
+  for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = scale * random.normal();
+  return both<T>(std::move(x));
+}
+/// An output: NaN on the device, so that what a kernel leaves out is seen.
+template <class T>
+Both<T> poisoned(Shape shape) {
+  Tensor<double> x(shape);
+  std::fill_n(x.data(), x.size(), std::nan(""));
+  return both<T>(std::move(x));
+}
+/// Whole numbers in `0 … limit - 1`, on both sides.
+struct Numbers {
+  Tensor<std::int32_t> host;
+  Tensor<std::int32_t, Cuda> device;
+};
+inline Numbers numbers(std::size_t count, std::size_t limit, Random& random) {
+  Tensor<std::int32_t> x({count});
+  for (std::size_t i = 0; i < count; ++i) x.data()[i] = static_cast<std::int32_t>(random.below(limit));
+  Tensor<std::int32_t, Cuda> y = to_device<std::int32_t>(x);
+  return {std::move(x), std::move(y)};
+}
+
+/// The error that rounding alone explains, relative to the norm: of numbers stored as T and summed as Sum<T>.
+template <class T>
+inline constexpr double bound = std::is_same_v<T, double> ? 1e-13 : std::is_same_v<T, float> ? 2e-6 : 8e-3;
+
+/// Compares what the device holds with the host's: first which numbers are finite, then the error's norm over that of the truth,
+/// then the cosine.
+template <class T>
+void check_close(const char* what, const Both<T>& x, double most = bound<T>) {
+  const Tensor<T> device = to_host<T>(x.device);
+  double error = 0, norm = 0, device_norm = 0, dot = 0;
+  for (std::size_t i = 0; i < device.size(); ++i) {
+    const double got = static_cast<double>(device.data()[i]), want = x.host.data()[i];
+    INFO(what << " " << x.host.shape() << ", element " << i << ": device " << got << ", host " << want);
+    if (std::isfinite(got) != std::isfinite(want) || std::isnan(got) != std::isnan(want)) REQUIRE(got == want);
+    if (!std::isfinite(want)) continue;
+    error += (got - want) * (got - want);
+    norm += want * want;
+    device_norm += got * got;
+    dot += got * want;
+  }
+  INFO(what << " " << x.host.shape() << ": error " << std::sqrt(error) << " of norm " << std::sqrt(norm));
+  REQUIRE(std::sqrt(error) <= most * std::sqrt(norm) + 1e-30);
+  if (norm > 0) REQUIRE(dot >= (1 - most) * std::sqrt(norm) * std::sqrt(device_norm));
+}
+
+}  // namespace skipv1::test

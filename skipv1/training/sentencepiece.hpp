@@ -1,0 +1,161 @@
+// SentencePiece vocabularies: read LLaMA's `tokenizer.model`, or train one of your own. Empty where SentencePiece is not
+// installed; programs that use it link sentencepiece and, for training, sentencepiece_train.
+#pragma once
+
+#if __has_include(<sentencepiece_processor.h>) && __has_include(<sentencepiece_trainer.h>)
+
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "skipv1/core/parallel.hpp"
+#include "skipv1/training/tokenizer.hpp"
+
+namespace skipv1 {
+
+/// A trained SentencePiece model. Texts come back byte by byte, unless they hold U+2581, which stands for a space in there,
+/// or the model changes characters (none that `train` makes, and not LLaMA's).
+class SentencePieceTokenizer : public Tokenizer {
+ public:
+  /// Reads a model file. Throws if it is none.
+  static SentencePieceTokenizer load(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    const std::string model{std::istreambuf_iterator<char>(file), {}};
+    require(!file.fail() && !model.empty(), "cannot read vocabulary ", path);
+    try {
+      return SentencePieceTokenizer(model);
+    } catch (const Error& error) {
+      fail("vocabulary ", path, ": ", error.what());
+    }
+  }
+
+  /// Trains `vocab_size` byte-pair pieces (3 marks and 256 bytes among them) on the lines of `text`; of long texts on lines
+  /// spread evenly over `most_bytes`. Everything outside the vocabulary falls back to bytes; spaces are kept as they are.
+  /// The same text gives the same vocabulary. Throws if the text is not UTF-8 or too short for so many pieces.
+  static SentencePieceTokenizer train(std::string_view text, std::size_t vocab_size, std::size_t most_bytes = 8'000'000) {
+    require_utf8(text, "training a vocabulary");
+    require(vocab_size >= 260, "a vocabulary of ", vocab_size, " pieces: must be at least 260 (3 marks, 256 bytes, the space)");
+    Lines lines(text, std::max<std::size_t>(1, (text.size() + most_bytes - 1) / std::max<std::size_t>(1, most_bytes)));
+    const std::unordered_map<std::string, std::string> options = {
+        {"model_type", "bpe"},         {"vocab_size", std::to_string(vocab_size)}, {"byte_fallback", "true"},
+        {"character_coverage", "1.0"}, {"normalization_rule_name", "identity"},    {"remove_extra_whitespaces", "false"},
+        {"add_dummy_prefix", "false"}, {"max_sentence_length", "1000000000"},      {"num_threads", "1"},
+        {"minloglevel", "3"},
+    };
+    std::string model;
+    const auto status = sentencepiece::SentencePieceTrainer::Train(options, &lines, &model);
+    require(status.ok(), "a vocabulary of ", vocab_size, " pieces cannot be trained on ", text.size(),
+            " bytes: ", status.message());
+    return SentencePieceTokenizer(model);
+  }
+
+  /// Writes the model file, whole or not at all.
+  void save(const std::filesystem::path& path) const {
+    std::filesystem::path part = path;
+    part += ".part";
+    const std::string model = processor_->serialized_model_proto();
+    std::ofstream file(part, std::ios::binary);
+    file.write(model.data(), static_cast<std::streamsize>(model.size()));
+    file.close();
+    std::error_code error;
+    if (file) std::filesystem::rename(part, path, error);
+    if (file && !error) return;
+    std::filesystem::remove(part, error);
+    fail("cannot write vocabulary ", path);
+  }
+
+  std::string name() const override { return "sentencepiece"; }
+  std::size_t vocab_size() const override { return static_cast<std::size_t>(processor_->GetPieceSize()); }
+  bool adds_space() const override { return adds_space_; }
+  std::optional<std::int32_t> start() const override {
+    return processor_->bos_id() < 0 ? std::optional<std::int32_t>{} : processor_->bos_id();
+  }
+  std::string piece(std::int32_t id) const override {
+    checked(id);
+    if (processor_->IsControl(id) || processor_->IsUnused(id)) return {};
+    const std::string& piece = processor_->IdToPiece(id);
+    if (processor_->IsByte(id)) return std::string(1, byte_of_piece(piece).value());
+    std::string text;
+    for (std::size_t at = 0; at < piece.size(); ++at) {
+      const bool space = std::string_view(piece).substr(at).starts_with(space_mark);
+      text += space ? ' ' : piece[at];
+      if (space) at += space_mark.size() - 1;
+    }
+    return text;
+  }
+
+  /// Line by line on all cores where lines are independent: no space is added, and no piece reaches over a line's end.
+  std::vector<std::int32_t> encode(std::string_view text) const override {
+    require_utf8(text, "tokenizer sentencepiece");
+    std::vector<std::string_view> parts;
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = by_line_ ? text.find('\n', std::min(begin + part_bytes, text.size())) : text.npos;
+      parts.push_back(text.substr(begin, end == text.npos ? end : end + 1 - begin));
+      begin += parts.back().size();
+    }
+    std::vector<std::vector<int>> encoded(parts.size());
+    parallel_for(parts.size(), [&](std::size_t i) { encoded[i] = processor_->EncodeAsIds(parts[i]); });
+    std::vector<std::int32_t> ids;
+    for (const std::vector<int>& part : encoded) ids.insert(ids.end(), part.begin(), part.end());
+    return ids;
+  }
+
+ private:
+  static constexpr std::string_view space_mark = "\xe2\x96\x81";  // U+2581
+  static constexpr std::size_t part_bytes = 512;
+
+  /// Every `step`-th line of a text.
+  class Lines : public sentencepiece::SentenceIterator {
+   public:
+    Lines(std::string_view text, std::size_t step) : rest_(text), step_(step) { Next(); }
+    bool done() const override { return done_; }
+    void Next() override {
+      done_ = rest_.empty();
+      line_ = take();
+      for (std::size_t i = 1; i < step_ && !rest_.empty(); ++i) take();
+    }
+    const std::string& value() const override { return line_; }
+    sentencepiece::util::Status status() const override { return {}; }
+
+   private:
+    std::string take() {
+      const std::size_t end = std::min(rest_.find('\n'), rest_.size());
+      std::string line(rest_.substr(0, end));
+      rest_.remove_prefix(std::min(end + 1, rest_.size()));
+      return line;
+    }
+    std::string_view rest_;
+    std::size_t step_;
+    std::string line_;
+    bool done_ = false;
+  };
+
+  explicit SentencePieceTokenizer(const std::string& model)
+      : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
+    const auto status = processor_->LoadFromSerializedProto(model);
+    require(status.ok(), "not a SentencePiece model: ", status.message());
+    const std::vector<int> ids = processor_->EncodeAsIds("a");
+    std::string text;
+    for (const int id : ids) text += piece(id);
+    adds_space_ = text.starts_with(' ');
+    by_line_ = !adds_space_;
+    for (int id = 0; id < processor_->GetPieceSize() && by_line_; ++id)
+      by_line_ = processor_->IsByte(id) || processor_->IdToPiece(id).find('\n') == std::string::npos;
+  }
+
+  std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;
+  bool adds_space_ = false, by_line_ = true;
+};
+
+}  // namespace skipv1
+
+#endif

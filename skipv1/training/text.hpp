@@ -1,0 +1,125 @@
+// Text as training data: token ids with the bytes they stand for, and windows of them.
+//
+// A corpus of 4 MB without a download: Debian's package bible-kjv prints one verse a line by
+//   bible -f gen1:1-rev22:21 < /dev/null | sed 's/^[^ ]* //' > kjv.txt
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <numbers>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+#include "skipv1/core/random.hpp"
+#include "skipv1/training/tokenizer.hpp"
+
+namespace skipv1 {
+
+/// The bytes of a file. Throws if it cannot be read or is empty.
+inline std::string load_text(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  require(file.is_open() && !std::filesystem::is_directory(path), "cannot open text ", path);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  require(!file.bad(), "cannot read text ", path);
+  require(!text.empty(), "text ", path, " is empty");
+  return text;
+}
+
+/// `text` cut in two, the second part about `share` of its bytes (0 < share < 1): the first part ends with a line if there
+/// are lines in the second half of it, else with a character. Throws if a part would be empty.
+inline std::pair<std::string_view, std::string_view> split_text(std::string_view text, double share) {
+  require(share > 0 && share < 1, "a share of ", share, " for validation: must be between 0 and 1");
+  auto cut = static_cast<std::size_t>(std::llround(static_cast<double>(text.size()) * (1 - share)));
+  const std::size_t line = text.substr(0, cut).rfind('\n');
+  if (line != text.npos && line >= cut / 2) {
+    cut = line + 1;
+  } else {
+    while (cut > 0 && cut < text.size() && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80) --cut;
+  }
+  require(cut > 0 && cut < text.size(), "a text of ", text.size(), " bytes cannot be split with a share of ", share,
+          " for validation");
+  return {text.substr(0, cut), text.substr(cut)};
+}
+
+/// Windows of a text, row by row: `targets[i]` is the token that follows `tokens[i]`.
+struct Windows {
+  std::vector<std::int32_t> tokens, targets;  ///< (B T)
+};
+
+/// The tokens of a text.
+class TextData {
+ public:
+  /// Encodes `text`. Throws if it is empty, not what the tokenizer takes, or if the tokens stand for other bytes in all.
+  TextData(std::string_view text, const Tokenizer& tokenizer)
+      : tokens_(tokenizer.encode(text)), piece_bytes_(tokenizer.vocab_size()) {
+    require(!text.empty(), "the text is empty");
+    for (std::size_t id = 0; id < piece_bytes_.size(); ++id)
+      piece_bytes_[id] = static_cast<std::uint32_t>(tokenizer.piece(static_cast<std::int32_t>(id)).size());
+    added_ = tokenizer.adds_space() ? 1 : 0;
+    require(bytes(0, size()) == text.size(), "tokenizer ", tokenizer.name(), " makes tokens of ", bytes(0, size()),
+            " bytes from ", text.size(), " bytes: it does not keep the text");
+  }
+
+  std::size_t size() const { return tokens_.size(); }  ///< tokens
+  const std::vector<std::int32_t>& tokens() const { return tokens_; }
+
+  /// How many bytes of the text the tokens `begin … end - 1` stand for.
+  std::size_t bytes(std::size_t begin, std::size_t end) const {
+    require(begin <= end && end <= size(), "tokens ", begin, " to ", end, " of ", size());
+    std::size_t sum = 0;
+    for (std::size_t i = begin; i < end; ++i) sum += piece_bytes_[static_cast<std::size_t>(tokens_[i])];
+    return begin == 0 && end > 0 ? sum - added_ : sum;  // the space that is not in the text belongs to the first token
+  }
+
+  /// `batch` windows of `length` tokens at places that depend on (seed, step) only, so that a run goes on where it stopped.
+  /// Throws if the text is shorter than one window and the token after it.
+  Windows random(std::size_t batch, std::size_t length, std::uint64_t seed, std::uint64_t step) const {
+    count(length);
+    Random places = Random(seed).split(step);
+    Windows windows;
+    for (std::size_t b = 0; b < batch; ++b) append(windows, places.below(size() - length), length);
+    return windows;
+  }
+
+  /// How many windows of `length` tokens lie next to each other in the text, each with the token after it: every token of
+  /// theirs but the text's first is predicted once. Throws if there is none.
+  std::size_t count(std::size_t length) const {
+    require(length >= 1 && size() > length, "a text of ", size(), " tokens is too short for a window of ", length,
+            " tokens and the one that follows it");
+    return (size() - 1) / length;
+  }
+
+  /// The windows `first … first + batch - 1` of `count(length)`; they predict the tokens from `first * length + 1` on.
+  Windows sequential(std::size_t first, std::size_t batch, std::size_t length) const {
+    require(first + batch <= count(length), "windows ", first, " to ", first + batch, " of ", count(length));
+    Windows windows;
+    for (std::size_t b = 0; b < batch; ++b) append(windows, (first + b) * length, length);
+    return windows;
+  }
+
+ private:
+  void append(Windows& windows, std::size_t begin, std::size_t length) const {
+    const auto from = tokens_.begin() + static_cast<std::ptrdiff_t>(begin), to = from + static_cast<std::ptrdiff_t>(length);
+    windows.tokens.insert(windows.tokens.end(), from, to);
+    windows.targets.insert(windows.targets.end(), from + 1, to + 1);
+  }
+
+  std::vector<std::int32_t> tokens_;
+  std::vector<std::uint32_t> piece_bytes_;  // by id
+  std::size_t added_ = 0;
+};
+
+/// Bits a byte of `tokens` tokens that stand for `bytes` bytes, at a mean loss of `nats` a token: comparable between tokenizers.
+inline double bits_per_byte(double nats, std::size_t tokens, std::size_t bytes) {
+  return nats / std::numbers::ln2 * static_cast<double>(tokens) / static_cast<double>(bytes);
+}
+
+}  // namespace skipv1

@@ -1,0 +1,242 @@
+// From text to token ids and back: bytes, and llama2.c's pieces. SentencePiece has a header of its own.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <optional>
+#include <queue>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+
+namespace skipv1 {
+
+/// Ids are `0 … vocab_size() - 1`. Each stands for some bytes; a text is its tokens' bytes one after the other.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  virtual std::string name() const = 0;
+  virtual std::size_t vocab_size() const = 0;
+  /// The ids of `text`, without start and end marks. Throws if the tokenizer needs UTF-8 and `text` is not.
+  virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
+  /// The bytes that `id` stands for inside a text; none for marks. Throws if there is no such id.
+  virtual std::string piece(std::int32_t id) const = 0;
+  /// Whether encoding puts a space before the text, which decoding takes away again.
+  virtual bool adds_space() const { return false; }
+  /// The mark that begins a text, if models of this vocabulary expect one.
+  virtual std::optional<std::int32_t> start() const { return {}; }
+
+  /// The text of `ids`: `decode(encode(text)) == text`.
+  std::string decode(std::span<const std::int32_t> ids) const {
+    std::string text;
+    for (const std::int32_t id : ids) text += piece(id);
+    if (adds_space() && text.starts_with(' ')) text.erase(0, 1);
+    return text;
+  }
+
+ protected:
+  Tokenizer() = default;
+  Tokenizer(const Tokenizer&) = default;
+  Tokenizer& operator=(const Tokenizer&) = default;
+
+  /// `id` as an index; throws if there is no such id.
+  std::size_t checked(std::int32_t id) const {
+    require(id >= 0 && static_cast<std::size_t>(id) < vocab_size(), "token ", id, ": tokenizer ", name(), " has ids 0 to ",
+            vocab_size() - 1);
+    return static_cast<std::size_t>(id);
+  }
+};
+
+/// Every byte is a token: any file is a text, and 256 ids are enough.
+class ByteTokenizer : public Tokenizer {
+ public:
+  std::string name() const override { return "bytes"; }
+  std::size_t vocab_size() const override { return 256; }
+  std::vector<std::int32_t> encode(std::string_view text) const override {
+    std::vector<std::int32_t> ids(text.size());
+    std::transform(text.begin(), text.end(), ids.begin(), [](char c) { return static_cast<unsigned char>(c); });
+    return ids;
+  }
+  std::string piece(std::int32_t id) const override { return std::string(1, static_cast<char>(checked(id))); }
+};
+
+/// The length in bytes of the UTF-8 character at `text[at]`, 0 if there is no valid one (RFC 3629: no overlong forms,
+/// no surrogates, nothing above U+10FFFF).
+inline std::size_t utf8_length(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u; };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return at < text.size() ? 1 : 0;
+  const std::size_t length = lead >= 0xc2 && lead < 0xe0   ? 2
+                             : lead >= 0xe0 && lead < 0xf0 ? 3
+                             : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                           : 0;
+  for (std::size_t i = 1; i < length; ++i)
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  const bool overlong = (lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xf0 && byte(1) < 0x90);
+  const bool beyond = (lead == 0xed && byte(1) >= 0xa0) || (lead == 0xf4 && byte(1) >= 0x90);
+  return overlong || beyond ? 0 : length;
+}
+
+/// Throws unless `text` is UTF-8; `needs` names who needs that.
+inline void require_utf8(std::string_view text, std::string_view needs) {
+  for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
+    length = utf8_length(text, at);
+    require(length != 0, "the text is not UTF-8 at byte ", at, ": ", needs, " needs UTF-8 (tokenizer bytes takes any file)");
+  }
+}
+
+/// The byte that a piece like <0x0A> stands for, if it is one.
+inline std::optional<char> byte_of_piece(std::string_view piece) {
+  if (piece.size() != 6 || piece.substr(0, 3) != "<0x" || piece[5] != '>') return {};
+  int value = 0;
+  for (const char c : piece.substr(3, 2)) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit && (c < 'A' || c > 'F')) return {};
+    value = 16 * value + (digit ? c - '0' : c - 'A' + 10);
+  }
+  return static_cast<char>(value);
+}
+
+/// llama2.c's vocabularies: `tokenizer.bin`, `tok512.bin`. Id 0 is unknown, 1 and 2 are the marks of start and end, 3 … 258
+/// the bytes, then pieces with scores.
+class Llama2cTokenizer : public Tokenizer {
+ public:
+  /// Reads int32 longest piece, then for each piece float32 score, int32 length and that many bytes, all little-endian.
+  /// Throws if there is no such file or if it is anything else.
+  static Llama2cTokenizer load(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    require(!file.fail() && !bytes.empty(), "cannot read vocabulary ", path);
+    std::size_t at = 4;
+    std::vector<std::pair<std::string, float>> pieces;
+    while (at < bytes.size()) {
+      const std::size_t begin = at + 8;
+      const std::size_t length = begin <= bytes.size() ? little_endian(bytes, at + 4) : bytes.size();
+      require(length <= bytes.size() - std::min(begin, bytes.size()), "vocabulary ", path, " ends within piece ", pieces.size());
+      pieces.emplace_back(bytes.substr(begin, length), std::bit_cast<float>(little_endian(bytes, at)));
+      at = begin + length;
+    }
+    try {
+      return Llama2cTokenizer(std::move(pieces));
+    } catch (const Error& error) {
+      fail("vocabulary ", path, ": ", error.what());
+    }
+  }
+
+  /// From all pieces and their scores, in the order of their ids. Throws if ids 3 … 258 are not the 256 bytes.
+  explicit Llama2cTokenizer(std::vector<std::pair<std::string, float>> pieces) : pieces_(std::move(pieces)) {
+    require(pieces_.size() >= first_byte + 256, pieces_.size(), " pieces: there must be at least ", first_byte + 256,
+            " (unknown, start, end and 256 bytes)");
+    for (std::size_t id = 0; id < pieces_.size(); ++id) {
+      const auto& [piece, score] = pieces_[id];
+      require(std::isfinite(score), "piece ", id, " has the score ", score);
+      if (id >= first_byte && id < first_byte + 256)
+        require(byte_of_piece(piece) == static_cast<char>(id - first_byte), "piece ", id, " must be that of byte ",
+                id - first_byte);
+      if (id >= first_byte) ids_.try_emplace(piece, static_cast<std::int32_t>(id));
+    }
+  }
+
+  std::string name() const override { return "llama2.c"; }
+  std::size_t vocab_size() const override { return pieces_.size(); }
+  bool adds_space() const override { return true; }
+  std::optional<std::int32_t> start() const override { return 1; }
+  std::string piece(std::int32_t id) const override {
+    const std::string& piece = pieces_[checked(id)].first;
+    if (id == 1 || id == 2) return {};
+    const auto byte = byte_of_piece(piece);
+    return byte ? std::string(1, *byte) : piece;
+  }
+
+  /// A space and the text as characters (bytes where a character is no piece); then, as long as two neighbours together
+  /// are a piece, the two of the best score become one, of equal scores the first.
+  std::vector<std::int32_t> encode(std::string_view text) const override {
+    require_utf8(text, "tokenizer llama2.c");
+    if (text.empty()) return {};
+    return merge(characters(" " + std::string(text)));
+  }
+
+ private:
+  static constexpr std::size_t first_byte = 3;
+
+  static std::uint32_t little_endian(const std::string& bytes, std::size_t at) {
+    std::uint32_t value = 0;
+    for (std::size_t i = 4; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+    return value;
+  }
+
+  std::vector<std::int32_t> characters(std::string_view text) const {
+    std::vector<std::int32_t> ids;
+    for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
+      length = utf8_length(text, at);
+      const auto found = ids_.find(std::string(text.substr(at, length)));
+      if (found != ids_.end()) {
+        ids.push_back(found->second);
+      } else {
+        for (const char c : text.substr(at, length))
+          ids.push_back(static_cast<std::int32_t>(first_byte + static_cast<unsigned char>(c)));
+      }
+    }
+    return ids;
+  }
+
+  /// Merges with a heap of candidates over a linked list: n log n, where trying all pairs again takes n * n.
+  std::vector<std::int32_t> merge(std::vector<std::int32_t> ids) const {
+    constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+    struct Candidate {
+      float score;
+      std::size_t left, right;
+      std::int32_t left_id, right_id, merged;         // a candidate is stale once either id has changed
+      bool operator<(const Candidate& other) const {  // the top of the heap is the largest
+        return score != other.score ? score < other.score : left > other.left;
+      }
+    };
+    std::vector<std::size_t> next(ids.size()), previous(ids.size());
+    std::priority_queue<Candidate> heap;
+    const auto consider = [&](std::size_t left, std::size_t right) {
+      if (left == none || right == none) return;
+      const auto found =
+          ids_.find(pieces_[static_cast<std::size_t>(ids[left])].first + pieces_[static_cast<std::size_t>(ids[right])].first);
+      if (found == ids_.end()) return;
+      const float score = pieces_[static_cast<std::size_t>(found->second)].second;
+      heap.push({score, left, right, ids[left], ids[right], found->second});
+    };
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      previous[i] = i == 0 ? none : i - 1;
+      next[i] = i + 1 < ids.size() ? i + 1 : none;
+    }
+    for (std::size_t i = 0; i + 1 < ids.size(); ++i) consider(i, i + 1);
+    constexpr std::int32_t gone = -1;
+    while (!heap.empty()) {
+      const Candidate best = heap.top();
+      heap.pop();
+      if (ids[best.left] != best.left_id || ids[best.right] != best.right_id || next[best.left] != best.right) continue;
+      ids[best.left] = best.merged;
+      ids[best.right] = gone;
+      next[best.left] = next[best.right];
+      if (next[best.left] != none) previous[next[best.left]] = best.left;
+      consider(previous[best.left], best.left);
+      consider(best.left, next[best.left]);
+    }
+    std::erase(ids, gone);
+    return ids;
+  }
+
+  std::vector<std::pair<std::string, float>> pieces_;
+  std::unordered_map<std::string, std::int32_t> ids_;
+};
+
+}  // namespace skipv1

@@ -39,7 +39,7 @@ void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> lo
       } else {
         sum = sum_of_exp(vocab, in, most);
       }
-      loss.data()[n] = most + std::log(sum) - at_target;
+      loss.data()[n] = std::log(sum) + (most - at_target);  // (in this order large logits cancel exactly)
     }
   });
 }

@@ -1,0 +1,48 @@
+// What every program's main shares: options by CLI11, and errors as one line. Empty where CLI11 is not installed.
+#pragma once
+
+#if __has_include(<CLI/CLI.hpp>)
+
+#include <CLI/CLI.hpp>
+
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <new>
+#include <string>
+#include <type_traits>
+
+namespace skipv1 {
+
+/// Parses the arguments into `app`, runs `body()` and returns the exit status: what `body` returns (0 if nothing), 0 after
+/// `--help`, and 2 after any error, which becomes the line `program: message` on standard error.
+template <class Body>
+int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
+  const auto error = [&](std::string message) {
+    for (char& c : message)
+      if (static_cast<unsigned char>(c) < ' ') c = ' ';  // a name may hold anything
+    const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : app.get_name();
+    std::cerr << program << ": " << message << std::endl;
+    return 2;
+  };
+  try {
+    app.parse(argc, argv);
+    int status = 0;
+    if constexpr (std::is_void_v<decltype(body())>) {
+      body();
+    } else {
+      status = body();
+    }
+    return std::cout.flush() ? status : error("standard output cannot be written");
+  } catch (const CLI::ParseError& e) {
+    return e.get_exit_code() == 0 ? app.exit(e) : error(e.what());
+  } catch (const std::bad_alloc&) {
+    return error("out of memory");
+  } catch (const std::exception& e) {
+    return error(e.what());
+  }
+}
+
+}  // namespace skipv1
+
+#endif

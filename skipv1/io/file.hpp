@@ -1,0 +1,159 @@
+// Files: bytes read from a file or from memory, and files that are written whole or not at all.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <ostream>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "skipv1/core/view.hpp"
+
+namespace skipv1 {
+
+static_assert(std::endian::native == std::endian::little, "the formats in io/ are little-endian, read and written as they lie in memory");
+
+/// What a reader reads: a file, or bytes in memory, which must outlive it.
+class Source {
+ public:
+  /// Opens a file. Throws if it cannot be read.
+  explicit Source(const std::filesystem::path& path) : name_(path.string()) {
+    std::error_code error;
+    size_ = std::filesystem::file_size(path, error);
+    require(!error, name_, ": cannot be read: ", error.message());
+    file_.open(path, std::ios::binary);
+    require(file_.is_open(), name_, ": cannot be read");
+  }
+  /// Reads `bytes`; errors call them `name`.
+  Source(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)), bytes_(bytes), size_(bytes.size()) {}
+
+  const std::string& name() const { return name_; }
+  std::uint64_t size() const { return size_; }  ///< bytes
+  /// Copies `count` bytes from byte `offset` on. Throws if there are not so many.
+  void read(std::uint64_t offset, void* to, std::size_t count) {
+    expect(offset, count);
+    if (count == 0) return;
+    if (!file_.is_open()) {
+      std::memcpy(to, bytes_.data() + offset, count);
+      return;
+    }
+    file_.seekg(static_cast<std::streamoff>(offset));
+    file_.read(static_cast<char*>(to), static_cast<std::streamsize>(count));
+    require(file_.good(), name_, ": reading ", count, " bytes at byte ", offset, " failed");
+  }
+  /// `count` bytes from byte `offset` on. Throws if there are not so many, before it allocates.
+  std::string text(std::uint64_t offset, std::uint64_t count) {
+    expect(offset, count);
+    std::string text(static_cast<std::size_t>(count), '\0');
+    read(offset, text.data(), text.size());
+    return text;
+  }
+
+ private:
+  void expect(std::uint64_t offset, std::uint64_t count) const {
+    require(offset <= size_ && count <= size_ - offset, name_, ": ends at byte ", size_, ", too short: expected ", count,
+            " bytes from byte ", offset, " on");
+  }
+  std::string name_;
+  std::span<const std::byte> bytes_;
+  std::uint64_t size_ = 0;
+  std::ifstream file_;
+};
+
+/// A file in the making. It has a temporary name until `commit`; without that, whatever `path` was stays as it is.
+class NewFile {
+ public:
+  /// Throws if no file can be made there. A device or a pipe at `path` is written to directly.
+  explicit NewFile(std::filesystem::path path) : path_(std::move(path)), part_(path_) {
+    std::error_code error;
+    direct_ = std::filesystem::is_other(path_, error);
+    if (!direct_) part_ += ".part";
+    errno = 0;
+    file_.open(part_, std::ios::binary | std::ios::trunc);
+    check();
+  }
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile() {
+    if (direct_ || committed_) return;
+    file_.close();
+    std::error_code error;
+    std::filesystem::remove(part_, error);
+  }
+
+  std::ostream& out() { return file_; }
+  /// Ends writing. Throws if anything was lost (a full disk).
+  void close() {
+    file_.close();
+    check();
+  }
+  /// Gives the closed file its name, in place of what had it.
+  void commit() {
+    std::error_code error;
+    if (!direct_) std::filesystem::rename(part_, path_, error);
+    require(!error, path_.string(), ": cannot be written: ", error.message());
+    committed_ = true;
+  }
+
+ private:
+  void check() const {
+    require(file_.good(), path_.string(), ": cannot be written: ", errno ? std::generic_category().message(errno) : "unknown reason");
+  }
+  std::filesystem::path path_, part_;
+  std::ofstream file_;
+  bool direct_ = false, committed_ = false;
+};
+
+/// Writes a file whole or not at all: `writer(std::ostream&)` writes it. Throws, and keeps the previous file, if that fails.
+template <class Writer>
+void write_whole(const std::filesystem::path& path, const Writer& writer) {
+  NewFile file(path);
+  writer(file.out());
+  file.close();
+  file.commit();
+}
+
+/// The bytes of a tensor of `width`-byte elements; none if they, or its strides, exceed 62 bits.
+inline std::optional<std::uint64_t> byte_count(const Shape& shape, std::size_t width) {
+  std::uint64_t bytes = width;
+  bool none = false;
+  for (const std::size_t extent : shape) {
+    none = none || extent == 0;
+    if (bytes > (std::uint64_t{1} << 62) / std::max<std::size_t>(extent, 1)) return {};
+    bytes *= std::max<std::size_t>(extent, 1);
+  }
+  return none ? 0 : bytes;
+}
+
+/// Reads `to.size()` numbers of type `Stored` from byte `offset` of `from`; each becomes `convert(number, index)`.
+template <class Stored, class T, class Convert>
+void read_numbers(Source& from, std::uint64_t offset, View<T> to, const Convert& convert) {
+  std::array<Stored, 8192> part;
+  for (std::size_t begin = 0; begin < to.size(); begin += part.size()) {
+    const std::size_t count = std::min(part.size(), to.size() - begin);
+    from.read(offset + begin * sizeof(Stored), part.data(), count * sizeof(Stored));
+    for (std::size_t i = 0; i < count; ++i) to.data()[begin + i] = convert(part[i], begin + i);
+  }
+}
+
+/// Writes the elements of `x`, each as a `Stored`.
+template <class Stored, class T>
+void write_numbers(std::ostream& out, View<T> x) {
+  std::array<Stored, 8192> part;
+  for (std::size_t begin = 0; begin < x.size(); begin += part.size()) {
+    const std::size_t count = std::min(part.size(), x.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) part[i] = static_cast<Stored>(x.data()[begin + i]);
+    out.write(reinterpret_cast<const char*>(part.data()), static_cast<std::streamsize>(count * sizeof(Stored)));
+  }
+}
+
+}  // namespace skipv1

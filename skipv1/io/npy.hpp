@@ -1,0 +1,198 @@
+// NumPy's .npy files (numpy.lib.format, versions 1.0 to 3.0), into and out of tensors that xtensor holds.
+#pragma once
+
+#include <charconv>
+#include <limits>
+#include <string_view>
+#include <vector>
+
+#include "skipv1/core/tensor.hpp"
+#include "skipv1/io/file.hpp"
+
+namespace skipv1 {
+
+/// What an .npy file says about its array.
+struct NpyHeader {
+  std::string descr;  ///< NumPy's name of the type of an element, such as "<f8"
+  bool fortran_order = false;
+  Shape shape;
+  std::uint64_t data = 0;  ///< the byte at which the elements begin
+};
+
+namespace detail {
+
+/// Reads the header's text, a Python dictionary such as {'descr': '<i4', 'fortran_order': False, 'shape': (2, 11), }.
+class NpyHeaderParser {
+ public:
+  NpyHeaderParser(std::string_view text, const std::string& name) : rest_(text), name_(name) {}
+
+  NpyHeader parse() {
+    NpyHeader header;
+    bool descr = false, order = false, shape = false;
+    const auto once = [&](bool& seen) { require(!std::exchange(seen, true), name_, ": header: a key is there twice"); };
+    expect('{');
+    while (!take('}')) {
+      const std::string key = quoted();
+      expect(':');
+      if (key == "descr") {
+        once(descr);
+        header.descr = quoted();
+      } else if (key == "fortran_order") {
+        once(order);
+        header.fortran_order = truth();
+      } else if (key == "shape") {
+        once(shape);
+        header.shape = tuple();
+      } else {
+        fail(name_, ": header: unknown key \"", key, "\"");
+      }
+      if (!take(',')) {
+        expect('}');
+        break;
+      }
+    }
+    skip_space();
+    require(rest_.empty(), name_, ": header: more after its end");
+    require(descr && order && shape, name_, ": header: descr, fortran_order and shape must all be there");
+    return header;
+  }
+
+ private:
+  void skip_space() { rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size())); }
+  bool take(char c) {
+    skip_space();
+    if (!rest_.starts_with(c)) return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+  void expect(char c) { require(take(c), name_, ": header: expected '", c, "'"); }
+  std::string quoted() {
+    const char quote = take('"') ? '"' : '\'';
+    if (quote == '\'') expect(quote);
+    const std::size_t end = rest_.find(quote);
+    require(end != rest_.npos, name_, ": header: a string has no end");
+    const std::string text(rest_.substr(0, end));
+    rest_.remove_prefix(end + 1);
+    return text;
+  }
+  bool truth() {
+    skip_space();
+    const bool value = rest_.starts_with("True");
+    require(value || rest_.starts_with("False"), name_, ": header: fortran_order must be True or False");
+    rest_.remove_prefix(value ? 4 : 5);
+    return value;
+  }
+  Shape tuple() {
+    std::vector<std::size_t> extents;
+    expect('(');
+    while (!take(')')) {
+      skip_space();
+      std::size_t extent = 0;
+      const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), extent);
+      require(error == std::errc(), name_, ": header: shape must hold integers of at most 64 bits, none of them negative");
+      require(extents.size() < 4, name_, ": header: shape has more than 4 extents");
+      rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
+      extents.push_back(extent);
+      if (!take(',')) {
+        expect(')');
+        break;
+      }
+    }
+    return Shape(extents.begin(), extents.end());
+  }
+
+  std::string_view rest_;
+  const std::string& name_;
+};
+
+/// Bytes of one element; 0 if `descr` names a type that is not read.
+inline std::size_t npy_width(const std::string& descr) {
+  if (descr == "<f8" || descr == "<i8") return 8;
+  return descr == "<f4" || descr == "<i4" ? 4 : 0;
+}
+
+template <class T>
+constexpr const char* npy_descr = nullptr;
+template <>
+inline constexpr const char* npy_descr<double> = "<f8";
+template <>
+inline constexpr const char* npy_descr<float> = "<f4";
+template <>
+inline constexpr const char* npy_descr<std::int32_t> = "<i4";
+
+}  // namespace detail
+
+/// Reads the header. Throws unless the file is exactly as long as its header says and holds '<f4', '<f8', '<i4' or '<i8' in C order.
+inline NpyHeader read_npy_header(Source& from) {
+  const std::string& name = from.name();
+  const std::string start = from.text(0, std::min<std::uint64_t>(from.size(), 12));
+  require(start.size() == 12 && start.starts_with("\x93NUMPY"), name, ": not an .npy file");
+  const int major = start[6], minor = start[7];
+  require(major >= 1 && major <= 3 && minor == 0, name, ": .npy version ", major, ".", minor, ": 1.0, 2.0 and 3.0 are read");
+  std::uint32_t length = 0;
+  std::memcpy(&length, start.data() + 8, major == 1 ? 2 : 4);
+  const std::uint64_t begin = major == 1 ? 10 : 12, rest = from.size() - begin;
+  require(length <= rest, name, ": header of ", length, " bytes in a file that has ", rest, " more");
+  NpyHeader header = detail::NpyHeaderParser(from.text(begin, length), name).parse();
+  header.data = begin + length;
+  const std::size_t width = detail::npy_width(header.descr);
+  require(width != 0, name, ": elements are '", header.descr, "': '<f4', '<f8', '<i4' and '<i8' are read");
+  require(!header.fortran_order, name, ": fortran_order is True: only C order is read");
+  const std::optional<std::uint64_t> bytes = byte_count(header.shape, width);
+  require(bytes.has_value(), name, ": shape ", header.shape, " overflows");
+  require(*bytes == from.size() - header.data, name, ": shape ", header.shape, " of '", header.descr, "' takes ", *bytes, " bytes, but ",
+          from.size() - header.data, " follow the header");
+  return header;
+}
+
+/// Reads an array: float and double from '<f4' and '<f8', int32 from '<i4' and '<i8'. Throws on any other type, on an integer that does
+/// not fit, and as `read_npy_header`.
+template <class T>
+Tensor<T> read_npy(Source& from) {
+  const NpyHeader header = read_npy_header(from);
+  const bool real = header.descr[1] == 'f', wide = header.descr[2] == '8';
+  require(real == std::is_floating_point_v<T>, from.name(), ": elements are '", header.descr, "': expected ",
+          std::is_floating_point_v<T> ? "'<f4' or '<f8'" : "'<i4' or '<i8'");
+  Tensor<T> x(header.shape);
+  const View<T> to = x;
+  if constexpr (std::is_floating_point_v<T>) {
+    const auto convert = [](auto number, std::size_t) { return static_cast<T>(number); };
+    wide ? read_numbers<double>(from, header.data, to, convert) : read_numbers<float>(from, header.data, to, convert);
+  } else {
+    using Range = std::numeric_limits<T>;
+    const auto convert = [&](auto number, std::size_t i) {
+      require(number >= Range::min() && number <= Range::max(), from.name(), ": element ", i, " is ", number, ": must be ", Range::min(),
+              " to ", Range::max());
+      return static_cast<T>(number);
+    };
+    wide ? read_numbers<std::int64_t>(from, header.data, to, convert) : read_numbers<std::int32_t>(from, header.data, to, convert);
+  }
+  return x;
+}
+
+/// The same from a file.
+template <class T>
+Tensor<T> read_npy(const std::filesystem::path& path) {
+  Source from(path);
+  return read_npy<T>(from);
+}
+
+/// Writes float64, float32 or int32, as NumPy does: version 1.0, the elements at a multiple of 64 bytes. Whole or not at all.
+template <class T>
+void write_npy(const std::filesystem::path& path, View<T> x) {
+  const char* descr = detail::npy_descr<std::remove_const_t<T>>;
+  std::string shape;
+  for (const std::size_t extent : x.shape()) shape += std::to_string(extent) + ", ";
+  if (x.shape().rank() > 1) shape.resize(shape.size() - 2);
+  std::string text = "{'descr': '" + std::string(descr) + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  text.resize((10 + text.size()) / 64 * 64 + 63 - 10, ' ');
+  text += '\n';
+  write_whole(path, [&](std::ostream& out) {
+    out.write("\x93NUMPY\x01\x00", 8);
+    out.put(static_cast<char>(text.size() & 0xff)).put(static_cast<char>(text.size() >> 8));
+    out << text;
+    write_numbers<std::remove_const_t<T>>(out, x);
+  });
+}
+
+}  // namespace skipv1

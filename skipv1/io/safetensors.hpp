@@ -1,0 +1,194 @@
+// Safetensors files: 8 bytes that say how long the header is, the header in JSON, the tensors' bytes.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "skipv1/core/tensor.hpp"
+#include "skipv1/io/dtype.hpp"
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
+
+namespace skipv1 {
+
+/// Whether reading a tensor refuses NaN and infinity.
+enum class Values { any, finite };
+
+/// A safetensors file open for reading. The header is read and checked at once, tensors when they are asked for.
+class SafetensorsFile {
+ public:
+  struct Entry {
+    Dtype dtype;
+    Shape shape;
+    std::uint64_t begin = 0, end = 0;  ///< where its bytes are, counted from the header's end
+  };
+
+  /// Throws if the file breaks a rule of the format: the line says which, and where.
+  explicit SafetensorsFile(Source source) : source_(std::move(source)) {
+    std::uint64_t length = 0;
+    source_.read(0, &length, 8);
+    require(length <= 100'000'000, name(), ": not a safetensors file: header of ", length, " bytes, at most 100000000 are allowed");
+    const std::string text = source_.text(8, length);
+    data_ = 8 + length;
+    const std::string where = name() + ": header";
+    require(text.starts_with('{'), where, ": not a JSON object");
+    const Json header = parse_json(text, where);
+    for (const auto& item : header.items()) {
+      if (item.key() == "__metadata__") {
+        read_metadata(item.value(), where);
+      } else {
+        entries_.emplace(item.key(), read_entry(item.value(), tensor(item.key())));
+      }
+    }
+    check_places();
+  }
+  explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(Source(path)) {}
+
+  const std::string& name() const { return source_.name(); }
+  /// All tensors, by name.
+  const std::map<std::string, Entry>& entries() const { return entries_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// The entry called `key`, or null.
+  const Entry* find(const std::string& key) const {
+    const auto found = entries_.find(key);
+    return found == entries_.end() ? nullptr : &found->second;
+  }
+  /// The entry called `key`. Throws if there is none.
+  const Entry& at(const std::string& key) const {
+    const Entry* entry = find(key);
+    require(entry != nullptr, name(), ": tensor \"", key, "\" is missing");
+    return *entry;
+  }
+
+  /// Reads the tensor called `key` into `to`, of the same shape; F64, F32, BF16 and F16 become `T`, rounded to nearest. Throws if there
+  /// is none, if shape or dtype do not fit, and, where `values` says so, if an element is not finite.
+  template <class T>
+  void read(const std::string& key, View<T> to, Values values = Values::finite) {
+    const Entry& entry = at(key);
+    require(entry.shape == to.shape(), tensor(key), ": shape ", entry.shape, ", expected ", to.shape());
+    with_dtype(entry.dtype, tensor(key), [&](auto stored) {
+      read_numbers<decltype(stored)>(source_, data_ + entry.begin, to, [&](auto number, std::size_t i) {
+        const T x = static_cast<T>(number);
+        require(values == Values::any || std::isfinite(static_cast<Sum<T>>(x)), tensor(key), ": element ", i, " is ",
+                static_cast<double>(number), ": a weight must be finite");
+        return x;
+      });
+    });
+  }
+  /// The tensor called `key`.
+  template <class T>
+  Tensor<T> read(const std::string& key, Values values = Values::finite) {
+    Tensor<T> x(at(key).shape);
+    read<T>(key, x, values);
+    return x;
+  }
+
+ private:
+  std::string tensor(const std::string& key) const { return name() + ": tensor \"" + detail::brief(key) + '"'; }
+
+  void read_metadata(const Json& object, const std::string& where) {
+    require(object.is_object(), where, ": __metadata__: expected an object, found ", detail::brief(object));
+    for (const auto& item : object.items()) {
+      require(item.value().is_string(), where, ": __metadata__: \"", detail::brief(item.key()), "\": expected a string, found ",
+              detail::brief(item.value()));
+      metadata_[item.key()] = item.value().get<std::string>();
+    }
+  }
+
+  static Entry read_entry(const Json& object, const std::string& where) {
+    JsonFields fields(object, where);
+    std::string dtype;
+    fields.read("dtype", dtype);
+    const Json& shape = *fields.find("shape", true);
+    const Json& offsets = *fields.find("data_offsets", true);
+    fields.finish();
+    const Dtype* known = find_dtype(dtype);
+    require(known != nullptr, where, ": dtype \"", detail::brief(dtype), "\" is unknown");
+    const std::vector<std::uint64_t> places = integers(offsets, "data_offsets", where);
+    require(places.size() == 2 && places[0] <= places[1], where, ": data_offsets ", detail::brief(offsets), ": expected begin <= end");
+    const std::vector<std::uint64_t> extents = integers(shape, "shape", where);
+    require(extents.size() <= 4, where, ": shape of ", extents.size(), " dimensions: at most 4 are supported");
+    const Entry entry{*known, Shape(extents.begin(), extents.end()), places[0], places[1]};
+    const std::optional<std::uint64_t> bytes = byte_count(entry.shape, known->width);
+    require(bytes.has_value(), where, ": shape ", entry.shape, " overflows");
+    require(*bytes == entry.end - entry.begin, where, ": shape ", entry.shape, " of ", dtype, " takes ", *bytes,
+            " bytes, but data_offsets span ", entry.end - entry.begin);
+    return entry;
+  }
+
+  static std::vector<std::uint64_t> integers(const Json& array, const char* key, const std::string& where) {
+    bool good = array.is_array();
+    for (std::size_t i = 0; good && i < array.size(); ++i) good = array[i].is_number_unsigned();
+    require(good, where, ": ", key, ": expected an array of integers, none negative, found ", good ? "" : detail::brief(array));
+    return array.get<std::vector<std::uint64_t>>();
+  }
+
+  /// The tensors must fill the bytes after the header: no overlap, no hole, nothing beyond.
+  void check_places() const {
+    std::vector<std::reference_wrapper<const std::pair<const std::string, Entry>>> sorted(entries_.begin(), entries_.end());
+    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+      return std::pair(a.get().second.begin, a.get().second.end) < std::pair(b.get().second.begin, b.get().second.end);
+    });
+    const std::uint64_t size = source_.size() - data_;
+    std::uint64_t end = 0;
+    for (const auto& item : sorted) {
+      const auto& [key, entry] = item.get();
+      require(entry.end <= size, tensor(key), ": ends at byte ", entry.end, " of the data, but the file has only ", size);
+      require(entry.begin >= end, tensor(key), ": begins at byte ", entry.begin, " of the data and overlaps another, which ends at ", end);
+      require(entry.begin == end, tensor(key), ": bytes ", end, " to ", entry.begin, " of the data before it belong to no tensor");
+      end = entry.end;
+    }
+    require(end == size, name(), ": the last ", size - end, " bytes belong to no tensor");
+  }
+
+  Source source_;
+  std::uint64_t data_ = 0;
+  std::map<std::string, Entry> entries_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// A tensor to be written, under its name.
+template <class T>
+struct NamedTensor {
+  std::string name;
+  View<const T> tensor;
+};
+
+/// Writes `tensors` in the order given, all of them as `dtype` (F64, F32 or BF16, rounded to nearest). The same tensors give the same
+/// bytes. The metadata is what PyTorch's reader of weights wants to see.
+template <class T>
+void write_safetensors(std::ostream& out, const std::vector<NamedTensor<T>>& tensors, const Dtype& dtype = dtype_of<T>()) {
+  OrderedJson header = {{"__metadata__", {{"format", "pt"}}}};
+  std::set<std::string> names;
+  std::uint64_t end = 0;
+  for (const NamedTensor<T>& x : tensors) {
+    const std::uint64_t begin = std::exchange(end, end + x.tensor.size() * dtype.width);
+    require(names.insert(x.name).second, "tensor \"", x.name, "\" would be written twice");
+    header[x.name] = {{"dtype", dtype.name}, {"shape", std::vector<std::size_t>(x.tensor.shape().begin(), x.tensor.shape().end())},
+                      {"data_offsets", {begin, end}}};
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // the data are aligned
+  const std::uint64_t length = text.size();
+  out.write(reinterpret_cast<const char*>(&length), 8);
+  out << text;
+  for (const NamedTensor<T>& x : tensors) {
+    if (dtype == dtype_of<double>()) {
+      write_numbers<double>(out, x.tensor);
+    } else if (dtype == dtype_of<float>()) {
+      write_numbers<float>(out, x.tensor);
+    } else {
+      require(dtype == dtype_of<bfloat16>(), "tensor \"", x.name, "\": dtype ", dtype.name, ": F64, F32 and BF16 are written");
+      write_numbers<bfloat16>(out, x.tensor);
+    }
+  }
+}
+
+/// The same to a file, whole or not at all.
+template <class T>
+void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor<T>>& tensors,
+                       const Dtype& dtype = dtype_of<T>()) {
+  write_whole(path, [&](std::ostream& out) { write_safetensors(out, tensors, dtype); });
+}
+
+}  // namespace skipv1

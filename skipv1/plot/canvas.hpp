@@ -6,13 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/io/file.hpp"
 #include "skipv1/plot/font.hpp"
 
 #if __has_include(<stb/stb_image_write.h>)
@@ -225,17 +224,8 @@ inline Canvas side_by_side(const std::vector<Canvas>& pictures) {
 
 /// Writes `picture` to `path` as PNG, whole or not at all; throws if it cannot.
 inline void save_png(const std::filesystem::path& path, const Canvas& picture) {
-  std::filesystem::path part = path;
-  part += ".part";
   const std::string bytes = picture.png();
-  std::ofstream file(part, std::ios::binary);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  std::error_code error;
-  if (file) std::filesystem::rename(part, path, error);
-  if (file && !error) return;
-  std::filesystem::remove(part, error);
-  fail("cannot write picture ", path);
+  write_whole(path, [&](std::ostream& out) { out << bytes; });
 }
 
 }  // namespace skipv1::plot

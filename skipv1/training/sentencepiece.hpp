@@ -8,16 +8,14 @@
 #include <sentencepiece_trainer.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "skipv1/core/parallel.hpp"
+#include "skipv1/io/file.hpp"
 #include "skipv1/training/tokenizer.hpp"
 
 namespace skipv1 {
@@ -28,13 +26,12 @@ class SentencePieceTokenizer : public Tokenizer {
  public:
   /// Reads a model file. Throws if it is none.
   static SentencePieceTokenizer load(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    const std::string model{std::istreambuf_iterator<char>(file), {}};
-    require(!file.fail() && !model.empty(), "cannot read vocabulary ", path);
+    Source file(path);
+    const std::string model = file.text(0, file.size());
     try {
       return SentencePieceTokenizer(model);
     } catch (const Error& error) {
-      fail("vocabulary ", path, ": ", error.what());
+      fail("vocabulary ", path.string(), ": ", error.what());
     }
   }
 
@@ -60,17 +57,8 @@ class SentencePieceTokenizer : public Tokenizer {
 
   /// Writes the model file, whole or not at all.
   void save(const std::filesystem::path& path) const {
-    std::filesystem::path part = path;
-    part += ".part";
     const std::string model = processor_->serialized_model_proto();
-    std::ofstream file(part, std::ios::binary);
-    file.write(model.data(), static_cast<std::streamsize>(model.size()));
-    file.close();
-    std::error_code error;
-    if (file) std::filesystem::rename(part, path, error);
-    if (file && !error) return;
-    std::filesystem::remove(part, error);
-    fail("cannot write vocabulary ", path);
+    write_whole(path, [&](std::ostream& out) { out << model; });
   }
 
   std::string name() const override { return "sentencepiece"; }

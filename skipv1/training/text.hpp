@@ -8,8 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <numbers>
 #include <span>
 #include <string>
@@ -19,18 +17,16 @@
 
 #include "skipv1/core/check.hpp"
 #include "skipv1/core/random.hpp"
+#include "skipv1/io/file.hpp"
 #include "skipv1/training/tokenizer.hpp"
 
 namespace skipv1 {
 
-/// The bytes of a file. Throws if it cannot be read or is empty.
+/// A text file. Throws if it cannot be read or is empty.
 inline std::string load_text(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  require(file.is_open() && !std::filesystem::is_directory(path), "cannot open text ", path);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  require(!file.bad(), "cannot read text ", path);
-  require(!text.empty(), "text ", path, " is empty");
-  return text;
+  Source file(path);
+  require(file.size() > 0, "text ", path.string(), " is empty");
+  return file.text(0, file.size());
 }
 
 /// `text` cut in two, the second part about `share` of its bytes (0 < share < 1): the first part ends with a line if there

@@ -8,8 +8,6 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <optional>
 #include <queue>
@@ -21,6 +19,7 @@
 #include <vector>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/io/file.hpp"
 
 namespace skipv1 {
 
@@ -117,22 +116,22 @@ class Llama2cTokenizer : public Tokenizer {
   /// Reads int32 longest piece, then for each piece float32 score, int32 length and that many bytes, all little-endian.
   /// Throws if there is no such file or if it is anything else.
   static Llama2cTokenizer load(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    require(!file.fail() && !bytes.empty(), "cannot read vocabulary ", path);
+    Source file(path);
+    const std::string bytes = file.text(0, file.size());
     std::size_t at = 4;
     std::vector<std::pair<std::string, float>> pieces;
     while (at < bytes.size()) {
       const std::size_t begin = at + 8;
       const std::size_t length = begin <= bytes.size() ? little_endian(bytes, at + 4) : bytes.size();
-      require(length <= bytes.size() - std::min(begin, bytes.size()), "vocabulary ", path, " ends within piece ", pieces.size());
+      require(length <= bytes.size() - std::min(begin, bytes.size()), "vocabulary ", path.string(), " ends within piece ",
+              pieces.size());
       pieces.emplace_back(bytes.substr(begin, length), std::bit_cast<float>(little_endian(bytes, at)));
       at = begin + length;
     }
     try {
       return Llama2cTokenizer(std::move(pieces));
     } catch (const Error& error) {
-      fail("vocabulary ", path, ": ", error.what());
+      fail("vocabulary ", path.string(), ": ", error.what());
     }
   }
 

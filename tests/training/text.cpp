@@ -53,7 +53,7 @@ TEST_CASE("a text file is loaded; missing, empty or a folder is an error") {
   std::ofstream(folder / "empty.txt");
   CHECK(load_text(folder / "a.txt") == "some\r\ntext");
   CHECK_THROWS_WITH(load_text(folder / "empty.txt"), Catch::Matchers::Contains("is empty"));
-  CHECK_THROWS_WITH(load_text(folder / "none.txt"), Catch::Matchers::Contains("cannot open text"));
+  CHECK_THROWS_WITH(load_text(folder / "none.txt"), Catch::Matchers::Contains("cannot be read"));
   CHECK_THROWS_AS(load_text(folder), Error);
   std::filesystem::remove_all(folder);
 }

@@ -22,6 +22,16 @@ namespace skipv1 {
 
 static_assert(std::endian::native == std::endian::little, "the formats in io/ are little-endian, read and written as they lie in memory");
 
+/// Calls `work()`; an `Error` thrown there gets `place: ` in front.
+template <class Work>
+auto at_place(const std::string& place, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    fail(place, ": ", error.what());
+  }
+}
+
 /// What a reader reads: a file, or bytes in memory, which must outlive it.
 class Source {
  public:

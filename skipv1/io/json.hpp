@@ -1,4 +1,4 @@
-// JSON (nlohmann::json), read strictly: no key twice, every key known, every error names the file and the key.
+// JSON (nlohmann::json), read strictly: no key twice, every key known, every error names the key.
 #pragma once
 
 #include <cstddef>
@@ -29,94 +29,88 @@ inline std::string brief(const Json& value) { return brief(value.dump(-1, ' ', t
 /// Sees the parser's events, throws on a key that its object already has and on more than eight levels.
 class JsonGuard {
  public:
-  explicit JsonGuard(const std::string& where) : where_(where) {}
-
   bool operator()(int, Json::parse_event_t event, const Json& value) {
     using Event = Json::parse_event_t;
     if (event == Event::object_start || event == Event::array_start) {
-      require(keys_.size() < 8, where_, ": more than 8 levels of JSON");
+      require(keys_.size() < 8, "more than 8 levels of JSON");
       keys_.emplace_back();
     } else if (event == Event::object_end || event == Event::array_end) {
       keys_.pop_back();
     } else if (event == Event::key) {
       const auto& key = value.get_ref<const std::string&>();
-      require(keys_.back().insert(key).second, where_, ": ", brief(value), " is there twice");
+      require(keys_.back().insert(key).second, brief(value), " is there twice");
     }
     return true;
   }
 
  private:
-  const std::string& where_;
   std::vector<std::set<std::string>> keys_;
 };
 
 }  // namespace detail
 
-/// The value that `text` stands for; errors begin with `where`. Throws if it is not JSON, has a key twice in an object, or is more
-/// than eight levels deep.
-inline Json parse_json(std::string_view text, const std::string& where) {
-  detail::JsonGuard guard(where);
+/// The value that `text` stands for. Throws if it is not JSON, has a key twice in an object, or is more than eight levels deep.
+inline Json parse_json(std::string_view text) {
   try {
-    return Json::parse(text.begin(), text.end(), [&](int depth, Json::parse_event_t event, Json& value) { return guard(depth, event, value); });
+    return Json::parse(text.begin(), text.end(), detail::JsonGuard());
   } catch (const Json::exception& error) {
     const std::string_view line = error.what();  // "[json.exception.name.id] parse error at line 1, column 2: …"
-    fail(where, ": not JSON: ", detail::brief(std::string(line.substr(std::min(line.find("] ") + 2, line.size())))));
+    fail("not JSON: ", detail::brief(std::string(line.substr(std::min(line.find("] ") + 2, line.size())))));
   }
 }
 
-/// Takes an object's fields by key, with their types checked. Errors read `where: "key": expected …, found …`.
+/// Takes an object's fields by key, with their types checked. Errors read `"key": expected …, found …`.
 class JsonFields {
  public:
   /// Throws if `object` is none. `prefix` stands before each key, such as "attention.".
-  JsonFields(const Json& object, std::string where, std::string prefix = "")
-      : object_(object), where_(std::move(where)), prefix_(std::move(prefix)) {
-    require(object.is_object(), where_, ": expected an object, found ", detail::brief(object));
+  explicit JsonFields(const Json& object, std::string prefix = "") : object_(object), prefix_(std::move(prefix)) {
+    require(object.is_object(), "expected an object, found ", object.is_object() ? "" : detail::brief(object));
   }
 
   /// The value of `key`; null if it is absent and not required.
-  const Json* find(const char* key, bool required) {
+  const Json* find(const std::string& key, bool required) {
     known_.insert(key);
     const auto found = object_.find(key);
-    require(found != object_.end() || !required, where_, ": \"", prefix_, key, "\" is missing");
+    require(found != object_.end() || !required, '"', prefix_, key, "\" is missing");
     return found == object_.end() ? nullptr : &*found;
   }
-  void read(const char* key, std::size_t& to, bool required = true) {
+  void read(const std::string& key, std::size_t& to, bool required = true) {
     const Json* value = find(key, required);
     if (!value) return;
     expect(value->is_number_unsigned(), key, "a positive integer", *value);
     to = value->get<std::size_t>();
   }
-  void read(const char* key, double& to, bool required = true) {
+  void read(const std::string& key, double& to, bool required = true) {
     const Json* value = find(key, required);
     if (!value) return;
     expect(value->is_number(), key, "a number", *value);
     to = value->get<double>();
   }
-  void read(const char* key, bool& to, bool required = true) {
+  void read(const std::string& key, bool& to, bool required = true) {
     const Json* value = find(key, required);
     if (!value) return;
     expect(value->is_boolean(), key, "true or false", *value);
     to = value->get<bool>();
   }
-  void read(const char* key, std::string& to, bool required = true) {
+  void read(const std::string& key, std::string& to, bool required = true) {
     const Json* value = find(key, required);
     if (!value) return;
     expect(value->is_string(), key, "a string", *value);
     to = value->get<std::string>();
   }
   /// Throws unless `holds`.
-  void expect(bool holds, const char* key, const char* what, const Json& found) const {
-    require(holds, where_, ": \"", prefix_, key, "\": expected ", what, ", found ", holds ? "" : detail::brief(found));
+  void expect(bool holds, const std::string& key, const char* what, const Json& found) const {
+    require(holds, '"', prefix_, key, "\": expected ", what, ", found ", holds ? "" : detail::brief(found));
   }
   /// Throws if the object has keys that nobody asked for.
   void finish() const {
     for (const auto& item : object_.items())
-      require(known_.count(item.key()) != 0, where_, ": \"", prefix_, detail::brief(item.key()), "\" is not a key that is known here");
+      require(known_.count(item.key()) != 0, '"', prefix_, detail::brief(item.key()), "\" is not a key that is known here");
   }
 
  private:
   const Json& object_;
-  std::string where_, prefix_;
+  std::string prefix_;
   std::set<std::string> known_;
 };
 

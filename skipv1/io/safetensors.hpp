@@ -30,16 +30,7 @@ class SafetensorsFile {
     require(length <= 100'000'000, name(), ": not a safetensors file: header of ", length, " bytes, at most 100000000 are allowed");
     const std::string text = source_.text(8, length);
     data_ = 8 + length;
-    const std::string where = name() + ": header";
-    require(text.starts_with('{'), where, ": not a JSON object");
-    const Json header = parse_json(text, where);
-    for (const auto& item : header.items()) {
-      if (item.key() == "__metadata__") {
-        read_metadata(item.value(), where);
-      } else {
-        entries_.emplace(item.key(), read_entry(item.value(), tensor(item.key())));
-      }
-    }
+    at_place(name() + ": header", [&] { read_header(text); });
     check_places();
   }
   explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(Source(path)) {}
@@ -65,11 +56,12 @@ class SafetensorsFile {
   template <class T>
   void read(const std::string& key, View<T> to, Values values = Values::finite) {
     const Entry& entry = at(key);
-    require(entry.shape == to.shape(), tensor(key), ": shape ", entry.shape, ", expected ", to.shape());
-    with_dtype(entry.dtype, tensor(key), [&](auto stored) {
+    const std::string place = tensor(key);
+    require(entry.shape == to.shape(), place, ": shape ", entry.shape, ", expected ", to.shape());
+    with_dtype(entry.dtype, place, [&](auto stored) {
       read_numbers<decltype(stored)>(source_, data_ + entry.begin, to, [&](auto number, std::size_t i) {
         const T x = static_cast<T>(number);
-        require(values == Values::any || std::isfinite(static_cast<Sum<T>>(x)), tensor(key), ": element ", i, " is ",
+        require(values == Values::any || std::isfinite(static_cast<Sum<T>>(x)), place, ": element ", i, " is ",
                 static_cast<double>(number), ": a weight must be finite");
         return x;
       });
@@ -86,40 +78,44 @@ class SafetensorsFile {
  private:
   std::string tensor(const std::string& key) const { return name() + ": tensor \"" + detail::brief(key) + '"'; }
 
-  void read_metadata(const Json& object, const std::string& where) {
-    require(object.is_object(), where, ": __metadata__: expected an object, found ", detail::brief(object));
-    for (const auto& item : object.items()) {
-      require(item.value().is_string(), where, ": __metadata__: \"", detail::brief(item.key()), "\": expected a string, found ",
-              detail::brief(item.value()));
-      metadata_[item.key()] = item.value().get<std::string>();
+  void read_header(const std::string& text) {
+    require(text.starts_with('{'), "expected a JSON object at its first byte");
+    const Json header = parse_json(text);
+    for (const auto& item : header.items()) {
+      at_place('"' + detail::brief(item.key()) + '"', [&] {
+        if (item.key() == "__metadata__") {
+          JsonFields fields(item.value());
+          for (const auto& entry : item.value().items()) fields.read(entry.key(), metadata_[entry.key()]);
+        } else {
+          entries_.emplace(item.key(), read_entry(item.value()));
+        }
+      });
     }
   }
 
-  static Entry read_entry(const Json& object, const std::string& where) {
-    JsonFields fields(object, where);
+  static Entry read_entry(const Json& object) {
+    JsonFields fields(object);
     std::string dtype;
     fields.read("dtype", dtype);
-    const Json& shape = *fields.find("shape", true);
-    const Json& offsets = *fields.find("data_offsets", true);
+    const std::vector<std::uint64_t> extents = integers(fields, "shape"), places = integers(fields, "data_offsets");
     fields.finish();
     const Dtype* known = find_dtype(dtype);
-    require(known != nullptr, where, ": dtype \"", detail::brief(dtype), "\" is unknown");
-    const std::vector<std::uint64_t> places = integers(offsets, "data_offsets", where);
-    require(places.size() == 2 && places[0] <= places[1], where, ": data_offsets ", detail::brief(offsets), ": expected begin <= end");
-    const std::vector<std::uint64_t> extents = integers(shape, "shape", where);
-    require(extents.size() <= 4, where, ": shape of ", extents.size(), " dimensions: at most 4 are supported");
+    require(known != nullptr, "dtype \"", detail::brief(dtype), "\" is unknown");
+    require(places.size() == 2 && places[0] <= places[1], "data_offsets: expected begin <= end");
+    require(extents.size() <= 4, "shape of ", extents.size(), " dimensions: at most 4 are supported");
     const Entry entry{*known, Shape(extents.begin(), extents.end()), places[0], places[1]};
     const std::optional<std::uint64_t> bytes = byte_count(entry.shape, known->width);
-    require(bytes.has_value(), where, ": shape ", entry.shape, " overflows");
-    require(*bytes == entry.end - entry.begin, where, ": shape ", entry.shape, " of ", dtype, " takes ", *bytes,
-            " bytes, but data_offsets span ", entry.end - entry.begin);
+    require(bytes.has_value(), "shape ", entry.shape, " overflows");
+    require(*bytes == entry.end - entry.begin, "shape ", entry.shape, " of ", dtype, " takes ", *bytes, " bytes, but data_offsets span ",
+            entry.end - entry.begin);
     return entry;
   }
 
-  static std::vector<std::uint64_t> integers(const Json& array, const char* key, const std::string& where) {
+  static std::vector<std::uint64_t> integers(JsonFields& fields, const std::string& key) {
+    const Json& array = *fields.find(key, true);
     bool good = array.is_array();
     for (std::size_t i = 0; good && i < array.size(); ++i) good = array[i].is_number_unsigned();
-    require(good, where, ": ", key, ": expected an array of integers, none negative, found ", good ? "" : detail::brief(array));
+    fields.expect(good, key, "an array of integers, none negative", array);
     return array.get<std::vector<std::uint64_t>>();
   }
 

@@ -1,0 +1,107 @@
+// config.json <-> Config (formats.md).
+#pragma once
+
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
+#include "skipv1/model/config.hpp"
+
+namespace skipv1 {
+
+namespace detail {
+
+inline void read_attention(const Json& object, AttentionConfig& attention) {
+  JsonFields fields(object, "attention.");
+  std::string injection = to_string(attention.injection);
+  fields.read("variant", attention.variant);
+  fields.read("skip_ratio", attention.skip_ratio, false);
+  fields.read("source_layer", attention.source_layer, false);
+  fields.read("injection", injection, false);
+  fields.read("value_mix", attention.value_mix, false);
+  fields.read("learn_value_mix", attention.learn_value_mix, false);
+  fields.read("kv_latent_size", attention.kv_latent_size, false);
+  fields.read("rotary_size", attention.rotary_size, false);
+  fields.finish();
+  attention.injection = parse_injection(injection);
+}
+
+inline Architecture parse_architecture(const std::string& name) {
+  require(name == "gpt2" || name == "llama", "\"architecture\": expected \"gpt2\" or \"llama\", found \"", brief(name), '"');
+  return name == "gpt2" ? Architecture::gpt2 : Architecture::llama;
+}
+
+}  // namespace detail
+
+/// The configuration that `text` writes down. Throws if a key is missing, unknown, there twice or of the wrong type, and as `validate`. Of
+/// "attention" all but "variant" may be left out, and "rope_theta" for gpt2.
+inline Config parse_config(std::string_view text) {
+  const Json object = parse_json(text);
+  JsonFields fields(object);
+  Config c;
+  std::string architecture;
+  fields.read("architecture", architecture);
+  c.architecture = detail::parse_architecture(architecture);
+  fields.read("vocab_size", c.vocab_size);
+  fields.read("hidden_size", c.hidden_size);
+  fields.read("intermediate_size", c.intermediate_size);
+  fields.read("num_hidden_layers", c.num_hidden_layers);
+  fields.read("num_attention_heads", c.num_attention_heads);
+  fields.read("num_key_value_heads", c.num_key_value_heads);
+  fields.read("max_position_embeddings", c.max_position_embeddings);
+  fields.read("norm_epsilon", c.norm_epsilon);
+  fields.read("rope_theta", c.rope_theta, !c.gpt2());
+  fields.read("tie_word_embeddings", c.tie_word_embeddings);
+  const Json& attention = *fields.find("attention", true);
+  fields.expect(attention.is_object(), "attention", "an object", attention);
+  fields.finish();
+  detail::read_attention(attention, c.attention);
+  validate(c);
+  return c;
+}
+
+/// The same from a file.
+inline Config read_config(const std::filesystem::path& path) {
+  Source from(path);
+  require(from.size() <= 1 << 20, from.name(), ": ", from.size(), " bytes: a configuration has at most ", 1 << 20);
+  return at_place(from.name(), [&] { return parse_config(from.text(0, from.size())); });
+}
+
+/// `config.json`'s text; `parse_config` makes the same configuration of it. Of "attention" it has what the variant uses, and
+/// whatever else is not at its default.
+inline std::string config_text(const Config& c) {
+  const AttentionConfig &a = c.attention, defaults;
+  const bool skips = a.variant.starts_with("skip") && !c.latent();
+  OrderedJson attention = {{"variant", a.variant}};
+  const auto write = [&](bool used, const char* key, const auto& value, const auto& standard) {
+    if (used || value != standard) attention[key] = value;
+  };
+  write(skips, "skip_ratio", a.skip_ratio, defaults.skip_ratio);
+  write(a.variant == "skipv1", "source_layer", a.source_layer, defaults.source_layer);
+  write(a.variant == "skipv1", "injection", std::string(to_string(a.injection)), to_string(defaults.injection));
+  write(c.mixes_values(), "value_mix", a.value_mix, defaults.value_mix);
+  write(c.variant().mixes_values, "learn_value_mix", a.learn_value_mix, defaults.learn_value_mix);
+  write(c.latent(), "kv_latent_size", a.kv_latent_size, defaults.kv_latent_size);
+  write(c.latent(), "rotary_size", a.rotary_size, defaults.rotary_size);
+  OrderedJson object = {
+      {"architecture", to_string(c.architecture)},
+      {"vocab_size", c.vocab_size},
+      {"hidden_size", c.hidden_size},
+      {"intermediate_size", c.intermediate_size},
+      {"num_hidden_layers", c.num_hidden_layers},
+      {"num_attention_heads", c.num_attention_heads},
+      {"num_key_value_heads", c.num_key_value_heads},
+      {"max_position_embeddings", c.max_position_embeddings},
+      {"norm_epsilon", c.norm_epsilon},
+  };
+  if (!c.gpt2() || c.rope_theta != Config{}.rope_theta) object["rope_theta"] = c.rope_theta;
+  object["tie_word_embeddings"] = c.tie_word_embeddings;
+  object["attention"] = attention;
+  return object.dump(2) + '\n';
+}
+
+/// Writes `config.json`, whole or not at all. Throws if `c` is not valid.
+inline void write_config(const std::filesystem::path& path, const Config& c) {
+  validate(c);
+  write_whole(path, [&](std::ostream& out) { out << config_text(c); });
+}
+
+}  // namespace skipv1

@@ -136,7 +136,7 @@ class ChartPainter {
     require(plot_.bottom - plot_.top >= 60, "chart \"", chart_.title, "\": ", chart_.height, " pixels are too low for it");
     y_.from = plot_.bottom;
     y_.to = plot_.top;
-    y_ticks_ = ticks(y_, plot_.height() / 55);
+    y_ticks_ = ticks(y_, plot_.height() / 45);
     double widest = 0;
     for (const std::string& label : tick_labels(y_ticks_, y_.log)) widest = std::max(widest, text_width(label, text_scale));
     plot_.left = 14 + (chart_.y_label.empty() ? 0 : text_height + 10) + widest + 10;

@@ -77,8 +77,8 @@ class Progress {
     const double share = total_ ? std::min(1.0, static_cast<double>(done) / static_cast<double>(total_)) : 1;
     const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
     char numbers[160];
-    std::snprintf(numbers, sizeof numbers, " %3.0f%% %zu/%zu %s, %.3g %s/s, ", std::floor(100 * share), done, total_,
-                  unit_.c_str(), rate, unit_.c_str());
+    std::snprintf(numbers, sizeof numbers, " %3.0f%% %zu/%zu %s, %.*f %s/s, ", std::floor(100 * share), done, total_,
+                  unit_.c_str(), rate < 10 ? 2 : 0, rate, unit_.c_str());
     std::string text = what_;
     if (bar_) {
       const auto filled = static_cast<std::size_t>(20 * share);

@@ -10,8 +10,8 @@ TEST_CASE("the line of a progress bar has the share, the count, the rate and the
   std::ostringstream out;
   const Progress bar("train", 1000, "tokens", out, true);
   CHECK(bar.line(500, 2) == "train [==========          ]  50% 500/1000 tokens, 250 tokens/s, 0:02 left");
-  CHECK(bar.line(0, 0) == "train [                    ]   0% 0/1000 tokens, 0 tokens/s, ? left");
-  CHECK(bar.line(1000, 3725) == "train [====================] 100% 1000/1000 tokens, 0.268 tokens/s, 1:02:05");
+  CHECK(bar.line(0, 0) == "train [                    ]   0% 0/1000 tokens, 0.00 tokens/s, ? left");
+  CHECK(bar.line(1000, 3725) == "train [====================] 100% 1000/1000 tokens, 0.27 tokens/s, 1:02:05");
   CHECK(bar.line(999, 1).find(" 99% ") != std::string::npos);  // never 100% before the end
 }
 

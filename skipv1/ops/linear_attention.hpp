@@ -1,0 +1,122 @@
+// Causal linear attention (Katharopoulos et al. 2020, without feature map): softmax attention's weights replaced by `k . q`, the layer of
+// the paper's section 4. It reads key and value heads wherever they lie, as `attention_forward` does.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "skipv1/ops/attention.hpp"
+
+namespace skipv1 {
+
+/// What a row's sum over the keys it sees is divided by: nothing, or how many they are.
+enum class LinearNorm { none, keys };
+
+namespace detail {
+
+/// `state += x y^T`; x (d_k), y (d_v), state (d_k, d_v).
+template <class T>
+void add_outer(T* state, const T* x, std::size_t d_k, const T* y, std::size_t d_v) {
+  for (std::size_t i = 0; i < d_k; ++i)
+    for (std::size_t j = 0; j < d_v; ++j) state[i * d_v + j] += x[i] * y[j];
+}
+
+/// `x += factor state y`; shapes as above.
+template <class T>
+void add_state_times(T* x, T factor, const T* state, std::size_t d_k, const T* y, std::size_t d_v) {
+  for (std::size_t i = 0; i < d_k; ++i) {
+    T sum(0);
+    for (std::size_t j = 0; j < d_v; ++j) sum += state[i * d_v + j] * y[j];
+    x[i] += factor * sum;
+  }
+}
+
+/// `y += factor state^T x`; shapes as above.
+template <class T>
+void add_transposed_state_times(T* y, T factor, const T* state, std::size_t d_k, const T* x, std::size_t d_v) {
+  for (std::size_t i = 0; i < d_k; ++i)
+    for (std::size_t j = 0; j < d_v; ++j) y[j] += factor * x[i] * state[i * d_v + j];
+}
+
+/// Rows of one sequence: row `begin + i` sees keys `0 … past + i`.
+struct LinearRows {
+  std::size_t begin, count, past;
+
+  LinearRows(const Sequences<Cpu>& sequences, std::size_t b)
+      : begin(static_cast<std::size_t>(sequences.row_begin(b))),
+        count(static_cast<std::size_t>(sequences.row_begin(b + 1)) - begin),
+        past(static_cast<std::size_t>(sequences.past(b))) {}
+
+  template <class T>
+  T factor(std::size_t key, double scale, LinearNorm norm) const {
+    return static_cast<T>(norm == LinearNorm::keys ? scale / static_cast<double>(key + 1) : scale);
+  }
+};
+
+}  // namespace detail
+
+/// `out[n, h] = c_n sum over s of v_s (k_s . q[n, h])`, keys and values of the heads that `heads[h]` names, s over the positions that row
+/// n sees (`Sequences`), `c_n = scale`, or `scale / (how many they are)`. A query head whose value has no data gives zero.
+/// out (N, H, d_v), q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide. O(d_k d_v) a position: `S = sum k_s v_s^T` is kept.
+template <class T>
+void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q, View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads,
+                              const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
+  const std::size_t h_count = q.extent(1), d_k = q.extent(2), d_v = out.extent(2);
+  require(heads.size() == h_count && out.extent(1) == h_count && out.extent(0) == q.extent(0), "linear attention: q ", q.shape(),
+          ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");
+  parallel_for(sequences.batch() * h_count, [&](std::size_t task) {
+    const std::size_t b = task / h_count, h = task % h_count;
+    const detail::LinearRows rows(sequences, b);
+    std::vector<T> state(d_k * d_v, T(0));
+    for (std::size_t s = 0; s < rows.past + rows.count; ++s) {
+      if (heads(h).value.data) detail::add_outer(state.data(), heads(h).key.at(b, s), d_k, heads(h).value.at(b, s), d_v);
+      if (s < rows.past) continue;
+      const std::size_t at = (rows.begin + s - rows.past) * h_count + h;
+      T* o = out.data() + at * d_v;
+      std::fill_n(o, d_v, T(0));
+      detail::add_transposed_state_times(o, rows.factor<T>(s, scale, norm), state.data(), d_k, q.data() + at * d_k, d_v);
+    }
+  });
+}
+
+/// Gradients of `linear_attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of `heads` do,
+/// keys' and values' gradients are added. dout (N, H, d_v); q, heads, sequences, scale, norm as forward.
+///
+/// `dq_n = c_n S_n dout_n`; with `U_s = sum over rows n that see s of c_n q_n dout_n^T`: `dk_s = U_s v_s`, `dv_s = U_s^T k_s`.
+template <class T>
+void linear_attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout,
+                               ConstView<T, Cpu> q, View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads,
+                               const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
+  const std::size_t h_count = q.extent(1), d_k = q.extent(2), d_v = dout.extent(2);
+  const auto groups = detail::independent_heads<T>(dheads);
+  parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
+    const std::size_t b = task / groups.size();
+    const detail::LinearRows rows(sequences, b);
+    for (std::size_t h : groups[task % groups.size()]) {
+      const HeadPair<const T>& head = heads(h);
+      std::vector<T> state(d_k * d_v, T(0)), scaled(d_k);
+      for (std::size_t s = 0; s < rows.past + rows.count; ++s) {
+        if (head.value.data) detail::add_outer(state.data(), head.key.at(b, s), d_k, head.value.at(b, s), d_v);
+        if (s < rows.past) continue;
+        const std::size_t at = (rows.begin + s - rows.past) * h_count + h;
+        T* out = dq.data() + at * d_k;
+        std::fill_n(out, d_k, T(0));
+        detail::add_state_times(out, rows.factor<T>(s, scale, norm), state.data(), d_k, dout.data() + at * d_v, d_v);
+      }
+      if (!head.value.data) continue;
+      std::fill(state.begin(), state.end(), T(0));  // now U
+      for (std::size_t s = rows.past + rows.count; s-- > 0;) {
+        if (s >= rows.past) {
+          const std::size_t at = (rows.begin + s - rows.past) * h_count + h;
+          const T factor = rows.factor<T>(s, scale, norm);
+          for (std::size_t i = 0; i < d_k; ++i) scaled[i] = factor * q.data()[at * d_k + i];
+          detail::add_outer(state.data(), scaled.data(), d_k, dout.data() + at * d_v, d_v);
+        }
+        detail::add_state_times(dheads(h).key.at(b, s), T(1), state.data(), d_k, head.value.at(b, s), d_v);
+        detail::add_transposed_state_times(dheads(h).value.at(b, s), T(1), state.data(), d_k, head.key.at(b, s), d_v);
+      }
+    }
+  });
+}
+
+}  // namespace skipv1

@@ -36,7 +36,7 @@ void gemm(Transpose a_t, Transpose b_t, std::size_t m, std::size_t n, std::size_
   if (m == 0 || n == 0) return;
   const auto op = [](Transpose t) { return t == Transpose::yes ? cxxblas::Trans : cxxblas::NoTrans; };
   const auto i = [](std::size_t v) { return static_cast<int>(v); };
-  if (m == 1 && a_t == Transpose::no) {  // one row: a matrix-vector product reads B once, without packing it
+  if (m == 1 && k > 0 && a_t == Transpose::no) {  // one row: a matrix-vector product reads B once, without packing it
     cxxblas::gemv<int>(cxxblas::RowMajor, b_t == Transpose::yes ? cxxblas::NoTrans : cxxblas::Trans,
                        i(b_t == Transpose::yes ? n : k), i(b_t == Transpose::yes ? k : n), alpha, b, i(ldb), a, 1, beta, c, 1);
     return;

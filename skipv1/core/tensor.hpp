@@ -19,8 +19,8 @@ class Tensor<T, Cpu> : public View<T, Cpu> {
     x.point(Shape(x.array_.shape().begin(), x.array_.shape().end()));
     return x;
   }
-  Tensor(const Tensor& other) : View<T, Cpu>(), array_(other.array_) {
-    if (other.data_) point(other.shape_);
+  Tensor(const Tensor& other) : View<T, Cpu>(nullptr, other.shape_), array_(other.array_) {
+    if (other.data_) this->data_ = array_.data();
   }
   Tensor(Tensor&& other) noexcept : View<T, Cpu>(), array_(std::move(other.array_)) { take(other); }
   Tensor& operator=(Tensor other) noexcept {

@@ -69,9 +69,9 @@ class View {
   const Shape& shape() const { return shape_; }
   std::size_t size() const { return data_ ? shape_.size() : 0; }
   bool empty() const { return size() == 0; }
-  /// Extent `i`; the last one by `width()`.
+  /// Extent `i`; the last one by `width()`, which is 0 for rank 0.
   std::size_t extent(std::size_t i) const { return shape_[i]; }
-  std::size_t width() const { return shape_[shape_.rank() - 1]; }
+  std::size_t width() const { return shape_.rank() ? shape_[shape_.rank() - 1] : 0; }
   /// All elements but those of the last dimension: how many rows of `width()` there are.
   std::size_t rows() const { return width() ? size() / width() : 0; }
 
@@ -90,7 +90,7 @@ class View {
   }
   /// Indices `begin … begin + count` of the first dimension.
   View slice(std::size_t begin, std::size_t count) const {
-    require(begin + count <= shape_[0], "slice: ", begin, " + ", count, " exceeds ", shape_);
+    require(begin <= shape_[0] && count <= shape_[0] - begin, "slice: ", begin, " + ", count, " exceeds ", shape_);
     Shape shape = shape_;
     const std::size_t step = shape_[0] ? shape_.size() / shape_[0] : 0;
     std::array<std::size_t, 4> extents{};

@@ -1,0 +1,76 @@
+#include "skipv1/core/simd.hpp"
+
+#include <cmath>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "tests/check.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+namespace {
+
+/// Around every multiple of a vector's length: tails of all lengths.
+constexpr std::size_t lengths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127};
+
+template <class T>
+void check_transform(std::size_t n) {
+  const Tensor<T> a = draw<T>({n + 1}, 1), b = draw<T>({n + 1}, 2);
+  Tensor<T> out = poisoned<T>({n + 1}), in_place = a;
+  const auto f = [](auto x, auto y) { return x * y + T(1); };
+  transform(n, out.data(), f, a.data(), b.data());
+  transform(n, in_place.data(), f, in_place.data(), b.data());
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    T alone;
+    transform(1, &alone, f, a.data() + i, b.data() + i);  // an element's result does not depend on its place
+    wrong += out(i) != alone || in_place(i) != alone || std::abs(alone - (a(i) * b(i) + T(1))) > T(1e-6);
+  }
+  CHECK(wrong == 0);
+  CHECK(std::isnan(out(n)));  // nothing beyond the end is written
+  CHECK(in_place(n) == a(n));
+}
+
+template <class T>
+void check_sums(std::size_t n) {
+  const Tensor<T> x = draw<T>({n + 1}, 1);
+  x(n) = std::numeric_limits<T>::quiet_NaN();  // nothing beyond the end is read
+  double squares = 0, exponentials = 0, scaled = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto v = static_cast<double>(x(i));
+    squares += v * v, exponentials += std::exp(v - 0.5), scaled += std::exp(2 * v - 0.5);
+  }
+  const double bound = rounding<T> * (1 + squares + exponentials + scaled);
+  CHECK(std::abs(static_cast<double>(sum_of(n, x.data(), [](auto v) { return v * v; })) - squares) < bound);
+  CHECK(std::abs(static_cast<double>(sum_of_exp(n, x.data(), T(0.5))) - exponentials) < bound);
+  const Tensor<T> y = x;
+  CHECK(std::abs(static_cast<double>(exp_and_sum(n, y.data(), T(2), T(0.5))) - scaled) < bound);
+  for (std::size_t i = 0; i < n; ++i) CHECK(y(i) == Approx(std::exp(2 * static_cast<double>(x(i)) - 0.5)).epsilon(rounding<T>));
+  CHECK(std::isnan(y(n)));
+}
+
+}  // namespace
+
+TEST_CASE("transform does every element and no other, in place too") {
+  for (std::size_t n : lengths) {
+    CAPTURE(n);
+    check_transform<double>(n);
+    check_transform<float>(n);
+  }
+}
+
+TEST_CASE("sums and exponentials over every length of tail") {
+  for (std::size_t n : lengths) {
+    CAPTURE(n);
+    check_sums<double>(n);
+    check_sums<float>(n);
+  }
+}
+
+TEST_CASE("exponentials that underflow are zero") {
+  float x[] = {-1e4f, 0, -1e4f};
+  CHECK(exp_and_sum<float>(3, x, 1, 0) == 1);
+  CHECK(x[0] == 0);
+  CHECK(sum_of_exp<float>(2, x, 1e4f) == 0);
+}

@@ -1,0 +1,82 @@
+// Tutorial 02: every variant as its routing table; then one of our own, from a function that fills a table.
+#include <cstdio>
+#include <filesystem>
+
+#include "skipv1/io/cli.hpp"
+#include "skipv1/model/decoder.hpp"
+#include "skipv1/plot/routing.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+// A variant of our own: odd layers take the skipped half of their values from the even layer below, not from the first.
+Routing half_cla(const RoutingShape& s) {
+  return fill_routing(
+      s, [](std::size_t l, std::size_t g) { return HeadName{l, g}; },
+      [&](std::size_t l, std::size_t g) { return HeadName{l % 2 == 1 && g >= s.own() ? l - 1 : l, g}; });
+}
+
+Config shape_of(const Variant& variant) {
+  Config c;
+  c.vocab_size = 50, c.hidden_size = 32, c.intermediate_size = 48, c.num_hidden_layers = 4, c.num_attention_heads = 4;
+  c.num_key_value_heads = variant.name == "mqa" ? 1 : variant.name == "gqa" ? 2 : 4;
+  c.max_position_embeddings = 32;
+  c.attention.variant = variant.name;
+  c.attention.kv_latent_size = 16, c.attention.rotary_size = 4;
+  return c;
+}
+
+void print_table(const Variant& variant) {
+  const Routing table = make_routing(shape_of(variant));
+  std::printf("%s: %s\n", variant.name.c_str(), variant.summary.c_str());
+  for (std::size_t l = 0; l < table.layers; ++l) {
+    std::printf("  layer %zu  keys", l);
+    for (std::size_t h = 0; h < table.heads; ++h) std::printf(" %-5s", plot::to_text(table.key(l, h)).c_str());
+    std::printf(" values");
+    for (std::size_t h = 0; h < table.heads; ++h) std::printf(" %-5s", plot::to_text(table.value(l, h)).c_str());
+    std::printf(" owns %zu, %zu\n", table.owned_keys[l], table.owned_values[l]);
+  }
+  std::printf("  cache: %zu elements a token\n\n", cache_elements_per_token(table));
+}
+
+/// Logits of one pass and of token-by-token decoding, largest difference.
+double decode_difference(const Config& config) {
+  Parameters<double> parameters(config);
+  initialize(parameters, config, 1);
+  const Decoder<double> decoder(config, parameters);
+  Cache<double> cache(decoder.routing(), 1, 8);
+  Activations<double> at_once, one_by_one;
+  const std::vector<std::int32_t> tokens{3, 1, 4, 1, 5, 9, 2, 6};
+  const View<double> full = decoder.forward({tokens, {8}}, cache, at_once);
+  cache.reset();
+  double worst = 0;
+  for (std::size_t t = 0; t < 8; ++t) {
+    const View<double> logits = decoder.forward({{tokens[t]}, {1}}, cache, one_by_one);
+    for (std::size_t v = 0; v < config.vocab_size; ++v) worst = std::max(worst, std::abs(logits(0u, v) - full(t, v)));
+  }
+  return worst;
+}
+
+void tutorial(const std::string& figures) {
+  register_variant({"half_cla", "half of each odd layer's values is the even layer's below", half_cla});
+  for (const Variant& variant : variants()) {
+    print_table(variant);
+    if (figures.empty()) continue;
+    std::filesystem::create_directories(figures);
+    plot::MatrixPicture picture = plot::routing_picture(make_routing(shape_of(variant)), variant.name + ": values read");
+    picture.width = 480, picture.height = 360;
+    plot::save_png(figures + "/" + variant.name + ".png", picture);
+  }
+  const double difference = decode_difference(shape_of(find_variant("half_cla")));
+  std::printf("half_cla, decoding against one pass: %s\n", difference < 1e-12 ? "below 1e-12" : "TOO LARGE");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Every variant's routing table, and one of our own.\nExample: 02-head-routing --figures figures"};
+  std::string figures;
+  app.add_option("--figures", figures, "draw each table of values into a PNG file in this folder");
+  return run_program(app, argc, argv, [&] { tutorial(figures); });
+}

@@ -54,12 +54,17 @@ struct RoutingShape {
 };
 
 /// Checks a table and counts what each layer owns: heads `0 … n - 1`, where `n - 1` is the largest that anybody reads.
-/// Throws if a head is read from a later layer, if an owned head is read by nobody, or if a key is pooled or missing.
+/// Throws if the table is not (L, H), if a head is read from a later layer, if an owned head is read by nobody, if a key is pooled or
+/// missing, or half of a mean is.
 inline void count_owned(Routing& table) {
+  const std::size_t size = table.layers * table.heads;
+  require(table.keys.size() == size && table.values.size() == size, "routing: a table of ", table.layers, " layers and ", table.heads,
+          " heads has ", table.keys.size(), " keys and ", table.values.size(), " values: must be ", size, " each");
   const auto count = [&](const std::vector<HeadName>& reads, std::vector<std::size_t>& owned, const char* what) {
     std::vector<std::vector<bool>> read(table.layers);
     for (std::size_t i = 0; i < reads.size(); ++i) {
       const std::size_t l = i / table.heads, h = i % table.heads;
+      require(!reads[i].none() || !reads[i].pooled(), "routing: layer ", l, " head ", h, " reads the mean of a ", what, " head and none");
       for (std::size_t head : {reads[i].head, reads[i].other}) {
         if (head == no_head) continue;
         require(reads[i].layer <= l, "routing: layer ", l, " head ", h, " reads a ", what, " of layer ", reads[i].layer,

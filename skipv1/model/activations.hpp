@@ -8,8 +8,8 @@
 
 namespace skipv1 {
 
-/// Tokens to process: of each sequence b the next `counts[b]` tokens, one sequence after the other. A whole batch, a prompt, a part of one
-/// (chunked prefill), single tokens, or a mixture.
+/// Tokens to process: of each sequence b the next `counts[b]` tokens, one sequence after the other. A whole batch, a prompt, a
+/// part of one (chunked prefill), single tokens, or a mixture.
 struct Batch {
   std::vector<std::int32_t> tokens;  ///< (N)
   std::vector<std::size_t> counts;   ///< (B), their sum is N
@@ -26,22 +26,22 @@ enum class Keep { nothing, for_backward };
 /// One layer's activations. N rows; d_k, d_v the widths of a query and a value head.
 template <class T, class Space = Cpu>
 struct LayerActivations {
-  Tensor<T, Space> normed1, statistics1;      ///< (N, d); what the norm keeps, (N, 2) or (N)
-  Tensor<T, Space> query, attention, lse;     ///< (N, H, d_k), (N, H, d_v), (N, H)
-  Tensor<T, Space> own_value;                 ///< (N, owned d_v) before mixing, where values are mixed
-  Tensor<T, Space> latent, key, value;        ///< MLA: (B, C, d_c), (B, C, H d_k), (B, C, H d_v)
-  Tensor<T, Space> middle;                    ///< (N, d) the stream between attention and feed-forward
-  Tensor<T, Space> normed2, statistics2;      ///< as above
-  Tensor<T, Space> gate, up, hidden;          ///< (N, f); gate for llama alone
+  Tensor<T, Space> normed1, statistics1;   ///< (N, d); what the norm keeps, (N, 2) or (N)
+  Tensor<T, Space> query, attention, lse;  ///< (N, H, d_k), (N, H, d_v), (N, H)
+  Tensor<T, Space> own_value;              ///< (N, owned d_v) before mixing, where values are mixed
+  Tensor<T, Space> latent, key, value;     ///< MLA: (B, C, d_c), (B, C, H d_k), (B, C, H d_v)
+  Tensor<T, Space> middle;                 ///< (N, d) the stream between attention and feed-forward
+  Tensor<T, Space> normed2, statistics2;   ///< as above
+  Tensor<T, Space> gate, up, hidden;       ///< (N, f); gate for llama alone
 };
 
 /// Scratch of the backward pass: gradients on their way down, each of the shape of what it is the gradient of.
 template <class T, class Space = Cpu>
 struct GradientScratch {
-  Tensor<T, Space> stream, outputs;                    ///< (N, d); DenseFormer: (L + 1, N, d)
+  Tensor<T, Space> stream, outputs;  ///< (N, d); DenseFormer: (L + 1, N, d)
   Tensor<T, Space> normed, query, attention, hidden, gate, pooled;
-  Tensor<T, Space> latent, content, key, value;        ///< MLA
-  Tensor<HeadPair<T, Space>, Space> heads;             ///< (L, H)
+  Tensor<T, Space> latent, content, key, value;  ///< MLA
+  Tensor<HeadPair<T, Space>, Space> heads;       ///< (L, H)
 };
 
 /// Memory of a forward pass over N rows against a given cache. Allocated by `prepare`, and again only when a shape changes.
@@ -50,14 +50,17 @@ struct Activations {
   std::vector<LayerActivations<T, Space>> layers;  ///< all of them, or one that all layers share (`Keep::nothing`)
   Tensor<T, Space> stream;                         ///< (J, N, d): block outputs X_j, all or the last two in turn
   Tensor<T, Space> averaged;                       ///< (J, N, d): DenseFormer's Y_j, likewise
-  Tensor<T, Space> new_key, new_value, first_value;  ///< (N, owned width) of one layer before they go to the cache; layer 0's values
-  Tensor<T, Space> pooled;                         ///< (P, B, C, d_v): the means of two heads that the table asks for
-  Tensor<T, Space> content;                        ///< MLA: (B, C, H d_h)
-  Tensor<T, Space> normed, norm_statistics, logits, loss;  ///< (R, d), as above, (R, V), (R) of the rows R whose logits are wanted
+  Tensor<T, Space> new_key, new_value,
+      first_value;           ///< (N, owned width) of one layer before they go to the cache; layer 0's values
+  Tensor<T, Space> pooled;   ///< (P, B, C, d_v): the means of two heads that the table asks for
+  Tensor<T, Space> content;  ///< MLA: (B, C, H d_h)
+  Tensor<T, Space> normed, norm_statistics, logits,
+      loss;  ///< (R, d), as above, (R, V), (R) of the rows R whose logits are wanted
   Tensor<std::int32_t, Space> tokens, positions, row_begin, past, targets;
-  Tensor<HeadPair<const T, Space>, Space> heads;   ///< (L, H): the routing table resolved to memory
+  Tensor<HeadPair<const T, Space>, Space> heads;  ///< (L, H): the routing table resolved to memory
   Sequences<Space> sequences;
   GradientScratch<T, Space> gradient;
+  Config config;  ///< what this is allocated for, with the rows and the cache's extents below
   Keep keep = Keep::nothing;
   std::size_t rows = 0, batch = 0, capacity = 0;
 
@@ -68,8 +71,12 @@ struct Activations {
 
   /// Allocates for `n` rows of a batch read against `cache`.
   void prepare(const Config& c, const Routing& routing, const Cache<T, Space>& cache, std::size_t n, Keep wanted) {
-    if (n == rows && cache.batch() == batch && cache.capacity() == capacity && wanted == keep && !layers.empty()) return;
-    rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = wanted;
+    const std::size_t means = pooled_heads(routing).size(),
+                      most_values = *std::max_element(routing.owned_values.begin(), routing.owned_values.end());
+    if (n == rows && cache.batch() == batch && cache.capacity() == capacity && wanted == keep && c == config &&
+        means == (pooled.empty() ? 0 : pooled.extent(0)))
+      return;
+    config = c, rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = wanted;
     const std::size_t d = c.hidden_size, kept = keep == Keep::for_backward ? c.num_hidden_layers : 1;
     const bool dense = c.variant().averages_depth;
     const std::size_t outputs = keep == Keep::for_backward || dense ? c.num_hidden_layers + 1 : 2;
@@ -78,9 +85,8 @@ struct Activations {
     stream = Tensor<T, Space>({outputs, n, d});
     averaged = dense ? Tensor<T, Space>({outputs, n, d}) : Tensor<T, Space>();
     new_key = Tensor<T, Space>({n, c.num_attention_heads * routing.key_width});
-    new_value = Tensor<T, Space>({n, routing.owned_values[0] * routing.value_width});
+    new_value = Tensor<T, Space>({n, most_values * routing.value_width});
     first_value = c.mixes_values() ? Tensor<T, Space>({n, routing.owned_values[0] * routing.value_width}) : Tensor<T, Space>();
-    const std::size_t means = pooled_heads(routing).size();
     pooled = means ? Tensor<T, Space>({means, batch, capacity, routing.value_width}) : Tensor<T, Space>();
     content = c.latent() ? Tensor<T, Space>({batch, capacity, c.num_attention_heads * c.head_width()}) : Tensor<T, Space>();
     tokens = Tensor<std::int32_t, Space>({n});
@@ -88,6 +94,7 @@ struct Activations {
     row_begin = Tensor<std::int32_t, Space>({batch + 1});
     past = Tensor<std::int32_t, Space>({batch});
     targets = Tensor<std::int32_t, Space>({n});
+    logits = Tensor<T, Space>();  // allocated when it is known which rows are wanted
     gradient = keep == Keep::for_backward ? allocate_gradient(c) : GradientScratch<T, Space>();
   }
 

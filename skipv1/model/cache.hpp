@@ -8,8 +8,9 @@
 
 namespace skipv1 {
 
-/// Keys and values of `batch` sequences with room for `capacity` positions each. What a layer does not own it does not hold: readers go to
-/// the owner's memory. In training it holds one batch's keys and values; a second one of the same shape, their gradients.
+/// Keys and values of `batch` sequences with room for `capacity` positions each. What a layer does not own it does not hold:
+/// readers go to the owner's memory. In training it holds one batch's keys and values; a second one of the same shape, their
+/// gradients.
 template <class T, class Space = Cpu>
 class Cache {
  public:
@@ -25,12 +26,19 @@ class Cache {
   std::size_t capacity() const { return capacity_; }
   /// Positions held of each sequence (B).
   const std::vector<std::size_t>& lengths() const { return lengths_; }
-  /// Counts `added[b]` more positions of each sequence as held.
+  /// Counts `added[b]` more positions of each sequence as held. Throws, with nothing counted, if there is no room for them.
   void grow(const std::vector<std::size_t>& added) {
+    require(added.size() == batch(), "cache of ", batch(), " sequences: ", added.size(), " to grow");
+    for (std::size_t b = 0; b < lengths_.size(); ++b)
+      require(added[b] <= capacity_ - lengths_[b], "cache: ", added[b], " positions behind ", lengths_[b], " of sequence ", b,
+              ", room for ", capacity_);
     for (std::size_t b = 0; b < lengths_.size(); ++b) lengths_[b] += added[b];
   }
-  /// Forgets positions `length …` of sequence b; `reset()` forgets everything.
-  void truncate(std::size_t b, std::size_t length) { lengths_.at(b) = std::min(lengths_.at(b), length); }
+  /// Forgets positions `length …` of sequence b (throws if there is none); `reset()` forgets everything.
+  void truncate(std::size_t b, std::size_t length) {
+    require(b < batch(), "cache of ", batch(), " sequences has no sequence ", b);
+    lengths_[b] = std::min(lengths_[b], length);
+  }
   void reset() { lengths_.assign(lengths_.size(), 0); }
 
   /// What layer l owns: (B, capacity, owned heads * width); the last extent may be 0.
@@ -45,7 +53,7 @@ class Cache {
     std::size_t elements = 0;
     for (const auto& x : keys_) elements += x.size();
     for (const auto& x : values_) elements += x.size();
-    return elements / (batch() * capacity_);
+    return elements / std::max<std::size_t>(batch() * capacity_, 1);
   }
   std::size_t bytes_per_token() const { return elements_per_token() * sizeof(T); }
 

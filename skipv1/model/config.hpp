@@ -88,7 +88,8 @@ inline void check_latent(const Config& c) {
   require(!c.gpt2(), "variant ", a.variant, " with architecture gpt2: only llama has it");
   require(c.num_key_value_heads == c.num_attention_heads, "variant ", a.variant, ": num_key_value_heads ", c.num_key_value_heads,
           " must equal num_attention_heads ", c.num_attention_heads);
-  require(a.kv_latent_size >= 1 && a.kv_latent_size <= 1u << 20, "kv_latent_size is ", a.kv_latent_size, ": must be 1 to ", 1u << 20);
+  require(a.kv_latent_size >= 1 && a.kv_latent_size <= 1u << 20, "kv_latent_size is ", a.kv_latent_size, ": must be 1 to ",
+          1u << 20);
   require(a.kv_latent_size % c.variant().latent_parts == 0, "kv_latent_size ", a.kv_latent_size, " is odd: variant ", a.variant,
           " halves it");
   require(a.rotary_size >= 2 && a.rotary_size % 2 == 0 && a.rotary_size <= 1u << 20, "rotary_size is ", a.rotary_size,
@@ -102,33 +103,44 @@ inline void validate(const Config& c) {
   const AttentionConfig& a = c.attention;
   const Variant& variant = find_variant(a.variant);
   const bool grouped = c.num_key_value_heads != c.num_attention_heads;
-  require(a.variant != "mha" || !grouped, "variant mha: num_key_value_heads ", c.num_key_value_heads, " must equal num_attention_heads ",
-          c.num_attention_heads, " (fewer is gqa)");
-  require(a.variant != "mqa" || c.num_key_value_heads == 1, "variant mqa: num_key_value_heads is ", c.num_key_value_heads, ": must be 1");
-  require(!variant.even_layers || c.num_hidden_layers % 2 == 0, "variant ", a.variant, ": num_hidden_layers ", c.num_hidden_layers,
-          " is odd: must be even");
+  require(a.variant != "mha" || !grouped, "variant mha: num_key_value_heads ", c.num_key_value_heads,
+          " must equal num_attention_heads ", c.num_attention_heads, " (fewer is gqa)");
+  require(a.variant != "mqa" || c.num_key_value_heads == 1, "variant mqa: num_key_value_heads is ", c.num_key_value_heads,
+          ": must be 1");
+  require(!variant.even_layers || c.num_hidden_layers % 2 == 0, "variant ", a.variant, ": num_hidden_layers ",
+          c.num_hidden_layers, " is odd: must be even");
   require(a.skip_ratio >= 0 && a.skip_ratio <= 1, "skip_ratio is ", a.skip_ratio, ": must be 0 to 1");
   require(std::isfinite(a.value_mix), "value_mix is ", a.value_mix, ": must be finite");
-  require(a.source_layer == 0 || a.variant == "skipv1", "source_layer ", a.source_layer, " with variant ", a.variant, ": only skipv1 has one");
-  require(a.source_layer < c.num_hidden_layers, "source_layer ", a.source_layer, ": there are only ", c.num_hidden_layers, " layers");
+  require(a.source_layer == 0 || a.variant == "skipv1", "source_layer ", a.source_layer, " with variant ", a.variant,
+          ": only skipv1 has one");
+  require(a.source_layer < c.num_hidden_layers, "source_layer ", a.source_layer, ": there are only ", c.num_hidden_layers,
+          " layers");
   require(a.injection == Injection::second_half || (a.variant == "skipv1" && !grouped && a.source_layer == 0), "injection ",
-          to_string(a.injection), ": only skipv1 with num_key_value_heads equal to num_attention_heads and source_layer 0 has it");
-  require(a.injection != Injection::pooling || a.skip_ratio == 0.5, "injection pooling with skip_ratio ", a.skip_ratio, ": must be 0.5");
+          to_string(a.injection),
+          ": only skipv1 with num_key_value_heads equal to num_attention_heads and source_layer 0 has it");
+  require(a.injection != Injection::pooling || a.skip_ratio == 0.5, "injection pooling with skip_ratio ", a.skip_ratio,
+          ": must be 0.5");
   require(!a.learn_value_mix || variant.mixes_values, "learn_value_mix with variant ", a.variant, ": only resformer learns it");
   if (variant.latent_parts) {
     detail::check_latent(c);
   } else {
-    require(c.gpt2() || c.head_width() % 2 == 0, "hidden_size / num_attention_heads is ", c.head_width(), ": RoPE needs an even head width");
+    require(c.gpt2() || c.head_width() % 2 == 0, "hidden_size / num_attention_heads is ", c.head_width(),
+            ": RoPE needs an even head width");
   }
 }
 
-/// The routing table of a valid configuration.
+/// The routing table of a valid configuration. Throws if a registered variant's own table cannot be served.
 inline Routing make_routing(const Config& c) {
   const Variant& variant = c.variant();
-  RoutingShape shape{c.num_hidden_layers, c.num_attention_heads, c.num_key_value_heads, c.attention.skip_ratio,
-                     c.attention.source_layer, c.attention.injection};
+  RoutingShape shape{c.num_hidden_layers,    c.num_attention_heads,    c.num_key_value_heads,
+                     c.attention.skip_ratio, c.attention.source_layer, c.attention.injection};
   if (variant.latent_parts) shape.heads = shape.kv_heads = variant.latent_parts;
   Routing table = variant.route(shape);
+  require(table.layers == shape.layers && table.heads == shape.heads, "variant ", variant.name, " fills a table of ",
+          table.layers, " layers and ", table.heads, " heads instead of ", shape.layers, " and ", shape.heads);
+  for (std::size_t l = 1; l < shape.layers && c.mixes_values(); ++l)
+    require(table.owned_values[l] <= table.owned_values[0], "variant ", variant.name, ": layer ", l, " mixes ",
+            table.owned_values[l], " values with layer 0's ", table.owned_values[0]);
   table.key_width = variant.latent_parts ? c.attention.rotary_size : c.head_width();
   table.value_width = variant.latent_parts ? c.attention.kv_latent_size / variant.latent_parts : c.head_width();
   return table;

@@ -7,11 +7,12 @@
 
 namespace skipv1 {
 
-/// One layer's tensors (or their gradients); what the configuration lacks is empty. `key` and `value` project to what the layer owns:
-/// for MLA the rotary key (`k_rotary_proj`) and the latent (`kv_down_proj`).
+/// One layer's tensors (or their gradients); what the configuration lacks is empty. `key` and `value` project to what the layer
+/// owns: for MLA the rotary key (`k_rotary_proj`) and the latent (`kv_down_proj`).
 template <class T, class Space = Cpu>
 struct LayerWeights {
-  View<T, Space> norm1, norm1_bias, query, query_bias, key, key_bias, value, value_bias, key_up, value_up, value_mix, output, output_bias;
+  View<T, Space> norm1, norm1_bias, query, query_bias, key, key_bias, value, value_bias, key_up, value_up, value_mix, output,
+      output_bias;
   View<T, Space> norm2, norm2_bias, gate, up, up_bias, down, down_bias;
 };
 
@@ -22,7 +23,17 @@ struct Weights {
   std::vector<LayerWeights<T, Space>> layers;
   std::vector<View<T, Space>> depth;
 
-  explicit Weights(const Parameters<T, Space>& p, const Config& config) {
+  /// Throws if `p` are the parameters of another configuration; names the first tensor that differs.
+  Weights(const Parameters<T, Space>& p, const Config& config) {
+    const ParameterLayout layout(config);
+    for (const ParameterLayout::Entry& entry : layout.entries()) {
+      const ParameterLayout::Entry* given = p.layout().find(entry.name);
+      require(given, "parameters: ", entry.name, " is missing, this configuration has it");
+      require(given->shape == entry.shape, "parameters: ", entry.name, " is ", given->shape, ", this configuration's is ",
+              entry.shape);
+    }
+    require(p.layout().count() == layout.count(), "parameters: ", p.layout().count(), " elements, this configuration has ",
+            layout.count());
     tokens = p["model.embed_tokens.weight"];
     positions = p["model.embed_positions.weight"];
     norm = p["model.norm.weight"];
@@ -31,13 +42,28 @@ struct Weights {
     const bool latent = config.latent();
     for (std::size_t l = 0; l < config.num_hidden_layers; ++l) {
       const std::string layer = "model.layers." + std::to_string(l) + ".", attention = layer + "self_attn.", mlp = layer + "mlp.";
-      const std::string key = attention + (latent ? "k_rotary_proj" : "k_proj"), value = attention + (latent ? "kv_down_proj" : "v_proj");
-      layers.push_back({p[layer + "input_layernorm.weight"], p[layer + "input_layernorm.bias"], p[attention + "q_proj.weight"],
-                        p[attention + "q_proj.bias"], p[key + ".weight"], p[key + ".bias"], p[value + ".weight"], p[value + ".bias"],
-                        p[attention + "k_up_proj.weight"], p[attention + "v_up_proj.weight"], p[attention + "value_mix"],
-                        p[attention + "o_proj.weight"], p[attention + "o_proj.bias"], p[layer + "post_attention_layernorm.weight"],
-                        p[layer + "post_attention_layernorm.bias"], p[mlp + "gate_proj.weight"], p[mlp + "up_proj.weight"],
-                        p[mlp + "up_proj.bias"], p[mlp + "down_proj.weight"], p[mlp + "down_proj.bias"]});
+      const std::string key = attention + (latent ? "k_rotary_proj" : "k_proj"),
+                        value = attention + (latent ? "kv_down_proj" : "v_proj");
+      layers.push_back({p[layer + "input_layernorm.weight"],
+                        p[layer + "input_layernorm.bias"],
+                        p[attention + "q_proj.weight"],
+                        p[attention + "q_proj.bias"],
+                        p[key + ".weight"],
+                        p[key + ".bias"],
+                        p[value + ".weight"],
+                        p[value + ".bias"],
+                        p[attention + "k_up_proj.weight"],
+                        p[attention + "v_up_proj.weight"],
+                        p[attention + "value_mix"],
+                        p[attention + "o_proj.weight"],
+                        p[attention + "o_proj.bias"],
+                        p[layer + "post_attention_layernorm.weight"],
+                        p[layer + "post_attention_layernorm.bias"],
+                        p[mlp + "gate_proj.weight"],
+                        p[mlp + "up_proj.weight"],
+                        p[mlp + "up_proj.bias"],
+                        p[mlp + "down_proj.weight"],
+                        p[mlp + "down_proj.bias"]});
       if (config.variant().averages_depth) depth.push_back(p["model.depth_weights." + std::to_string(l)]);
     }
   }

@@ -24,11 +24,14 @@ void check(const Gemm& product, Product p, Transpose a_t, Transpose b_t, T alpha
   for (std::size_t i = 0; i < p.m; ++i) {
     for (std::size_t j = 0; j < p.n; ++j) {
       double sum = 0;
-      for (std::size_t l = 0; l < p.k; ++l) sum += static_cast<double>(at ? a(l, i) : a(i, l)) * static_cast<double>(bt ? b(j, l) : b(l, j));
-      expected(i, j) = static_cast<double>(alpha) * sum + (beta == T(0) ? 0 : static_cast<double>(beta) * static_cast<double>(before(i, j)));
+      for (std::size_t l = 0; l < p.k; ++l)
+        sum += static_cast<double>(at ? a(l, i) : a(i, l)) * static_cast<double>(bt ? b(j, l) : b(l, j));
+      expected(i, j) =
+          static_cast<double>(alpha) * sum + (beta == T(0) ? 0 : static_cast<double>(beta) * static_cast<double>(before(i, j)));
       actual(i, j) = static_cast<double>(c(i, j));
     }
-    CHECK(std::equal(&c(i, p.n), &c(i, p.n) + 3, &before(i, p.n), [](T x, T y) { return x == y || (std::isnan(x) && std::isnan(y)); }));
+    CHECK(std::equal(&c(i, p.n), &c(i, p.n) + 3, &before(i, p.n),
+                     [](T x, T y) { return x == y || (std::isnan(x) && std::isnan(y)); }));
   }
   CHECK(error(actual, expected) < rounding<T>);
 }

@@ -43,11 +43,13 @@ TEST_CASE("uniform numbers lie in [0, 1) and are uniform") {
   int tenths[10] = {}, outside = 0;
   for (int i = 0; i < n; ++i) {
     const double u = random.uniform();
-    if (u < 0 || u >= 1) ++outside;
-    else sum += u, square += u * u, ++tenths[static_cast<int>(10 * u)];
+    if (u < 0 || u >= 1)
+      ++outside;
+    else
+      sum += u, square += u * u, ++tenths[static_cast<int>(10 * u)];
   }
   CHECK(outside == 0);
-  CHECK(sum / n == Approx(0.5).margin(0.005));           // five standard errors
+  CHECK(sum / n == Approx(0.5).margin(0.005));  // five standard errors
   CHECK(square / n == Approx(1.0 / 3).margin(0.005));
   for (int count : tenths) CHECK(std::abs(count - n / 10) < 500);
 }

@@ -44,18 +44,24 @@ TEST_CASE("sizes must be positive and fit 32 bits") {
   for (const auto& [name, field] : fields) {
     for (const char* value : {"0", "2147483648"}) {
       CAPTURE(name, value);
-      CHECK(refusal([&, f = field](Config& c) { c.*f = std::stoull(value); }) == std::string(name) + " is " + value + ": must be 1 to 2147483647");
+      CHECK(refusal([&, f = field](Config& c) { c.*f = std::stoull(value); }) ==
+            std::string(name) + " is " + value + ": must be 1 to 2147483647");
     }
   }
-  CHECK(refusal([](Config& c) { c.num_hidden_layers = 4097; }) == "num_hidden_layers 4097 and num_attention_heads 4: at most 4096 each");
-  CHECK(refusal([](Config& c) { c.num_attention_heads = 8192; }) == "num_hidden_layers 4 and num_attention_heads 8192: at most 4096 each");
+  CHECK(refusal([](Config& c) { c.num_hidden_layers = 4097; }) ==
+        "num_hidden_layers 4097 and num_attention_heads 4: at most 4096 each");
+  CHECK(refusal([](Config& c) { c.num_attention_heads = 8192; }) ==
+        "num_hidden_layers 4 and num_attention_heads 8192: at most 4096 each");
 }
 
 TEST_CASE("widths and heads must divide") {
   CHECK(refusal([](Config& c) { c.hidden_size = 66; }) == "hidden_size 66 is not a multiple of num_attention_heads 4");
-  CHECK(refusal(valid("gqa"), [](Config& c) { c.num_key_value_heads = 3; }) == "num_attention_heads 4 is not a multiple of num_key_value_heads 3");
-  CHECK(refusal(valid("gqa"), [](Config& c) { c.num_key_value_heads = 8; }) == "num_attention_heads 4 is not a multiple of num_key_value_heads 8");
-  CHECK(refusal([](Config& c) { c.hidden_size = 60; }) == "hidden_size / num_attention_heads is 15: RoPE needs an even head width");
+  CHECK(refusal(valid("gqa"), [](Config& c) { c.num_key_value_heads = 3; }) ==
+        "num_attention_heads 4 is not a multiple of num_key_value_heads 3");
+  CHECK(refusal(valid("gqa"), [](Config& c) { c.num_key_value_heads = 8; }) ==
+        "num_attention_heads 4 is not a multiple of num_key_value_heads 8");
+  CHECK(refusal([](Config& c) { c.hidden_size = 60; }) ==
+        "hidden_size / num_attention_heads is 15: RoPE needs an even head width");
   CHECK(message([] {
           Config odd = valid("mha", Architecture::gpt2);
           odd.hidden_size = 60;
@@ -78,19 +84,24 @@ TEST_CASE("numbers of norm, RoPE and the output head") {
 }
 
 TEST_CASE("a variant's own rules on heads and layers") {
-  CHECK(refusal([](Config& c) { c.attention.variant = "skipv9"; }).find("attention variant \"skipv9\" is unknown; known are mha, ") == 0);
+  CHECK(refusal([](Config& c) {
+          c.attention.variant = "skipv9";
+        }).find("attention variant \"skipv9\" is unknown; known are mha, ") == 0);
   CHECK(refusal([](Config& c) { c.num_key_value_heads = 2; }) ==
         "variant mha: num_key_value_heads 2 must equal num_attention_heads 4 (fewer is gqa)");
-  CHECK(refusal(valid("mqa"), [](Config& c) { c.num_key_value_heads = 2; }) == "variant mqa: num_key_value_heads is 2: must be 1");
+  CHECK(refusal(valid("mqa"), [](Config& c) { c.num_key_value_heads = 2; }) ==
+        "variant mqa: num_key_value_heads is 2: must be 1");
   for (const char* variant : {"yoco", "yoco_v", "skipv1_yoco"})
     CHECK(refusal(valid(variant), [](Config& c) { c.num_hidden_layers = 5; }) ==
           "variant " + std::string(variant) + ": num_hidden_layers 5 is odd: must be even");
 }
 
 TEST_CASE("skip ratio, source layer and value mix") {
-  for (double ratio : {-0.01, 1.01, not_a_number}) CHECK(refusal(valid("skipv1"), [&](Config& c) { c.attention.skip_ratio = ratio; }).find("skip_ratio is ") == 0);
+  for (double ratio : {-0.01, 1.01, not_a_number})
+    CHECK(refusal(valid("skipv1"), [&](Config& c) { c.attention.skip_ratio = ratio; }).find("skip_ratio is ") == 0);
   CHECK(refusal(valid("skipv1"), [](Config& c) { c.attention.skip_ratio = 1.5; }) == "skip_ratio is 1.5: must be 0 to 1");
-  CHECK(refusal(valid("resformer"), [](Config& c) { c.attention.value_mix = not_a_number; }) == "value_mix is nan: must be finite");
+  CHECK(refusal(valid("resformer"), [](Config& c) { c.attention.value_mix = not_a_number; }) ==
+        "value_mix is nan: must be finite");
   CHECK(refusal(valid("skipv1"), [](Config& c) { c.attention.source_layer = 4; }) == "source_layer 4: there are only 4 layers");
   for (const Variant& variant : variants())
     if (variant.name != "skipv1")
@@ -104,7 +115,8 @@ TEST_CASE("injections") {
     const auto inject = [&](Config& c) { c.attention.injection = injection; };
     const std::string line = std::string("injection ") + to_string(injection) + rule;
     CHECK(refusal(valid("skipv1"), inject) == "");
-    for (const char* variant : {"mha", "skipv0", "skipkv1", "skipv1_yoco", "skipv1_mla", "resformer"}) CHECK(refusal(valid(variant), inject) == line);
+    for (const char* variant : {"mha", "skipv0", "skipkv1", "skipv1_yoco", "skipv1_mla", "resformer"})
+      CHECK(refusal(valid(variant), inject) == line);
     Config grouped = valid("skipv1"), later = valid("skipv1");
     grouped.num_key_value_heads = 2;
     later.attention.source_layer = 1;
@@ -124,7 +136,8 @@ TEST_CASE("mla's own rules") {
           "variant " + name + " with architecture gpt2: only llama has it");
     CHECK(refusal(valid(variant), [](Config& c) { c.num_key_value_heads = 2; }) ==
           "variant " + name + ": num_key_value_heads 2 must equal num_attention_heads 4");
-    CHECK(refusal(valid(variant), [](Config& c) { c.attention.kv_latent_size = 0; }) == "kv_latent_size is 0: must be 1 to 1048576");
+    CHECK(refusal(valid(variant), [](Config& c) { c.attention.kv_latent_size = 0; }) ==
+          "kv_latent_size is 0: must be 1 to 1048576");
     for (std::size_t size : {0u, 1u, 3u})
       CHECK(refusal(valid(variant), [&](Config& c) { c.attention.rotary_size = size; }) ==
             "rotary_size is " + std::to_string(size) + ": must be even and at least 2");
@@ -171,14 +184,16 @@ TEST_CASE("a registered variant that fills a table of another size is refused") 
                       --shorter.layers;
                       return routing::own_layer(shorter);
                     }});
-  register_variant({"config_test_mix", "mixes more values than layer 0 has",
-                    [](const RoutingShape& s) {
-                      return routing::own_keys(s, [](std::size_t l, std::size_t g) { return l == 0 ? HeadName{0, 0} : HeadName{l, g}; });
-                    },
-                    true});
+  register_variant(
+      {"config_test_mix", "mixes more values than layer 0 has",
+       [](const RoutingShape& s) {
+         return routing::own_keys(s, [](std::size_t l, std::size_t g) { return l == 0 ? HeadName{0, 0} : HeadName{l, g}; });
+       },
+       true});
   CHECK(message([] { make_routing(valid("config_test_short")); }) ==
         "variant config_test_short fills a table of 3 layers and 4 heads instead of 4 and 4");
-  CHECK(message([] { make_routing(valid("config_test_mix")); }) == "variant config_test_mix: layer 1 mixes 4 values with layer 0's 1");
+  CHECK(message([] { make_routing(valid("config_test_mix")); }) ==
+        "variant config_test_mix: layer 1 mixes 4 values with layer 0's 1");
   variants().pop_back();
   variants().pop_back();
 }
@@ -206,7 +221,8 @@ TEST_CASE("what a configuration says about itself") {
 TEST_CASE("names of architectures and injections") {
   CHECK(std::string(to_string(Architecture::gpt2)) == "gpt2");
   CHECK(std::string(to_string(Architecture::llama)) == "llama");
-  for (const char* name : {"second_half", "pooling", "dynamic", "odd_even", "resformer"}) CHECK(to_string(parse_injection(name)) == std::string(name));
+  for (const char* name : {"second_half", "pooling", "dynamic", "odd_even", "resformer"})
+    CHECK(to_string(parse_injection(name)) == std::string(name));
   CHECK(message([] { parse_injection("first_half"); }) ==
         "injection \"first_half\" is unknown; known are second_half, pooling, dynamic, odd_even, resformer");
 }

@@ -70,7 +70,8 @@ void add_norm(Shapes& shapes, const Config& c, const std::string& name) {
 /// The tensors of formats.md.
 Shapes expected_shapes(const Config& c) {
   Shapes shapes;
-  const std::size_t d = c.hidden_size, d_h = d / c.num_attention_heads, H = c.num_attention_heads, d_c = c.attention.kv_latent_size;
+  const std::size_t d = c.hidden_size, d_h = d / c.num_attention_heads, H = c.num_attention_heads,
+                    d_c = c.attention.kv_latent_size;
   const bool mla = c.attention.variant == "mla" || c.attention.variant == "skipv1_mla";
   shapes["model.embed_tokens.weight"] = {c.vocab_size, d};
   if (c.gpt2()) shapes["model.embed_positions.weight"] = {c.max_position_embeddings, d};
@@ -205,7 +206,8 @@ TEST_CASE("initial values repeat by seed, and equal tensors of two variants star
 }
 
 TEST_CASE("weights are the tensors by role") {
-  const Config tied = base(Architecture::gpt2, "skipv1"), untied = base(Architecture::llama, "denseformer"), mla = base(Architecture::llama, "mla");
+  const Config tied = base(Architecture::gpt2, "skipv1"), untied = base(Architecture::llama, "denseformer"),
+               mla = base(Architecture::llama, "mla");
   const Parameters<double> p(tied), q(untied), r(mla);
   const Weights<double> a(p, tied), b(q, untied), c(r, mla);
   CHECK(a.head.data() == a.tokens.data());
@@ -226,7 +228,8 @@ TEST_CASE("weights are the tensors by role") {
 }
 
 TEST_CASE("weights of another configuration are refused by the first tensor that differs") {
-  const Config mha = base(Architecture::llama, "mha"), skip = base(Architecture::llama, "skipv1"), gpt2 = base(Architecture::gpt2, "mha");
+  const Config mha = base(Architecture::llama, "mha"), skip = base(Architecture::llama, "skipv1"),
+               gpt2 = base(Architecture::gpt2, "mha");
   CHECK(message([&] { Weights<float>(Parameters<float>(mha), skip); }) ==
         "parameters: model.layers.1.self_attn.v_proj.weight is (12, 12), this configuration's is (6, 12)");
   CHECK(message([&] { Weights<float>(Parameters<float>(mha), gpt2); }) ==

@@ -25,7 +25,8 @@ double worst_difference() {
       first(i) = s.beta1 * first(i) + (1 - s.beta1) * g;
       second(i) = s.beta2 * second(i) + (1 - s.beta2) * g * g;
       const double m_hat = first(i) / (1 - std::pow(s.beta1, step)), v_hat = second(i) / (1 - std::pow(s.beta2, step));
-      expected(i) -= s.learning_rate * (m_hat / (std::sqrt(v_hat) + s.epsilon) + (i < decayed ? s.weight_decay * expected(i) : 0));
+      expected(i) -=
+          s.learning_rate * (m_hat / (std::sqrt(v_hat) + s.epsilon) + (i < decayed ? s.weight_decay * expected(i) : 0));
     }
   }
   CHECK(error(m, first) < rounding<T>);

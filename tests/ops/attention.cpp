@@ -36,7 +36,8 @@ TEST_CASE("a row of attention does not depend on what comes after it") {
     CAPTURE(changed);
     AttentionProblem<float> problem(single_sequence(128)), other = problem;
     problem.forward();
-    for (std::size_t i = 0; i < 2; ++i) other.heads[i] = {other.head(other.keys, other.keys_at(i)), other.head(other.values, other.values_at(i))};
+    for (std::size_t i = 0; i < 2; ++i)
+      other.heads[i] = {other.head(other.keys, other.keys_at(i)), other.head(other.values, other.values_at(i))};
     other.poison(0, changed, false);  // a future key may even be NaN
     for (std::size_t l = 0; l < 2; ++l) std::fill_n(&other.values[l](0, changed, 0), other.values[l].width(), 1e3f);
     other.forward();

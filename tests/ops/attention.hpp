@@ -26,7 +26,11 @@ inline std::vector<AttentionSpec> attention_specs() {
   for (std::size_t h = 0; h < 33; ++h) many.push_back({h % 2, h / 3 % 4, h % 3 ? 1u : 0u, h % 5});
   return {{"one of everything", 1, 1, {1}, {0}, {{0, 0, 0, 0}}},
           {"33 heads; a sequence without new rows", 5, 5, {3, 0, 2}, {0, 4, 3}, many},
-          {"keys grouped by two, values by three and skipped, one none", 8, 3, {5, 9}, {2, 0},
+          {"keys grouped by two, values by three and skipped, one none",
+           8,
+           3,
+           {5, 9},
+           {2, 0},
            {{1, 0, 1, 0}, {1, 0, 1, 0}, {1, 1, 1, 0}, {1, 1, 0, 4}, {1, 2, 0, 4}, {1, 2, 0, none}}},
           {"across block borders", 8, 1, {130, 64, 65, 1}, {0, 63, 1, 64}, {{0, 1, 1, 0}, {1, 1, 1, 0}}},
           {"decoding", 1, 8, {1, 1, 1, 1}, {0, 126, 63, 64}, {{0, 3, 0, 3}, {0, 3, 1, 4}, {1, 0, 0, 3}}}};

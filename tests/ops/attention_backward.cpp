@@ -18,7 +18,8 @@ struct Gradients {
       dheads[h] = {problem.head(keys, problem.keys_at(h)), problem.head(values, problem.values_at(h))};
   }
   void backward(const AttentionProblem<T>& p, View<T> dout) {
-    attention_backward(dq, View<const HeadPair<T>>(dheads.data(), {dheads.size()}), dout, p.out, p.lse, p.q, p.table(), p.sequences, p.scale);
+    attention_backward(dq, View<const HeadPair<T>>(dheads.data(), {dheads.size()}), dout, p.out, p.lse, p.q, p.table(),
+                       p.sequences, p.scale);
   }
   Tensor<T> dq, keys[2], values[2], keys_before[2], values_before[2];
   std::vector<HeadPair<T>> dheads;
@@ -76,11 +77,14 @@ TEST_CASE("the gradient of a head that several read is the sum over its readers"
     apart.dheads[h] = {{&keys(h, 0, 0), 0, 3}, {&values(h, 0, 0), 0, 4}};
   apart.backward(problem, dout);
   CHECK(same_bits<double>(apart.dq, together.dq));
-  const Tensor<double> key = added(together.keys[0], together.keys_before[0]), value = added(together.values[1], together.values_before[1]);
+  const Tensor<double> key = added(together.keys[0], together.keys_before[0]),
+                       value = added(together.values[1], together.values_before[1]);
   double worst = 0;
   for (std::size_t t = 0; t < 70; ++t) {
-    for (std::size_t i = 0; i < 3; ++i) worst = std::max(worst, std::abs(key(0, t, 3 + i) - keys(0, t, i) - keys(1, t, i) - keys(3, t, i)));
-    for (std::size_t i = 0; i < 4; ++i) worst = std::max(worst, std::abs(value(0, t, 8 + i) - values(0, t, i) - values(2, t, i) - values(3, t, i)));
+    for (std::size_t i = 0; i < 3; ++i)
+      worst = std::max(worst, std::abs(key(0, t, 3 + i) - keys(0, t, i) - keys(1, t, i) - keys(3, t, i)));
+    for (std::size_t i = 0; i < 4; ++i)
+      worst = std::max(worst, std::abs(value(0, t, 8 + i) - values(0, t, i) - values(2, t, i) - values(3, t, i)));
   }
   CHECK(worst < 1e-13);
 }

@@ -12,7 +12,8 @@ namespace {
 Tensor<std::int32_t> draw_targets(std::size_t rows, std::size_t vocab) {
   Tensor<std::int32_t> targets({rows});
   Random random(rows);
-  for (std::size_t n = 0; n < rows; ++n) targets(n) = n % 3 == 2 ? ignored_target : static_cast<std::int32_t>(random.below(vocab));
+  for (std::size_t n = 0; n < rows; ++n)
+    targets(n) = n % 3 == 2 ? ignored_target : static_cast<std::int32_t>(random.below(vocab));
   return targets;
 }
 
@@ -37,7 +38,8 @@ void check_forward(Size size) {
 template <class T>
 void check_large() {
   Tensor<T> logits({4, 3}), loss({4}), dlogits = poisoned<T>({4, 3});
-  const T rows[4][3] = {{T(1e4), T(1e4), T(-1e4)}, {T(-1e4), T(-1e4), T(-1e4)}, {T(1e4), T(-1e4), T(0)}, {T(1e4), T(9999), T(9998)}};
+  const T rows[4][3] = {
+      {T(1e4), T(1e4), T(-1e4)}, {T(-1e4), T(-1e4), T(-1e4)}, {T(1e4), T(-1e4), T(0)}, {T(1e4), T(9999), T(9998)}};
   std::copy_n(&rows[0][0], 12, logits.data());
   Tensor<std::int32_t> targets({4});
   targets(0) = 0, targets(1) = 2, targets(2) = 1, targets(3) = 1;

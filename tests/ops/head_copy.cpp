@@ -12,7 +12,9 @@ TEST_CASE("copy_head copies or adds one head between memories of different strid
     CAPTURE(width);
     const Tensor<float> from = draw<float>({batch, 4, 2 * width}, 1), before = draw<float>({batch, 6, 3 * width}, 2);
     Tensor<float> written = before, sum = before;
-    const auto head = [&](View<float> x, std::size_t h) { return Head<float>{x.data() + h * width, x.extent(1) * x.extent(2), x.extent(2)}; };
+    const auto head = [&](View<float> x, std::size_t h) {
+      return Head<float>{x.data() + h * width, x.extent(1) * x.extent(2), x.extent(2)};
+    };
     copy_head(head(written, 2), head(from, 1), batch, positions, width);
     copy_head(head(sum, 2), head(from, 1), batch, positions, width, true);
     std::size_t wrong = 0;

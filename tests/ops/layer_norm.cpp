@@ -20,9 +20,11 @@ void check_forward(Size size) {
   for (std::size_t n = 0; n < size.rows; ++n) {
     double mean = 0, variance = 0;
     for (std::size_t i = 0; i < size.width; ++i) mean += in(n, i) / static_cast<double>(size.width);
-    for (std::size_t i = 0; i < size.width; ++i) variance += (in(n, i) - mean) * (in(n, i) - mean) / static_cast<double>(size.width);
     for (std::size_t i = 0; i < size.width; ++i)
-      expected(n, i) = (in(n, i) - mean) / std::sqrt(variance + epsilon) * static_cast<double>(weight(i)) + static_cast<double>(bias(i));
+      variance += (in(n, i) - mean) * (in(n, i) - mean) / static_cast<double>(size.width);
+    for (std::size_t i = 0; i < size.width; ++i)
+      expected(n, i) =
+          (in(n, i) - mean) / std::sqrt(variance + epsilon) * static_cast<double>(weight(i)) + static_cast<double>(bias(i));
     expected_statistics(n, 0) = mean;
     expected_statistics(n, 1) = 1 / std::sqrt(variance + epsilon);
   }
@@ -51,7 +53,8 @@ TEST_CASE("layer_norm adds the gradients of finite differences") {
       return dot(y, dy);
     };
     loss();
-    const Tensor<double> dx0 = draw<double>(x.shape(), 5), dweight0 = draw<double>(weight.shape(), 6), dbias0 = draw<double>(bias.shape(), 7);
+    const Tensor<double> dx0 = draw<double>(x.shape(), 5), dweight0 = draw<double>(weight.shape(), 6),
+                         dbias0 = draw<double>(bias.shape(), 7);
     Tensor<double> dx = dx0, dweight = dweight0, dbias = dbias0;
     layer_norm_backward(dx, dweight, dbias, dy, x, weight, statistics);
     CHECK(gradient_error(x, added(dx, dx0), loss) < gradient_bound);

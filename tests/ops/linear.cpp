@@ -44,14 +44,16 @@ TEST_CASE("linear equals its formula, with and without bias") {
 TEST_CASE("linear's gradients equal finite differences; weights' are added, the input's where asked") {
   for (LinearSize s : shapes) {
     CAPTURE(s.rows, s.in, s.out);
-    const Tensor<double> x = draw<double>({s.rows, s.in}, 1), weight = draw<double>({s.out, s.in}, 2), bias = draw<double>({s.out}, 3);
+    const Tensor<double> x = draw<double>({s.rows, s.in}, 1), weight = draw<double>({s.out, s.in}, 2),
+                         bias = draw<double>({s.out}, 3);
     const Tensor<double> dy = draw<double>({s.rows, s.out}, 4);
     Tensor<double> y(dy.shape());
     const auto loss = [&] {
       linear_forward(y, x, weight, bias);
       return dot(y, dy);
     };
-    const Tensor<double> dx0 = draw<double>(x.shape(), 5), dweight0 = draw<double>(weight.shape(), 6), dbias0 = draw<double>(bias.shape(), 7);
+    const Tensor<double> dx0 = draw<double>(x.shape(), 5), dweight0 = draw<double>(weight.shape(), 6),
+                         dbias0 = draw<double>(bias.shape(), 7);
     Tensor<double> written = poisoned<double>(x.shape()), dx = dx0, dweight = dweight0, dbias = dbias0;
     linear_backward_input(written, dy, weight);
     linear_backward_input(dx, dy, weight, true);
@@ -69,7 +71,8 @@ TEST_CASE("linear's gradients equal finite differences; weights' are added, the 
 TEST_CASE("linear refuses widths that do not fit, and names the shapes") {
   Tensor<float> y({2, 5});
   const Tensor<float> x({2, 3}), weight({5, 4});
-  CHECK(message([&] { linear_forward(y, x, weight, {}); }) == "linear: x (2, 3) times weight (5, 4) transposed does not give y (2, 5)");
+  CHECK(message([&] { linear_forward(y, x, weight, {}); }) ==
+        "linear: x (2, 3) times weight (5, 4) transposed does not give y (2, 5)");
   CHECK_THROWS_AS(linear_forward(y, Tensor<float>({3, 4}), weight, {}), Error);
   CHECK_THROWS_AS(linear_forward(y, Tensor<float>({2, 4}), Tensor<float>({6, 4}), {}), Error);
 }

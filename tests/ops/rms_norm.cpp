@@ -20,7 +20,8 @@ void check_forward(Size size) {
     double square = 0;
     for (std::size_t i = 0; i < size.width; ++i) square += static_cast<double>(x(n, i)) * static_cast<double>(x(n, i));
     inverse(n) = 1 / std::sqrt(square / static_cast<double>(size.width) + epsilon);
-    for (std::size_t i = 0; i < size.width; ++i) expected(n, i) = static_cast<double>(x(n, i)) * inverse(n) * static_cast<double>(weight(i));
+    for (std::size_t i = 0; i < size.width; ++i)
+      expected(n, i) = static_cast<double>(x(n, i)) * inverse(n) * static_cast<double>(weight(i));
   }
   CHECK(error(y, expected) < rounding<T>);
   CHECK(error(inverse_rms, inverse) < rounding<T>);
@@ -39,7 +40,8 @@ TEST_CASE("rms_norm equals its formula") {
 TEST_CASE("rms_norm adds the gradients of finite differences") {
   for (Size size : sizes) {
     CAPTURE(size.rows, size.width);
-    const Tensor<double> x = draw<double>({size.rows, size.width}, 1), weight = draw<double>({size.width}, 2), dy = draw<double>(x.shape(), 3);
+    const Tensor<double> x = draw<double>({size.rows, size.width}, 1), weight = draw<double>({size.width}, 2),
+                         dy = draw<double>(x.shape(), 3);
     Tensor<double> y(x.shape()), inverse_rms({size.rows});
     const auto loss = [&] {
       rms_norm_forward(y, inverse_rms, x, weight, epsilon);

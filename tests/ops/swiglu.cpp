@@ -49,7 +49,8 @@ TEST_CASE("swiglu equals its formula") {
 TEST_CASE("swiglu's gradients equal finite differences, in place too") {
   for (Size size : sizes) {
     CAPTURE(size.rows, size.width);
-    const Tensor<double> gate = draw<double>({size.rows, size.width}, 1, 2), up = draw<double>(gate.shape(), 2), dy = draw<double>(gate.shape(), 3);
+    const Tensor<double> gate = draw<double>({size.rows, size.width}, 1, 2), up = draw<double>(gate.shape(), 2),
+                         dy = draw<double>(gate.shape(), 3);
     Tensor<double> y(gate.shape()), dgate = poisoned<double>(gate.shape()), dup = poisoned<double>(gate.shape());
     const auto loss = [&] {
       swiglu_forward(y, gate, up);

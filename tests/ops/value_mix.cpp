@@ -19,7 +19,8 @@ void check_forward(Size size, std::size_t extra) {
   value_mix_forward(mixed, own, first, lambda);
   Tensor<double> expected(own.shape());
   for (std::size_t n = 0; n < size.rows; ++n)
-    for (std::size_t i = 0; i < size.width; ++i) expected(n, i) = 0.25 * static_cast<double>(own(n, i)) + 0.75 * static_cast<double>(first(n, i));
+    for (std::size_t i = 0; i < size.width; ++i)
+      expected(n, i) = 0.25 * static_cast<double>(own(n, i)) + 0.75 * static_cast<double>(first(n, i));
   CHECK(error(mixed, expected) < rounding<T>);
 }
 
@@ -44,7 +45,8 @@ TEST_CASE("value_mix's gradients equal finite differences: the own one written, 
   for (Size size : sizes) {
     for (std::size_t extra : extras) {
       CAPTURE(size.rows, size.width, extra);
-      const Tensor<double> own = draw<double>({size.rows, size.width}, 1), first = draw<double>({size.rows, size.width + extra}, 2);
+      const Tensor<double> own = draw<double>({size.rows, size.width}, 1),
+                           first = draw<double>({size.rows, size.width + extra}, 2);
       const Tensor<double> lambda = filled<double>({1}, 0.3), dmixed = draw<double>(own.shape(), 3);
       Tensor<double> mixed(own.shape());
       const auto loss = [&] {
@@ -78,7 +80,8 @@ TEST_CASE("pool takes the mean of two heads where they lie, over the positions a
   constexpr std::size_t batch = 2, capacity = 5, positions = 4;
   for (std::size_t width : {1u, 5u, 8u}) {
     CAPTURE(width);
-    const Tensor<double> memory = draw<double>({batch, capacity, 3 * width}, 1), dpooled = draw<double>({batch, capacity, width}, 2);
+    const Tensor<double> memory = draw<double>({batch, capacity, 3 * width}, 1),
+                         dpooled = draw<double>({batch, capacity, width}, 2);
     for (std::size_t b = 0; b < batch; ++b)  // what lies beyond must not matter
       for (std::size_t i = 0; i < 3 * width; ++i) memory(b, positions, i) = std::numeric_limits<double>::quiet_NaN();
     Tensor<double> pooled = poisoned<double>(dpooled.shape());

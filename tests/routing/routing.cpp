@@ -13,9 +13,7 @@ namespace {
 HeadName own(std::size_t l, std::size_t g) { return {l, g}; }
 
 /// Two layers of two heads, all their own.
-Routing two_by_two() {
-  return fill_routing({2, 2, 2}, own, own);
-}
+Routing two_by_two() { return fill_routing({2, 2, 2}, own, own); }
 
 std::string count_message(Routing table) {
   return message([&] { count_owned(table); });
@@ -51,7 +49,7 @@ TEST_CASE("a layer keeps H_kv - ceil(r H_kv - 1/2) heads") {
   CHECK(kept(0.49, 5) == 3);
   CHECK(kept(0.07, 50) == 47);  // 0.07 * 50 is an exact half, though not in binary
   CHECK(kept(0.35, 10) == 7);
-  CHECK(kept(0.7, 45) == 14);   // 31.5
+  CHECK(kept(0.7, 45) == 14);  // 31.5
   for (std::size_t heads = 1; heads < 70; ++heads) {
     CHECK(kept(0, heads) == heads);
     CHECK(kept(1, heads) == 0);
@@ -68,7 +66,9 @@ TEST_CASE("a layer keeps H_kv - ceil(r H_kv - 1/2) heads") {
 }
 
 TEST_CASE("fill_routing asks for every layer and group and counts what is owned") {
-  const Routing table = fill_routing({3, 4, 2}, own, [](std::size_t l, std::size_t g) { return g == 0 ? HeadName{l, 0} : HeadName{0, 1}; });
+  const Routing table = fill_routing({3, 4, 2}, own, [](std::size_t l, std::size_t g) {
+    return g == 0 ? HeadName{l, 0} : HeadName{0, 1};
+  });
   CHECK(table.layers == 3);
   CHECK(table.heads == 4);
   CHECK(table.key(2, 3) == HeadName{2, 1});

@@ -61,7 +61,8 @@ Routing routing_of(const char* variant, std::size_t layers, std::size_t hidden, 
 }  // namespace
 
 TEST_CASE("tables of mha, gqa, mqa, resformer and denseformer: every layer its own") {
-  for (const char* name : {"mha", "resformer", "denseformer"}) check(route(name, {4, 4, 4}), own_4x4, own_4x4, {4, 4, 4, 4}, {4, 4, 4, 4});
+  for (const char* name : {"mha", "resformer", "denseformer"})
+    check(route(name, {4, 4, 4}), own_4x4, own_4x4, {4, 4, 4, 4}, {4, 4, 4, 4});
   const Names grouped = join({row(0, {0, 1}, 2), row(1, {0, 1}, 2)}), one = join({row(0, {0}, 3), row(1, {0}, 3)});
   check(route("gqa", {2, 4, 2}), grouped, grouped, {2, 2}, {2, 2});
   check(route("mqa", {2, 3, 1}), one, one, {1, 1}, {1, 1});
@@ -69,9 +70,11 @@ TEST_CASE("tables of mha, gqa, mqa, resformer and denseformer: every layer its o
 
 TEST_CASE("table of skipv1: the second half of the values is the source layer's") {
   const Names later = join({row(1, {0, 1}), row(0, {2, 3})});
-  check(route("skipv1", {2, 4, 4}), join({row(0, {0, 1, 2, 3}), row(1, {0, 1, 2, 3})}), join({row(0, {0, 1, 2, 3}), later}), {4, 4}, {4, 2});
+  check(route("skipv1", {2, 4, 4}), join({row(0, {0, 1, 2, 3}), row(1, {0, 1, 2, 3})}), join({row(0, {0, 1, 2, 3}), later}),
+        {4, 4}, {4, 2});
   // Groups: whole value heads are replaced before grouping.
-  check(route("skipv1", {2, 4, 2}), join({row(0, {0, 1}, 2), row(1, {0, 1}, 2)}), join({row(0, {0, 1}, 2), row(1, {0}, 2), row(0, {1}, 2)}), {2, 2}, {2, 1});
+  check(route("skipv1", {2, 4, 2}), join({row(0, {0, 1}, 2), row(1, {0, 1}, 2)}),
+        join({row(0, {0, 1}, 2), row(1, {0}, 2), row(0, {1}, 2)}), {2, 2}, {2, 1});
   // Five heads: an exact half is kept.
   check(route("skipv1", {2, 5, 5}), join({row(0, {0, 1, 2, 3, 4}), row(1, {0, 1, 2, 3, 4})}),
         join({row(0, {0, 1, 2, 3, 4}), row(1, {0, 1, 2}), row(0, {3, 4})}), {5, 5}, {5, 3});
@@ -86,18 +89,23 @@ TEST_CASE("skipv1 that skips nothing is mha, that skips all is svformer") {
 }
 
 TEST_CASE("tables of skipv1's injections") {
-  CHECK(injected(Injection::second_half) == join({row(1, {0, 1}), row(0, {2, 3}), row(2, {0, 1}), row(0, {2, 3}), row(3, {0, 1}), row(0, {2, 3})}));
+  CHECK(injected(Injection::second_half) ==
+        join({row(1, {0, 1}), row(0, {2, 3}), row(2, {0, 1}), row(0, {2, 3}), row(3, {0, 1}), row(0, {2, 3})}));
   CHECK(injected(Injection::resformer) == injected(Injection::second_half));
   const Names means{{0, 0, 2}, {0, 1, 3}};
   CHECK(injected(Injection::pooling) == join({row(1, {0, 1}), means, row(2, {0, 1}), means, row(3, {0, 1}), means}));
-  CHECK(injected(Injection::dynamic) == join({row(1, {0, 1}), row(0, {1, 2}), row(2, {0, 1}), row(0, {2, 3}), row(3, {0, 1}), row(0, {3, 0})}));
-  CHECK(injected(Injection::odd_even) == join({row(1, {0, 1}), row(0, {2, 3}), row(2, {0, 1}), row(0, {0, 1}), row(3, {0, 1}), row(0, {2, 3})}));
-  CHECK(injected(Injection::dynamic, 0.25) == join({row(1, {0, 1, 2}), row(0, {1}), row(2, {0, 1, 2}), row(0, {2}), row(3, {0, 1, 2}), row(0, {3})}));
+  CHECK(injected(Injection::dynamic) ==
+        join({row(1, {0, 1}), row(0, {1, 2}), row(2, {0, 1}), row(0, {2, 3}), row(3, {0, 1}), row(0, {3, 0})}));
+  CHECK(injected(Injection::odd_even) ==
+        join({row(1, {0, 1}), row(0, {2, 3}), row(2, {0, 1}), row(0, {0, 1}), row(3, {0, 1}), row(0, {2, 3})}));
+  CHECK(injected(Injection::dynamic, 0.25) ==
+        join({row(1, {0, 1, 2}), row(0, {1}), row(2, {0, 1, 2}), row(0, {2}), row(3, {0, 1, 2}), row(0, {3})}));
 }
 
 TEST_CASE("table of skipv0: what skipv1 would route in is no head") {
   const Names keys = join({row(0, {0, 1, 2}), row(1, {0, 1, 2}), row(2, {0, 1, 2})});
-  check(route("skipv0", {3, 3, 3}), keys, join({row(0, {0, 1, 2}), row(1, {0, 1}), Names(1), row(2, {0, 1}), Names(1)}), {3, 3, 3}, {3, 2, 2});
+  check(route("skipv0", {3, 3, 3}), keys, join({row(0, {0, 1, 2}), row(1, {0, 1}), Names(1), row(2, {0, 1}), Names(1)}),
+        {3, 3, 3}, {3, 2, 2});
 }
 
 TEST_CASE("table of svformer: all values are layer 0's") {
@@ -110,8 +118,9 @@ TEST_CASE("tables of yoco: the second half reads the last layer of the first") {
   const Names shared = join({row(0, {0, 1}), row(1, {0, 1}), row(1, {0, 1}), row(1, {0, 1})});
   check(route("yoco_v", {4, 2, 2}), own, shared, {2, 2, 2, 2}, {2, 2, 0, 0});
   check(route("yoco", {4, 2, 2}), shared, shared, {2, 2, 0, 0}, {2, 2, 0, 0});
-  check(route("skipv1_yoco", {4, 2, 2}), shared, join({row(0, {0, 1}), row(1, {0}), row(0, {1}), row(2, {0}), row(0, {1}), row(3, {0}), row(0, {1})}),
-        {2, 2, 0, 0}, {2, 1, 1, 1});
+  check(route("skipv1_yoco", {4, 2, 2}), shared,
+        join({row(0, {0, 1}), row(1, {0}), row(0, {1}), row(2, {0}), row(0, {1}), row(3, {0}), row(0, {1})}), {2, 2, 0, 0},
+        {2, 1, 1, 1});
 }
 
 TEST_CASE("tables of cla: a layer of odd number reads the one before") {
@@ -131,8 +140,8 @@ TEST_CASE("tables of mla route parts of the latent") {
   check(mla, join({row(0, {0}), row(1, {0}), row(2, {0})}), join({row(0, {0}), row(1, {0}), row(2, {0})}), {1, 1, 1}, {1, 1, 1});
   CHECK(mla.key_width == 32);
   CHECK(mla.value_width == 256);
-  check(skip, join({row(0, {0, 0}), row(1, {0, 0}), row(2, {0, 0})}), join({row(0, {0, 1}), row(1, {0}), row(0, {1}), row(2, {0}), row(0, {1})}),
-        {1, 1, 1}, {2, 1, 1});
+  check(skip, join({row(0, {0, 0}), row(1, {0, 0}), row(2, {0, 0})}),
+        join({row(0, {0, 1}), row(1, {0}), row(0, {1}), row(2, {0}), row(0, {1})}), {1, 1, 1}, {2, 1, 1});
   CHECK(skip.value_width == 128);
 }
 
@@ -163,7 +172,8 @@ TEST_CASE("every query head of every variant reads what is owned, at many shapes
 TEST_CASE("the paper's cache sizes") {
   const auto elements = [](auto... arguments) { return cache_elements_per_token(routing_of(arguments...)); };
   for (std::size_t layers : {24u, 32u}) {
-    const auto mha = static_cast<double>(elements("mha", layers, 1024u, 16u, 16u)), skip = static_cast<double>(elements("skipv1", layers, 1024u, 16u, 16u));
+    const auto mha = static_cast<double>(elements("mha", layers, 1024u, 16u, 16u)),
+               skip = static_cast<double>(elements("skipv1", layers, 1024u, 16u, 16u));
     CHECK(1 - skip / mha == Approx(0.25 * static_cast<double>(layers - 1) / static_cast<double>(layers)).epsilon(1e-12));
     CHECK(100 * (1 - skip / mha) == Approx(layers == 24 ? 23.96 : 24.22).margin(0.005));
   }

@@ -148,7 +148,7 @@ class Worker {
       threads_[t]->index = index_of(t);
       threads_[t]->copies.clear();
       threads_[t]->copy_groups.clear();
-      if (!threads_[t]->fiber.started()) threads_[t]->fiber.start(entry);
+      if (!threads_[t]->fiber.started()) threads_[t]->fiber.start(entry, t * 320 % 8192);
       make_ready(t);
     }
   }
@@ -247,14 +247,14 @@ class Worker {
   std::exception_ptr error_;
 };
 
-/// Runs all blocks of a launch on all cores, and throws the first block's fault, if any.
+/// Runs all blocks of a launch, on all cores if that is worth their start, and throws the first block's fault, if any.
 inline void run_grid(const Kernel& kernel) {
   const Index3 grid = kernel.launch.grid;
   const std::size_t blocks = grid.size();
   std::mutex mutex;
   std::size_t failed = blocks;  // the lowest block that failed so far
   std::exception_ptr error;
-  parallel_for(blocks, [&](std::size_t b) {
+  const auto run = [&](std::size_t b) {
     {
       const std::lock_guard lock(mutex);
       if (failed < b) return;
@@ -265,7 +265,12 @@ inline void run_grid(const Kernel& kernel) {
       const std::lock_guard lock(mutex);
       if (b < failed) failed = b, error = std::current_exception();
     }
-  });
+  };
+  if (blocks * kernel.launch.block.size() < 8192) {
+    for (std::size_t b = 0; b < blocks && !error; ++b) run(b);
+  } else {
+    parallel_for(blocks, run);
+  }
   if (error) std::rethrow_exception(error);
 }
 

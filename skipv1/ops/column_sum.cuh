@@ -54,4 +54,12 @@ void column_sum(const char* name, View<T, Cuda> sums, std::size_t rows, const F&
   launch(one_thread_each(name, width), add_parts<T>, sums.data(), partial, parts, width);
 }
 
+/// Rows of a matrix: what a bias's gradient sums.
+template <class T>
+struct RowsOf {
+  const T* x;
+  std::size_t d;
+  SKIPV1_DEVICE_MEMBER Sum<T> operator()(std::size_t n, std::size_t i) const { return static_cast<Sum<T>>(x[n * d + i]); }
+};
+
 }  // namespace skipv1::detail

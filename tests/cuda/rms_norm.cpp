@@ -9,22 +9,19 @@ using namespace skipv1::test;
 TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", float, double, bfloat16) {
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(11);
-  for (std::size_t rows : awkward) {
-    for (std::size_t d : widths) {
-      if (rows > 9 && rows % d != 0 && rows != 65) continue;  // every row count, every width, not every pair
-      const auto x = normal<TestType>({rows, d}, random), weight = normal<TestType>({d}, random), dy = normal<TestType>({rows, d}, random);
-      auto y = poisoned<TestType>({rows, d});
-      auto r = poisoned<Sum<TestType>>({rows});
-      rms_norm_forward<TestType>(y, r, x, weight, 1e-5, version);
-      rms_norm_forward<double>(y.host, r.host, x.host, weight.host, 1e-5);
-      check_close("y", y);
-      check_close("inverse_rms", r, bound<Sum<TestType>>);
+  for (const auto& [rows, d] : row_shapes()) {
+    const auto x = normal<TestType>({rows, d}, random), weight = normal<TestType>({d}, random), dy = normal<TestType>({rows, d}, random);
+    auto y = poisoned<TestType>({rows, d});
+    auto r = poisoned<Sum<TestType>>({rows});
+    rms_norm_forward<TestType>(y, r, x, weight, 1e-5, version);
+    rms_norm_forward<double>(y.host, r.host, x.host, weight.host, 1e-5);
+    check_close("y", y);
+    check_close("inverse_rms", r, bound<Sum<TestType>>);
 
-      auto dx = normal<TestType>({rows, d}, random), dweight = normal<TestType>({d}, random);
-      rms_norm_backward<TestType>(dx, dweight, dy, x, weight, r, version);
-      rms_norm_backward<double>(dx.host, dweight.host, dy.host, x.host, weight.host, r.host);
-      check_close("dx", dx);
-      check_close("dweight", dweight, bound<TestType> * 2);
-    }
+    auto dx = normal<TestType>({rows, d}, random), dweight = normal<TestType>({d}, random);
+    rms_norm_backward<TestType>(dx, dweight, dy, x, weight, r, version);
+    rms_norm_backward<double>(dx.host, dweight.host, dy.host, x.host, weight.host, r.host);
+    check_close("dx", dx);
+    check_close("dweight", dweight, bound<TestType> * 2);
   }
 }

@@ -1,0 +1,151 @@
+// Matrix products on the device: cuBLASLt's, and the plain kernel that shows what they compute.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "skipv1/core/cuda.cuh"
+
+#if defined(__CUDACC__)
+#include <cublasLt.h>
+#endif
+
+namespace skipv1 {
+
+/// `C (m, n) = op(A) op(B)`, or `+=` where `add` says so; `op(A) (m, k)`, `op(B) (k, n)`; all contiguous and row-major as stored.
+struct Product {
+  std::size_t m, n, k;
+  bool transpose_a, transpose_b, add;
+  friend bool operator==(const Product&, const Product&) = default;
+  friend auto operator<=>(const Product&, const Product&) = default;
+};
+
+namespace detail {
+
+/// One thread, one output.
+template <class T>
+SKIPV1_KERNEL product_kernel(T* c, const T* a, const T* b, Product p) {
+  using S = Sum<T>;
+  const std::size_t at = global_thread();
+  if (at >= p.m * p.n) return;
+  const std::size_t i = at / p.n, j = at % p.n;
+  S sum = p.add ? static_cast<S>(c[at]) : S(0);
+  for (std::size_t l = 0; l < p.k; ++l) {
+    sum += static_cast<S>(p.transpose_a ? a[l * p.m + i] : a[i * p.k + l]) * static_cast<S>(p.transpose_b ? b[j * p.k + l] : b[l * p.n + j]);
+  }
+  c[at] = static_cast<T>(sum);
+}
+
+#if defined(__CUDACC__)
+inline void check_cublas(cublasStatus_t status, const char* call) {
+  require(status == CUBLAS_STATUS_SUCCESS, call, ": ", cublasLtGetStatusString(status));
+}
+
+/// A cuBLASLt object and its destruction.
+template <class Object, cublasStatus_t (*destroy)(Object)>
+struct Destroy {
+  using pointer = Object;
+  void operator()(Object object) const { destroy(object); }
+};
+template <class Object, cublasStatus_t (*destroy)(Object)>
+using Owned = std::unique_ptr<Object, Destroy<Object, destroy>>;
+
+template <class T>
+constexpr cudaDataType_t cuda_type = std::is_same_v<T, double> ? CUDA_R_64F : std::is_same_v<T, float> ? CUDA_R_32F : CUDA_R_16BF;
+
+/// cuBLASLt for products of type T: its handle, workspace, and what it chose for each product met so far.
+template <class T>
+class CublasLt {
+ public:
+  static CublasLt& here() {
+    static thread_local CublasLt lt;
+    return lt;
+  }
+  /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged.
+  void run(const Product& p, T* c, const T* a, const T* b) {
+    const auto low = [](const void* x) { return reinterpret_cast<std::uintptr_t>(x) % 16; };
+    const Plan& plan = this->plan(p, low(c) + low(a) + low(b) == 0);
+    const Sum<T> one(1), beta = p.add ? one : Sum<T>(0);
+    check_cublas(cublasLtMatmul(handle_.get(), plan.product.get(), &one, b, plan.b.get(), a, plan.a.get(), &beta, c, plan.c.get(), c,
+                                plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes, current_stream()),
+                 "cublasLtMatmul");
+  }
+
+ private:
+  static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
+  using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+  struct Plan {
+    Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> product;
+    Layout a, b, c;
+    cublasLtMatmulAlgo_t algorithm;
+  };
+
+  CublasLt() : workspace_(allocate_device(workspace_bytes)) {
+    cublasLtHandle_t handle = nullptr;
+    check_cublas(cublasLtCreate(&handle), "cublasLtCreate");
+    handle_.reset(handle);
+  }
+  /// The column-major layout of a row-major matrix (rows, width).
+  static Layout layout(std::size_t rows, std::size_t width) {
+    cublasLtMatrixLayout_t made = nullptr;
+    check_cublas(cublasLtMatrixLayoutCreate(&made, cuda_type<T>, width, rows, static_cast<std::int64_t>(width)), "cublasLtMatrixLayoutCreate");
+    return Layout(made);
+  }
+  const Plan& plan(const Product& p, bool aligned) {
+    const auto found = plans_.find({p, aligned});
+    if (found != plans_.end()) return found->second;
+    Plan plan;
+    cublasLtMatmulDesc_t product = nullptr;
+    constexpr cublasComputeType_t compute = std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+    check_cublas(cublasLtMatmulDescCreate(&product, compute, cuda_type<Sum<T>>), "cublasLtMatmulDescCreate");
+    plan.product.reset(product);
+    const cublasOperation_t first = p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, second = p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+    check_cublas(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first), "cublasLtMatmulDescSetAttribute");
+    check_cublas(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second), "cublasLtMatmulDescSetAttribute");
+    plan.a = p.transpose_a ? layout(p.k, p.m) : layout(p.m, p.k);
+    plan.b = p.transpose_b ? layout(p.n, p.k) : layout(p.k, p.n);
+    plan.c = layout(p.m, p.n);
+    choose(plan, aligned);
+    return plans_.emplace(std::pair(p, aligned), std::move(plan)).first->second;
+  }
+  void choose(Plan& plan, bool aligned) {
+    cublasLtMatmulPreference_t preference = nullptr;
+    check_cublas(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+    const Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> owner(preference);
+    constexpr std::size_t bytes = workspace_bytes;
+    const std::uint32_t alignment = aligned ? 16 : alignof(T);
+    check_cublas(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes),
+                 "cublasLtMatmulPreferenceSetAttribute");
+    for (const auto what : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                            CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+      check_cublas(cublasLtMatmulPreferenceSetAttribute(preference, what, &alignment, sizeof alignment), "cublasLtMatmulPreferenceSetAttribute");
+    }
+    cublasLtMatmulHeuristicResult_t best;
+    int found = 0;
+    check_cublas(cublasLtMatmulAlgoGetHeuristic(handle_.get(), plan.product.get(), plan.b.get(), plan.a.get(), plan.c.get(), plan.c.get(),
+                                                preference, 1, &best, &found),
+                 "cublasLtMatmulAlgoGetHeuristic");
+    require(found > 0, "cublasLtMatmulAlgoGetHeuristic: no algorithm for this product");
+    plan.algorithm = best.algo;
+  }
+
+  Owned<cublasLtHandle_t, cublasLtDestroy> handle_;
+  DeviceMemory workspace_;
+  std::map<std::pair<Product, bool>, Plan> plans_;  ///< by product, and whether all addresses are multiples of 16
+};
+#endif
+
+}  // namespace detail
+
+/// The product `p` of device memory: by cuBLASLt, or by the plain kernel for `Version::first` and in the emulator.
+template <class T>
+void matrix_product(const Product& p, T* c, const T* a, const T* b, [[maybe_unused]] Version version) {
+  if (p.m * p.n == 0 || (p.k == 0 && p.add)) return;
+#if defined(__CUDACC__)
+  if (version == Version::fast && p.k > 0) return detail::CublasLt<T>::here().run(p, c, a, b);
+#endif
+  launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, c, a, b, p);
+}
+
+}  // namespace skipv1

@@ -1,0 +1,96 @@
+// Softmax cross-entropy on the device: see cross_entropy.hpp.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "skipv1/core/cuda.cuh"
+#include "skipv1/ops/cross_entropy.hpp"
+
+namespace skipv1 {
+
+namespace detail {
+
+/// One thread, one row.
+template <class T>
+SKIPV1_KERNEL cross_entropy_first(Sum<T>* loss, T* dlogits, const T* logits, const std::int32_t* targets, std::size_t rows,
+                                  std::size_t vocab, Sum<T> scale) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread();
+  if (n >= rows) return;
+  const T* in = logits + n * vocab;
+  T* out = dlogits ? dlogits + n * vocab : nullptr;
+  if (targets[n] == ignored_target) {
+    loss[n] = S(0);
+    for (std::size_t v = 0; out && v < vocab; ++v) out[v] = static_cast<T>(S(0));
+    return;
+  }
+  const auto target = static_cast<std::size_t>(targets[n]);
+  const S at_target = static_cast<S>(in[target]);
+  S most = static_cast<S>(in[0]), sum(0);
+  for (std::size_t v = 1; v < vocab; ++v) most = static_cast<S>(in[v]) > most ? static_cast<S>(in[v]) : most;
+  for (std::size_t v = 0; v < vocab; ++v) sum += std::exp(static_cast<S>(in[v]) - most);
+  for (std::size_t v = 0; out && v < vocab; ++v) {
+    const S p = std::exp(static_cast<S>(in[v]) - most) / sum;
+    out[v] = static_cast<T>(scale * (p - (v == target ? S(1) : S(0))));
+  }
+  loss[n] = std::log(sum) + (most - at_target);
+}
+
+/// One block, one row; V numbers a load. Memory bounds it: the logits are read once for maximum and sum together (each thread rescales
+/// its sum when its maximum grows), once more for the gradient, which is written once: 3 vocab sizeof(T) bytes a row.
+template <class T, std::size_t V>
+SKIPV1_KERNEL cross_entropy_fast(Sum<T>* loss, T* dlogits, const T* logits, const std::int32_t* targets, std::size_t vocab,
+                                 Sum<T> scale) {
+  using S = Sum<T>;
+  const std::size_t n = block().x, first = thread().x * V, step = block_size().x * V;
+  const T* in = logits + n * vocab;
+  const bool ignored = targets[n] == ignored_target;
+  const auto target = static_cast<std::size_t>(targets[n]);
+  S most = -std::numeric_limits<S>::infinity(), sum(0), at_target(0);
+  if (!ignored) {
+    at_target = static_cast<S>(in[target]);
+    for (std::size_t v = first; v < vocab; v += step) {
+      const Vector<T, V> x = load_vector<V>(in + v);
+      S higher = most;
+      for (std::size_t j = 0; j < V; ++j) higher = static_cast<S>(x[j]) > higher ? static_cast<S>(x[j]) : higher;
+      if (higher > most) sum *= std::exp(most - higher);  // 0 at first
+      most = higher;
+      for (std::size_t j = 0; j < V; ++j) sum += std::exp(static_cast<S>(x[j]) - most);
+    }
+  }
+  const S highest = block_max(most);
+  sum = block_sum(most == highest ? sum : sum * std::exp(most - highest));
+  if (thread().x == 0) loss[n] = ignored ? S(0) : std::log(sum) + (highest - at_target);
+  if (!dlogits) return;
+  const S factor = scale / sum;
+  for (std::size_t v = first; v < vocab; v += step) {
+    Vector<T, V> x{};
+    if (!ignored) x = load_vector<V>(in + v);
+    for (std::size_t j = 0; j < V; ++j) {
+      const S p = ignored ? S(0) : factor * std::exp(static_cast<S>(x[j]) - highest) - (v + j == target ? scale : S(0));
+      x[j] = static_cast<T>(p);
+    }
+    store_vector(dlogits + n * vocab + v, x);
+  }
+}
+
+}  // namespace detail
+
+/// As on the CPU; the losses are Sum<T>.
+template <class T>
+void cross_entropy(View<Sum<T>, Cuda> loss, View<T, Cuda> dlogits, ConstView<T, Cuda> logits, View<const std::int32_t, Cuda> targets,
+                   double scale, Version version = Version::fast) {
+  const std::size_t rows = logits.rows(), vocab = logits.width();
+  T* out = dlogits.empty() ? nullptr : dlogits.data();
+  if (version == Version::first) {
+    return launch(one_thread_each("cross_entropy_first", rows), detail::cross_entropy_first<T>, loss.data(), out, logits.data(),
+                  targets.data(), rows, vocab, scale);
+  }
+  const bool wide = reads_16_bytes(vocab, logits.data(), out);
+  const std::size_t threads = std::min<std::size_t>(256, ceil_div(wide ? vocab / per_16_bytes<T> : vocab, warp_size) * warp_size);
+  const auto kernel = wide ? detail::cross_entropy_fast<T, per_16_bytes<T>> : detail::cross_entropy_fast<T, 1>;
+  launch({"cross_entropy", rows, threads}, kernel, loss.data(), out, logits.data(), targets.data(), vocab, scale);
+}
+
+}  // namespace skipv1

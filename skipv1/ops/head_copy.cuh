@@ -1,0 +1,32 @@
+// Copying single heads on the device: see head_copy.hpp.
+#pragma once
+
+#include "skipv1/core/head.hpp"
+#include "skipv1/ops/map.cuh"
+
+namespace skipv1 {
+
+namespace detail {
+/// One call, one output.
+template <class T>
+struct CopyHead {
+  Head<T, Cuda> to;
+  Head<const T, Cuda> from;
+  std::size_t positions, width;
+  bool add;
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
+    const std::size_t i = at % width, t = at / width % positions, b = at / width / positions;
+    T& out = to.data[b * to.batch_stride + t * to.row_stride + i];
+    const T in = from.data[b * from.batch_stride + t * from.row_stride + i];
+    out = add ? static_cast<T>(static_cast<Sum<T>>(out) + static_cast<Sum<T>>(in)) : in;
+  }
+};
+}  // namespace detail
+
+/// As on the CPU.
+template <class T>
+void copy_head(Head<T, Cuda> to, ConstHead<T, Cuda> from, std::size_t batch, std::size_t positions, std::size_t width, bool add = false) {
+  detail::for_each("copy_head", batch * positions * width, detail::CopyHead<T>{to, from, positions, width, add});
+}
+
+}  // namespace skipv1

@@ -1,0 +1,169 @@
+// LayerNorm on the device: see layer_norm.hpp.
+#pragma once
+
+#include "skipv1/ops/column_sum.cuh"
+
+namespace skipv1 {
+
+namespace detail {
+
+/// One thread, one row.
+template <class T>
+SKIPV1_KERNEL layer_norm_forward_first(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
+                                       std::size_t d, Sum<T> epsilon) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread();
+  if (n >= rows) return;
+  const T* in = x + n * d;
+  S sum(0), square(0);
+  for (std::size_t i = 0; i < d; ++i) sum += static_cast<S>(in[i]);
+  const S mean = sum / static_cast<S>(d);
+  for (std::size_t i = 0; i < d; ++i) square += (static_cast<S>(in[i]) - mean) * (static_cast<S>(in[i]) - mean);
+  const S r = S(1) / std::sqrt(square / static_cast<S>(d) + epsilon);
+  for (std::size_t i = 0; i < d; ++i) {
+    y[n * d + i] = static_cast<T>((static_cast<S>(in[i]) - mean) * r * static_cast<S>(weight[i]) + static_cast<S>(bias[i]));
+  }
+  statistics[2 * n] = mean;
+  statistics[2 * n + 1] = r;
+}
+
+/// One warp, one row, V numbers a load. Memory bounds it, 2 d sizeof(T) bytes a row: the second and third pass find the row in L1.
+template <class T, std::size_t V>
+SKIPV1_KERNEL layer_norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
+                                      std::size_t d, Sum<T> epsilon) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread() / warp_size;
+  if (n >= rows) return;
+  const T* in = x + n * d;
+  S sum(0), square(0);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    const Vector<T, V> v = load_vector<V>(in + i);
+    for (std::size_t j = 0; j < V; ++j) sum += static_cast<S>(v[j]);
+  }
+  const S mean = warp_sum(sum) / static_cast<S>(d);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    const Vector<T, V> v = load_vector<V>(in + i);
+    for (std::size_t j = 0; j < V; ++j) square += (static_cast<S>(v[j]) - mean) * (static_cast<S>(v[j]) - mean);
+  }
+  const S r = S(1) / std::sqrt(warp_sum(square) / static_cast<S>(d) + epsilon);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    Vector<T, V> v = load_vector<V>(in + i);
+    const Vector<T, V> w = load_vector<V>(weight + i), b = load_vector<V>(bias + i);
+    for (std::size_t j = 0; j < V; ++j) {
+      v[j] = static_cast<T>((static_cast<S>(v[j]) - mean) * r * static_cast<S>(w[j]) + static_cast<S>(b[j]));
+    }
+    store_vector(y + n * d + i, v);
+  }
+  if (lane() == 0) {
+    statistics[2 * n] = mean;
+    statistics[2 * n + 1] = r;
+  }
+}
+
+/// One thread, one row.
+template <class T>
+SKIPV1_KERNEL layer_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
+                                        std::size_t d) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread();
+  if (n >= rows) return;
+  const T *in = x + n * d, *dout = dy + n * d;
+  const S mean = statistics[2 * n], r = statistics[2 * n + 1];
+  S g_sum(0), gz_sum(0);
+  for (std::size_t i = 0; i < d; ++i) {
+    const S g = static_cast<S>(weight[i]) * static_cast<S>(dout[i]);
+    g_sum += g;
+    gz_sum += g * (static_cast<S>(in[i]) - mean) * r;
+  }
+  const S g_mean = g_sum / static_cast<S>(d), gz_mean = gz_sum / static_cast<S>(d);
+  for (std::size_t i = 0; i < d; ++i) {
+    const S g = static_cast<S>(weight[i]) * static_cast<S>(dout[i]);
+    const S add = r * (g - g_mean - (static_cast<S>(in[i]) - mean) * r * gz_mean);
+    dx[n * d + i] = static_cast<T>(static_cast<S>(dx[n * d + i]) + add);
+  }
+}
+
+/// One warp, one row, as the forward pass; 4 d sizeof(T) bytes a row.
+template <class T, std::size_t V>
+SKIPV1_KERNEL layer_norm_backward_fast(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
+                                       std::size_t d) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread() / warp_size;
+  if (n >= rows) return;
+  const T *in = x + n * d, *dout = dy + n * d;
+  const S mean = statistics[2 * n], r = statistics[2 * n + 1];
+  S g_sum(0), gz_sum(0);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    const Vector<T, V> v = load_vector<V>(in + i), dv = load_vector<V>(dout + i), w = load_vector<V>(weight + i);
+    for (std::size_t j = 0; j < V; ++j) {
+      const S g = static_cast<S>(w[j]) * static_cast<S>(dv[j]);
+      g_sum += g;
+      gz_sum += g * (static_cast<S>(v[j]) - mean) * r;
+    }
+  }
+  const S g_mean = warp_sum(g_sum) / static_cast<S>(d), gz_mean = warp_sum(gz_sum) / static_cast<S>(d);
+  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
+    const Vector<T, V> v = load_vector<V>(in + i), dv = load_vector<V>(dout + i), w = load_vector<V>(weight + i);
+    Vector<T, V> out = load_vector<V>(dx + n * d + i);
+    for (std::size_t j = 0; j < V; ++j) {
+      const S g = static_cast<S>(w[j]) * static_cast<S>(dv[j]);
+      out[j] = static_cast<T>(static_cast<S>(out[j]) + r * (g - g_mean - (static_cast<S>(v[j]) - mean) * r * gz_mean));
+    }
+    store_vector(dx + n * d + i, out);
+  }
+}
+
+/// What row n adds to the gradient of `weight[i]`.
+template <class T>
+struct LayerNormWeight {
+  const T *dy, *x;
+  const Sum<T>* statistics;
+  std::size_t d;
+  SKIPV1_DEVICE_MEMBER Sum<T> operator()(std::size_t n, std::size_t i) const {
+    const Sum<T> z = (static_cast<Sum<T>>(x[n * d + i]) - statistics[2 * n]) * statistics[2 * n + 1];
+    return static_cast<Sum<T>>(dy[n * d + i]) * z;
+  }
+};
+
+}  // namespace detail
+
+/// As on the CPU; y, x (N, d), weight, bias (d), statistics (N, 2).
+template <class T>
+void layer_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> statistics, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
+                        ConstView<T, Cuda> bias, double epsilon, Version version = Version::fast) {
+  const std::size_t rows = x.rows(), d = x.width();
+  const auto run = [&](const Launch& where, auto kernel) {
+    launch(where, kernel, y.data(), statistics.data(), x.data(), weight.data(), bias.data(), rows, d, epsilon);
+  };
+  const Launch warps{"layer_norm_forward", ceil_div(rows, 4), 128};
+  if (version == Version::first) {
+    run(one_thread_each("layer_norm_forward_first", rows), detail::layer_norm_forward_first<T>);
+  } else if (reads_16_bytes(d, x.data(), y.data(), weight.data(), bias.data())) {
+    run(warps, detail::layer_norm_forward_fast<T, per_16_bytes<T>>);
+  } else {
+    run(warps, detail::layer_norm_forward_fast<T, 1>);
+  }
+}
+
+/// As on the CPU: adds to dx (N, d), dweight and dbias (d).
+template <class T>
+void layer_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
+                         ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics, Version version = Version::fast) {
+  const std::size_t rows = x.rows(), d = x.width();
+  const auto run = [&](const Launch& where, auto kernel) {
+    launch(where, kernel, dx.data(), dy.data(), x.data(), weight.data(), statistics.data(), rows, d);
+  };
+  const Launch warps{"layer_norm_backward", ceil_div(rows, 4), 128};
+  if (version == Version::first) {
+    run(one_thread_each("layer_norm_backward_first", rows), detail::layer_norm_backward_first<T>);
+  } else if (reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data())) {
+    run(warps, detail::layer_norm_backward_fast<T, per_16_bytes<T>>);
+  } else {
+    run(warps, detail::layer_norm_backward_fast<T, 1>);
+  }
+  detail::column_sum("layer_norm_backward_weight", dweight, rows,
+                     detail::LayerNormWeight<T>{dy.data(), x.data(), statistics.data(), d}, version);
+  detail::column_sum("layer_norm_backward_bias", dbias, rows, detail::RowsOf<T>{dy.data(), d}, version);
+}
+
+}  // namespace skipv1

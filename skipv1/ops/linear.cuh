@@ -1,0 +1,44 @@
+// Linear map on the device: see linear.hpp. The products are cuBLASLt's; the first kernel shows what they compute, and stands in for
+// them in the emulator.
+#pragma once
+
+#include "skipv1/core/matrix_product.cuh"
+#include "skipv1/ops/column_sum.cuh"
+#include "skipv1/ops/map.cuh"
+
+namespace skipv1 {
+
+namespace detail {
+/// One call, one output: row n of y becomes the bias.
+template <class T>
+struct BiasRow {
+  T* y;
+  const T* bias;
+  std::size_t out;
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const { y[at] = bias[at % out]; }
+};
+}  // namespace detail
+
+/// As on the CPU.
+template <class T>
+void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<T, Cuda> bias,
+                    Version version = Version::fast) {
+  const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
+  require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
+          " transposed does not give y ", y.shape());
+  if (!bias.empty()) detail::for_each("linear_bias", y.size(), detail::BiasRow<T>{y.data(), bias.data(), out});
+  matrix_product<T>({rows, out, in, false, true, !bias.empty()}, y.data(), x.data(), weight.data(), version);
+}
+template <class T>
+void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, bool add = false,
+                           Version version = Version::fast) {
+  matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, dx.data(), dy.data(), weight.data(), version);
+}
+template <class T>
+void linear_backward_weight(View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
+                            Version version = Version::fast) {
+  matrix_product<T>({dy.width(), x.width(), x.rows(), true, false, true}, dweight.data(), dy.data(), x.data(), version);
+  if (!dbias.empty()) detail::column_sum("linear_backward_bias", dbias, x.rows(), detail::RowsOf<T>{dy.data(), dy.width()}, version);
+}
+
+}  // namespace skipv1

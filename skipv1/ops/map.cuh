@@ -1,0 +1,45 @@
+// Element-wise kernels: `y[i] = f(in[i]…)`.
+#pragma once
+
+#include "skipv1/core/cuda.cuh"
+
+namespace skipv1::detail {
+
+template <std::size_t V, class T, class F, class... Vectors>
+SKIPV1_DEVICE void map_vector(T* y, const F& f, const Vectors&... in) {
+  Vector<T, V> out;
+  for (std::size_t j = 0; j < V; ++j) out[j] = static_cast<T>(f(static_cast<Sum<T>>(in[j])...));
+  store_vector(y, out);
+}
+/// One thread, V outputs.
+template <std::size_t V, class T, class F, class... In>
+SKIPV1_KERNEL map_kernel(T* y, std::size_t n, F f, const In*... in) {
+  const std::size_t i = global_thread() * V;
+  if (i < n) map_vector<V>(y + i, f, load_vector<V>(in + i)...);
+}
+
+/// `y[i] = f(in[i]…)`, computed in Sum<T>; y may be one of the inputs. Memory bounds it. The fast version moves 16 bytes at a time.
+template <class T, class F, class... In>
+void map(const char* name, View<T, Cuda> y, const F& f, Version version, const In*... in) {
+  constexpr std::size_t V = per_16_bytes<T>;
+  const std::size_t n = y.size();
+  if (version == Version::fast && reads_16_bytes(n, y.data(), in...)) {
+    launch(one_thread_each(name, n / V), map_kernel<V, T, F, In...>, y.data(), n, f, in...);
+  } else {
+    launch(one_thread_each(name, n), map_kernel<1, T, F, In...>, y.data(), n, f, in...);
+  }
+}
+
+/// One thread, one call of `f(i)`.
+template <class F>
+SKIPV1_KERNEL for_each_kernel(std::size_t n, F f) {
+  const std::size_t i = global_thread();
+  if (i < n) f(i);
+}
+/// Calls the device functor f for `i = 0 … n - 1`.
+template <class F>
+void for_each(const char* name, std::size_t n, const F& f) {
+  launch(one_thread_each(name, n), for_each_kernel<F>, n, f);
+}
+
+}  // namespace skipv1::detail

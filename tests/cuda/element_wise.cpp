@@ -1,0 +1,65 @@
+// Operations of one number in, one out.
+#include "skipv1/ops/adamw.cuh"
+#include "skipv1/ops/add.cuh"
+#include "skipv1/ops/add.hpp"
+#include "skipv1/ops/gelu.cuh"
+#include "skipv1/ops/gelu.hpp"
+#include "skipv1/ops/swiglu.cuh"
+#include "skipv1/ops/swiglu.hpp"
+#include "tests/cuda/pair.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+TEMPLATE_TEST_CASE("add, gelu and swiglu on the device are those on the CPU", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  const Version version = GENERATE(Version::first, Version::fast);
+  Random random(21);
+  for (std::size_t n : {1, 3, 7, 31, 33, 63, 64, 65, 127, 129, 1000, 1024}) {
+    const auto a = normal<T>({n}, random, 3), b = normal<T>({n}, random), d = normal<T>({n}, random);
+    auto y = poisoned<T>({n}), y2 = poisoned<T>({n});
+    add<T>(y, a, b, version);
+    add<double>(y.host, a.host, b.host);
+    check_close("add", y);
+
+    gelu_forward<T>(y, a, version);
+    gelu_forward<double>(y.host, a.host);
+    check_close("gelu", y);
+    gelu_backward<T>(y, d, a, version);
+    gelu_backward<double>(y.host, d.host, a.host);
+    check_close("gelu's gradient", y);
+
+    swiglu_forward<T>(y, a, b, version);
+    swiglu_forward<double>(y.host, a.host, b.host);
+    check_close("swiglu", y);
+    swiglu_backward<T>(y, y2, d, a, b, version);
+    swiglu_backward<double>(y.host, y2.host, d.host, a.host, b.host);
+    check_close("swiglu's gate gradient", y);
+    check_close("swiglu's up gradient", y2);
+    y2.device = d.device;
+    swiglu_backward<T>(y, y2, y2, a, b, version);
+    check_close("swiglu's up gradient in place", y2);
+  }
+}
+
+TEMPLATE_TEST_CASE("adamw and norm on the device are those on the CPU", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  const Version version = GENERATE(Version::first, Version::fast);
+  Random random(22);
+  for (std::size_t n : {1, 3, 7, 31, 33, 63, 64, 65, 127, 129, 3000}) {
+    auto p = normal<T>({n}, random);
+    auto m = normal<Sum<T>>({n}, random, 0.1), v = normal<Sum<T>>({n}, random, 0.1);
+    const auto g = normal<T>({n}, random);
+    for (std::size_t i = 0; i < n; ++i) v.host.data()[i] *= v.host.data()[i];
+    v = both<Sum<T>>(v.host);
+    AdamW settings;
+    settings.learning_rate = 0.1;
+    adamw<T>(p, m, v, g, settings, 3, n / 2, 0.7, version);
+    adamw<double>(p.host, m.host, v.host, g.host, settings, 3, n / 2, 0.7);
+    check_close("parameters", p);
+    check_close("m", m, bound<Sum<T>>);
+    check_close("v", v, bound<Sum<T>>);
+    const double want = norm<double>(g.host);
+    CHECK(norm<T>(g.device) == Approx(want).epsilon(1e-12));
+  }
+}

@@ -1,0 +1,101 @@
+// Operations on rows: layer norm, cross-entropy, embedding, rope.
+#include "skipv1/ops/cross_entropy.cuh"
+#include "skipv1/ops/cross_entropy.hpp"
+#include "skipv1/ops/embedding.cuh"
+#include "skipv1/ops/embedding.hpp"
+#include "skipv1/ops/layer_norm.cuh"
+#include "skipv1/ops/layer_norm.hpp"
+#include "skipv1/ops/rope.cuh"
+#include "skipv1/ops/rope.hpp"
+#include "tests/cuda/pair.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+TEMPLATE_TEST_CASE("layer_norm on the device is layer_norm on the CPU", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  const Version version = GENERATE(Version::first, Version::fast);
+  Random random(31);
+  for (const auto& [rows, d] : row_shapes()) {
+    const auto x = normal<T>({rows, d}, random, 2), weight = normal<T>({d}, random), bias = normal<T>({d}, random),
+               dy = normal<T>({rows, d}, random);
+    auto y = poisoned<T>({rows, d});
+    auto statistics = poisoned<Sum<T>>({rows, 2});
+    layer_norm_forward<T>(y, statistics, x, weight, bias, 1e-5, version);
+    layer_norm_forward<double>(y.host, statistics.host, x.host, weight.host, bias.host, 1e-5);
+    check_close("y", y);
+    if (d > 3) check_close("statistics", statistics, 10 * bound<Sum<T>>);  // of one number the variance is rounding alone
+
+    statistics = both<Sum<T>>(statistics.host);
+    auto dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random), dbias = normal<T>({d}, random);
+    layer_norm_backward<T>(dx, dweight, dbias, dy, x, weight, statistics, version);
+    layer_norm_backward<double>(dx.host, dweight.host, dbias.host, dy.host, x.host, weight.host, statistics.host);
+    if (d > 1) check_close("dx", dx, 10 * bound<T>);
+    if (d > 1) check_close("dweight", dweight, 10 * bound<T>);
+    check_close("dbias", dbias, 2 * bound<T>);
+  }
+}
+
+TEMPLATE_TEST_CASE("cross_entropy on the device is cross_entropy on the CPU", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  const Version version = GENERATE(Version::first, Version::fast);
+  Random random(32);
+  for (const auto& [rows, vocab] : row_shapes()) {
+    const auto logits = normal<T>({rows, vocab}, random, 3);
+    auto targets = numbers(rows, vocab, random);
+    targets.host.data()[rows / 2] = ignored_target;
+    targets.device = to_device<std::int32_t>(targets.host);
+    auto loss = poisoned<Sum<T>>({rows});
+    auto dlogits = poisoned<T>({rows, vocab});
+    cross_entropy<double>(loss.host, dlogits.host, logits.host, targets.host, 0.3);
+    cross_entropy<T>(loss, View<T, Cuda>(), logits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
+    check_close("loss alone", loss, bound<Sum<T>>);
+    cross_entropy<T>(loss, dlogits, logits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
+    check_close("loss", loss, bound<Sum<T>>);
+    check_close("dlogits", dlogits, 2 * bound<T>);
+    dlogits.device = logits.device;
+    cross_entropy<T>(loss, dlogits, dlogits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
+    check_close("dlogits in place", dlogits, 2 * bound<T>);
+  }
+}
+
+TEMPLATE_TEST_CASE("embedding on the device is embedding on the CPU", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  const Version version = GENERATE(Version::first, Version::fast);
+  Random random(33);
+  for (const auto& [rows, d] : row_shapes()) {
+    const std::size_t vocab = 5;
+    const auto table = normal<T>({vocab, d}, random), dx = normal<T>({rows, d}, random);
+    const auto ids = numbers(rows, vocab, random);
+    const View<const std::int32_t, Cuda> on_device = View<std::int32_t, Cuda>(ids.device);
+    auto x = poisoned<T>({rows, d});
+    embedding_forward<T>(x, table, on_device);
+    embedding_forward<double>(x.host, table.host, ids.host);
+    check_close("x", x);
+    embedding_forward<T>(x, table, on_device, true);
+    embedding_forward<double>(x.host, table.host, ids.host, true);
+    check_close("x added to", x);
+    auto dtable = normal<T>({vocab, d}, random);
+    embedding_backward<T>(dtable, dx, on_device, version);
+    embedding_backward<double>(dtable.host, dx.host, ids.host);
+    check_close("dtable", dtable, version == Version::first ? 4 * bound<T> : bound<T>);
+  }
+}
+
+TEMPLATE_TEST_CASE("rope on the device is rope on the CPU", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  Random random(34);
+  for (std::size_t rows : awkward) {
+    for (std::size_t half : {1, 3, 8}) {
+      const std::size_t heads = 3, rest = rows % 3;  // some heads have a part that is not rotated
+      const auto positions = numbers(rows, 100, random);
+      const auto table = both<Sum<T>>(rope_table<double>(100, 2 * half, 10000));
+      auto x = normal<T>({rows, heads, rest + 2 * half}, random);
+      for (bool inverse : {false, true}) {
+        rope<T>(x, table, View<std::int32_t, Cuda>(positions.device), inverse);
+        rope<double>(x.host, table.host, positions.host, inverse);
+        check_close("x", x, 2 * bound<T>);
+      }
+    }
+  }
+}

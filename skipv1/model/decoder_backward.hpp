@@ -8,11 +8,12 @@ namespace skipv1 {
 
 template <class T, class Space>
 double Decoder<T, Space>::loss(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const {
-  require(targets.size() == a.rows && a.logits.rows() == a.rows, targets.size(), " targets for ", a.logits.rows(), " rows of logits");
+  require(targets.size() == a.rows && a.logits.rows() == a.rows, targets.size(), " targets for ", a.logits.rows(),
+          " rows of logits");
   std::size_t left = 0;
   for (std::size_t n = 0; n < targets.size(); ++n) {
-    require(targets[n] == ignored_target || (targets[n] >= 0 && static_cast<std::size_t>(targets[n]) < config_.vocab_size), "target ",
-            targets[n], " at ", n, " is outside the vocabulary of ", config_.vocab_size);
+    require(targets[n] == ignored_target || (targets[n] >= 0 && static_cast<std::size_t>(targets[n]) < config_.vocab_size),
+            "target ", targets[n], " at ", n, " is outside the vocabulary of ", config_.vocab_size);
     left += targets[n] != ignored_target;
   }
   require(left > 0, "all ", targets.size(), " targets are ignored: the mean over none is undefined");
@@ -41,7 +42,8 @@ void Decoder<T, Space>::backward(const Parameters<T, Space>& gradients, Cache<T,
   for (std::size_t l = 0; l < layers; ++l) zero(dcache.keys(l)), zero(dcache.values(l));
   if (!g.pooled.empty()) zero(X(g.pooled));
   if (!g.outputs.empty()) zero(X(g.outputs));
-  const auto heads = resolve<T>(dcache, g.pooled, [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
+  const auto heads = resolve<T>(
+      dcache, g.pooled, [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
   copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));
 
   for (std::size_t l = layers; l-- > 0;) {  // dy: the gradient of block l's output, then of its input
@@ -58,7 +60,8 @@ void Decoder<T, Space>::backward(const Parameters<T, Space>& gradients, Cache<T,
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx, Activations<T, Space>& a) const {
+void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx,
+                                              Activations<T, Space>& a) const {
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const LayerActivations<T, Space>& s = a.layer(l);
   const X dhidden = a.gradient.hidden, dnormed = a.gradient.normed;
@@ -77,8 +80,9 @@ void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& dweights, X dx, View<const HeadPair<T, Space>, Space> dheads,
-                                        Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& dweights, X dx,
+                                        View<const HeadPair<T, Space>, Space> dheads, Cache<T, Space>& dcache,
+                                        Activations<T, Space>& a) const {
   const LayerWeights<T, Space>&w = weights_.layers[l], &dw = dweights.layers[l];
   const LayerActivations<T, Space>& s = a.layer(l);
   GradientScratch<T, Space>& g = a.gradient;
@@ -109,15 +113,14 @@ void Decoder<T, Space>::backward_values(std::size_t l, const LayerWeights<T, Spa
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const LayerActivations<T, Space>& s = a.layer(l);
   const X dvalue = dcache.values(l).reshape({a.rows, w.value.extent(0)});
+  const std::vector<HeadName> means = pooled_heads(routing_);
+  for (std::size_t m = 0; m < means.size(); ++m)
+    if (means[m].layer == l)
+      pool_backward(dcache.value({l, means[m].head}), dcache.value({l, means[m].other}), mean(a.gradient.pooled, m), a.batch,
+                    a.capacity, routing_.value_width);
   if (config_.mixes_values() && l > 0) {
     const X dfirst = dcache.values(0).reshape(a.first_value.shape()), own(s.own_value.data(), dvalue.shape());
     value_mix_backward(dvalue, dfirst, dw.value_mix, dvalue, own, a.first_value, mix(l));
-  }
-  if (l == 0) {
-    const std::vector<HeadName> means = pooled_heads(routing_);
-    for (std::size_t m = 0; m < means.size(); ++m)
-      pool_backward(dcache.value({means[m].layer, means[m].head}), dcache.value({means[m].layer, means[m].other}), mean(a.gradient.pooled, m),
-                    a.batch, a.capacity, routing_.value_width);
   }
   linear_backward_weight(dw.value, dw.value_bias, dvalue, s.normed1);
   linear_backward_input(dnormed, dvalue, w.value, true);
@@ -143,7 +146,8 @@ void Decoder<T, Space>::backward_expand(std::size_t l, const LayerWeights<T, Spa
   linear_backward_input(dlatent, dcontent, w.key_up);
   linear_backward_input(dlatent, dvalue, w.value_up, true);
   for (std::size_t p = 0; p < routing_.heads; ++p)
-    copy_head(dcache.value(routing_.value(l, p)), part(g.latent, p, routing_.value_width), a.batch, keys, routing_.value_width, true);
+    copy_head(dcache.value(routing_.value(l, p)), part(g.latent, p, routing_.value_width), a.batch, keys, routing_.value_width,
+              true);
 }
 
 }  // namespace skipv1

@@ -8,8 +8,8 @@
 
 namespace skipv1 {
 
-/// How a token is drawn. Filters apply in this order: temperature, the `top_k` likeliest (0: all), then the smallest set of likeliest
-/// tokens whose probabilities sum to `top_p` or more.
+/// How a token is drawn. Filters apply in this order: temperature, the `top_k` likeliest (0: all), then the smallest set of
+/// likeliest tokens whose probabilities sum to `top_p` or more.
 struct Sampling {
   double temperature = 1.0;  ///< 0: greedy, the likeliest token; of equals the first
   std::size_t top_k = 0;
@@ -37,7 +37,8 @@ std::int32_t sample(View<const T> logits, const Sampling& s, Random& random) {
   std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logits(a) > logits(b); });
   if (s.top_k > 0 && s.top_k < vocab) order.resize(s.top_k);
   std::vector<double> weight;
-  for (std::int32_t v : order) weight.push_back(std::exp((static_cast<double>(logits(v)) - static_cast<double>(*best)) / s.temperature));
+  for (std::int32_t v : order)
+    weight.push_back(std::exp((static_cast<double>(logits(v)) - static_cast<double>(*best)) / s.temperature));
   const double all = std::accumulate(weight.begin(), weight.end(), 0.0);
   double kept = 0;
   std::size_t count = 0;
@@ -51,11 +52,13 @@ std::int32_t sample(View<const T> logits, const Sampling& s, Random& random) {
 /// What `generate` calls with each new token of sequence b; returning false ends that sequence.
 using OnToken = std::function<bool(std::size_t b, std::int32_t token)>;
 
-/// Continues prompts of any lengths by up to `count` tokens each, all in one batch: one prefill, then a token a sequence and step. Returns the new
-/// tokens of each. Sequence b draws from `Random(seed).split(b)`, so what it says does not depend on its neighbours. Throws on an
-/// empty prompt, and as `Decoder::forward` where prompt and continuation exceed `max_position_embeddings`.
+/// Continues prompts of any lengths by up to `count` tokens each, all in one batch: one prefill, then a token a sequence and
+/// step. Returns the new tokens of each. Sequence b draws from `Random(seed).split(b)`, so what it says does not depend on its
+/// neighbours. Throws on an empty prompt, and as `Decoder::forward` where prompt and continuation exceed
+/// `max_position_embeddings`.
 template <class T, class Space>
-std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder, const std::vector<std::vector<std::int32_t>>& prompts, std::size_t count,
+std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder,
+                                                const std::vector<std::vector<std::int32_t>>& prompts, std::size_t count,
                                                 const Sampling& sampling, std::uint64_t seed, const OnToken& on_token = {}) {
   validate(sampling);
   const std::size_t batch = prompts.size();

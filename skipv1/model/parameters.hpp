@@ -25,7 +25,8 @@ class ParameterLayout {
   /// The layout of a valid configuration.
   explicit ParameterLayout(const Config& config) {
     list(config, make_routing(config));
-    std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.shape.rank() > b.shape.rank(); });
+    std::stable_sort(entries_.begin(), entries_.end(),
+                     [](const Entry& a, const Entry& b) { return a.shape.rank() > b.shape.rank(); });
     for (Entry& entry : entries_) {
       entry.offset = size_;
       size_ += (entry.shape.size() + 63) / 64 * 64;
@@ -113,9 +114,9 @@ class Parameters {
   Tensor<T, Space> flat_;
 };
 
-/// Initial values for training: matrices normal(0, 0.02), those that write into the residual stream divided by `sqrt(2 L)`, norm weights
-/// one, biases zero, `value_mix` as configured, depth weights "all on the block's own output". Each tensor draws from a stream named by
-/// its own name, so equal tensors of two variants start equal.
+/// Initial values for training: matrices normal(0, 0.02), those that write into the residual stream divided by `sqrt(2 L)`, norm
+/// weights one, biases zero, `value_mix` as configured, depth weights "all on the block's own output". Each tensor draws from a
+/// stream named by its own name, so equal tensors of two variants start equal.
 template <class T>
 void initialize(const Parameters<T>& parameters, const Config& config, std::uint64_t seed) {
   const auto ends = [](const std::string& name, const char* suffix) { return name.ends_with(suffix); };

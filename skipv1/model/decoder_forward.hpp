@@ -1,0 +1,267 @@
+// The decoder's forward pass, in the order in which it runs.
+#pragma once
+
+#include "skipv1/model/decoder.hpp"
+#include "skipv1/ops/add.hpp"
+#include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/depth_average.hpp"
+#include "skipv1/ops/embedding.hpp"
+#include "skipv1/ops/gelu.hpp"
+#include "skipv1/ops/head_copy.hpp"
+#include "skipv1/ops/layer_norm.hpp"
+#include "skipv1/ops/linear.hpp"
+#include "skipv1/ops/rms_norm.hpp"
+#include "skipv1/ops/rope.hpp"
+#include "skipv1/ops/scatter.hpp"
+#include "skipv1/ops/swiglu.hpp"
+#include "skipv1/ops/value_mix.hpp"
+
+namespace skipv1 {
+
+template <class T, class Space>
+Decoder<T, Space>::Decoder(const Config& config, const Parameters<T, Space>& parameters, Routing routing)
+    : config_(config), routing_(std::move(routing)), weights_(parameters, config), value_mix_({1}) {
+  check_routing();
+  const std::size_t rotary = config.latent() ? config.attention.rotary_size : config.head_width();
+  if (!config.gpt2()) {
+    const Tensor<T> table = rope_table<T>(config.max_position_embeddings, rotary, config.rope_theta);
+    rope_ = Tensor<T, Space>(table.shape());
+    copy(rope_, table);
+  }
+  Tensor<T> mix({1});
+  mix(0u) = static_cast<T>(config.attention.value_mix);
+  copy(value_mix_, mix);
+}
+
+template <class T, class Space>
+View<T, Space> Decoder<T, Space>::forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
+                                          Logits wanted, const Observer& observer) const {
+  check(batch, cache, keep);
+  a.prepare(config_, routing_, cache, batch.tokens.size(), keep);
+  place(batch, cache, a);
+  resolve_heads(cache, a);
+  embedding_forward(a.block_output(0), weights_.tokens, a.tokens);
+  if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, true);
+  for (std::size_t l = 0; l < config_.num_hidden_layers; ++l) {
+    attend(l, cache, a);
+    if (observer) observer(l);
+    feed_forward(l, a);
+    if (!weights_.depth.empty()) {
+      const std::size_t j = l + 2;
+      depth_average_forward(a.block_input(l + 1), a.stream.slice(0, j), weights_.depth[l]);
+    }
+  }
+  cache.grow(batch.counts);
+  return output(batch, a, wanted);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::check_routing() const {
+  const Routing own = make_routing(config_);
+  require(routing_.layers == own.layers && routing_.heads == own.heads && routing_.owned_keys == own.owned_keys &&
+              routing_.owned_values == own.owned_values && routing_.key_width == own.key_width &&
+              routing_.value_width == own.value_width,
+          "the routing table given does not own the heads of variant ", config_.attention.variant);
+  for (std::size_t l = 0; l < own.layers; ++l) {
+    for (std::size_t h = 0; h < own.heads; ++h) {
+      const HeadName &key = routing_.key(l, h), &value = routing_.value(l, h);
+      const auto held = [&](std::size_t layer, std::size_t head, const std::vector<std::size_t>& owned) {
+        return layer <= l && head < owned[layer];
+      };
+      require(held(key.layer, key.head, own.owned_keys) && (value.none() || held(value.layer, value.head, own.owned_values)) &&
+                  (!value.pooled() || (!value.none() && held(value.layer, value.other, own.owned_values))),
+              "the routing table given: layer ", l, " head ", h, " reads what neither it nor an earlier layer owns");
+    }
+  }
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::check(const Batch& batch, const Cache<T, Space>& cache, Keep keep) const {
+  std::size_t rows = 0;
+  require(batch.counts.size() == cache.batch(), "batch of ", batch.counts.size(), " sequences with a cache of ", cache.batch());
+  for (std::size_t b = 0; b < batch.counts.size(); ++b) {
+    const std::size_t count = batch.counts[b], length = cache.lengths()[b] + count;
+    require(length <= config_.max_position_embeddings, "sequence ", b, " would be ", length,
+            " tokens long: max_position_embeddings is ", config_.max_position_embeddings);
+    require(length <= cache.capacity(), "sequence ", b, " would be ", length, " tokens long: the cache holds ", cache.capacity());
+    require(keep == Keep::nothing || (cache.lengths()[b] == 0 && count == cache.capacity()), "sequence ", b,
+            ": a pass kept for backward starts from an empty cache and fills it");
+    rows += count;
+  }
+  require(rows == batch.tokens.size() && rows > 0, "batch of ", batch.tokens.size(), " tokens whose counts sum to ", rows,
+          ": must be equal and positive");
+  for (std::size_t n = 0; n < rows; ++n)
+    require(batch.tokens[n] >= 0 && static_cast<std::size_t>(batch.tokens[n]) < config_.vocab_size, "token ", batch.tokens[n],
+            " at ", n, " is outside the vocabulary of ", config_.vocab_size);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, Activations<T, Space>& a) const {
+  std::vector<std::int32_t> positions, row_begin{0}, past;
+  std::size_t max_rows = 0, max_keys = 0;
+  for (std::size_t b = 0; b < batch.counts.size(); ++b) {
+    const std::size_t length = cache.lengths()[b], count = batch.counts[b];
+    for (std::size_t i = 0; i < count; ++i) positions.push_back(static_cast<std::int32_t>(length + i));
+    row_begin.push_back(static_cast<std::int32_t>(positions.size()));
+    past.push_back(static_cast<std::int32_t>(length));
+    max_rows = std::max(max_rows, count);
+    max_keys = std::max(max_keys, length + count);
+  }
+  const auto upload = [](const Tensor<std::int32_t, Space>& to, const std::vector<std::int32_t>& from) {
+    copy(to, View<const std::int32_t>(from.data(), {from.size()}));
+  };
+  upload(a.tokens, batch.tokens);
+  upload(a.positions, positions);
+  upload(a.row_begin, row_begin);
+  upload(a.past, past);
+  a.sequences = {a.row_begin, a.past, max_rows, max_keys};
+}
+
+template <class T, class Space>
+template <class U, class LatentKey, class LatentValue>
+std::vector<HeadPair<U, Space>> Decoder<T, Space>::resolve(const Cache<T, Space>& cache, X pooled, const LatentKey& latent_key,
+                                                           const LatentValue& latent_value) const {
+  const std::vector<HeadName> means = pooled_heads(routing_);
+  std::vector<HeadPair<U, Space>> table;
+  for (std::size_t l = 0; l < config_.num_hidden_layers; ++l) {
+    for (std::size_t h = 0; h < config_.num_attention_heads; ++h) {
+      if (config_.latent()) {
+        table.push_back({part(latent_key(l), h, config_.query_width()), part(latent_value(l), h, config_.head_width())});
+        continue;
+      }
+      const HeadName& name = routing_.value(l, h);
+      Head<T, Space> value;
+      if (name.pooled())
+        value = mean(pooled, static_cast<std::size_t>(std::find(means.begin(), means.end(), name) - means.begin()));
+      else if (!name.none())
+        value = cache.value(name);
+      table.push_back({cache.key(routing_.key(l, h)), value});
+    }
+  }
+  return table;
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::resolve_heads(const Cache<T, Space>& cache, Activations<T, Space>& a) const {
+  const auto table = resolve<const T>(
+      cache, a.pooled, [&](std::size_t l) -> X { return a.layer(l).key; }, [&](std::size_t l) -> X { return a.layer(l).value; });
+  const Shape shape{config_.num_hidden_layers, config_.num_attention_heads};
+  if (!(a.heads.shape() == shape)) a.heads = Tensor<HeadPair<const T, Space>, Space>(shape);
+  copy(a.heads, View<const HeadPair<const T, Space>>(table.data(), shape));
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::attend(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>& w = weights_.layers[l];
+  LayerActivations<T, Space>& s = a.layer(l);
+  const std::size_t n = a.rows, d = config_.hidden_size;
+  normalize(s.normed1, s.statistics1, a.block_input(l), w.norm1, w.norm1_bias);
+  linear_forward(s.query.reshape({n, s.query.size() / n}), s.normed1, w.query, w.query_bias);
+  if (!config_.gpt2()) rope(s.query, rope_, a.positions);
+  if (!w.key.empty()) store_keys(l, cache, a);
+  if (!w.value.empty()) store_values(l, cache, a);
+  pool(l, cache, a);
+  if (config_.latent()) expand(l, cache, a);
+  attention_forward(s.attention, s.lse, s.query, heads(a, l), a.sequences, scale());
+  linear_forward(s.middle, s.attention.reshape({n, s.attention.size() / n}), w.output, w.output_bias);
+  add(s.middle, s.middle, a.block_input(l).reshape({n, d}));
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::store_keys(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>& w = weights_.layers[l];
+  const X key(a.new_key.data(), {a.rows, w.key.extent(0)});
+  linear_forward(key, a.layer(l).normed1, w.key, w.key_bias);
+  if (!config_.gpt2()) rope(key.reshape({a.rows, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions);
+  scatter_rows(cache.keys(l), key, a.sequences);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::store_values(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>& w = weights_.layers[l];
+  const bool mixes = config_.mixes_values();
+  X value(a.new_value.data(), {a.rows, w.value.extent(0)});
+  if (mixes) value = l == 0 ? X(a.first_value) : X(a.layer(l).own_value.data(), value.shape());
+  linear_forward(value, a.layer(l).normed1, w.value, w.value_bias);
+  if (mixes && l > 0) {
+    const X mixed(a.new_value.data(), value.shape());
+    value_mix_forward(mixed, value, a.first_value, mix(l));
+    value = mixed;
+  }
+  scatter_rows(cache.values(l), value, a.sequences);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::pool(std::size_t l, const Cache<T, Space>& cache, Activations<T, Space>& a) const {
+  const std::vector<HeadName> means = pooled_heads(routing_);
+  for (std::size_t m = 0; m < means.size(); ++m)
+    if (means[m].layer == l)
+      pool_forward(mean(a.pooled, m), cache.value({l, means[m].head}), cache.value({l, means[m].other}), a.batch,
+                   a.sequences.max_keys, routing_.value_width);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::expand(std::size_t l, const Cache<T, Space>& cache, Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>& w = weights_.layers[l];
+  LayerActivations<T, Space>& s = a.layer(l);
+  const std::size_t d_h = config_.head_width(), keys = a.sequences.max_keys;
+  for (std::size_t p = 0; p < routing_.heads; ++p)
+    copy_head(part(s.latent, p, routing_.value_width), cache.value(routing_.value(l, p)), a.batch, keys, routing_.value_width);
+  for (std::size_t b = 0; b < a.batch; ++b) {
+    linear_forward(positions_of(a.content, b, keys), positions_of(s.latent, b, keys), w.key_up, X());
+    linear_forward(positions_of(s.value, b, keys), positions_of(s.latent, b, keys), w.value_up, X());
+  }
+  for (std::size_t h = 0; h < config_.num_attention_heads; ++h) {
+    Head<T, Space> key = part(s.key, h, config_.query_width());
+    copy_head(key, part(a.content, h, d_h), a.batch, keys, d_h);
+    key.data += d_h;
+    copy_head(key, cache.key(routing_.key(l, 0)), a.batch, keys, routing_.key_width);
+  }
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::feed_forward(std::size_t l, Activations<T, Space>& a) const {
+  const LayerWeights<T, Space>& w = weights_.layers[l];
+  LayerActivations<T, Space>& s = a.layer(l);
+  normalize(s.normed2, s.statistics2, s.middle, w.norm2, w.norm2_bias);
+  linear_forward(s.up, s.normed2, w.up, w.up_bias);
+  if (config_.gpt2()) {
+    gelu_forward(s.hidden, s.up);
+  } else {
+    linear_forward(s.gate, s.normed2, w.gate, X());
+    swiglu_forward(s.hidden, s.gate, s.up);
+  }
+  const X y = a.block_output(l + 1);
+  linear_forward(y, s.hidden, w.down, w.down_bias);
+  add(y, y, s.middle);
+}
+
+template <class T, class Space>
+View<T, Space> Decoder<T, Space>::output(const Batch& batch, Activations<T, Space>& a, Logits wanted) const {
+  const X y = a.block_input(config_.num_hidden_layers);
+  std::vector<std::size_t> last;
+  std::size_t row = 0;
+  for (std::size_t count : batch.counts) {
+    row += count;
+    if (count) last.push_back(row - 1);
+  }
+  const std::size_t rows = wanted == Logits::all ? a.rows : last.size(), d = config_.hidden_size;
+  if (!(a.logits.shape() == Shape{rows, config_.vocab_size})) {
+    a.normed = Tensor<T, Space>({rows, d});
+    a.norm_statistics = Tensor<T, Space>(config_.gpt2() ? Shape{rows, 2} : Shape{rows});
+    a.logits = Tensor<T, Space>({rows, config_.vocab_size});
+    a.loss = Tensor<T, Space>({rows});
+  }
+  if (wanted == Logits::all) {
+    normalize(a.normed, a.norm_statistics, y, weights_.norm, weights_.norm_bias);
+  } else {
+    const std::size_t kept = config_.gpt2() ? 2 : 1;
+    for (std::size_t r = 0; r < rows; ++r)
+      normalize(a.normed.slice(r, 1), X(a.norm_statistics.data() + r * kept, {1, kept}), y.slice(last[r], 1), weights_.norm,
+                weights_.norm_bias);
+  }
+  linear_forward(a.logits, a.normed, weights_.head, X());
+  return a.logits;
+}
+
+}  // namespace skipv1

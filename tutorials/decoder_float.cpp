@@ -1,0 +1,4 @@
+// The decoder in float, compiled once for all our programs (they see `extern template`).
+#include "skipv1/model/decoder.hpp"
+
+template class skipv1::Decoder<float>;

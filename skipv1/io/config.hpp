@@ -14,7 +14,7 @@ inline void read_attention(const Json& object, AttentionConfig& attention) {
   std::string injection = to_string(attention.injection);
   fields.read("variant", attention.variant);
   fields.read("skip_ratio", attention.skip_ratio, false);
-  fields.read("source_layer", attention.source_layer, false);
+  fields.read("source_layer", attention.source_layer, false, "an integer, not negative");
   fields.read("injection", injection, false);
   fields.read("value_mix", attention.value_mix, false);
   fields.read("learn_value_mix", attention.learn_value_mix, false);

@@ -74,10 +74,10 @@ class JsonFields {
     require(found != object_.end() || !required, '"', prefix_, key, "\" is missing");
     return found == object_.end() ? nullptr : &*found;
   }
-  void read(const std::string& key, std::size_t& to, bool required = true) {
+  void read(const std::string& key, std::size_t& to, bool required = true, const char* what = "a positive integer") {
     const Json* value = find(key, required);
     if (!value) return;
-    expect(value->is_number_unsigned(), key, "a positive integer", *value);
+    expect(value->is_number_unsigned(), key, what, *value);
     to = value->get<std::size_t>();
   }
   void read(const std::string& key, double& to, bool required = true) {

@@ -1,0 +1,63 @@
+#include "skipv1/io/file.hpp"
+
+#include "tests/catch.hpp"
+#include "tests/io/files.hpp"
+
+using namespace skipv1;
+using namespace skipv1::testing;
+
+TEST_CASE("a file is written whole or not at all") {
+  const Folder folder("file");
+  const auto path = folder / "x";
+  write_whole(path, [](std::ostream& out) { out << "first"; });
+  CHECK(contents(path) == "first");
+  CHECK_THROWS_WITH(write_whole(path, [](std::ostream& out) { out << "sec"; fail("no more"); }), "no more");
+  CHECK(contents(path) == "first");
+  CHECK_THROWS_AS(write_whole(path, [](std::ostream& out) { out.setstate(std::ios::badbit); }), Error);
+  CHECK(contents(path) == "first");
+  write_whole(path, [](std::ostream& out) { out << "second"; });
+  CHECK(contents(path) == "second");
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("a file that cannot be written is named, with the reason") {
+  const Folder folder("file-unwritable");
+  const auto nothing = [](std::ostream&) {};
+  const auto path = folder / "no folder/x";
+  CHECK(error_of([&] { write_whole(path, nothing); }) == path.string() + ": cannot be written: No such file or directory");
+  CHECK(error_of([&] { write_whole(folder.path(), nothing); }).find(": cannot be written: ") != std::string::npos);
+  CHECK(folder.count() == 0);
+  if (std::filesystem::exists("/dev/full")) {  // a full disk
+    const auto much = [](std::ostream& out) { out << std::string(100000, 'x'); };
+    CHECK(error_of([&] { write_whole("/dev/full", much); }) == "/dev/full: cannot be written: No space left on device");
+    CHECK(error_of([&] { write_whole("/dev/full", [](std::ostream& out) { out << 'x'; }); }) ==
+          "/dev/full: cannot be written: No space left on device");
+  }
+}
+
+TEST_CASE("a source gives the bytes it has and no more") {
+  const Folder folder("file-source");
+  write(folder / "x", "0123456789");
+  Source file(folder / "x"), memory(bytes_of("0123456789"), "memory");
+  for (Source* source : {&file, &memory}) {
+    CHECK(source->size() == 10);
+    CHECK(source->text(8, 2) == "89");
+    CHECK(source->text(0, 3) == "012");
+    CHECK(source->text(10, 0).empty());
+    CHECK(error_of([&] { source->text(8, 3); }).find("ends at byte 10, too short: expected 3 bytes from byte 8 on") != std::string::npos);
+    CHECK_THROWS_AS(source->text(11, 0), Error);
+    CHECK_THROWS_AS(source->text(1, ~std::uint64_t{0}), Error);
+  }
+  CHECK(error_of([&] { Source(folder / "y"); }) == (folder / "y").string() + ": cannot be read: No such file or directory");
+  CHECK(error_of([&] { Source(folder.path()); }).starts_with(folder.path().string() + ": cannot be read: "));
+}
+
+TEST_CASE("bytes of a shape are counted without overflow") {
+  CHECK(byte_count({}, 8) == 8u);
+  CHECK(byte_count({3, 4}, 2) == 24u);
+  CHECK(byte_count({3, 0}, 2) == 0u);
+  CHECK(byte_count({std::size_t{1} << 59}, 8) == std::uint64_t{1} << 62);
+  CHECK_FALSE(byte_count({(std::size_t{1} << 59) + 1}, 8).has_value());
+  CHECK_FALSE(byte_count({std::size_t{1} << 32, std::size_t{1} << 32}, 1).has_value());
+  CHECK_FALSE(byte_count({0, ~std::size_t{0}}, 2).has_value());
+}

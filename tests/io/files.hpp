@@ -1,0 +1,64 @@
+// Files for the tests of io/: a folder that goes away, bytes in memory, and the line of an error.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "skipv1/core/check.hpp"
+
+namespace skipv1::testing {
+
+/// A fresh folder of its own, even where tests run side by side; removed in the end.
+class Folder {
+ public:
+  explicit Folder(const std::string& name) {
+    const std::string start = (std::filesystem::temp_directory_path() / ("skipv1-test-" + name)).string();
+    for (int i = 0; path_.empty() || !std::filesystem::create_directory(path_); ++i) path_ = start + '-' + std::to_string(i);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  const std::filesystem::path& path() const { return path_; }
+  /// How many files there are.
+  std::ptrdiff_t count() const { return std::distance(std::filesystem::directory_iterator(path_), {}); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline std::string contents(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+inline void write(const std::filesystem::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+/// `x` as its bytes.
+template <class T>
+std::string raw(T x) {
+  return {reinterpret_cast<const char*>(&x), sizeof x};
+}
+
+/// The line of the `Error` that `work` throws; empty if it throws none.
+inline std::string error_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+/// `text` with its first `from` replaced by `to`.
+inline std::string edited(std::string text, const std::string& from, const std::string& to) {
+  return text.replace(text.find(from), from.size(), to);
+}
+
+}  // namespace skipv1::testing

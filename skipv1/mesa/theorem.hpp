@@ -1,0 +1,89 @@
+// Theorem 2 as curves: the least loss of each model for every split a of the copied token.
+#pragma once
+
+#include "skipv1/mesa/minimise.hpp"
+#include "skipv1/mesa/predictors.hpp"
+#include "skipv1/mesa/two_head_model.hpp"
+
+namespace skipv1::mesa {
+
+/// The least loss `E||y_hat - y||^2` found for one model and one a.
+struct LeastLoss {
+  double loss = 0;
+  double gradient = 0;  ///< the norm of its gradient where it was found, the zero predictor's loss being d
+  double eps = 0;       ///< `TwoHeadModel`'s
+  std::size_t starts = 0, reached = 0;  ///< random starts, and those among them that gain as much over the zero predictor, to 0.1 %
+  std::vector<double> parameters;
+};
+
+/// `L(a)` in closed form where `W_0 = 0`: `d (d + s^2) - r n lambda`, with `r = a (d - a)` for MHA, `r = a d` for SkipV1 and
+/// `lambda = 1 / (n + d + 1 + s^2)` (derived in the tutorial 04-mesa-theorem).
+inline double closed_form(const Task& task, Model model, std::size_t a) {
+  require(task.mean_square() == 0, "two-head model: the closed form holds for W_0 = 0 only");
+  const auto d = static_cast<double>(task.dim), n = static_cast<double>(task.context), width = static_cast<double>(a);
+  return zero_loss(task) - width * (model == Model::mha ? d - width : d) * n / (n + d + 1 + task.noise * task.noise);
+}
+
+namespace detail {
+
+/// Where a minimisation begins. Start 0 is the construction of the theorem's proof (A, B rows of the identity, `M^h` the projector on A's rows),
+/// shaken a little, so that it is no stationary point; the others are random.
+inline std::vector<double> start_of(const TwoHeadModel& model, std::size_t d, std::size_t a, std::size_t number, Random random) {
+  std::vector<double> start(model.parameters());
+  const double size = 1 / std::sqrt(static_cast<double>(d));
+  for (double& x : start) x = size * random.normal();
+  start[0] = 1;
+  if (number > 0) return start;
+  for (double& x : start) x *= 0.1;
+  start[0] = 0.5;
+  for (std::size_t i = 0; i < d; ++i) start[1 + i * d + i] += 1;
+  for (std::size_t h = 0; h < 2; ++h)
+    for (std::size_t i = 0; i < a; ++i) start[1 + d * d + (h * d + i) * a + i] += 1;
+  return start;
+}
+
+}  // namespace detail
+
+/// Minimises both models' expected loss for `a = 0 … d`, from the proof's construction and from `restarts` random points: element
+/// `[model][a]`. `done()` is called after each minimisation, from any thread.
+template <class Done>
+std::vector<std::vector<LeastLoss>> least_losses(const Task& task, std::size_t restarts, Random random, const Done& done) {
+  constexpr double tolerance = 1e-7;
+  constexpr std::size_t limit = 4000;
+  const Moments moments(task);
+  const std::size_t d = task.dim, starts = restarts + 1;
+  std::vector<Minimum> minima(2 * (d + 1) * starts);
+  parallel_for(minima.size(), [&](std::size_t i) {
+    const std::size_t a = i / starts % (d + 1);
+    const TwoHeadModel model(moments, i / starts > d ? Model::skipv1 : Model::mha, a);
+    minima[i].value = static_cast<double>(d);
+    if (a > 0) {  // without A there is no M^h, and the prediction is zero
+      const auto f = [&](const std::vector<double>& x, std::vector<double>& g) { return model(x, g); };
+      minima[i] = minimise(f, detail::start_of(model, d, a, i % starts, random.split(i)), tolerance, limit);
+    }
+    done();
+  });
+
+  std::vector<std::vector<LeastLoss>> curves(2, std::vector<LeastLoss>(d + 1));
+  for (std::size_t model = 0; model < 2; ++model) {
+    for (std::size_t a = 0; a <= d; ++a) {
+      const auto first = minima.begin() + static_cast<std::ptrdiff_t>((model * (d + 1) + a) * starts);
+      const auto last = first + static_cast<std::ptrdiff_t>(starts);
+      const auto width = static_cast<double>(d), unit = moments.zero_loss() / width;
+      const double least = std::min_element(first, last, [](const Minimum& l, const Minimum& r) { return l.value < r.value; })->value;
+      // Of minima that differ by rounding only, the one where the gradient is smallest.
+      const Minimum& best = *std::min_element(first, last, [&](const Minimum& l, const Minimum& r) {
+        const bool l_least = l.value <= least + 1e-9 * width, r_least = r.value <= least + 1e-9 * width;
+        return l_least != r_least ? l_least : l.gradient < r.gradient;
+      });
+      const auto near = std::count_if(first + 1, last, [&](const Minimum& m) {
+        return m.value <= least + 1e-3 * (width - least) + 1e-9 * width;
+      });
+      curves[model][a] = {unit * best.value, best.gradient,  best.at.empty() ? 1 : best.at[0], restarts, static_cast<std::size_t>(near),
+                          best.at};
+    }
+  }
+  return curves;
+}
+
+}  // namespace skipv1::mesa

@@ -1,0 +1,186 @@
+// Tutorial 04: Theorem 2 in numbers: the least loss of MHA and of SkipV1 over copied pairs, beside one gradient step and ridge regression.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <mutex>
+
+#include "skipv1/core/progress.hpp"
+#include "skipv1/io/cli.hpp"
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
+#include "skipv1/mesa/theorem.hpp"
+#include "skipv1/plot/chart.hpp"
+
+using namespace skipv1;
+using namespace skipv1::mesa;
+
+namespace {
+
+struct Options {
+  std::size_t dim = 4, context = 16, restarts = 4;
+  double noise = 0.1, mean_scale = 0;
+  std::uint64_t seed = 1;
+  std::string json, figures;
+};
+
+struct Results {
+  Task task;
+  double zero, one_step;
+  std::vector<std::size_t> steps{1, 2, 4, 8, 16};
+  std::vector<Estimate> after_steps;
+  Estimate ridge;
+  std::vector<LeastLoss> mha, skip;
+
+  bool has_closed_form() const { return task.mean_square() == 0; }
+};
+
+/// Fails where a number would be too large to compute with, or the work too long to wait for.
+Task task_of(const Options& o) {
+  require(o.dim >= 1 && o.dim <= 12, "--dim ", o.dim, ": 1 to 12 are supported");
+  require(o.context >= 1 && o.context <= 1000000, "--context ", o.context, ": 1 to 1000000 are supported");
+  require(o.noise >= 0 && o.noise <= 1000, "--noise ", o.noise, ": 0 to 1000 are supported");
+  require(o.mean_scale >= 0 && o.mean_scale <= 1000, "--w0 ", o.mean_scale, ": 0 to 1000 are supported");
+  require(o.restarts >= 1 && o.restarts <= 10000, "--restarts ", o.restarts, ": 1 to 10000 are supported");
+  Task task{o.dim, o.context, o.noise};
+  if (o.mean_scale > 0) task.mean = random_mean(o.dim, o.mean_scale, Random(o.seed).split(0));
+  return task;
+}
+
+Results compute(const Options& o) {
+  Results r{task_of(o), 0, 0, {}, {}, {}, {}, {}};
+  r.steps = {1, 2, 4, 8, 16};
+  r.zero = zero_loss(r.task);
+  r.one_step = one_step(r.task).loss;
+  const SpectralPredictors predictors(r.task, 1 << 15, Random(o.seed).split(1));
+  r.ridge = predictors.ridge();
+  for (const std::size_t k : r.steps) r.after_steps.push_back(predictors.gradient_steps(k, predictors.best_rate(k)));
+  Progress progress("minimise", 2 * (o.dim + 1) * (o.restarts + 1), "starts");
+  std::mutex mutex;
+  auto curves = least_losses(r.task, o.restarts, Random(o.seed).split(2), [&] {
+    const std::lock_guard lock(mutex);
+    progress.advance();
+  });
+  r.mha = std::move(curves[0]);
+  r.skip = std::move(curves[1]);
+  return r;
+}
+
+std::vector<double> losses(const std::vector<LeastLoss>& curve) {
+  std::vector<double> all;
+  for (const LeastLoss& point : curve) all.push_back(point.loss);
+  return all;
+}
+double least(const std::vector<LeastLoss>& curve) {
+  const std::vector<double> all = losses(curve);
+  return *std::min_element(all.begin(), all.end());
+}
+
+void print_predictors(const Results& r) {
+  std::printf("zero predictor            %12.4f\n", r.zero);
+  std::printf("one preconditioned step   %12.4f", r.one_step);
+  if (r.has_closed_form()) std::printf("   closed form %.4f", closed_form(r.task, Model::skipv1, r.task.dim));
+  std::printf("\n");
+  for (std::size_t i = 0; i < r.steps.size(); ++i) {
+    std::printf("%2zu gradient step%s of the best length %s%.4f +- %.4f\n", r.steps[i], r.steps[i] == 1 ? " " : "s",
+                r.steps[i] == 1 ? " " : "", r.after_steps[i].value, r.after_steps[i].error);
+  }
+  std::printf("ridge regression          %12.4f +- %.4f\n\n", r.ridge.value, r.ridge.error);
+}
+
+void print_curves(const Results& r) {
+  const bool closed = r.has_closed_form();
+  std::printf(closed ? " a         MHA  closed form  starts      SkipV1  closed form  starts\n" : " a         MHA  starts      SkipV1  starts\n");
+  const auto print = [&](const LeastLoss& point, Model model, std::size_t a) {
+    std::printf("  %10.4f", point.loss);
+    if (closed) std::printf("  %11.4f", closed_form(r.task, model, a));
+    std::printf("  %3zu/%-2zu", point.reached, point.starts);
+  };
+  for (std::size_t a = 0; a <= r.task.dim; ++a) {
+    std::printf("%2zu", a);
+    print(r.mha[a], Model::mha, a);
+    print(r.skip[a], Model::skipv1, a);
+    std::printf("\n");
+  }
+  double gradient = 0;
+  for (const auto* curve : {&r.mha, &r.skip})
+    for (const LeastLoss& point : *curve) gradient = std::max(gradient, point.gradient);
+  std::printf("\nlargest gradient at a minimum: %.0e, the zero predictor's loss being d\n", gradient);
+}
+
+void print_theorem(const Results& r) {
+  const double c = least(r.mha) - least(r.skip);
+  std::printf("1. least SkipV1 / one step:  %.4f\n", least(r.skip) / r.one_step);
+  std::printf("2. c = least MHA - least SkipV1 = %.4f", c);
+  if (r.has_closed_form()) {
+    const std::size_t half = r.task.dim / 2;
+    std::printf("   closed form %.4f", closed_form(r.task, Model::mha, half) - closed_form(r.task, Model::skipv1, r.task.dim));
+  }
+  std::printf("\n   least MHA - one step = %.4f\n", least(r.mha) - r.one_step);
+  std::printf("3. one step - ridge = %.4f\n", r.one_step - r.ridge.value);
+  if (!r.has_closed_form()) return;
+  double worst = 0;
+  for (std::size_t a = 0; a <= r.task.dim; ++a) {
+    worst = std::max(worst, std::abs(r.mha[a].loss / closed_form(r.task, Model::mha, a) - 1));
+    worst = std::max(worst, std::abs(r.skip[a].loss / closed_form(r.task, Model::skipv1, a) - 1));
+  }
+  std::printf("every minimum against its closed form: %s\n", worst < 1e-6 ? "equal, to 1e-6" : "NOT EQUAL");
+}
+
+OrderedJson to_json(const Results& r, const Options& o) {
+  OrderedJson json{{"dim", o.dim},           {"context", o.context},    {"noise", o.noise},
+                   {"zero", r.zero},         {"one_step", r.one_step},  {"ridge", r.ridge.value},
+                   {"mha", losses(r.mha)},   {"skip", losses(r.skip)},  {"ridge_error", r.ridge.error},
+                   {"w0", o.mean_scale},     {"seed", o.seed},          {"restarts", o.restarts},
+                   {"c", least(r.mha) - least(r.skip)}};
+  for (const auto* curve : {&r.mha, &r.skip}) {
+    OrderedJson& gradients = json[curve == &r.mha ? "mha_gradients" : "skip_gradients"];
+    for (const LeastLoss& point : *curve) gradients.push_back(point.gradient);
+  }
+  return json;
+}
+
+void draw_curves(const Results& r, const std::string& folder) {
+  std::vector<double> a;
+  for (std::size_t i = 0; i <= r.task.dim; ++i) a.push_back(static_cast<double>(i));
+  char title[120];
+  std::snprintf(title, sizeof title, "Least loss over copied pairs: d = %zu, n = %zu, s = %g", r.task.dim, r.task.context, r.task.noise);
+  plot::Chart chart{title, "a: rows of the copied token that hold x", "expected squared error", {{"MHA", a, losses(r.mha)}, {"SkipV1", a, losses(r.skip)}}};
+  chart.references = {{r.zero, "zero"}, {r.one_step, "one step"}, {r.ridge.value, "ridge"}};
+  std::filesystem::create_directories(folder);
+  plot::save_png(std::filesystem::path(folder) / "curves.png", chart);
+}
+
+void tutorial(const Options& o) {
+  const Results r = compute(o);
+  std::printf("d = %zu, n = %zu, s = %g, ", o.dim, o.context, o.noise);
+  if (o.mean_scale > 0) {
+    std::printf("W_0 of normal entries, deviation %g, ", o.mean_scale);
+  } else {
+    std::printf("W_0 = 0, ");
+  }
+  std::printf("seed %llu\n\n", static_cast<unsigned long long>(o.seed));
+  print_predictors(r);
+  print_curves(r);
+  print_theorem(r);
+  if (!o.figures.empty()) draw_curves(r, o.figures);
+  if (!o.json.empty()) write_whole(o.json, [&](std::ostream& out) { out << to_json(r, o).dump(2) << '\n'; });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Theorem 2 in numbers: the least expected loss E||y_hat - y||^2 of MHA and of SkipV1.\n"
+      "Example: 04-mesa-theorem --dim 4 --context 16 --noise 0.1 --json curves.json"};
+  Options o;
+  app.add_option("--dim", o.dim, "width d of x and y, 1 to 12")->capture_default_str();
+  app.add_option("--context", o.context, "pairs n in context")->capture_default_str();
+  app.add_option("--noise", o.noise, "deviation s of the labels' noise")->capture_default_str();
+  app.add_option("--seed", o.seed, "seed of the starts, of ridge's draws and of W_0")->capture_default_str();
+  app.add_option("--restarts", o.restarts, "random starts of each minimisation, beside the proof's construction")->capture_default_str();
+  app.add_option("--w0", o.mean_scale, "deviation of the entries of W_0, the mean of W; 0: W_0 = 0")->capture_default_str();
+  app.add_option("--json", o.json, "write the numbers to this file");
+  app.add_option("--figures", o.figures, "draw curves.png into this folder");
+  return run_program(app, argc, argv, [&] { tutorial(o); });
+}

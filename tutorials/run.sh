@@ -3,10 +3,6 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 name=07-train-on-text
-if [ ! -f "$root/tutorials/$name/main.cpp" ]; then
-  echo "run.sh: there is no tutorials/$name yet" >&2
-  exit 2
-fi
 sh "$root/tests/setup.sh"
 (cd "$root" && cmake --preset tutorials > /dev/null && cmake --build --preset tutorials --target $name >&2)
 program=$root/build/tutorials/tutorials/$name
@@ -21,4 +17,17 @@ if [ -z "${OPENBLAS_CORETYPE:-}" ] && OPENBLAS_VERBOSE=2 "$program" --help 2>&1 
     fi
   done
 fi
+# The text, unless one is given: the Bible in King James's English, a verse a line, from Debian's package.
+case " $* " in
+  *" --text"* | *" --help "* | *" -h "*) ;;
+  *)
+    if ! command -v bible > /dev/null; then
+      echo "run.sh: no text: install bible-kjv, or give one by --text FILE" >&2
+      exit 2
+    fi
+    text=$root/build/tutorials/kjv.txt
+    bible -f gen1:1-rev22:21 < /dev/null | sed 's/^[^ ]* //' > "$text"
+    set -- --text "$text" "$@"
+    ;;
+esac
 exec "$program" "$@"

@@ -64,7 +64,7 @@ Run train(const Options& o, const std::string& variant, std::uint64_t seed, cons
   Trainer<float> trainer(config, options, seed);
   Run run{variant, seed, trainer.parameters().layout().count(), cache_elements_per_token(trainer.decoder().routing()) * sizeof(float), {}, {}, {}, 0, {}};
   const std::size_t per_step = o.batch * o.length;
-  Progress progress(variant + ", seed " + std::to_string(seed), o.steps * per_step, "tokens");
+  std::optional<Progress> progress(std::in_place, variant + ", seed " + std::to_string(seed), o.steps * per_step, "tokens");
   double training = 0;
   for (std::size_t i = 0; i < o.steps; ++i) {
     const auto start = std::chrono::steady_clock::now();
@@ -73,7 +73,7 @@ Run train(const Options& o, const std::string& variant, std::uint64_t seed, cons
     training += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     char note[32];
     std::snprintf(note, sizeof note, "loss %.3f", report.loss);
-    progress.at((i + 1) * per_step, note);
+    progress->at((i + 1) * per_step, note);
     if ((i + 1) * o.evaluations / o.steps != i * o.evaluations / o.steps) {
       const bool last = i + 1 == o.steps;
       const Evaluation e = evaluate(trainer.decoder(), held_out, o.length, last ? 0 : 64);
@@ -82,6 +82,7 @@ Run train(const Options& o, const std::string& variant, std::uint64_t seed, cons
       if (last) run.last = e;
     }
   }
+  progress.reset();
   run.tokens_per_second = static_cast<double>(o.steps * per_step) / training;
   const auto said = generate(trainer.decoder(), {tokenizer.encode(o.prompt)}, o.length / 2, Sampling{0.8, 40, 1.0}, seed);
   run.sample = o.prompt + tokenizer.decode(said[0]);

@@ -16,25 +16,35 @@ struct Evaluation {
   double bits_per_byte() const { return skipv1::bits_per_byte(nats_per_token, tokens, bytes); }
 };
 
-/// Mean cross-entropy over the first `windows` windows (0: all) of `length` tokens that lie next to each other in `text`, each read from an empty
-/// context. Throws as `TextData::count`.
+/// How many tokens `evaluate` predicts.
+inline std::size_t evaluated_tokens(const TextData& text, std::size_t length, std::size_t windows) {
+  return windows ? std::min(windows, text.count(length)) * length : text.size() - std::min<std::size_t>(1, text.size());
+}
+
+/// Mean cross-entropy over `text`, cut into windows of `length` tokens that lie next to each other, each read from an empty
+/// context: the first `windows` of them or, with 0, the whole text, whose last window may be shorter. Every token is predicted
+/// once, but the first, which nothing precedes. `progress` advances by predicted tokens. Throws as `TextData::count`, for a whole
+/// text if it has fewer than two tokens, and as `Decoder::forward`.
 template <class T, class Space>
-Evaluation evaluate(const Decoder<T, Space>& decoder, const TextData& text, std::size_t length, std::size_t windows = 0, std::size_t batch = 8,
-                    Progress* progress = nullptr) {
-  const std::size_t all = windows ? std::min(windows, text.count(length)) : text.count(length);
+Evaluation evaluate(const Decoder<T, Space>& decoder, const TextData& text, std::size_t length, std::size_t windows = 0,
+                    std::size_t batch = 8, Progress* progress = nullptr) {
+  require(length >= 1 && batch >= 1, "evaluation in windows of ", length, " tokens, ", batch, " at a time: must be at least 1");
+  const std::size_t all = evaluated_tokens(text, length, windows);
+  require(all >= 1, "a text of ", text.size(), " tokens is too short to predict any");
   Activations<T, Space> activations;
   Evaluation sum;
-  for (std::size_t first = 0; first < all; first += batch) {
-    const std::size_t count = std::min(batch, all - first);
-    const Windows w = text.sequential(first, count, length);
-    Cache<T, Space> cache(decoder.routing(), count, length);
-    decoder.forward({w.tokens, std::vector<std::size_t>(count, length)}, cache, activations);
-    sum.nats_per_token += decoder.loss(w.targets, activations) * static_cast<double>(w.targets.size());
-    sum.tokens += w.targets.size();
-    if (progress) progress->advance(w.targets.size());
+  while (sum.tokens < all) {
+    const std::size_t width = std::min(length, all - sum.tokens), rows = std::min(batch, (all - sum.tokens) / width);
+    const auto first = text.tokens().begin() + static_cast<std::ptrdiff_t>(sum.tokens);
+    const auto last = first + static_cast<std::ptrdiff_t>(rows * width);
+    Cache<T, Space> cache(decoder.routing(), rows, width);
+    decoder.forward({{first, last}, std::vector<std::size_t>(rows, width)}, cache, activations);
+    sum.nats_per_token += decoder.loss({first + 1, last + 1}, activations) * static_cast<double>(rows * width);
+    sum.tokens += rows * width;
+    if (progress) progress->advance(rows * width);
   }
-  sum.nats_per_token /= static_cast<double>(sum.tokens);
-  sum.bytes = text.bytes(1, all * length + 1);
+  sum.nats_per_token /= static_cast<double>(all);
+  sum.bytes = text.bytes(1, all + 1);
   return sum;
 }
 

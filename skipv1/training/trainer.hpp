@@ -10,23 +10,59 @@ namespace skipv1 {
 /// What a run is made of besides its model and text.
 struct TrainingOptions {
   Schedule schedule;
-  AdamW adamw;              ///< its learning rate is the schedule's
-  double clip = 1.0;        ///< gradients of a larger norm are shortened to this; 0: never
+  AdamW adamw;        ///< its learning rate is the schedule's
+  double clip = 1.0;  ///< gradients of a larger norm are shortened to this; 0: never
   std::size_t batch = 8, length = 256;
 };
+
+/// Throws unless a model of `config` can be trained so; the line names the setting and its rule.
+inline void validate(const TrainingOptions& o, const Config& config) {
+  const auto share = [](const char* name, double value) {
+    require(value >= 0 && value <= 1, name, " is ", value, ": must be 0 to 1");
+  };
+  const auto positive = [](const char* name, double value) {
+    require(std::isfinite(value) && value > 0, name, " is ", value, ": must be positive");
+  };
+  positive("steps", static_cast<double>(o.schedule.steps));
+  positive("batch", static_cast<double>(o.batch));
+  positive("length", static_cast<double>(o.length));
+  require(o.length <= config.max_position_embeddings, "length ", o.length, ": the model reads at most max_position_embeddings ",
+          config.max_position_embeddings);
+  positive("peak", o.schedule.peak);
+  share("warm_up", o.schedule.warm_up);
+  share("floor", o.schedule.floor);
+  require(o.adamw.beta1 >= 0 && o.adamw.beta1 < 1, "beta1 is ", o.adamw.beta1, ": must be 0 or more, below 1");
+  require(o.adamw.beta2 >= 0 && o.adamw.beta2 < 1, "beta2 is ", o.adamw.beta2, ": must be 0 or more, below 1");
+  positive("epsilon", o.adamw.epsilon);
+  require(std::isfinite(o.adamw.weight_decay) && o.adamw.weight_decay >= 0, "weight_decay is ", o.adamw.weight_decay,
+          ": must be 0 or more");
+  require(std::isfinite(o.clip) && o.clip >= 0, "clip is ", o.clip, ": must be 0 or more");
+}
 
 /// What a step tells.
 struct StepReport {
   double loss = 0, gradient_norm = 0, learning_rate = 0;
 };
 
-/// A model in training: parameters, gradients, moments, and the memory of one step. All of it is allocated by the constructor and the first step.
+/// A model's initial parameters, in host memory: see `initialize`.
+template <class T>
+Parameters<T> initial_parameters(const Config& config, std::uint64_t seed) {
+  Parameters<T> parameters(config);
+  initialize(parameters, config, seed);
+  return parameters;
+}
+
+/// A model in training: parameters, gradients, moments, and the memory of one step. All of it is allocated by the constructor and
+/// the first step.
 template <class T, class Space = Cpu>
 class Trainer {
  public:
-  /// Starts from `initialize(…, seed)`.
+  /// Starts from `initialize(…, seed)`. Throws if configuration or options are not valid.
   Trainer(const Config& config, const TrainingOptions& options, std::uint64_t seed)
-      : options_(options),
+      : Trainer((validate(config), config), options, initial_parameters<T>(config, seed)) {}
+  /// Starts from a copy of `initial`, which is of `config`.
+  Trainer(const Config& config, const TrainingOptions& options, const Parameters<T>& initial)
+      : options_((validate(options, config), options)),
         parameters_(config),
         gradients_(config),
         m_(config),
@@ -34,8 +70,6 @@ class Trainer {
         decoder_(config, parameters_),
         cache_(decoder_.routing(), options.batch, options.length),
         cache_gradients_(decoder_.routing(), options.batch, options.length) {
-    Parameters<T> initial(config);
-    initialize(initial, config, seed);
     copy(parameters_.flat(), initial.flat());
   }
   Trainer(const Trainer&) = delete;  // the decoder points at the parameters
@@ -46,7 +80,8 @@ class Trainer {
     StepReport report;
     zero(gradients_.flat());
     cache_.reset();
-    decoder_.forward(Batch{tokens, std::vector<std::size_t>(options_.batch, options_.length)}, cache_, activations_, Keep::for_backward);
+    decoder_.forward(Batch{tokens, std::vector<std::size_t>(options_.batch, options_.length)}, cache_, activations_,
+                     Keep::for_backward);
     report.loss = decoder_.loss(targets, activations_);
     decoder_.backward(gradients_, cache_gradients_, activations_);
     report.gradient_norm = norm(gradients_.flat());
@@ -60,10 +95,16 @@ class Trainer {
   std::size_t steps() const { return steps_; }  ///< steps done
   const Decoder<T, Space>& decoder() const { return decoder_; }
   const Parameters<T, Space>& parameters() const { return parameters_; }
-  /// The optimizer's moments, for a checkpoint; `resume` sets the step they belong to.
+  /// AdamW's moments, which with the parameters and `steps()` are all that later steps depend on.
   const Parameters<T, Space>& first_moment() const { return m_; }
   const Parameters<T, Space>& second_moment() const { return v_; }
-  void resume(std::size_t steps) { steps_ = steps; }
+  /// Goes on as a trainer that had these parameters and moments after `steps` steps.
+  void restore(std::size_t steps, const Parameters<T>& parameters, const Parameters<T>& m, const Parameters<T>& v) {
+    copy(parameters_.flat(), parameters.flat());
+    copy(m_.flat(), m.flat());
+    copy(v_.flat(), v.flat());
+    steps_ = steps;
+  }
 
  private:
   TrainingOptions options_;
@@ -74,8 +115,9 @@ class Trainer {
   std::size_t steps_ = 0;
 };
 
-/// Floating-point operations of one training step on (B, T) tokens, counting a multiplication and an addition as two: every matrix three times
-/// (forward, both gradients), causal attention's two products forward and five backward over the half that the mask leaves.
+/// Floating-point operations of one training step on (B, T) tokens, counting a multiplication and an addition as two: every
+/// matrix three times (forward, both gradients), causal attention's two products forward and five backward over the half that the
+/// mask leaves.
 inline double training_flops(const Config& c, std::size_t batch, std::size_t length) {
   const ParameterLayout layout(c);
   double weights = 0;
@@ -83,9 +125,11 @@ inline double training_flops(const Config& c, std::size_t batch, std::size_t len
     if (entry.shape.rank() == 2) weights += static_cast<double>(entry.shape.size());
   for (const char* looked_up : {"model.embed_positions.weight", "model.embed_tokens.weight"})
     if (const auto* entry = layout.find(looked_up)) weights -= static_cast<double>(entry->shape.size());
-  weights += static_cast<double>(c.vocab_size * c.hidden_size);  // the output head, tied or not
+  const std::size_t head = c.vocab_size * c.hidden_size;  // counted once, tied or not
+  if (c.tie_word_embeddings) weights += static_cast<double>(head);
   const double tokens = static_cast<double>(batch * length), widths = static_cast<double>(c.query_width() + c.head_width());
-  const double pairs = tokens * static_cast<double>(length + 1) / 2 * static_cast<double>(c.num_attention_heads * c.num_hidden_layers);
+  const double pairs =
+      tokens * static_cast<double>(length + 1) / 2 * static_cast<double>(c.num_attention_heads * c.num_hidden_layers);
   return 6 * weights * tokens + 3.5 * 2 * pairs * widths;
 }
 

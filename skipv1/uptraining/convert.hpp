@@ -32,12 +32,13 @@ inline Strategy parse_strategy(const std::string& name) {
   fail("strategy \"", name, "\" is unknown; known are mean_v, mean_vo, top_v, top_vo, svd");
 }
 
-/// The SkipV1Former (ratio 1/2, source layer 0) that a model of `config` becomes. Throws unless that is `mha`, `gqa` or `mqa` with an even
-/// number of key/value heads: pairs of them become one.
+/// The SkipV1Former (ratio 1/2, source layer 0) that a model of `config` becomes. Throws unless that is `mha`, `gqa` or `mqa`
+/// with an even number of key/value heads: pairs of them become one.
 inline Config converted_config(Config config) {
   validate(config);
   const std::string& variant = config.attention.variant;
-  require(variant == "mha" || variant == "gqa" || variant == "mqa", "conversion to skipv1: variant is ", variant, ": must be mha, gqa or mqa");
+  require(variant == "mha" || variant == "gqa" || variant == "mqa", "conversion to skipv1: variant is ", variant,
+          ": must be mha, gqa or mqa");
   require(config.num_key_value_heads % 2 == 0, "conversion to skipv1: num_key_value_heads is ", config.num_key_value_heads,
           ": must be even, half of the value heads are skipped");
   config.attention = {};
@@ -54,17 +55,24 @@ class LayerConversion {
   LayerConversion(const Config& config, const Parameters<T>& from, const Parameters<T>& to, std::size_t layer)
       : groups_(config.num_key_value_heads), queries_(config.num_attention_heads / groups_), head_(config.head_width()) {
     const std::string attention = "model.layers." + std::to_string(layer) + ".self_attn.";
-    value_ = from[attention + "v_proj.weight"], bias_ = from[attention + "v_proj.bias"], output_ = from[attention + "o_proj.weight"];
-    new_value_ = to[attention + "v_proj.weight"], new_bias_ = to[attention + "v_proj.bias"], new_output_ = to[attention + "o_proj.weight"];
+    value_ = from[attention + "v_proj.weight"], bias_ = from[attention + "v_proj.bias"],
+    output_ = from[attention + "o_proj.weight"];
+    new_value_ = to[attention + "v_proj.weight"], new_bias_ = to[attention + "v_proj.bias"],
+    new_output_ = to[attention + "o_proj.weight"];
   }
 
   void run(Strategy strategy) const {
     switch (strategy) {
-      case Strategy::mean_v: return mean_values();
-      case Strategy::mean_vo: return mean_values(), mean_outputs();
-      case Strategy::top_v: return pick_values();
-      case Strategy::top_vo: return pick_values(), pick_outputs();
-      case Strategy::svd: return factorize();
+      case Strategy::mean_v:
+        return mean_values();
+      case Strategy::mean_vo:
+        return mean_values(), mean_outputs();
+      case Strategy::top_v:
+        return pick_values();
+      case Strategy::top_vo:
+        return pick_values(), pick_outputs();
+      case Strategy::svd:
+        return factorize();
     }
   }
 
@@ -132,18 +140,20 @@ class LayerConversion {
     xt::xarray<double> folded = xt::zeros<double>({output_.extent(0), groups_ * head_});
     for (std::size_t row = 0; row < output_.extent(0); ++row)
       for (std::size_t g = 0; g < groups_; ++g)
-        for (std::size_t i = 0; i < block(); ++i) folded(row, g * head_ + i % head_) += static_cast<double>(output(output_, row, g, i));
+        for (std::size_t i = 0; i < block(); ++i)
+          folded(row, g * head_ + i % head_) += static_cast<double>(output(output_, row, g, i));
     return folded;
   }
 
-  /// `W_O W_V ~ left right` of rank `r = own d_h` by the largest singular values, each factor with their roots; in double. The n blocks
-  /// that read one value head share its part of the left factor.
+  /// `W_O W_V ~ left right` of rank `r = own d_h` by the largest singular values, each factor with their roots; in double. The n
+  /// blocks that read one value head share its part of the left factor.
   void factorize() const {
     const std::size_t d = value_.extent(1), rank = own() * head_;
     const xt::xarray<double> outputs = folded_output();
     const Tensor<double> values = in_double(value_);
     xt::xarray<double> product = xt::zeros<double>({d, d});
-    parallel_gemm(Transpose::no, Transpose::no, d, d, groups_ * head_, 1.0, outputs.data(), groups_ * head_, values.data(), d, 0.0, product.data(), d);
+    parallel_gemm(Transpose::no, Transpose::no, d, d, groups_ * head_, 1.0, outputs.data(), groups_ * head_, values.data(), d,
+                  0.0, product.data(), d);
     const auto [u, s, v] = xt::linalg::svd(product, false);
     zero(new_output_);
     for (std::size_t k = 0; k < rank; ++k) {
@@ -151,7 +161,8 @@ class LayerConversion {
       for (std::size_t i = 0; i < d; ++i) new_value_(k, i) = static_cast<T>(root * v(k, i));
       for (std::size_t row = 0; row < d; ++row)
         for (std::size_t q = 0; q < queries_; ++q)
-          output(new_output_, row, k / head_, q * head_ + k % head_) = static_cast<T>(root * u(row, k) / static_cast<double>(queries_));
+          output(new_output_, row, k / head_, q * head_ + k % head_) =
+              static_cast<T>(root * u(row, k) / static_cast<double>(queries_));
     }
     if (bias_.empty()) return;
     // pinv(left) = diag(s^-1/2) u^T, without the singular values that are zero but for rounding.
@@ -175,8 +186,8 @@ class LayerConversion {
 
 }  // namespace detail
 
-/// The parameters of `converted_config(config)` made of those of a trained model: layer 0 and everything but `v_proj` and, for some strategies,
-/// `o_proj.weight` stay as they are. Throws as `converted_config`, and if `from` is not of `config`.
+/// The parameters of `converted_config(config)` made of those of a trained model: layer 0 and everything but `v_proj` and, for
+/// some strategies, `o_proj.weight` stay as they are. Throws as `converted_config`, and if `from` is not of `config`.
 template <class T>
 Parameters<T> convert(const Config& config, const Parameters<T>& from, Strategy strategy) {
   Parameters<T> to(converted_config(config));

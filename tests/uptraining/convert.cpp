@@ -75,9 +75,7 @@ Matrix eigenvectors(Matrix a) {
 struct Model {
   Config config;
   Parameters<double> parameters;
-  std::string at(std::size_t l, const char* tensor) const {
-    return "model.layers." + std::to_string(l) + ".self_attn." + tensor;
-  }
+  std::string at(std::size_t l, const char* tensor) const { return "model.layers." + std::to_string(l) + ".self_attn." + tensor; }
 };
 
 constexpr std::size_t width = 12, head = 3;  // of the models without groups; with groups, twice the query heads
@@ -196,7 +194,8 @@ TEST_CASE("mean_v and mean_vo are means of neighbouring heads, groups moving as 
           Matrix mean(was.size(), std::vector<double>(4 * block, 0));
           for (std::size_t i = 0; i < was.size(); ++i)
             for (std::size_t k = 0; k < 2 * block; ++k)
-              mean[i][k] = 0.5 * was[i][2 * (k / block) * block + k % block] + 0.5 * was[i][(2 * (k / block) + 1) * block + k % block];
+              mean[i][k] =
+                  0.5 * was[i][2 * (k / block) * block + k % block] + 0.5 * was[i][(2 * (k / block) + 1) * block + k % block];
           CHECK(distance(matrix(converted[old.at(l, "o_proj.weight")]), mean) < 1e-12);
         }
       }

@@ -1,0 +1,176 @@
+// A run's log, twice: log.csv for spreadsheets, log.jsonl (a JSON object a line) for programs.
+#pragma once
+
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
+
+namespace skipv1 {
+
+/// What is known after a step: nothing of the step itself after none, `valid_*` only where the held-out text was evaluated.
+struct LogRow {
+  std::size_t step = 0, tokens = 0;  ///< so far
+  std::optional<double> loss = {}, gradient_norm = {}, learning_rate = {}, valid_nats_per_token = {}, valid_bits_per_byte = {};
+  double seconds = 0;  ///< of training so far, evaluations and checkpoints excepted
+};
+
+namespace detail {
+inline OrderedJson json_of(const LogRow& row) {
+  const auto number = [](const std::optional<double>& x) { return x ? OrderedJson(*x) : OrderedJson(); };
+  return {{"step", row.step},
+          {"tokens", row.tokens},
+          {"loss", number(row.loss)},
+          {"gradient_norm", number(row.gradient_norm)},
+          {"learning_rate", number(row.learning_rate)},
+          {"valid_nats_per_token", number(row.valid_nats_per_token)},
+          {"valid_bits_per_byte", number(row.valid_bits_per_byte)},
+          {"seconds", row.seconds}};
+}
+
+/// A line of CSV: the row's keys, or its values, with nothing for null.
+inline std::string csv_line(const OrderedJson& row, bool keys) {
+  std::string line;
+  for (const auto& item : row.items()) {
+    if (!line.empty()) line += ',';
+    line += keys ? item.key() : item.value().is_null() ? "" : item.value().dump();
+  }
+  return line + '\n';
+}
+
+/// The step at the start of a CSV line, or of one of JSON.
+inline std::optional<std::size_t> step_of_line(std::string_view line) {
+  constexpr std::string_view json = "{\"step\":";
+  if (line.starts_with(json)) line.remove_prefix(json.size());
+  std::size_t step = 0;
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), step);
+  if (error != std::errc() || end == line.data() + line.size() || *end != ',') return {};
+  return step;
+}
+}  // namespace detail
+
+/// Writes a run's rows as they come: each is in the files when `add` returns, so a checkpoint never knows more than the log.
+class Log {
+ public:
+  /// Goes on with the log in `folder` behind the row of `step`; later rows, and one that an interrupted program left half
+  /// written, go. With step 0 the log starts anew. Throws if the files cannot be written.
+  Log(const std::filesystem::path& folder, std::size_t step) : csv_path_(folder / "log.csv"), json_path_(folder / "log.jsonl") {
+    keep(csv_path_, step, detail::csv_line(detail::json_of({}), true));
+    keep(json_path_, step, "");
+    open(csv_, csv_path_);
+    open(json_, json_path_);
+  }
+
+  /// Throws if the row cannot be written (a full disk).
+  void add(const LogRow& row) {
+    const OrderedJson object = detail::json_of(row);
+    write(csv_, csv_path_, detail::csv_line(object, false));
+    write(json_, json_path_, object.dump() + '\n');
+  }
+
+ private:
+  static void keep(const std::filesystem::path& path, std::size_t step, const std::string& head) {
+    std::string kept = head;
+    if (step > 0 && std::filesystem::exists(path)) {
+      Source file(path);
+      const std::string text = file.text(0, file.size());
+      for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
+        const std::string line = text.substr(begin, end + 1 - begin);
+        if (const std::optional<std::size_t> at = detail::step_of_line(line); at && *at <= step) kept += line;
+      }
+    }
+    write_whole(path, [&](std::ostream& out) { out << kept; });
+  }
+  static void open(std::ofstream& file, const std::filesystem::path& path) {
+    file.open(path, std::ios::binary | std::ios::app);
+    check(file, path);
+  }
+  static void write(std::ofstream& file, const std::filesystem::path& path, const std::string& line) {
+    errno = 0;
+    file << line << std::flush;
+    check(file, path);
+  }
+  static void check(const std::ofstream& file, const std::filesystem::path& path) {
+    require(file.good(), path.string(),
+            ": cannot be written: ", errno ? std::generic_category().message(errno) : "unknown reason");
+  }
+
+  std::filesystem::path csv_path_, json_path_;
+  std::ofstream csv_, json_;
+};
+
+/// A log's columns by name; where a row has nothing, NaN.
+using LogColumns = std::map<std::string, std::vector<double>>;
+
+namespace detail {
+inline LogColumns parse_csv(std::string_view text) {
+  std::vector<std::string> names;
+  LogColumns columns;
+  std::size_t number = 0;
+  while (!text.empty()) {
+    const std::size_t length = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, length);
+    text.remove_prefix(std::min(length + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    ++number;
+    std::vector<std::string_view> fields;
+    for (std::size_t begin = 0; begin <= line.size();) {
+      const std::size_t end = std::min(line.find(',', begin), line.size());
+      fields.push_back(line.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    if (number == 1) {
+      for (const std::string_view name : fields) columns[names.emplace_back(name)] = {};
+      continue;
+    }
+    require(fields.size() == names.size(), "line ", number, " has ", fields.size(), " fields, the first line ", names.size());
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      double value = std::numeric_limits<double>::quiet_NaN();
+      const auto [end, error] = std::from_chars(fields[i].data(), fields[i].data() + fields[i].size(), value);
+      require(fields[i].empty() || (error == std::errc() && end == fields[i].data() + fields[i].size()), "line ", number, ": \"",
+              brief(std::string(fields[i])), "\" is not a number");
+      columns[names[i]].push_back(value);
+    }
+  }
+  return columns;
+}
+
+inline LogColumns parse_json_lines(std::string_view text) {
+  LogColumns columns;
+  std::size_t rows = 0;
+  while (!text.empty()) {
+    const std::size_t length = std::min(text.find('\n'), text.size());
+    const Json row = at_place("line " + std::to_string(rows + 1), [&] { return parse_json(text.substr(0, length)); });
+    text.remove_prefix(std::min(length + 1, text.size()));
+    require(row.is_object(), "line ", rows + 1, ": expected an object, found ", brief(row));
+    for (const auto& item : row.items()) {
+      auto& column = columns[item.key()];
+      column.resize(rows, std::numeric_limits<double>::quiet_NaN());
+      if (item.value().is_number()) column.push_back(item.value().get<double>());
+    }
+    ++rows;
+    for (auto& [name, column] : columns) column.resize(rows, std::numeric_limits<double>::quiet_NaN());
+  }
+  return columns;
+}
+}  // namespace detail
+
+/// Reads a log: JSON lines if its name ends with .jsonl, CSV with a line of names otherwise; of a folder, its log.csv. Throws if
+/// it is neither.
+inline LogColumns read_log(std::filesystem::path path) {
+  if (std::filesystem::is_directory(path)) path /= "log.csv";
+  Source file(path);
+  const std::string text = file.text(0, file.size());
+  return at_place(path.string(),
+                  [&] { return path.extension() == ".jsonl" ? detail::parse_json_lines(text) : detail::parse_csv(text); });
+}
+
+}  // namespace skipv1

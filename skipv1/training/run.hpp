@@ -1,0 +1,200 @@
+// A run from its first step to its last: windows of a text, evaluations, a log, and checkpoints from which it goes on to the same
+// numbers.
+#pragma once
+
+#include <chrono>
+#include <functional>
+
+#include "skipv1/io/checkpoint.hpp"
+#include "skipv1/training/evaluate.hpp"
+#include "skipv1/training/log.hpp"
+#include "skipv1/training/run_folder.hpp"
+#include "skipv1/training/trainer.hpp"
+
+namespace skipv1 {
+
+/// What a run is made of besides model and texts. Steps are counted from 1; "every 0 steps" is never.
+struct RunOptions {
+  TrainingOptions training;
+  std::size_t seed = 1;                ///< of the initial weights and of the windows
+  std::size_t log_every = 1;           ///< steps
+  std::size_t evaluate_every = 0;      ///< steps, and before the first; after the last in any case
+  std::size_t evaluate_windows = 64;   ///< of the held-out text, 0: all; after the last step all in any case
+  std::size_t checkpoint_every = 100;  ///< steps; at the start and at the end in any case
+};
+
+/// How a run ended.
+struct RunResult {
+  Evaluation valid;                   ///< of the whole held-out text
+  std::size_t steps = 0, tokens = 0;  ///< in all
+  std::size_t parameters = 0, cache_bytes_per_token = 0;
+  double seconds = 0;            ///< of training in all
+  double tokens_per_second = 0;  ///< of training, since this process began; 0 if nothing was left to do
+};
+
+/// `x` in host memory: itself there, a copy elsewhere.
+template <class T>
+const Parameters<T>& on_host(const Parameters<T>& x, const Config&) {
+  return x;
+}
+template <class T, class Space>
+Parameters<T> on_host(const Parameters<T, Space>& x, const Config& config) {
+  Parameters<T> y(config);
+  copy(y.flat(), x.flat());
+  return y;
+}
+
+/// A run in its folder: a model, its texts, and how far it is.
+template <class T, class Space = Cpu>
+class TrainingRun {
+ public:
+  /// What a checkpoint holds besides the model (config.json, model.safetensors) and this run's state is written by
+  /// `beside(folder)`.
+  using Beside = std::function<void(const std::filesystem::path& folder)>;
+
+  /// Starts from `initial()`, or goes on from the folder's last checkpoint. Throws, before anything is written, if the model
+  /// cannot be trained so, a text is shorter than a window, or the checkpoint is not of `config`.
+  TrainingRun(const Config& config, const RunOptions& options, const TextData& text, const TextData& held_out, RunFolder folder,
+              const std::function<Parameters<T>()>& initial, Beside beside = {})
+      : config_((validate(config), config)),
+        options_((validate(options.training, config), options)),
+        text_(text),
+        held_out_(held_out),
+        folder_(std::move(folder)),
+        beside_(std::move(beside)),
+        last_(folder_.last()),
+        trainer_(config, options.training, last_ ? Parameters<T>(config) : initial()) {
+    text.count(options.training.length);
+    require(held_out.size() >= 2, "the held-out text has ", held_out.size(), " tokens: at least 2 are needed");
+    if (last_) restore(*last_);
+  }
+
+  /// Trains until the last step and evaluates. Throws if a checkpoint or the log cannot be written, or if the loss is no longer
+  /// finite; the last checkpoint stays.
+  RunResult run() {
+    if (!last_) save();
+    folder_.clean();
+    Log log(folder_.path(), trainer_.steps());
+    if (trainer_.steps() == 0 && options_.evaluate_every > 0) {
+      LogRow row;
+      evaluate_into(row, options_.evaluate_windows);
+      log.add(row);
+    }
+    const std::size_t steps = options_.training.schedule.steps, first = trainer_.steps();
+    const double seconds_before = seconds_;
+    LogRow row = train(log);
+    Progress progress("evaluate", evaluated_tokens(held_out_, options_.training.length, 0), "tokens");
+    RunResult result{evaluate_into(row, 0, &progress),
+                     steps,
+                     steps * tokens_per_step(),
+                     trainer_.parameters().layout().count(),
+                     cache_elements_per_token(trainer_.decoder().routing()) * sizeof(T),
+                     seconds_};
+    if (first == steps) return result;
+    log.add(row);
+    save();
+    result.tokens_per_second = static_cast<double>((steps - first) * tokens_per_step()) / (seconds_ - seconds_before);
+    return result;
+  }
+
+  const Trainer<T, Space>& trainer() const { return trainer_; }
+
+ private:
+  std::size_t tokens_per_step() const { return options_.training.batch * options_.training.length; }
+  static bool due(std::size_t step, std::size_t every) { return every > 0 && step % every == 0; }
+
+  /// All steps that are left, everything but the last row's evaluation, which it returns the row for.
+  LogRow train(Log& log) {
+    const std::size_t steps = options_.training.schedule.steps, first = trainer_.steps();
+    Progress progress("train", (steps - first) * tokens_per_step(), "tokens");
+    LogRow row;
+    std::string valid;
+    while (trainer_.steps() < steps) {
+      row = step();
+      if (row.step == steps) break;
+      if (due(row.step, options_.evaluate_every)) {
+        char note[40];
+        std::snprintf(note, sizeof note, ", valid %.4f", evaluate_into(row, options_.evaluate_windows).nats_per_token);
+        valid = note;
+      }
+      if (due(row.step, options_.log_every) || row.valid_nats_per_token) log.add(row);
+      if (due(row.step, options_.checkpoint_every)) save();
+      char note[40];
+      std::snprintf(note, sizeof note, "step %zu, loss %.4f", row.step, *row.loss);
+      progress.at((row.step - first) * tokens_per_step(), note + valid);
+    }
+    progress.at((steps - first) * tokens_per_step());
+    return row;
+  }
+
+  LogRow step() {
+    const auto start = std::chrono::steady_clock::now();
+    const TrainingOptions& o = options_.training;
+    const Windows w = text_.random(o.batch, o.length, options_.seed, trainer_.steps());
+    const StepReport report = trainer_.step(w.tokens, w.targets);
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    require(std::isfinite(report.loss) && std::isfinite(report.gradient_norm), "step ", trainer_.steps(), ": the loss is ",
+            report.loss, ", its gradient's norm ", report.gradient_norm,
+            ": the run has diverged; the last checkpoint is of step ", folder_.last().value_or(0));
+    LogRow row{trainer_.steps(), trainer_.steps() * tokens_per_step(), report.loss, report.gradient_norm, report.learning_rate};
+    row.seconds = seconds_;
+    return row;
+  }
+
+  /// Evaluates `windows` windows of the held-out text, 0: all of it.
+  Evaluation evaluate_into(LogRow& row, std::size_t windows, Progress* progress = nullptr) const {
+    const std::size_t length = options_.training.length;
+    if (held_out_.size() <= length) windows = 0;
+    const Evaluation e =
+        evaluate(trainer_.decoder(), held_out_, length, windows, std::min<std::size_t>(8, options_.training.batch), progress);
+    row.valid_nats_per_token = e.nats_per_token;
+    row.valid_bits_per_byte = e.bits_per_byte();
+    row.seconds = seconds_;
+    return e;
+  }
+
+  void save() const {
+    folder_.save(trainer_.steps(), [&](const std::filesystem::path& folder) {
+      write_checkpoint<T>(folder, config_, on_host(trainer_.parameters(), config_));
+      write_parameters<T>(folder / "first_moment.safetensors", on_host(trainer_.first_moment(), config_));
+      write_parameters<T>(folder / "second_moment.safetensors", on_host(trainer_.second_moment(), config_));
+      write_whole(folder / "state.json", [&](std::ostream& out) {
+        out << OrderedJson{{"step", trainer_.steps()}, {"seconds", seconds_}}.dump(2) << '\n';
+      });
+      if (beside_) beside_(folder);
+    });
+  }
+
+  void restore(std::size_t step) {
+    const std::filesystem::path folder = folder_.checkpoint(step);
+    const Checkpoint<T> checkpoint = read_checkpoint<T>(folder);
+    require(checkpoint.config == config_, folder.string(), ": its config.json is of another model than this run's");
+    Parameters<T> m(config_), v(config_);
+    read_parameters(folder / "first_moment.safetensors", m);
+    read_parameters(folder / "second_moment.safetensors", v);
+    trainer_.restore(step, checkpoint.parameters, m, v);
+    const std::filesystem::path state = folder / "state.json";
+    Source file(state);
+    at_place(state.string(), [&] {
+      const Json object = parse_json(file.text(0, file.size()));
+      JsonFields fields(object);
+      std::size_t stored = 0;
+      fields.read("step", stored);
+      fields.read("seconds", seconds_);
+      fields.finish();
+      require(stored == step, "\"step\" is ", stored, " in the checkpoint of step ", step);
+      require(step <= options_.training.schedule.steps, "step ", step, " of a run of ", options_.training.schedule.steps);
+    });
+  }
+
+  Config config_;
+  RunOptions options_;
+  const TextData &text_, &held_out_;
+  RunFolder folder_;
+  Beside beside_;
+  std::optional<std::size_t> last_;
+  Trainer<T, Space> trainer_;
+  double seconds_ = 0;
+};
+
+}  // namespace skipv1

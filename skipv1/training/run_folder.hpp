@@ -1,0 +1,96 @@
+// Where a run keeps its checkpoints: a folder step-00000300 each, complete from the moment it has that name.
+#pragma once
+
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+
+namespace skipv1 {
+
+/// The folder of a run. Whatever moment a program ends at, the last checkpoint in it is whole.
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path checkpoint(std::size_t step) const {
+    char name[40];
+    std::snprintf(name, sizeof name, "step-%08zu", step);
+    return path_ / name;
+  }
+  /// The step of the last checkpoint; none if there is no checkpoint, or no such folder.
+  std::optional<std::size_t> last() const {
+    std::optional<std::size_t> last;
+    for (const auto& entry : entries())
+      if (const std::optional<std::size_t> step = step_of(entry); step && (!last || *step > *last)) last = step;
+    return last;
+  }
+
+  /// Makes the checkpoint of `step`: `write(folder)` fills a folder, which then gets its name; only after that are older ones
+  /// removed. Throws if writing fails (a full disk), with the older ones kept.
+  template <class Write>
+  void save(std::size_t step, const Write& write) const {
+    const std::filesystem::path target = checkpoint(step), part = with_suffix(target, ".part");
+    std::error_code error;
+    std::filesystem::remove_all(part, error);
+    std::filesystem::create_directories(part, error);
+    require(!error, part.string(), ": cannot be made: ", error.message());
+    try {
+      write(part);
+    } catch (...) {
+      std::filesystem::remove_all(part, error);
+      throw;
+    }
+    std::filesystem::rename(part, target, error);
+    require(!error, target.string(), ": cannot be made: ", error.message());
+    clean();
+  }
+
+  /// Removes what interrupted programs have left, and all checkpoints but the last.
+  void clean() const {
+    const std::optional<std::size_t> kept = last();
+    std::error_code ignored;  // what stays costs room, no more
+    for (std::filesystem::path entry : entries()) {
+      const std::optional<std::size_t> step = step_of(entry);
+      if (step == kept || !(step || left_over(entry))) continue;
+      if (step) {  // it must not lose some of its files under a checkpoint's name
+        const std::filesystem::path old = with_suffix(entry, ".old");
+        std::filesystem::remove_all(old, ignored);
+        std::filesystem::rename(entry, old, ignored);
+        if (ignored) continue;
+        entry = old;
+      }
+      std::filesystem::remove_all(entry, ignored);
+    }
+  }
+
+ private:
+  static std::filesystem::path with_suffix(std::filesystem::path path, const char* suffix) { return path += suffix; }
+  std::vector<std::filesystem::path> entries() const {
+    std::vector<std::filesystem::path> paths;
+    std::error_code error;
+    for (std::filesystem::directory_iterator i(path_, error), end; !error && i != end; i.increment(error))
+      paths.push_back(i->path());
+    return paths;
+  }
+  static std::optional<std::size_t> step_of(const std::filesystem::path& path) {
+    const std::string name = path.filename().string();
+    std::size_t step = 0;
+    if (!name.starts_with("step-")) return {};
+    const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), step);
+    if (error != std::errc() || end != name.data() + name.size()) return {};
+    return step;
+  }
+  static bool left_over(const std::filesystem::path& path) {
+    return path.filename().string().starts_with("step-") && (path.extension() == ".part" || path.extension() == ".old");
+  }
+
+  std::filesystem::path path_;
+};
+
+}  // namespace skipv1

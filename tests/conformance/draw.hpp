@@ -17,7 +17,7 @@ inline Random stream(std::uint64_t seed, const std::string& name) {
   return Random(seed).split(id);
 }
 
-/// Fills `parameters`: matrices normal with deviation `1.2 / sqrt(in)`, which leaves attention far from uniform, embeddings 0.5; norm
+/// Fills `parameters`: matrices normal with deviation `1 / sqrt(in)`, which leaves attention far from uniform, embeddings 0.8; norm
 /// weights around 1, biases around 0, learned scalars off their start, all with deviation 0.2.
 template <class T>
 void draw_weights(const Parameters<T>& parameters, const Config& config, std::uint64_t seed) {
@@ -26,7 +26,7 @@ void draw_weights(const Parameters<T>& parameters, const Config& config, std::ui
     Random random = stream(seed, entry.name);
     const auto is = [&](const char* part) { return entry.name.find(part) != std::string::npos; };
     const bool matrix = entry.shape.rank() == 2, depth = is("depth_weights");
-    const double sigma = is("embed") ? 0.5 : matrix ? 1.2 / std::sqrt(static_cast<double>(x.width())) : 0.2;
+    const double sigma = is("embed") ? 0.8 : matrix ? 1 / std::sqrt(static_cast<double>(x.width())) : 0.2;
     const double center = is("norm.weight") ? 1 : is("value_mix") ? config.attention.value_mix : 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double start = depth && i + 1 == x.size() ? 1 : center;

@@ -78,9 +78,9 @@ template <class T>
 inline constexpr double bound = std::is_same_v<T, double> ? 1e-13 : std::is_same_v<T, float> ? 2e-6 : 8e-3;
 
 /// Compares what the device holds with the host's: first which numbers are finite, then the error's norm over that of the truth,
-/// then the cosine.
+/// then the cosine. `terms`: the size of what is summed for one number, where it may cancel.
 template <class T>
-void check_close(const char* what, const Both<T>& x, double most = bound<T>) {
+void check_close(const char* what, const Both<T>& x, double most = bound<T>, double terms = 0) {
   const Tensor<T> device = to_host<T>(x.device);
   double error = 0, norm = 0, device_norm = 0, dot = 0;
   for (std::size_t i = 0; i < device.size(); ++i) {
@@ -95,8 +95,9 @@ void check_close(const char* what, const Both<T>& x, double most = bound<T>) {
     dot += got * want;
   }
   INFO(what << " " << x.host.shape() << ": error " << std::sqrt(error) << " of norm " << std::sqrt(norm));
-  REQUIRE(std::sqrt(error) <= most * std::sqrt(norm) + 1e-30);
-  if (norm > 0) REQUIRE(dot >= (1 - most - 1e-15) * std::sqrt(norm) * std::sqrt(device_norm));
+  const double size = terms * std::sqrt(static_cast<double>(x.host.size()));
+  REQUIRE(std::sqrt(error) <= most * (std::sqrt(norm) + size));
+  if (std::sqrt(norm) > size) REQUIRE(dot >= (1 - most - 1e-15) * std::sqrt(norm) * std::sqrt(device_norm));
 }
 
 }  // namespace skipv1::test

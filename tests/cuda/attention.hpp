@@ -1,0 +1,140 @@
+// Routed attention on the device: heads of two layers' memory read where they lie, shared, missing, of different width, with and
+// without earlier keys.
+#pragma once
+
+#include <algorithm>
+
+#include "skipv1/ops/attention.cuh"
+#include "skipv1/ops/attention.hpp"
+#include "tests/cuda/pair.hpp"
+
+namespace skipv1::test {
+
+struct Sizes {
+  std::size_t heads, key, value;
+  std::vector<std::size_t> rows, past;  ///< of each sequence
+};
+
+/// A problem: queries, two layers' caches, and a table in which heads share keys, read values of the other layer, and one has none.
+template <class T>
+struct Problem {
+  Sizes size;
+  Both<T> q, dout, keys[2], values[2], dkeys[2], dvalues[2];
+  Tensor<std::int32_t> begin, past;
+  Tensor<std::int32_t, Cuda> begin_on, past_on;
+  std::size_t n = 0, capacity = 0, max_rows = 0;
+
+  Problem(const Sizes& s, Random& random) : size(s), begin({s.rows.size() + 1}), past({s.rows.size()}) {
+    begin(0) = 0;
+    for (std::size_t b = 0; b < s.rows.size(); ++b) {
+      n += s.rows[b];
+      begin(b + 1) = static_cast<std::int32_t>(n);
+      past(b) = static_cast<std::int32_t>(s.past[b]);
+      capacity = std::max(capacity, s.rows[b] + s.past[b]);
+      max_rows = std::max(max_rows, s.rows[b]);
+    }
+    begin_on = to_device<std::int32_t>(begin);
+    past_on = to_device<std::int32_t>(past);
+    q = normal<T>({n, s.heads, s.key}, random);
+    dout = normal<T>({n, s.heads, s.value}, random);
+    const std::size_t owned = s.heads, room = capacity + 2;
+    for (std::size_t layer : {0, 1}) {
+      keys[layer] = normal<T>({s.rows.size(), room, owned * s.key}, random);
+      values[layer] = normal<T>({s.rows.size(), room, owned * s.value}, random);
+      dkeys[layer] = normal<T>({s.rows.size(), room, owned * s.key}, random);
+      dvalues[layer] = normal<T>({s.rows.size(), room, owned * s.value}, random);
+    }
+  }
+  template <class Space, class U>
+  Head<U, Space> head(View<U, Space> owned, std::size_t i, std::size_t width) const {
+    return {owned.data() + i * width, owned.extent(1) * owned.width(), owned.width()};
+  }
+  /// Head h reads key h (of the pair with h's lower bit cleared, for odd h) of layer 1, and value h of layer 0 or 1; head 3 none.
+  template <class Space, class U, class Of>
+  std::vector<HeadPair<U, Space>> table(const Of& of) const {
+    std::vector<HeadPair<U, Space>> heads;
+    for (std::size_t h = 0; h < size.heads; ++h) {
+      const Head<U, Space> none;
+      heads.push_back({head<Space, U>(of(true, 1), h & ~std::size_t{1}, size.key),
+                       h == 3 ? none : head<Space, U>(of(false, h % 3 == 0 ? 0 : 1), h == 4 ? 2 : h, size.value)});
+    }
+    return heads;
+  }
+  Sequences<Cpu> sequences() const { return {begin, past, max_rows, capacity}; }
+  Sequences<Cuda> on_device() const {
+    return {View<std::int32_t, Cuda>(begin_on), View<std::int32_t, Cuda>(past_on), max_rows, capacity};
+  }
+};
+
+template <class U, class Space>
+Tensor<HeadPair<U, Space>, Cuda> upload(const std::vector<HeadPair<U, Space>>& heads) {
+  Tensor<HeadPair<U, Space>, Cuda> table({heads.size()});
+  copy(table, View<const HeadPair<U, Space>>(heads.data(), {heads.size()}));
+  return table;
+}
+
+/// Forward and backward.
+template <class T>
+void check_attention(const Sizes& size, Version version, Random& random) {
+  INFO("heads " << size.heads << ", widths " << size.key << " and " << size.value << ", first sequence " << size.rows[0] << " rows after "
+                << size.past[0]);
+  Problem<T> p(size, random);
+  const double scale = 0.3;
+  auto out = poisoned<T>({p.n, size.heads, size.value});
+  auto lse = poisoned<Sum<T>>({p.n, size.heads});
+  const auto host = p.template table<Cpu, const double>([&](bool key, std::size_t layer) -> View<const double> {
+    return key ? p.keys[layer].host : p.values[layer].host;
+  });
+  const auto device = p.template table<Cuda, const T>([&](bool key, std::size_t layer) -> View<const T, Cuda> {
+    return View<T, Cuda>(key ? p.keys[layer].device : p.values[layer].device);
+  });
+  const View<const HeadPair<const double>> host_table(host.data(), {size.heads});
+  const auto table = upload(device);
+  attention_forward<T>(out, lse, p.q, View<HeadPair<const T, Cuda>, Cuda>(table), p.on_device(), scale, version);
+  attention_forward<double>(out.host, lse.host, p.q.host, host_table, p.sequences(), scale);
+  check_close("out", out, 2 * bound<T>);
+  check_close("lse", lse, 2 * (std::is_same_v<T, bfloat16> ? 1e-5 : bound<Sum<T>>));
+
+  out = both<T>(out.host);
+  lse = both<Sum<T>>(lse.host);
+  auto dq = poisoned<T>({p.n, size.heads, size.key});
+  const auto dhost = p.template table<Cpu, double>([&](bool key, std::size_t layer) -> View<double> {
+    return key ? p.dkeys[layer].host : p.dvalues[layer].host;
+  });
+  const auto ddevice = p.template table<Cuda, T>([&](bool key, std::size_t layer) -> View<T, Cuda> {
+    return key ? p.dkeys[layer].device : p.dvalues[layer].device;
+  });
+  const auto dtable = upload(ddevice);
+  attention_backward<T>(dq, View<HeadPair<T, Cuda>, Cuda>(dtable), p.dout, out, lse, p.q, View<HeadPair<const T, Cuda>, Cuda>(table),
+                        p.on_device(), scale, version);
+  attention_backward<double>(dq.host, View<const HeadPair<double>>(dhost.data(), {size.heads}), p.dout.host, out.host, lse.host, p.q.host,
+                             host_table, p.sequences(), scale);
+  check_close("dq", dq, 4 * bound<T>, 1);
+  for (std::size_t layer : {0, 1}) {
+    check_close("dkeys", p.dkeys[layer], 2 * bound<T>);
+    check_close("dvalues", p.dvalues[layer], 2 * bound<T>);
+  }
+}
+
+/// Everything for one type.
+template <class T>
+void check_all_attention() {
+  Random random(61);
+  for (Version version : {Version::first, Version::fast}) {
+    check_attention<T>({4, 8, 8, {33, 1, 7}, {0, 0, 0}}, version, random);
+    check_attention<T>({5, 16, 24, {3, 31, 5}, {5, 0, 64}}, version, random);
+    check_attention<T>({2, 7, 3, {65}, {0}}, version, random);
+    check_attention<T>({1, 1, 1, {31, 0, 3}, {1, 2, 30}}, version, random);
+  }
+  check_attention<T>({1, 64, 64, {63}, {2}}, Version::fast, random);
+  check_attention<T>({1, 72, 40, {9}, {31}}, Version::fast, random);
+  check_attention<T>({1, 136, 256, {5}, {0}}, Version::fast, random);
+  for (std::size_t length : awkward) check_attention<T>({2, 16, 16, {length}, {0}}, Version::fast, random);
+  // Decoding: one new row of each sequence, or a few.
+  check_attention<T>({5, 64, 64, {1, 1, 1}, {0, 3, 129}}, Version::fast, random);
+  check_attention<T>({4, 7, 9, {1, 1}, {31, 65}}, Version::fast, random);
+  check_attention<T>({1, 128, 96, {4}, {300}}, Version::fast, random);
+  check_attention<T>({1, 256, 256, {2}, {127}}, Version::fast, random);
+}
+
+}  // namespace skipv1::test

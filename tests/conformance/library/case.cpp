@@ -81,14 +81,12 @@ void read_arrays(const fs::path& folder, Case& c) {
 Case read_case(const fs::path& folder) {
   std::error_code error;
   require(fs::is_directory(folder, error), folder.string(), ": not a folder");
-  const Config config = read_config(folder / "config.json");
-  SafetensorsFile model(folder / "model.safetensors");
-  require_plausible(config, model);
-  require_tensors(model, ParameterLayout(config));
-  Case c(config);
+  const Checkpoint<double> model = read_checkpoint<double>(folder);
+  Case c(model.config);
   c.name = fs::weakly_canonical(folder).filename().string();
-  for (const auto& item : model.entries()) c.stored += item.second.shape.size();
-  read_parameters(model, c.weights);
+  copy(c.weights.flat(), model.parameters.flat());
+  const SafetensorsFile file(folder / "model.safetensors");
+  for (const auto& item : file.entries()) c.stored += item.second.shape.size();
   read_parameters(folder / "grads.safetensors", c.gradients);
   read_arrays(folder, c);
   read_json_file(folder / "expected.json", [&](const Json& json) { read_expected(json, c); });

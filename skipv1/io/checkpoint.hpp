@@ -24,15 +24,13 @@ inline void require_tensors(const SafetensorsFile& file, const ParameterLayout& 
     require(layout.find(name) != nullptr, file.name(), ": tensor \"", detail::brief(name), "\": the configuration has none of that name");
 }
 
-/// Throws, before anything of that size is made, if `config` asks for far more than `file` holds: its embedding, query, output and
-/// feed-forward matrices are more than four times the elements.
-inline void require_plausible(const Config& config, const SafetensorsFile& file) {
+/// Throws, before anything of that size is made, if `config` asks for far more than the `held` elements of the file called `name`: its
+/// embedding, query, output and feed-forward matrices are more than four times as many.
+inline void require_plausible(const Config& config, std::size_t held, const std::string& name) {
   const auto real = [](std::size_t n) { return static_cast<double>(n); };
   const double d = real(config.hidden_size), layer = 2 * d + 2 * real(config.intermediate_size);
   const double elements = d * (real(config.vocab_size) + real(config.num_hidden_layers) * layer);
-  std::size_t held = 0;
-  for (const auto& [name, entry] : file.entries()) held += entry.shape.size();
-  require(elements <= 4 * real(held) + 1e6, file.name(), ": has ", held, " elements, the configuration asks for ", elements, " and more");
+  require(elements <= 4 * real(held) + 1e6, name, ": has ", held, " elements, the configuration asks for ", elements, " and more");
 }
 
 /// Reads every tensor of `file` into `parameters` (gradients, moments), of the same names and shapes. Throws as `require_tensors`, and if
@@ -66,7 +64,7 @@ template <class T>
 Checkpoint<T> read_checkpoint(const std::filesystem::path& folder) {
   const Config config = read_config(folder / "config.json");
   SafetensorsFile file(folder / "model.safetensors");
-  require_plausible(config, file);
+  require_plausible(config, file.elements(), file.name());
   require_tensors(file, ParameterLayout(config));
   Checkpoint<T> checkpoint{config, Parameters<T>(config)};
   read_parameters(file, checkpoint.parameters);

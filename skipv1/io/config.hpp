@@ -58,12 +58,16 @@ inline Config parse_config(std::string_view text) {
   return c;
 }
 
-/// The same from a file.
-inline Config read_config(const std::filesystem::path& path) {
+/// What `parse(text)` makes of a configuration's file; its errors begin with the file's name.
+template <class Parse>
+auto read_config_as(const std::filesystem::path& path, const Parse& parse) {
   Source from(path);
   require(from.size() <= 1 << 20, from.name(), ": ", from.size(), " bytes: a configuration has at most ", 1 << 20);
-  return at_place(from.name(), [&] { return parse_config(from.text(0, from.size())); });
+  return at_place(from.name(), [&] { return parse(from.text(0, from.size())); });
 }
+
+/// Reads `config.json`.
+inline Config read_config(const std::filesystem::path& path) { return read_config_as(path, parse_config); }
 
 /// `config.json`'s text; `parse_config` makes the same configuration of it. Of "attention" it has what the variant uses, and
 /// whatever else is not at its default.

@@ -39,6 +39,12 @@ class SafetensorsFile {
   /// All tensors, by name.
   const std::map<std::string, Entry>& entries() const { return entries_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// Elements of all tensors together.
+  std::size_t elements() const {
+    std::size_t n = 0;
+    for (const auto& [key, entry] : entries_) n += entry.shape.size();
+    return n;
+  }
   /// The entry called `key`, or null.
   const Entry* find(const std::string& key) const {
     const auto found = entries_.find(key);

@@ -1,9 +1,12 @@
-// Catch2, version 2 or 3.
+// Catch2, version 2 (where both are found) or 3.
 #pragma once
 
-#if __has_include(<catch2/catch_all.hpp>)
+#if __has_include(<catch2/catch.hpp>)
+#include <catch2/catch.hpp>
+#else
 #include <catch2/catch_all.hpp>
 using Catch::Approx;
-#else
-#include <catch2/catch.hpp>
+namespace Catch {
+inline Matchers::StringContainsMatcher Contains(const std::string& text) { return Matchers::ContainsSubstring(text); }
+}  // namespace Catch
 #endif

@@ -8,7 +8,7 @@ TEST_CASE("the rate rises linearly to its peak, then falls along half a cosine t
   const Schedule s{100, 2.0, 0.1, 0.25};
   for (std::size_t i = 0; i < 10; ++i) CHECK(s.rate(i) == Approx(2.0 * static_cast<double>(i + 1) / 10));
   CHECK(s.rate(10) == Approx(2.0));
-  CHECK(s.rate(55) == Approx(2.0 * (0.25 + 0.75 / 2)));                                    // half way down
+  CHECK(s.rate(55) == Approx(2.0 * (0.25 + 0.75 / 2)));                                           // half way down
   CHECK(s.rate(40) == Approx(2.0 * (0.25 + 0.75 * 0.5 * (1 + std::cos(std::numbers::pi / 3)))));  // a third
   CHECK(s.rate(100) == Approx(0.5));
   for (std::size_t i = 10; i < 100; ++i) CHECK(s.rate(i + 1) < s.rate(i));

@@ -1,0 +1,107 @@
+#include "skipv1/training/log.hpp"
+
+#include "tests/catch.hpp"
+#include "tests/check.hpp"
+#include "tests/training/folder.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+namespace {
+LogRow row(std::size_t step) {
+  LogRow r{step, 100 * step, 1.0 / static_cast<double>(step), 0.1, 1e-3};
+  r.seconds = 0.5;
+  if (step % 2 == 0) r.valid_nats_per_token = 2.25, r.valid_bits_per_byte = 1.5;
+  return r;
+}
+const std::string header = "step,tokens,loss,gradient_norm,learning_rate,valid_nats_per_token,valid_bits_per_byte,seconds\n";
+}  // namespace
+
+TEST_CASE("a row is a line of CSV and a line of JSON") {
+  const Folder folder("log");
+  Log log(folder.path, 0);
+  log.add({});
+  log.add(row(1));
+  log.add(row(2));  // in the files at once
+  CHECK(file_content(folder / "log.csv") ==
+        header + "0,0,,,,,,0.0\n1,100,1.0,0.1,0.001,,,0.5\n2,200,0.5,0.1,0.001,2.25,1.5,0.5\n");
+  CHECK(
+      file_content(folder / "log.jsonl") ==
+      R"({"step":0,"tokens":0,"loss":null,"gradient_norm":null,"learning_rate":null,"valid_nats_per_token":null,"valid_bits_per_byte":null,"seconds":0.0}
+{"step":1,"tokens":100,"loss":1.0,"gradient_norm":0.1,"learning_rate":0.001,"valid_nats_per_token":null,"valid_bits_per_byte":null,"seconds":0.5}
+{"step":2,"tokens":200,"loss":0.5,"gradient_norm":0.1,"learning_rate":0.001,"valid_nats_per_token":2.25,"valid_bits_per_byte":1.5,"seconds":0.5}
+)");
+}
+
+TEST_CASE("a log goes on behind a checkpoint's step, without what came after it") {
+  const Folder folder("log");
+  {
+    Log log(folder.path, 0);
+    for (std::size_t step = 1; step <= 5; ++step) log.add(row(step));
+  }
+  const std::string csv = file_content(folder / "log.csv"), json = file_content(folder / "log.jsonl");
+  {
+    Log log(folder.path, 3);
+    log.add(row(4));
+    log.add(row(5));
+  }
+  CHECK(file_content(folder / "log.csv") == csv);
+  CHECK(file_content(folder / "log.jsonl") == json);
+  for (std::size_t cut = 1; cut <= 26; ++cut) {  // killed within a line
+    write_file(folder / "log.csv", csv.substr(0, csv.size() - cut));
+    write_file(folder / "log.jsonl", json.substr(0, json.size() - cut));
+    Log log(folder.path, 4);
+    log.add(row(5));
+    CHECK(file_content(folder / "log.csv") == csv);
+    CHECK(file_content(folder / "log.jsonl") == json);
+  }
+  Log anew(folder.path, 0);
+  CHECK(file_content(folder / "log.csv") == header);
+  CHECK(file_content(folder / "log.jsonl").empty());
+}
+
+TEST_CASE("both forms read back the same") {
+  const Folder folder("log");
+  Log log(folder.path, 0);
+  log.add({});
+  for (std::size_t step = 1; step <= 3; ++step) log.add(row(step));
+  const LogColumns csv = read_log(folder.path), json = read_log(folder / "log.jsonl");
+  REQUIRE(csv.size() == 8);
+  REQUIRE(json.size() == 8);
+  for (const auto& [name, column] : csv) {
+    REQUIRE(json.at(name).size() == 4);
+    REQUIRE(column.size() == 4);
+    for (std::size_t i = 0; i < 4; ++i)
+      CHECK((json.at(name)[i] == column[i] || (std::isnan(column[i]) && std::isnan(json.at(name)[i]))));
+  }
+  CHECK(csv.at("loss")[3] == 1.0 / 3);  // to the last bit
+  CHECK(std::isnan(csv.at("valid_nats_per_token")[1]));
+  CHECK(csv.at("valid_nats_per_token")[2] == 2.25);
+}
+
+TEST_CASE("other tables are read too; what is no table is an error with its line") {
+  const Folder folder("log");
+  write_file(folder / "a.csv", "x,y\r\n1,2\r\n3,\r\n");
+  CHECK(read_log(folder / "a.csv").at("x") == std::vector<double>{1, 3});
+  write_file(folder / "b.jsonl", "{\"x\": 1}\n{\"y\": 2, \"name\": \"text\"}\n");
+  CHECK(read_log(folder / "b.jsonl").at("y")[1] == 2);
+  CHECK(read_log(folder / "b.jsonl").at("x").size() == 2);
+  write_file(folder / "c.csv", "x,y\n1,2,3\n");
+  CHECK_THAT(message([&] { read_log(folder / "c.csv"); }),
+             Catch::Matchers::Contains("c.csv: line 2 has 3 fields, the first line 2"));
+  write_file(folder / "d.csv", "x,y\n1,two\n");
+  CHECK_THAT(message([&] { read_log(folder / "d.csv"); }), Catch::Matchers::Contains("line 2: \"two\" is not a number"));
+  write_file(folder / "e.jsonl", "{\"x\": 1}\n{\"x\":\n");
+  CHECK_THAT(message([&] { read_log(folder / "e.jsonl"); }), Catch::Matchers::Contains("e.jsonl: line 2: not JSON"));
+  CHECK_THAT(message([&] { read_log(folder / "none"); }), Catch::Matchers::Contains("cannot be read"));
+}
+
+TEST_CASE("a log that cannot be written is an error") {
+  if (!std::filesystem::exists("/dev/full")) return;
+  const Folder folder("log");
+  Log log(folder.path, 0);
+  log.add(row(1));
+  std::filesystem::remove(folder / "log.csv");
+  std::filesystem::create_symlink("/dev/full", folder / "log.csv");
+  CHECK_THAT(message([&] { Log(folder.path, 0); }), Catch::Matchers::Contains("log.csv: cannot be written"));
+}

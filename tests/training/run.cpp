@@ -1,0 +1,137 @@
+#include "skipv1/training/run.hpp"
+
+#include "tests/catch.hpp"
+#include "tests/check.hpp"
+#include "tests/training/folder.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+namespace {
+
+Config small() {
+  Config c;
+  c.vocab_size = 256, c.hidden_size = 8, c.intermediate_size = 12, c.num_hidden_layers = 2, c.max_position_embeddings = 8;
+  c.num_attention_heads = c.num_key_value_heads = 2;
+  c.attention.variant = "skipv1";
+  return c;
+}
+RunOptions options() {
+  RunOptions o;
+  o.training.schedule = {12, 1e-2, 0.2, 0.1};
+  o.training.batch = 2, o.training.length = 6;
+  o.evaluate_every = 5, o.evaluate_windows = 2, o.checkpoint_every = 4;
+  return o;
+}
+const TextData& text() {
+  static const TextData data("The quick brown fox jumps over the lazy dog, and the dog lets the fox jump.", ByteTokenizer());
+  return data;
+}
+const TextData& held_out() {
+  static const TextData data("A lazy fox, a quick dog.", ByteTokenizer());
+  return data;
+}
+using Run = TrainingRun<float>;
+Run run_in(const std::filesystem::path& folder, Run::Beside beside = {}, const RunOptions& o = options()) {
+  return Run(
+      small(), o, text(), held_out(), RunFolder(folder), [] { return initial_parameters<float>(small(), 3); }, beside);
+}
+
+/// A log without its last column, the seconds.
+std::string without_seconds(const std::filesystem::path& folder) {
+  std::string kept;
+  std::istringstream lines(file_content(folder / "log.csv"));
+  for (std::string line; std::getline(lines, line);) kept += line.substr(0, line.rfind(',')) + '\n';
+  return kept;
+}
+const char* const files[] = {"config.json", "model.safetensors", "first_moment.safetensors", "second_moment.safetensors", "mark"};
+
+/// Fails when the checkpoint of `step` is written; before that, writes a file of its own.
+Run::Beside stops_at(std::size_t step) {
+  return [step](const std::filesystem::path& folder) {
+    require(folder.filename().string().find(std::to_string(step) + ".part") == std::string::npos, "the disk is full");
+    write_file(folder / "mark", "beside");
+  };
+}
+constexpr std::size_t never = 99;
+
+}  // namespace
+
+TEST_CASE("a run interrupted and resumed ends with the same bits as one that was not") {
+  const Folder folder("run");
+  const RunResult whole = run_in(folder / "whole", stops_at(never)).run();
+  CHECK(whole.steps == 12);
+  CHECK(whole.tokens == 12 * 12);
+  CHECK(whole.valid.tokens == 23);
+  CHECK(whole.parameters == ParameterLayout(small()).count());
+  CHECK(whole.cache_bytes_per_token == (2 * 8 + 8 + 4) * sizeof(float));
+  CHECK(RunFolder(folder / "whole").last() == 12u);
+
+  for (const std::size_t step : {0u, 4u, 8u, 12u}) {
+    const std::filesystem::path part = folder / ("part" + std::to_string(step));
+    CHECK(message([&] { run_in(part, stops_at(step)).run(); }) == "the disk is full");
+    CHECK(RunFolder(part).last() == (step ? std::optional(step - 4) : std::nullopt));
+    const RunResult resumed = run_in(part, stops_at(never)).run();
+    CHECK(resumed.valid.nats_per_token == whole.valid.nats_per_token);
+    CHECK(without_seconds(part) == without_seconds(folder / "whole"));
+    for (const char* file : files)
+      CHECK(file_content(part / "step-00000012" / file) == file_content(folder / "whole" / "step-00000012" / file));
+  }
+}
+
+TEST_CASE("the log has a row a step, evaluations where they are due, and the whole held-out text at the end") {
+  const Folder folder("run");
+  Run run = run_in(folder.path);
+  const RunResult result = run.run();
+  const LogColumns log = read_log(folder.path);
+  REQUIRE(log.at("step").size() == 13);
+  for (std::size_t i = 0; i <= 12; ++i) {
+    CHECK(log.at("step")[i] == static_cast<double>(i));
+    CHECK(std::isnan(log.at("valid_nats_per_token")[i]) == (i % 5 != 0 && i != 12));
+    CHECK(std::isnan(log.at("loss")[i]) == (i == 0));
+  }
+  CHECK(log.at("valid_nats_per_token")[12] == result.valid.nats_per_token);
+  CHECK(result.valid.nats_per_token == evaluate(run.trainer().decoder(), held_out(), 6).nats_per_token);
+  CHECK(log.at("valid_nats_per_token")[12] < log.at("valid_nats_per_token")[0]);
+}
+
+TEST_CASE("a run that is done evaluates, and changes nothing") {
+  const Folder folder("run");
+  const RunResult first = run_in(folder.path).run();
+  const std::string log = file_content(folder / "log.csv");
+  const RunResult again = run_in(folder.path).run();
+  CHECK(again.valid.nats_per_token == first.valid.nats_per_token);
+  CHECK(again.tokens_per_second == 0);
+  CHECK(file_content(folder / "log.csv") == log);
+}
+
+TEST_CASE("a run says what it cannot do before it writes anything") {
+  const Folder folder("run");
+  RunOptions o = options();
+  o.training.length = 9;
+  CHECK_THAT(message([&] { run_in(folder / "a", {}, o); }), Catch::Matchers::Contains("length 9"));
+  const TextData brief("abc", ByteTokenizer());
+  const auto initial = [] { return Parameters<float>(small()); };
+  CHECK_THAT(message([&] { Run(small(), options(), brief, held_out(), RunFolder(folder / "a"), initial); }),
+             Catch::Matchers::Contains("too short for a window"));
+  CHECK(!std::filesystem::exists(folder / "a"));
+
+  run_in(folder / "b").run();
+  Config other = small();
+  other.attention.variant = "mha";
+  CHECK_THAT(message([&] { Run(other, options(), text(), held_out(), RunFolder(folder / "b"), initial); }),
+             Catch::Matchers::Contains("another model"));
+  o = options();
+  o.training.schedule.steps = 11;
+  CHECK_THAT(message([&] { run_in(folder / "b", {}, o); }), Catch::Matchers::Contains("step 12 of a run of 11"));
+}
+
+TEST_CASE("a run whose loss is no longer finite stops and keeps its checkpoint") {
+  const Folder folder("run");
+  RunOptions o = options();
+  o.training.schedule.peak = 1e30;
+  o.training.schedule.warm_up = 0;
+  CHECK_THAT(message([&] { run_in(folder.path, {}, o).run(); }),
+             Catch::Matchers::Contains("the run has diverged; the last checkpoint is of step 0"));
+  CHECK(RunFolder(folder.path).last() == 0u);
+}

@@ -1,0 +1,66 @@
+#include "skipv1/training/run_folder.hpp"
+
+#include <set>
+
+#include "tests/catch.hpp"
+#include "tests/check.hpp"
+#include "tests/training/folder.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+namespace {
+std::set<std::string> names(const std::filesystem::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.insert(entry.path().filename().string());
+  return names;
+}
+auto writes(const std::string& content) {
+  return [content](const std::filesystem::path& folder) { write_file(folder / "a", content); };
+}
+}  // namespace
+
+TEST_CASE("the last checkpoint is the one of the highest step, and the only one kept") {
+  const Folder place("run-folder");
+  const RunFolder folder(place / "run");
+  CHECK(!folder.last());
+  folder.save(0, writes("zero"));
+  CHECK(folder.last() == 0u);
+  folder.save(9, writes("nine"));
+  folder.save(100, writes("hundred"));
+  CHECK(folder.last() == 100u);
+  CHECK(file_content(folder.checkpoint(100) / "a") == "hundred");
+  CHECK(names(folder.path()) == std::set<std::string>{"step-00000100"});
+}
+
+TEST_CASE("what interrupted programs leave is no checkpoint, and goes") {
+  const Folder place("run-folder");
+  const RunFolder folder(place.path);
+  write_file(place / "step-00000007/a", "seven");
+  write_file(place / "step-00000003/a", "three: its removal was interrupted");
+  write_file(place / "step-00000002.old/a", "");
+  write_file(place / "step-00000009.part/a", "half a nine");
+  write_file(place / "step-none/a", "somebody's own");
+  write_file(place / "log.csv", "");
+  CHECK(folder.last() == 7u);
+  folder.clean();
+  CHECK(names(place.path) == std::set<std::string>{"log.csv", "step-00000007", "step-none"});
+  write_file(place / "step-00000009.part/b", "again half a nine");
+  folder.save(9, writes("nine"));
+  CHECK(names(place / "step-00000009") == std::set<std::string>{"a"});
+}
+
+TEST_CASE("a checkpoint that cannot be written leaves the one before") {
+  const Folder place("run-folder");
+  const RunFolder folder(place.path);
+  folder.save(1, writes("one"));
+  const auto full = [](const std::filesystem::path& part) {
+    write_file(part / "a", "tw");
+    fail("no space left");
+  };
+  CHECK(message([&] { folder.save(2, full); }) == "no space left");
+  CHECK(folder.last() == 1u);
+  CHECK(names(place.path) == std::set<std::string>{"step-00000001"});
+  write_file(place / "file", "");
+  CHECK_THAT(message([&] { RunFolder(place / "file").save(1, writes("")); }), Catch::Matchers::Contains("cannot be made"));
+}

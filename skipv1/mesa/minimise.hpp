@@ -52,9 +52,9 @@ inline std::vector<double> quasi_newton_direction(const std::vector<double>& gra
 
 }  // namespace detail
 
-/// Minimises `f` from `start`; `f(x, g)` returns the value at `x` and writes the gradient to `g`. Ends when the gradient's norm is at most
-/// `tolerance`, when no step along the direction lowers the value any more, or after `limit` evaluations. The step length meets the weak Wolfe conditions,
-/// found by bisection (Lewis and Overton 2013).
+/// Minimises `f` from `start`; `f(x, g)` returns the value at `x` and writes the gradient to `g`. Ends when the gradient's norm
+/// is at most `tolerance`, when no step lowers the value any more, or after `limit` evaluations. Step lengths meet the weak
+/// Wolfe conditions, found by bisection (Lewis and Overton 2013).
 template <class Function>
 Minimum minimise(const Function& f, std::vector<double> start, double tolerance, std::size_t limit) {
   constexpr std::size_t memory = 20, halvings = 40;
@@ -65,7 +65,8 @@ Minimum minimise(const Function& f, std::vector<double> start, double tolerance,
   while (detail::dot(g, g) > tolerance * tolerance && evaluations < limit) {
     std::vector<double> p = detail::quasi_newton_direction(g, secants);
     const double slope = detail::dot(g, p);
-    double low = 0, high = INFINITY, step = secants.empty() ? std::min(1.0, 0.1 / std::sqrt(detail::dot(g, g))) : 1, trial_value = value;
+    double low = 0, high = INFINITY, trial_value = value;
+    double step = secants.empty() ? std::min(1.0, 0.1 / std::sqrt(detail::dot(g, g))) : 1;
     bool found = false;
     for (std::size_t i = 0; i < halvings && !found && slope < 0; ++i) {
       for (std::size_t j = 0; j < x.size(); ++j) trial[j] = x[j] + step * p[j];

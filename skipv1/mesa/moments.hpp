@@ -11,8 +11,8 @@ namespace skipv1::mesa {
 /// m = d (2d + 1) entries.
 ///
 /// Given W, `u_i ~ N(0, C)` with `C = [I, W^T ; W, W W^T + s^2 I]`, so T is a Wishart matrix and, by Isserlis' theorem,
-/// `E[T_ab T_cd | W] = C_ab C_cd + (C_ac C_bd + C_ad C_bc) / n`, `E[T_ab | W] = C_ab`. C is quadratic in the normal W: Isserlis once
-/// more gives `E[C_ab C_cd]`, and with it `E[W_ij T_ab]`, since W is a block of C.
+/// `E[T_ab T_cd | W] = C_ab C_cd + (C_ac C_bd + C_ad C_bc) / n`, `E[T_ab | W] = C_ab`. C is quadratic in the normal W: Isserlis
+/// once more gives `E[C_ab C_cd]`, and with it `E[W_ij T_ab]`, since W is a block of C.
 class Moments {
  public:
   explicit Moments(const Task& task) : d_((check(task), task.dim)), n_(static_cast<double>(task.context)) {

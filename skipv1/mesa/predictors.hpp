@@ -1,4 +1,4 @@
-// What the theorem's models are compared with: the zero predictor, gradient steps, ridge regression (mesa.md, "What Theorem 2 says").
+// What the theorem's models are compared with: the zero predictor, gradient steps, ridge regression (the paper's section 4).
 #pragma once
 
 #include <limits>
@@ -23,8 +23,8 @@ struct OneStep {
   double loss;
 };
 
-/// `Lambda = E[W C^T] E[C C^T]^-1` with `C = Y X^T`, where, the rows of W being independent of X and `E[S S] = n (n + d + 1) I`,
-/// `E[W C^T] = n Q`, `E[C C^T] = n (n + d + 1) Q + n d s^2 I`, `Q = E[W W^T] = W_0 W_0^T + d I`.
+/// `Lambda = E[W C^T] E[C C^T]^-1` with `C = Y X^T`, where, the rows of W being independent of X and `E[S S] = n (n + d + 1)
+/// I`, `E[W C^T] = n Q`, `E[C C^T] = n (n + d + 1) Q + n d s^2 I`, `Q = E[W W^T] = W_0 W_0^T + d I`.
 inline OneStep one_step(const Task& task) {
   const std::size_t d = task.dim;
   const auto width = static_cast<double>(d), n = static_cast<double>(task.context);
@@ -75,8 +75,8 @@ inline xt::xarray<double> wishart_eigenvalues(std::size_t p, std::size_t q, Rand
 
 }  // namespace detail
 
-/// The losses of predictors `W_hat = Y X^T p(X X^T)`. Given X, the expectation over W, the noise and the query is exact, and depends on the
-/// eigenvalues of `X X^T` alone; those are drawn.
+/// The losses of predictors `W_hat = Y X^T p(X X^T)`. Given X, the expectation over W, the noise and the query is exact, and
+/// depends on the eigenvalues of `X X^T` alone; those are drawn.
 class SpectralPredictors {
  public:
   /// Draws the eigenvalues for `draws` contexts.
@@ -94,7 +94,8 @@ class SpectralPredictors {
     });
   }
 
-  /// `filter(mu)` is p at an eigenvalue: the loss is `d s^2 + E sum over mu of (d + ||W_0||^2 / d) (mu p - 1)^2 + d s^2 mu p^2`.
+  /// `filter(mu)` is p at an eigenvalue: the loss is `d s^2 + E sum over mu of (d + ||W_0||^2 / d) (mu p - 1)^2 + d s^2 mu
+  /// p^2`.
   template <class Filter>
   Estimate loss(const Filter& filter) const {
     const auto d = static_cast<double>(task_.dim), draws = static_cast<double>(eigenvalues_.extent(0));
@@ -113,7 +114,8 @@ class SpectralPredictors {
     return {mean, std::sqrt(std::max(0., squares / draws - mean * mean) / (draws - 1))};
   }
 
-  /// Ridge regression of strength `s^2`, `p = 1 / (mu + s^2)`: the Bayes predictor where `W_0 = 0`. Without noise, least squares of least norm.
+  /// Ridge regression of strength `s^2`, `p = 1 / (mu + s^2)`: the Bayes predictor where `W_0 = 0`. Without noise, least
+  /// squares of least norm.
   Estimate ridge() const {
     const double strength = task_.noise * task_.noise;
     return loss([&](double mu) { return mu + strength > 0 ? 1 / (mu + strength) : 0; });
@@ -130,8 +132,8 @@ class SpectralPredictors {
   /// The rate at which `steps` gradient steps lose least, by golden sections of log rate.
   double best_rate(std::size_t steps) const {
     const auto largest = static_cast<double>(task_.dim + task_.context);  // about the largest eigenvalue, or less
-    const double ratio = (std::sqrt(5.) - 1) / 2;
-    double low = std::log(0.01 / (largest + task_.noise * task_.noise) / static_cast<double>(steps)), high = std::log(4 / largest);
+    const double ratio = (std::sqrt(5.) - 1) / 2, smallest_rate = 0.01 / (largest + task_.noise * task_.noise);
+    double low = std::log(smallest_rate / static_cast<double>(steps)), high = std::log(4 / largest);
     const auto at = [&](double log_rate) { return gradient_steps(steps, std::exp(log_rate)).value; };
     double left = high - ratio * (high - low), right = low + ratio * (high - low), left_loss = at(left), right_loss = at(right);
     while (high - low > 1e-4) {

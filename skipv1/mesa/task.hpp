@@ -8,7 +8,7 @@
 
 namespace skipv1::mesa {
 
-/// `x_i ~ N(0, I_d)`, `W ~ N(W_0, 1)` entrywise, `y_i = W x_i + e_i`, `e_i ~ N(0, s^2 I_d)`, `i = 1 … n` in context, then the query.
+/// `x_i ~ N(0, I_d)`, `W ~ N(W_0, 1)` entrywise, `y_i = W x_i + e_i`, `e_i ~ N(0, s^2 I_d)`: n pairs in context, then the query.
 struct Task {
   std::size_t dim = 4;       ///< d, of `x` and of `y`
   std::size_t context = 16;  ///< n

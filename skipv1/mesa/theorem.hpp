@@ -10,10 +10,10 @@ namespace skipv1::mesa {
 /// The least loss `E||y_hat - y||^2` found for one model and one a.
 struct LeastLoss {
   double loss = 0;
-  double gradient = 0;  ///< the norm of its gradient where it was found, the zero predictor's loss being d
-  double eps = 0;       ///< `TwoHeadModel`'s
-  std::size_t starts = 0, reached = 0;  ///< random starts, and those among them that gain as much over the zero predictor, to 0.1 %
-  std::vector<double> parameters;
+  double gradient = 0;      ///< the norm of its gradient where it was found, the zero predictor's loss being d
+  std::size_t starts = 0;   ///< how many random starts there were
+  std::size_t reached = 0;  ///< those among them that gain as much over the zero predictor, to 0.1 %
+  std::vector<double> parameters;  ///< of `TwoHeadModel`; none for a = 0
 };
 
 /// `L(a)` in closed form where `W_0 = 0`: `d (d + s^2) - r n lambda`, with `r = a (d - a)` for MHA, `r = a d` for SkipV1 and
@@ -26,8 +26,8 @@ inline double closed_form(const Task& task, Model model, std::size_t a) {
 
 namespace detail {
 
-/// Where a minimisation begins. Start 0 is the construction of the theorem's proof (A, B rows of the identity, `M^h` the projector on A's rows),
-/// shaken a little, so that it is no stationary point; the others are random.
+/// Where a minimisation begins. Start 0 is the construction of the theorem's proof (A, B rows of the identity, `M^h` the
+/// projector on A's rows), shaken a little, so that it is no stationary point; the others are random.
 inline std::vector<double> start_of(const TwoHeadModel& model, std::size_t d, std::size_t a, std::size_t number, Random random) {
   std::vector<double> start(model.parameters());
   const double size = 1 / std::sqrt(static_cast<double>(d));
@@ -42,10 +42,24 @@ inline std::vector<double> start_of(const TwoHeadModel& model, std::size_t d, st
   return start;
 }
 
+/// The best of a model's minima, the first of which is not from a random start.
+inline LeastLoss least_of(const std::vector<Minimum>& minima, const Moments& moments) {
+  const auto width = static_cast<double>(moments.dim());
+  double least = width;
+  for (const Minimum& m : minima) least = std::min(least, m.value);
+  const auto within = [&](const Minimum& m, double share) { return m.value <= least + share * (width - least) + 1e-9 * width; };
+  // Of minima that differ by rounding only, the one where the gradient is smallest.
+  const Minimum& best = *std::min_element(minima.begin(), minima.end(), [&](const Minimum& l, const Minimum& r) {
+    return within(l, 0) != within(r, 0) ? within(l, 0) : l.gradient < r.gradient;
+  });
+  const auto reached = std::count_if(minima.begin() + 1, minima.end(), [&](const Minimum& m) { return within(m, 1e-3); });
+  return {moments.zero_loss() / width * best.value, best.gradient, minima.size() - 1, static_cast<std::size_t>(reached), best.at};
+}
+
 }  // namespace detail
 
-/// Minimises both models' expected loss for `a = 0 … d`, from the proof's construction and from `restarts` random points: element
-/// `[model][a]`. `done()` is called after each minimisation, from any thread.
+/// Minimises both models' expected loss for `a = 0 … d`, from the proof's construction and from `restarts` random points:
+/// element `[model][a]`. `done()` is called after each minimisation, from any thread.
 template <class Done>
 std::vector<std::vector<LeastLoss>> least_losses(const Task& task, std::size_t restarts, Random random, const Done& done) {
   constexpr double tolerance = 1e-7;
@@ -64,24 +78,10 @@ std::vector<std::vector<LeastLoss>> least_losses(const Task& task, std::size_t r
     done();
   });
 
-  std::vector<std::vector<LeastLoss>> curves(2, std::vector<LeastLoss>(d + 1));
-  for (std::size_t model = 0; model < 2; ++model) {
-    for (std::size_t a = 0; a <= d; ++a) {
-      const auto first = minima.begin() + static_cast<std::ptrdiff_t>((model * (d + 1) + a) * starts);
-      const auto last = first + static_cast<std::ptrdiff_t>(starts);
-      const auto width = static_cast<double>(d), unit = moments.zero_loss() / width;
-      const double least = std::min_element(first, last, [](const Minimum& l, const Minimum& r) { return l.value < r.value; })->value;
-      // Of minima that differ by rounding only, the one where the gradient is smallest.
-      const Minimum& best = *std::min_element(first, last, [&](const Minimum& l, const Minimum& r) {
-        const bool l_least = l.value <= least + 1e-9 * width, r_least = r.value <= least + 1e-9 * width;
-        return l_least != r_least ? l_least : l.gradient < r.gradient;
-      });
-      const auto near = std::count_if(first + 1, last, [&](const Minimum& m) {
-        return m.value <= least + 1e-3 * (width - least) + 1e-9 * width;
-      });
-      curves[model][a] = {unit * best.value, best.gradient,  best.at.empty() ? 1 : best.at[0], restarts, static_cast<std::size_t>(near),
-                          best.at};
-    }
+  std::vector<std::vector<LeastLoss>> curves(2);
+  for (auto first = minima.begin(); first != minima.end(); first += static_cast<std::ptrdiff_t>(starts)) {
+    const auto last = first + static_cast<std::ptrdiff_t>(starts);
+    curves[curves[0].size() > d ? 1 : 0].push_back(detail::least_of({first, last}, moments));
   }
   return curves;
 }

@@ -12,24 +12,26 @@ namespace skipv1::mesa {
 
 enum class Model { mha, skipv1 };
 
-/// The paper's matrices for one set of parameters: `z_i = [A x_i ; B y_i]`, `y_hat = sum_h W^h G^h M^h x_{n+1}` with sums, not means, in `G^h`.
+/// The paper's matrices of one model: `z_i = [A x_i ; B y_i]`, `y_hat = sum_h W^h G^h M^h x_{n+1}`, sums over the context in
+/// `G^h`.
 struct TwoHeadLayer {
   Tensor<double> a, b;                 ///< (a, d), (d - a, d)
   std::array<Tensor<double>, 2> w, m;  ///< (d, d) each
 };
 
-/// Linear attention over copied pairs (Assumption 1): `y_hat = sum over heads h = 1, 2 of W^h G^h M^h x_{n+1}`, `M^h = N^h A` of rank
-/// at most a. With `z_i = [A x_i ; B y_i]`, `A (a, d)`, `B (d - a, d)`, and up to the units of `Moments`, the heads' statistics are
+/// Linear attention over copied pairs (Assumption 1): `y_hat = sum over heads h = 1, 2 of W^h G^h M^h x_{n+1}`, `M^h = N^h A`
+/// of rank at most a. With `z_i = [A x_i ; B y_i]`, `A (a, d)`, `B (d - a, d)`, and up to the units of `Moments`, the
+/// statistics are
 ///
 ///     MHA     G^1 = G^2 = eps^2 X X^T + Z Z^T
 ///     SkipV1  G^1 = eps^2 X X^T + Z Z^T,  G^2 = eps X X^T + Y Z^T
 ///
-/// The paper's models are `eps = 1`; `(A, B, eps)` means the same as `(A / eps, B / eps, 1)`, with W^h rescaled. So `eps` adds nothing
-/// but the limit of large A and B, `eps = 0`, which belongs to the models' closure and where MHA's best loss lies.
+/// The paper's models are `eps = 1`; `(A, B, eps)` means the same as `(A / eps, B / eps, 1)`, with W^h rescaled. So `eps` adds
+/// nothing but the limit of large A and B, `eps = 0`, which belongs to the models' closure and where MHA's best loss lies.
 ///
-/// The loss `E||y_{n+1} - y_hat||^2 = d s^2 + E||W - sum_h W^h G^h M^h||_F^2` needs second moments of the statistics only. For given
-/// A, B, N^h and eps it is a linear least-squares problem in `[W^1 W^2]`, which is solved; what is left is a function of the other
-/// parameters ("variable projection", Golub and Pereyra 1973).
+/// The loss `E||y_{n+1} - y_hat||^2 = d s^2 + E||W - sum_h W^h G^h M^h||_F^2` needs second moments of the statistics only. For
+/// given A, B, N^h and eps it is a linear least-squares problem in `[W^1 W^2]`, which is solved; what is left is a function of
+/// the other parameters ("variable projection", Golub and Pereyra 1973).
 class TwoHeadModel {
  public:
   /// `moments` must outlive the model. Throws if `a > d`.
@@ -57,39 +59,56 @@ class TwoHeadModel {
 
  private:
   using Matrix = Tensor<double>;
+  using ConstMatrix = View<const double>;
 
   struct State {
-    std::array<Matrix, 2> left, right;  ///< (d, 2d): a head's statistic is `eps-term X X^T + left T right^T`
+    std::array<Matrix, 2> left, right;  ///< (d, 2d): a statistic is its share of `X X^T`, and `left T right^T`
     std::array<Matrix, 2> map;          ///< (d d, m): its entries as linear functions of T's
     std::array<Matrix, 2> map_moments;  ///< (d d, m): map E[T T]
     std::array<Matrix, 2> with_target;  ///< (d d, d d): E[G^h W]
     std::array<std::array<Matrix, 2>, 2> covariance;  ///< (d d, d d): E[G^h G^g]
-    std::array<Matrix, 2> m;            ///< M^h (d, d)
-    Matrix gram;                        ///< (2d, 2d): E[R R^T], R = [G^1 M^1 ; G^2 M^2]
-    Matrix answer;                      ///< (d, 2d): E[W R^T]
-    Matrix readout;                     ///< (d, 2d): [W^1 W^2]
+    std::array<Matrix, 2> m;                          ///< M^h (d, d)
+    Matrix gram;                                      ///< (2d, 2d): E[R R^T], R = [G^1 M^1 ; G^2 M^2]
+    Matrix answer;                                    ///< (d, 2d): E[W R^T]
+    Matrix readout;                                   ///< (d, 2d): [W^1 W^2]
     double loss = 0;
   };
 
-  /// Heads that are copies of each other make the read-out's system singular; this share more on its diagonal can only raise the loss.
+  /// Heads that are copies of each other make the read-out's system singular; this share more on its diagonal can only raise
+  /// the loss.
   static constexpr double ridge = 1e-10;
 
   /// MHA's heads share their statistic.
   std::size_t statistic(std::size_t head) const { return model_ == Model::mha ? 0 : head; }
   std::size_t statistics() const { return model_ == Model::mha ? 1 : 2; }
-  const double* a_rows(const std::vector<double>& p) const { return p.data() + 1; }
-  const double* n_rows(const std::vector<double>& p, std::size_t head) const { return p.data() + 1 + d_ * d_ + head * d_ * a_; }
-  /// The factor of `X X^T` in statistic g. The second one's other term, `Y Z^T`, has a label as it is, which `Moments` divides by sigma.
+  ConstMatrix a_of(const std::vector<double>& p) const { return {p.data() + 1, {a_, d_}}; }
+  ConstMatrix n_of(const std::vector<double>& p, std::size_t head) const {
+    return {p.data() + 1 + d_ * d_ + head * d_ * a_, {d_, a_}};
+  }
+  /// The factor of `X X^T` in statistic g. `Y Z^T` in the second one has a label as it is, which `Moments` divides by sigma.
   double own_share(double eps, std::size_t g) const { return g == 0 ? eps * eps : eps / moments_.sigma(); }
+
+  /// `c += factor op(A) op(B)`
+  static void add_product(View<double> c, double factor, Transpose a_t, ConstMatrix a, Transpose b_t, ConstMatrix b) {
+    const auto stride = [](const auto& x) { return std::max<std::size_t>(x.extent(1), 1); };
+    gemm(a_t, b_t, c.extent(0), c.extent(1), a.extent(a_t == Transpose::yes ? 0 : 1), factor, a.data(), stride(a), b.data(),
+         stride(b), 1., c.data(), stride(c));
+  }
+  static Matrix product(Transpose a_t, ConstMatrix a, Transpose b_t, ConstMatrix b) {
+    Matrix c = zeros<double>({a.extent(a_t == Transpose::yes ? 1 : 0), b.extent(b_t == Transpose::yes ? 0 : 1)});
+    add_product(c, 1, a_t, a, b_t, b);
+    return c;
+  }
 
   State forward(const std::vector<double>& p) const;
   void build_map(State& s, double eps, std::size_t g) const;
   void solve(State& s) const;
+  void fill_normal_equations(State& s) const;
   void backward(const std::vector<double>& p, const State& s, std::vector<double>& gradient) const;
   void pair_gradient(const State& s, const Matrix& v, std::size_t h, std::size_t k, Matrix& weight, Matrix& dm) const;
   void target_gradient(const State& s, std::size_t h, Matrix& weight, Matrix& dm) const;
-  void add_map_gradient(const std::vector<double>& p, const State& s, std::size_t g, const Matrix& dmap,
-                        std::vector<double>& gradient) const;
+  void map_gradient(const std::vector<double>& p, const State& s, std::size_t g, const Matrix& dmap,
+                    std::vector<double>& gradient) const;
 
   const Moments& moments_;
   Model model_;
@@ -110,68 +129,65 @@ inline void TwoHeadModel::build_map(State& s, double eps, std::size_t g) const {
 }
 
 inline TwoHeadModel::State TwoHeadModel::forward(const std::vector<double>& p) const {
-  const std::size_t d = d_, d2 = d * d, m = moments_.size();
+  constexpr Transpose no = Transpose::no, yes = Transpose::yes;
   State s;
   for (std::size_t g = 0; g < statistics(); ++g) {
-    s.left[g] = zeros<double>({d, 2 * d});
-    s.right[g] = zeros<double>({d, 2 * d});
-    for (std::size_t r = 0; r < d; ++r) {
-      const std::size_t side = r < a_ ? 0 : d;  // A acts on x, B on y
-      for (std::size_t c = 0; c < d; ++c) s.right[g](r, side + c) = a_rows(p)[r * d + c];
-      if (g == 0) std::copy_n(&s.right[0](r, 0u), 2 * d, &s.left[0](r, 0u));
-      if (g == 1) s.left[1](r, d + r) = 1;  // the raw label
+    s.left[g] = zeros<double>({d_, 2 * d_});
+    s.right[g] = zeros<double>({d_, 2 * d_});
+    for (std::size_t r = 0; r < d_; ++r) {
+      const std::size_t side = r < a_ ? 0 : d_;  // A acts on x, B on y
+      for (std::size_t c = 0; c < d_; ++c) s.right[g](r, side + c) = p[1 + r * d_ + c];
+      if (g == 1) s.left[1](r, d_ + r) = 1;  // the raw label
     }
+    if (g == 0) s.left[0] = s.right[0];
     build_map(s, p[0], g);
-    s.map_moments[g] = Matrix({d2, m});
-    gemm(Transpose::no, Transpose::no, d2, m, m, 1., s.map[g].data(), m, moments_.second().data(), m, 0., s.map_moments[g].data(), m);
-    s.with_target[g] = Matrix({d2, d2});
-    gemm(Transpose::no, Transpose::no, d2, d2, m, 1., s.map[g].data(), m, moments_.target().data(), d2, 0., s.with_target[g].data(), d2);
+    s.map_moments[g] = product(no, s.map[g], no, moments_.second());
+    s.with_target[g] = product(no, s.map[g], no, moments_.target());
   }
-  for (std::size_t g = 0; g < statistics(); ++g) {
-    for (std::size_t f = g; f < statistics(); ++f) {
-      s.covariance[g][f] = Matrix({d2, d2});
-      gemm(Transpose::no, Transpose::yes, d2, d2, m, 1., s.map_moments[g].data(), m, s.map[f].data(), m, 0., s.covariance[g][f].data(), d2);
-    }
-  }
-  for (std::size_t h = 0; h < 2; ++h) {
-    s.m[h] = Matrix({d, d});
-    gemm(Transpose::no, Transpose::no, d, d, a_, 1., n_rows(p, h), std::max<std::size_t>(a_, 1), a_rows(p), d, 0., s.m[h].data(), d);
-  }
+  for (std::size_t g = 0; g < statistics(); ++g)
+    for (std::size_t f = g; f < statistics(); ++f) s.covariance[g][f] = product(no, s.map_moments[g], yes, s.map[f]);
+  for (std::size_t h = 0; h < 2; ++h) s.m[h] = product(no, n_of(p, h), no, a_of(p));
   return s;
 }
 
-/// Finds the read-out: `[W^1 W^2] E[R R^T] = E[W R^T]`.
-inline void TwoHeadModel::solve(State& s) const {
-  const std::size_t d = d_;
+inline void TwoHeadModel::fill_normal_equations(State& s) const {
+  const std::size_t d = d_, d2 = d * d;
   s.gram = zeros<double>({2 * d, 2 * d});
   s.answer = zeros<double>({d, 2 * d});
   for (std::size_t h = 0; h < 2; ++h) {
-    for (std::size_t g = h; g < 2; ++g) {
-      const Matrix& covariance = s.covariance[statistic(h)][statistic(g)];
-      Matrix k({d, d});  // M^h M^g^T
-      gemm(Transpose::no, Transpose::yes, d, d, d, 1., s.m[h].data(), d, s.m[g].data(), d, 0., k.data(), d);
+    for (std::size_t k = h; k < 2; ++k) {
+      const double* covariance = s.covariance[statistic(h)][statistic(k)].data();
+      const Matrix outer = product(Transpose::no, s.m[h], Transpose::yes, s.m[k]);
       for (std::size_t p = 0; p < d; ++p) {
         for (std::size_t r = 0; r < d; ++r) {
           double sum = 0;
           for (std::size_t q = 0; q < d; ++q)
-            for (std::size_t t = 0; t < d; ++t) sum += covariance.data()[(p * d + q) * d * d + r * d + t] * k.data()[q * d + t];
-          s.gram(h * d + p, g * d + r) = s.gram(g * d + r, h * d + p) = sum;
+            for (std::size_t t = 0; t < d; ++t) sum += covariance[(p * d + q) * d2 + r * d + t] * outer.data()[q * d + t];
+          s.gram(h * d + p, k * d + r) = s.gram(k * d + r, h * d + p) = sum;
         }
       }
     }
+    const double* with_target = s.with_target[statistic(h)].data();
     for (std::size_t p = 0; p < d; ++p)
-      for (std::size_t i = 0; i < d; ++i)
-        for (std::size_t q = 0; q < d; ++q)
+      for (std::size_t q = 0; q < d; ++q)
+        for (std::size_t i = 0; i < d; ++i)
           for (std::size_t j = 0; j < d; ++j)
-            s.answer(i, h * d + p) += s.with_target[statistic(h)].data()[(p * d + q) * d * d + i * d + j] * s.m[h].data()[q * d + j];
+            s.answer(i, h * d + p) += with_target[(p * d + q) * d2 + i * d + j] * s.m[h].data()[q * d + j];
   }
   for (std::size_t i = 0; i < 2 * d; ++i) s.gram(i, i) *= 1 + ridge;
+}
+
+/// Finds the read-out: `[W^1 W^2] E[R R^T] = E[W R^T]`.
+inline void TwoHeadModel::solve(State& s) const {
+  fill_normal_equations(s);
   const xt::xarray<double> solution = xt::linalg::solve(s.gram.array(), xt::xarray<double>(xt::transpose(s.answer.array())));
-  s.readout = Matrix({d, 2 * d});
-  s.loss = static_cast<double>(d);
-  for (std::size_t i = 0; i < d; ++i) {
-    for (std::size_t p = 0; p < 2 * d; ++p) s.readout(i, p) = solution(p, i);
-    for (std::size_t p = 0; p < 2 * d; ++p) s.loss -= s.readout(i, p) * s.answer(i, p);
+  s.readout = Matrix({d_, 2 * d_});
+  s.loss = static_cast<double>(d_);
+  for (std::size_t i = 0; i < d_; ++i) {
+    for (std::size_t p = 0; p < 2 * d_; ++p) {
+      s.readout(i, p) = solution(p, i);
+      s.loss -= s.readout(i, p) * s.answer(i, p);
+    }
   }
 }
 
@@ -189,55 +205,56 @@ inline TwoHeadLayer TwoHeadModel::layer(const std::vector<double>& parameters) c
     layer.m[h] = s.m[h];
     layer.w[h] = Matrix({d_, d_});
     for (std::size_t i = 0; i < d_; ++i)
-      for (std::size_t p = 0; p < d_; ++p) layer.w[h](i, p) = sigma * own_share(eps, statistic(h)) / n * s.readout(i, h * d_ + p);
+      for (std::size_t p = 0; p < d_; ++p)
+        layer.w[h](i, p) = sigma * own_share(eps, statistic(h)) / n * s.readout(i, h * d_ + p);
   }
   return layer;
 }
 
 /// The envelope theorem: at the best read-out the gradient is the partial one.
 inline void TwoHeadModel::backward(const std::vector<double>& p, const State& s, std::vector<double>& gradient) const {
-  const std::size_t d = d_, d2 = d * d, m = moments_.size();
+  constexpr Transpose no = Transpose::no, yes = Transpose::yes;
+  const std::size_t d = d_, d2 = d * d;
   std::fill(gradient.begin(), gradient.end(), 0.);
-  Matrix v({2 * d, 2 * d});  // the loss is linear in E[R R^T], with these coefficients
-  gemm(Transpose::yes, Transpose::no, 2 * d, 2 * d, d, 1., s.readout.data(), 2 * d, s.readout.data(), 2 * d, 0., v.data(), 2 * d);
+  Matrix v = product(yes, s.readout, no, s.readout);  // the loss is linear in E[R R^T], with these coefficients
   for (std::size_t i = 0; i < 2 * d; ++i) v(i, i) *= 1 + ridge;
-  std::array<Matrix, 2> dm;
+  std::array<Matrix, 2> dm{zeros<double>({d, d}), zeros<double>({d, d})};
   for (std::size_t g = 0; g < statistics(); ++g) {
-    Matrix dmap = zeros<double>({d2, m});
+    Matrix dmap = zeros<double>({d2, moments_.size()});
     for (std::size_t f = 0; f < statistics(); ++f) {
-      Matrix weight = zeros<double>({d2, d2});  // of map_moments[f] in dmap
+      Matrix weight = zeros<double>({d2, d2});
       for (std::size_t h = 0; h < 2; ++h)
         for (std::size_t k = 0; k < 2; ++k)
           if (statistic(h) == g && statistic(k) == f) pair_gradient(s, v, h, k, weight, dm[h]);
-      gemm(Transpose::no, Transpose::no, d2, m, d2, 2., weight.data(), d2, s.map_moments[f].data(), m, 1., dmap.data(), m);
+      add_product(dmap, 2, no, weight, no, s.map_moments[f]);
     }
     Matrix weight = zeros<double>({d2, d2});
     for (std::size_t h = 0; h < 2; ++h)
       if (statistic(h) == g) target_gradient(s, h, weight, dm[h]);
-    gemm(Transpose::no, Transpose::yes, d2, m, d2, -2., weight.data(), d2, moments_.target().data(), d2, 1., dmap.data(), m);
-    add_map_gradient(p, s, g, dmap, gradient);
+    add_product(dmap, -2, no, weight, yes, moments_.target());
+    map_gradient(p, s, g, dmap, gradient);
   }
-  double *da = gradient.data() + 1, *dn = gradient.data() + 1 + d2;
-  for (std::size_t h = 0; h < 2 && a_ > 0; ++h) {  // M^h = N^h A
-    gemm(Transpose::no, Transpose::yes, d, a_, d, 1., dm[h].data(), d, a_rows(p), d, 0., dn + h * d * a_, a_);
-    gemm(Transpose::yes, Transpose::no, a_, d, d, 1., n_rows(p, h), a_, dm[h].data(), d, 1., da, d);
+  for (std::size_t h = 0; h < 2; ++h) {  // M^h = N^h A
+    add_product({gradient.data() + 1, {a_, d}}, 1, yes, n_of(p, h), no, dm[h]);
+    add_product({gradient.data() + 1 + d2 + h * d * a_, {d, a_}}, 1, no, dm[h], yes, a_of(p));
   }
 }
 
-/// The part of `E||y_hat||^2` in which heads h and k meet: adds `V_hk x K_hk` to `weight`, and its gradient to `dm`, M^h's.
-inline void TwoHeadModel::pair_gradient(const State& s, const Matrix& v, std::size_t h, std::size_t k, Matrix& weight, Matrix& dm) const {
+/// The part of `E||y_hat||^2` in which heads h and k meet: adds `V_hk x (M^h M^k^T)` to `weight`, and its gradient to `dm`,
+/// M^h's.
+inline void TwoHeadModel::pair_gradient(const State& s, const Matrix& v, std::size_t h, std::size_t k, Matrix& weight,
+                                        Matrix& dm) const {
   const std::size_t d = d_, d2 = d * d;
-  if (dm.empty()) dm = zeros<double>({d, d});
   const bool swapped = statistic(h) > statistic(k);
-  const Matrix& covariance = swapped ? s.covariance[statistic(k)][statistic(h)] : s.covariance[statistic(h)][statistic(k)];
+  const double* covariance = s.covariance[statistic(swapped ? k : h)][statistic(swapped ? h : k)].data();
   const std::size_t row = swapped ? 1 : d2, column = swapped ? d2 : 1;
-  Matrix outer({d, d}), douter = zeros<double>({d, d});  // M^h M^k^T
-  gemm(Transpose::no, Transpose::yes, d, d, d, 1., s.m[h].data(), d, s.m[k].data(), d, 0., outer.data(), d);
+  const Matrix outer = product(Transpose::no, s.m[h], Transpose::yes, s.m[k]);
+  Matrix douter = zeros<double>({d, d});
   for (std::size_t p = 0; p < d; ++p) {
     for (std::size_t q = 0; q < d; ++q) {
       for (std::size_t r = 0; r < d; ++r) {
         const double vpr = v(h * d + p, k * d + r);
-        const double* c = covariance.data() + (p * d + q) * row + r * d * column;
+        const double* c = covariance + (p * d + q) * row + r * d * column;
         double* w = weight.data() + (p * d + q) * d2 + r * d;
         for (std::size_t t = 0; t < d; ++t) {
           w[t] += vpr * outer.data()[q * d + t];
@@ -246,7 +263,7 @@ inline void TwoHeadModel::pair_gradient(const State& s, const Matrix& v, std::si
       }
     }
   }
-  gemm(Transpose::no, Transpose::no, d, d, d, 2., douter.data(), d, s.m[k].data(), d, 1., dm.data(), d);
+  add_product(dm, 2, Transpose::no, douter, Transpose::no, s.m[k]);
 }
 
 /// The part of `E tr(W^T y_hat)` of head h: adds `W^h x M^h` to `weight`, and -2 times its gradient to `dm`, M^h's.
@@ -267,8 +284,8 @@ inline void TwoHeadModel::target_gradient(const State& s, std::size_t h, Matrix&
 }
 
 /// From a statistic's map to eps, A and B.
-inline void TwoHeadModel::add_map_gradient(const std::vector<double>& p, const State& s, std::size_t g, const Matrix& dmap,
-                                           std::vector<double>& gradient) const {
+inline void TwoHeadModel::map_gradient(const std::vector<double>& p, const State& s, std::size_t g, const Matrix& dmap,
+                                       std::vector<double>& gradient) const {
   const std::size_t d = d_;
   Matrix dz = zeros<double>({d, 2 * d});
   double dshare = 0;
@@ -285,7 +302,7 @@ inline void TwoHeadModel::add_map_gradient(const std::vector<double>& p, const S
       }
     }
   }
-  gradient[0] += g == 0 ? 2 * p[0] * dshare : dshare / moments_.sigma();
+  gradient[0] += dshare * (g == 0 ? 2 * p[0] : 1 / moments_.sigma());
   for (std::size_t r = 0; r < d; ++r)
     for (std::size_t c = 0; c < d; ++c) gradient[1 + r * d + c] += dz(r, (r < a_ ? 0 : d) + c);
 }

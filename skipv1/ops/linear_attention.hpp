@@ -1,5 +1,5 @@
-// Causal linear attention (Katharopoulos et al. 2020, without feature map): softmax attention's weights replaced by `k . q`, the layer of
-// the paper's section 4. It reads key and value heads wherever they lie, as `attention_forward` does.
+// Causal linear attention (Katharopoulos et al. 2020, without feature map): softmax attention's weights replaced by `k . q`,
+// the layer of the paper's section 4. It reads key and value heads wherever they lie, as `attention_forward` does.
 #pragma once
 
 #include <algorithm>
@@ -55,11 +55,13 @@ struct LinearRows {
 
 }  // namespace detail
 
-/// `out[n, h] = c_n sum over s of v_s (k_s . q[n, h])`, keys and values of the heads that `heads[h]` names, s over the positions that row
-/// n sees (`Sequences`), `c_n = scale`, or `scale / (how many they are)`. A query head whose value has no data gives zero.
-/// out (N, H, d_v), q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide. O(d_k d_v) a position: `S = sum k_s v_s^T` is kept.
+/// `out[n, h] = c_n sum over s of v_s (k_s . q[n, h])`, keys and values of the heads that `heads[h]` names, s over the
+/// positions that row n sees (`Sequences`), `c_n = scale`, or `scale / (how many they are)`. A query head whose value has no
+/// data gives zero. out (N, H, d_v), q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide. O(d_k d_v) a position: `S
+/// = sum k_s v_s^T` is kept.
 template <class T>
-void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q, View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads,
+void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q,
+                              View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads,
                               const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
   const std::size_t h_count = q.extent(1), d_k = q.extent(2), d_v = out.extent(2);
   require(heads.size() == h_count && out.extent(1) == h_count && out.extent(0) == q.extent(0), "linear attention: q ", q.shape(),
@@ -79,8 +81,8 @@ void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q, View<const 
   });
 }
 
-/// Gradients of `linear_attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of `heads` do,
-/// keys' and values' gradients are added. dout (N, H, d_v); q, heads, sequences, scale, norm as forward.
+/// Gradients of `linear_attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of
+/// `heads` do, keys' and values' gradients are added. dout (N, H, d_v); q, heads, sequences, scale, norm as forward.
 ///
 /// `dq_n = c_n S_n dout_n`; with `U_s = sum over rows n that see s of c_n q_n dout_n^T`: `dk_s = U_s v_s`, `dv_s = U_s^T k_s`.
 template <class T>

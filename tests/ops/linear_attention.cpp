@@ -46,7 +46,8 @@ struct Gradients {
       keys_before[l] = keys[l], values_before[l] = values[l];
     }
     for (std::size_t h = 0; h < dheads.size(); ++h) dheads[h] = {p.head(keys, p.keys_at(h)), p.head(values, p.values_at(h))};
-    linear_attention_backward(dq, View<const HeadPair<T>>(dheads.data(), {dheads.size()}), dout, p.q, p.table(), p.sequences, p.scale, norm);
+    const View<const HeadPair<T>> table(dheads.data(), {dheads.size()});
+    linear_attention_backward(dq, table, dout, p.q, p.table(), p.sequences, p.scale, norm);
   }
   Tensor<T> dq, keys[2], values[2], keys_before[2], values_before[2];
   std::vector<HeadPair<T>> dheads;

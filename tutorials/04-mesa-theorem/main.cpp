@@ -1,9 +1,10 @@
-// Tutorial 04: Theorem 2 in numbers: the least loss of MHA and of SkipV1 over copied pairs, beside one gradient step and ridge regression.
+// Tutorial 04: Theorem 2 in numbers: the least loss of MHA and of SkipV1 over copied pairs, beside one gradient step and ridge.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 
 #include "skipv1/core/progress.hpp"
 #include "skipv1/io/cli.hpp"
@@ -26,30 +27,25 @@ struct Options {
 
 struct Results {
   Task task;
-  double zero, one_step;
-  std::vector<std::size_t> steps{1, 2, 4, 8, 16};
+  double zero = 0, one_step = 0;
+  std::vector<std::size_t> steps = {1, 2, 4, 8, 16};
   std::vector<Estimate> after_steps;
-  Estimate ridge;
+  Estimate ridge = {};
   std::vector<LeastLoss> mha, skip;
 
   bool has_closed_form() const { return task.mean_square() == 0; }
 };
 
-/// Fails where a number would be too large to compute with, or the work too long to wait for.
 Task task_of(const Options& o) {
-  require(o.dim >= 1 && o.dim <= 12, "--dim ", o.dim, ": 1 to 12 are supported");
-  require(o.context >= 1 && o.context <= 1000000, "--context ", o.context, ": 1 to 1000000 are supported");
-  require(o.noise >= 0 && o.noise <= 1000, "--noise ", o.noise, ": 0 to 1000 are supported");
-  require(o.mean_scale >= 0 && o.mean_scale <= 1000, "--w0 ", o.mean_scale, ": 0 to 1000 are supported");
-  require(o.restarts >= 1 && o.restarts <= 10000, "--restarts ", o.restarts, ": 1 to 10000 are supported");
   Task task{o.dim, o.context, o.noise};
   if (o.mean_scale > 0) task.mean = random_mean(o.dim, o.mean_scale, Random(o.seed).split(0));
   return task;
 }
 
 Results compute(const Options& o) {
-  Results r{task_of(o), 0, 0, {}, {}, {}, {}, {}};
-  r.steps = {1, 2, 4, 8, 16};
+  Results r;
+  r.task = task_of(o);
+  check(r.task);
   r.zero = zero_loss(r.task);
   r.one_step = one_step(r.task).loss;
   const SpectralPredictors predictors(r.task, 1 << 15, Random(o.seed).split(1));
@@ -77,24 +73,24 @@ double least(const std::vector<LeastLoss>& curve) {
 }
 
 void print_predictors(const Results& r) {
-  std::printf("zero predictor            %12.4f\n", r.zero);
-  std::printf("one preconditioned step   %12.4f", r.one_step);
-  if (r.has_closed_form()) std::printf("   closed form %.4f", closed_form(r.task, Model::skipv1, r.task.dim));
+  std::printf("zero predictor           %10.4f\n", r.zero);
+  std::printf("one preconditioned step  %10.4f", r.one_step);
+  if (r.has_closed_form()) std::printf("  closed form %.4f", closed_form(r.task, Model::skipv1, r.task.dim));
+  std::printf("\nridge regression         %10.4f +- %.4f\n", r.ridge.value, r.ridge.error);
+  for (std::size_t i = 0; i < r.steps.size(); ++i)
+    std::printf("gradient steps: %-2zu       %10.4f +- %.4f\n", r.steps[i], r.after_steps[i].value, r.after_steps[i].error);
   std::printf("\n");
-  for (std::size_t i = 0; i < r.steps.size(); ++i) {
-    std::printf("%2zu gradient step%s of the best length %s%.4f +- %.4f\n", r.steps[i], r.steps[i] == 1 ? " " : "s",
-                r.steps[i] == 1 ? " " : "", r.after_steps[i].value, r.after_steps[i].error);
-  }
-  std::printf("ridge regression          %12.4f +- %.4f\n\n", r.ridge.value, r.ridge.error);
 }
 
 void print_curves(const Results& r) {
   const bool closed = r.has_closed_form();
-  std::printf(closed ? " a         MHA  closed form  starts      SkipV1  closed form  starts\n" : " a         MHA  starts      SkipV1  starts\n");
+  std::printf(" a");
+  for (const char* name : {"MHA", "SkipV1"}) std::printf("  %10s%s  starts", name, closed ? "  closed form" : "");
+  std::printf("\n");
   const auto print = [&](const LeastLoss& point, Model model, std::size_t a) {
     std::printf("  %10.4f", point.loss);
     if (closed) std::printf("  %11.4f", closed_form(r.task, model, a));
-    std::printf("  %3zu/%-2zu", point.reached, point.starts);
+    std::printf("  %6s", (std::to_string(point.reached) + "/" + std::to_string(point.starts)).c_str());
   };
   for (std::size_t a = 0; a <= r.task.dim; ++a) {
     std::printf("%2zu", a);
@@ -144,14 +140,18 @@ void draw_curves(const Results& r, const std::string& folder) {
   std::vector<double> a;
   for (std::size_t i = 0; i <= r.task.dim; ++i) a.push_back(static_cast<double>(i));
   char title[120];
-  std::snprintf(title, sizeof title, "Least loss over copied pairs: d = %zu, n = %zu, s = %g", r.task.dim, r.task.context, r.task.noise);
-  plot::Chart chart{title, "a: rows of the copied token that hold x", "expected squared error", {{"MHA", a, losses(r.mha)}, {"SkipV1", a, losses(r.skip)}}};
+  std::snprintf(title, sizeof title, "Least loss over copied pairs: d = %zu, n = %zu, s = %g", r.task.dim, r.task.context,
+                r.task.noise);
+  plot::Chart chart{title, "a: rows of the copied token that hold x", "expected squared error", {}};
+  chart.series = {{"MHA", a, losses(r.mha)}, {"SkipV1", a, losses(r.skip)}};
   chart.references = {{r.zero, "zero"}, {r.one_step, "one step"}, {r.ridge.value, "ridge"}};
   std::filesystem::create_directories(folder);
   plot::save_png(std::filesystem::path(folder) / "curves.png", chart);
 }
 
 void tutorial(const Options& o) {
+  std::optional<NewFile> json;
+  if (!o.json.empty()) json.emplace(o.json);
   const Results r = compute(o);
   std::printf("d = %zu, n = %zu, s = %g, ", o.dim, o.context, o.noise);
   if (o.mean_scale > 0) {
@@ -164,7 +164,10 @@ void tutorial(const Options& o) {
   print_curves(r);
   print_theorem(r);
   if (!o.figures.empty()) draw_curves(r, o.figures);
-  if (!o.json.empty()) write_whole(o.json, [&](std::ostream& out) { out << to_json(r, o).dump(2) << '\n'; });
+  if (!json) return;
+  json->out() << to_json(r, o).dump(2) << '\n';
+  json->close();
+  json->commit();
 }
 
 }  // namespace
@@ -174,12 +177,18 @@ int main(int argc, char** argv) {
       "Theorem 2 in numbers: the least expected loss E||y_hat - y||^2 of MHA and of SkipV1.\n"
       "Example: 04-mesa-theorem --dim 4 --context 16 --noise 0.1 --json curves.json"};
   Options o;
-  app.add_option("--dim", o.dim, "width d of x and y, 1 to 12")->capture_default_str();
-  app.add_option("--context", o.context, "pairs n in context")->capture_default_str();
-  app.add_option("--noise", o.noise, "deviation s of the labels' noise")->capture_default_str();
-  app.add_option("--seed", o.seed, "seed of the starts, of ridge's draws and of W_0")->capture_default_str();
-  app.add_option("--restarts", o.restarts, "random starts of each minimisation, beside the proof's construction")->capture_default_str();
-  app.add_option("--w0", o.mean_scale, "deviation of the entries of W_0, the mean of W; 0: W_0 = 0")->capture_default_str();
+  app.add_option("--dim", o.dim, "width d of x and y")->check(CLI::Range(1, 12))->capture_default_str();
+  app.add_option("--context", o.context, "pairs n in context")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--noise", o.noise, "deviation s of the labels' noise")->check(CLI::Range(0., 1000.))->capture_default_str();
+  app.add_option("--seed", o.seed, "of the random starts, of ridge's contexts and of W_0")
+      ->check(CLI::Range(0, 2147483647))
+      ->capture_default_str();
+  app.add_option("--restarts", o.restarts, "random starts of each minimisation, beside the proof's construction")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
+  app.add_option("--w0", o.mean_scale, "deviation of the entries of W_0, the mean of W; 0: W_0 = 0")
+      ->check(CLI::Range(0., 1000.))
+      ->capture_default_str();
   app.add_option("--json", o.json, "write the numbers to this file");
   app.add_option("--figures", o.figures, "draw curves.png into this folder");
   return run_program(app, argc, argv, [&] { tutorial(o); });

@@ -1,0 +1,341 @@
+// What the decoder promises besides its numbers (reference.cpp, gradients.cpp): errors, partial batches, threads, variants of
+// one's own.
+#include "skipv1/model/decoder.hpp"
+
+#include "tests/catch.hpp"
+#include "tests/check.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+namespace {
+
+constexpr std::size_t vocab = 13;
+
+Config base(const std::string& variant = "skipv1", Architecture architecture = Architecture::llama) {
+  Config c;
+  c.architecture = architecture;
+  c.vocab_size = vocab, c.hidden_size = 16, c.intermediate_size = 12, c.num_hidden_layers = 4, c.max_position_embeddings = 80;
+  c.attention.variant = variant;
+  if (c.latent()) c.attention.kv_latent_size = 6, c.attention.rotary_size = 2;
+  c.attention.learn_value_mix = variant == "resformer";
+  return c;
+}
+
+struct Model {
+  explicit Model(const Config& config) : parameters(config), decoder(config, parameters) {
+    copy<double>(parameters.flat(), draw<double>({parameters.layout().size()}, 1, 0.4));
+  }
+  Parameters<double> parameters;
+  Decoder<double> decoder;
+};
+
+std::vector<std::int32_t> draw_tokens(std::size_t n) {
+  std::vector<std::int32_t> tokens(n);
+  Random random(n);
+  for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random.below(vocab));
+  return tokens;
+}
+
+/// A cache of two sequences, 5 and 3 tokens long, with room for 9.
+Cache<double> filled_cache(const Decoder<double>& decoder) {
+  Cache<double> cache(decoder.routing(), 2, 9);
+  Activations<double> a;
+  decoder.forward({draw_tokens(8), {5, 3}}, cache, a);
+  return cache;
+}
+
+bool same_cache(const Cache<double>& a, const Cache<double>& b, std::size_t layers) {
+  bool same = a.lengths() == b.lengths();
+  for (std::size_t l = 0; l < layers; ++l) same = same && same_bits(a.keys(l), b.keys(l)) && same_bits(a.values(l), b.values(l));
+  return same;
+}
+
+/// Loss and gradients of one training step on sequences of 66 tokens, which is more than one block of attention.
+Tensor<double> training_step(const Model& model) {
+  constexpr std::size_t batch = 2, length = 66;
+  const std::vector<std::int32_t> tokens = draw_tokens(batch * length + 1);
+  Cache<double> cache(model.decoder.routing(), batch, length), scratch = cache;
+  Activations<double> a;
+  const Parameters<double> gradients(model.decoder.config());
+  model.decoder.forward({{tokens.begin(), tokens.end() - 1}, {length, length}}, cache, a, Keep::for_backward);
+  const double loss = model.decoder.loss({tokens.begin() + 1, tokens.end()}, a);
+  model.decoder.backward(gradients, scratch, a);
+  Tensor<double> all({gradients.flat().size() + 1});
+  std::copy_n(gradients.flat().data(), gradients.flat().size(), all.data());
+  all(all.size() - 1) = loss;
+  return all;
+}
+
+/// Logits of six tokens in one pass, and one by one.
+std::pair<Tensor<double>, Tensor<double>> both_ways(const Decoder<double>& decoder) {
+  const std::vector<std::int32_t> tokens = draw_tokens(6);
+  Cache<double> cache(decoder.routing(), 1, 6);
+  Activations<double> a;
+  Tensor<double> whole({6, vocab}), steps({6, vocab});
+  copy<double>(whole, decoder.forward({tokens, {6}}, cache, a));
+  cache = Cache<double>(decoder.routing(), 1, 6);
+  for (std::size_t t = 0; t < 6; ++t) copy<double>(steps.slice(t, 1), decoder.forward({{tokens[t]}, {1}}, cache, a));
+  return {std::move(whole), std::move(steps)};
+}
+
+/// The variants of one's own that the tests below register.
+void register_own_variants() {
+  static const bool once = [] {
+    register_variant({"decoder_test_pairs", "cla_v once more", [](const RoutingShape& s) {
+                        return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l - l % 2, g}; });
+                      }});
+    register_variant({"decoder_test_means", "layer 3 reads means of layer 1's values", [](const RoutingShape& s) {
+                        return routing::own_keys(s, [](std::size_t l, std::size_t g) {
+                          return l == 3 ? HeadName{1, g, (g + 1) % 4} : HeadName{l, g};
+                        });
+                      }});
+    register_variant({"decoder_test_late", "layer 0 owns fewer values than later ones", [](const RoutingShape& s) {
+                        return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l, l == 0 ? 0 : g}; });
+                      }});
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+}  // namespace
+
+TEST_CASE("a batch that cannot be processed is refused by one line, and the cache stays as it was") {
+  const Model model(base());
+  const Cache<double> before = filled_cache(model.decoder);
+  Cache<double> cache = before;
+  Activations<double> a;
+  const auto refusal = [&](const Batch& batch, Keep keep = Keep::nothing) {
+    const std::string line = message([&] { model.decoder.forward(batch, cache, a, keep); });
+    CHECK(same_cache(cache, before, 4));
+    return line;
+  };
+  CHECK(refusal({{0, 13}, {1, 1}}) == "token 13 at 1 is outside the vocabulary of 13");
+  CHECK(refusal({{-1, 0}, {1, 1}}) == "token -1 at 0 is outside the vocabulary of 13");
+  CHECK(refusal({draw_tokens(6), {5, 1}}) == "sequence 0 would be 10 tokens long: the cache holds 9");
+  CHECK(refusal({{0, 0}, {2, 1}}) == "batch of 2 tokens whose counts sum to 3: must be equal and positive");
+  CHECK(refusal({{}, {0, 0}}) == "batch of 0 tokens whose counts sum to 0: must be equal and positive");
+  CHECK(refusal({{0}, {1}}) == "batch of 1 sequences with a cache of 2");
+  CHECK(refusal({{0, 0}, {1, 1}}, Keep::for_backward) ==
+        "sequence 0: a pass kept for backward starts from an empty cache and fills it");
+  Cache<double> long_cache(model.decoder.routing(), 1, 100);
+  CHECK(message([&] {
+          model.decoder.forward({draw_tokens(81), {81}}, long_cache, a);
+        }) == "sequence 0 would be 81 tokens long: max_position_embeddings is 80");
+  CHECK(long_cache.lengths()[0] == 0);
+}
+
+TEST_CASE("targets that give no loss are refused") {
+  const Model model(base());
+  Cache<double> cache(model.decoder.routing(), 1, 3), scratch = cache;
+  Activations<double> a;
+  model.decoder.forward({{1, 2, 3}, {3}}, cache, a);
+  const auto refusal = [&](const std::vector<std::int32_t>& targets) { return message([&] { model.decoder.loss(targets, a); }); };
+  CHECK(refusal({-1, -1, -1}) == "all 3 targets are ignored: the mean over none is undefined");
+  CHECK(refusal({0, 13, 0}) == "target 13 at 1 is outside the vocabulary of 13");
+  CHECK(refusal({0, 0, -2}) == "target -2 at 2 is outside the vocabulary of 13");
+  CHECK(refusal({0, 0}) == "2 targets for 3 rows of logits");
+  CHECK(message([&] { model.decoder.backward(Parameters<double>(base()), scratch, a); }) ==
+        "backward: the forward pass kept nothing for it");
+}
+
+TEST_CASE("the loss is the mean over the targets that are left") {
+  const Model model(base());
+  Cache<double> cache(model.decoder.routing(), 1, 3);
+  Activations<double> a;
+  const View<double> logits = model.decoder.forward({{1, 2, 3}, {3}}, cache, a);
+  double expected = 0;
+  for (std::size_t n : {0u, 2u}) {
+    double sum = 0;
+    for (std::size_t v = 0; v < vocab; ++v) sum += std::exp(logits(n, v));
+    expected += (std::log(sum) - logits(n, n + 4)) / 2;
+  }
+  CHECK(model.decoder.loss({4, -1, 6}, a) == Approx(expected).epsilon(1e-12));
+}
+
+TEST_CASE("Logits::last gives each sequence's last row, those with new rows only") {
+  for (Architecture architecture : {Architecture::gpt2, Architecture::llama}) {
+    const Model model(base("skipv1", architecture));
+    Cache<double> one(model.decoder.routing(), 3, 7), other = one;
+    Activations<double> a, b;
+    const Batch batch{draw_tokens(9), {4, 0, 5}};
+    const View<double> all = model.decoder.forward(batch, one, a);
+    const View<double> last = model.decoder.forward(batch, other, b, Keep::nothing, Logits::last);
+    CHECK(last.shape() == Shape{2, vocab});
+    CHECK(error<double>(last.slice(0, 1), all.slice(3, 1)) < rounding<double>);
+    CHECK(error<double>(last.slice(1, 1), all.slice(8, 1)) < rounding<double>);
+    CHECK(same_cache(one, other, 4));
+  }
+}
+
+TEST_CASE("decoding after a truncated detour equals decoding without it") {
+  for (const char* variant : {"mha", "skipv1", "yoco", "resformer", "skipv1_mla", "denseformer"}) {
+    CAPTURE(variant);
+    const Model model(base(variant));
+    Cache<double> straight = filled_cache(model.decoder), detour = straight;
+    Activations<double> a, b;
+    model.decoder.forward({draw_tokens(5), {4, 1}}, detour, b);
+    detour.truncate(0, 5), detour.truncate(1, 3);
+    const Batch next{{7, 8, 9}, {1, 2}};
+    const View<double> expected = model.decoder.forward(next, straight, a), actual = model.decoder.forward(next, detour, b);
+    CHECK(same_bits(actual, expected));
+    detour.reset();
+    const Batch fresh{draw_tokens(8), {5, 3}};
+    Cache<double> empty(model.decoder.routing(), 2, 9);
+    CHECK(same_bits(model.decoder.forward(fresh, detour, a), model.decoder.forward(fresh, empty, b)));
+  }
+}
+
+TEST_CASE("a pass kept for backward computes the same as one that is not") {
+  for (const char* variant : {"skipv1", "skipv1_mla", "denseformer"}) {
+    CAPTURE(variant);
+    const Model model(base(variant));
+    Cache<double> one(model.decoder.routing(), 1, 6), other = one;
+    Activations<double> a, b;
+    const Batch batch{draw_tokens(6), {6}};
+    CHECK(same_bits(model.decoder.forward(batch, one, a, Keep::for_backward), model.decoder.forward(batch, other, b)));
+    CHECK(a.layers.size() == 4);
+    CHECK(b.layers.size() == 1);
+    CHECK(&a.layer(2) == &a.layers[2]);
+    CHECK(&b.layer(2) == &b.layers[0]);
+  }
+}
+
+TEST_CASE("activations can be handed from model to model") {
+  Config wide = base("mha");
+  wide.hidden_size = 32;
+  Activations<double> shared;
+  for (const Config& config : {base("mha"), wide, base("skipv1_mla"), base("denseformer"), base("mha", Architecture::gpt2)}) {
+    CAPTURE(config.attention.variant);
+    const Model model(config);
+    Cache<double> one(model.decoder.routing(), 1, 5), other = one;
+    Activations<double> fresh;
+    const Batch batch{draw_tokens(5), {5}};
+    CHECK(same_bits(model.decoder.forward(batch, one, shared), model.decoder.forward(batch, other, fresh)));
+  }
+}
+
+TEST_CASE("the observer is called once a layer, when its attention is done") {
+  const Model model(base());
+  Cache<double> cache(model.decoder.routing(), 1, 4);
+  Activations<double> a;
+  std::vector<std::size_t> seen;
+  model.decoder.forward({draw_tokens(4), {4}}, cache, a, Keep::nothing, Logits::all, [&](std::size_t l) {
+    seen.push_back(l);
+    // The first row sees one key: its attention is that key's value, read where the table says.
+    const View<const HeadPair<const double>> heads = model.decoder.heads(a, l);
+    for (std::size_t h = 0; h < 4; ++h) {
+      CHECK(heads(h).value.data == cache.value(model.decoder.routing().value(l, h)).data);
+      CHECK(a.layer(l).attention(0, h, 2) == Approx(heads(h).value.at(0, 0)[2]).epsilon(1e-14));
+    }
+  });
+  CHECK(seen == std::vector<std::size_t>{0, 1, 2, 3});
+}
+
+TEST_CASE("a training step has the same bits with any number of threads") {
+  for (const char* variant : {"skipv1", "svformer", "resformer", "denseformer", "skipv1_mla"}) {
+    CAPTURE(variant);
+    const Model model(base(variant));
+    CHECK(thread_invariant([&] { return training_step(model); }));
+  }
+  Config pooling = base("skipv1", Architecture::gpt2);
+  pooling.attention.injection = Injection::pooling;
+  const Model model(pooling);
+  CHECK(thread_invariant([&] { return training_step(model); }));
+}
+
+TEST_CASE("backward adds to the gradients") {
+  const Model model(base());
+  Cache<double> cache(model.decoder.routing(), 1, 3), scratch = cache;
+  Activations<double> a;
+  const auto step = [&](const Parameters<double>& gradients) {
+    cache.reset();
+    model.decoder.forward({{1, 2, 3}, {3}}, cache, a, Keep::for_backward);
+    model.decoder.loss({2, 3, 4}, a);
+    model.decoder.backward(gradients, scratch, a);
+  };
+  const Parameters<double> once(base()), twice(base());
+  step(once), step(twice), step(twice);
+  CHECK(error<double>(added(twice.flat(), once.flat()), once.flat()) < rounding<double>);
+}
+
+TEST_CASE("a registered variant runs: one function that fills a table") {
+  register_own_variants();
+  Config known = base("cla_v"), own = base("decoder_test_pairs");
+  const Model a(known), b(own);
+  CHECK(same_bits<double>(both_ways(a.decoder).first, both_ways(b.decoder).first));
+  for (const char* variant : {"decoder_test_pairs", "decoder_test_means", "decoder_test_late"}) {
+    for (Architecture architecture : {Architecture::gpt2, Architecture::llama}) {
+      CAPTURE(variant);
+      const Model model(base(variant, architecture));
+      const auto [whole, steps] = both_ways(model.decoder);
+      CHECK(error<double>(steps, whole) < 1e-12);
+      const std::string name = variant == std::string("decoder_test_pairs") ? "model.layers.2.self_attn.v_proj.weight"
+                                                                            : "model.layers.1.self_attn.v_proj.weight";
+      const View<double> weight = model.parameters[name];
+      const Tensor<double> all = training_step(model);
+      const std::size_t offset = model.parameters.layout().find(name)->offset;
+      const View<double> gradient(all.data() + offset, weight.shape());
+      const auto loss = [&] {
+        Cache<double> cache(model.decoder.routing(), 2, 66);
+        Activations<double> memory;
+        const std::vector<std::int32_t> tokens = draw_tokens(2 * 66 + 1);
+        model.decoder.forward({{tokens.begin(), tokens.end() - 1}, {66, 66}}, cache, memory);
+        return model.decoder.loss({tokens.begin() + 1, tokens.end()}, memory);
+      };
+      const View<double> first(weight.data(), {2, 2});
+      const Tensor<double> expected({2, 2});
+      std::copy_n(gradient.data(), 4, expected.data());
+      CHECK(gradient_error(first, expected, loss) < 1e-8);
+    }
+  }
+}
+
+TEST_CASE("a table in place of the configuration's own: its reads count, its ownership must be the same") {
+  const Config config = base("skipv1");
+  const Model model(config);
+  const auto logits = [&](const Routing& table) { return both_ways(Decoder<double>(config, model.parameters, table)).first; };
+  const Routing table = make_routing(config);
+  Routing wrong_half = table;
+  for (std::size_t l = 1; l < 4; ++l)
+    for (std::size_t h = 2; h < 4; ++h) wrong_half.values[l * 4 + h] = {0, h - 2};
+  const Tensor<double> right = both_ways(model.decoder).first;
+  CHECK(same_bits<double>(logits(table), right));
+  CHECK(error<double>(logits(wrong_half), right) > 1e-3);
+
+  const auto refusal = [&](Routing changed) { return message([&] { Decoder<double>(config, model.parameters, changed); }); };
+  CHECK(refusal(make_routing(base("mha"))) == "the routing table given does not own the heads of variant skipv1");
+  Routing unsized = table;
+  unsized.value_width = 0;
+  CHECK(refusal(unsized) == "the routing table given does not own the heads of variant skipv1");
+  const std::string line = "the routing table given: layer 2 head 1 reads what neither it nor an earlier layer owns";
+  for (HeadName value : {HeadName{1, 2}, HeadName{3, 0}, HeadName{0, 1, 4}, HeadName{0, no_head, 1}}) {
+    Routing changed = table;
+    changed.values[2 * 4 + 1] = value;
+    CHECK(refusal(changed) == line);
+  }
+  Routing keyless = table;
+  keyless.keys[2 * 4 + 1] = {};
+  CHECK(refusal(keyless) == line);
+}
+
+TEST_CASE("a decoder refuses a wrong configuration and parameters of another one") {
+  Config odd = base("yoco");
+  const Parameters<double> parameters(base("mha")), yoco(odd);
+  CHECK(message([&] { Decoder<double>(base("skipv1"), parameters); }) ==
+        "parameters: model.layers.1.self_attn.v_proj.weight is (16, 16), this configuration's is (8, 16)");
+  odd.num_hidden_layers = 3;
+  CHECK(message([&] { Decoder<double>(odd, yoco); }) == "variant yoco: num_hidden_layers 3 is odd: must be even");
+}
+
+TEST_CASE("scale is one over the root of a query head's width") {
+  CHECK(Model(base()).decoder.scale() == 0.5);
+  CHECK(Model(base("mla")).decoder.scale() == Approx(1 / std::sqrt(6)).epsilon(1e-15));
+}
+
+TEST_CASE("a rectangle of tokens is a batch of equal counts") {
+  const std::int32_t tokens[] = {1, 2, 3, 4, 5, 6};
+  const Batch batch = Batch::rectangle({tokens, {2, 3}});
+  CHECK(batch.tokens == std::vector<std::int32_t>{1, 2, 3, 4, 5, 6});
+  CHECK(batch.counts == std::vector<std::size_t>{3, 3});
+}

@@ -42,12 +42,15 @@ inline std::vector<double> start_of(const TwoHeadModel& model, std::size_t d, st
   return start;
 }
 
-/// The best of a model's minima, the first of which is not from a random start.
-inline LeastLoss least_of(const std::vector<Minimum>& minima, const Moments& moments) {
+/// The best of a model's minima, the first of which is not from a random start. `gain` is what there is to gain over the zero
+/// predictor, in units of `Moments`.
+inline LeastLoss least_of(const std::vector<Minimum>& minima, const Moments& moments, double gain) {
   const auto width = static_cast<double>(moments.dim());
   double least = width;
   for (const Minimum& m : minima) least = std::min(least, m.value);
-  const auto within = [&](const Minimum& m, double share) { return m.value <= least + share * (width - least) + 1e-9 * width; };
+  const auto within = [&](const Minimum& m, double share) {
+    return m.value <= least + share * (width - least) + 1e-9 * gain + 1e-15 * width;
+  };
   // Of minima that differ by rounding only, the one where the gradient is smallest.
   const Minimum& best = *std::min_element(minima.begin(), minima.end(), [&](const Minimum& l, const Minimum& r) {
     return within(l, 0) != within(r, 0) ? within(l, 0) : l.gradient < r.gradient;
@@ -62,10 +65,10 @@ inline LeastLoss least_of(const std::vector<Minimum>& minima, const Moments& mom
 /// element `[model][a]`. `done()` is called after each minimisation, from any thread.
 template <class Done>
 std::vector<std::vector<LeastLoss>> least_losses(const Task& task, std::size_t restarts, Random random, const Done& done) {
-  constexpr double tolerance = 1e-7;
   constexpr std::size_t limit = 4000;
   const Moments moments(task);
   const std::size_t d = task.dim, starts = restarts + 1;
+  const double gain = static_cast<double>(d) * (1 - one_step(task).loss / zero_loss(task)), tolerance = 1e-7 * gain;
   std::vector<Minimum> minima(2 * (d + 1) * starts);
   parallel_for(minima.size(), [&](std::size_t i) {
     const std::size_t a = i / starts % (d + 1);
@@ -81,7 +84,7 @@ std::vector<std::vector<LeastLoss>> least_losses(const Task& task, std::size_t r
   std::vector<std::vector<LeastLoss>> curves(2);
   for (auto first = minima.begin(); first != minima.end(); first += static_cast<std::ptrdiff_t>(starts)) {
     const auto last = first + static_cast<std::ptrdiff_t>(starts);
-    curves[curves[0].size() > d ? 1 : 0].push_back(detail::least_of({first, last}, moments));
+    curves[curves[0].size() > d ? 1 : 0].push_back(detail::least_of({first, last}, moments, gain));
   }
   return curves;
 }

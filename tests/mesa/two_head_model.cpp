@@ -110,20 +110,22 @@ TEST_CASE("larger A and B, smaller eps and the same read-out are the same model"
   }
 }
 
-TEST_CASE("the proof's construction reaches the gradient step: A = I, W^1 = -Lambda / 2, W^2 = Lambda") {
-  const Task task{3, 8, 0.5, {}};
-  const Moments moments(task);
-  const TwoHeadModel model(moments, Model::skipv1, 3);
-  std::vector<double> p(model.parameters(), 0.);
-  p[0] = 1;
-  for (std::size_t i = 0; i < 3; ++i) p[1 + 4 * i] = p[10 + 4 * i] = p[19 + 4 * i] = 1;  // A = N^1 = N^2 = I
+TEST_CASE("the proof's construction, A = [I 0], B = 0, reaches SkipV1's closed form for every a") {
+  const Moments moments({3, 8, 0.5, {}});
   const double lambda = 1 / (8 + 3 + 1 + 0.25);
-  CHECK(model.loss(p) * moments.zero_loss() / 3 == Approx(3 * 3.25 - 9 * 8 * lambda));
-  const TwoHeadLayer layer = model.layer(p);
-  for (std::size_t i = 0; i < 3; ++i) {
-    for (std::size_t j = 0; j < 3; ++j) {
-      CHECK(layer.w[0](i, j) == Approx(i == j ? -lambda / 2 : 0).margin(1e-7));
-      CHECK(layer.w[1](i, j) == Approx(i == j ? lambda : 0).margin(1e-7));
+  for (std::size_t a = 1; a <= 3; ++a) {
+    const TwoHeadModel model(moments, Model::skipv1, a);
+    std::vector<double> p(model.parameters(), 0.);
+    p[0] = 1;
+    for (std::size_t i = 0; i < a; ++i)
+      for (const std::size_t at : {1 + 3 * i, 10 + a * i, 10 + a * (3 + i)}) p[at + i] = 1;  // A, N^1, N^2
+    CHECK(model.loss(p) * moments.zero_loss() / 3 == Approx(3 * 3.25 - 3 * static_cast<double>(a) * 8 * lambda));
+    const TwoHeadLayer layer = model.layer(p);
+    for (std::size_t i = 0; i < 3; ++i) {
+      for (std::size_t j = 0; j < 3; ++j) {  // head 1 takes away what head 2 has beside Y X^T
+        CHECK(layer.w[0](i, j) == Approx(i == j ? -lambda / (j < a ? 2 : 1) : 0).margin(1e-7));
+        CHECK(layer.w[1](i, j) == Approx(i == j ? lambda : 0).margin(1e-7));
+      }
     }
   }
 }

@@ -79,9 +79,9 @@ std::pair<Tensor<double>, Tensor<double>> both_ways(const Decoder<double>& decod
   return {std::move(whole), std::move(steps)};
 }
 
-/// The variants of one's own that the tests below register.
-void register_own_variants() {
-  static const bool once = [] {
+/// Variants of one's own, known as long as this lives.
+struct OwnVariants {
+  OwnVariants() {
     register_variant({"decoder_test_pairs", "cla_v once more", [](const RoutingShape& s) {
                         return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l - l % 2, g}; });
                       }});
@@ -93,10 +93,11 @@ void register_own_variants() {
     register_variant({"decoder_test_late", "layer 0 owns fewer values than later ones", [](const RoutingShape& s) {
                         return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l, l == 0 ? 0 : g}; });
                       }});
-    return true;
-  }();
-  static_cast<void>(once);
-}
+  }
+  ~OwnVariants() { variants().resize(variants().size() - 3); }
+  OwnVariants(const OwnVariants&) = delete;
+  OwnVariants& operator=(const OwnVariants&) = delete;
+};
 
 }  // namespace
 
@@ -260,7 +261,7 @@ TEST_CASE("backward adds to the gradients") {
 }
 
 TEST_CASE("a registered variant runs: one function that fills a table") {
-  register_own_variants();
+  const OwnVariants registered;
   Config known = base("cla_v"), own = base("decoder_test_pairs");
   const Model a(known), b(own);
   CHECK(same_bits<double>(both_ways(a.decoder).first, both_ways(b.decoder).first));

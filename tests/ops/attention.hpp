@@ -55,9 +55,9 @@ struct AttentionProblem {
     for (std::size_t l = 0; l < 2; ++l) {
       keys[l] = draw<T>({batch, capacity(), heads_of[l] * spec.key_width}, 2 + l);
       values[l] = draw<T>({batch, capacity(), heads_of[l] * spec.value_width}, 4 + l);
-      for (std::size_t b = 0; b < batch; ++b)
-        for (std::size_t t = spec.past[b] + spec.rows[b]; t < capacity(); ++t) poison(b, t);
     }
+    for (std::size_t b = 0; b < batch; ++b)
+      for (std::size_t t = spec.past[b] + spec.rows[b]; t < capacity(); ++t) poison(b, t);
     for (std::size_t h = 0; h < H; ++h) heads[h] = {head(keys, keys_at(h)), head(values, values_at(h))};
     out = poisoned<T>({n, H, spec.value_width});
     lse = poisoned<T>({n, H});

@@ -14,6 +14,7 @@
 #define SKIPV1_DEVICE __device__ __forceinline__
 #define SKIPV1_DEVICE_MEMBER __device__ __forceinline__
 #define SKIPV1_HOST_DEVICE __host__ __device__ __forceinline__
+#define SKIPV1_UNROLL _Pragma("unroll")
 /// A shared array of `count` elements, a constant: `SKIPV1_SHARED(float, tile, 256);`
 #define SKIPV1_SHARED(T, name, count)                                         \
   __shared__ alignas(16) unsigned char name##_bytes[sizeof(T) * (count)];     \

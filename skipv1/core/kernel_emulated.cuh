@@ -12,6 +12,7 @@
 #define SKIPV1_DEVICE inline
 #define SKIPV1_DEVICE_MEMBER
 #define SKIPV1_HOST_DEVICE inline
+#define SKIPV1_UNROLL
 #define SKIPV1_SHARED(T, name, count)   \
   static constexpr char name##_key = 0; \
   const ::skipv1::Shared<T> name = ::skipv1::emulator::declare_shared<T>(&name##_key, #name, count)

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "skipv1/ops/attention_backward.cuh"
+#include "skipv1/ops/attention_mma.cuh"
+#include "skipv1/ops/attention_mma_backward.cuh"
 #include "skipv1/ops/attention_rows.cuh"
 #include "skipv1/ops/attention_tiled.cuh"
 
@@ -37,13 +39,51 @@ void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>*
          z.value);
 }
 
+/// Whether the tensor cores' kernels take heads of these widths at these addresses.
+template <class T>
+bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const T* out) {
+  return std::is_same_v<T, bfloat16> && z.key % 8 == 0 && z.value % 8 == 0 && std::max(z.key, z.value) <= widest && reads_16_bytes(0, q, out);
+}
+
 template <class T>
 void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z, std::size_t max_rows,
-                     double scale) {
-  const Index3 grid{ceil_div(max_rows, tile_rows), z.heads, z.batch};
+                  double scale) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    if (uses_mma(z, 256, q, out)) {
+      return with_size<64, 128, 256>(z.value, [&](auto width) {
+        constexpr std::size_t stages = decltype(width)::value <= 128 ? 2 : 1;
+        launch({"attention_forward_mma", {ceil_div(max_rows, mma_rows), z.heads, z.batch}, mma_threads,
+                attention_mma_bytes<stages>(z.key, z.value)},
+               attention_forward_mma<decltype(width)::value / 8, stages>, out, lse, q, heads, z, scale);
+      });
+    }
+  }
   with_size<64, 128, 256>(z.value, [&](auto width) {
-    launch({"attention_forward_tiled", grid, 128, attention_tiled_bytes<Sum<T>>(z.key, z.value)},
+    launch({"attention_forward_tiled", {ceil_div(max_rows, tile_rows), z.heads, z.batch}, 128,
+            attention_tiled_bytes<Sum<T>>(z.key, z.value)},
            attention_forward_tiled<T, decltype(width)::value / 32>, out, lse, q, heads, z, scale);
+  });
+}
+
+/// dq, and every query head's part of the heads' gradients.
+template <class T>
+void launch_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
+  const auto run = [&](std::size_t rows, std::size_t keys, std::size_t bytes, auto query, auto heads) {
+    launch({"attention_backward_query", {ceil_div(max_rows, rows), z.heads, z.batch}, 128, bytes}, query, a, z, scale);
+    launch({"attention_backward_heads", {ceil_div(a.positions, keys), z.heads, z.batch}, 128, bytes}, heads, a, z, scale);
+  };
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    if (uses_mma(z, 128, a.q, a.dout)) {
+      return with_size<64, 128>(std::max(z.key, z.value), [&](auto width) {
+        constexpr std::size_t M = decltype(width)::value / 8;
+        run(mma_rows, mma_rows, attention_mma_backward_bytes(z.key, z.value), attention_backward_query_mma<M>, attention_backward_heads_mma<M>);
+      });
+    }
+  }
+  with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
+    constexpr std::size_t C = decltype(width)::value / 32;
+    run(tile_rows, tile_keys, sizeof(Sum<T>) * attention_backward_elements(z.key, z.value), attention_backward_query<T, C>,
+        attention_backward_heads<T, C>);
   });
 }
 
@@ -84,8 +124,19 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
     run("attention_backward_key_first", detail::attention_backward_head_first<T, true>);
     run("attention_backward_value_first", detail::attention_backward_head_first<T, false>);
   } else {
-    detail::attention_backward_tiles(dq.data(), dheads.data(), dout.data(), out.data(), lse.data(), q.data(), heads.data(), z,
-                                     sequences.max_rows, sequences.max_keys, scale);
+    using S = Sum<T>;
+    const std::size_t rows = z.rows * z.heads, positions = sequences.max_keys, count = z.heads * z.batch * positions;
+    S* delta = detail::scratch<S>(rows + count * (z.key + z.value) + 8);
+    S* dkeys = delta + ceil_div(rows, 8) * 8;
+    const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(),           q.data(),      lse.data(),
+                                          delta,     dkeys,         dkeys + count * z.key, heads.data(), positions};
+    launch({"attention_delta", ceil_div(rows, 4), 128}, detail::attention_delta<T>, delta, dout.data(), out.data(), rows, z.value);
+    detail::launch_backward(a, z, sequences.max_rows, scale);
+    const auto collect = [&](const char* name, std::size_t width, auto kernel) {
+      launch({name, {ceil_div(positions * width, 1024), z.heads, z.batch}, 256}, kernel, a, z);
+    };
+    collect("attention_collect_keys", z.key, detail::attention_collect<T, true>);
+    collect("attention_collect_values", z.value, detail::attention_collect<T, false>);
   }
 }
 

@@ -162,29 +162,4 @@ SKIPV1_KERNEL attention_collect(AttentionGradients<T> a, AttentionSizes z) {
   }
 }
 
-template <class T>
-void attention_backward_tiles(T* dq, const HeadPair<T, Cuda>* dheads, const T* dout, const T* out, const Sum<T>* lse, const T* q,
-                              const HeadPair<const T, Cuda>* heads, const AttentionSizes& z, std::size_t max_rows, std::size_t positions,
-                              double scale) {
-  using S = Sum<T>;
-  const std::size_t count = z.heads * z.batch * positions;
-  S* delta = scratch<S>(z.rows * z.heads + count * (z.key + z.value));
-  S* dkeys = delta + z.rows * z.heads;
-  const AttentionGradients<T> a{dq, dheads, dout, q, lse, delta, dkeys, dkeys + count * z.key, heads, positions};
-  launch({"attention_delta", ceil_div(z.rows * z.heads, 4), 128}, attention_delta<T>, delta, dout, out, z.rows * z.heads, z.value);
-  const std::size_t bytes = sizeof(S) * attention_backward_elements(z.key, z.value);
-  with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
-    constexpr std::size_t C = decltype(width)::value / 32;
-    launch({"attention_backward_query", {ceil_div(max_rows, tile_rows), z.heads, z.batch}, 128, bytes}, attention_backward_query<T, C>, a, z,
-           scale);
-    launch({"attention_backward_heads", {ceil_div(positions, tile_keys), z.heads, z.batch}, 128, bytes}, attention_backward_heads<T, C>, a, z,
-           scale);
-  });
-  const auto collect = [&](const char* name, std::size_t width, auto kernel) {
-    launch({name, {ceil_div(positions * width, 1024), z.heads, z.batch}, 256}, kernel, a, z);
-  };
-  collect("attention_collect_keys", z.key, attention_collect<T, true>);
-  collect("attention_collect_values", z.value, attention_collect<T, false>);
-}
-
 }  // namespace skipv1::detail

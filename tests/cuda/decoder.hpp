@@ -1,0 +1,103 @@
+// The decoder on the device against the decoder on the CPU in double, for every variant and both architectures.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "skipv1/model/decoder.hpp"
+#include "skipv1/skipv1.cuh"
+#include "tests/catch.hpp"
+
+namespace skipv1::test {
+
+/// The largest difference over the largest entry, of host tensors.
+template <class A>
+double difference(View<A> a, View<double> b) {
+  double most = 0, worst = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    const double d = std::abs(static_cast<double>(a.data()[i]) - b.data()[i]);
+    worst = d <= worst ? worst : d;  // a NaN stays
+    most = std::max(most, std::abs(b.data()[i]));
+  }
+  return worst / most;
+}
+
+inline Config small_config(Architecture architecture, const Variant& variant) {
+  Config c;
+  c.architecture = architecture;
+  c.vocab_size = 37, c.hidden_size = 32, c.intermediate_size = 40, c.num_hidden_layers = 4, c.num_attention_heads = 4;
+  c.num_key_value_heads = variant.name == "mqa" ? 1 : variant.name == "gqa" ? 2 : 4;
+  c.max_position_embeddings = 16;
+  c.attention.variant = variant.name;
+  c.attention.kv_latent_size = 16, c.attention.rotary_size = 8;
+  c.attention.learn_value_mix = variant.mixes_values;
+  return c;
+}
+
+/// Parameters on the device, of any type, with the values of `from`.
+template <class T>
+void load(const Parameters<T, Cuda>& to, const Parameters<double>& from) {
+  Tensor<T> host(to.flat().shape());
+  for (std::size_t i = 0; i < host.size(); ++i) host.data()[i] = static_cast<T>(from.flat().data()[i]);
+  copy(to.flat(), host);
+}
+
+/// One configuration: logits of a whole pass, of decoding token by token, and (with `gradients`) the loss and its gradients.
+template <class T>
+void check_decoder(const Config& c, double bound, bool gradients) {
+  INFO(to_string(c.architecture) << ' ' << c.attention.variant << ' ' << to_string(c.attention.injection));
+  constexpr std::size_t B = 2, L = 9;
+  Parameters<double> reference(c), dreference(c);
+  initialize(reference, c, 1);
+  Random random(2);
+  for (std::size_t i = 0; i < reference.flat().size(); ++i) reference.flat().data()[i] += 0.1 * random.normal();
+  Parameters<T, Cuda> parameters(c), dparameters(c);
+  load(parameters, reference);
+  Batch batch{{}, {L, L}};
+  std::vector<std::int32_t> targets;
+  for (std::size_t n = 0; n < B * L; ++n) {
+    batch.tokens.push_back(static_cast<std::int32_t>(random.below(c.vocab_size)));
+    targets.push_back(n % 5 == 1 ? ignored_target : static_cast<std::int32_t>(random.below(c.vocab_size)));
+  }
+  const Decoder<double> cpu(c, reference);
+  const Decoder<T, Cuda> device(c, parameters);
+  Cache<double> cache(cpu.routing(), B, L), dcache(cpu.routing(), B, L);
+  Cache<T, Cuda> device_cache(cpu.routing(), B, L), device_dcache(cpu.routing(), B, L);
+  Activations<double> a;
+  Activations<T, Cuda> device_a, one_by_one;
+  const Tensor<double> logits = [&] {
+    Tensor<double> kept({B * L, c.vocab_size});
+    copy(kept, cpu.forward(batch, cache, a, Keep::for_backward));
+    return kept;
+  }();
+  CHECK(difference<T>(to_host(device.forward(batch, device_cache, device_a, Keep::for_backward)), logits) <= bound);
+
+  device_dcache.reset();
+  for (std::size_t t = 0; t < L; ++t) {
+    const auto row = to_host(device.forward({{batch.tokens[t], batch.tokens[L + t]}, {1, 1}}, device_dcache, one_by_one));
+    for (std::size_t b = 0; b < B; ++b) CHECK(difference<T>(row.slice(b, 1), logits.slice(b * L + t, 1)) <= 2 * bound);
+  }
+  if (!gradients) return;
+  CHECK(device.loss(targets, device_a) == Approx(cpu.loss(targets, a)).epsilon(bound));
+  cpu.backward(dreference, dcache, a);
+  device.backward(dparameters, device_dcache, device_a);
+  CHECK(difference<T>(to_host(dparameters.flat()), dreference.flat()) <= bound);
+}
+
+template <class T>
+void check_all_decoders(double bound, bool gradients) {
+  for (Architecture architecture : {Architecture::gpt2, Architecture::llama}) {
+    for (const Variant& variant : variants()) {
+      Config c = small_config(architecture, variant);
+      if (variant.latent_parts && c.gpt2()) continue;
+      check_decoder<T>(c, bound, gradients);
+    }
+    for (Injection injection : {Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer}) {
+      Config c = small_config(architecture, find_variant("skipv1"));
+      c.attention.injection = injection;
+      check_decoder<T>(c, bound, gradients);
+    }
+  }
+}
+
+}  // namespace skipv1::test

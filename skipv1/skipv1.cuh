@@ -4,6 +4,7 @@
 #include "skipv1/core/cuda.cuh"
 #include "skipv1/ops/adamw.cuh"
 #include "skipv1/ops/add.cuh"
+#include "skipv1/ops/attention.cuh"
 #include "skipv1/ops/cross_entropy.cuh"
 #include "skipv1/ops/depth_average.cuh"
 #include "skipv1/ops/embedding.cuh"

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "skipv1/core/bfloat16.hpp"
 #include "skipv1/model/cache.hpp"
 #include "skipv1/model/config.hpp"
 
@@ -26,13 +27,13 @@ enum class Keep { nothing, for_backward };
 /// One layer's activations. N rows; d_k, d_v the widths of a query and a value head.
 template <class T, class Space = Cpu>
 struct LayerActivations {
-  Tensor<T, Space> normed1, statistics1;   ///< (N, d); what the norm keeps, (N, 2) or (N)
-  Tensor<T, Space> query, attention, lse;  ///< (N, H, d_k), (N, H, d_v), (N, H)
-  Tensor<T, Space> own_value;              ///< (N, owned d_v) before mixing, where values are mixed
-  Tensor<T, Space> latent, key, value;     ///< MLA: (B, C, d_c), (B, C, H d_k), (B, C, H d_v)
-  Tensor<T, Space> middle;                 ///< (N, d) the stream between attention and feed-forward
-  Tensor<T, Space> normed2, statistics2;   ///< as above
-  Tensor<T, Space> gate, up, hidden;       ///< (N, f); gate for llama alone
+  Tensor<T, Space> normed1, normed2, middle;       ///< (N, d); middle: the stream between attention and feed-forward
+  Tensor<Sum<T>, Space> statistics1, statistics2;  ///< what the norms keep, (N, 2) or (N)
+  Tensor<T, Space> query, attention;               ///< (N, H, d_k), (N, H, d_v)
+  Tensor<Sum<T>, Space> lse;                       ///< (N, H)
+  Tensor<T, Space> own_value;                      ///< (N, owned d_v) before mixing, where values are mixed
+  Tensor<T, Space> latent, key, value;             ///< MLA: (B, C, d_c), (B, C, H d_k), (B, C, H d_v)
+  Tensor<T, Space> gate, up, hidden;               ///< (N, f); gate for llama alone
 };
 
 /// Scratch of the backward pass: gradients on their way down, each of the shape of what it is the gradient of.
@@ -51,11 +52,11 @@ struct Activations {
   Tensor<T, Space> stream;                         ///< (J, N, d): block outputs X_j, all or the last two in turn
   Tensor<T, Space> averaged;                       ///< (J, N, d): DenseFormer's Y_j, likewise
   Tensor<T, Space> new_key, new_value,
-      first_value;           ///< (N, owned width) of one layer before they go to the cache; layer 0's values
-  Tensor<T, Space> pooled;   ///< (P, B, C, d_v): the means of two heads that the table asks for
-  Tensor<T, Space> content;  ///< MLA: (B, C, H d_h)
-  Tensor<T, Space> normed, norm_statistics, logits,
-      loss;  ///< (R, d), as above, (R, V), (R) of the rows R whose logits are wanted
+      first_value;                              ///< (N, owned width) of one layer before they go to the cache; layer 0's values
+  Tensor<T, Space> pooled;                      ///< (P, B, C, d_v): the means of two heads that the table asks for
+  Tensor<T, Space> content;                     ///< MLA: (B, C, H d_h)
+  Tensor<T, Space> normed, logits;              ///< (R, d), (R, V) of the rows R whose logits are wanted
+  Tensor<Sum<T>, Space> norm_statistics, loss;  ///< as above, (R)
   Tensor<std::int32_t, Space> tokens, positions, row_begin, past, targets;
   Tensor<HeadPair<const T, Space>, Space> heads;  ///< (L, H): the routing table resolved to memory
   Sequences<Space> sequences;
@@ -105,16 +106,17 @@ struct Activations {
   LayerActivations<T, Space> allocate_layer(const Config& c, const Routing& routing) const {
     using X = Tensor<T, Space>;
     const std::size_t d = c.hidden_size, f = c.intermediate_size, heads = c.num_attention_heads, n = rows;
+    using S = Tensor<Sum<T>, Space>;
     const Shape statistics = c.gpt2() ? Shape{n, 2} : Shape{n};
     LayerActivations<T, Space> a;
-    a.normed1 = X({n, d}), a.statistics1 = X(statistics);
-    a.query = X({n, heads, c.query_width()}), a.attention = X({n, heads, c.head_width()}), a.lse = X({n, heads});
+    a.normed1 = X({n, d}), a.statistics1 = S(statistics);
+    a.query = X({n, heads, c.query_width()}), a.attention = X({n, heads, c.head_width()}), a.lse = S({n, heads});
     if (c.mixes_values()) a.own_value = X({n, routing.owned_values[0] * routing.value_width});
     if (c.latent()) {
       a.latent = X({batch, capacity, c.attention.kv_latent_size});
       a.key = X({batch, capacity, heads * c.query_width()}), a.value = X({batch, capacity, heads * c.head_width()});
     }
-    a.middle = X({n, d}), a.normed2 = X({n, d}), a.statistics2 = X(statistics);
+    a.middle = X({n, d}), a.normed2 = X({n, d}), a.statistics2 = S(statistics);
     if (!c.gpt2()) a.gate = X({n, f});
     a.up = X({n, f}), a.hidden = X({n, f});
     return a;

@@ -75,13 +75,13 @@ class Decoder {
     return {pooled.data() + m * (pooled.size() / pooled.extent(0)), pooled.extent(2) * pooled.width(), pooled.width()};
   }
 
-  void normalize(X y, X statistics, X x, X weight, X bias) const {
+  void normalize(X y, View<Sum<T>, Space> statistics, X x, X weight, X bias) const {
     if (config_.gpt2())
       layer_norm_forward(y, statistics, x, weight, bias, config_.norm_epsilon);
     else
       rms_norm_forward(y, statistics, x, weight, config_.norm_epsilon);
   }
-  void normalize_backward(X dx, X dweight, X dbias, X dy, X x, X weight, X statistics) const {
+  void normalize_backward(X dx, X dweight, X dbias, X dy, X x, X weight, View<Sum<T>, Space> statistics) const {
     if (config_.gpt2())
       layer_norm_backward(dx, dweight, dbias, dy, x, weight, statistics);
     else
@@ -114,7 +114,8 @@ class Decoder {
   Config config_;
   Routing routing_;
   Weights<T, Space> weights_;
-  Tensor<T, Space> rope_, value_mix_;
+  Tensor<Sum<T>, Space> rope_;
+  Tensor<T, Space> value_mix_;
 };
 
 }  // namespace skipv1

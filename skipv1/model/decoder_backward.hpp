@@ -20,7 +20,7 @@ double Decoder<T, Space>::loss(const std::vector<std::int32_t>& targets, Activat
   copy(a.targets, View<const std::int32_t>(targets.data(), {targets.size()}));
   const double scale = 1.0 / static_cast<double>(left);
   cross_entropy(a.loss, a.keep == Keep::for_backward ? X(a.logits) : X(), a.logits, a.targets, scale);
-  Tensor<T> rows(a.loss.shape());
+  Tensor<Sum<T>> rows(a.loss.shape());
   copy(rows, a.loss);
   double sum = 0;
   for (std::size_t n = 0; n < rows.size(); ++n) sum += static_cast<double>(rows(n));

@@ -24,8 +24,8 @@ Decoder<T, Space>::Decoder(const Config& config, const Parameters<T, Space>& par
   check_routing();
   const std::size_t rotary = config.latent() ? config.attention.rotary_size : config.head_width();
   if (!config.gpt2()) {
-    const Tensor<T> table = rope_table<T>(config.max_position_embeddings, rotary, config.rope_theta);
-    rope_ = Tensor<T, Space>(table.shape());
+    const Tensor<Sum<T>> table = rope_table<Sum<T>>(config.max_position_embeddings, rotary, config.rope_theta);
+    rope_ = Tensor<Sum<T>, Space>(table.shape());
     copy(rope_, table);
   }
   Tensor<T> mix({1});
@@ -248,17 +248,17 @@ View<T, Space> Decoder<T, Space>::output(const Batch& batch, Activations<T, Spac
   const std::size_t rows = wanted == Logits::all ? a.rows : last.size(), d = config_.hidden_size;
   if (!(a.logits.shape() == Shape{rows, config_.vocab_size})) {
     a.normed = Tensor<T, Space>({rows, d});
-    a.norm_statistics = Tensor<T, Space>(config_.gpt2() ? Shape{rows, 2} : Shape{rows});
+    a.norm_statistics = Tensor<Sum<T>, Space>(config_.gpt2() ? Shape{rows, 2} : Shape{rows});
     a.logits = Tensor<T, Space>({rows, config_.vocab_size});
-    a.loss = Tensor<T, Space>({rows});
+    a.loss = Tensor<Sum<T>, Space>({rows});
   }
   if (wanted == Logits::all) {
     normalize(a.normed, a.norm_statistics, y, weights_.norm, weights_.norm_bias);
   } else {
     const std::size_t kept = config_.gpt2() ? 2 : 1;
     for (std::size_t r = 0; r < rows; ++r)
-      normalize(a.normed.slice(r, 1), X(a.norm_statistics.data() + r * kept, {1, kept}), y.slice(last[r], 1), weights_.norm,
-                weights_.norm_bias);
+      normalize(a.normed.slice(r, 1), View<Sum<T>, Space>(a.norm_statistics.data() + r * kept, {1, kept}), y.slice(last[r], 1),
+                weights_.norm, weights_.norm_bias);
   }
   linear_forward(a.logits, a.normed, weights_.head, X());
   return a.logits;

@@ -12,8 +12,8 @@ namespace skipv1::conformance {
 /// The largest error allowed of each tensor: the checker's defaults, or what the case's `manifest.json` puts in their place.
 class Bounds {
  public:
-  /// The bound for `tensor` of class `kind` ("logits", "loss", "gradients", "trace") in `dtype` ("f64", "f32", "bf16"): the manifest's for
-  /// that name, for that class, or 1e-10, 2e-4, 5e-2.
+  /// The bound for `tensor` of class `kind` ("logits", "loss", "gradients", "trace") in `dtype` ("f64", "f32", "bf16"): the
+  /// manifest's for that name, for that class, or 1e-10, 2e-4, 5e-2.
   double find(const std::string& dtype, const std::string& kind, const std::string& tensor) const;
   void set(const std::string& dtype, const std::string& tensor_or_kind, double bound) { given_[dtype][tensor_or_kind] = bound; }
 
@@ -27,19 +27,19 @@ struct Case {
   std::string name;
   Config config;
   Parameters<double> weights, gradients;
-  Tensor<std::int32_t> tokens, targets;              ///< (B, T)
-  Tensor<double> logits;                             ///< (B, T, V)
+  Tensor<std::int32_t> tokens, targets;  ///< (B, T)
+  Tensor<double> logits;                 ///< (B, T, V)
   double loss = 0;
-  std::size_t elements = 0, parameters = 0;          ///< cache elements a token; stored elements as expected.json says
-  std::size_t stored = 0;                            ///< stored elements counted in model.safetensors
+  std::size_t elements = 0, parameters = 0;  ///< cache elements a token; stored elements as expected.json says
+  std::size_t stored = 0;                    ///< stored elements counted in model.safetensors
   Bounds bounds;
 
   std::size_t batch() const { return tokens.extent(0); }
   std::size_t length() const { return tokens.extent(1); }
 };
 
-/// Reads the case in `folder`. Throws, naming the file, where it is unusable: missing or malformed files, shapes that do not fit each other,
-/// tokens out of range, values that are not finite.
+/// Reads the case in `folder`. Throws, naming the file, where it is unusable: missing or malformed files, shapes that do not fit
+/// each other, tokens out of range, values that are not finite.
 Case read_case(const std::filesystem::path& folder);
 
 }  // namespace skipv1::conformance

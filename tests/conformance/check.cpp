@@ -29,8 +29,8 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype)
   }
   if (m.gradients) {
     for (const ParameterLayout::Entry& entry : c.gradients.layout().entries())
-      all.push_back(compare("gradients", entry.name, (*m.gradients)[entry.name], c.gradients[entry.name], bound("gradients", entry.name),
-                            least_gradient_divisor(c)));
+      all.push_back(compare("gradients", entry.name, (*m.gradients)[entry.name], c.gradients[entry.name],
+                            bound("gradients", entry.name), least_gradient_divisor(c)));
   }
   all.push_back(compare_counts("cache", "kv_elements_per_token", m.elements, c.elements));
   all.push_back(compare_counts("cache", "parameters", c.stored, c.parameters));
@@ -40,7 +40,8 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype)
 /// Checks all cases; whether all hold.
 bool check_all(const Options& options) {
   require(options.device == "cpu", "--device ", options.device, ": this build has the CPU half only");
-  require(options.actual.empty() || options.cases.size() == 1, "--actual compares with one case: ", options.cases.size(), " are named");
+  require(options.actual.empty() || options.cases.size() == 1, "--actual compares with one case: ", options.cases.size(),
+          " are named");
   require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");
   Report report;
   std::size_t differing = 0;
@@ -49,7 +50,8 @@ bool check_all(const Options& options) {
     if (!options.trace.empty()) write_trace(c, options.trace);
     const std::string dtype = options.dtype.empty() ? "f64" : options.dtype;
     const bool library = options.actual.empty();
-    const std::vector<Comparison> comparisons = library ? compare_library(c, dtype) : compare_actual(c, options.actual, options.dtype);
+    const std::vector<Comparison> comparisons =
+        library ? compare_library(c, dtype) : compare_actual(c, options.actual, options.dtype);
     std::cout << c.name << ": " << (library ? "the library in " + dtype + " on " + options.device : options.actual) << '\n';
     print(std::cout, comparisons);
     const auto first = std::find_if(comparisons.begin(), comparisons.end(), [](const Comparison& x) { return !x.pass; });
@@ -77,12 +79,14 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"cpu", "cuda", "emulated"}))
       ->capture_default_str();
   app.add_option("--dtype", options.dtype,
-                 "scalar, and with it the bounds (1e-10, 2e-4, 5e-2); default f64, with --actual each file's own. bf16 on the CPU: parameters "
+                 "scalar, and with it the bounds (1e-10, 2e-4, 5e-2); default f64, with --actual each file's own. bf16 on the "
+                 "CPU: parameters "
                  "rounded to bfloat16, arithmetic in f32, no gradients")
       ->check(CLI::IsMember({"f64", "f32", "bf16"}));
-  app.add_option("--actual", options.actual,
-                 "run nothing: compare logits.npy, grads.safetensors, expected.json and trace files found in this folder with the case "
-                 "(trace files with the library's own in f64)")
+  app.add_option(
+         "--actual", options.actual,
+         "run nothing: compare logits.npy, grads.safetensors, expected.json and trace files found in this folder with the case "
+         "(trace files with the library's own in f64)")
       ->check(CLI::ExistingDirectory);
   app.add_option("--json", options.json, "write every comparison to this file");
   app.add_option("--trace", options.trace, "write the library's intermediate tensors in f64 to this folder: layer0.keys.npy, …");

@@ -6,7 +6,8 @@
 
 namespace skipv1::conformance {
 
-/// Calls `use` with what the file says. Throws if it cannot be read or is not JSON; that and whatever `use` throws names the file.
+/// Calls `use` with what the file says. Throws if it cannot be read or is not JSON; that and whatever `use` throws names the
+/// file.
 template <class Use>
 void read_json_file(const std::filesystem::path& path, const Use& use) {
   Source file(path);

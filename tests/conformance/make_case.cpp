@@ -7,7 +7,8 @@ using namespace skipv1::conformance;
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Writes a conformance case for a configuration: weights, tokens and targets drawn from the seed, results computed by the library in "
+      "Writes a conformance case for a configuration: weights, tokens and targets drawn from the seed, results computed by the "
+      "library in "
       "float64.\nExample: skipv1-make-case config.json --seed 7 --batch 2 --length 11 --out my_case"};
   std::string config, out;
   NewCase options;

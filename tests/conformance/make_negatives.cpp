@@ -1,4 +1,5 @@
-// skipv1-make-negatives: what an implementer's typical mistake makes of a case, from the naive reference; the checker must reject it.
+// skipv1-make-negatives: what an implementer's typical mistake makes of a case, from the naive reference; the checker must reject
+// it.
 #include <map>
 
 #include "skipv1/io/cli.hpp"
@@ -25,11 +26,13 @@ const std::map<std::string, Description>& descriptions() {
       {"interleaved_groups", {Mistake::interleaved_groups, "query head h reads group h mod H_kv instead of floor(h H_kv / H)"}},
       {"interleaved_reuse", {Mistake::interleaved_reuse, "skipped heads are repeated in turn instead of group by group"}},
       {"rotated_twice", {Mistake::rotated_twice, "a reading layer rotates shared keys again"}},
-      {"wrong_scale", {Mistake::wrong_scale, "scores are scaled by the wrong width: d instead of d_h, or for MLA d_h instead of d_h + d_r"}},
+      {"wrong_scale",
+       {Mistake::wrong_scale, "scores are scaled by the wrong width: d instead of d_h, or for MLA d_h instead of d_h + d_r"}},
       {"unaligned_mask", {Mistake::unaligned_mask, "prefill in two chunks, the second one's causal mask aligned top-left"}},
       {"bias_left_out", {Mistake::bias_left_out, "layer 0's values are handed on before their bias is added"}},
       {"mix_swapped", {Mistake::mix_swapped, "lambda and 1 - lambda are swapped"}},
-      {"averaged_averages", {Mistake::averaged_averages, "the average over depth runs over averages instead of raw block outputs"}}};
+      {"averaged_averages",
+       {Mistake::averaged_averages, "the average over depth runs over averages instead of raw block outputs"}}};
   return all;
 }
 
@@ -49,18 +52,27 @@ First first_difference(Mistake mistake, const Config& c, std::size_t length) {
   switch (mistake) {
     case Mistake::wrong_half:
     case Mistake::counted_from_one:
-    case Mistake::bias_left_out: return {layer + "values", 0, h};
-    case Mistake::mix_swapped: return {layer + "values", 0, 0};
-    case Mistake::wrong_source: return {layer + (skips ? "values" : "keys"), 0, h};
-    case Mistake::interleaved_groups: return {"layer0.keys", 0, 1};
+    case Mistake::bias_left_out:
+      return {layer + "values", 0, h};
+    case Mistake::mix_swapped:
+      return {layer + "values", 0, 0};
+    case Mistake::wrong_source:
+      return {layer + (skips ? "values" : "keys"), 0, h};
+    case Mistake::interleaved_groups:
+      return {"layer0.keys", 0, 1};
     case Mistake::interleaved_reuse:
       while (shape.own() + h % (groups - shape.own()) == shape.group(h)) ++h;
       return {layer + "values", 0, h};
-    case Mistake::rotated_twice: return {layer + "keys", 1, h};  // position 0 is not turned
-    case Mistake::wrong_scale: return {"layer0.attention", 1, 0};  // position 0 sees one key
-    case Mistake::unaligned_mask: return {"layer0.attention", length / 2, 0};
-    case Mistake::averaged_averages: return {"layer2.keys", 0, 0};
-    case Mistake::none: break;
+    case Mistake::rotated_twice:
+      return {layer + "keys", 1, h};  // position 0 is not turned
+    case Mistake::wrong_scale:
+      return {"layer0.attention", 1, 0};  // position 0 sees one key
+    case Mistake::unaligned_mask:
+      return {"layer0.attention", length / 2, 0};
+    case Mistake::averaged_averages:
+      return {"layer2.keys", 0, 0};
+    case Mistake::none:
+      break;
   }
   fail("no mistake");
 }
@@ -68,11 +80,14 @@ First first_difference(Mistake mistake, const Config& c, std::size_t length) {
 /// The reference's results over a case's batch, under the names of their files.
 std::map<std::string, Tensor<float>> run_reference(const Case& c, Mistake mistake) {
   std::map<std::string, std::vector<float>> rows;
-  const auto add = [&](const std::string& name, const reference::Row& row) { rows[name].insert(rows[name].end(), row.begin(), row.end()); };
+  const auto add = [&](const std::string& name, const reference::Row& row) {
+    rows[name].insert(rows[name].end(), row.begin(), row.end());
+  };
   for (std::size_t b = 0; b < c.batch(); ++b) {
     const std::int32_t* begin = c.tokens.data() + b * c.length();
     std::vector<reference::Layer> layers;
-    for (const auto& row : reference::Model(c.config, c.weights, mistake).forward({begin, begin + c.length()}, layers)) add("logits", row);
+    for (const auto& row : reference::Model(c.config, c.weights, mistake).forward({begin, begin + c.length()}, layers))
+      add("logits", row);
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const std::string layer = "layer" + std::to_string(l) + ".";
       for (std::size_t t = 0; t < c.length(); ++t) {
@@ -108,8 +123,10 @@ void make_negative(const std::filesystem::path& folder, const std::string& name)
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Writes to CASE/negative/MISTAKE what an implementation with that mistake computes for a case (float32), and in manifest.json the "
-      "tensor and place where it must be seen first.\nExample: skipv1-make-negatives data/conformance/llama_skipv1 wrong_half wrong_scale"};
+      "Writes to CASE/negative/MISTAKE what an implementation with that mistake computes for a case (float32), and in "
+      "manifest.json the "
+      "tensor and place where it must be seen first.\nExample: skipv1-make-negatives data/conformance/llama_skipv1 wrong_half "
+      "wrong_scale"};
   std::string folder;
   std::vector<std::string> mistakes, known;
   for (const auto& item : descriptions()) known.push_back(item.first);

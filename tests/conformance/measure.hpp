@@ -23,8 +23,9 @@ Measured measure_f32(const Case& c);
 /// The same with parameters rounded to bfloat16 and arithmetic in float32, without gradients.
 Measured measure_bf16(const Case& c);
 
-/// Intermediate tensors of every layer l in forward order, in float64: `layer{l}.keys` (B, T, H, d_k) and `layer{l}.values` (B, T, H, d_v) as
-/// each query head reads them (zeros where it reads none), `layer{l}.attention` (B, T, H, d_v) before o_proj, `layer{l}.output` (B, T, d).
+/// Intermediate tensors of every layer l in forward order, in float64: `layer{l}.keys` (B, T, H, d_k) and `layer{l}.values` (B,
+/// T, H, d_v) as each query head reads them (zeros where it reads none), `layer{l}.attention` (B, T, H, d_v) before o_proj,
+/// `layer{l}.output` (B, T, d).
 std::vector<std::pair<std::string, Tensor<double>>> trace(const Case& c);
 /// Writes it to files of those names and `.npy` in `folder`.
 void write_trace(const Case& c, const std::filesystem::path& folder);

@@ -17,13 +17,13 @@ struct NewCase {
   std::string dtype = "F64";  ///< scalar of model.safetensors: F64, F32 or BF16
 };
 
-/// Writes the case of configuration file `config` to the new folder `out`, whole or not at all: weights, tokens and targets drawn, results
-/// computed by the library in float64. Throws if the configuration is none, or `out` exists.
+/// Writes the case of configuration file `config` to the new folder `out`, whole or not at all: weights, tokens and targets
+/// drawn, results computed by the library in float64. Throws if the configuration is none, or `out` exists.
 void make_case(const std::filesystem::path& config, const NewCase& options, const std::filesystem::path& out);
 
-/// Writes a negative case to the new folder `out`: `tensors` to files of their names, and what is wrong with them (`words`; the tensor and
-/// place where it shows first) to manifest.json.
-void write_negative(const std::filesystem::path& out, const std::map<std::string, Tensor<float>>& tensors, const std::string& words,
-                    const std::string& first, const std::string& place);
+/// Writes a negative case to the new folder `out`: `tensors` to files of their names, and what is wrong with them (`words`; the
+/// tensor and place where it shows first) to manifest.json.
+void write_negative(const std::filesystem::path& out, const std::map<std::string, Tensor<float>>& tensors,
+                    const std::string& words, const std::string& first, const std::string& place);
 
 }  // namespace skipv1::conformance

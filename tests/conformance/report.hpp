@@ -10,8 +10,11 @@ namespace skipv1::conformance {
 
 class Report {
  public:
-  void add(const std::string& case_name, const std::vector<Comparison>& comparisons) { cases_.emplace_back(case_name, comparisons); }
-  /// Writes `[{"case": …, "check": …, "tensor": …, "error": …, "bound": …, "pass": …}, …]`; an error that is no finite number is null.
+  void add(const std::string& case_name, const std::vector<Comparison>& comparisons) {
+    cases_.emplace_back(case_name, comparisons);
+  }
+  /// Writes `[{"case": …, "check": …, "tensor": …, "error": …, "bound": …, "pass": …}, …]`; an error that is no finite number is
+  /// null.
   void write(const std::filesystem::path& path) const;
 
  private:

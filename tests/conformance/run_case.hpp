@@ -48,7 +48,8 @@ template <class T, class Space>
 void run_whole(const Case& c, const Decoder<T, Space>& decoder, bool backward, Measured& m) {
   Cache<T, Space> cache(decoder.routing(), c.batch(), c.length());
   Activations<T, Space> a;
-  const View<T, Space> logits = decoder.forward(Batch::rectangle(c.tokens), cache, a, backward ? Keep::for_backward : Keep::nothing);
+  const View<T, Space> logits =
+      decoder.forward(Batch::rectangle(c.tokens), cache, a, backward ? Keep::for_backward : Keep::nothing);
   m.logits.emplace_back("forward", download(logits, {c.batch(), c.length(), c.config.vocab_size}));
   m.loss = decoder.loss({c.targets.data(), c.targets.data() + c.targets.size()}, a);
   m.elements = cache.elements_per_token();
@@ -75,7 +76,8 @@ Measured run_case(const Case& c, bool backward, const std::function<T(double)>& 
   m.logits.emplace_back("prefill", decode<T, Space>(c, decoder, [=](auto step, auto) { return step == 0 ? half : 1; }));
   m.logits.emplace_back("chunked", decode<T, Space>(c, decoder, [](auto step, auto) { return 1 + (2 * step + 2) % 4; }));
   // Sequence b enters at step b and goes at a pace of its own, so no two are equally long.
-  m.logits.emplace_back("mixed", decode<T, Space>(c, decoder, [](auto step, auto b) { return step < b ? 0 : 1 + (step + b) % 3; }));
+  m.logits.emplace_back("mixed",
+                        decode<T, Space>(c, decoder, [](auto step, auto b) { return step < b ? 0 : 1 + (step + b) % 3; }));
   return m;
 }
 

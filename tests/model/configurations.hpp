@@ -29,9 +29,10 @@ inline Config skipped(Config c, double ratio, std::size_t source = 0, Injection 
 
 /// Every variant on an architecture, at several sizes, ratios, sources and injections.
 inline std::vector<Config> configurations(Architecture a) {
-  std::vector<Config> all = {base(a, "mha", 2, 3, 3), base(a, "gqa", 3, 6, 3), base(a, "mqa", 2, 4, 1), base(a, "mqa", 1, 3, 1),
-                             base(a, "svformer", 3, 6, 3), base(a, "svformer", 3, 5, 5), base(a, "cla", 3, 4, 4), base(a, "cla", 4, 4, 2),
-                             base(a, "cla_v", 5, 3, 3), base(a, "yoco", 6, 4, 2), base(a, "yoco_v", 4, 3, 3), base(a, "resformer", 3, 4, 2),
+  std::vector<Config> all = {base(a, "mha", 2, 3, 3),       base(a, "gqa", 3, 6, 3),         base(a, "mqa", 2, 4, 1),
+                             base(a, "mqa", 1, 3, 1),       base(a, "svformer", 3, 6, 3),    base(a, "svformer", 3, 5, 5),
+                             base(a, "cla", 3, 4, 4),       base(a, "cla", 4, 4, 2),         base(a, "cla_v", 5, 3, 3),
+                             base(a, "yoco", 6, 4, 2),      base(a, "yoco_v", 4, 3, 3),      base(a, "resformer", 3, 4, 2),
                              base(a, "resformer", 3, 3, 3), base(a, "denseformer", 4, 3, 3), base(a, "denseformer", 1, 4, 2)};
   all[12].attention.learn_value_mix = true;
   for (double ratio : {0.0, 0.25, 0.5, 0.75, 1.0}) {
@@ -59,15 +60,16 @@ inline std::vector<Config> configurations(Architecture a) {
 
 inline std::string title(const Config& c) {
   std::ostringstream s;
-  s << to_string(c.architecture) << ' ' << c.attention.variant << " L " << c.num_hidden_layers << " H " << c.num_attention_heads << " H_kv "
-    << c.num_key_value_heads << " ratio " << c.attention.skip_ratio << " source " << c.attention.source_layer << ' '
+  s << to_string(c.architecture) << ' ' << c.attention.variant << " L " << c.num_hidden_layers << " H " << c.num_attention_heads
+    << " H_kv " << c.num_key_value_heads << " ratio " << c.attention.skip_ratio << " source " << c.attention.source_layer << ' '
     << to_string(c.attention.injection);
   return s.str();
 }
 
 /// Weights and tokens of a configuration.
 struct Sample {
-  explicit Sample(const Config& c) : config(c), weights(c), tokens(conformance::draw_tokens(batch * length, c.vocab_size, sample_seed)) {
+  explicit Sample(const Config& c)
+      : config(c), weights(c), tokens(conformance::draw_tokens(batch * length, c.vocab_size, sample_seed)) {
     conformance::draw_weights(weights, config, sample_seed);
   }
   static constexpr std::size_t batch = 2, length = 7;

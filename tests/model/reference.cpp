@@ -72,7 +72,8 @@ std::size_t cached_elements(const Config& c) {
   if (v == "skipkv1") return 2 * (L * H - skipped_values) * d;
   if (v == "skipv1_yoco") return (half * H + L * H - skipped_values) * d;
   if (v == "mla") return L * (c.attention.kv_latent_size + c.attention.rotary_size);
-  if (v == "skipv1_mla") return L * (c.attention.kv_latent_size + c.attention.rotary_size) - (L - 1) * c.attention.kv_latent_size / 2;
+  if (v == "skipv1_mla")
+    return L * (c.attention.kv_latent_size + c.attention.rotary_size) - (L - 1) * c.attention.kv_latent_size / 2;
   return (2 * L * H - (v.starts_with("skip") ? skipped_values : 0)) * d;
 }
 

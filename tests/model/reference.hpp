@@ -1,6 +1,7 @@
-// A second implementation of the forward pass, written from models.md alone and deliberately naive: float64, plain loops, one sequence at
-// a time, every query head's keys and values spelt out in every layer. No routing table, no cache, no BLAS. Tests hold the decoder
-// against it; with a `Mistake` it errs as implementers do, which is where the negative conformance cases come from.
+// A second implementation of the forward pass, written from models.md alone and deliberately naive: float64, plain loops, one
+// sequence at a time, every query head's keys and values spelt out in every layer. No routing table, no cache, no BLAS. Tests
+// hold the decoder against it; with a `Mistake` it errs as implementers do, which is where the negative conformance cases come
+// from.
 #pragma once
 
 #include <cmath>
@@ -44,7 +45,8 @@ class Model {
     const std::string& v = c_.attention.variant;
     mla_ = v == "mla" || v == "skipv1_mla";
     d_r_ = mla_ ? c_.attention.rotary_size : d_h_;
-    skip_ = static_cast<std::size_t>(std::ceil(c_.attention.skip_ratio * static_cast<double>(c_.num_key_value_heads) - 0.5 - 1e-9));
+    skip_ =
+        static_cast<std::size_t>(std::ceil(c_.attention.skip_ratio * static_cast<double>(c_.num_key_value_heads) - 0.5 - 1e-9));
   }
 
   /// Logits (T, V) of one sequence; its layers go to `layers`.
@@ -70,7 +72,8 @@ class Model {
       if (mistake_ == Mistake::averaged_averages) averaged_over.back() = x;
     }
     Rows logits;
-    for (const Row& r : x) logits.push_back(product(c_.tie_word_embeddings ? "model.embed_tokens" : "lm_head", norm("model.norm", r)));
+    for (const Row& r : x)
+      logits.push_back(product(c_.tie_word_embeddings ? "model.embed_tokens" : "lm_head", norm("model.norm", r)));
     return logits;
   }
 
@@ -112,7 +115,8 @@ class Model {
     if (gpt2()) return;
     const std::size_t begin = head.size() - d_r_, half = d_r_ / 2;
     for (std::size_t i = 0; i < half; ++i) {
-      const double p = static_cast<double>(t) * std::pow(c_.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(d_r_));
+      const double p =
+          static_cast<double>(t) * std::pow(c_.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(d_r_));
       const double a = head[begin + i], b = head[begin + half + i];
       head[begin + i] = a * std::cos(p) - b * std::sin(p);
       head[begin + half + i] = b * std::cos(p) + a * std::sin(p);
@@ -150,14 +154,16 @@ class Model {
     for (std::size_t h = 0; h < H_; ++h) layer.attention.push_back(attend(queries[h], layer.keys[h], layer.values[h]));
     for (std::size_t t = 0; t < x.size(); ++t) {
       Row joined;
-      for (std::size_t h = 0; h < H_; ++h) joined.insert(joined.end(), layer.attention[h][t].begin(), layer.attention[h][t].end());
+      for (std::size_t h = 0; h < H_; ++h)
+        joined.insert(joined.end(), layer.attention[h][t].begin(), layer.attention[h][t].end());
       x[t] = sum(x[t], product(attention + "o_proj", joined));
       const Row n = norm(name + "post_attention_layernorm", x[t]);
       Row up = product(name + "mlp.up_proj", n);
       const Row gate = gpt2() ? Row() : product(name + "mlp.gate_proj", n);
       for (std::size_t i = 0; i < up.size(); ++i)
-        up[i] = gpt2() ? up[i] * 0.5 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (up[i] + 0.044715 * up[i] * up[i] * up[i])))
-                       : up[i] * gate[i] / (1 + std::exp(-gate[i]));
+        up[i] = gpt2()
+                    ? up[i] * 0.5 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (up[i] + 0.044715 * up[i] * up[i] * up[i])))
+                    : up[i] * gate[i] / (1 + std::exp(-gate[i]));
       x[t] = sum(x[t], product(name + "mlp.down_proj", up));
     }
     return x;
@@ -188,7 +194,8 @@ class Model {
     Rows latent = project(name + "kv_down_proj", normed);
     if (c_.attention.variant == "skipv1_mla" && l > 0)
       for (std::size_t t = 0; t < latent.size(); ++t)
-        latent[t].insert(latent[t].end(), latent_[t].begin() + static_cast<std::ptrdiff_t>(latent_[t].size() / 2), latent_[t].end());
+        latent[t].insert(latent[t].end(), latent_[t].begin() + static_cast<std::ptrdiff_t>(latent_[t].size() / 2),
+                         latent_[t].end());
     if (l == 0) latent_ = latent;
     layer.keys = cut(project(name + "k_up_proj", latent), d_h_);
     layer.values = cut(project(name + "v_up_proj", latent), d_h_);
@@ -198,7 +205,8 @@ class Model {
   }
 
   void routed_heads(std::size_t l, const std::string& name, const Rows& normed, Layer& layer) {
-    const Rows k = project(name + "k_proj", normed), v = project(name + "v_proj", normed), bare = project(name + "v_proj", normed, false);
+    const Rows k = project(name + "k_proj", normed), v = project(name + "v_proj", normed),
+               bare = project(name + "v_proj", normed, false);
     keys_.push_back(k.empty() ? Heads() : rotated(cut(k, d_h_)));
     values_.push_back(v.empty() ? Heads() : cut(v, d_h_));
     if (l == 0) bare_values_ = cut(bare, d_h_);
@@ -217,7 +225,8 @@ class Model {
     if (mistake_ == Mistake::mix_swapped) lambda = 1 - lambda;
     for (std::size_t g = 0; g < values_[l].size(); ++g)
       for (std::size_t t = 0; t < values_[l][g].size(); ++t)
-        for (std::size_t i = 0; i < d_h_; ++i) values_[l][g][t][i] = lambda * values_[l][g][t][i] + (1 - lambda) * values_[0][g][t][i];
+        for (std::size_t i = 0; i < d_h_; ++i)
+          values_[l][g][t][i] = lambda * values_[l][g][t][i] + (1 - lambda) * values_[0][g][t][i];
   }
 
   /// The layer that YOCO and CLA read in layer l.
@@ -253,7 +262,8 @@ class Model {
     if (c_.attention.variant == "skipv0") return Rows(keys_[l][0].size(), Row(d_h_, 0.0));
     if (mistake_ == Mistake::interleaved_reuse) g = H_own + h % skip_;
     const std::size_t j = g - H_own, counted = l + (mistake_ == Mistake::counted_from_one ? 1 : 0);
-    const Heads& from = mistake_ == Mistake::bias_left_out ? bare_values_ : values_[source - (mistake_ == Mistake::wrong_source ? 1 : 0)];
+    const Heads& from =
+        mistake_ == Mistake::bias_left_out ? bare_values_ : values_[source - (mistake_ == Mistake::wrong_source ? 1 : 0)];
     if (mistake_ == Mistake::wrong_half) return from[j];
     if (c_.attention.injection == Injection::dynamic) return from[(counted + j) % H_];
     if (c_.attention.injection == Injection::odd_even) return from[counted % 2 == 0 ? j : g];

@@ -36,7 +36,8 @@ class Actual {
     compare_trace();
     if (has("logits.npy")) compare_array("logits", "logits", case_.logits);
     if (loss)
-      all_.push_back(compare("loss", "loss", {&*loss, {}}, {&case_.loss, {}}, case_.bounds.find(dtype_of_file(floats_), "loss", "loss")));
+      all_.push_back(
+          compare("loss", "loss", {&*loss, {}}, {&case_.loss, {}}, case_.bounds.find(dtype_of_file(floats_), "loss", "loss")));
     if (has("grads.safetensors")) compare_gradients();
     if (elements) all_.push_back(compare_counts("cache", "kv_elements_per_token", *elements, case_.elements));
     if (parameters) all_.push_back(compare_counts("cache", "parameters", *parameters, case_.parameters));
@@ -86,7 +87,8 @@ class Actual {
       if (!found)
         all_.push_back({"gradients", entry.name, INFINITY, bound, false, "is missing"});
       else
-        all_.push_back(compare("gradients", entry.name, file.read<double>(entry.name, Values::any), case_.gradients[entry.name], bound, least));
+        all_.push_back(compare("gradients", entry.name, file.read<double>(entry.name, Values::any), case_.gradients[entry.name],
+                               bound, least));
     }
     for (const auto& item : file.entries())
       if (!case_.gradients.layout().find(item.first))

@@ -51,20 +51,20 @@ void read_bounds(const Json& json, Bounds& bounds) {
 
 void check_range(const fs::path& path, View<const std::int32_t> x, std::int32_t least, std::size_t vocab) {
   for (std::size_t i = 0; i < x.size(); ++i)
-    require(x.data()[i] >= least && x.data()[i] < static_cast<std::int64_t>(vocab), path.string(), ": ", x.data()[i], " at [b=",
-            i / x.width(), ", t=", i % x.width(), "]: must be ", least, " to ", vocab - 1);
+    require(x.data()[i] >= least && x.data()[i] < static_cast<std::int64_t>(vocab), path.string(), ": ", x.data()[i],
+            " at [b=", i / x.width(), ", t=", i % x.width(), "]: must be ", least, " to ", vocab - 1);
 }
 
 void read_arrays(const fs::path& folder, Case& c) {
   const fs::path tokens = folder / "tokens.npy", targets = folder / "targets.npy", logits = folder / "logits.npy";
   c.tokens = read_npy<std::int32_t>(tokens);
   require(c.tokens.shape().rank() == 2 && c.tokens.size() > 0, tokens.string(), ": shape ", c.tokens.shape(), ": must be (B, T)");
-  require(c.length() <= c.config.max_position_embeddings, tokens.string(), ": sequences of ", c.length(), ": max_position_embeddings is ",
-          c.config.max_position_embeddings);
+  require(c.length() <= c.config.max_position_embeddings, tokens.string(), ": sequences of ", c.length(),
+          ": max_position_embeddings is ", c.config.max_position_embeddings);
   check_range(tokens, c.tokens, 0, c.config.vocab_size);
   c.targets = read_npy<std::int32_t>(targets);
-  require(c.targets.shape() == c.tokens.shape(), targets.string(), ": shape ", c.targets.shape(), ", expected that of tokens.npy, ",
-          c.tokens.shape());
+  require(c.targets.shape() == c.tokens.shape(), targets.string(), ": shape ", c.targets.shape(),
+          ", expected that of tokens.npy, ", c.tokens.shape());
   check_range(targets, c.targets, ignored_target, c.config.vocab_size);
   const std::int32_t* begin = c.targets.data();
   require(std::any_of(begin, begin + c.targets.size(), [](std::int32_t x) { return x != ignored_target; }), targets.string(),

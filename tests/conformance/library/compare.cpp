@@ -13,7 +13,8 @@ namespace {
 std::string place(const std::string& tensor, const Shape& shape, std::size_t i) {
   std::vector<std::string> letters = {"i", "j", "k", "l"};
   if (tensor == "logits") letters = {"b", "t", "v"};
-  if (tensor.starts_with("layer")) letters = shape.rank() == 4 ? std::vector<std::string>{"b", "t", "h", "d"} : std::vector<std::string>{"b", "t", "d"};
+  if (tensor.starts_with("layer"))
+    letters = shape.rank() == 4 ? std::vector<std::string>{"b", "t", "h", "d"} : std::vector<std::string>{"b", "t", "d"};
   if (shape.rank() == 0) return "";
   std::string text;
   for (std::size_t axis = shape.rank(); axis-- > 0; i /= shape[axis])
@@ -23,8 +24,8 @@ std::string place(const std::string& tensor, const Shape& shape, std::size_t i) 
 
 }  // namespace
 
-Comparison compare(const std::string& check, const std::string& tensor, View<const double> actual, View<const double> expected, double bound,
-                   double least) {
+Comparison compare(const std::string& check, const std::string& tensor, View<const double> actual, View<const double> expected,
+                   double bound, double least) {
   Comparison result{check, tensor, std::numeric_limits<double>::infinity(), bound, false, ""};
   std::ostringstream note;
   if (!(actual.shape() == expected.shape())) {
@@ -45,8 +46,8 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
   result.error = most / divisor;
   result.pass = first == expected.size();
   if (!result.pass) {
-    note << "first" << place(tensor, expected.shape(), first) << ": expected " << std::setprecision(9) << expected.data()[first] << ", actual "
-         << actual.data()[first];
+    note << "first" << place(tensor, expected.shape(), first) << ": expected " << std::setprecision(9) << expected.data()[first]
+         << ", actual " << actual.data()[first];
     result.note = note.str();
   }
   return result;
@@ -54,14 +55,19 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
 
 Comparison compare_counts(const std::string& check, const std::string& name, std::size_t actual, std::size_t expected) {
   const double a = static_cast<double>(actual), b = static_cast<double>(expected);
-  return {check, name, std::abs(a - b) / std::max(1.0, b), 0, actual == expected,
+  return {check,
+          name,
+          std::abs(a - b) / std::max(1.0, b),
+          0,
+          actual == expected,
           actual == expected ? "" : "expected " + std::to_string(expected) + ", actual " + std::to_string(actual)};
 }
 
 void print(std::ostream& out, const std::vector<Comparison>& comparisons) {
   const auto line = [&](const Comparison& c) {
-    out << "  " << std::left << std::setw(11) << c.check << std::setw(52) << c.tensor << std::right << std::scientific << std::setprecision(1) << "error "
-        << std::setw(7) << c.error << "  bound " << std::setw(7) << c.bound << (c.pass ? "  ok" : "  DIFFERS  " + c.note) << '\n'
+    out << "  " << std::left << std::setw(11) << c.check << std::setw(52) << c.tensor << std::right << std::scientific
+        << std::setprecision(1) << "error " << std::setw(7) << c.error << "  bound " << std::setw(7) << c.bound
+        << (c.pass ? "  ok" : "  DIFFERS  " + c.note) << '\n'
         << std::defaultfloat;
   };
   for (std::size_t i = 0, end = 0; i < comparisons.size(); i = end) {

@@ -38,7 +38,8 @@ std::vector<std::pair<std::string, Tensor<double>>> trace(const Case& c) {
     const View<const HeadPair<const double>> read = decoder.heads(a, l);
     tensors.emplace_back(layer + "keys", gather(c, c.config.query_width(), [&](std::size_t h) { return read(h).key; }));
     tensors.emplace_back(layer + "values", gather(c, c.config.head_width(), [&](std::size_t h) { return read(h).value; }));
-    tensors.emplace_back(layer + "attention", download(View<double>(a.layer(l).attention), {batch, length, heads, c.config.head_width()}));
+    tensors.emplace_back(layer + "attention",
+                         download(View<double>(a.layer(l).attention), {batch, length, heads, c.config.head_width()}));
     tensors.emplace_back(layer + "output", download(a.block_output(l + 1), {batch, length, c.config.hidden_size}));
   }
   return tensors;

@@ -23,7 +23,8 @@ Case draw_case(const Config& config, const NewCase& options) {
   const std::size_t n = options.batch * options.length;
   draw_weights(c.weights, config, options.seed);
   const View<double> w = c.weights.flat();
-  if (options.dtype == "F32") std::transform(w.data(), w.data() + w.size(), w.data(), [](double x) { return static_cast<float>(x); });
+  if (options.dtype == "F32")
+    std::transform(w.data(), w.data() + w.size(), w.data(), [](double x) { return static_cast<float>(x); });
   if (options.dtype == "BF16")
     std::transform(w.data(), w.data() + w.size(), w.data(), [](double x) { return static_cast<double>(bfloat16(x)); });
   const auto fill = [&](Tensor<std::int32_t>& x, const std::vector<std::int32_t>& values) {
@@ -34,7 +35,8 @@ Case draw_case(const Config& config, const NewCase& options) {
   fill(c.targets, draw_targets(n, config.vocab_size, options.seed));
   const Measured m = measure_f64(c);
   c.logits = m.logits.front().second;
-  for (const auto& [check, logits] : m.logits) require(compare(check, "logits", logits, c.logits, 1e-12).pass, check, " disagrees with forward");
+  for (const auto& [check, logits] : m.logits)
+    require(compare(check, "logits", logits, c.logits, 1e-12).pass, check, " disagrees with forward");
   c.loss = m.loss;
   copy(c.gradients.flat(), m.gradients->flat());
   c.elements = m.elements;
@@ -46,8 +48,8 @@ Case draw_case(const Config& config, const NewCase& options) {
 std::string covers(const Config& c, const NewCase& options) {
   std::ostringstream s;
   const AttentionConfig& a = c.attention;
-  s << c.attention.variant << " on " << to_string(c.architecture) << ": " << c.num_hidden_layers << " layers, " << c.num_attention_heads
-    << " query heads reading " << c.num_key_value_heads << " key and value heads";
+  s << c.attention.variant << " on " << to_string(c.architecture) << ": " << c.num_hidden_layers << " layers, "
+    << c.num_attention_heads << " query heads reading " << c.num_key_value_heads << " key and value heads";
   if (a.variant.starts_with("skip")) s << ", skip ratio " << a.skip_ratio;
   if (a.source_layer > 0) s << ", source layer " << a.source_layer;
   if (a.injection != Injection::second_half) s << ", injection " << to_string(a.injection);
@@ -76,8 +78,8 @@ void write_case(const Case& c, const NewCase& options, const fs::path& out) {
   const OrderedJson expected = {{"loss", c.loss}, {"kv_elements_per_token", c.elements}, {"parameters", c.parameters}};
   write_whole(part / "expected.json", [&](std::ostream& file) { file << expected.dump() << '\n'; });
   std::ostringstream command;
-  command << "skipv1-make-case config.json --seed " << options.seed << " --batch " << options.batch << " --length " << options.length
-          << " --dtype " << options.dtype << " --out " << out.filename().string();
+  command << "skipv1-make-case config.json --seed " << options.seed << " --batch " << options.batch << " --length "
+          << options.length << " --dtype " << options.dtype << " --out " << out.filename().string();
   const OrderedJson manifest = {
       {"covers", covers(c.config, options)}, {"seed", options.seed}, {"command", command.str()}, {"bounds", bounds()}};
   write_json(part / "manifest.json", manifest);

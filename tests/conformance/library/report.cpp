@@ -11,7 +11,8 @@ void Report::write(const std::filesystem::path& path) const {
   OrderedJson report = OrderedJson::array();
   for (const auto& [name, comparisons] : cases_)
     for (const Comparison& x : comparisons)
-      report.push_back({{"case", name}, {"check", x.check}, {"tensor", x.tensor}, {"error", x.error}, {"bound", x.bound}, {"pass", x.pass}});
+      report.push_back(
+          {{"case", name}, {"check", x.check}, {"tensor", x.tensor}, {"error", x.error}, {"bound", x.bound}, {"pass", x.pass}});
   write_whole(path, [&](std::ostream& out) { out << report.dump(1) << '\n'; });
 }
 

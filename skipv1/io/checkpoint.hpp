@@ -14,27 +14,31 @@ struct Checkpoint {
   Parameters<T> parameters;
 };
 
-/// Throws unless `file` holds exactly the tensors of `layout`; the line names the tensor that is missing, too many or of another shape.
+/// Throws unless `file` holds exactly the tensors of `layout`; the line names the tensor that is missing, too many or of another
+/// shape.
 inline void require_tensors(const SafetensorsFile& file, const ParameterLayout& layout) {
   for (const ParameterLayout::Entry& entry : layout.entries()) {
     const Shape& shape = file.at(entry.name).shape;
-    require(shape == entry.shape, file.name(), ": tensor \"", entry.name, "\": shape ", shape, ", the configuration asks for ", entry.shape);
+    require(shape == entry.shape, file.name(), ": tensor \"", entry.name, "\": shape ", shape, ", the configuration asks for ",
+            entry.shape);
   }
   for (const auto& [name, entry] : file.entries())
-    require(layout.find(name) != nullptr, file.name(), ": tensor \"", detail::brief(name), "\": the configuration has none of that name");
+    require(layout.find(name) != nullptr, file.name(), ": tensor \"", detail::brief(name),
+            "\": the configuration has none of that name");
 }
 
-/// Throws, before anything of that size is made, if `config` asks for far more than the `held` elements of the file called `name`: its
-/// embedding, query, output and feed-forward matrices are more than four times as many.
+/// Throws, before anything of that size is made, if `config` asks for far more than the `held` elements of the file called
+/// `name`: its embedding, query, output and feed-forward matrices are more than four times as many.
 inline void require_plausible(const Config& config, std::size_t held, const std::string& name) {
   const auto real = [](std::size_t n) { return static_cast<double>(n); };
   const double d = real(config.hidden_size), layer = 2 * d + 2 * real(config.intermediate_size);
   const double elements = d * (real(config.vocab_size) + real(config.num_hidden_layers) * layer);
-  require(elements <= 4 * real(held) + 1e6, name, ": has ", held, " elements, the configuration asks for ", elements, " and more");
+  require(elements <= 4 * real(held) + 1e6, name, ": has ", held, " elements, the configuration asks for ", elements,
+          " and more");
 }
 
-/// Reads every tensor of `file` into `parameters` (gradients, moments), of the same names and shapes. Throws as `require_tensors`, and if
-/// an element is not finite.
+/// Reads every tensor of `file` into `parameters` (gradients, moments), of the same names and shapes. Throws as
+/// `require_tensors`, and if an element is not finite.
 template <class T>
 void read_parameters(SafetensorsFile& file, const Parameters<T>& parameters) {
   require_tensors(file, parameters.layout());
@@ -50,7 +54,8 @@ void read_parameters(const std::filesystem::path& path, const Parameters<T>& par
 template <class T>
 std::vector<NamedTensor<T>> named_tensors(const Parameters<T>& parameters) {
   std::vector<NamedTensor<T>> tensors;
-  for (const ParameterLayout::Entry& entry : parameters.layout().entries()) tensors.push_back({entry.name, parameters[entry.name]});
+  for (const ParameterLayout::Entry& entry : parameters.layout().entries())
+    tensors.push_back({entry.name, parameters[entry.name]});
   return tensors;
 }
 /// Writes them to a safetensors file, whole or not at all.
@@ -71,9 +76,9 @@ Checkpoint<T> read_checkpoint(const std::filesystem::path& folder) {
   return checkpoint;
 }
 
-/// Writes a checkpoint, its weights as `dtype`, making the folder if there is none. Throws, and leaves what was there as it was, if that
-/// fails. Both files are complete before either gets its name; an older configuration goes before the weights change, so that no moment
-/// leaves weights beside another model's configuration.
+/// Writes a checkpoint, its weights as `dtype`, making the folder if there is none. Throws, and leaves what was there as it was,
+/// if that fails. Both files are complete before either gets its name; an older configuration goes before the weights change, so
+/// that no moment leaves weights beside another model's configuration.
 template <class T>
 void write_checkpoint(const std::filesystem::path& folder, const Config& config, const Parameters<T>& parameters,
                       const Dtype& dtype = dtype_of<T>()) {

@@ -4,7 +4,6 @@
 #if __has_include(<CLI/CLI.hpp>)
 
 #include <CLI/CLI.hpp>
-
 #include <exception>
 #include <filesystem>
 #include <iostream>

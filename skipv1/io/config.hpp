@@ -31,8 +31,8 @@ inline Architecture parse_architecture(const std::string& name) {
 
 }  // namespace detail
 
-/// The configuration that `text` writes down. Throws if a key is missing, unknown, there twice or of the wrong type, and as `validate`. Of
-/// "attention" all but "variant" may be left out, and "rope_theta" for gpt2.
+/// The configuration that `text` writes down. Throws if a key is missing, unknown, there twice or of the wrong type, and as
+/// `validate`. Of "attention" all but "variant" may be left out, and "rope_theta" for gpt2.
 inline Config parse_config(std::string_view text) {
   const Json object = parse_json(text);
   JsonFields fields(object);

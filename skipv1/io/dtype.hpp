@@ -36,8 +36,9 @@ struct Dtype {
   friend bool operator==(const Dtype& a, const Dtype& b) { return std::string_view(a.name) == b.name; }
 };
 
-inline constexpr Dtype dtypes[] = {{"F64", 8}, {"F32", 4}, {"BF16", 2}, {"F16", 2}, {"I64", 8},     {"I32", 4},    {"I16", 2}, {"I8", 1},
-                                   {"U64", 8}, {"U32", 4}, {"U16", 2},  {"U8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"BOOL", 1}};
+inline constexpr Dtype dtypes[] = {{"F64", 8}, {"F32", 4}, {"BF16", 2},    {"F16", 2},     {"I64", 8},
+                                   {"I32", 4}, {"I16", 2}, {"I8", 1},      {"U64", 8},     {"U32", 4},
+                                   {"U16", 2}, {"U8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"BOOL", 1}};
 
 /// The dtype called `name`, or null.
 inline const Dtype* find_dtype(std::string_view name) {

@@ -20,7 +20,8 @@
 
 namespace skipv1 {
 
-static_assert(std::endian::native == std::endian::little, "the formats in io/ are little-endian, read and written as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "the formats in io/ are little-endian, read and written as they lie in memory");
 
 /// Calls `work()`; an `Error` thrown there gets `place: ` in front.
 template <class Work>
@@ -116,7 +117,8 @@ class NewFile {
 
  private:
   void check() const {
-    require(file_.good(), path_.string(), ": cannot be written: ", errno ? std::generic_category().message(errno) : "unknown reason");
+    require(file_.good(), path_.string(),
+            ": cannot be written: ", errno ? std::generic_category().message(errno) : "unknown reason");
   }
   std::filesystem::path path_, part_;
   std::ofstream file_;

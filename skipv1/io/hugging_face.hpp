@@ -15,8 +15,8 @@ inline void expect_standard(const Json& object, const char* key, const Json& sta
 }
 
 inline Config hugging_face_llama(const Json& object) {
-  for (const auto& [key, standard] : {std::pair("hidden_act", Json("silu")), std::pair("attention_bias", Json(false)),
-                                      std::pair("mlp_bias", Json(false))})
+  for (const auto& [key, standard] :
+       {std::pair("hidden_act", Json("silu")), std::pair("attention_bias", Json(false)), std::pair("mlp_bias", Json(false))})
     expect_standard(object, key, standard);
   require(!object.contains("rope_scaling"), "\"rope_scaling\" is set: only plain rotary positions are imported");
   JsonFields fields(object);
@@ -114,7 +114,8 @@ class HuggingFaceTensors {
   void finish(const Ignored& ignored) const {
     for (const SafetensorsFile& file : files_)
       for (const auto& [key, entry] : file.entries())
-        require(used_.count(key) != 0 || ignored(key), file.name(), ": tensor \"", brief(key), "\" is not one of this architecture");
+        require(used_.count(key) != 0 || ignored(key), file.name(), ": tensor \"", brief(key),
+                "\" is not one of this architecture");
   }
 
  private:
@@ -136,7 +137,8 @@ void turn(View<T> to, View<T> from, std::size_t begin = 0) {
 
 /// One layer of GPT-2: `c_attn` holds queries, keys and values side by side; matrices are stored (in, out).
 template <class T>
-void read_gpt2_layer(HuggingFaceTensors& tensors, const Config& c, const Parameters<T>& to, const std::string& from, const std::string& layer) {
+void read_gpt2_layer(HuggingFaceTensors& tensors, const Config& c, const Parameters<T>& to, const std::string& from,
+                     const std::string& layer) {
   const std::size_t d = c.hidden_size, inner = c.intermediate_size;
   for (const auto& [theirs, ours] : {std::pair("ln_1", "input_layernorm"), std::pair("ln_2", "post_attention_layernorm")})
     for (const char* part : {".weight", ".bias"}) tensors.read(from + theirs + part, to[layer + ours + part]);
@@ -184,22 +186,24 @@ void read_llama(HuggingFaceTensors& tensors, const Config& c, const Parameters<T
 
 }  // namespace detail
 
-/// The configuration in a transformers `config.json` of model type llama or gpt2. Keys that change nothing here are passed over. Throws,
-/// naming the key, where the model is one that this library has not (scaled rotary positions, other activations).
+/// The configuration in a transformers `config.json` of model type llama or gpt2. Keys that change nothing here are passed over.
+/// Throws, naming the key, where the model is one that this library has not (scaled rotary positions, other activations).
 inline Config parse_hugging_face_config(std::string_view text) {
   Json object = parse_json(text);
   require(object.is_object(), "expected an object, found ", detail::brief(object));
-  for (auto item = object.begin(); item != object.end();) item = item->is_null() ? object.erase(item) : std::next(item);  // null: absent
+  for (auto item = object.begin(); item != object.end();)
+    item = item->is_null() ? object.erase(item) : std::next(item);  // null: absent
   std::string type;
   JsonFields(object).read("model_type", type);
-  require(type == "llama" || type == "gpt2", "\"model_type\": expected \"llama\" or \"gpt2\", found \"", detail::brief(type), '"');
+  require(type == "llama" || type == "gpt2", "\"model_type\": expected \"llama\" or \"gpt2\", found \"", detail::brief(type),
+          '"');
   const Config c = type == "llama" ? detail::hugging_face_llama(object) : detail::hugging_face_gpt2(object);
   validate(c);
   return c;
 }
 
-/// Imports a transformers folder (config.json and safetensors, in one file or several) of a LLaMA or GPT-2 model. Throws if a tensor is
-/// missing, unknown, of another shape than the configuration says, or not finite.
+/// Imports a transformers folder (config.json and safetensors, in one file or several) of a LLaMA or GPT-2 model. Throws if a
+/// tensor is missing, unknown, of another shape than the configuration says, or not finite.
 template <class T>
 Checkpoint<T> import_hugging_face(const std::filesystem::path& folder) {
   const Config c = read_config_as(folder / "config.json", parse_hugging_face_config);

@@ -34,7 +34,8 @@ class Llama2cReader {
   std::uint64_t at_;
 };
 
-/// Turns rotary pairs of neighbours into half-split ones: of each head's `width` rows, row 2i becomes i, row 2i + 1 becomes i + width / 2.
+/// Turns rotary pairs of neighbours into half-split ones: of each head's `width` rows, row 2i becomes i, row 2i + 1 becomes i +
+/// width / 2.
 template <class T>
 void split_pairs(View<T> rows, std::size_t width) {
   Tensor<T> head({width, rows.width()});
@@ -79,9 +80,9 @@ inline double llama2c_floats(const Config& c) {
 
 }  // namespace detail
 
-/// Imports a version 0 checkpoint: after the header float32 arrays, each stacked over layers, in the order below; a negative vocabulary
-/// size means an output head of its own, at the end. Its rotary pairs are neighbours, so rows of queries and keys are permuted. Throws
-/// if the file is not exactly as long as its header says, or if a weight is not finite.
+/// Imports a version 0 checkpoint: after the header float32 arrays, each stacked over layers, in the order below; a negative
+/// vocabulary size means an output head of its own, at the end. Its rotary pairs are neighbours, so rows of queries and keys are
+/// permuted. Throws if the file is not exactly as long as its header says, or if a weight is not finite.
 template <class T>
 Checkpoint<T> import_llama2c(Source& from) {
   const Config c = detail::read_llama2c_config(from);
@@ -92,9 +93,9 @@ Checkpoint<T> import_llama2c(Source& from) {
   const std::size_t layers = c.num_hidden_layers;
   detail::Llama2cReader<T> reader(from, 28);
   reader.read(to["model.embed_tokens.weight"], "model.embed_tokens.weight");
-  for (const char* suffix : {"input_layernorm.weight", "self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight",
-                             "self_attn.o_proj.weight", "post_attention_layernorm.weight", "mlp.gate_proj.weight",
-                             "mlp.down_proj.weight", "mlp.up_proj.weight"})
+  for (const char* suffix : {"input_layernorm.weight", "self_attn.q_proj.weight", "self_attn.k_proj.weight",
+                             "self_attn.v_proj.weight", "self_attn.o_proj.weight", "post_attention_layernorm.weight",
+                             "mlp.gate_proj.weight", "mlp.down_proj.weight", "mlp.up_proj.weight"})
     reader.layers(to, layers, suffix);
   reader.read(to["model.norm.weight"], "model.norm.weight");
   reader.skip(c.max_position_embeddings * c.head_width());  // cosines and sines

@@ -122,7 +122,8 @@ inline constexpr const char* npy_descr<std::int32_t> = "<i4";
 
 }  // namespace detail
 
-/// Reads the header. Throws unless the file is exactly as long as its header says and holds '<f4', '<f8', '<i4' or '<i8' in C order.
+/// Reads the header. Throws unless the file is exactly as long as its header says and holds '<f4', '<f8', '<i4' or '<i8' in C
+/// order.
 inline NpyHeader read_npy_header(Source& from) {
   const std::string& name = from.name();
   const std::string start = from.text(0, std::min<std::uint64_t>(from.size(), 12));
@@ -140,13 +141,13 @@ inline NpyHeader read_npy_header(Source& from) {
   require(!header.fortran_order, name, ": fortran_order is True: only C order is read");
   const std::optional<std::uint64_t> bytes = byte_count(header.shape, width);
   require(bytes.has_value(), name, ": shape ", header.shape, " overflows");
-  require(*bytes == from.size() - header.data, name, ": shape ", header.shape, " of '", header.descr, "' takes ", *bytes, " bytes, but ",
-          from.size() - header.data, " follow the header");
+  require(*bytes == from.size() - header.data, name, ": shape ", header.shape, " of '", header.descr, "' takes ", *bytes,
+          " bytes, but ", from.size() - header.data, " follow the header");
   return header;
 }
 
-/// Reads an array: float and double from '<f4' and '<f8', int32 from '<i4' and '<i8'. Throws on any other type, on an integer that does
-/// not fit, and as `read_npy_header`.
+/// Reads an array: float and double from '<f4' and '<f8', int32 from '<i4' and '<i8'. Throws on any other type, on an integer
+/// that does not fit, and as `read_npy_header`.
 template <class T>
 Tensor<T> read_npy(Source& from) {
   const NpyHeader header = read_npy_header(from);
@@ -161,11 +162,12 @@ Tensor<T> read_npy(Source& from) {
   } else {
     using Range = std::numeric_limits<T>;
     const auto convert = [&](auto number, std::size_t i) {
-      require(number >= Range::min() && number <= Range::max(), from.name(), ": element ", i, " is ", number, ": must be ", Range::min(),
-              " to ", Range::max());
+      require(number >= Range::min() && number <= Range::max(), from.name(), ": element ", i, " is ", number, ": must be ",
+              Range::min(), " to ", Range::max());
       return static_cast<T>(number);
     };
-    wide ? read_numbers<std::int64_t>(from, header.data, to, convert) : read_numbers<std::int32_t>(from, header.data, to, convert);
+    wide ? read_numbers<std::int64_t>(from, header.data, to, convert)
+         : read_numbers<std::int32_t>(from, header.data, to, convert);
   }
   return x;
 }

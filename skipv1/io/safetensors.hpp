@@ -27,7 +27,8 @@ class SafetensorsFile {
   explicit SafetensorsFile(Source source) : source_(std::move(source)) {
     std::uint64_t length = 0;
     source_.read(0, &length, 8);
-    require(length <= 100'000'000, name(), ": not a safetensors file: header of ", length, " bytes, at most 100000000 are allowed");
+    require(length <= 100'000'000, name(), ": not a safetensors file: header of ", length,
+            " bytes, at most 100000000 are allowed");
     const std::string text = source_.text(8, length);
     data_ = 8 + length;
     at_place(name() + ": header", [&] { read_header(text); });
@@ -57,8 +58,8 @@ class SafetensorsFile {
     return *entry;
   }
 
-  /// Reads the tensor called `key` into `to`, of the same shape; F64, F32, BF16 and F16 become `T`, rounded to nearest. Throws if there
-  /// is none, if shape or dtype do not fit, and, where `values` says so, if an element is not finite.
+  /// Reads the tensor called `key` into `to`, of the same shape; F64, F32, BF16 and F16 become `T`, rounded to nearest. Throws if
+  /// there is none, if shape or dtype do not fit, and, where `values` says so, if an element is not finite.
   template <class T>
   void read(const std::string& key, View<T> to, Values values = Values::finite) {
     const Entry& entry = at(key);
@@ -112,8 +113,8 @@ class SafetensorsFile {
     const Entry entry{*known, Shape(extents.begin(), extents.end()), places[0], places[1]};
     const std::optional<std::uint64_t> bytes = byte_count(entry.shape, known->width);
     require(bytes.has_value(), "shape ", entry.shape, " overflows");
-    require(*bytes == entry.end - entry.begin, "shape ", entry.shape, " of ", dtype, " takes ", *bytes, " bytes, but data_offsets span ",
-            entry.end - entry.begin);
+    require(*bytes == entry.end - entry.begin, "shape ", entry.shape, " of ", dtype, " takes ", *bytes,
+            " bytes, but data_offsets span ", entry.end - entry.begin);
     return entry;
   }
 
@@ -136,8 +137,10 @@ class SafetensorsFile {
     for (const auto& item : sorted) {
       const auto& [key, entry] = item.get();
       require(entry.end <= size, tensor(key), ": ends at byte ", entry.end, " of the data, but the file has only ", size);
-      require(entry.begin >= end, tensor(key), ": begins at byte ", entry.begin, " of the data and overlaps another, which ends at ", end);
-      require(entry.begin == end, tensor(key), ": bytes ", end, " to ", entry.begin, " of the data before it belong to no tensor");
+      require(entry.begin >= end, tensor(key), ": begins at byte ", entry.begin,
+              " of the data and overlaps another, which ends at ", end);
+      require(entry.begin == end, tensor(key), ": bytes ", end, " to ", entry.begin,
+              " of the data before it belong to no tensor");
       end = entry.end;
     }
     require(end == size, name(), ": the last ", size - end, " bytes belong to no tensor");
@@ -156,8 +159,8 @@ struct NamedTensor {
   View<const T> tensor;
 };
 
-/// Writes `tensors` in the order given, all of them as `dtype` (F64, F32 or BF16, rounded to nearest). The same tensors give the same
-/// bytes. The metadata is what PyTorch's reader of weights wants to see.
+/// Writes `tensors` in the order given, all of them as `dtype` (F64, F32 or BF16, rounded to nearest). The same tensors give the
+/// same bytes. The metadata is what PyTorch's reader of weights wants to see.
 template <class T>
 void write_safetensors(std::ostream& out, const std::vector<NamedTensor<T>>& tensors, const Dtype& dtype = dtype_of<T>()) {
   OrderedJson header = {{"__metadata__", {{"format", "pt"}}}};
@@ -166,7 +169,8 @@ void write_safetensors(std::ostream& out, const std::vector<NamedTensor<T>>& ten
   for (const NamedTensor<T>& x : tensors) {
     const std::uint64_t begin = std::exchange(end, end + x.tensor.size() * dtype.width);
     require(names.insert(x.name).second, "tensor \"", x.name, "\" would be written twice");
-    header[x.name] = {{"dtype", dtype.name}, {"shape", std::vector<std::size_t>(x.tensor.shape().begin(), x.tensor.shape().end())},
+    header[x.name] = {{"dtype", dtype.name},
+                      {"shape", std::vector<std::size_t>(x.tensor.shape().begin(), x.tensor.shape().end())},
                       {"data_offsets", {begin, end}}};
   }
   std::string text = header.dump();

@@ -97,7 +97,8 @@ TEST_CASE("weights that do not fit the configuration are refused by name") {
   std::vector<NamedTensor<float>> more = all;
   more.push_back({"model.layers.2.input_layernorm.weight", parameters[norm]});
   write_safetensors(file, more);
-  CHECK(error(folder.path()) == file.string() + ": tensor \"model.layers.2.input_layernorm.weight\": the configuration has none of that name");
+  CHECK(error(folder.path()) ==
+        file.string() + ": tensor \"model.layers.2.input_layernorm.weight\": the configuration has none of that name");
 
   std::vector<NamedTensor<float>> reshaped = all;
   for (NamedTensor<float>& x : reshaped)
@@ -110,7 +111,8 @@ TEST_CASE("weights that do not fit the configuration are refused by name") {
   mha.attention = AttentionConfig{};
   write_config(folder / "config.json", mha);
   CHECK(error(folder.path()) ==
-        file.string() + ": tensor \"model.layers.1.self_attn.v_proj.weight\": shape (8, 16), the configuration asks for (16, 16)");
+        file.string() +
+            ": tensor \"model.layers.1.self_attn.v_proj.weight\": shape (8, 16), the configuration asks for (16, 16)");
 
   parameters[norm](3) = std::numeric_limits<float>::infinity();
   write_checkpoint(folder.path(), c, parameters);
@@ -142,5 +144,6 @@ TEST_CASE("a checkpoint that cannot be written leaves what was there") {
   CHECK_THROWS_AS(write_checkpoint(folder / "b", small(), zeros, *find_dtype("F16")), Error);
   CHECK(folder.count() == 1);
   write(folder / "file", "");
-  CHECK(error_of([&] { write_checkpoint(folder / "file", small(), zeros); }).starts_with((folder / "file").string() + ": cannot be made"));
+  const std::string line = error_of([&] { write_checkpoint(folder / "file", small(), zeros); });
+  CHECK(line.starts_with((folder / "file").string() + ": cannot be made"));
 }

@@ -38,7 +38,8 @@ std::string error(const std::string& text) {
 TEST_CASE("a configuration is read and written as formats.md has it") {
   const Config c = parse_config(good);
   CHECK((c.architecture == Architecture::llama && c.vocab_size == 300 && c.hidden_size == 32 && c.intermediate_size == 80));
-  CHECK((c.num_hidden_layers == 4 && c.num_attention_heads == 8 && c.num_key_value_heads == 8 && c.max_position_embeddings == 128));
+  CHECK(
+      (c.num_hidden_layers == 4 && c.num_attention_heads == 8 && c.num_key_value_heads == 8 && c.max_position_embeddings == 128));
   CHECK((c.norm_epsilon == 1e-5 && c.rope_theta == 10000 && c.tie_word_embeddings));
   CHECK((c.attention.variant == "skipv1" && c.attention.skip_ratio == 0.25 && c.attention.injection == Injection::odd_even));
   CHECK(config_text(c) == good);
@@ -66,7 +67,8 @@ TEST_CASE("every variant's configuration comes back as it was written") {
       CHECK(read_config(path) == c);
     }
   }
-  for (const Injection injection : {Injection::second_half, Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer}) {
+  for (const Injection injection :
+       {Injection::second_half, Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer}) {
     Config c;
     c.attention.variant = "skipv1";
     c.attention.injection = injection;
@@ -88,7 +90,8 @@ TEST_CASE("errors name the file and the key") {
   const Folder folder("config-error");
   const auto path = folder / "config.json";
   write(path, edited(good, "\"num_hidden_layers\": 4", "\"num_hidden_layers\": \"four\""));
-  CHECK(error_of([&] { read_config(path); }) == path.string() + ": \"num_hidden_layers\": expected a positive integer, found \"four\"");
+  CHECK(error_of([&] { read_config(path); }) ==
+        path.string() + ": \"num_hidden_layers\": expected a positive integer, found \"four\"");
   write(path, edited(good, "\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5").replace(good.find("skipv1"), 6, "yoco_v"));
   CHECK(error_of([&] { read_config(path); }).starts_with(path.string() + ": variant yoco_v: num_hidden_layers 5 is odd"));
   write(path, std::string((1 << 20) + 1, ' '));
@@ -107,9 +110,9 @@ TEST_CASE("configurations that break a rule are refused in one line that says wh
     return line.find(part) != line.npos && line.find('\n') == line.npos;
   };
   REQUIRE(error(good).empty());
-  for (const char* key : {"architecture", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-                          "num_key_value_heads", "max_position_embeddings", "norm_epsilon", "rope_theta", "tie_word_embeddings",
-                          "attention", "variant"}) {
+  for (const char* key : {"architecture", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+                          "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "norm_epsilon", "rope_theta",
+                          "tie_word_embeddings", "attention", "variant"}) {
     const std::string quoted = '"' + std::string(key) + '"', line = error(edited(good, quoted, "\"" + std::string(key) + "s\""));
     INFO(line);
     CHECK(line == '"' + std::string(key == std::string("variant") ? "attention." : "") + key + "\" is missing");
@@ -143,7 +146,8 @@ TEST_CASE("configurations that break a rule are refused in one line that says wh
   CHECK(error("[1]") == "expected an object, found [1]");
   CHECK(error("7") == "expected an object, found 7");
   CHECK(error(good + "x").starts_with("not JSON"));
-  CHECK(error(good.substr(0, good.find("\"attention\"")) + "\"attention\": \"skipv1\"}") == "\"attention\": expected an object, found \"skipv1\"");
+  CHECK(error(good.substr(0, good.find("\"attention\"")) + "\"attention\": \"skipv1\"}") ==
+        "\"attention\": expected an object, found \"skipv1\"");
   CHECK(error(std::string(100000, '[')).size() < 200);
   CHECK(error('"' + std::string(100000, 'x')).size() < 200);
 }

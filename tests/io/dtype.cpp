@@ -10,9 +10,11 @@ using namespace skipv1;
 
 namespace {
 
-/// The value of a binary floating-point pattern by its definition (IEEE 754, section 3.4), in double, where all of these are exact.
+/// The value of a binary floating-point pattern by its definition (IEEE 754, section 3.4), in double, where all of these are
+/// exact.
 double value(unsigned bits, int exponent_bits, int fraction_bits) {
-  const int exponent = static_cast<int>(bits >> fraction_bits) & ((1 << exponent_bits) - 1), bias = (1 << (exponent_bits - 1)) - 1;
+  const int exponent = static_cast<int>(bits >> fraction_bits) & ((1 << exponent_bits) - 1);
+  const int bias = (1 << (exponent_bits - 1)) - 1;
   const double fraction = static_cast<double>(bits & ((1u << fraction_bits) - 1));
   const double sign = bits >> (exponent_bits + fraction_bits) ? -1 : 1;
   if (exponent == 2 * bias + 1) return fraction > 0 ? std::nan("") : sign * std::numeric_limits<double>::infinity();
@@ -27,7 +29,8 @@ std::size_t wrong_patterns(int exponent_bits) {
     const auto x = std::bit_cast<Stored>(static_cast<std::uint16_t>(bits));
     const double exact = value(bits, exponent_bits, 15 - exponent_bits);
     for (const double read : {static_cast<double>(static_cast<float>(x)), static_cast<double>(x)}) {
-      const bool same = std::isnan(exact) ? std::isnan(read) : std::bit_cast<std::uint64_t>(read) == std::bit_cast<std::uint64_t>(exact);
+      const bool same =
+          std::isnan(exact) ? std::isnan(read) : std::bit_cast<std::uint64_t>(read) == std::bit_cast<std::uint64_t>(exact);
       wrong += !same;
     }
   }

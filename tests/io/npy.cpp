@@ -55,7 +55,8 @@ bool same_bits(const Tensor<T>& a, const Tensor<T>& b) {
 TEMPLATE_TEST_CASE("an array comes back from .npy to the bit", "", double, float, std::int32_t) {
   const Folder folder("npy");
   const auto path = folder / "x.npy";
-  for (const Shape& shape : {Shape{}, Shape{1}, Shape{7}, Shape{3, 5}, Shape{2, 3, 4}, Shape{2, 3, 1, 70}, Shape{0, 3}, Shape{9000}}) {
+  for (const Shape& shape :
+       {Shape{}, Shape{1}, Shape{7}, Shape{3, 5}, Shape{2, 3, 4}, Shape{2, 3, 1, 70}, Shape{0, 3}, Shape{9000}}) {
     const Tensor<TestType> x = noise<TestType>(shape);
     write_npy(path, View<TestType>(x));
     CHECK(same_bits(read_npy<TestType>(path), x));

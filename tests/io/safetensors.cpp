@@ -11,17 +11,22 @@ using namespace skipv1::testing;
 
 namespace {
 
-std::string safetensors(const std::string& header, const std::string& data) { return raw(std::uint64_t{header.size()}) + header + data; }
+std::string safetensors(const std::string& header, const std::string& data) {
+  return raw(std::uint64_t{header.size()}) + header + data;
+}
 
 SafetensorsFile parse(const std::string& file) { return SafetensorsFile(Source(bytes_of(file), "x.safetensors")); }
 
 /// A file with the one tensor "a".
 std::string one(const std::string& dtype, const std::string& shape, const std::string& data) {
-  return safetensors("{\"a\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":[0," + std::to_string(data.size()) + "]}}", data);
+  return safetensors(
+      "{\"a\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":[0," + std::to_string(data.size()) + "]}}",
+      data);
 }
 /// A file with two tensors of four bytes, "a" at `a` and "b" at `b`, and `size` bytes of data.
 std::string two(const std::string& a, const std::string& b, std::size_t size) {
-  const std::string start = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":)", middle = R"(},"b":{"dtype":"F32","shape":[1],"data_offsets":)";
+  const std::string start = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":)",
+                    middle = R"(},"b":{"dtype":"F32","shape":[1],"data_offsets":)";
   return safetensors(start + a + middle + b + "}}", std::string(size, '\0'));
 }
 
@@ -86,7 +91,8 @@ TEST_CASE("tensors are written in another dtype, rounded to nearest") {
   CHECK(brain(2) == 0.10009765625);
   write_safetensors(path, named, *find_dtype("F32"));
   CHECK(SafetensorsFile(path).read<double>("a")(2) == static_cast<double>(0.1f));
-  CHECK(error_of([&] { write_safetensors(path, named, *find_dtype("F16")); }) == "tensor \"a\": dtype F16: F64, F32 and BF16 are written");
+  CHECK(error_of([&] { write_safetensors(path, named, *find_dtype("F16")); }) ==
+        "tensor \"a\": dtype F16: F64, F32 and BF16 are written");
   CHECK(error_of([&] { write_safetensors<double>(path, {{"a", x}, {"a", x}}); }) == "tensor \"a\" would be written twice");
   CHECK(SafetensorsFile(path).read<double>("a")(2) == static_cast<double>(0.1f));  // what was there is still there
   CHECK(folder.count() == 1);
@@ -95,7 +101,8 @@ TEST_CASE("tensors are written in another dtype, rounded to nearest") {
 TEST_CASE("weights must be finite unless any value will do") {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   const std::string file = one("F32", "[3]", raw(1.0f) + raw(nan) + raw(inf));
-  CHECK(error_of([&] { parse(file).read<float>("a"); }) == "x.safetensors: tensor \"a\": element 1 is nan: a weight must be finite");
+  CHECK(error_of([&] { parse(file).read<float>("a"); }) ==
+        "x.safetensors: tensor \"a\": element 1 is nan: a weight must be finite");
   const Tensor<double> x = parse(file).read<double>("a", Values::any);
   CHECK((std::isnan(x(1)) && x(2) == std::numeric_limits<double>::infinity()));
   const std::string large = one("F64", "[1]", raw(1e300));
@@ -108,7 +115,8 @@ TEST_CASE("a tensor is read only into its own shape and under its own name") {
   Tensor<float> x({1, 2});
   CHECK(error_of([&] { parse(file).read<float>("a", x); }) == "x.safetensors: tensor \"a\": shape (2, 1), expected (1, 2)");
   CHECK(error_of([&] { parse(file).read<float>("b"); }) == "x.safetensors: tensor \"b\" is missing");
-  CHECK(error_of([&] { parse(one("I32", "[1]", raw(1))).read<float>("a"); }).find("dtype I32: only F64, F32, BF16 and F16") != std::string::npos);
+  CHECK(error_of([&] { parse(one("I32", "[1]", raw(1))).read<float>("a"); }).find("dtype I32: only F64, F32, BF16 and F16") !=
+        std::string::npos);
 }
 
 TEST_CASE("metadata and an empty file are fine") {

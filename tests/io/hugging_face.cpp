@@ -1,0 +1,154 @@
+#include "skipv1/io/hugging_face.hpp"
+
+#include "skipv1/io/imports.hpp"
+#include "tests/catch.hpp"
+#include "tests/io/files.hpp"
+#include "tests/io/models.hpp"
+
+using namespace skipv1;
+using namespace skipv1::testing;
+
+namespace {
+
+Config small_gpt2() {
+  Config c = small("mha", 4, true);
+  c.architecture = Architecture::gpt2;
+  c.intermediate_size = 96;
+  return c;
+}
+
+std::string error(const std::filesystem::path& path) {
+  return error_of([&] { import_checkpoint<float>(path); });
+}
+
+const std::string llama_config =
+    R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 11, "hidden_size": 24,
+  "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+  "max_position_embeddings": 8, "rms_norm_eps": 1e-05, "rope_scaling": null, "hidden_act": "silu", "torch_dtype": "float32"})";
+const std::string gpt2_config =
+    R"({"model_type": "gpt2", "vocab_size": 11, "n_embd": 24, "n_layer": 2, "n_head": 4, "n_positions": 8,
+  "n_inner": null, "layer_norm_epsilon": 1e-05, "activation_function": "gelu_new", "resid_pdrop": 0.1})";
+
+/// A model's tensors under GPT-2's own names and shapes, beside the memory they lie in.
+struct Gpt2Tensors {
+  std::vector<Tensor<float>> memory;
+  std::vector<NamedTensor<float>> named;
+
+  void add(const std::string& name, Shape shape, const std::function<float(std::size_t, std::size_t)>& value) {
+    memory.emplace_back(shape);
+    Tensor<float>& x = memory.back();
+    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = value(i / x.width(), i % x.width());
+    named.push_back({name, x});
+  }
+  Gpt2Tensors(const Parameters<float>& p, const std::string& prefix) {
+    const auto plain = [&](const std::string& theirs, const std::string& ours) { named.push_back({prefix + theirs, p[ours]}); };
+    plain("wte.weight", "model.embed_tokens.weight"), plain("wpe.weight", "model.embed_positions.weight");
+    plain("ln_f.weight", "model.norm.weight"), plain("ln_f.bias", "model.norm.bias");
+    for (const std::string l : {"0", "1"}) {
+      const std::string h = "h." + l + ".", layer = "model.layers." + l + ".";
+      plain(h + "ln_1.weight", layer + "input_layernorm.weight"), plain(h + "ln_1.bias", layer + "input_layernorm.bias");
+      plain(h + "ln_2.weight", layer + "post_attention_layernorm.weight");
+      plain(h + "ln_2.bias", layer + "post_attention_layernorm.bias");
+      const View<float> parts[] = {p[layer + "self_attn.q_proj.weight"], p[layer + "self_attn.k_proj.weight"],
+                                   p[layer + "self_attn.v_proj.weight"]};
+      const View<float> biases[] = {p[layer + "self_attn.q_proj.bias"], p[layer + "self_attn.k_proj.bias"],
+                                    p[layer + "self_attn.v_proj.bias"]};
+      add(prefix + h + "attn.c_attn.weight", {24, 72},
+          [&](std::size_t in, std::size_t out) { return parts[out / 24](out % 24, in); });
+      add(prefix + h + "attn.c_attn.bias", {72}, [&](std::size_t, std::size_t out) { return biases[out / 24](out % 24); });
+      for (const auto& [theirs, ours] : {std::pair("attn.c_proj", "self_attn.o_proj"), std::pair("mlp.c_fc", "mlp.up_proj"),
+                                         std::pair("mlp.c_proj", "mlp.down_proj")}) {
+        const View<float> x = p[layer + ours + ".weight"];
+        add(prefix + h + theirs + ".weight", {x.extent(1), x.extent(0)},
+            [&](std::size_t in, std::size_t out) { return x(out, in); });
+        plain(h + theirs + ".bias", layer + ours + ".bias");
+      }
+      add(prefix + h + "attn.bias", {1, 1, 8, 8},
+          [](std::size_t row, std::size_t column) { return column <= row ? 1.0f : 0.0f; });
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a Hugging Face LLaMA is imported, from one file or several") {
+  const Folder folder("hugging-face");
+  Config c = small("gqa", 2, false);
+  const Parameters<float> parameters = numbered(c);
+  std::vector<NamedTensor<float>> tensors = named_tensors(parameters);
+  tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", parameters["model.norm.weight"]});
+  write(folder / "config.json", llama_config);
+  write_safetensors(folder / "model.safetensors", tensors);
+  Checkpoint<float> read = import_checkpoint<float>(folder.path());
+  CHECK(read.config == c);
+  CHECK(same(read.parameters, parameters));
+
+  std::filesystem::remove(folder / "model.safetensors");
+  const auto middle = tensors.begin() + 5;
+  write_safetensors<float>(folder / "a.safetensors", {tensors.begin(), middle});
+  write_safetensors<float>(folder / "b.safetensors", {middle, tensors.end()});
+  const std::string index =
+      R"({"metadata": {}, "weight_map": {"model.norm.weight": "b.safetensors", "lm_head.weight": "a.safetensors"}})";
+  write(folder / "model.safetensors.index.json", index);
+  read = import_checkpoint<float>(folder.path());
+  CHECK(same(read.parameters, parameters));
+  write(folder / "model.safetensors.index.json", edited(index, "a.safe", "../a.safe"));
+  CHECK(error(folder.path()).find("\"../a.safetensors\" must be a .safetensors file of this folder") != std::string::npos);
+}
+
+TEST_CASE("a Hugging Face GPT-2 is imported, with either prefix") {
+  const Folder folder("hugging-face-gpt2");
+  const Config c = small_gpt2();
+  const Parameters<float> parameters = numbered(c);
+  write(folder / "config.json", gpt2_config);
+  for (const char* prefix : {"", "transformer."}) {
+    write_safetensors(folder / "model.safetensors", Gpt2Tensors(parameters, prefix).named);
+    const Checkpoint<float> read = import_checkpoint<float>(folder.path());
+    CHECK(read.config == c);
+    CHECK(same(read.parameters, parameters));
+  }
+  Gpt2Tensors more(parameters, "");
+  more.named.push_back({"h.0.adapter.weight", more.named[0].tensor});
+  write_safetensors(folder / "model.safetensors", more.named);
+  CHECK(error(folder.path()).find("tensor \"h.0.adapter.weight\" is not one of this architecture") != std::string::npos);
+  more.named.resize(3);
+  write_safetensors(folder / "model.safetensors", more.named);
+  CHECK(error(folder.path()).find("tensor \"ln_f.bias\" is missing") != std::string::npos);
+}
+
+TEST_CASE("Hugging Face models that this library has not are refused by the key") {
+  const auto says = [](const std::string& text, const std::string& part) {
+    const std::string line = error_of([&] { parse_hugging_face_config(text); });
+    UNSCOPED_INFO(line);
+    return line.find(part) != line.npos;
+  };
+  const auto llama = [](const std::string& item) { return edited(llama_config, "\"torch_dtype\": \"float32\"", item); };
+  const Config newer = parse_hugging_face_config(llama("\"rope_parameters\": {\"rope_theta\": 5e5, \"rope_type\": \"default\"}"));
+  CHECK(newer.rope_theta == 5e5);
+  CHECK(parse_hugging_face_config(llama("\"tie_word_embeddings\": true, \"head_dim\": 6")).tie_word_embeddings);
+  CHECK(parse_hugging_face_config(edited(gpt2_config, "gelu_new", "gelu_pytorch_tanh")).gpt2());
+  CHECK(says(edited(llama_config, "\"llama\"", "\"mistral\""),
+             "\"model_type\": expected \"llama\" or \"gpt2\", found \"mistral\""));
+  CHECK(says(edited(llama_config, "\"rope_scaling\": null", "\"rope_scaling\": {\"factor\": 8.0}"), "\"rope_scaling\" is set"));
+  CHECK(says(edited(llama_config, "silu", "gelu"), "\"hidden_act\" is \"gelu\": only \"silu\" is imported"));
+  CHECK(says(llama("\"attention_bias\": true"), "\"attention_bias\" is true"));
+  CHECK(says(llama("\"head_dim\": 8"), "\"head_dim\" is 8: only 6 is imported"));
+  CHECK(says(llama("\"rope_parameters\": {\"rope_type\": \"llama3\"}"), "\"rope_type\" is \"llama3\""));
+  CHECK(says(llama("\"rope_parameters\": 3"), "expected an object"));
+  CHECK(says(edited(llama_config, "\"hidden_size\"", "\"hidden\""), "\"hidden_size\" is missing"));
+  CHECK(says(edited(gpt2_config, "gelu_new", "relu"), "\"activation_function\" is \"relu\""));
+  CHECK(says(edited(gpt2_config, "\"n_inner\": null", "\"scale_attn_by_inverse_layer_idx\": true"),
+             "\"scale_attn_by_inverse_layer_idx\""));
+  CHECK(says(edited(gpt2_config, "24", "25"), "hidden_size 25 is not a multiple"));
+  CHECK(says(edited(gpt2_config, "24", "4611686018427387904"), "\"n_embd\" is 4611686018427387904"));
+  CHECK(says("[]", "expected an object"));
+  CHECK(says("{}", "\"model_type\" is missing"));
+}
+
+TEST_CASE("our own checkpoints are imported too") {
+  const Folder folder("import-ours");
+  const Config c = small("skipv1", 2, false);
+  write_checkpoint(folder.path(), c, numbered(c));
+  const Checkpoint<float> read = import_checkpoint<float>(folder.path());
+  CHECK((read.config == c && same(read.parameters, numbered(c))));
+}

@@ -89,6 +89,16 @@ TEST_CASE("the gradient of a head that several read is the sum over its readers"
   CHECK(worst < 1e-13);
 }
 
+TEST_CASE("query heads that share a key or a value, in a chain too, are one task; others are not") {
+  double memory[8];
+  const auto head = [&](std::size_t i) { return Head<double>{memory + i, 0, 0}; };
+  const std::vector<HeadPair<double>> heads{
+      {head(0), head(5)}, {head(1), head(6)}, {head(2), head(5)}, {head(3), head(7)}, {head(2), head(6)}};
+  auto groups = detail::independent_heads<double>({heads.data(), {heads.size()}});
+  std::sort(groups.begin(), groups.end());
+  CHECK(groups == std::vector<std::vector<std::size_t>>{{0, 1, 2, 4}, {3}});
+}
+
 TEST_CASE("attention's gradients have the same bits with any number of threads") {
   for (const AttentionSpec& spec : attention_specs()) {
     CAPTURE(spec.name);

@@ -29,6 +29,12 @@ SKIPV1_DEVICE std::size_t global_thread() { return std::size_t{block().x} * bloc
 /// How many threads the grid has along x: the step of a loop that all of them share.
 SKIPV1_DEVICE std::size_t global_threads() { return std::size_t{grid_size().x} * block_size().x; }
 
+/// Infinity, for floating-point types.
+template <class S>
+SKIPV1_DEVICE S infinity() {
+  return static_cast<S>(INFINITY);
+}
+
 /// The sum, and the maximum, of x over the warp; every lane gets it. The order of the sum is fixed.
 template <class T>
 SKIPV1_DEVICE T warp_sum(T x) {

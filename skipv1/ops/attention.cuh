@@ -13,16 +13,6 @@ namespace skipv1 {
 namespace detail {
 
 template <class T>
-AttentionSizes attention_sizes(const Shape& q, const Shape& out, std::size_t heads, const Sequences<Cuda>& sequences) {
-  const AttentionSizes z{q[0], q[1], q[2], out[2], sequences.batch(), sequences.row_begin.data(), sequences.past.data()};
-  require(heads == z.heads && out[1] == z.heads && out[0] == z.rows, "attention: q ", q, ", out ", out, " and ", heads,
-          " routed heads do not fit");
-  require(z.key <= attention_widest && z.value <= attention_widest, "attention: heads of ", z.key, " and ", z.value, " numbers: at most ",
-          attention_widest, " on the device");
-  return z;
-}
-
-template <class T>
 void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z, std::size_t max_keys,
                     double scale) {
   constexpr std::size_t V = per_16_bytes<T>, enough_blocks = 512, keys_of_part = 128;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "skipv1/core/cuda.cuh"
 #include "skipv1/core/head.hpp"
@@ -16,6 +15,17 @@ struct AttentionSizes {
   std::size_t rows, heads, key, value, batch;
   const std::int32_t *row_begin, *past;
 };
+
+/// The sizes of a call; throws if they do not fit.
+template <class T>
+AttentionSizes attention_sizes(const Shape& q, const Shape& out, std::size_t heads, const Sequences<Cuda>& sequences) {
+  const AttentionSizes z{q[0], q[1], q[2], out[2], sequences.batch(), sequences.row_begin.data(), sequences.past.data()};
+  require(heads == z.heads && out[1] == z.heads && out[0] == z.rows, "attention: q ", q, ", out ", out, " and ", heads,
+          " routed heads do not fit");
+  require(z.key <= attention_widest && z.value <= attention_widest, "attention: heads of ", z.key, " and ", z.value, " numbers: at most ",
+          attention_widest, " on the device");
+  return z;
+}
 
 /// Sequence b: its rows `begin …` in the batch, how many, and the keys before them.
 struct AttentionSequence {
@@ -54,7 +64,7 @@ SKIPV1_KERNEL attention_forward_first(T* out, Sum<T>* lse, const T* q, const Hea
   const T* k = key.data + b * key.batch_stride;
   const T* v = value.data + b * value.batch_stride;
   const std::size_t seen = value.data ? own.past + (n - own.begin) + 1 : 0;
-  S most = -std::numeric_limits<S>::infinity(), sum(0), acc[attention_widest] = {};
+  S most = -infinity<S>(), sum(0), acc[attention_widest] = {};
   for (std::size_t s = 0; s < seen; ++s) {
     const S x = scale * dot<S>(q + at * z.key, k + s * key.row_stride, z.key);
     most = x > most ? x : most;

@@ -99,7 +99,7 @@ struct OnlineSoftmax {
       for (std::size_t n = 0; n < N; ++n) {
         for (std::size_t j = 0; j < 2; ++j) {
           float& score = x[n][2 * half + j];
-          score = s0 + n * 8 + c + j < seen + 8 * half ? scale * score : -std::numeric_limits<float>::infinity();
+          score = s0 + n * 8 + c + j < seen + 8 * half ? scale * score : -infinity<float>();
           higher = score > higher ? score : higher;
         }
       }
@@ -142,7 +142,7 @@ SKIPV1_KERNEL attention_forward_mma(bfloat16* out, float* lse, const bfloat16* q
     copy_async_commit();
   };
   const std::size_t row = warp() * 16, seen = own.past + first + row + lane() / 4 + 1;
-  OnlineSoftmax softmax{{-std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}, {0, 0}};
+  OnlineSoftmax softmax{{-infinity<float>(), -infinity<float>()}, {0, 0}};
   float sums[M][4] = {};
   if (value.data) {
     copy_tile(q_tile, q + at * z.key, z.heads * z.key, mma_rows, 0, rows, z.key);

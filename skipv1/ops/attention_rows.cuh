@@ -31,7 +31,7 @@ SKIPV1_KERNEL attention_forward_rows(T* out, Sum<T>* lse, Sum<T>* partial, const
   const std::size_t keys = value.data ? own.past + (n - own.begin) + 1 : 0, step = (keys + parts - 1) / parts;
   const std::size_t begin = block().x * step, end = begin + step < keys ? begin + step : keys;
   const std::size_t group = thread().x / lanes_of_key, i = thread().x % lanes_of_key;
-  S q_own[E] = {}, acc[E] = {}, most = -std::numeric_limits<S>::infinity(), sum(0);
+  S q_own[E] = {}, acc[E] = {}, most = -infinity<S>(), sum(0);
   const auto for_own = [&](std::size_t width, auto&& f) {  // f(first of V in the lane's numbers, first of V in the head's)
     for (std::size_t e = 0; e < E; e += V)
       if (e * lanes_of_key + i * V < width) f(e, e * lanes_of_key + i * V);
@@ -67,13 +67,13 @@ SKIPV1_KERNEL attention_forward_rows(T* out, Sum<T>* lse, Sum<T>* partial, const
     for (std::size_t l = 0; l < V; ++l) values_of[group * lanes_of_key * E + j + l] = acc[e + l];
   });
   sync_threads();
-  S highest = -std::numeric_limits<S>::infinity(), total(0), factor[groups_of_block];
+  S highest = -infinity<S>(), total(0), factor[groups_of_block];
   for (std::size_t g = 0; g < groups_of_block; ++g) highest = most_of[g] > highest ? static_cast<S>(most_of[g]) : highest;
   for (std::size_t g = 0; g < groups_of_block; ++g) {
     factor[g] = sum_of[g] > S(0) ? std::exp(most_of[g] - highest) : S(0);
     total += factor[g] * sum_of[g];
   }
-  S* part = partial + (at * parts + block().x) * (z.value + 2);
+  S* part = parts > 1 ? partial + (at * parts + block().x) * (z.value + 2) : nullptr;
   for (std::size_t j = thread().x; j < z.value; j += block_size().x) {
     S x(0);
     for (std::size_t g = 0; g < groups_of_block; ++g) x += factor[g] * values_of[g * lanes_of_key * E + j];
@@ -93,7 +93,7 @@ SKIPV1_KERNEL attention_join_parts(T* out, Sum<T>* lse, const Sum<T>* partial, s
   const std::size_t at = global_thread() / warp_size;
   if (at >= rows) return;
   const S* own = partial + at * parts * (width + 2);
-  S highest = -std::numeric_limits<S>::infinity(), total(0);
+  S highest = -infinity<S>(), total(0);
   const auto most = [&](std::size_t p) { return own[p * (width + 2) + width]; };
   const auto factor = [&](std::size_t p) { return own[p * (width + 2) + width + 1] > S(0) ? std::exp(most(p) - highest) : S(0); };
   for (std::size_t p = 0; p < parts; ++p) highest = most(p) > highest ? most(p) : highest;

@@ -97,7 +97,7 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
   const Shared<S> tile = dynamic_shared<S>(sizeof(S) * (tile_rows * z.key + 1024), tile_keys * stride);
   const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
   S most[8], sum[8] = {}, acc[8][C] = {};
-  for (S& m : most) m = -std::numeric_limits<S>::infinity();
+  for (S& m : most) m = -infinity<S>();
   load_rows(queries, q + at * z.key, z.heads * z.key, rows, z.key);
   for (std::size_t s0 = 0; value.data && s0 < keys; s0 += tile_keys) {
     load_tile(tile, stride, key.data + b * key.batch_stride, key.row_stride, s0, keys, z.key);
@@ -108,7 +108,7 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
     load_tile(tile, stride, value.data + b * value.batch_stride, value.row_stride, s0, keys, z.value);
     for (std::size_t r = 0; r < 8; ++r) {
       const std::size_t seen = own.past + first + warp() * rows_of_warp + r + 1;
-      x[r] = s0 + lane() < seen ? scale * x[r] : -std::numeric_limits<S>::infinity();
+      x[r] = s0 + lane() < seen ? scale * x[r] : -infinity<S>();
       const S higher = warp_max(x[r] > most[r] ? x[r] : most[r]);
       const S p = std::exp(x[r] - higher), shrink = std::exp(most[r] - higher);  // every row sees key 0, so `higher` is finite
       most[r] = higher;

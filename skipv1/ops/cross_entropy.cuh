@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "skipv1/core/cuda.cuh"
 #include "skipv1/ops/cross_entropy.hpp"
@@ -47,7 +46,7 @@ SKIPV1_KERNEL cross_entropy_fast(Sum<T>* loss, T* dlogits, const T* logits, cons
   const T* in = logits + n * vocab;
   const bool ignored = targets[n] == ignored_target;
   const auto target = static_cast<std::size_t>(targets[n]);
-  S most = -std::numeric_limits<S>::infinity(), sum(0), at_target(0);
+  S most = -infinity<S>(), sum(0), at_target(0);
   if (!ignored) {
     at_target = static_cast<S>(in[target]);
     for (std::size_t v = first; v < vocab; v += step) {

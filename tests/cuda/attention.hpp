@@ -6,6 +6,8 @@
 
 #include "skipv1/ops/attention.cuh"
 #include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/linear_attention.cuh"
+#include "skipv1/ops/linear_attention.hpp"
 #include "tests/cuda/pair.hpp"
 
 namespace skipv1::test {
@@ -38,7 +40,7 @@ struct Problem {
     q = normal<T>({n, s.heads, s.key}, random);
     dout = normal<T>({n, s.heads, s.value}, random);
     const std::size_t owned = s.heads, room = capacity + 2;
-    for (std::size_t layer : {0, 1}) {
+    for (std::size_t layer : {0u, 1u}) {
       keys[layer] = normal<T>({s.rows.size(), room, owned * s.key}, random);
       values[layer] = normal<T>({s.rows.size(), room, owned * s.value}, random);
       dkeys[layer] = normal<T>({s.rows.size(), room, owned * s.key}, random);
@@ -73,47 +75,77 @@ Tensor<HeadPair<U, Space>, Cuda> upload(const std::vector<HeadPair<U, Space>>& h
   return table;
 }
 
+/// The tables of a problem on both sides: what is read, and where gradients are added.
+template <class T>
+struct Tables {
+  std::vector<HeadPair<const double>> host;
+  std::vector<HeadPair<double>> dhost;
+  Tensor<HeadPair<const T, Cuda>, Cuda> device;
+  Tensor<HeadPair<T, Cuda>, Cuda> ddevice;
+
+  explicit Tables(const Problem<T>& p)
+      : host(p.template table<Cpu, const double>([&](bool key, std::size_t layer) -> View<const double> {
+          return key ? p.keys[layer].host : p.values[layer].host;
+        })),
+        dhost(p.template table<Cpu, double>([&](bool key, std::size_t layer) -> View<double> {
+          return key ? p.dkeys[layer].host : p.dvalues[layer].host;
+        })),
+        device(upload(p.template table<Cuda, const T>([&](bool key, std::size_t layer) -> View<const T, Cuda> {
+          return View<T, Cuda>(key ? p.keys[layer].device : p.values[layer].device);
+        }))),
+        ddevice(upload(p.template table<Cuda, T>([&](bool key, std::size_t layer) -> View<T, Cuda> {
+          return key ? p.dkeys[layer].device : p.dvalues[layer].device;
+        }))) {}
+  View<const HeadPair<const double>> read() const { return {host.data(), {host.size()}}; }
+  View<const HeadPair<double>> add() const { return {dhost.data(), {dhost.size()}}; }
+  View<const HeadPair<const T, Cuda>, Cuda> read_on() const { return View<HeadPair<const T, Cuda>, Cuda>(device); }
+  View<const HeadPair<T, Cuda>, Cuda> add_on() const { return View<HeadPair<T, Cuda>, Cuda>(ddevice); }
+};
+
+template <class T>
+void check_head_gradients(const Problem<T>& p) {
+  for (std::size_t layer : {0u, 1u}) {
+    check_close("dkeys", p.dkeys[layer], 2 * bound<T>);
+    check_close("dvalues", p.dvalues[layer], 2 * bound<T>);
+  }
+}
+
 /// Forward and backward.
 template <class T>
 void check_attention(const Sizes& size, Version version, Random& random) {
   INFO("heads " << size.heads << ", widths " << size.key << " and " << size.value << ", first sequence " << size.rows[0] << " rows after "
                 << size.past[0]);
-  Problem<T> p(size, random);
+  const Problem<T> p(size, random);
+  const Tables<T> table(p);
   const double scale = 0.3;
   auto out = poisoned<T>({p.n, size.heads, size.value});
   auto lse = poisoned<Sum<T>>({p.n, size.heads});
-  const auto host = p.template table<Cpu, const double>([&](bool key, std::size_t layer) -> View<const double> {
-    return key ? p.keys[layer].host : p.values[layer].host;
-  });
-  const auto device = p.template table<Cuda, const T>([&](bool key, std::size_t layer) -> View<const T, Cuda> {
-    return View<T, Cuda>(key ? p.keys[layer].device : p.values[layer].device);
-  });
-  const View<const HeadPair<const double>> host_table(host.data(), {size.heads});
-  const auto table = upload(device);
-  attention_forward<T>(out, lse, p.q, View<HeadPair<const T, Cuda>, Cuda>(table), p.on_device(), scale, version);
-  attention_forward<double>(out.host, lse.host, p.q.host, host_table, p.sequences(), scale);
+  attention_forward<T>(out, lse, p.q, table.read_on(), p.on_device(), scale, version);
+  attention_forward<double>(out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
   check_close("out", out, 2 * bound<T>);
   check_close("lse", lse, 2 * (std::is_same_v<T, bfloat16> ? 1e-5 : bound<Sum<T>>));
 
   out = both<T>(out.host);
   lse = both<Sum<T>>(lse.host);
   auto dq = poisoned<T>({p.n, size.heads, size.key});
-  const auto dhost = p.template table<Cpu, double>([&](bool key, std::size_t layer) -> View<double> {
-    return key ? p.dkeys[layer].host : p.dvalues[layer].host;
-  });
-  const auto ddevice = p.template table<Cuda, T>([&](bool key, std::size_t layer) -> View<T, Cuda> {
-    return key ? p.dkeys[layer].device : p.dvalues[layer].device;
-  });
-  const auto dtable = upload(ddevice);
-  attention_backward<T>(dq, View<HeadPair<T, Cuda>, Cuda>(dtable), p.dout, out, lse, p.q, View<HeadPair<const T, Cuda>, Cuda>(table),
-                        p.on_device(), scale, version);
-  attention_backward<double>(dq.host, View<const HeadPair<double>>(dhost.data(), {size.heads}), p.dout.host, out.host, lse.host, p.q.host,
-                             host_table, p.sequences(), scale);
+  attention_backward<T>(dq, table.add_on(), p.dout, out, lse, p.q, table.read_on(), p.on_device(), scale, version);
+  attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
   check_close("dq", dq, 4 * bound<T>, 1);
-  for (std::size_t layer : {0, 1}) {
-    check_close("dkeys", p.dkeys[layer], 2 * bound<T>);
-    check_close("dvalues", p.dvalues[layer], 2 * bound<T>);
-  }
+  check_head_gradients(p);
+}
+
+template <class T>
+void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) {
+  const Problem<T> p(size, random);
+  const Tables<T> table(p);
+  auto out = poisoned<T>({p.n, size.heads, size.value}), dq = poisoned<T>({p.n, size.heads, size.key});
+  linear_attention_forward<T>(out, p.q, table.read_on(), p.on_device(), 0.3, norm);
+  linear_attention_forward<double>(out.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
+  check_close("out of linear attention", out, 2 * bound<T>);
+  linear_attention_backward<T>(dq, table.add_on(), p.dout, p.q, table.read_on(), p.on_device(), 0.3, norm);
+  linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
+  check_close("dq of linear attention", dq, 2 * bound<T>);
+  check_head_gradients(p);
 }
 
 /// Everything for one type.
@@ -130,6 +162,7 @@ void check_all_attention() {
   check_attention<T>({1, 72, 40, {9}, {31}}, Version::fast, random);
   check_attention<T>({1, 136, 256, {5}, {0}}, Version::fast, random);
   for (std::size_t length : awkward) check_attention<T>({2, 16, 16, {length}, {0}}, Version::fast, random);
+  for (LinearNorm norm : {LinearNorm::none, LinearNorm::keys}) check_linear_attention<T>({5, 7, 9, {3, 33, 1}, {5, 0, 64}}, norm, random);
   // Decoding: one new row of each sequence, or a few.
   check_attention<T>({5, 64, 64, {1, 1, 1}, {0, 3, 129}}, Version::fast, random);
   check_attention<T>({4, 7, 9, {1, 1}, {31, 65}}, Version::fast, random);

@@ -15,7 +15,7 @@ TEMPLATE_TEST_CASE("add, gelu and swiglu on the device are those on the CPU", "[
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(21);
-  for (std::size_t n : {1, 3, 7, 31, 33, 63, 64, 65, 127, 129, 1000, 1024}) {
+  for (std::size_t n : {1u, 3u, 7u, 31u, 33u, 63u, 64u, 65u, 127u, 129u, 1000u, 1024u}) {
     const auto a = normal<T>({n}, random, 3), b = normal<T>({n}, random), d = normal<T>({n}, random);
     auto y = poisoned<T>({n}), y2 = poisoned<T>({n});
     add<T>(y, a, b, version);
@@ -46,7 +46,7 @@ TEMPLATE_TEST_CASE("adamw and norm on the device are those on the CPU", "[cuda]"
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(22);
-  for (std::size_t n : {1, 3, 7, 31, 33, 63, 64, 65, 127, 129, 3000}) {
+  for (std::size_t n : {1u, 3u, 7u, 31u, 33u, 63u, 64u, 65u, 127u, 129u, 3000u}) {
     auto p = normal<T>({n}, random);
     auto m = normal<Sum<T>>({n}, random, 0.1), v = normal<Sum<T>>({n}, random, 0.1);
     const auto g = normal<T>({n}, random);

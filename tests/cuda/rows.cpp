@@ -86,7 +86,7 @@ TEMPLATE_TEST_CASE("rope on the device is rope on the CPU", "[cuda]", float, dou
   using T = TestType;
   Random random(34);
   for (std::size_t rows : awkward) {
-    for (std::size_t half : {1, 3, 8}) {
+    for (std::size_t half : {1u, 3u, 8u}) {
       const std::size_t heads = 3, rest = rows % 3;  // some heads have a part that is not rotated
       const auto positions = numbers(rows, 100, random);
       const auto table = both<Sum<T>>(rope_table<double>(100, 2 * half, 10000));

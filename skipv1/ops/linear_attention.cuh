@@ -1,0 +1,106 @@
+// Causal linear attention on the device: see linear_attention.hpp. There the sums are kept from position to position; here every row (and
+// in the backward pass every key) sums by itself, which needs no order among threads and, for the toy tasks' lengths, no state.
+#pragma once
+
+#include "skipv1/ops/attention_device.cuh"
+#include "skipv1/ops/linear_attention.hpp"
+#include "skipv1/ops/map.cuh"
+
+namespace skipv1 {
+
+namespace detail {
+
+template <class S>
+SKIPV1_DEVICE S linear_factor(std::size_t seen, S scale, LinearNorm norm) {
+  return norm == LinearNorm::keys ? scale / static_cast<S>(seen) : scale;
+}
+
+/// One call, one row of one head. Forward: `to = c sum over s of v_s (k_s . from)`; backward, with keys and values exchanged, dq.
+template <class T, bool backward>
+struct LinearRow {
+  T* to;
+  const T* from;
+  const HeadPair<const T, Cuda>* heads;
+  AttentionSizes z;
+  Sum<T> scale;
+  LinearNorm norm;
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
+    using S = Sum<T>;
+    const std::size_t n = at / z.heads, h = at % z.heads, b = sequence_of(z, n);
+    const AttentionSequence own = sequence(z, b);
+    const std::size_t seen = own.past + (n - own.begin) + 1, from_width = backward ? z.value : z.key, width = backward ? z.key : z.value;
+    const Head<const T, Cuda> in = backward ? heads[h].value : heads[h].key, out = backward ? heads[h].key : heads[h].value;
+    S acc[attention_widest] = {};
+    for (std::size_t s = 0; heads[h].value.data && s < seen; ++s) {
+      const S weight = dot<S>(from + at * from_width, in.data + b * in.batch_stride + s * in.row_stride, from_width);
+      const T* row = out.data + b * out.batch_stride + s * out.row_stride;
+      for (std::size_t i = 0; i < width; ++i) acc[i] += weight * static_cast<S>(row[i]);
+    }
+    for (std::size_t i = 0; i < width; ++i) to[at * width + i] = static_cast<T>(linear_factor<S>(seen, scale, norm) * acc[i]);
+  }
+};
+
+/// One call, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The head's first reader
+/// does it.
+template <class T, bool keys>
+struct LinearHead {
+  const HeadPair<T, Cuda>* dheads;
+  const T *dout, *q;
+  const HeadPair<const T, Cuda>* heads;
+  AttentionSizes z;
+  std::size_t positions;
+  Sum<T> scale;
+  LinearNorm norm;
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
+    using S = Sum<T>;
+    const std::size_t s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads, width = keys ? z.key : z.value;
+    const AttentionSequence own = sequence(z, b);
+    const auto target = [&](std::size_t reader) { return keys ? dheads[reader].key : dheads[reader].value; };
+    if (s >= own.past + own.rows || !heads[h].value.data) return;
+    for (std::size_t other = 0; other < h; ++other)
+      if (heads[other].value.data && target(other).data == target(h).data) return;
+    S acc[attention_widest] = {};
+    for (std::size_t reader = h; reader < z.heads; ++reader) {
+      if (!heads[reader].value.data || target(reader).data != target(h).data) continue;
+      const Head<const T, Cuda> in = keys ? heads[reader].value : heads[reader].key;
+      const T* own_row = in.data + b * in.batch_stride + s * in.row_stride;
+      for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
+        const std::size_t r = (own.begin + row) * z.heads + reader;
+        const S weight = keys ? dot<S>(dout + r * z.value, own_row, z.value) : dot<S>(q + r * z.key, own_row, z.key);
+        const S factor = linear_factor<S>(own.past + row + 1, scale, norm) * weight;
+        const T* from = keys ? q + r * z.key : dout + r * z.value;
+        for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
+      }
+    }
+    T* to = target(h).data + b * target(h).batch_stride + s * target(h).row_stride;
+    for (std::size_t i = 0; i < width; ++i) to[i] = static_cast<T>(static_cast<S>(to[i]) + acc[i]);
+  }
+};
+
+}  // namespace detail
+
+/// As on the CPU; heads at most 256 wide.
+template <class T>
+void linear_attention_forward(View<T, Cuda> out, ConstView<T, Cuda> q, View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads,
+                              const Sequences<Cuda>& sequences, double scale, LinearNorm norm) {
+  const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
+  detail::for_each("linear_attention_forward", z.rows * z.heads,
+                   detail::LinearRow<T, false>{out.data(), q.data(), heads.data(), z, static_cast<Sum<T>>(scale), norm});
+}
+
+template <class T>
+void linear_attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads, ConstView<T, Cuda> dout,
+                               ConstView<T, Cuda> q, View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads,
+                               const Sequences<Cuda>& sequences, double scale, LinearNorm norm) {
+  const auto z = detail::attention_sizes<T>(q.shape(), dout.shape(), heads.size(), sequences);
+  const auto s = static_cast<Sum<T>>(scale);
+  const std::size_t positions = sequences.max_keys, count = z.batch * z.heads * positions;
+  detail::for_each("linear_attention_backward", z.rows * z.heads,
+                   detail::LinearRow<T, true>{dq.data(), dout.data(), heads.data(), z, s, norm});
+  detail::for_each("linear_attention_backward_keys", count,
+                   detail::LinearHead<T, true>{dheads.data(), dout.data(), q.data(), heads.data(), z, positions, s, norm});
+  detail::for_each("linear_attention_backward_values", count,
+                   detail::LinearHead<T, false>{dheads.data(), dout.data(), q.data(), heads.data(), z, positions, s, norm});
+}
+
+}  // namespace skipv1

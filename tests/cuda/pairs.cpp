@@ -1,0 +1,58 @@
+// Every operation has its twin: each function of ops/NAME.hpp stands in ops/NAME.cuh too.
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <string>
+
+#include "skipv1/core/cuda.cuh"
+#include "tests/catch.hpp"
+
+namespace {
+
+/// Names of the functions that a header declares for tensors of `space`, those of namespace detail excepted.
+std::set<std::string> functions(const std::filesystem::path& header, const std::string& space) {
+  std::ifstream in(header);
+  REQUIRE(in.good());
+  std::set<std::string> names;
+  static const std::regex declaration(R"(^(?:inline )?(?:void|double|[A-Z]\w*<.*>) (\w+)\((.*))");
+  bool detail = false;
+  std::string last;
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("namespace detail")) detail = true;
+    if (line.starts_with("}  // namespace detail")) detail = false;
+    std::smatch match;
+    if (!last.empty()) {  // a declaration's second line
+      if (line.find(space + ">") != std::string::npos) names.insert(last);
+      last.clear();
+    }
+    if (detail || !std::regex_search(line, match, declaration)) continue;
+    if (line.find(", " + space + ">") != std::string::npos) names.insert(match[1]);
+    else if (line.find(')') == std::string::npos) last = match[1];
+  }
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("every operation on the CPU has a twin on the device", "[cuda]") {
+  const std::filesystem::path ops = std::filesystem::path(__FILE__).parent_path() / "../../skipv1/ops";
+  std::size_t count = 0;
+  for (const auto& file : std::filesystem::directory_iterator(ops)) {
+    if (file.path().extension() != ".hpp") continue;
+    std::filesystem::path twin = file.path();
+    twin.replace_extension(".cuh");
+    const std::set<std::string> on_cpu = functions(file.path(), "Cpu");
+    if (on_cpu.empty()) continue;
+    INFO(file.path().filename());
+    REQUIRE(std::filesystem::exists(twin));
+    const std::set<std::string> on_device = functions(twin, "Cuda");
+    for (const std::string& name : on_cpu) {
+      if (name == "rope_table") continue;  // made once, on the host
+      INFO(name);
+      CHECK(on_device.count(name) == 1);
+      ++count;
+    }
+  }
+  CHECK(count >= 20);
+}

@@ -74,8 +74,8 @@ class TwoHeadModel {
     double loss = 0;
   };
 
-  /// Heads that are copies of each other make the read-out's system singular; this share more on its diagonal can only raise
-  /// the loss.
+  /// Heads that are copies of each other make the read-out's system singular. So each row of `G^h M^h` gets an independent error of
+  /// this share of its greatest possible square, which is more than rounding makes, and can only raise the loss.
   static constexpr double ridge = 1e-10;
 
   /// MHA's heads share their statistic.
@@ -98,6 +98,12 @@ class TwoHeadModel {
     Matrix c = zeros<double>({a.extent(a_t == Transpose::yes ? 1 : 0), b.extent(b_t == Transpose::yes ? 0 : 1)});
     add_product(c, 1, a_t, a, b_t, b);
     return c;
+  }
+
+  static double trace(const Matrix& x) {
+    double sum = 0;
+    for (std::size_t i = 0; i < x.extent(0); ++i) sum += x(i, i);
+    return sum;
   }
 
   State forward(const std::vector<double>& p) const;
@@ -161,8 +167,11 @@ inline void TwoHeadModel::fill_normal_equations(State& s) const {
       for (std::size_t p = 0; p < d; ++p) {
         for (std::size_t r = 0; r < d; ++r) {
           double sum = 0;
-          for (std::size_t q = 0; q < d; ++q)
-            for (std::size_t t = 0; t < d; ++t) sum += covariance[(p * d + q) * d2 + r * d + t] * outer.data()[q * d + t];
+          for (std::size_t q = 0; q < d; ++q) {
+            const double* row = covariance + (p * d + q) * d2 + r * d;
+            for (std::size_t t = 0; t < d; ++t) sum += row[t] * outer.data()[q * d + t];
+            if (h == k && p == r) sum += ridge * row[q] * trace(outer);
+          }
           s.gram(h * d + p, k * d + r) = s.gram(k * d + r, h * d + p) = sum;
         }
       }
@@ -174,7 +183,6 @@ inline void TwoHeadModel::fill_normal_equations(State& s) const {
           for (std::size_t j = 0; j < d; ++j)
             s.answer(i, h * d + p) += with_target[(p * d + q) * d2 + i * d + j] * s.m[h].data()[q * d + j];
   }
-  for (std::size_t i = 0; i < 2 * d; ++i) s.gram(i, i) *= 1 + ridge;
 }
 
 /// Finds the read-out: `[W^1 W^2] E[R R^T] = E[W R^T]`.
@@ -216,8 +224,7 @@ inline void TwoHeadModel::backward(const std::vector<double>& p, const State& s,
   constexpr Transpose no = Transpose::no, yes = Transpose::yes;
   const std::size_t d = d_, d2 = d * d;
   std::fill(gradient.begin(), gradient.end(), 0.);
-  Matrix v = product(yes, s.readout, no, s.readout);  // the loss is linear in E[R R^T], with these coefficients
-  for (std::size_t i = 0; i < 2 * d; ++i) v(i, i) *= 1 + ridge;
+  const Matrix v = product(yes, s.readout, no, s.readout);  // the loss is linear in E[R R^T], with these coefficients
   std::array<Matrix, 2> dm{zeros<double>({d, d}), zeros<double>({d, d})};
   for (std::size_t g = 0; g < statistics(); ++g) {
     Matrix dmap = zeros<double>({d2, moments_.size()});
@@ -250,6 +257,7 @@ inline void TwoHeadModel::pair_gradient(const State& s, const Matrix& v, std::si
   const std::size_t row = swapped ? 1 : d2, column = swapped ? d2 : 1;
   const Matrix outer = product(Transpose::no, s.m[h], Transpose::yes, s.m[k]);
   Matrix douter = zeros<double>({d, d});
+  double dtrace = 0;
   for (std::size_t p = 0; p < d; ++p) {
     for (std::size_t q = 0; q < d; ++q) {
       for (std::size_t r = 0; r < d; ++r) {
@@ -260,9 +268,13 @@ inline void TwoHeadModel::pair_gradient(const State& s, const Matrix& v, std::si
           w[t] += vpr * outer.data()[q * d + t];
           douter.data()[q * d + t] += vpr * c[t * column];
         }
+        if (h != k || p != r) continue;
+        w[q] += ridge * vpr * trace(outer);
+        dtrace += ridge * vpr * c[q];
       }
     }
   }
+  for (std::size_t q = 0; q < d; ++q) douter(q, q) += dtrace;
   add_product(dm, 2, Transpose::no, douter, Transpose::no, s.m[k]);
 }
 

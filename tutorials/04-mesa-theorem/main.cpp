@@ -27,7 +27,7 @@ struct Options {
 
 struct Results {
   Task task;
-  double zero = 0, one_step = 0;
+  double zero = 0, one_step = 0, linear = 0;
   std::vector<std::size_t> steps = {1, 2, 4, 8, 16};
   std::vector<Estimate> after_steps;
   Estimate ridge = {};
@@ -48,6 +48,7 @@ Results compute(const Options& o) {
   check(r.task);
   r.zero = zero_loss(r.task);
   r.one_step = one_step(r.task).loss;
+  r.linear = linear_bound(Moments(r.task));
   const SpectralPredictors predictors(r.task, 1 << 15, Random(o.seed).split(1));
   r.ridge = predictors.ridge();
   for (const std::size_t k : r.steps) r.after_steps.push_back(predictors.gradient_steps(k, predictors.best_rate(k)));
@@ -76,7 +77,7 @@ void print_predictors(const Results& r) {
   std::printf("zero predictor           %10.4f\n", r.zero);
   std::printf("one preconditioned step  %10.4f", r.one_step);
   if (r.has_closed_form()) std::printf("  closed form %.4f", closed_form(r.task, Model::skipv1, r.task.dim));
-  std::printf("\nridge regression         %10.4f +- %.4f\n", r.ridge.value, r.ridge.error);
+  std::printf("\nbest linear in statistics%10.4f\nridge regression         %10.4f +- %.4f\n", r.linear, r.ridge.value, r.ridge.error);
   for (std::size_t i = 0; i < r.steps.size(); ++i)
     std::printf("gradient steps: %-2zu       %10.4f +- %.4f\n", r.steps[i], r.after_steps[i].value, r.after_steps[i].error);
   std::printf("\n");
@@ -127,7 +128,7 @@ void print_theorem(const Results& r) {
 OrderedJson to_json(const Results& r, const Options& o) {
   OrderedJson json{{"dim", o.dim},           {"context", o.context},    {"noise", o.noise},
                    {"zero", r.zero},         {"one_step", r.one_step},  {"ridge", r.ridge.value},
-                   {"mha", losses(r.mha)},   {"skip", losses(r.skip)},  {"ridge_error", r.ridge.error},
+                   {"mha", losses(r.mha)},   {"skip", losses(r.skip)},  {"linear", r.linear}, {"ridge_error", r.ridge.error},
                    {"w0", o.mean_scale},     {"seed", o.seed},          {"restarts", o.restarts},
                    {"c", least(r.mha) - least(r.skip)}};
   for (const auto* curve : {&r.mha, &r.skip}) {

@@ -82,7 +82,8 @@ class TrainingRun {
     }
     const std::size_t steps = options_.training.schedule.steps, first = trainer_.steps();
     const double seconds_before = seconds_;
-    LogRow row = train(log);
+    LogRow row;
+    if (first < steps) row = train(log);
     Progress progress("evaluate", evaluated_tokens(held_out_, options_.training.length, 0), "tokens");
     RunResult result{evaluate_into(row, 0, &progress),
                      steps,

@@ -55,9 +55,11 @@ class SentencePieceTokenizer : public Tokenizer {
     return SentencePieceTokenizer(model);
   }
 
+  /// The content of the model file.
+  std::string content() const { return processor_->serialized_model_proto(); }
   /// Writes the model file, whole or not at all.
   void save(const std::filesystem::path& path) const {
-    const std::string model = processor_->serialized_model_proto();
+    const std::string model = content();
     write_whole(path, [&](std::ostream& out) { out << model; });
   }
 

@@ -69,7 +69,7 @@ TEST_CASE("some windows are the first ones") {
 TEST_CASE("a text too short to predict anything is an error") {
   const Sample s = sample("a");
   const Decoder<double> decoder(s.config, s.parameters);
-  CHECK_THAT(message([&] { evaluate(decoder, s.text, 5); }), Catch::Matchers::Contains("too short to predict any"));
+  CHECK_THAT(message([&] { evaluate(decoder, s.text, 5); }), Catch::Contains("too short to predict any"));
   CHECK_THROWS_AS(evaluate(decoder, s.text, 5, 1), Error);
   CHECK_THROWS_AS(evaluate(decoder, sample("abc").text, 0), Error);
   CHECK_THROWS_AS(evaluate(decoder, sample("Twenty-three bytes here.").text, 9), Error);  // beyond the model's positions

@@ -88,12 +88,12 @@ TEST_CASE("other tables are read too; what is no table is an error with its line
   CHECK(read_log(folder / "b.jsonl").at("x").size() == 2);
   write_file(folder / "c.csv", "x,y\n1,2,3\n");
   CHECK_THAT(message([&] { read_log(folder / "c.csv"); }),
-             Catch::Matchers::Contains("c.csv: line 2 has 3 fields, the first line 2"));
+             Catch::Contains("c.csv: line 2 has 3 fields, the first line 2"));
   write_file(folder / "d.csv", "x,y\n1,two\n");
-  CHECK_THAT(message([&] { read_log(folder / "d.csv"); }), Catch::Matchers::Contains("line 2: \"two\" is not a number"));
+  CHECK_THAT(message([&] { read_log(folder / "d.csv"); }), Catch::Contains("line 2: \"two\" is not a number"));
   write_file(folder / "e.jsonl", "{\"x\": 1}\n{\"x\":\n");
-  CHECK_THAT(message([&] { read_log(folder / "e.jsonl"); }), Catch::Matchers::Contains("e.jsonl: line 2: not JSON"));
-  CHECK_THAT(message([&] { read_log(folder / "none"); }), Catch::Matchers::Contains("cannot be read"));
+  CHECK_THAT(message([&] { read_log(folder / "e.jsonl"); }), Catch::Contains("e.jsonl: line 2: not JSON"));
+  CHECK_THAT(message([&] { read_log(folder / "none"); }), Catch::Contains("cannot be read"));
 }
 
 TEST_CASE("a log that cannot be written is an error") {
@@ -103,5 +103,5 @@ TEST_CASE("a log that cannot be written is an error") {
   log.add(row(1));
   std::filesystem::remove(folder / "log.csv");
   std::filesystem::create_symlink("/dev/full", folder / "log.csv");
-  CHECK_THAT(message([&] { Log(folder.path, 0); }), Catch::Matchers::Contains("log.csv: cannot be written"));
+  CHECK_THAT(message([&] { Log(folder.path, 0); }), Catch::Contains("log.csv: cannot be written"));
 }

@@ -109,21 +109,21 @@ TEST_CASE("a run says what it cannot do before it writes anything") {
   const Folder folder("run");
   RunOptions o = options();
   o.training.length = 9;
-  CHECK_THAT(message([&] { run_in(folder / "a", {}, o); }), Catch::Matchers::Contains("length 9"));
+  CHECK_THAT(message([&] { run_in(folder / "a", {}, o); }), Catch::Contains("length 9"));
   const TextData brief("abc", ByteTokenizer());
   const auto initial = [] { return Parameters<float>(small()); };
   CHECK_THAT(message([&] { Run(small(), options(), brief, held_out(), RunFolder(folder / "a"), initial); }),
-             Catch::Matchers::Contains("too short for a window"));
+             Catch::Contains("too short for a window"));
   CHECK(!std::filesystem::exists(folder / "a"));
 
   run_in(folder / "b").run();
   Config other = small();
   other.attention.variant = "mha";
   CHECK_THAT(message([&] { Run(other, options(), text(), held_out(), RunFolder(folder / "b"), initial); }),
-             Catch::Matchers::Contains("another model"));
+             Catch::Contains("another model"));
   o = options();
   o.training.schedule.steps = 11;
-  CHECK_THAT(message([&] { run_in(folder / "b", {}, o); }), Catch::Matchers::Contains("step 12 of a run of 11"));
+  CHECK_THAT(message([&] { run_in(folder / "b", {}, o); }), Catch::Contains("step 12 of a run of 11"));
 }
 
 TEST_CASE("a run whose loss is no longer finite stops and keeps its checkpoint") {
@@ -132,6 +132,6 @@ TEST_CASE("a run whose loss is no longer finite stops and keeps its checkpoint")
   o.training.schedule.peak = 1e30;
   o.training.schedule.warm_up = 0;
   CHECK_THAT(message([&] { run_in(folder.path, {}, o).run(); }),
-             Catch::Matchers::Contains("the run has diverged; the last checkpoint is of step 0"));
+             Catch::Contains("the run has diverged; the last checkpoint is of step 0"));
   CHECK(RunFolder(folder.path).last() == 0u);
 }

@@ -62,5 +62,5 @@ TEST_CASE("a checkpoint that cannot be written leaves the one before") {
   CHECK(folder.last() == 1u);
   CHECK(names(place.path) == std::set<std::string>{"step-00000001"});
   write_file(place / "file", "");
-  CHECK_THAT(message([&] { RunFolder(place / "file").save(1, writes("")); }), Catch::Matchers::Contains("cannot be made"));
+  CHECK_THAT(message([&] { RunFolder(place / "file").save(1, writes("")); }), Catch::Contains("cannot be made"));
 }

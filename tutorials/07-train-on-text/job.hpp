@@ -1,0 +1,134 @@
+// What skipv1-train and skipv1-uptrain share: a run's settings, which run.json in its checkpoints holds.
+#pragma once
+
+#include <cstdio>
+
+#include "skipv1/io/config.hpp"
+#include "skipv1/training/run.hpp"
+
+namespace skipv1 {
+
+/// A run as it was asked for. Zeros stand for what follows from other settings.
+struct Job {
+  std::string text, valid, tokenizer, config, from, strategy;
+  double valid_share = 0.1;
+  std::size_t vocab = 256;
+
+  std::string architecture = "llama", variant = "skipv1", injection = "second_half";
+  std::size_t width = 128, layers = 6, heads = 8, kv_heads = 0, ffn = 0, context = 0, source_layer = 0, kv_latent = 0, rotary = 0;
+  double skip_ratio = 0.5, value_mix = 0.5, rope_theta = 10000, norm_epsilon = 1e-5;
+  bool learn_value_mix = false, untied = false;
+
+  RunOptions run;
+  std::string dtype = "f32";
+
+  // Where and how, which no number depends on.
+  std::string out, device = "cpu", json;
+  int threads = 0;
+  bool resume = false;
+};
+
+/// What a setting is about: the model's are fixed where the model is given.
+enum class About { data, model, training };
+
+/// Calls `visit(about, name, value, help)` for each setting that numbers depend on.
+template <class Visit>
+void each_setting(Job& j, const Visit& visit) {
+  visit(About::data, "text", j.text, "UTF-8 text to learn");
+  visit(About::data, "valid", j.valid, "held-out text; else the last part of --text");
+  visit(About::data, "valid-share", j.valid_share, "how much of --text is held out");
+  visit(About::data, "tokenizer", j.tokenizer, "vocabulary: a SentencePiece model, or llama2.c's .bin");
+  visit(About::data, "from", j.from, "trained model to start from: a checkpoint, a run, or anything that can be imported");
+
+  visit(About::model, "config", j.config, "config.json of the model; instead of the options below");
+  visit(About::model, "vocab", j.vocab, "pieces of a vocabulary trained on --text; 256: bytes");
+  visit(About::model, "architecture", j.architecture, "llama or gpt2");
+  visit(About::model, "variant", j.variant, "attention variant");
+  visit(About::model, "width", j.width, "hidden size");
+  visit(About::model, "layers", j.layers, "layers");
+  visit(About::model, "heads", j.heads, "query heads");
+  visit(About::model, "kv-heads", j.kv_heads, "key/value heads; 0: as many");
+  visit(About::model, "ffn", j.ffn, "width of the feed-forward layers; 0: 8/3 of --width for llama, 4 times for gpt2");
+  visit(About::model, "context", j.context, "most positions; 0: --length");
+  visit(About::model, "untied", j.untied, "an output head of its own");
+  visit(About::model, "skip-ratio", j.skip_ratio, "share of value heads skipped");
+  visit(About::model, "source-layer", j.source_layer, "layer whose values are read");
+  visit(About::model, "injection", j.injection, "second_half, pooling, dynamic, odd_even or resformer");
+  visit(About::model, "value-mix", j.value_mix, "lambda of resformer");
+  visit(About::model, "learn-value-mix", j.learn_value_mix, "a learned lambda for each layer");
+  visit(About::model, "kv-latent", j.kv_latent, "MLA: width of the latent");
+  visit(About::model, "rotary", j.rotary, "MLA: width of the rotary key");
+  visit(About::model, "rope-theta", j.rope_theta, "base of the rotary positions");
+  visit(About::model, "norm-epsilon", j.norm_epsilon, "epsilon of the norms");
+
+  TrainingOptions& t = j.run.training;
+  visit(About::training, "steps", t.schedule.steps, "training steps");
+  visit(About::training, "batch", t.batch, "sequences a step");
+  visit(About::training, "length", t.length, "tokens of a sequence");
+  visit(About::training, "peak", t.schedule.peak, "peak learning rate");
+  visit(About::training, "warm-up", t.schedule.warm_up, "share of the steps until the peak");
+  visit(About::training, "floor", t.schedule.floor, "last learning rate, as a share of the peak");
+  visit(About::training, "weight-decay", t.adamw.weight_decay, "of matrices");
+  visit(About::training, "beta1", t.adamw.beta1, "AdamW's");
+  visit(About::training, "beta2", t.adamw.beta2, "AdamW's");
+  visit(About::training, "epsilon", t.adamw.epsilon, "AdamW's");
+  visit(About::training, "clip", t.clip, "largest norm of the gradient; 0: any");
+  visit(About::training, "seed", j.run.seed, "of the initial weights and of the windows");
+  visit(About::training, "log-every", j.run.log_every, "steps");
+  visit(About::training, "evaluate-every", j.run.evaluate_every, "steps; 0: at the end only");
+  visit(About::training, "evaluate-windows", j.run.evaluate_windows, "of --length tokens; 0: all; at the end always all");
+  visit(About::training, "checkpoint-every", j.run.checkpoint_every, "steps; 0: at the start and the end only");
+  visit(About::training, "dtype", j.dtype, "f32 or f64");
+}
+
+/// A setting's key in run.json: "kv_heads" for --kv-heads.
+inline std::string setting_key(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+/// All settings; the texts' places so that they are found from anywhere.
+inline OrderedJson settings_of(Job job) {
+  for (std::string* place : {&job.text, &job.valid})
+    if (!place->empty()) *place = std::filesystem::absolute(*place).string();
+  OrderedJson settings = {{"strategy", job.strategy}};
+  each_setting(job, [&](About, const char* name, auto& value, const char*) { settings[setting_key(name)] = value; });
+  return settings;
+}
+
+/// 64 bits that tell texts apart (FNV-1a), in hexadecimal.
+inline std::string fingerprint(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash));
+  return digits;
+}
+
+/// A model's configuration from a job's settings, with a vocabulary of `vocab` pieces. Throws if it is not valid.
+inline Config config_of(const Job& j, std::size_t vocab) {
+  Config c;
+  c.architecture = detail::parse_architecture(j.architecture);
+  c.vocab_size = vocab, c.hidden_size = j.width, c.num_hidden_layers = j.layers;
+  c.num_attention_heads = j.heads, c.num_key_value_heads = j.kv_heads ? j.kv_heads : j.heads;
+  c.intermediate_size = j.ffn ? j.ffn : c.gpt2() ? 4 * j.width : (j.width * 8 / 3 + 7) / 8 * 8;
+  c.max_position_embeddings = j.context ? j.context : j.run.training.length;
+  c.norm_epsilon = j.norm_epsilon, c.rope_theta = j.rope_theta, c.tie_word_embeddings = !j.untied;
+  c.attention = {j.variant,   j.skip_ratio,      j.source_layer, parse_injection(j.injection),
+                 j.value_mix, j.learn_value_mix, j.kv_latent,    j.rotary};
+  validate(c);
+  return c;
+}
+
+/// A job that may go on: what its last checkpoint says.
+struct PreparedJob {
+  Job job;
+  RunFolder folder;
+  std::optional<std::size_t> last = {};
+  std::string text_fingerprint = {}, valid_fingerprint = {};
+};
+
+/// Runs a job in float, or in double: each is compiled once, in library/.
+void run_float(PreparedJob job);
+void run_double(PreparedJob job);
+
+}  // namespace skipv1

@@ -1,0 +1,86 @@
+// skipv1-plot: logs of runs in one figure.
+#include "skipv1/io/cli.hpp"
+#include "skipv1/plot/chart.hpp"
+#include "skipv1/training/log.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+struct Options {
+  std::vector<std::string> logs, labels, y{"loss"};
+  std::string out, x = "tokens", title;
+  std::size_t smooth = 1;
+  bool log_x = false, log_y = false;
+  std::vector<double> x_range, y_range;
+};
+
+/// A run's folder gives its name, a file its own and, where that is "log", its folder's.
+std::string label_of(const Options& o, std::size_t i) {
+  if (i < o.labels.size()) return o.labels[i];
+  const std::filesystem::path path = std::filesystem::path(o.logs[i]).lexically_normal();
+  const std::filesystem::path named = path.has_filename() ? path : path.parent_path();
+  return named.stem() == "log" && named.has_parent_path() ? named.parent_path().filename().string() : named.stem().string();
+}
+
+/// Where the column `y` has numbers; each becomes the mean of the `smooth` last ones.
+plot::Series series_of(const Options& o, std::size_t i, const LogColumns& log, const std::string& y) {
+  const auto column = [&](const std::string& name) -> const std::vector<double>& {
+    const auto found = log.find(name);
+    std::string known;
+    for (const auto& [other, values] : log) known += (known.empty() ? "" : ", ") + other;
+    require(found != log.end(), o.logs[i], ": no column \"", name, "\"; there are ", known);
+    return found->second;
+  };
+  plot::Series series{o.y.size() > 1 ? label_of(o, i) + " " + y : label_of(o, i), {}, {}};
+  std::vector<double> kept;
+  for (std::size_t row = 0; row < column(y).size(); ++row) {
+    if (!std::isfinite(column(y)[row]) || !std::isfinite(column(o.x)[row])) continue;
+    kept.push_back(column(y)[row]);
+    const std::size_t count = std::min(o.smooth, kept.size());
+    double sum = 0;
+    for (std::size_t k = kept.size() - count; k < kept.size(); ++k) sum += kept[k];
+    series.x.push_back(column(o.x)[row]);
+    series.y.push_back(sum / static_cast<double>(count));
+  }
+  require(!series.x.empty(), o.logs[i], ": column \"", y, "\" has no numbers");
+  return series;
+}
+
+void run(const Options& o) {
+  require(o.smooth >= 1, "smooth is 0: must be at least 1");
+  require(o.labels.empty() || o.labels.size() == o.logs.size(), o.labels.size(), " labels for ", o.logs.size(),
+          " logs: must be as many");
+  plot::Chart chart{o.title, o.x, o.y[0], {}};
+  for (std::size_t k = 1; k < o.y.size(); ++k) chart.y_label += ", " + o.y[k];
+  for (std::size_t i = 0; i < o.logs.size(); ++i) {
+    const LogColumns log = read_log(o.logs[i]);
+    for (const std::string& y : o.y) chart.series.push_back(series_of(o, i, log, y));
+  }
+  chart.log_x = o.log_x, chart.log_y = o.log_y;
+  if (!o.x_range.empty()) chart.x_range.add(o.x_range[0]), chart.x_range.add(o.x_range[1]);
+  if (!o.y_range.empty()) chart.y_range.add(o.y_range[0]), chart.y_range.add(o.y_range[1]);
+  plot::save_png(o.out, chart);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Draws columns of logs into one figure.\n"
+      "Example: skipv1-plot run-mha run-skipv1 --y valid_nats_per_token --out valid.png"};
+  Options o;
+  app.add_option("logs", o.logs, "folders of runs, .csv or .jsonl files")->required();
+  app.add_option("--out", o.out, "PNG file")->required();
+  app.add_option("--x", o.x, "column: tokens, step, seconds, …")->capture_default_str();
+  app.add_option("--y", o.y, "columns: loss, valid_nats_per_token, valid_bits_per_byte, gradient_norm, learning_rate, …")
+      ->capture_default_str();
+  app.add_option("--labels", o.labels, "a name for each log");
+  app.add_option("--title", o.title);
+  app.add_option("--smooth", o.smooth, "mean of the so many last values")->capture_default_str();
+  app.add_flag("--log-x", o.log_x, "logarithmic");
+  app.add_flag("--log-y", o.log_y, "logarithmic");
+  app.add_option("--x-range", o.x_range, "from, to")->expected(2);
+  app.add_option("--y-range", o.y_range, "from, to")->expected(2);
+  return run_program(app, argc, argv, [&] { run(o); });
+}

@@ -1,0 +1,64 @@
+// skipv1-uptrain: a trained model with full or grouped heads becomes a SkipV1Former, and goes on learning.
+#include <cstdio>
+
+#include "skipv1/io/imports.hpp"
+#include "skipv1/training/vocabulary.hpp"
+#include "skipv1/uptraining/convert.hpp"
+#include "tutorials/07-train-on-text/job_options.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+/// In which type a model's weights are stored, as far as we can write it.
+Dtype stored_dtype(const std::filesystem::path& model) {
+  if (!std::filesystem::exists(model / "model.safetensors")) return dtype_of<float>();
+  const SafetensorsFile file(model / "model.safetensors");
+  const Dtype dtype = file.entries().empty() ? dtype_of<float>() : file.entries().begin()->second.dtype;
+  return dtype == dtype_of<double>() || dtype == dtype_of<bfloat16>() ? dtype : dtype_of<float>();
+}
+
+void convert_model(const std::string& from, const std::string& strategy, const std::string& out, const std::string& dtype) {
+  const std::filesystem::path path = model_path(from);
+  require(!std::filesystem::exists(out), out, ": exists already");
+  const Checkpoint<double> model = import_checkpoint<double>(path);
+  const Config config = converted_config(model.config);
+  const Parameters<double> converted = convert(model.config, model.parameters, parse_strategy(strategy));
+  const Dtype as = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype == "f64" ? "F64" : dtype == "bf16" ? "BF16" : "F32");
+  write_checkpoint<double>(out, config, converted, as);
+  const std::filesystem::path vocabulary = vocabulary_file(path, config.vocab_size);
+  if (!vocabulary.empty()) open_vocabulary(vocabulary).save(out);
+  std::printf("%s: %zu parameters, %zu cache elements a token\n", model.config.attention.variant.c_str(),
+              model.parameters.layout().count(), cache_elements_per_token(make_routing(model.config)));
+  std::printf("skipv1: %zu parameters, %zu cache elements a token; by %s, in %s (%s)\n", converted.layout().count(),
+              cache_elements_per_token(make_routing(config)), strategy.c_str(), out.c_str(), as.name);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Makes a SkipV1Former of a trained model.\n"
+      "Example: skipv1-uptrain run trained --strategy mean_v --text book.txt --steps 200 --out uptrained"};
+  app.require_subcommand(1);
+  Job job;
+  job.strategy = "mean_v";
+  std::string dtype;
+  CLI::App* conversion = app.add_subcommand("convert", "convert and write a checkpoint");
+  CLI::App* run = app.add_subcommand("run", "convert and go on training");
+  for (CLI::App* sub : {conversion, run}) {
+    sub->add_option("model", job.from, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file")
+        ->required();
+    sub->add_option("--strategy", job.strategy, "mean_v, mean_vo, top_v, top_vo or svd")->capture_default_str();
+  }
+  conversion->add_option("--out", job.out, "folder of the checkpoint")->required();
+  conversion->add_option("--dtype", dtype, "f64, f32 or bf16 instead of the model's own")
+      ->check(CLI::IsMember({"f64", "f32", "bf16"}));
+  add_job_options(*run, job, false);
+  return run_program(app, argc, argv, [&] {
+    if (*conversion)
+      convert_model(job.from, job.strategy, job.out, dtype);
+    else
+      run_job(job, *run);
+  });
+}

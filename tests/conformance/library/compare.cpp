@@ -41,7 +41,7 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
     const double difference = std::abs(actual.data()[i] - expected.data()[i]);
     if (!std::isfinite(difference)) most = difference, finite = false;
     if (finite) most = std::max(most, difference);
-    if (!(difference / divisor <= bound)) first = std::min(first, i);
+    if (!std::isfinite(difference) || !(difference / divisor <= bound)) first = std::min(first, i);
   }
   result.error = most / divisor;
   result.pass = first == expected.size();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "skipv1/core/cuda.cuh"
+#include "skipv1/core/graph.cuh"
 #include "skipv1/ops/adamw.cuh"
 #include "skipv1/ops/add.cuh"
 #include "skipv1/ops/attention.cuh"

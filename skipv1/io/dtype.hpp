@@ -63,7 +63,9 @@ inline constexpr const char* dtype_name<float16> = "F16";
 /// The dtype that stores a `T` unchanged.
 template <class T>
 Dtype dtype_of() {
-  return *find_dtype(detail::dtype_name<std::remove_const_t<T>>);
+  constexpr const char* name = detail::dtype_name<std::remove_const_t<T>>;
+  static_assert(name != nullptr, "double, float, bfloat16 and float16 can be stored");
+  return *find_dtype(name);
 }
 
 /// Calls `use(Stored{})` with the type whose numbers `dtype` stores. Throws, naming `what`, if it is none of F64, F32, BF16, F16.

@@ -1,6 +1,8 @@
 // Checkpoints of llama2.c (its version 0: stories260K.bin and the like). Its vocabularies: training/tokenizer.hpp.
 #pragma once
 
+#include <iomanip>
+
 #include "skipv1/io/checkpoint.hpp"
 
 namespace skipv1 {
@@ -87,7 +89,8 @@ template <class T>
 Checkpoint<T> import_llama2c(Source& from) {
   const Config c = detail::read_llama2c_config(from);
   const double bytes = 28 + 4 * detail::llama2c_floats(c);
-  require(bytes == static_cast<double>(from.size()), from.name(), ": ", from.size(), " bytes, its header asks for ", bytes);
+  require(bytes == static_cast<double>(from.size()), from.name(), ": ", from.size(), " bytes, its header asks for ",
+          std::setprecision(15), bytes);
   Checkpoint<T> checkpoint{c, Parameters<T>(c)};
   const Parameters<T>& to = checkpoint.parameters;
   const std::size_t layers = c.num_hidden_layers;

@@ -182,7 +182,8 @@ Tensor<T> read_npy(const std::filesystem::path& path) {
 /// Writes float64, float32 or int32, as NumPy does: version 1.0, the elements at a multiple of 64 bytes. Whole or not at all.
 template <class T>
 void write_npy(const std::filesystem::path& path, View<T> x) {
-  const char* descr = detail::npy_descr<std::remove_const_t<T>>;
+  constexpr const char* descr = detail::npy_descr<std::remove_const_t<T>>;
+  static_assert(descr != nullptr, "float64, float32 and int32 are written");
   std::string shape;
   for (const std::size_t extent : x.shape()) shape += std::to_string(extent) + ", ";
   if (x.shape().rank() > 1) shape.resize(shape.size() - 2);

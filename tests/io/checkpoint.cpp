@@ -26,7 +26,7 @@ Parameters<T> drawn(const Config& c) {
 
 template <class T>
 bool same_bits(const Parameters<T>& a, const Parameters<T>& b) {
-  return a.flat().size() == b.flat().size() && std::memcmp(a.flat().data(), b.flat().data(), a.flat().size() * sizeof(T)) == 0;
+  return a.flat().size() == b.flat().size() && testing::same_bits(a.flat().data(), b.flat().data(), a.flat().size());
 }
 
 std::string error(const std::filesystem::path& folder) {

@@ -1,6 +1,7 @@
 // Files for the tests of io/: a folder that goes away, bytes in memory, and the line of an error.
 #pragma once
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -44,6 +45,12 @@ inline std::span<const std::byte> bytes_of(std::string_view text) { return std::
 template <class T>
 std::string raw(T x) {
   return {reinterpret_cast<const char*>(&x), sizeof x};
+}
+
+/// Whether `count` elements are the same to the bit.
+template <class T>
+bool same_bits(const T* a, const T* b, std::size_t count) {
+  return count == 0 || std::memcmp(a, b, count * sizeof(T)) == 0;
 }
 
 /// The line of the `Error` that `work` throws; empty if it throws none.

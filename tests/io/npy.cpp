@@ -47,7 +47,7 @@ Tensor<T> noise(Shape shape) {
 
 template <class T>
 bool same_bits(const Tensor<T>& a, const Tensor<T>& b) {
-  return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+  return a.shape() == b.shape() && testing::same_bits(a.data(), b.data(), a.size());
 }
 
 }  // namespace

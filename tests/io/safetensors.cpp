@@ -57,7 +57,7 @@ TEMPLATE_TEST_CASE("tensors come back from a safetensors file to the bit", "", d
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const Tensor<TestType> x = file.template read<TestType>(named[i].name);
     CHECK(x.shape() == shapes[i]);
-    CHECK(std::memcmp(x.data(), tensors[i].data(), x.size() * sizeof(TestType)) == 0);
+    CHECK(same_bits(x.data(), tensors[i].data(), x.size()));
     CHECK(file.at(named[i].name).begin == end);  // in the order given
     end = file.at(named[i].name).end;
   }

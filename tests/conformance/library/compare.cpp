@@ -9,7 +9,7 @@ namespace skipv1::conformance {
 
 namespace {
 
-/// Flat index `i` of a tensor of `shape`, by the field's letters: `[b=0, t=3, v=17]`.
+/// Flat index `i` of a tensor of `shape`, by the field's letters: `first at [b=0, t=3, v=17]: `; nothing for a single number.
 std::string place(const std::string& tensor, const Shape& shape, std::size_t i) {
   std::vector<std::string> letters = {"i", "j", "k", "l"};
   if (tensor == "logits") letters = {"b", "t", "v"};
@@ -19,7 +19,7 @@ std::string place(const std::string& tensor, const Shape& shape, std::size_t i) 
   std::string text;
   for (std::size_t axis = shape.rank(); axis-- > 0; i /= shape[axis])
     text = (axis ? ", " : "[") + letters[axis] + "=" + std::to_string(i % shape[axis]) + text;
-  return " at " + text + "]";
+  return "first at " + text + "]: ";
 }
 
 }  // namespace
@@ -46,8 +46,8 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
   result.error = most / divisor;
   result.pass = first == expected.size();
   if (!result.pass) {
-    note << "first" << place(tensor, expected.shape(), first) << ": expected " << std::setprecision(9) << expected.data()[first]
-         << ", actual " << actual.data()[first];
+    note << place(tensor, expected.shape(), first) << "expected " << std::setprecision(9) << expected.data()[first] << ", actual "
+         << actual.data()[first];
     result.note = note.str();
   }
   return result;

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Usage: programs.sh PROGRAMS WORK TEXT. The programs one after the other on one small model, and what they say to wrong arguments.
+set -eu
+programs=$1 work=$2 text=$3
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+cp "$text" text.txt
+fail() {
+  echo "programs.sh: $*" >&2
+  exit 1
+}
+run() {
+  program=$1
+  shift
+  "$programs/skipv1-$program" "$@" > out 2> err || fail "skipv1-$program $* says: $(cat err)"
+}
+number() { sed -n "s/^ *\"$2\": \([^,]*\),*$/\1/p" "$1"; }
+same() { [ -n "$1" ] && [ "$1" = "$2" ] || fail "$3: $1 and $2"; }
+
+# Trained, evaluated and continued; a vocabulary goes with its model.
+small="--width 16 --layers 2 --heads 4 --length 32 --batch 2 --steps 8 --checkpoint-every 3 --threads 2"
+run train --text text.txt --valid text.txt --vocab 400 --variant mha $small --out mha
+[ -s mha/step-00000008/tokenizer.model ] || fail "no vocabulary beside the model"
+run eval mha --text text.txt --batch 2 --json eval.json
+same "$(number mha/result.json valid_nats_per_token)" "$(number eval.json loss)" "loss at the end and by skipv1-eval"
+[ "$(number eval.json predicted_bytes)" -gt 10000 ] || fail "not the whole text"
+run generate mha --prompt "The namespace" --count 12 --seed 3
+mv out first
+grep -q 'cache: 256 bytes a token' err || fail "$(cat err)"
+run generate mha/step-00000008 --prompt "The namespace" --count 12 --seed 3
+cmp first out
+grep -q '^The namespace' out || fail "the prompt is lost: $(cat out)"
+run plot mha mha/log.jsonl --smooth 2 --out loss.png
+[ "$(head -c 4 loss.png | tail -c 3)" = PNG ] || fail "no PNG"
+
+# The same model by config.json; the same seed gives the same bits in any number of threads; f64; gpt2.
+run train --text text.txt --valid text.txt --config mha/step-00000008/config.json --tokenizer mha/step-00000008/tokenizer.model \
+  --length 32 --batch 2 --steps 8 --threads 1 --out config
+cmp mha/step-00000008/model.safetensors config/step-00000008/model.safetensors
+run train --text text.txt --architecture gpt2 --variant skipv1 $small --dtype f64 --out gpt2
+run train --out gpt2 --resume
+run eval gpt2 --text text.txt --dtype f64
+
+# Converted by every strategy, and trained on.
+for strategy in mean_v mean_vo top_v top_vo svd; do
+  run uptrain convert mha --strategy $strategy --out $strategy
+  run eval $strategy --text text.txt --json $strategy.json
+done
+run uptrain run mha --strategy svd --text text.txt --valid text.txt --length 32 --batch 2 --steps 4 --evaluate-every 2 --evaluate-windows 0 \
+  --out uptrained
+same "$(sed -n 2p uptrained/log.csv | cut -d, -f6 | cut -c1-7)" "$(number svd.json loss | cut -c1-7)" "loss before uptraining"
+run uptrain run --out uptrained --resume
+run train --from uptrained --text text.txt --length 16 --batch 1 --steps 1 --out further
+
+# Wrong arguments: one line, status 2, and nothing written.
+wrong() {
+  expected=$1
+  shift
+  status=0
+  "$@" > out 2> err || status=$?
+  [ $status -eq 2 ] || fail "$*: status $status"
+  [ "$(wc -l < err)" -eq 1 ] || fail "$*: says $(cat err)"
+  grep -q -- "$expected" err || fail "$*: says $(cat err)"
+  [ ! -e none ] || fail "$*: wrote something"
+}
+cd "$work"
+train="$programs/skipv1-train --out none"
+printf "\377\376" > binary.txt
+: > empty.txt
+wrong "holds a run already, at step 8" "$programs/skipv1-train" --out mha --text text.txt
+wrong "width is 32, the run to be resumed has 16" "$programs/skipv1-train" --out mha --resume --width 32
+wrong "not the text that the run" "$programs/skipv1-train" --out mha --resume --text binary.txt
+wrong "no checkpoint to resume" $train --resume
+wrong "text is required" $train
+wrong "nowhere.txt: cannot be read" $train --text nowhere.txt
+wrong "not UTF-8" $train --text binary.txt --valid text.txt --vocab 400
+wrong "variant \"what\" is unknown" $train --text text.txt --variant what
+wrong "too short for a window" $train --text binary.txt --valid text.txt
+wrong "length 64: the model reads at most" $train --text text.txt --from mha --length 64
+wrong "config excludes --width" $train --text text.txt --config mha/step-00000008/config.json --width 8
+wrong "dtype f16: must be f32 or f64" $train --text text.txt --dtype f16
+wrong "neither a model" "$programs/skipv1-eval" . --text text.txt
+wrong "is empty" "$programs/skipv1-eval" mha --text empty.txt
+wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1
+wrong "nothing to continue" "$programs/skipv1-generate" mha
+wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
+wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none
+wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none
+wrong "variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
+wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd

@@ -5,7 +5,6 @@
 #include <set>
 #include <string>
 
-#include "skipv1/core/cuda.cuh"
 #include "tests/catch.hpp"
 
 namespace {

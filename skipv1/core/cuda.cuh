@@ -1,5 +1,5 @@
-// Tensors in device memory. Under nvcc that is the card's; elsewhere heap memory that the emulator's kernels work on, filled with NaN
-// when fresh, as a card's is filled with whatever was there.
+// Tensors in device memory. Under nvcc that is the card's; elsewhere heap memory that the emulator's kernels work on, filled with
+// NaN when fresh, as a card's is filled with whatever was there.
 #pragma once
 
 #include <cstring>
@@ -20,11 +20,13 @@ inline std::string why_no_cuda() {
   int count = 0, device = 0, major = 0, minor = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();
-  if (status != cudaSuccess || count == 0) return std::string("no CUDA device: ") + cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status);
+  if (status != cudaSuccess || count == 0)
+    return std::string("no CUDA device: ") + cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status);
   check_cuda(cudaGetDevice(&device), "asking for the device");
   check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking for the compute capability");
   check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "asking for the compute capability");
-  if (major < 8) return "the CUDA device has compute capability " + std::to_string(major) + '.' + std::to_string(minor) + ": 8.0 is needed";
+  if (major < 8)
+    return "the CUDA device has compute capability " + std::to_string(major) + '.' + std::to_string(minor) + ": 8.0 is needed";
 #endif
   return {};
 }
@@ -94,8 +96,8 @@ inline void require_same_shape(const Shape& to, const Shape& from) {
 
 }  // namespace detail
 
-/// Copies `from` to `to`, of one shape, between host and device or on the device. To the host it waits for all that was asked of the
-/// stream before.
+/// Copies `from` to `to`, of one shape, between host and device or on the device. To the host it waits for all that was asked of
+/// the stream before.
 template <class T>
 void copy(View<T, Cuda> to, ConstView<T, Cpu> from) {
   detail::require_same_shape(to.shape(), from.shape());
@@ -117,7 +119,8 @@ template <class T>
 void zero(View<T, Cuda> x) {
   if (x.empty()) return;
 #if defined(__CUDACC__)
-  check_cuda(cudaMemsetAsync(x.data(), 0, x.size() * sizeof(T), current_stream()), "cudaMemsetAsync of ", x.size() * sizeof(T), " bytes");
+  check_cuda(cudaMemsetAsync(x.data(), 0, x.size() * sizeof(T), current_stream()), "cudaMemsetAsync of ", x.size() * sizeof(T),
+             " bytes");
 #else
   std::memset(static_cast<void*>(x.data()), 0, x.size() * sizeof(T));
 #endif

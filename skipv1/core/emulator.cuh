@@ -1,5 +1,6 @@
-// Kernels on the CPU: the threads of a block are fibers of one thread, which take turns wherever they wait for each other. What a card
-// would leave undefined (divergent barriers and shuffles, races on shared memory, accesses past its arrays) throws `Error` instead.
+// Kernels on the CPU: the threads of a block are fibers of one thread, which take turns wherever they wait for each other. What a
+// card would leave undefined (divergent barriers and shuffles, races on shared memory, accesses past its arrays) throws `Error`
+// instead.
 #pragma once
 
 #include <algorithm>
@@ -81,7 +82,8 @@ class Worker {
     if (done_ > 0) report("waits at a barrier (", place, ") that thread ", index_of(ended_), " never reached: it has returned");
     if (arrived_++ == 0) barrier_place_ = place, first_at_barrier_ = now_;
     if (!(place == barrier_place_)) {
-      report("waits at the barrier of ", place, " while thread ", index_of(first_at_barrier_), " waits at that of ", barrier_place_);
+      report("waits at the barrier of ", place, " while thread ", index_of(first_at_barrier_), " waits at that of ",
+             barrier_place_);
     }
     if (arrived_ < count_) return wait(State::at_barrier, place);
     arrived_ = 0;
@@ -90,8 +92,8 @@ class Worker {
       if (t != now_) make_ready(t);
   }
 
-  /// What all lanes of a warp do together: the last to arrive calls `resolve(arguments of each lane, lanes)`. Throws if the lanes are not
-  /// all at the same operation at the same place.
+  /// What all lanes of a warp do together: the last to arrive calls `resolve(arguments of each lane, lanes)`. Throws if the lanes
+  /// are not all at the same operation at the same place.
   using Resolve = void (*)(void* const* lanes, std::size_t count);
   void collective(const char* what, void* arguments, Resolve resolve, Place place) {
     const std::size_t w = now_ / 32, first = w * 32, lanes = std::min<std::size_t>(32, count_ - first);
@@ -99,7 +101,8 @@ class Worker {
     if (warp.ended) report("calls ", what, " (", place, ") without a lane of its warp, which has returned");
     if (warp.arrived++ == 0) warp.what = what, warp.resolve = resolve, warp.place = place, warp.first = now_;
     if (warp.what != what || warp.resolve != resolve || !(warp.place == place)) {
-      report("calls ", what, " (", place, ") while thread ", index_of(warp.first), " of its warp waits at ", warp.what, " (", warp.place, ")");
+      report("calls ", what, " (", place, ") while thread ", index_of(warp.first), " of its warp waits at ", warp.what, " (",
+             warp.place, ")");
     }
     warp.arguments[now_ - first] = arguments;
     if (warp.arrived < lanes) return wait(State::at_collective, place);
@@ -161,7 +164,8 @@ class Worker {
       if (error_ && thread.state != State::done) thread.fiber.abandon();
       if (!error_ && thread.fiber.overflowed()) {
         thread.fiber.abandon();
-        error_ = std::make_exception_ptr(Error(std::string("kernel ") + kernel_->launch.name + ": a thread's stack overflowed in the emulator"));
+        error_ = std::make_exception_ptr(
+            Error(std::string("kernel ") + kernel_->launch.name + ": a thread's stack overflowed in the emulator"));
       }
     }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
@@ -175,8 +179,10 @@ class Worker {
       return t;
     };
     const std::size_t a = stuck(State::at_collective), b = stuck(State::at_barrier);
-    if (a < count_) line << "thread " << index_of(a) << " waits for its warp at " << warps_[a / 32].what << " (" << threads_[a]->place << ')';
-    if (b < count_) line << (a < count_ ? " and " : "") << "thread " << index_of(b) << " waits at the barrier of " << threads_[b]->place;
+    if (a < count_)
+      line << "thread " << index_of(a) << " waits for its warp at " << warps_[a / 32].what << " (" << threads_[a]->place << ')';
+    if (b < count_)
+      line << (a < count_ ? " and " : "") << "thread " << index_of(b) << " waits at the barrier of " << threads_[b]->place;
     line << ": nobody can go on";
     return line.str();
   }
@@ -201,7 +207,8 @@ class Worker {
   }
   void leave() {
     if (arrived_ > 0) {
-      report("returns without reaching the barrier (", barrier_place_, ") at which thread ", index_of(first_at_barrier_), " waits");
+      report("returns without reaching the barrier (", barrier_place_, ") at which thread ", index_of(first_at_barrier_),
+             " waits");
     }
     Warp& warp = warps_[now_ / 32];
     if (warp.arrived > 0) {

@@ -1,5 +1,6 @@
 // Fibers: functions with a stack of their own that hand control to one another. The threads of an emulated block are such.
-// A switch takes 2 ns here with the few instructions below, 250 ns with ucontext, which makes a system call for the signal mask.
+// With the few instructions below a barrier costs a thread 16 ns; with ucontext, which makes a system call for the signal mask,
+// 240 ns.
 #pragma once
 
 #include <cstddef>
@@ -53,8 +54,9 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// The next switch to this fiber calls `entry`, which must not return. What it did before is abandoned. Fibers that take turns leave
-  /// different `gap`s, multiples of 64 bytes, unused: else their stacks would all fall into the same few lines of the cache.
+  /// The next switch to this fiber calls `entry`, which must not return. What it did before is abandoned. Fibers that take turns
+  /// leave different `gap`s, multiples of 64 bytes, unused: else their stacks would all fall into the same few lines of the
+  /// cache.
   void start(void (*entry)(), [[maybe_unused]] std::size_t gap) {
 #if defined(_WIN32)
     if (handle_) DeleteFiber(handle_);

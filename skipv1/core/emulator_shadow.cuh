@@ -41,8 +41,8 @@ struct SharedArray {
   Shadow* shadow = nullptr;            ///< that of element 0; one for every two bytes
 };
 
-/// The shared memory of the block that runs. An access is ordered after an earlier one by the same thread, before the last barrier
-/// of the block, or by the same warp before its last `sync_warp`; everything else is a race.
+/// The shared memory of the block that runs. An access is ordered after an earlier one by the same thread, before the last
+/// barrier of the block, or by the same warp before its last `sync_warp`; everything else is a race.
 class SharedMemory {
  public:
   static constexpr std::size_t capacity = 227 << 10;  ///< bytes that compute capability 9.0 gives a block

@@ -7,8 +7,8 @@
 
 namespace skipv1 {
 
-/// A stream of its own; while the object lives, this thread's launches, copies and `zero` go to it. In the emulator everything is done at
-/// once, in order.
+/// A stream of its own; while the object lives, this thread's launches, copies and `zero` go to it. In the emulator everything is
+/// done at once, in order.
 class UseStream {
  public:
 #if defined(__CUDACC__)
@@ -34,9 +34,9 @@ class UseStream {
 #endif
 };
 
-/// What `work` asks of the device, to be done again by each `replay`. `work` has run once before, so that it allocates nothing; it copies
-/// nothing from or to the host; a stream of `UseStream` is current. What it reads is read anew at each replay, its kernels' arguments are
-/// those of the recording. In the emulator a replay runs `work` again.
+/// What `work` asks of the device, to be done again by each `replay`. `work` has run once before, so that it allocates nothing;
+/// it copies nothing from or to the host; a stream of `UseStream` is current. What it reads is read anew at each replay, its
+/// kernels' arguments are those of the recording. In the emulator a replay runs `work` again.
 class Graph {
  public:
   explicit Graph(std::function<void()> work) : work_(std::move(work)) {

@@ -14,7 +14,9 @@ struct Index3 {
   constexpr Index3(std::size_t x_, std::size_t y_ = 1, std::size_t z_ = 1)  // NOLINT: implicit, as CUDA's dim3
       : x(static_cast<unsigned>(x_)), y(static_cast<unsigned>(y_)), z(static_cast<unsigned>(z_)) {}
   constexpr std::size_t size() const { return std::size_t{x} * y * z; }
-  friend std::ostream& operator<<(std::ostream& out, const Index3& i) { return out << '(' << i.x << ", " << i.y << ", " << i.z << ')'; }
+  friend std::ostream& operator<<(std::ostream& out, const Index3& i) {
+    return out << '(' << i.x << ", " << i.y << ", " << i.z << ')';
+  }
 };
 
 /// What a launch needs beside the kernel and its arguments: a name for messages, blocks, threads of a block, and bytes of dynamic

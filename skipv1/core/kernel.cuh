@@ -1,5 +1,5 @@
-// The words kernels are written in. Under nvcc each is CUDA's own; elsewhere the emulator's, with its checks. One source, both worlds.
-// A program includes kernels through nvcc or through the host compiler, never both.
+// The words kernels are written in. Under nvcc each is CUDA's own; elsewhere the emulator's, with its checks. One source, both
+// worlds. A program includes kernels through nvcc or through the host compiler, never both.
 #pragma once
 
 #include <atomic>

@@ -16,8 +16,8 @@
 #define SKIPV1_HOST_DEVICE __host__ __device__ __forceinline__
 #define SKIPV1_UNROLL _Pragma("unroll")
 /// A shared array of `count` elements, a constant: `SKIPV1_SHARED(float, tile, 256);`
-#define SKIPV1_SHARED(T, name, count)                                         \
-  __shared__ alignas(16) unsigned char name##_bytes[sizeof(T) * (count)];     \
+#define SKIPV1_SHARED(T, name, count)                                     \
+  __shared__ alignas(16) unsigned char name##_bytes[sizeof(T) * (count)]; \
   const ::skipv1::Shared<T> name { reinterpret_cast<T*>(name##_bytes), count }
 
 namespace skipv1 {

@@ -118,8 +118,8 @@ struct ElementIndex {
 }
 inline void check_bounds(const char* what, const SharedArray& array, std::size_t i, std::size_t n, Place place) {
   if (i < array.count && n <= array.count - i) return;
-  Worker::running().report(what, " element ", static_cast<std::ptrdiff_t>(n > 1 && i < array.count ? array.count : i), " of shared array ",
-                           array.name, " (", place, "), which has ", array.count);
+  Worker::running().report(what, " element ", static_cast<std::ptrdiff_t>(n > 1 && i < array.count ? array.count : i),
+                           " of shared array ", array.name, " (", place, "), which has ", array.count);
 }
 /// Notes an access of the running thread to elements `i … i + n - 1`; throws if it is out of bounds or a race.
 inline void note_read(const SharedArray& array, std::size_t i, std::size_t n, Place place) {
@@ -149,8 +149,7 @@ class Reference {
     return *element();
   }
   template <class U>
-    requires(!std::is_same_v<U, T> && !std::is_arithmetic_v<T>)
-  explicit operator U() const {
+  requires(!std::is_same_v<U, T> && !std::is_arithmetic_v<T>) explicit operator U() const {
     return static_cast<U>(static_cast<T>(*this));
   }
   const Reference& operator=(T x) const {
@@ -185,7 +184,8 @@ Shared<T> declare_shared(const void* key, const char* name, std::size_t count) {
   static_assert(sizeof(T) >= 2, "the emulator's shadow knows elements of at least 2 bytes");
   Worker& worker = Worker::running();
   const SharedArray array = worker.shared().declare(key, name, count, sizeof(T));
-  if (!worker.shared().fits()) worker.report("shared array ", name, " exceeds the ", SharedMemory::capacity, " bytes of shared memory");
+  if (!worker.shared().fits())
+    worker.report("shared array ", name, " exceeds the ", SharedMemory::capacity, " bytes of shared memory");
   return {array};
 }
 
@@ -196,8 +196,8 @@ Shared<T> dynamic_shared(std::size_t offset, std::size_t count) {
   static_assert(sizeof(T) >= 2, "the emulator's shadow knows elements of at least 2 bytes");
   emulator::Worker& worker = emulator::Worker::running();
   if (offset % sizeof(T) != 0 || offset + count * sizeof(T) > worker.shared().dynamic_bytes()) {
-    worker.report(count, " elements of ", sizeof(T), " bytes at byte ", offset, " do not fit the ", worker.shared().dynamic_bytes(),
-                  " bytes of shared memory of the launch");
+    worker.report(count, " elements of ", sizeof(T), " bytes at byte ", offset, " do not fit the ",
+                  worker.shared().dynamic_bytes(), " bytes of shared memory of the launch");
   }
   return {worker.shared().at(offset, "(dynamic)", count, sizeof(T))};
 }

@@ -32,8 +32,8 @@ SKIPV1_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::ui
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-/// Loads M = 1, 2 or 4 matrices (8, 8). Lane i names, as an index of `from`, row `i % 8` of matrix `i / 8` (8 elements, 16 bytes);
-/// `to[m]` gets elements (g, c) and (g, c + 1) of matrix m, with `transposed` (c, g) and (c + 1, g).
+/// Loads M = 1, 2 or 4 matrices (8, 8). Lane i names, as an index of `from`, row `i % 8` of matrix `i / 8` (8 elements, 16
+/// bytes); `to[m]` gets elements (g, c) and (g, c + 1) of matrix m, with `transposed` (c, g) and (c + 1, g).
 template <std::size_t M, bool transposed = false>
 SKIPV1_DEVICE void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i) {
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(from.data + i));
@@ -58,8 +58,8 @@ SKIPV1_DEVICE void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>&
   }
 }
 
-/// Starts copying 16 bytes from global memory to elements `i …` of a shared array; zeros where not `valid` (then `from` is not read,
-/// but must be an address in global memory). Both are aligned to 16 bytes.
+/// Starts copying 16 bytes from global memory to elements `i …` of a shared array; zeros where not `valid` (then `from` is not
+/// read, but must be an address in global memory). Both are aligned to 16 bytes.
 template <class T>
 SKIPV1_DEVICE void copy_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true) {
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));
@@ -133,7 +133,8 @@ inline void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t 
 }
 
 template <std::size_t M, bool transposed = false>
-void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i, emulator::Place place = emulator::Place::here()) {
+void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i,
+                   emulator::Place place = emulator::Place::here()) {
   static_assert(M == 1 || M == 2 || M == 4);
   emulator::LoadMatrices mine{to, from.array.data + i * 2};
   if (emulator::this_lane() < 8 * M) {
@@ -145,7 +146,8 @@ void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::si
 
 // The copy happens when it is waited for. Until then its target holds NaN, and reading it races with the copy.
 template <class T>
-void copy_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true, emulator::Place place = emulator::Place::here()) {
+void copy_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true,
+                emulator::Place place = emulator::Place::here()) {
   constexpr std::size_t n = per_16_bytes<T>;
   emulator::note_write(to.array, i, n, place);
   std::byte* target = to.array.data + i * sizeof(T);

@@ -29,24 +29,25 @@ inline void synchronize() { check_cuda(cudaStreamSynchronize(current_stream()), 
 inline void synchronize() {}
 #endif
 
-/// Runs `kernel(arguments…)`, once for each thread of the grid. A grid without blocks does nothing. Throws, naming the kernel, if it
-/// cannot be launched; in the emulator also what its threads do wrong. On the card the launch is asynchronous (see `synchronize`).
+/// Runs `kernel(arguments…)`, once for each thread of the grid. A grid without blocks does nothing. Throws, naming the kernel, if
+/// it cannot be launched; in the emulator also what its threads do wrong. On the card the launch is asynchronous (see
+/// `synchronize`).
 template <class... Parameters, class... Arguments>
 void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arguments) {
   if (where.grid.size() == 0) return;
 #if defined(__CUDACC__)
   if (where.shared_bytes > std::size_t{48} << 10) {  // more than that must be asked for
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(where.shared_bytes)), "kernel ",
-               where.name, ": ", where.shared_bytes, " bytes of shared memory");
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(where.shared_bytes)),
+               "kernel ", where.name, ": ", where.shared_bytes, " bytes of shared memory");
   }
   const dim3 grid(where.grid.x, where.grid.y, where.grid.z), block(where.block.x, where.block.y, where.block.z);
   kernel<<<grid, block, where.shared_bytes, current_stream()>>>(static_cast<Parameters>(arguments)...);
   check_cuda(cudaGetLastError(), "kernel ", where.name, ": launch of ", where.grid, " blocks of ", where.block, " threads");
 #else
-  require(where.block.size() >= 1 && where.block.size() <= 1024 && where.block.z <= 64, "kernel ", where.name, ": blocks of ", where.block,
-          " threads: 1 to 1024 are allowed");
-  require(where.grid.x < 1u << 31 && where.grid.y < 1u << 16 && where.grid.z < 1u << 16, "kernel ", where.name, ": a grid of ", where.grid,
-          " blocks: at most (2^31 - 1, 65535, 65535) are allowed");
+  require(where.block.size() >= 1 && where.block.size() <= 1024 && where.block.z <= 64, "kernel ", where.name, ": blocks of ",
+          where.block, " threads: 1 to 1024 are allowed");
+  require(where.grid.x < 1u << 31 && where.grid.y < 1u << 16 && where.grid.z < 1u << 16, "kernel ", where.name, ": a grid of ",
+          where.grid, " blocks: at most (2^31 - 1, 65535, 65535) are allowed");
   require(where.shared_bytes <= emulator::SharedMemory::capacity, "kernel ", where.name, ": ", where.shared_bytes,
           " bytes of shared memory: at most ", emulator::SharedMemory::capacity, " are allowed");
   const auto call = [&] { kernel(static_cast<Parameters>(arguments)...); };

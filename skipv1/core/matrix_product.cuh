@@ -32,7 +32,8 @@ SKIPV1_KERNEL product_kernel(T* c, const T* a, const T* b, Product p) {
   const std::size_t i = at / p.n, j = at % p.n;
   S sum = p.add ? static_cast<S>(c[at]) : S(0);
   for (std::size_t l = 0; l < p.k; ++l) {
-    sum += static_cast<S>(p.transpose_a ? a[l * p.m + i] : a[i * p.k + l]) * static_cast<S>(p.transpose_b ? b[j * p.k + l] : b[l * p.n + j]);
+    sum += static_cast<S>(p.transpose_a ? a[l * p.m + i] : a[i * p.k + l]) *
+           static_cast<S>(p.transpose_b ? b[j * p.k + l] : b[l * p.n + j]);
   }
   c[at] = static_cast<T>(sum);
 }
@@ -52,7 +53,9 @@ template <class Object, cublasStatus_t (*destroy)(Object)>
 using Owned = std::unique_ptr<Object, Destroy<Object, destroy>>;
 
 template <class T>
-constexpr cudaDataType_t cuda_type = std::is_same_v<T, double> ? CUDA_R_64F : std::is_same_v<T, float> ? CUDA_R_32F : CUDA_R_16BF;
+constexpr cudaDataType_t cuda_type = std::is_same_v<T, double>  ? CUDA_R_64F
+                                     : std::is_same_v<T, float> ? CUDA_R_32F
+                                                                : CUDA_R_16BF;
 
 /// cuBLASLt for products of type T: its handle, workspace, and what it chose for each product met so far.
 template <class T>
@@ -63,13 +66,16 @@ class CublasLt {
     return lt;
   }
   /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged.
-  void run(const Product& p, T* c, const T* a, const T* b) {
+  /// Returns false where cuBLASLt has no algorithm (some odd widths of bfloat16).
+  bool run(const Product& p, T* c, const T* a, const T* b) {
     const auto low = [](const void* x) { return reinterpret_cast<std::uintptr_t>(x) % 16; };
     const Plan& plan = this->plan(p, low(c) + low(a) + low(b) == 0);
+    if (!plan.found) return false;
     const Sum<T> one(1), beta = p.add ? one : Sum<T>(0);
-    check_cublas(cublasLtMatmul(handle_.get(), plan.product.get(), &one, b, plan.b.get(), a, plan.a.get(), &beta, c, plan.c.get(), c,
-                                plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes, current_stream()),
+    check_cublas(cublasLtMatmul(handle_.get(), plan.product.get(), &one, b, plan.b.get(), a, plan.a.get(), &beta, c, plan.c.get(),
+                                c, plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes, current_stream()),
                  "cublasLtMatmul");
+    return true;
   }
 
  private:
@@ -79,6 +85,7 @@ class CublasLt {
     Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> product;
     Layout a, b, c;
     cublasLtMatmulAlgo_t algorithm;
+    bool found = false;
   };
 
   CublasLt() : workspace_(allocate_device(workspace_bytes)) {
@@ -89,7 +96,8 @@ class CublasLt {
   /// The column-major layout of a row-major matrix (rows, width).
   static Layout layout(std::size_t rows, std::size_t width) {
     cublasLtMatrixLayout_t made = nullptr;
-    check_cublas(cublasLtMatrixLayoutCreate(&made, cuda_type<T>, width, rows, static_cast<std::int64_t>(width)), "cublasLtMatrixLayoutCreate");
+    check_cublas(cublasLtMatrixLayoutCreate(&made, cuda_type<T>, width, rows, static_cast<std::int64_t>(width)),
+                 "cublasLtMatrixLayoutCreate");
     return Layout(made);
   }
   const Plan& plan(const Product& p, bool aligned) {
@@ -101,8 +109,10 @@ class CublasLt {
     check_cublas(cublasLtMatmulDescCreate(&product, compute, cuda_type<Sum<T>>), "cublasLtMatmulDescCreate");
     plan.product.reset(product);
     const cublasOperation_t first = p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, second = p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-    check_cublas(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first), "cublasLtMatmulDescSetAttribute");
-    check_cublas(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second), "cublasLtMatmulDescSetAttribute");
+    check_cublas(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first),
+                 "cublasLtMatmulDescSetAttribute");
+    check_cublas(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second),
+                 "cublasLtMatmulDescSetAttribute");
     plan.a = p.transpose_a ? layout(p.k, p.m) : layout(p.m, p.k);
     plan.b = p.transpose_b ? layout(p.n, p.k) : layout(p.k, p.n);
     plan.c = layout(p.m, p.n);
@@ -119,15 +129,17 @@ class CublasLt {
                  "cublasLtMatmulPreferenceSetAttribute");
     for (const auto what : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
-      check_cublas(cublasLtMatmulPreferenceSetAttribute(preference, what, &alignment, sizeof alignment), "cublasLtMatmulPreferenceSetAttribute");
+      check_cublas(cublasLtMatmulPreferenceSetAttribute(preference, what, &alignment, sizeof alignment),
+                   "cublasLtMatmulPreferenceSetAttribute");
     }
     cublasLtMatmulHeuristicResult_t best;
     int found = 0;
-    check_cublas(cublasLtMatmulAlgoGetHeuristic(handle_.get(), plan.product.get(), plan.b.get(), plan.a.get(), plan.c.get(), plan.c.get(),
-                                                preference, 1, &best, &found),
-                 "cublasLtMatmulAlgoGetHeuristic");
-    require(found > 0, "cublasLtMatmulAlgoGetHeuristic: no algorithm for this product");
-    plan.algorithm = best.algo;
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_.get(), plan.product.get(), plan.b.get(), plan.a.get(),
+                                                                 plan.c.get(), plan.c.get(), preference, 1, &best, &found);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return;
+    check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
+    plan.found = found > 0;
+    if (plan.found) plan.algorithm = best.algo;
   }
 
   Owned<cublasLtHandle_t, cublasLtDestroy> handle_;
@@ -138,12 +150,12 @@ class CublasLt {
 
 }  // namespace detail
 
-/// The product `p` of device memory: by cuBLASLt, or by the plain kernel for `Version::first` and in the emulator.
+/// The product `p` of device memory: by cuBLASLt where it can, by the plain kernel for `Version::first` and in the emulator.
 template <class T>
 void matrix_product(const Product& p, T* c, const T* a, const T* b, [[maybe_unused]] Version version) {
   if (p.m * p.n == 0 || (p.k == 0 && p.add)) return;
 #if defined(__CUDACC__)
-  if (version == Version::fast && p.k > 0) return detail::CublasLt<T>::here().run(p, c, a, b);
+  if (version == Version::fast && p.k > 0 && detail::CublasLt<T>::here().run(p, c, a, b)) return;
 #endif
   launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, c, a, b, p);
 }

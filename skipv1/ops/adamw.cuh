@@ -54,14 +54,18 @@ void adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
   constexpr std::size_t V = per_16_bytes<S>;
   const std::size_t n = parameters.size();
   const double c1 = 1 - std::pow(s.beta1, static_cast<double>(step)), c2 = 1 - std::pow(s.beta2, static_cast<double>(step));
-  const detail::AdamWStep<S> numbers{static_cast<S>(s.beta1),          static_cast<S>(s.beta2),
-                                     static_cast<S>(s.epsilon),        static_cast<S>(gradient_scale),
-                                     static_cast<S>(s.learning_rate / c1), static_cast<S>(1 / std::sqrt(c2)),
+  const detail::AdamWStep<S> numbers{static_cast<S>(s.beta1),
+                                     static_cast<S>(s.beta2),
+                                     static_cast<S>(s.epsilon),
+                                     static_cast<S>(gradient_scale),
+                                     static_cast<S>(s.learning_rate / c1),
+                                     static_cast<S>(1 / std::sqrt(c2)),
                                      static_cast<S>(s.learning_rate * s.weight_decay)};
   const bool wide = version == Version::fast && n % V == 0 && reads_16_bytes(n, m.data(), v.data()) &&
                     reads_16_bytes(0, parameters.data(), gradients.data());
   const auto kernel = wide ? detail::adamw_kernel<T, V> : detail::adamw_kernel<T, 1>;
-  launch(one_thread_each("adamw", wide ? n / V : n), kernel, parameters.data(), m.data(), v.data(), gradients.data(), n, decayed, numbers);
+  launch(one_thread_each("adamw", wide ? n / V : n), kernel, parameters.data(), m.data(), v.data(), gradients.data(), n, decayed,
+         numbers);
 }
 
 /// As on the CPU. Waits for the device.

@@ -1,5 +1,5 @@
-// The one attention on the device: see attention.hpp. Every kernel reads each head where it lies; nothing is put together first. A head
-// whose width is a multiple of 16 bytes must lie at multiples of 16 bytes, as in a `Cache`.
+// The one attention on the device: see attention.hpp. Every kernel reads each head where it lies; nothing is put together first.
+// A head whose width is a multiple of 16 bytes must lie at multiples of 16 bytes, as in a `Cache`.
 #pragma once
 
 #include "skipv1/ops/attention_backward.cuh"
@@ -13,8 +13,8 @@ namespace skipv1 {
 namespace detail {
 
 template <class T>
-void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z, std::size_t max_keys,
-                    double scale) {
+void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
+                 std::size_t max_keys, double scale) {
   constexpr std::size_t V = per_16_bytes<T>, enough_blocks = 512, keys_of_part = 128;
   const std::size_t parts = std::clamp<std::size_t>(enough_blocks / (z.rows * z.heads), 1, ceil_div(max_keys, keys_of_part));
   Sum<T>* partial = parts > 1 ? scratch<Sum<T>>(z.rows * z.heads * parts * (z.value + 2)) : nullptr;
@@ -25,31 +25,36 @@ void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>*
     launch({"attention_forward_rows", {parts, z.heads, z.rows}, 128}, kernel, out, lse, partial, q, heads, z, scale);
   });
   if (parts == 1) return;
-  launch({"attention_join_parts", ceil_div(z.rows * z.heads, 4), 128}, attention_join_parts<T>, out, lse, partial, parts, z.rows * z.heads,
-         z.value);
+  launch({"attention_join_parts", ceil_div(z.rows * z.heads, 4), 128}, attention_join_parts<T>, out, lse, partial, parts,
+         z.rows * z.heads, z.value);
 }
 
 /// Whether the tensor cores' kernels take heads of these widths at these addresses.
 template <class T>
 bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const T* out) {
-  return std::is_same_v<T, bfloat16> && z.key % 8 == 0 && z.value % 8 == 0 && std::max(z.key, z.value) <= widest && reads_16_bytes(0, q, out);
+  return std::is_same_v<T, bfloat16> && z.key % 8 == 0 && z.value % 8 == 0 && std::max(z.key, z.value) <= widest &&
+         reads_16_bytes(0, q, out);
 }
 
 template <class T>
-void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z, std::size_t max_rows,
-                  double scale) {
+void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
+                  std::size_t max_rows, double scale) {
   if constexpr (std::is_same_v<T, bfloat16>) {
     if (uses_mma(z, 256, q, out)) {
       return with_size<64, 128, 256>(z.value, [&](auto width) {
         constexpr std::size_t stages = decltype(width)::value <= 128 ? 2 : 1;
-        launch({"attention_forward_mma", {ceil_div(max_rows, mma_rows), z.heads, z.batch}, mma_threads,
+        launch({"attention_forward_mma",
+                {ceil_div(max_rows, mma_rows), z.heads, z.batch},
+                mma_threads,
                 attention_mma_bytes<stages>(z.key, z.value)},
                attention_forward_mma<decltype(width)::value / 8, stages>, out, lse, q, heads, z, scale);
       });
     }
   }
   with_size<64, 128, 256>(z.value, [&](auto width) {
-    launch({"attention_forward_tiled", {ceil_div(max_rows, tile_rows), z.heads, z.batch}, 128,
+    launch({"attention_forward_tiled",
+            {ceil_div(max_rows, tile_rows), z.heads, z.batch},
+            128,
             attention_tiled_bytes<Sum<T>>(z.key, z.value)},
            attention_forward_tiled<T, decltype(width)::value / 32>, out, lse, q, heads, z, scale);
   });
@@ -66,7 +71,8 @@ void launch_backward(const AttentionGradients<T>& a, const AttentionSizes& z, st
     if (uses_mma(z, 128, a.q, a.dout)) {
       return with_size<64, 128>(std::max(z.key, z.value), [&](auto width) {
         constexpr std::size_t M = decltype(width)::value / 8;
-        run(mma_rows, mma_rows, attention_mma_backward_bytes(z.key, z.value), attention_backward_query_mma<M>, attention_backward_heads_mma<M>);
+        run(mma_rows, mma_rows, attention_mma_backward_bytes(z.key, z.value), attention_backward_query_mma<M>,
+            attention_backward_heads_mma<M>);
       });
     }
   }
@@ -87,8 +93,8 @@ void attention_forward(View<T, Cuda> out, View<Sum<T>, Cuda> lse, ConstView<T, C
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;
   if (version == Version::first) {
-    launch(one_thread_each("attention_forward_first", z.rows * z.heads), detail::attention_forward_first<T>, out.data(), lse.data(), q.data(),
-           heads.data(), z, scale);
+    launch(one_thread_each("attention_forward_first", z.rows * z.heads), detail::attention_forward_first<T>, out.data(),
+           lse.data(), q.data(), heads.data(), z, scale);
   } else if (sequences.max_rows <= 4 && z.rows < 65536) {
     detail::launch_rows(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_keys, scale);
   } else {
@@ -98,18 +104,18 @@ void attention_forward(View<T, Cuda> out, View<Sum<T>, Cuda> lse, ConstView<T, C
 
 /// As on the CPU: dq is written, into the heads of `dheads` is added.
 template <class T>
-void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads, ConstView<T, Cuda> dout,
-                        ConstView<T, Cuda> out, ConstView<Sum<T>, Cuda> lse, ConstView<T, Cuda> q,
+void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads,
+                        ConstView<T, Cuda> dout, ConstView<T, Cuda> out, ConstView<Sum<T>, Cuda> lse, ConstView<T, Cuda> q,
                         View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads, const Sequences<Cuda>& sequences,
                         double scale, Version version = Version::fast) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;
   if (version == Version::first) {
-    launch(one_thread_each("attention_backward_query_first", z.rows * z.heads), detail::attention_backward_query_first<T>, dq.data(),
-           dout.data(), out.data(), lse.data(), q.data(), heads.data(), z, scale);
+    launch(one_thread_each("attention_backward_query_first", z.rows * z.heads), detail::attention_backward_query_first<T>,
+           dq.data(), dout.data(), out.data(), lse.data(), q.data(), heads.data(), z, scale);
     const auto run = [&](const char* name, auto kernel) {
-      launch(one_thread_each(name, z.batch * z.heads * sequences.max_keys), kernel, dheads.data(), dout.data(), out.data(), lse.data(),
-             q.data(), heads.data(), z, sequences.max_keys, scale);
+      launch(one_thread_each(name, z.batch * z.heads * sequences.max_keys), kernel, dheads.data(), dout.data(), out.data(),
+             lse.data(), q.data(), heads.data(), z, sequences.max_keys, scale);
     };
     run("attention_backward_key_first", detail::attention_backward_head_first<T, true>);
     run("attention_backward_value_first", detail::attention_backward_head_first<T, false>);
@@ -118,9 +124,10 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
     const std::size_t rows = z.rows * z.heads, positions = sequences.max_keys, count = z.heads * z.batch * positions;
     S* delta = detail::scratch<S>(rows + count * (z.key + z.value) + 8);
     S* dkeys = delta + ceil_div(rows, 8) * 8;
-    const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(),           q.data(),      lse.data(),
+    const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(),           q.data(),     lse.data(),
                                           delta,     dkeys,         dkeys + count * z.key, heads.data(), positions};
-    launch({"attention_delta", ceil_div(rows, 4), 128}, detail::attention_delta<T>, delta, dout.data(), out.data(), rows, z.value);
+    launch({"attention_delta", ceil_div(rows, 4), 128}, detail::attention_delta<T>, delta, dout.data(), out.data(), rows,
+           z.value);
     detail::launch_backward(a, z, sequences.max_rows, scale);
     const auto collect = [&](const char* name, std::size_t width, auto kernel) {
       launch({name, {ceil_div(positions * width, 1024), z.heads, z.batch}, 256}, kernel, a, z);

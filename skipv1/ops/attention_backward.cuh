@@ -1,14 +1,14 @@
-// Attention's backward pass by tiles (Dao et al. 2022, algorithm 4): scores are computed anew from the log-sum-exp. Rows' gradients and
-// heads' gradients are computed in separate kernels, so that no two blocks add into one number; a head that several query heads read
-// collects their parts at the end, in order.
+// Attention's backward pass by tiles (Dao et al. 2022, algorithm 4): scores are computed anew from the log-sum-exp. Rows'
+// gradients and heads' gradients are computed in separate kernels, so that no two blocks add into one number; a head that several
+// query heads read collects their parts at the end, in order.
 #pragma once
 
 #include "skipv1/ops/attention_tiled.cuh"
 
 namespace skipv1::detail {
 
-/// Where the backward pass reads and writes. `delta` (N, H): dout . out; `dkeys` (H, B, positions, d_k), `dvalues` likewise: what query
-/// head h adds to the gradient of the heads it reads.
+/// Where the backward pass reads and writes. `delta` (N, H): dout . out; `dkeys` (H, B, positions, d_k), `dvalues` likewise: what
+/// query head h adds to the gradient of the heads it reads.
 template <class T>
 struct AttentionGradients {
   T* dq;
@@ -83,8 +83,8 @@ SKIPV1_KERNEL attention_backward_query(AttentionGradients<T> a, AttentionSizes z
   }
 }
 
-/// Grid (key tiles, H, B): query head h's part of dk and dv. The roles are exchanged: each warp has 8 keys, lane r has row r of a tile of
-/// 32 rows, and outputs `i, i + 32 …` of its 8 keys' gradients.
+/// Grid (key tiles, H, B): query head h's part of dk and dv. The roles are exchanged: each warp has 8 keys, lane r has row r of a
+/// tile of 32 rows, and outputs `i, i + 32 …` of its 8 keys' gradients.
 template <class T, std::size_t C>
 SKIPV1_KERNEL attention_backward_heads(AttentionGradients<T> a, AttentionSizes z, Sum<T> scale) {
   using S = Sum<T>;
@@ -139,8 +139,8 @@ SKIPV1_KERNEL attention_backward_heads(AttentionGradients<T> a, AttentionSizes z
   }
 }
 
-/// Grid (position parts, H, B): adds the parts of all readers of head h's key (`keys`) or value to its gradient; its first reader's block
-/// does it.
+/// Grid (position parts, H, B): adds the parts of all readers of head h's key (`keys`) or value to its gradient; its first
+/// reader's block does it.
 template <class T, bool keys>
 SKIPV1_KERNEL attention_collect(AttentionGradients<T> a, AttentionSizes z) {
   using S = Sum<T>;

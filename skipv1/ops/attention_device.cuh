@@ -22,8 +22,8 @@ AttentionSizes attention_sizes(const Shape& q, const Shape& out, std::size_t hea
   const AttentionSizes z{q[0], q[1], q[2], out[2], sequences.batch(), sequences.row_begin.data(), sequences.past.data()};
   require(heads == z.heads && out[1] == z.heads && out[0] == z.rows, "attention: q ", q, ", out ", out, " and ", heads,
           " routed heads do not fit");
-  require(z.key <= attention_widest && z.value <= attention_widest, "attention: heads of ", z.key, " and ", z.value, " numbers: at most ",
-          attention_widest, " on the device");
+  require(z.key <= attention_widest && z.value <= attention_widest, "attention: heads of ", z.key, " and ", z.value,
+          " numbers: at most ", attention_widest, " on the device");
   return z;
 }
 
@@ -100,11 +100,12 @@ SKIPV1_KERNEL attention_backward_query_first(T* dq, const T* dout, const T* out,
   for (std::size_t i = 0; i < z.key; ++i) dq[at * z.key + i] = static_cast<T>(acc[i]);
 }
 
-/// One thread, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The thread of a head's
-/// first reader does it.
+/// One thread, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The thread of
+/// a head's first reader does it.
 template <class T, bool keys>
-SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, const T* dout, const T* out, const Sum<T>* lse, const T* q,
-                                            const HeadPair<const T, Cuda>* heads, AttentionSizes z, std::size_t positions, Sum<T> scale) {
+SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, const T* dout, const T* out, const Sum<T>* lse,
+                                            const T* q, const HeadPair<const T, Cuda>* heads, AttentionSizes z,
+                                            std::size_t positions, Sum<T> scale) {
   using S = Sum<T>;
   const std::size_t at = global_thread(), s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads;
   if (b >= z.batch) return;

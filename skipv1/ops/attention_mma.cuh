@@ -1,5 +1,5 @@
-// Attention's forward pass on tensor cores, bfloat16 with float sums: tiles, an online softmax, and the probabilities kept in registers
-// between the two products (Dao 2023, FlashAttention-2).
+// Attention's forward pass on tensor cores, bfloat16 with float sums: tiles, an online softmax, and the probabilities kept in
+// registers between the two products (Dao 2023, FlashAttention-2).
 #pragma once
 
 #include "skipv1/core/kernel_matrix.cuh"
@@ -7,19 +7,19 @@
 
 namespace skipv1::detail {
 
-// A tile is rows of `width` numbers, filled up with zeros to a multiple of 16, at a stride of 8 more: then the 8 rows that ldmatrix
-// reads together lie in different banks. A block of 4 warps has 64 rows, a warp 16 of them.
+// A tile is rows of `width` numbers, filled up with zeros to a multiple of 16, at a stride of 8 more: then the 8 rows that
+// ldmatrix reads together lie in different banks. A block of 4 warps has 64 rows, a warp 16 of them.
 constexpr std::size_t mma_rows = 64, mma_keys = 64, mma_threads = 128;
 
 SKIPV1_HOST_DEVICE std::size_t padded_width(std::size_t width) { return (width + 15) / 16 * 16; }
 SKIPV1_HOST_DEVICE std::size_t mma_stride(std::size_t width) { return padded_width(width) + 8; }
 
 /// Starts copying `rows` rows of a head, from `first` on, into a tile; zeros from row `count` on.
-SKIPV1_DEVICE void copy_tile(const Shared<bfloat16>& tile, const bfloat16* from, std::size_t row_stride, std::size_t rows, std::size_t first,
-                             std::size_t count, std::size_t width) {
-  const std::size_t chunks = padded_width(width) / 8;
-  for (std::size_t at = thread().x; at < rows * chunks; at += mma_threads) {
-    const std::size_t row = at / chunks, i = at % chunks * 8;
+SKIPV1_DEVICE void copy_tile(const Shared<bfloat16>& tile, const bfloat16* from, std::size_t row_stride, std::size_t rows,
+                             std::size_t first, std::size_t count, std::size_t width) {
+  const auto chunks = static_cast<unsigned>(padded_width(width) / 8);
+  for (unsigned at = thread().x; at < rows * chunks; at += mma_threads) {
+    const std::size_t row = at / chunks, i = std::size_t{at % chunks} * 8;
     const bool valid = first + row < count && i < width;
     copy_async(tile, row * mma_stride(width) + i, valid ? from + (first + row) * row_stride + i : from, valid);
   }
@@ -46,11 +46,13 @@ SKIPV1_DEVICE void multiply_by_rows(float (&sums)[N][4], const Shared<bfloat16>&
 /// `sums (16, 8 M) += weights (16, 8 N) b`, b a tile of 8 N rows; sums beyond its width are left alone. The weights are sums of
 /// `multiply_by_rows`, rounded to bfloat16: a D fragment's registers are those of an A fragment.
 template <std::size_t N, std::size_t M>
-SKIPV1_DEVICE void multiply_by_columns(float (&sums)[M][4], const float (&weights)[N][4], const Shared<bfloat16>& b, std::size_t width) {
+SKIPV1_DEVICE void multiply_by_columns(float (&sums)[M][4], const float (&weights)[N][4], const Shared<bfloat16>& b,
+                                       std::size_t width) {
   const std::size_t stride = mma_stride(width), i = lane();
   for (std::size_t k = 0; k < N; k += 2) {
     const std::uint32_t fa[4] = {pack_bfloat16(weights[k][0], weights[k][1]), pack_bfloat16(weights[k][2], weights[k][3]),
-                                 pack_bfloat16(weights[k + 1][0], weights[k + 1][1]), pack_bfloat16(weights[k + 1][2], weights[k + 1][3])};
+                                 pack_bfloat16(weights[k + 1][0], weights[k + 1][1]),
+                                 pack_bfloat16(weights[k + 1][2], weights[k + 1][3])};
     SKIPV1_UNROLL
     for (std::size_t m = 0; m < M; m += 2) {
       if (m * 8 >= width) continue;
@@ -64,8 +66,8 @@ SKIPV1_DEVICE void multiply_by_columns(float (&sums)[M][4], const float (&weight
 }
 /// Writes 16 rows of sums, from `row` on and fewer than `rows`, times a factor for rows g and g + 8, as rows of `to`.
 template <class T, std::size_t M>
-SKIPV1_DEVICE void store_rows(T* to, std::size_t row_stride, std::size_t row, std::size_t rows, std::size_t width, const float (&sums)[M][4],
-                              const float (&factor)[2]) {
+SKIPV1_DEVICE void store_rows(T* to, std::size_t row_stride, std::size_t row, std::size_t rows, std::size_t width,
+                              const float (&sums)[M][4], const float (&factor)[2]) {
   const std::size_t g = lane() / 4, c = lane() % 4 * 2;
   for (std::size_t half = 0; half < 2; ++half) {
     if (row + g + 8 * half >= rows) continue;
@@ -89,8 +91,8 @@ std::size_t attention_mma_bytes(std::size_t key, std::size_t value) {
 struct OnlineSoftmax {
   float most[2], sum[2];
 
-  /// Turns the scores of 64 keys from s0 on into probabilities, up to the factor that `sum` holds; row g sees `seen` keys. Returns what
-  /// earlier sums must shrink by.
+  /// Turns the scores of 64 keys from s0 on into probabilities, up to the factor that `sum` holds; row g sees `seen` keys.
+  /// Returns what earlier sums must shrink by.
   template <std::size_t N>
   SKIPV1_DEVICE_MEMBER void take(float (&x)[N][4], float (&shrink)[2], std::size_t s0, std::size_t seen, float scale) {
     const std::size_t c = lane() % 4 * 2;
@@ -120,16 +122,18 @@ struct OnlineSoftmax {
   }
 };
 
-/// Grid (row tiles, H, B). M = padded d_v / 8, at most; with two stages a tile's copy runs beside the last one's arithmetic. For d = 64
-/// a tile of 64 keys is 4 * 64^3 operations a head width of 64 on 16 KB: at long context arithmetic bounds it.
+/// Grid (row tiles, H, B). M = padded d_v / 8, at most; with two stages a tile's copy runs beside the last one's arithmetic. For
+/// d = 64 a tile of 64 keys is 4 * 64^3 operations a head width of 64 on 16 KB: at long context arithmetic bounds it.
 template <std::size_t M, std::size_t stages>
 SKIPV1_KERNEL attention_forward_mma(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
                                     AttentionSizes z, float scale) {
-  const std::size_t h = block().y, b = block().z, first = (grid_size().x - 1 - block().x) * mma_rows;  // the longest rows start first
+  const std::size_t h = block().y, b = block().z,
+                    first = (grid_size().x - 1 - block().x) * mma_rows;  // the longest rows start first
   const AttentionSequence own = sequence(z, b);
   if (first >= own.rows) return;
   const std::size_t rows = own.rows - first < mma_rows ? own.rows - first : mma_rows, keys = own.past + first + rows;
-  const std::size_t k_size = mma_keys * mma_stride(z.key), v_size = mma_keys * mma_stride(z.value), at = (own.begin + first) * z.heads + h;
+  const std::size_t k_size = mma_keys * mma_stride(z.key), v_size = mma_keys * mma_stride(z.value),
+                    at = (own.begin + first) * z.heads + h;
   const Head<const bfloat16, Cuda> key = heads[h].key, value = heads[h].value;
   const Shared<bfloat16> q_tile = dynamic_shared<bfloat16>(0, mma_rows * mma_stride(z.key));
   const auto tile = [&](std::size_t elements, std::size_t size) {

@@ -71,7 +71,8 @@ SKIPV1_KERNEL attention_backward_heads_mma(AttentionGradients<bfloat16> a, Atten
   const Shared<bfloat16> v_tile = dynamic_shared<bfloat16>(2 * mma_rows * ks, mma_rows * vs);
   const Shared<bfloat16> q_tile = dynamic_shared<bfloat16>(2 * mma_rows * (ks + vs), mma_step * ks);
   const Shared<bfloat16> dout_tile = dynamic_shared<bfloat16>(2 * (mma_rows * (ks + vs) + mma_step * ks), mma_step * vs);
-  const Shared<float> row_numbers = dynamic_shared<float>(2 * (mma_rows + mma_step) * (ks + vs), 2 * mma_step);  // lse, then delta
+  const Shared<float> row_numbers =
+      dynamic_shared<float>(2 * (mma_rows + mma_step) * (ks + vs), 2 * mma_step);  // lse, then delta
   const std::size_t own_key = warp() * 16, g = lane() / 4, c = lane() % 4 * 2, at = own.begin * z.heads + h;
   float dk[M][4] = {}, dv[M][4] = {};
   copy_tile(k_tile, key.data + b * key.batch_stride, key.row_stride, mma_rows, s0, keys, z.key);

@@ -5,8 +5,9 @@
 
 namespace skipv1::detail {
 
-// 8 lanes go through a key together, so a warp has 4 keys at a time and a block of 4 warps 16; each such group has a softmax of its
-// own, put together at the end. Every key and value is read once by 16-byte loads: memory bounds it, (d_k + d_v) sizeof(T) bytes a key.
+// 8 lanes go through a key together, so a warp has 4 keys at a time and a block of 4 warps 16; each such group has a softmax of
+// its own, put together at the end. Every key and value is read once by 16-byte loads: memory bounds it, (d_k + d_v) sizeof(T)
+// bytes a key.
 constexpr std::size_t lanes_of_key = 8, groups_of_block = 16;
 
 /// The running softmax of one group: maximum, sum, weighted values.
@@ -15,9 +16,9 @@ struct RunningSoftmax {
   S most, sum, acc[E];
 };
 
-/// Grid (parts, H, N): the block's part of the keys of row n. E: numbers of a head that a lane holds, V at a time; lane i of a group has
-/// `i V … i V + V - 1`, then those 8 V further on. `partial` (N, H, parts, d_v + 2): weighted values, maximum, sum; where there is one
-/// part, `out` and `lse` are written instead.
+/// Grid (parts, H, N): the block's part of the keys of row n. E: numbers of a head that a lane holds, V at a time; lane i of a
+/// group has `i V … i V + V - 1`, then those 8 V further on. `partial` (N, H, parts, d_v + 2): weighted values, maximum, sum;
+/// where there is one part, `out` and `lse` are written instead.
 template <class T, std::size_t V, std::size_t E>
 SKIPV1_KERNEL attention_forward_rows(T* out, Sum<T>* lse, Sum<T>* partial, const T* q, const HeadPair<const T, Cuda>* heads,
                                      AttentionSizes z, Sum<T> scale) {
@@ -88,7 +89,8 @@ SKIPV1_KERNEL attention_forward_rows(T* out, Sum<T>* lse, Sum<T>* partial, const
 
 /// One warp, one row of one head: puts its parts together.
 template <class T>
-SKIPV1_KERNEL attention_join_parts(T* out, Sum<T>* lse, const Sum<T>* partial, std::size_t parts, std::size_t rows, std::size_t width) {
+SKIPV1_KERNEL attention_join_parts(T* out, Sum<T>* lse, const Sum<T>* partial, std::size_t parts, std::size_t rows,
+                                   std::size_t width) {
   using S = Sum<T>;
   const std::size_t at = global_thread() / warp_size;
   if (at >= rows) return;

@@ -6,9 +6,9 @@
 
 namespace skipv1::detail {
 
-// A block of 4 warps has 32 query rows, each warp 8 of them, and goes through the keys 32 at a time: lane s of every warp has key s. For
-// one of a key's numbers, a lane reads it and the 8 rows' (which lie together) from shared memory for 8 multiply-adds: 3 reads of a cycle
-// each for 2 cycles of arithmetic. So shared memory bounds it, to 2/3 of the card's rate.
+// A block of 4 warps has 32 query rows, each warp 8 of them, and goes through the keys 32 at a time: lane s of every warp has key
+// s. For one of a key's numbers, a lane reads it and the 8 rows' (which lie together) from shared memory for 8 multiply-adds: 3
+// reads of a cycle each for 2 cycles of arithmetic. So shared memory bounds it, to 2/3 of the card's rate.
 constexpr std::size_t tile_rows = 32, tile_keys = 32, rows_of_warp = 8;
 
 /// 8 numbers of a shared array, from element `8 i` on.
@@ -25,23 +25,22 @@ SKIPV1_DEVICE void load_8(S (&to)[8], const Shared<S>& from, std::size_t i) {
 template <class S, class T>
 SKIPV1_DEVICE void load_tile(const Shared<S>& tile, std::size_t stride, const T* rows, std::size_t row_stride, std::size_t first,
                              std::size_t count, std::size_t width) {
-  for (std::size_t at = thread().x; at < tile_keys * width; at += block_size().x) {
-    const std::size_t s = at / width, i = at % width;
-    tile[s * stride + i] = first + s < count ? static_cast<S>(rows[(first + s) * row_stride + i]) : S(0);
-  }
+  for (std::size_t s = warp(); s < tile_keys; s += 4)
+    for (std::size_t i = lane(); i < width; i += warp_size)
+      tile[s * stride + i] = first + s < count ? static_cast<S>(rows[(first + s) * row_stride + i]) : S(0);
 }
-/// `tile[((r / 8) * width + i) * 8 + r % 8]` becomes element i of row r of 32 of a (N, H, width) tensor, zero from `count` on: the
-/// numbers of 8 rows lie together.
+/// `tile[((r / 8) * width + i) * 8 + r % 8]` becomes element i of row r of 32 of a (N, H, width) tensor, zero from `count` on:
+/// the numbers of 8 rows lie together.
 template <class S, class T>
 SKIPV1_DEVICE void load_rows(const Shared<S>& tile, const T* rows, std::size_t row_stride, std::size_t count, std::size_t width) {
-  for (std::size_t at = thread().x; at < tile_rows * width; at += block_size().x) {
-    const std::size_t r = at / width, i = at % width;
-    tile[(r / 8 * width + i) * 8 + r % 8] = r < count ? static_cast<S>(rows[r * row_stride + i]) : S(0);
-  }
+  for (std::size_t r = warp(); r < tile_rows; r += 4)
+    for (std::size_t i = lane(); i < width; i += warp_size)
+      tile[(r / 8 * width + i) * 8 + r % 8] = r < count ? static_cast<S>(rows[r * row_stride + i]) : S(0);
 }
 /// `sums[r] = sum over i of rows[r][i] columns[lane][i]` for the warp's 8 rows.
 template <class S>
-SKIPV1_DEVICE void tile_products(S (&sums)[8], const Shared<S>& rows, const Shared<S>& columns, std::size_t stride, std::size_t width) {
+SKIPV1_DEVICE void tile_products(S (&sums)[8], const Shared<S>& rows, const Shared<S>& columns, std::size_t stride,
+                                 std::size_t width) {
   for (S& sum : sums) sum = S(0);
   for (std::size_t i = 0; i < width; ++i) {
     S r8[8];
@@ -53,7 +52,8 @@ SKIPV1_DEVICE void tile_products(S (&sums)[8], const Shared<S>& rows, const Shar
 
 /// `acc[r][c] += sum over s of weights[s][r] columns[s][lane + 32 c]` for the warp's 8 rows: `weights` as `load_8` reads them.
 template <std::size_t C, class S>
-SKIPV1_DEVICE void add_outer(S (&acc)[8][C], const Shared<S>& weights, const Shared<S>& columns, std::size_t stride, std::size_t width) {
+SKIPV1_DEVICE void add_outer(S (&acc)[8][C], const Shared<S>& weights, const Shared<S>& columns, std::size_t stride,
+                             std::size_t width) {
   for (std::size_t s = 0; s < tile_keys; ++s) {
     S w8[8];
     load_8(w8, weights, warp() * tile_keys + s);
@@ -88,12 +88,15 @@ template <class T, std::size_t C>
 SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, AttentionSizes z,
                                       Sum<T> scale) {
   using S = Sum<T>;
-  const std::size_t h = block().y, b = block().z, first = (grid_size().x - 1 - block().x) * tile_rows;  // the longest rows start first
+  const std::size_t h = block().y, b = block().z,
+                    first = (grid_size().x - 1 - block().x) * tile_rows;  // the longest rows start first
   const AttentionSequence own = sequence(z, b);
   if (first >= own.rows) return;
   const std::size_t rows = own.rows - first < tile_rows ? own.rows - first : tile_rows, keys = own.past + first + rows;
-  const std::size_t stride = (z.key > z.value ? z.key : z.value) | 1, at = (own.begin + first) * z.heads + h;  // odd: no bank conflicts
-  const Shared<S> queries = dynamic_shared<S>(0, tile_rows * z.key), p_tile = dynamic_shared<S>(sizeof(S) * tile_rows * z.key, 1024);
+  const std::size_t stride = (z.key > z.value ? z.key : z.value) | 1,
+                    at = (own.begin + first) * z.heads + h;  // odd: no bank conflicts
+  const Shared<S> queries = dynamic_shared<S>(0, tile_rows * z.key),
+                  p_tile = dynamic_shared<S>(sizeof(S) * tile_rows * z.key, 1024);
   const Shared<S> tile = dynamic_shared<S>(sizeof(S) * (tile_rows * z.key + 1024), tile_keys * stride);
   const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
   S most[8], sum[8] = {}, acc[8][C] = {};

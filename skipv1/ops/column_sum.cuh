@@ -1,5 +1,5 @@
-// Sums over rows, one for each column: the gradients of weights and biases that all rows share. No atomics, so every run gives the
-// same bits.
+// Sums over rows, one for each column: the gradients of weights and biases that all rows share. No atomics, so every run gives
+// the same bits.
 #pragma once
 
 #include "skipv1/core/cuda.cuh"
@@ -41,8 +41,8 @@ SKIPV1_KERNEL add_parts(T* sums, const Sum<T>* parts, std::size_t count, std::si
   sums[i] = static_cast<T>(sum);
 }
 
-/// `sums[i] += sum over n < rows of f(n, i)`, `f` a device functor. The fast version reads what f reads once, at memory speed when
-/// there are enough parts to fill the card: 64 rows each, at most 256 parts.
+/// `sums[i] += sum over n < rows of f(n, i)`, `f` a device functor. The fast version reads what f reads once, at memory speed
+/// when there are enough parts to fill the card: 64 rows each, at most 256 parts.
 template <class T, class F>
 void column_sum(const char* name, View<T, Cuda> sums, std::size_t rows, const F& f, Version version) {
   const std::size_t width = sums.size();

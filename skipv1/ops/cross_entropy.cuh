@@ -36,8 +36,8 @@ SKIPV1_KERNEL cross_entropy_first(Sum<T>* loss, T* dlogits, const T* logits, con
   loss[n] = std::log(sum) + (most - at_target);
 }
 
-/// One block, one row; V numbers a load. Memory bounds it: the logits are read once for maximum and sum together (each thread rescales
-/// its sum when its maximum grows), once more for the gradient, which is written once: 3 vocab sizeof(T) bytes a row.
+/// One block, one row; V numbers a load. Memory bounds it: the logits are read once for maximum and sum together (each thread
+/// rescales its sum when its maximum grows), once more for the gradient, which is written once: 3 vocab sizeof(T) bytes a row.
 template <class T, std::size_t V>
 SKIPV1_KERNEL cross_entropy_fast(Sum<T>* loss, T* dlogits, const T* logits, const std::int32_t* targets, std::size_t vocab,
                                  Sum<T> scale) {
@@ -78,8 +78,8 @@ SKIPV1_KERNEL cross_entropy_fast(Sum<T>* loss, T* dlogits, const T* logits, cons
 
 /// As on the CPU; the losses are Sum<T>.
 template <class T>
-void cross_entropy(View<Sum<T>, Cuda> loss, View<T, Cuda> dlogits, ConstView<T, Cuda> logits, View<const std::int32_t, Cuda> targets,
-                   double scale, Version version = Version::fast) {
+void cross_entropy(View<Sum<T>, Cuda> loss, View<T, Cuda> dlogits, ConstView<T, Cuda> logits,
+                   View<const std::int32_t, Cuda> targets, double scale, Version version = Version::fast) {
   const std::size_t rows = logits.rows(), vocab = logits.width();
   T* out = dlogits.empty() ? nullptr : dlogits.data();
   if (version == Version::first) {

@@ -42,13 +42,15 @@ struct DepthAverageWeight {
 /// As on the CPU.
 template <class T>
 void depth_average_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> weights) {
-  detail::for_each("depth_average_forward", y.size(), detail::DepthAverage<T>{y.data(), x.data(), weights.data(), y.size(), weights.size()});
+  detail::for_each("depth_average_forward", y.size(),
+                   detail::DepthAverage<T>{y.data(), x.data(), weights.data(), y.size(), weights.size()});
 }
 template <class T>
 void depth_average_backward(View<T, Cuda> dx, View<T, Cuda> dweights, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
                             ConstView<T, Cuda> weights) {
   const std::size_t size = dy.size(), count = weights.size();
-  detail::for_each("depth_average_backward", count * size, detail::DepthAverageBackward<T>{dx.data(), dy.data(), weights.data(), size});
+  detail::for_each("depth_average_backward", count * size,
+                   detail::DepthAverageBackward<T>{dx.data(), dy.data(), weights.data(), size});
   detail::total<Sum<T>>("depth_average_backward_weights", dweights.data(), count, size,
                         detail::DepthAverageWeight<T>{dy.data(), x.data(), size});
 }

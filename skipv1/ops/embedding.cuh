@@ -39,8 +39,8 @@ struct EmbeddingColumn {
   }
 };
 
-/// One block, one row n; only the first row of each token works, and adds that token's other rows in order. Every block reads the ids
-/// from the L2 cache, so N rows cost 4 N^2 bytes of its traffic beside the 2 N d sizeof(T) of memory.
+/// One block, one row n; only the first row of each token works, and adds that token's other rows in order. Every block reads the
+/// ids from the L2 cache, so N rows cost 4 N^2 bytes of its traffic beside the 2 N d sizeof(T) of memory.
 template <class T>
 SKIPV1_KERNEL embedding_backward_fast(T* dtable, const T* dx, const std::int32_t* ids, std::size_t rows, std::size_t d) {
   using S = Sum<T>;

@@ -25,7 +25,8 @@ struct CopyHead {
 
 /// As on the CPU.
 template <class T>
-void copy_head(Head<T, Cuda> to, ConstHead<T, Cuda> from, std::size_t batch, std::size_t positions, std::size_t width, bool add = false) {
+void copy_head(Head<T, Cuda> to, ConstHead<T, Cuda> from, std::size_t batch, std::size_t positions, std::size_t width,
+               bool add = false) {
   detail::for_each("copy_head", batch * positions * width, detail::CopyHead<T>{to, from, positions, width, add});
 }
 

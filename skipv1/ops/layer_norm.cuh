@@ -27,7 +27,8 @@ SKIPV1_KERNEL layer_norm_forward_first(T* y, Sum<T>* statistics, const T* x, con
   statistics[2 * n + 1] = r;
 }
 
-/// One warp, one row, V numbers a load. Memory bounds it, 2 d sizeof(T) bytes a row: the second and third pass find the row in L1.
+/// One warp, one row, V numbers a load. Memory bounds it, 2 d sizeof(T) bytes a row: the second and third pass find the row in
+/// L1.
 template <class T, std::size_t V>
 SKIPV1_KERNEL layer_norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
                                       std::size_t d, Sum<T> epsilon) {
@@ -62,8 +63,8 @@ SKIPV1_KERNEL layer_norm_forward_fast(T* y, Sum<T>* statistics, const T* x, cons
 
 /// One thread, one row.
 template <class T>
-SKIPV1_KERNEL layer_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
-                                        std::size_t d) {
+SKIPV1_KERNEL layer_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics,
+                                        std::size_t rows, std::size_t d) {
   using S = Sum<T>;
   const std::size_t n = global_thread();
   if (n >= rows) return;
@@ -85,8 +86,8 @@ SKIPV1_KERNEL layer_norm_backward_first(T* dx, const T* dy, const T* x, const T*
 
 /// One warp, one row, as the forward pass; 4 d sizeof(T) bytes a row.
 template <class T, std::size_t V>
-SKIPV1_KERNEL layer_norm_backward_fast(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
-                                       std::size_t d) {
+SKIPV1_KERNEL layer_norm_backward_fast(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics,
+                                       std::size_t rows, std::size_t d) {
   using S = Sum<T>;
   const std::size_t n = global_thread() / warp_size;
   if (n >= rows) return;
@@ -147,8 +148,9 @@ void layer_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> statistics, ConstVie
 
 /// As on the CPU: adds to dx (N, d), dweight and dbias (d).
 template <class T>
-void layer_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
-                         ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics, Version version = Version::fast) {
+void layer_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy,
+                         ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics,
+                         Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
   const auto run = [&](const Launch& where, auto kernel) {
     launch(where, kernel, dx.data(), dy.data(), x.data(), weight.data(), statistics.data(), rows, d);

@@ -1,5 +1,5 @@
-// Linear map on the device: see linear.hpp. The products are cuBLASLt's; the first kernel shows what they compute, and stands in for
-// them in the emulator.
+// Linear map on the device: see linear.hpp. The products are cuBLASLt's; the first kernel shows what they compute, and stands in
+// for them in the emulator.
 #pragma once
 
 #include "skipv1/core/matrix_product.cuh"
@@ -32,13 +32,15 @@ void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> we
 template <class T>
 void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, bool add = false,
                            Version version = Version::fast) {
-  matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, dx.data(), dy.data(), weight.data(), version);
+  matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, dx.data(), dy.data(), weight.data(),
+                    version);
 }
 template <class T>
 void linear_backward_weight(View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
                             Version version = Version::fast) {
   matrix_product<T>({dy.width(), x.width(), x.rows(), true, false, true}, dweight.data(), dy.data(), x.data(), version);
-  if (!dbias.empty()) detail::column_sum("linear_backward_bias", dbias, x.rows(), detail::RowsOf<T>{dy.data(), dy.width()}, version);
+  if (!dbias.empty())
+    detail::column_sum("linear_backward_bias", dbias, x.rows(), detail::RowsOf<T>{dy.data(), dy.width()}, version);
 }
 
 }  // namespace skipv1

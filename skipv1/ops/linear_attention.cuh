@@ -1,5 +1,6 @@
-// Causal linear attention on the device: see linear_attention.hpp. There the sums are kept from position to position; here every row (and
-// in the backward pass every key) sums by itself, which needs no order among threads and, for the toy tasks' lengths, no state.
+// Causal linear attention on the device: see linear_attention.hpp. There the sums are kept from position to position; here every
+// row (and in the backward pass every key) sums by itself, which needs no order among threads and, for the toy tasks' lengths, no
+// state.
 #pragma once
 
 #include "skipv1/ops/attention_device.cuh"
@@ -28,7 +29,8 @@ struct LinearRow {
     using S = Sum<T>;
     const std::size_t n = at / z.heads, h = at % z.heads, b = sequence_of(z, n);
     const AttentionSequence own = sequence(z, b);
-    const std::size_t seen = own.past + (n - own.begin) + 1, from_width = backward ? z.value : z.key, width = backward ? z.key : z.value;
+    const std::size_t seen = own.past + (n - own.begin) + 1, from_width = backward ? z.value : z.key,
+                      width = backward ? z.key : z.value;
     const Head<const T, Cuda> in = backward ? heads[h].value : heads[h].key, out = backward ? heads[h].key : heads[h].value;
     S acc[attention_widest] = {};
     for (std::size_t s = 0; heads[h].value.data && s < seen; ++s) {
@@ -40,8 +42,8 @@ struct LinearRow {
   }
 };
 
-/// One call, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The head's first reader
-/// does it.
+/// One call, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The head's
+/// first reader does it.
 template <class T, bool keys>
 struct LinearHead {
   const HeadPair<T, Cuda>* dheads;
@@ -53,7 +55,8 @@ struct LinearHead {
   LinearNorm norm;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
     using S = Sum<T>;
-    const std::size_t s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads, width = keys ? z.key : z.value;
+    const std::size_t s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads,
+                      width = keys ? z.key : z.value;
     const AttentionSequence own = sequence(z, b);
     const auto target = [&](std::size_t reader) { return keys ? dheads[reader].key : dheads[reader].value; };
     if (s >= own.past + own.rows || !heads[h].value.data) return;
@@ -81,7 +84,8 @@ struct LinearHead {
 
 /// As on the CPU; heads at most 256 wide.
 template <class T>
-void linear_attention_forward(View<T, Cuda> out, ConstView<T, Cuda> q, View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads,
+void linear_attention_forward(View<T, Cuda> out, ConstView<T, Cuda> q,
+                              View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads,
                               const Sequences<Cuda>& sequences, double scale, LinearNorm norm) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   detail::for_each("linear_attention_forward", z.rows * z.heads,
@@ -89,8 +93,9 @@ void linear_attention_forward(View<T, Cuda> out, ConstView<T, Cuda> q, View<cons
 }
 
 template <class T>
-void linear_attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads, ConstView<T, Cuda> dout,
-                               ConstView<T, Cuda> q, View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads,
+void linear_attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads,
+                               ConstView<T, Cuda> dout, ConstView<T, Cuda> q,
+                               View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads,
                                const Sequences<Cuda>& sequences, double scale, LinearNorm norm) {
   const auto z = detail::attention_sizes<T>(q.shape(), dout.shape(), heads.size(), sequences);
   const auto s = static_cast<Sum<T>>(scale);

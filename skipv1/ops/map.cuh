@@ -18,7 +18,8 @@ SKIPV1_KERNEL map_kernel(T* y, std::size_t n, F f, const In*... in) {
   if (i < n) map_vector<V>(y + i, f, load_vector<V>(in + i)...);
 }
 
-/// `y[i] = f(in[i]…)`, computed in Sum<T>; y may be one of the inputs. Memory bounds it. The fast version moves 16 bytes at a time.
+/// `y[i] = f(in[i]…)`, computed in Sum<T>; y may be one of the inputs. Memory bounds it. The fast version moves 16 bytes at a
+/// time.
 template <class T, class F, class... In>
 void map(const char* name, View<T, Cuda> y, const F& f, Version version, const In*... in) {
   constexpr std::size_t V = per_16_bytes<T>;

@@ -22,8 +22,8 @@ SKIPV1_KERNEL rms_norm_forward_first(T* y, Sum<T>* inverse_rms, const T* x, cons
   inverse_rms[n] = r;
 }
 
-/// One warp, one row; V numbers a load. Memory bounds it: a row is read once from memory (the second pass finds it in L1) and written
-/// once, 2 d sizeof(T) bytes for 5 d operations.
+/// One warp, one row; V numbers a load. Memory bounds it: a row is read once from memory (the second pass finds it in L1) and
+/// written once, 2 d sizeof(T) bytes for 5 d operations.
 template <class T, std::size_t V>
 SKIPV1_KERNEL rms_norm_forward_fast(T* y, Sum<T>* inverse_rms, const T* x, const T* weight, std::size_t rows, std::size_t d,
                                     Sum<T> epsilon) {
@@ -48,8 +48,8 @@ SKIPV1_KERNEL rms_norm_forward_fast(T* y, Sum<T>* inverse_rms, const T* x, const
 
 /// One thread, one row.
 template <class T>
-SKIPV1_KERNEL rms_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* inverse_rms, std::size_t rows,
-                                      std::size_t d) {
+SKIPV1_KERNEL rms_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* inverse_rms,
+                                      std::size_t rows, std::size_t d) {
   using S = Sum<T>;
   const std::size_t n = global_thread();
   if (n >= rows) return;
@@ -105,8 +105,8 @@ struct RmsNormWeight {
 
 /// As on the CPU; y, x (N, d), weight (d), inverse_rms (N).
 template <class T>
-void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView<T, Cuda> x, ConstView<T, Cuda> weight, double epsilon,
-                      Version version = Version::fast) {
+void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
+                      double epsilon, Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
   const auto run = [&](const Launch& where, auto kernel) {
     launch(where, kernel, y.data(), inverse_rms.data(), x.data(), weight.data(), rows, d, epsilon);
@@ -123,8 +123,8 @@ void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView
 
 /// As on the CPU: adds to dx (N, d) and dweight (d).
 template <class T>
-void rms_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, ConstView<T, Cuda> dy, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
-                       ConstView<Sum<T>, Cuda> inverse_rms, Version version = Version::fast) {
+void rms_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
+                       ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> inverse_rms, Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
   const auto run = [&](const Launch& where, auto kernel) {
     launch(where, kernel, dx.data(), dy.data(), x.data(), weight.data(), inverse_rms.data(), rows, d);

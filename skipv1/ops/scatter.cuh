@@ -20,7 +20,8 @@ struct MoveRows {
     const std::size_t i = at % width, row = at / width % max_rows, b = at / width / max_rows;
     const auto begin = static_cast<std::size_t>(row_begin[b]), end = static_cast<std::size_t>(row_begin[b + 1]);
     if (row >= end - begin) return;
-    const std::size_t packed = (begin + row) * width + i, cached = (b * capacity + static_cast<std::size_t>(past[b]) + row) * width + i;
+    const std::size_t packed = (begin + row) * width + i,
+                      cached = (b * capacity + static_cast<std::size_t>(past[b]) + row) * width + i;
     if constexpr (to_cache) {
       to[cached] = from[packed];
     } else {
@@ -34,15 +35,15 @@ struct MoveRows {
 template <class T>
 void scatter_rows(View<T, Cuda> cache, ConstView<T, Cuda> x, const Sequences<Cuda>& sequences) {
   const std::size_t w = cache.extent(2);
-  const detail::MoveRows<T, true> move{cache.data(), x.data(), sequences.row_begin.data(), sequences.past.data(), sequences.max_rows,
-                                       cache.extent(1), w};
+  const detail::MoveRows<T, true> move{
+      cache.data(), x.data(), sequences.row_begin.data(), sequences.past.data(), sequences.max_rows, cache.extent(1), w};
   detail::for_each("scatter_rows", sequences.batch() * sequences.max_rows * w, move);
 }
 template <class T>
 void gather_rows(View<T, Cuda> x, ConstView<T, Cuda> cache, const Sequences<Cuda>& sequences) {
   const std::size_t w = cache.extent(2);
-  const detail::MoveRows<T, false> move{x.data(), cache.data(), sequences.row_begin.data(), sequences.past.data(), sequences.max_rows,
-                                        cache.extent(1), w};
+  const detail::MoveRows<T, false> move{
+      x.data(), cache.data(), sequences.row_begin.data(), sequences.past.data(), sequences.max_rows, cache.extent(1), w};
   detail::for_each("gather_rows", sequences.batch() * sequences.max_rows * w, move);
 }
 

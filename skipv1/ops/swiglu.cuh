@@ -36,8 +36,8 @@ void swiglu_forward(View<T, Cuda> y, ConstView<T, Cuda> gate, ConstView<T, Cuda>
   detail::map("swiglu_forward", y, detail::Swiglu{}, version, gate.data(), up.data());
 }
 template <class T>
-void swiglu_backward(View<T, Cuda> dgate, View<T, Cuda> dup, ConstView<T, Cuda> dy, ConstView<T, Cuda> gate, ConstView<T, Cuda> up,
-                     Version version = Version::fast) {
+void swiglu_backward(View<T, Cuda> dgate, View<T, Cuda> dup, ConstView<T, Cuda> dy, ConstView<T, Cuda> gate,
+                     ConstView<T, Cuda> up, Version version = Version::fast) {
   constexpr std::size_t V = per_16_bytes<T>;
   const std::size_t n = dy.size();
   const auto run = [&](std::size_t threads, auto kernel) {

@@ -79,8 +79,8 @@ void value_mix_forward(View<T, Cuda> mixed, ConstView<T, Cuda> own, ConstView<T,
                    detail::ValueMix<T>{mixed.data(), own.data(), first.data(), lambda.data(), own.width(), first.width()});
 }
 template <class T>
-void value_mix_backward(View<T, Cuda> down, View<T, Cuda> dfirst, View<T, Cuda> dlambda, ConstView<T, Cuda> dmixed, ConstView<T, Cuda> own,
-                        ConstView<T, Cuda> first, ConstView<T, Cuda> lambda) {
+void value_mix_backward(View<T, Cuda> down, View<T, Cuda> dfirst, View<T, Cuda> dlambda, ConstView<T, Cuda> dmixed,
+                        ConstView<T, Cuda> own, ConstView<T, Cuda> first, ConstView<T, Cuda> lambda) {
   const std::size_t w = dmixed.width(), w0 = first.width();
   if (!dlambda.empty()) {  // first, since dmixed may be overwritten below
     detail::total<Sum<T>>("value_mix_backward_lambda", dlambda.data(), 1, dmixed.size(),
@@ -90,14 +90,15 @@ void value_mix_backward(View<T, Cuda> down, View<T, Cuda> dfirst, View<T, Cuda> 
                    detail::ValueMixBackward<T>{down.data(), dfirst.data(), dmixed.data(), lambda.data(), w, w0});
 }
 template <class T>
-void pool_forward(Head<T, Cuda> pooled, ConstHead<T, Cuda> first, ConstHead<T, Cuda> second, std::size_t batch, std::size_t positions,
-                  std::size_t width) {
+void pool_forward(Head<T, Cuda> pooled, ConstHead<T, Cuda> first, ConstHead<T, Cuda> second, std::size_t batch,
+                  std::size_t positions, std::size_t width) {
   detail::for_each("pool_forward", batch * positions * width, detail::Pool<T>{pooled, first, second, positions, width});
 }
 template <class T>
-void pool_backward(Head<T, Cuda> dfirst, Head<T, Cuda> dsecond, ConstHead<T, Cuda> dpooled, std::size_t batch, std::size_t positions,
-                   std::size_t width) {
-  detail::for_each("pool_backward", batch * positions * width, detail::PoolBackward<T>{dfirst, dsecond, dpooled, positions, width});
+void pool_backward(Head<T, Cuda> dfirst, Head<T, Cuda> dsecond, ConstHead<T, Cuda> dpooled, std::size_t batch,
+                   std::size_t positions, std::size_t width) {
+  detail::for_each("pool_backward", batch * positions * width,
+                   detail::PoolBackward<T>{dfirst, dsecond, dpooled, positions, width});
 }
 
 }  // namespace skipv1

@@ -33,7 +33,8 @@ bool mentions(const std::string& line, const std::vector<std::string>& parts) {
 SKIPV1_KERNEL write_indices(unsigned* out) {
   const Index3 n = block_size(), g = grid_size();
   const std::size_t in_grid = block().x + g.x * (block().y + g.y * block().z);
-  out[in_grid * n.size() + thread_number()] = thread().x + 10 * thread().y + 100 * thread().z + 1000 * block().x + 2000 * block().y;
+  out[in_grid * n.size() + thread_number()] =
+      thread().x + 10 * thread().y + 100 * thread().z + 1000 * block().x + 2000 * block().y;
 }
 
 SKIPV1_KERNEL reverse(float* x) {
@@ -240,7 +241,8 @@ TEST_CASE("races on shared memory are refused with both threads and the line") {
 
 TEST_CASE("shared memory is left neither at its ends nor before it is written") {
   std::vector<float> x(threads_of_block);
-  mentions(refusal(read_unwritten, x.data()), {"thread (0, 0, 0): reads element 0 of shared array tile", "nobody of the block has written"});
+  mentions(refusal(read_unwritten, x.data()),
+           {"thread (0, 0, 0): reads element 0 of shared array tile", "nobody of the block has written"});
   mentions(refusal(write_past_the_end, x.data()), {"thread (95, 0, 0): writes element 96 of shared array tile", "which has 96"});
   mentions(refusal(read_before_the_start, x.data()), {"reads element -1 of shared array tile"});
   mentions(refusal(too_much_dynamic, x.data()), {"do not fit the 0 bytes"});
@@ -248,11 +250,15 @@ TEST_CASE("shared memory is left neither at its ends nor before it is written") 
 
 TEST_CASE("divergent barriers and shuffles are refused") {
   std::vector<float> x(threads_of_block);
-  mentions(refusal(barrier_for_some, x.data()), {"thread (40, 0, 0): returns without reaching the barrier", "thread (0, 0, 0) waits"});
+  mentions(refusal(barrier_for_some, x.data()),
+           {"thread (40, 0, 0): returns without reaching the barrier", "thread (0, 0, 0) waits"});
   mentions(refusal(late_barrier_for_some, x.data()), {"thread (0, 0, 0): returns without reaching the barrier"});
-  mentions(refusal(two_barriers, x.data()), {"thread (40, 0, 0): waits at the barrier of", "while thread (0, 0, 0) waits at that of"});
-  mentions(refusal(barrier_beside_shuffle, x.data()), {"waits for its warp at shuffle", "thread (5, 0, 0) waits at the barrier of"});
-  mentions(refusal(different_shuffles, x.data()), {"thread (1, 0, 0): calls shuffle_xor", "thread (0, 0, 0) of its warp waits at shuffle_down"});
+  mentions(refusal(two_barriers, x.data()),
+           {"thread (40, 0, 0): waits at the barrier of", "while thread (0, 0, 0) waits at that of"});
+  mentions(refusal(barrier_beside_shuffle, x.data()),
+           {"waits for its warp at shuffle", "thread (5, 0, 0) waits at the barrier of"});
+  mentions(refusal(different_shuffles, x.data()),
+           {"thread (1, 0, 0): calls shuffle_xor", "thread (0, 0, 0) of its warp waits at shuffle_down"});
   mentions(refusal(shuffle_for_some, x.data()), {"thread (16, 0, 0): returns without shuffle_xor"});
 }
 

@@ -68,7 +68,8 @@ struct Product {
     for (auto& x : a) x = static_cast<bfloat16>(random.normal());
     for (auto& x : b) x = static_cast<bfloat16>(random.normal());
     for (std::size_t i = 0; i < 128; ++i)
-      for (std::size_t k = 0; k < 16; ++k) truth[i] += static_cast<double>(a[i / 8 * 16 + k]) * static_cast<double>(b[k * 8 + i % 8]);
+      for (std::size_t k = 0; k < 16; ++k)
+        truth[i] += static_cast<double>(a[i / 8 * 16 + k]) * static_cast<double>(b[k * 8 + i % 8]);
   }
   template <Fault fault>
   double error() {
@@ -117,11 +118,11 @@ SKIPV1_KERNEL two_groups(float* out, const float* x) {
 TEST_CASE("bfloat16 rounds to nearest, ties to even, and keeps infinities and NaN") {
   const auto round = [](float x) { return static_cast<float>(static_cast<bfloat16>(x)); };
   CHECK(round(1.f) == 1.f);
-  CHECK(round(1.f + 0x1p-8f) == 1.f);               // a tie: down to even
+  CHECK(round(1.f + 0x1p-8f) == 1.f);                // a tie: down to even
   CHECK(round(1.f + 3 * 0x1p-8f) == 1.f + 0x1p-6f);  // a tie: up to even
   CHECK(round(1.f + 0x1.02p-8f) == 1.f + 0x1p-7f);   // past the tie
-  CHECK(round(-3.39e38f) == -0x1.fep+127f);         // the largest there is
-  CHECK(std::isinf(round(3.4e38f)));                // a float beyond it
+  CHECK(round(-3.39e38f) == -0x1.fep+127f);          // the largest there is
+  CHECK(std::isinf(round(3.4e38f)));                 // a float beyond it
   CHECK(std::isinf(round(INFINITY)));
   CHECK(std::isnan(round(NAN)));
 }
@@ -169,11 +170,13 @@ TEST_CASE("three broken kernels are caught: a barrier removed, one past a tail, 
   for (std::size_t i = 0; i < 200; ++i) x[i] = 1;
   launch({"sum_rows", 2, 64}, sum_rows<Fault::none>, sums, x, 100);
   CHECK((sums[0] == 100 && sums[1] == 100));
-  CHECK_THROWS_WITH(launch({"sum_rows", 2, 64}, sum_rows<Fault::no_barrier>, sums, x, 100), Catch::Contains("kernel sum_rows, block (0, 0, 0)") &&
-                                                                                                Catch::Contains("race"));
+  CHECK_THROWS_WITH(launch({"sum_rows", 2, 64}, sum_rows<Fault::no_barrier>, sums, x, 100),
+                    Catch::Contains("kernel sum_rows, block (0, 0, 0)") && Catch::Contains("race"));
   CHECK_THROWS_WITH(launch({"sum_rows", 2, 64}, sum_rows<Fault::tail>, sums, x, 100),
                     Catch::Contains("reads element 64 of shared array tile") && Catch::Contains("which has 64"));
-  CHECK_THROWS_WITH(launch({"sum_rows", 2, 64}, sum_rows<Fault::tail>, sums, x, 36), Catch::Contains("nobody of the block has written"));
-  CHECK_THROWS_WITH(Product(6).error<Fault::no_barrier>(), Catch::Contains("a_tile") && Catch::Contains("nobody of the block has written"));
+  CHECK_THROWS_WITH(launch({"sum_rows", 2, 64}, sum_rows<Fault::tail>, sums, x, 36),
+                    Catch::Contains("nobody of the block has written"));
+  CHECK_THROWS_WITH(Product(6).error<Fault::no_barrier>(),
+                    Catch::Contains("a_tile") && Catch::Contains("nobody of the block has written"));
   CHECK(Product(6).error<Fault::swapped_rows>() > 1);
 }

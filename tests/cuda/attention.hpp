@@ -17,7 +17,8 @@ struct Sizes {
   std::vector<std::size_t> rows, past;  ///< of each sequence
 };
 
-/// A problem: queries, two layers' caches, and a table in which heads share keys, read values of the other layer, and one has none.
+/// A problem: queries, two layers' caches, and a table in which heads share keys, read values of the other layer, and one has
+/// none.
 template <class T>
 struct Problem {
   Sizes size;
@@ -84,12 +85,10 @@ struct Tables {
   Tensor<HeadPair<T, Cuda>, Cuda> ddevice;
 
   explicit Tables(const Problem<T>& p)
-      : host(p.template table<Cpu, const double>([&](bool key, std::size_t layer) -> View<const double> {
-          return key ? p.keys[layer].host : p.values[layer].host;
-        })),
-        dhost(p.template table<Cpu, double>([&](bool key, std::size_t layer) -> View<double> {
-          return key ? p.dkeys[layer].host : p.dvalues[layer].host;
-        })),
+      : host(p.template table<Cpu, const double>(
+            [&](bool key, std::size_t layer) -> View<const double> { return key ? p.keys[layer].host : p.values[layer].host; })),
+        dhost(p.template table<Cpu, double>(
+            [&](bool key, std::size_t layer) -> View<double> { return key ? p.dkeys[layer].host : p.dvalues[layer].host; })),
         device(upload(p.template table<Cuda, const T>([&](bool key, std::size_t layer) -> View<const T, Cuda> {
           return View<T, Cuda>(key ? p.keys[layer].device : p.values[layer].device);
         }))),
@@ -113,8 +112,8 @@ void check_head_gradients(const Problem<T>& p) {
 /// Forward and backward.
 template <class T>
 void check_attention(const Sizes& size, Version version, Random& random) {
-  INFO("heads " << size.heads << ", widths " << size.key << " and " << size.value << ", first sequence " << size.rows[0] << " rows after "
-                << size.past[0]);
+  INFO("heads " << size.heads << ", widths " << size.key << " and " << size.value << ", first sequence " << size.rows[0]
+                << " rows after " << size.past[0]);
   const Problem<T> p(size, random);
   const Tables<T> table(p);
   const double scale = 0.3;
@@ -162,7 +161,8 @@ void check_all_attention() {
   check_attention<T>({1, 72, 40, {9}, {31}}, Version::fast, random);
   check_attention<T>({1, 136, 256, {5}, {0}}, Version::fast, random);
   for (std::size_t length : awkward) check_attention<T>({2, 16, 16, {length}, {0}}, Version::fast, random);
-  for (LinearNorm norm : {LinearNorm::none, LinearNorm::keys}) check_linear_attention<T>({5, 7, 9, {3, 33, 1}, {5, 0, 64}}, norm, random);
+  for (LinearNorm norm : {LinearNorm::none, LinearNorm::keys})
+    check_linear_attention<T>({5, 7, 9, {3, 33, 1}, {5, 0, 64}}, norm, random);
   // Decoding: one new row of each sequence, or a few.
   check_attention<T>({5, 64, 64, {1, 1, 1}, {0, 3, 129}}, Version::fast, random);
   check_attention<T>({4, 7, 9, {1, 1}, {31, 65}}, Version::fast, random);

@@ -55,8 +55,12 @@ TEMPLATE_TEST_CASE("heads are pooled and copied on the device as on the CPU", "[
     const std::size_t batch = 2, width = 1 + positions % 9, stride = 3 * width;  // three heads beside each other
     auto pool = [&] { return normal<T>({batch, positions, stride}, random); };
     auto to = pool(), from = pool(), other = pool();
-    const auto host = [&](Both<T>& x, std::size_t h) { return Head<double>{x.host.data() + h * width, positions * stride, stride}; };
-    const auto device = [&](Both<T>& x, std::size_t h) { return Head<T, Cuda>{x.device.data() + h * width, positions * stride, stride}; };
+    const auto host = [&](Both<T>& x, std::size_t h) {
+      return Head<double>{x.host.data() + h * width, positions * stride, stride};
+    };
+    const auto device = [&](Both<T>& x, std::size_t h) {
+      return Head<T, Cuda>{x.device.data() + h * width, positions * stride, stride};
+    };
     pool_forward<T>(device(to, 1), device(from, 0), device(from, 2), batch, positions, width);
     pool_forward<double>(host(to, 1), host(from, 0), host(from, 2), batch, positions, width);
     pool_backward<T>(device(other, 0), device(other, 1), device(from, 1), batch, positions, width);

@@ -10,7 +10,8 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(51);
-  const std::size_t shapes[][3] = {{1, 1, 1}, {3, 7, 31}, {33, 63, 65}, {65, 31, 3}, {127, 33, 1}, {1, 129, 64}, {7, 64, 128}, {64, 8, 16}};
+  const std::size_t shapes[][3] = {{1, 1, 1},    {3, 7, 31},   {33, 63, 65}, {65, 31, 3},
+                                   {127, 33, 1}, {1, 129, 64}, {7, 64, 128}, {64, 8, 16}};
   for (const auto& [rows, in, out] : shapes) {
     const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random), bias = normal<T>({out}, random),
                dy = normal<T>({rows, out}, random);

@@ -32,7 +32,8 @@ TEST_CASE("a tensor goes to the device and back, is copied, moved and cleared", 
 }
 
 TEST_CASE("device memory that does not suffice is refused, and the process goes on", "[cuda]") {
-  CHECK_THROWS_WITH((Tensor<double, Cuda>({std::size_t{1} << 45})), Catch::Contains("device memory") && Catch::Contains("do not fit"));
+  CHECK_THROWS_WITH((Tensor<double, Cuda>({std::size_t{1} << 45})),
+                    Catch::Contains("device memory") && Catch::Contains("do not fit"));
   Random random(82);
   const auto a = normal<float>({100}, random), b = normal<float>({100}, random);
   auto y = poisoned<float>({100});

@@ -13,7 +13,8 @@
 namespace skipv1::test {
 
 inline constexpr std::size_t awkward[] = {1, 3, 7, 31, 33, 63, 65, 127, 129};
-inline constexpr std::size_t widths[] = {1, 3, 7, 31, 33, 63, 64, 65, 127, 129, 256};  ///< some of which are read 16 bytes at a time
+inline constexpr std::size_t widths[] = {1,  3,  7,   31,  33, 63,
+                                         64, 65, 127, 129, 256};  ///< some of which are read 16 bytes at a time
 
 /// Every awkward row count and every width, but not every pair of them.
 inline std::vector<std::pair<std::size_t, std::size_t>> row_shapes() {
@@ -75,7 +76,9 @@ inline Numbers numbers(std::size_t count, std::size_t limit, Random& random) {
 
 /// The error that rounding alone explains, relative to the norm: of numbers stored as T and summed as Sum<T>.
 template <class T>
-inline constexpr double bound = std::is_same_v<T, double> ? 1e-13 : std::is_same_v<T, float> ? 2e-6 : 8e-3;
+inline constexpr double bound = std::is_same_v<T, double>  ? 1e-13
+                                : std::is_same_v<T, float> ? 2e-6
+                                                           : 8e-3;
 
 /// Compares what the device holds with the host's: first which numbers are finite, then the error's norm over that of the truth,
 /// then the cosine. `terms`: the size of what is summed for one number, where it may cancel.

@@ -26,8 +26,10 @@ std::set<std::string> functions(const std::filesystem::path& header, const std::
       last.clear();
     }
     if (detail || !std::regex_search(line, match, declaration)) continue;
-    if (line.find(", " + space + ">") != std::string::npos) names.insert(match[1]);
-    else if (line.find(')') == std::string::npos) last = match[1];
+    if (line.find(", " + space + ">") != std::string::npos)
+      names.insert(match[1]);
+    else if (line.find(')') == std::string::npos)
+      last = match[1];
   }
   return names;
 }

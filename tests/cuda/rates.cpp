@@ -1,4 +1,5 @@
-// What the kernels reach on the card: `tests "[rates]"`, through nvcc alone. Bytes and operations are those a kernel must move and do.
+// What the kernels reach on the card: `tests "[rates]"`, through nvcc alone. Bytes and operations are those a kernel must move
+// and do.
 #if defined(__CUDACC__)
 #include <cstdio>
 
@@ -54,7 +55,8 @@ void norms_and_pointwise(const char* type) {
   using S = Sum<T>;
   const std::size_t n = 16384, d = 1024, f = 4096;
   const double size = sizeof(T), rows = double(n) * double(d);
-  const auto x = drawn<T>({n, d}), dy = drawn<T>({n, d}), y = drawn<T>({n, d}), w = drawn<T>({d}), b = drawn<T>({d}), dw = drawn<T>({d});
+  const auto x = drawn<T>({n, d}), dy = drawn<T>({n, d}), y = drawn<T>({n, d}), w = drawn<T>({d}), b = drawn<T>({d}),
+             dw = drawn<T>({d});
   const auto r = drawn<S>({n}), statistics = drawn<S>({n, 2});
   for (Version v : {Version::first, Version::fast}) {
     const bool first = v == Version::first;
@@ -65,7 +67,8 @@ void norms_and_pointwise(const char* type) {
     line(first ? "layer_norm forward, first" : "layer_norm forward", type,
          seconds([&] { layer_norm_forward<T>(to(y), to(statistics), in(x), in(w), in(b), 1e-5, v); }), 2 * rows * size, 7 * rows);
     line(first ? "layer_norm backward, first" : "layer_norm backward", type,
-         seconds([&] { layer_norm_backward<T>(to(y), to(dw), to(b), in(dy), in(x), in(w), in(statistics), v); }), 7 * rows * size, 16 * rows);
+         seconds([&] { layer_norm_backward<T>(to(y), to(dw), to(b), in(dy), in(x), in(w), in(statistics), v); }), 7 * rows * size,
+         16 * rows);
   }
   const auto gate = drawn<T>({n, f}), up = drawn<T>({n, f}), hidden = drawn<T>({n, f});
   const double wide = double(n) * double(f);
@@ -73,11 +76,12 @@ void norms_and_pointwise(const char* type) {
     const bool first = v == Version::first;
     line(first ? "swiglu forward, first" : "swiglu forward", type,
          seconds([&] { swiglu_forward<T>(to(hidden), in(gate), in(up), v); }), 3 * wide * size, 5 * wide);
-    line(first ? "gelu forward, first" : "gelu forward", type, seconds([&] { gelu_forward<T>(to(hidden), in(gate), v); }), 2 * wide * size,
-         9 * wide);
+    line(first ? "gelu forward, first" : "gelu forward", type, seconds([&] { gelu_forward<T>(to(hidden), in(gate), v); }),
+         2 * wide * size, 9 * wide);
     const auto m = zeros<S, Cuda>({n, d}), second = zeros<S, Cuda>({n, d});
-    line(first ? "adamw, first" : "adamw", type, seconds([&] { adamw<T>(to(y), to(m), to(second), in(x), AdamW{}, 1, n * d, 1, v); }),
-         rows * (3 * size + 4 * sizeof(S)), 15 * rows);
+    line(first ? "adamw, first" : "adamw", type,
+         seconds([&] { adamw<T>(to(y), to(m), to(second), in(x), AdamW{}, 1, n * d, 1, v); }), rows * (3 * size + 4 * sizeof(S)),
+         15 * rows);
   }
 }
 
@@ -95,17 +99,21 @@ void losses_and_products(const char* type) {
          seconds([&] { cross_entropy<T>(to(loss), to(dlogits), in(logits), in(targets), 1, v); }), 3 * all * size, 6 * all);
   }
   const auto x = drawn<T>({n, d}), w = drawn<T>({vocab, d});
-  line("linear forward (4096, 1024) x 32000", type, seconds([&] { linear_forward<T>(to(logits), in(x), in(w), View<T, Cuda>()); }),
+  line("linear forward (4096, 1024) x 32000", type,
+       seconds([&] { linear_forward<T>(to(logits), in(x), in(w), View<T, Cuda>()); }),
        (all + double(n + vocab) * double(d)) * size, 2 * all * double(d));
   line("embedding backward (4096, 1024)", type, seconds([&] { embedding_backward<T>(to(w), in(x), in(targets)); }),
        3 * double(n * d) * size, double(n * d));
 }
 
-/// Causal self-attention of B sequences of T rows: 4 operations a (row, key) pair and width forward, 10 backward, over half of the pairs.
+/// Causal self-attention of B sequences of T rows: 4 operations a (row, key) pair and width forward, 10 backward, over half of
+/// the pairs.
 template <class T>
-void attention(const char* type, std::size_t batch, std::size_t rows, std::size_t past, std::size_t heads, std::size_t d, bool first) {
+void attention(const char* type, std::size_t batch, std::size_t rows, std::size_t past, std::size_t heads, std::size_t d,
+               bool first) {
   const std::size_t keys = past + rows, n = batch * rows;
-  const auto q = drawn<T>({n, heads, d}), out = drawn<T>({n, heads, d}), dout = drawn<T>({n, heads, d}), dq = drawn<T>({n, heads, d});
+  const auto q = drawn<T>({n, heads, d}), out = drawn<T>({n, heads, d}), dout = drawn<T>({n, heads, d}),
+             dq = drawn<T>({n, heads, d});
   const auto lse = drawn<Sum<T>>({n, heads});
   const auto cache = drawn<T>({2, batch, keys, heads * d}), dcache = drawn<T>({2, batch, keys, heads * d});
   std::vector<HeadPair<const T, Cuda>> table;
@@ -131,12 +139,13 @@ void attention(const char* type, std::size_t batch, std::size_t rows, std::size_
   char name[64];
   const Version v = first ? Version::first : Version::fast;
   std::snprintf(name, sizeof name, "attention%s %zux%zu+%zu H%zu d%zu", first ? ", first" : "", batch, past, rows, heads, d);
-  line(name, type, seconds([&] { attention_forward<T>(to(out), to(lse), in(q), in(on), sequences, 0.125, v); }), bytes, 4 * pairs * double(d));
+  line(name, type, seconds([&] { attention_forward<T>(to(out), to(lse), in(q), in(on), sequences, 0.125, v); }), bytes,
+       4 * pairs * double(d));
   if (past > 0) return;
   std::snprintf(name, sizeof name, "  backward%s", first ? ", first" : "");
   line(name, type,
-       seconds([&] { attention_backward<T>(to(dq), in(don), in(dout), in(out), in(lse), in(q), in(on), sequences, 0.125, v); }), 3 * bytes,
-       10 * pairs * double(d));
+       seconds([&] { attention_backward<T>(to(dq), in(don), in(dout), in(out), in(lse), in(q), in(on), sequences, 0.125, v); }),
+       3 * bytes, 10 * pairs * double(d));
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(11);
   for (const auto& [rows, d] : row_shapes()) {
-    const auto x = normal<TestType>({rows, d}, random), weight = normal<TestType>({d}, random), dy = normal<TestType>({rows, d}, random);
+    const auto x = normal<TestType>({rows, d}, random), weight = normal<TestType>({d}, random),
+               dy = normal<TestType>({rows, d}, random);
     auto y = poisoned<TestType>({rows, d});
     auto r = poisoned<Sum<TestType>>({rows});
     rms_norm_forward<TestType>(y, r, x, weight, 1e-5, version);

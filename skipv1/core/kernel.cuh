@@ -20,8 +20,7 @@ namespace skipv1 {
 
 inline constexpr unsigned warp_size = 32;
 
-/// The thread's number in its block, its lane in its warp, and the warp's number in the block.
-SKIPV1_DEVICE unsigned thread_number() { return thread().x + block_size().x * (thread().y + block_size().y * thread().z); }
+/// The thread's lane in its warp, and the warp's number in the block (`thread_number()` is the thread's own).
 SKIPV1_DEVICE unsigned lane() { return thread_number() % warp_size; }
 SKIPV1_DEVICE unsigned warp() { return thread_number() / warp_size; }
 /// The thread's number along x in the whole grid: "one thread, one output".

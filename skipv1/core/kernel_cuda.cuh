@@ -27,6 +27,9 @@ SKIPV1_DEVICE uint3 block() { return blockIdx; }
 SKIPV1_DEVICE dim3 block_size() { return blockDim; }
 SKIPV1_DEVICE dim3 grid_size() { return gridDim; }
 
+/// The thread's number in its block.
+SKIPV1_DEVICE unsigned thread_number() { return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z); }
+
 SKIPV1_DEVICE void sync_threads() { __syncthreads(); }
 SKIPV1_DEVICE void sync_warp() { __syncwarp(); }
 

@@ -24,6 +24,8 @@ inline Index3 block() { return emulator::Worker::running().block(); }
 inline Index3 block_size() { return emulator::Worker::running().kernel().launch.block; }
 inline Index3 grid_size() { return emulator::Worker::running().kernel().launch.grid; }
 
+inline unsigned thread_number() { return static_cast<unsigned>(emulator::Worker::running().thread_number()); }
+
 inline void sync_threads(emulator::Place place = emulator::Place::here()) { emulator::Worker::running().barrier(place); }
 inline void sync_warp(emulator::Place place = emulator::Place::here()) {
   emulator::Worker::running().collective(

@@ -52,6 +52,7 @@ SKIPV1_KERNEL attention_backward_query(AttentionGradients<T> a, AttentionSizes z
   const Shared<S> ds_tile = dynamic_shared<S>(sizeof(S) * tile_rows * (z.key + z.value), 1024);
   const Shared<S> tile = dynamic_shared<S>(sizeof(S) * (tile_rows * (z.key + z.value) + 1024), tile_keys * stride);
   const Head<const T, Cuda> key = a.heads[h].key, value = a.heads[h].value;
+  const bool busy = warp() * rows_of_warp < rows;
   S acc[8][C] = {};
   load_rows(queries, a.q + at * z.key, z.heads * z.key, rows, z.key);
   load_rows(douts, a.dout + at * z.value, z.heads * z.value, rows, z.value);
@@ -59,19 +60,19 @@ SKIPV1_KERNEL attention_backward_query(AttentionGradients<T> a, AttentionSizes z
     load_tile(tile, stride, value.data + b * value.batch_stride, value.row_stride, s0, keys, z.value);
     sync_threads();
     S dp[8], x[8];
-    tile_products(dp, douts, tile, stride, z.value);
+    if (busy) tile_products(dp, douts, tile, stride, z.value);
     sync_threads();
     load_tile(tile, stride, key.data + b * key.batch_stride, key.row_stride, s0, keys, z.key);
     sync_threads();
-    tile_products(x, queries, tile, stride, z.key);
-    for (std::size_t r = 0; r < 8; ++r) {
+    if (busy) tile_products(x, queries, tile, stride, z.key);
+    for (std::size_t r = 0; busy && r < 8; ++r) {
       const std::size_t row = warp() * rows_of_warp + r, n = at + row * z.heads;
       const bool seen = row < rows && s0 + lane() < own.past + first + row + 1;
       const S p = seen ? std::exp(scale * x[r] - a.lse[n]) : S(0);
       ds_tile[(warp() * tile_keys + lane()) * 8 + r] = seen ? scale * p * (dp[r] - a.delta[n]) : S(0);
     }
     sync_warp();
-    add_outer(acc, ds_tile, tile, stride, z.key);
+    if (busy) add_outer(acc, ds_tile, tile, stride, z.key, keys - s0);
     sync_threads();
   }
   for (std::size_t r = 0; r < 8; ++r) {
@@ -101,6 +102,7 @@ SKIPV1_KERNEL attention_backward_heads(AttentionGradients<T> a, AttentionSizes z
   const Shared<S> tile = dynamic_shared<S>(sizeof(S) * (tile_keys * (z.key + z.value) + 2048), tile_rows * stride);
   load_rows(k_tile, key.data + b * key.batch_stride + s0 * key.row_stride, key.row_stride, count, z.key);
   load_rows(v_tile, value.data + b * value.batch_stride + s0 * value.row_stride, value.row_stride, count, z.value);
+  const bool busy = warp() * 8 < count;  // whether the warp has keys
   S dk[8][C] = {}, dv[8][C] = {};
   const std::size_t begin = s0 < own.past ? 0 : (s0 - own.past) / tile_rows * tile_rows;  // rows before it do not see these keys
   for (std::size_t first = begin; first < own.rows; first += tile_rows) {
@@ -108,23 +110,23 @@ SKIPV1_KERNEL attention_backward_heads(AttentionGradients<T> a, AttentionSizes z
     load_tile(tile, stride, a.q + at * z.key, z.heads * z.key, first, own.rows, z.key);
     sync_threads();
     S x[8], dp[8];
-    tile_products(x, k_tile, tile, stride, z.key);
+    if (busy) tile_products(x, k_tile, tile, stride, z.key);
     sync_threads();
     load_tile(tile, stride, a.dout + at * z.value, z.heads * z.value, first, own.rows, z.value);
     sync_threads();
-    tile_products(dp, v_tile, tile, stride, z.value);
-    for (std::size_t s = 0; s < 8; ++s) {
+    if (busy) tile_products(dp, v_tile, tile, stride, z.value);
+    for (std::size_t s = 0; busy && s < 8; ++s) {
       const bool seen = row < own.rows && s0 + warp() * 8 + s < own.past + row + 1;
       const S p = seen ? std::exp(scale * x[s] - a.lse[n]) : S(0);
       p_tile[(warp() * tile_rows + lane()) * 8 + s] = p;
       ds_tile[(warp() * tile_rows + lane()) * 8 + s] = seen ? scale * p * (dp[s] - a.delta[n]) : S(0);
     }
     sync_warp();
-    add_outer(dv, p_tile, tile, stride, z.value);
+    if (busy) add_outer(dv, p_tile, tile, stride, z.value, own.rows - first);
     sync_threads();
     load_tile(tile, stride, a.q + at * z.key, z.heads * z.key, first, own.rows, z.key);
     sync_threads();
-    add_outer(dk, ds_tile, tile, stride, z.key);
+    if (busy) add_outer(dk, ds_tile, tile, stride, z.key, own.rows - first);
     sync_threads();
   }
   for (std::size_t s = 0; s < 8; ++s) {

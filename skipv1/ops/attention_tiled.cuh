@@ -50,11 +50,12 @@ SKIPV1_DEVICE void tile_products(S (&sums)[8], const Shared<S>& rows, const Shar
   }
 }
 
-/// `acc[r][c] += sum over s of weights[s][r] columns[s][lane + 32 c]` for the warp's 8 rows: `weights` as `load_8` reads them.
+/// `acc[r][c] += sum over s < count of weights[s][r] columns[s][lane + 32 c]` for the warp's 8 rows: `weights` as `load_8` reads
+/// them.
 template <std::size_t C, class S>
 SKIPV1_DEVICE void add_outer(S (&acc)[8][C], const Shared<S>& weights, const Shared<S>& columns, std::size_t stride,
-                             std::size_t width) {
-  for (std::size_t s = 0; s < tile_keys; ++s) {
+                             std::size_t width, std::size_t count) {
+  for (std::size_t s = 0; s < count && s < tile_keys; ++s) {
     S w8[8];
     load_8(w8, weights, warp() * tile_keys + s);
     for (std::size_t c = 0; c < C; ++c) {
@@ -99,6 +100,7 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
                   p_tile = dynamic_shared<S>(sizeof(S) * tile_rows * z.key, 1024);
   const Shared<S> tile = dynamic_shared<S>(sizeof(S) * (tile_rows * z.key + 1024), tile_keys * stride);
   const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
+  const bool busy = warp() * rows_of_warp < rows;  // whether the warp has rows
   S most[8], sum[8] = {}, acc[8][C] = {};
   for (S& m : most) m = -infinity<S>();
   load_rows(queries, q + at * z.key, z.heads * z.key, rows, z.key);
@@ -106,10 +108,10 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
     load_tile(tile, stride, key.data + b * key.batch_stride, key.row_stride, s0, keys, z.key);
     sync_threads();
     S x[8];
-    tile_products(x, queries, tile, stride, z.key);
+    if (busy) tile_products(x, queries, tile, stride, z.key);
     sync_threads();
     load_tile(tile, stride, value.data + b * value.batch_stride, value.row_stride, s0, keys, z.value);
-    for (std::size_t r = 0; r < 8; ++r) {
+    for (std::size_t r = 0; busy && r < 8; ++r) {
       const std::size_t seen = own.past + first + warp() * rows_of_warp + r + 1;
       x[r] = s0 + lane() < seen ? scale * x[r] : -infinity<S>();
       const S higher = warp_max(x[r] > most[r] ? x[r] : most[r]);
@@ -120,7 +122,7 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
       p_tile[(warp() * tile_keys + lane()) * 8 + r] = p;
     }
     sync_threads();
-    add_outer(acc, p_tile, tile, stride, z.value);
+    if (busy) add_outer(acc, p_tile, tile, stride, z.value, keys - s0);
     sync_threads();
   }
   for (std::size_t r = 0; r < 8; ++r) {

@@ -31,7 +31,7 @@ grep -q 'cache: 256 bytes a token' err || fail "$(cat err)"
 run generate mha/step-00000008 --prompt "The namespace" --count 12 --seed 3
 cmp first out
 grep -q '^The namespace' out || fail "the prompt is lost: $(cat out)"
-run plot mha mha/log.jsonl --smooth 2 --out loss.png
+run plot mha mha/log.jsonl --smooth 2 --references 5.5=line 5 --out loss.png
 [ "$(head -c 4 loss.png | tail -c 3)" = PNG ] || fail "no PNG"
 
 # The same model by config.json; the same seed gives the same bits in any number of threads; f64; gpt2.
@@ -86,6 +86,7 @@ wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1
 wrong "nothing to continue" "$programs/skipv1-generate" mha
 wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
 wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none
+wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references 1.5,a --out none
 wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none
 wrong "variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
 wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd

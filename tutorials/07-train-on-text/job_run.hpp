@@ -8,8 +8,8 @@
 
 namespace skipv1 {
 
-/// Runs a job in scalars `T`.
-template <class T>
+/// Runs a job in scalars `T`, its model and training in `Space`.
+template <class T, class Space = Cpu>
 class JobRun {
  public:
   explicit JobRun(PreparedJob prepared) : p_(std::move(prepared)) {}
@@ -19,7 +19,7 @@ class JobRun {
     open_model();
     const auto [first, rest] = parts();
     const TextData text(first, *vocabulary_.tokenizer), held_out(rest, *vocabulary_.tokenizer);
-    TrainingRun<T> run(
+    TrainingRun<T, Space> run(
         config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },
         [&](const std::filesystem::path& folder) { save_beside(folder); });
     print_start(text, held_out);

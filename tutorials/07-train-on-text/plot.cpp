@@ -8,7 +8,7 @@ using namespace skipv1;
 namespace {
 
 struct Options {
-  std::vector<std::string> logs, labels, y{"loss"};
+  std::vector<std::string> logs, labels, references, y{"loss"};
   std::string out, x = "tokens", title;
   std::size_t smooth = 1;
   bool log_x = false, log_y = false;
@@ -47,6 +47,17 @@ plot::Series series_of(const Options& o, std::size_t i, const LogColumns& log, c
   return series;
 }
 
+/// A horizontal line from "3.5" or "3.5=label".
+plot::Reference reference_of(const std::string& text) {
+  plot::Reference reference;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), reference.y);
+  const std::size_t length = static_cast<std::size_t>(end - text.data());
+  require(error == std::errc() && (length == text.size() || *end == '='), "reference \"", text,
+          "\": must be NUMBER or NUMBER=LABEL");
+  if (length < text.size()) reference.label = text.substr(length + 1);
+  return reference;
+}
+
 void run(const Options& o) {
   require(o.smooth >= 1, "smooth is 0: must be at least 1");
   require(o.labels.empty() || o.labels.size() == o.logs.size(), o.labels.size(), " labels for ", o.logs.size(),
@@ -57,6 +68,7 @@ void run(const Options& o) {
     const LogColumns log = read_log(o.logs[i]);
     for (const std::string& y : o.y) chart.series.push_back(series_of(o, i, log, y));
   }
+  for (const std::string& text : o.references) chart.references.push_back(reference_of(text));
   chart.log_x = o.log_x, chart.log_y = o.log_y;
   if (!o.x_range.empty()) chart.x_range.add(o.x_range[0]), chart.x_range.add(o.x_range[1]);
   if (!o.y_range.empty()) chart.y_range.add(o.y_range[0]), chart.y_range.add(o.y_range[1]);
@@ -76,6 +88,7 @@ int main(int argc, char** argv) {
   app.add_option("--y", o.y, "columns: loss, valid_nats_per_token, valid_bits_per_byte, gradient_norm, learning_rate, …")
       ->capture_default_str();
   app.add_option("--labels", o.labels, "a name for each log");
+  app.add_option("--references", o.references, "horizontal lines: NUMBER or NUMBER=LABEL each");
   app.add_option("--title", o.title);
   app.add_option("--smooth", o.smooth, "mean of the so many last values")->capture_default_str();
   app.add_flag("--log-x", o.log_x, "logarithmic");

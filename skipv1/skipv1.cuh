@@ -6,7 +6,6 @@
 #include "skipv1/ops/adamw.cuh"
 #include "skipv1/ops/add.cuh"
 #include "skipv1/ops/attention.cuh"
-#include "skipv1/ops/attention.cuh"
 #include "skipv1/ops/cross_entropy.cuh"
 #include "skipv1/ops/depth_average.cuh"
 #include "skipv1/ops/embedding.cuh"
@@ -21,3 +20,11 @@
 #include "skipv1/ops/swiglu.cuh"
 #include "skipv1/ops/value_mix.cuh"
 #include "skipv1/skipv1.hpp"
+
+#ifdef SKIPV1_INSTANCES  // compiled elsewhere in the program, once
+namespace skipv1 {
+extern template class Decoder<float, Cuda>;
+extern template class Decoder<double, Cuda>;
+extern template class Decoder<bfloat16, Cuda>;
+}  // namespace skipv1
+#endif

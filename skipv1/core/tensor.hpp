@@ -49,7 +49,7 @@ class Tensor<T, Cpu> : public View<T, Cpu> {
 /// Every element of `x` becomes zero.
 template <class T>
 void zero(View<T, Cpu> x) {
-  std::fill_n(x.data(), x.size(), T(0));
+  std::fill_n(x.data(), x.size(), T{});
 }
 
 /// Copies `from` to `to`; the shapes must be equal.

@@ -14,13 +14,14 @@ struct Options {
   std::string device = "cpu", dtype, actual, json, trace;
 };
 
-Measured measure(const Case& c, const std::string& dtype) {
+Measured measure(const Case& c, const std::string& dtype, const std::string& device) {
+  if (device != "cpu") return measure_on_device(c, dtype);
   return dtype == "f64" ? measure_f64(c) : dtype == "f32" ? measure_f32(c) : measure_bf16(c);
 }
 
 /// Runs the library on a case: the five items of formats.md.
-std::vector<Comparison> compare_library(const Case& c, const std::string& dtype) {
-  const Measured m = measure(c, dtype);
+std::vector<Comparison> compare_library(const Case& c, const std::string& dtype, const std::string& device) {
+  const Measured m = measure(c, dtype, device);
   const auto bound = [&](const char* kind, const std::string& tensor) { return c.bounds.find(dtype, kind, tensor); };
   std::vector<Comparison> all;
   for (const auto& [check, logits] : m.logits) {
@@ -39,7 +40,8 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype)
 
 /// Checks all cases; whether all hold.
 bool check_all(const Options& options) {
-  require(options.device == "cpu", "--device ", options.device, ": this build has the CPU half only");
+  require(options.device == "cpu" || options.device == device_of_build(), "--device ", options.device, ": this build has cpu and ",
+          device_of_build());
   require(options.actual.empty() || options.cases.size() == 1, "--actual compares with one case: ", options.cases.size(),
           " are named");
   require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");
@@ -51,7 +53,7 @@ bool check_all(const Options& options) {
     const std::string dtype = options.dtype.empty() ? "f64" : options.dtype;
     const bool library = options.actual.empty();
     const std::vector<Comparison> comparisons =
-        library ? compare_library(c, dtype) : compare_actual(c, options.actual, options.dtype);
+        library ? compare_library(c, dtype, options.device) : compare_actual(c, options.actual, options.dtype);
     std::cout << c.name << ": " << (library ? "the library in " + dtype + " on " + options.device : options.actual) << '\n';
     print(std::cout, comparisons);
     const auto first = std::find_if(comparisons.begin(), comparisons.end(), [](const Comparison& x) { return !x.pass; });

@@ -23,6 +23,11 @@ Measured measure_f32(const Case& c);
 /// The same with parameters rounded to bfloat16 and arithmetic in float32, without gradients.
 Measured measure_bf16(const Case& c);
 
+/// What a `Cuda` tensor of this build is worked on by: "cuda" or "emulated"; and the same measurements there, bfloat16 being the scalar
+/// of all storage then. Throws if there is no device.
+const char* device_of_build();
+Measured measure_on_device(const Case& c, const std::string& dtype);
+
 /// Intermediate tensors of every layer l in forward order, in float64: `layer{l}.keys` (B, T, H, d_k) and `layer{l}.values` (B,
 /// T, H, d_v) as each query head reads them (zeros where it reads none), `layer{l}.attention` (B, T, H, d_v) before o_proj,
 /// `layer{l}.output` (B, T, d).

@@ -14,7 +14,7 @@ Tensor<double> download(View<T, Space> x, Shape shape) {
   Tensor<T> host(x.shape());
   copy(host, x);
   Tensor<double> wide(shape);
-  std::copy_n(host.data(), host.size(), wide.data());
+  for (std::size_t i = 0; i < host.size(); ++i) wide.data()[i] = static_cast<double>(host.data()[i]);
   return wide;
 }
 

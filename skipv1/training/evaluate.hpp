@@ -1,6 +1,8 @@
 // The loss of a model over a text.
 #pragma once
 
+#include <optional>
+
 #include "skipv1/core/progress.hpp"
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/training/text.hpp"
@@ -31,14 +33,16 @@ Evaluation evaluate(const Decoder<T, Space>& decoder, const TextData& text, std:
   require(length >= 1 && batch >= 1, "evaluation in windows of ", length, " tokens, ", batch, " at a time: must be at least 1");
   const std::size_t all = evaluated_tokens(text, length, windows);
   require(all >= 1, "a text of ", text.size(), " tokens is too short to predict any");
+  std::optional<Cache<T, Space>> cache;
   Activations<T, Space> activations;
   Evaluation sum;
   while (sum.tokens < all) {
     const std::size_t width = std::min(length, all - sum.tokens), rows = std::min(batch, (all - sum.tokens) / width);
     const auto first = text.tokens().begin() + static_cast<std::ptrdiff_t>(sum.tokens);
     const auto last = first + static_cast<std::ptrdiff_t>(rows * width);
-    Cache<T, Space> cache(decoder.routing(), rows, width);
-    decoder.forward({{first, last}, std::vector<std::size_t>(rows, width)}, cache, activations);
+    if (!cache || cache->batch() != rows || cache->capacity() != width) cache.emplace(decoder.routing(), rows, width);
+    cache->reset();
+    decoder.forward({{first, last}, std::vector<std::size_t>(rows, width)}, *cache, activations);
     sum.nats_per_token += decoder.loss({first + 1, last + 1}, activations) * static_cast<double>(rows * width);
     sum.tokens += rows * width;
     if (progress) progress->advance(rows * width);

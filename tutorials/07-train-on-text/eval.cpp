@@ -2,10 +2,10 @@
 #include <cstdio>
 
 #include "skipv1/io/cli.hpp"
-#include "skipv1/io/imports.hpp"
 #include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
+#include "tutorials/07-train-on-text/open_model.hpp"
 
 using namespace skipv1;
 
@@ -20,7 +20,7 @@ struct Options {
 template <class T>
 void run(const Options& o) {
   const std::filesystem::path path = model_path(o.model);
-  const Checkpoint<T> model = import_checkpoint<T>(path);
+  const Checkpoint<T> model = open_model<T>(path);
   const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size, o.tokenizer);
   const TextData text(load_text(o.text), *vocabulary.tokenizer);
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;

@@ -3,10 +3,10 @@
 #include <cstdio>
 
 #include "skipv1/io/cli.hpp"
-#include "skipv1/io/imports.hpp"
 #include "skipv1/model/generate.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
+#include "tutorials/07-train-on-text/open_model.hpp"
 
 using namespace skipv1;
 
@@ -34,7 +34,7 @@ std::vector<std::int32_t> tokens_of(const Options& o, const Tokenizer& tokenizer
 
 void run(const Options& o) {
   const std::filesystem::path path = model_path(o.model);
-  const Checkpoint<float> model = import_checkpoint<float>(path);
+  const Checkpoint<float> model = open_model<float>(path);
   const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size, o.tokenizer);
   const Tokenizer& tokenizer = *vocabulary.tokenizer;
   const std::vector<std::int32_t> prompt = tokens_of(o, tokenizer);

@@ -1,10 +1,9 @@
 // A job under way: texts, vocabulary, model, and the run.
 #pragma once
 
-#include "skipv1/io/imports.hpp"
 #include "skipv1/training/vocabulary.hpp"
-#include "skipv1/uptraining/convert.hpp"
 #include "tutorials/07-train-on-text/job.hpp"
+#include "tutorials/07-train-on-text/open_model.hpp"
 
 namespace skipv1 {
 
@@ -16,7 +15,7 @@ class JobRun {
 
   void run() {
     open_texts();
-    open_model();
+    choose_model();
     const auto [first, rest] = parts();
     const TextData text(first, *vocabulary_.tokenizer), held_out(rest, *vocabulary_.tokenizer);
     TrainingRun<T, Space> run(
@@ -40,7 +39,7 @@ class JobRun {
                                 : std::pair<std::string_view, std::string_view>(whole_, held_out_);
   }
 
-  void open_model() {
+  void choose_model() {
     if (p_.last) {
       const std::filesystem::path checkpoint = p_.folder.checkpoint(*p_.last);
       config_ = read_config(checkpoint / "config.json");
@@ -58,14 +57,9 @@ class JobRun {
     }
   }
   void open_trained() {
-    const std::filesystem::path path = model_path(p_.job.from);
-    Checkpoint<T> model = import_checkpoint<T>(path);
-    if (!p_.job.strategy.empty()) {
-      model.parameters = convert(model.config, model.parameters, parse_strategy(p_.job.strategy));
-      model.config = converted_config(model.config);
-    }
+    Checkpoint<T> model = skipv1::open_model<T>(p_.job.from, p_.job.strategy);
     config_ = model.config;
-    vocabulary_ = vocabulary_of(path, config_.vocab_size, p_.job.tokenizer);
+    vocabulary_ = vocabulary_of(model_path(p_.job.from), config_.vocab_size, p_.job.tokenizer);
     initial_ = std::move(model.parameters);
   }
   Parameters<T> initial() {

@@ -1,10 +1,9 @@
 // skipv1-uptrain: a trained model with full or grouped heads becomes a SkipV1Former, and goes on learning.
 #include <cstdio>
 
-#include "skipv1/io/imports.hpp"
 #include "skipv1/training/vocabulary.hpp"
-#include "skipv1/uptraining/convert.hpp"
 #include "tutorials/07-train-on-text/job_options.hpp"
+#include "tutorials/07-train-on-text/open_model.hpp"
 
 using namespace skipv1;
 
@@ -21,17 +20,18 @@ Dtype stored_dtype(const std::filesystem::path& model) {
 void convert_model(const std::string& from, const std::string& strategy, const std::string& out, const std::string& dtype) {
   const std::filesystem::path path = model_path(from);
   require(!std::filesystem::exists(out), out, ": exists already");
-  const Checkpoint<double> model = import_checkpoint<double>(path);
-  const Config config = converted_config(model.config);
-  const Parameters<double> converted = convert(model.config, model.parameters, parse_strategy(strategy));
-  const Dtype as = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype == "f64" ? "F64" : dtype == "bf16" ? "BF16" : "F32");
-  write_checkpoint<double>(out, config, converted, as);
-  const std::filesystem::path vocabulary = vocabulary_file(path, config.vocab_size);
+  const Checkpoint<double> model = open_model<double>(path, strategy);
+  const Dtype as = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype);
+  write_checkpoint<double>(out, model.config, model.parameters, as);
+  const std::filesystem::path vocabulary = vocabulary_file(path, model.config.vocab_size);
   if (!vocabulary.empty()) open_vocabulary(vocabulary).save(out);
-  std::printf("%s: %zu parameters, %zu cache elements a token\n", model.config.attention.variant.c_str(),
-              model.parameters.layout().count(), cache_elements_per_token(make_routing(model.config)));
-  std::printf("skipv1: %zu parameters, %zu cache elements a token; by %s, in %s (%s)\n", converted.layout().count(),
-              cache_elements_per_token(make_routing(config)), strategy.c_str(), out.c_str(), as.name);
+
+  Config before = model.config;
+  before.attention.variant = "gqa";  // of all heads: mha
+  std::printf("by %s: skipv1 of %zu parameters (before: %zu), %zu cache elements a token (before: %zu); %s, in %s\n",
+              strategy.c_str(), ParameterLayout(model.config).count(), ParameterLayout(before).count(),
+              cache_elements_per_token(make_routing(model.config)), cache_elements_per_token(make_routing(before)), as.name,
+              out.c_str());
 }
 
 }  // namespace
@@ -51,8 +51,8 @@ int main(int argc, char** argv) {
     sub->add_option("--strategy", job.strategy, "mean_v, mean_vo, top_v, top_vo or svd")->capture_default_str();
   }
   conversion->add_option("--out", job.out, "folder of the checkpoint")->required();
-  conversion->add_option("--dtype", dtype, "f64, f32 or bf16 instead of the model's own")
-      ->check(CLI::IsMember({"f64", "f32", "bf16"}));
+  conversion->add_option("--dtype", dtype, "F64, F32 or BF16 instead of the model's own")
+      ->check(CLI::IsMember({"F64", "F32", "BF16"}));
   add_job_options(*run, job, false);
   return run_program(app, argc, argv, [&] {
     require(!job.from.empty() || job.resume, "a model is required");

@@ -1,5 +1,5 @@
 // The decoder, cache and trainer on the device: the same source, every variant, against the CPU.
-#include "skipv1/skipv1.cuh"
+#include "skipv1/model/decoder.cuh"
 
 #include "skipv1/model/generate.hpp"
 #include "skipv1/training/trainer.hpp"

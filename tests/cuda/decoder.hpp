@@ -4,8 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "skipv1/model/decoder.hpp"
-#include "skipv1/skipv1.cuh"
+#include "skipv1/model/decoder.cuh"
 #include "tests/catch.hpp"
 
 namespace skipv1::test {

@@ -3,7 +3,7 @@
 #if defined(__CUDACC__)
 #include <cstdio>
 
-#include "skipv1/skipv1.cuh"
+#include "skipv1/model/decoder.cuh"
 #include "tests/cuda/pair.hpp"
 
 using namespace skipv1;

@@ -33,18 +33,37 @@ if [ -f .carry/packages.tgz ]; then
   tar -C "$packages" -xzf .carry/packages.tgz
 fi
 out=${OUT:-$build}
-flags="-std=c++20 -O2 -arch=${ARCH:-native} --expt-relaxed-constexpr -diag-suppress 554 -Xcompiler -fopenmp -I. -isystem $packages/include"
+flags="-std=c++20 -O2 -DSKIPV1_INSTANCES -arch=${ARCH:-native} --expt-relaxed-constexpr -diag-suppress 554 -Xcompiler -fopenmp -I. -isystem $packages/include"
 nvcc -std=c++20 -O1 -I. -isystem "$packages/include" -x c++ -c tests/main.cpp -o "$build/main.o" &
-ls tests/cuda/*.cpp | sed 's|.*/||; s|\.cpp$||' |
-  xargs -P "$(nproc)" -I{} sh -c "nvcc $flags -x cu -c tests/cuda/{}.cpp -o $build/{}.o || echo {} >> $build/failed"
+# Sources with kernels go through nvcc's device compiler, the checker's others through the host's alone.
+host="nvcc -std=c++20 -O2 -DSKIPV1_INSTANCES -Xcompiler -fopenmp -I. -isystem $packages/include -x c++"
+kernels="$(ls tests/cuda/*.cpp) tests/conformance/library/device.cpp $(ls tutorials/decoder_device_*.cpp)"
+others="tests/conformance/check.cpp $(ls tests/conformance/library/*.cpp | grep -v device.cpp) tutorials/decoder_float.cpp tutorials/decoder_double.cpp"
+{
+  for source in $kernels; do echo "nvcc $flags -x cu -c $source -o $build/$(basename "$source" .cpp).o"; done
+  for source in $others; do echo "$host -c $source -o $build/$(basename "$source" .cpp).o"; done
+} | xargs -P "$(nproc)" -I{} sh -c "{} || echo {} >> $build/failed"
 wait
-[ ! -e "$build/failed" ] || { echo "not compiled: $(tr "\n" " " < "$build/failed")"; exit 1; }
-objects=$(ls tests/cuda/*.cpp | sed "s|.*/|$build/|; s|\.cpp$|.o|")
-nvcc -arch="${ARCH:-native}" -o "$build/tests" "$build/main.o" $objects -L"$packages/lib" -lopenblas -lcublasLt -lgomp \
-  -Xlinker -rpath="$packages/lib" -Xlinker --allow-shlib-undefined
+[ ! -e "$build/failed" ] || { echo "not compiled:"; cat "$build/failed"; exit 1; }
+link() {
+  program=$1
+  shift
+  nvcc -arch="${ARCH:-native}" -o "$build/$program" "$@" -L"$packages/lib" -lopenblas -lcublasLt -lgomp -Xlinker -rpath="$packages/lib" \
+    -Xlinker --allow-shlib-undefined
+}
+objects() { for source in "$@"; do echo "$build/$(basename "$source" .cpp).o"; done; }
+decoders=$(objects tutorials/decoder_*.cpp)
+link tests "$build/main.o" $(objects tests/cuda/*.cpp) $decoders
+link skipv1-check $(objects tests/conformance/check.cpp tests/conformance/library/*.cpp) $decoders
 export OMP_WAIT_POLICY=passive
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt"
 "$build/tests" --durations yes | tee "$out/tests.txt"
+for dtype in f64 f32 bf16; do
+  for cases in data/conformance .carry/conformance; do
+    [ ! -d $cases ] || "$build/skipv1-check" $cases/*/ --device cuda --dtype $dtype > "$out/check.txt" || { cat "$out/check.txt"; exit 1; }
+    [ ! -d $cases ] || echo "$cases, $dtype: $(tail -n 1 "$out/check.txt")"
+  done
+done
 if [ "${1:-}" = rates ]; then "$build/tests" "[rates]" | tee "$out/rates.txt"; fi
 [ "${1:-}" = sanitize ] || exit 0
 for tool in memcheck racecheck initcheck synccheck; do

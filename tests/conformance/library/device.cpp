@@ -1,5 +1,5 @@
 // Cases on the device, or on its emulator.
-#include "skipv1/skipv1.cuh"
+#include "skipv1/model/decoder.cuh"
 #include "tests/conformance/run_case.hpp"
 
 namespace skipv1::conformance {

@@ -24,21 +24,25 @@ inline void validate(const Sampling& s) {
 
 /// Draws a token from one row of logits (V). Throws if none of them is finite or one is NaN.
 template <class T>
-std::int32_t sample(View<const T> logits, const Sampling& s, Random& random) {
+std::int32_t sample(View<const T> row, const Sampling& s, Random& random) {
   validate(s);
-  const std::size_t vocab = logits.size();
-  for (std::size_t v = 0; v < vocab; ++v) require(!std::isnan(logits(v)), "sample: the logit of token ", v, " is NaN");
-  const T* best = std::max_element(logits.data(), logits.data() + vocab);
+  const std::size_t vocab = row.size();
+  std::vector<double> logits(vocab);
+  for (std::size_t v = 0; v < vocab; ++v) {
+    logits[v] = static_cast<double>(row(v));
+    require(!std::isnan(logits[v]), "sample: the logit of token ", v, " is NaN");
+  }
+  const auto best = std::max_element(logits.begin(), logits.end());
   require(vocab > 0 && std::isfinite(*best), "sample: no finite logit among ", vocab);
-  if (s.temperature == 0) return static_cast<std::int32_t>(best - logits.data());
+  if (s.temperature == 0) return static_cast<std::int32_t>(best - logits.begin());
 
+  const auto logit = [&](std::int32_t v) { return logits[static_cast<std::size_t>(v)]; };
   std::vector<std::int32_t> order(vocab);
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logits(a) > logits(b); });
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logit(a) > logit(b); });
   if (s.top_k > 0 && s.top_k < vocab) order.resize(s.top_k);
   std::vector<double> weight;
-  for (std::int32_t v : order)
-    weight.push_back(std::exp((static_cast<double>(logits(v)) - static_cast<double>(*best)) / s.temperature));
+  for (std::int32_t v : order) weight.push_back(std::exp((logit(v) - *best) / s.temperature));
   const double all = std::accumulate(weight.begin(), weight.end(), 0.0);
   double kept = 0;
   std::size_t count = 0;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "skipv1/core/bfloat16.hpp"
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/tensor.hpp"
 
@@ -15,27 +16,51 @@ struct AdamW {
   double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0.1;
 };
 
-/// One step, `step = 1, 2, …`: with `g = gradient_scale * gradients`, `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`,
-/// `p -= lr (m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon) + weight_decay p)`; only the first `decayed` parameters
-/// decay. All of one length.
+namespace detail {
+/// A step's numbers, for parameters kept in `S`.
+template <class S>
+struct AdamWStep {
+  S b1, b2, epsilon, scale, rate, root, decay;
+
+  AdamWStep(const AdamW& s, std::size_t step, double gradient_scale)
+      : b1(static_cast<S>(s.beta1)),
+        b2(static_cast<S>(s.beta2)),
+        epsilon(static_cast<S>(s.epsilon)),
+        scale(static_cast<S>(gradient_scale)),
+        rate(static_cast<S>(s.learning_rate / (1 - std::pow(s.beta1, static_cast<double>(step))))),
+        root(static_cast<S>(1 / std::sqrt(1 - std::pow(s.beta2, static_cast<double>(step))))),
+        decay(static_cast<S>(s.learning_rate * s.weight_decay)) {}
+};
+}  // namespace detail
+
+/// One step, `step = 1, 2, …`: with `g = gradient_scale * gradients`, `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2)
+/// g^2`, `p -= lr (m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon) + weight_decay p)`; only the first `decayed`
+/// parameters decay. All of one length. For bfloat16 the parameters are kept in float, `master`, and `parameters` are those
+/// rounded; otherwise both are the same.
+template <class T>
+void adamw(View<T, Cpu> parameters, View<Sum<T>, Cpu> master, View<Sum<T>, Cpu> m, View<Sum<T>, Cpu> v,
+           ConstView<T, Cpu> gradients, const AdamW& settings, std::size_t step, std::size_t decayed, double gradient_scale) {
+  using S = Sum<T>;
+  const detail::AdamWStep<S> s(settings, step, gradient_scale);
+  parallel_ranges(parameters.size(), 1 << 15, [&](std::size_t begin, std::size_t end) {
+    T* rounded = parameters.data();
+    S *p = master.data(), *mi = m.data(), *vi = v.data();
+    const T* gradient = gradients.data();
+    for (std::size_t i = begin; i < end; ++i) {
+      const S g = s.scale * static_cast<S>(gradient[i]);
+      mi[i] = s.b1 * mi[i] + (S(1) - s.b1) * g;
+      vi[i] = s.b2 * vi[i] + (S(1) - s.b2) * g * g;
+      const S shrink = i < decayed ? s.decay * p[i] : S(0);
+      p[i] -= s.rate * mi[i] / (std::sqrt(vi[i]) * s.root + s.epsilon) + shrink;
+      if constexpr (!std::is_same_v<S, T>) rounded[i] = static_cast<T>(p[i]);
+    }
+  });
+}
+/// The same without a copy in float.
 template <class T>
 void adamw(View<T, Cpu> parameters, View<T, Cpu> m, View<T, Cpu> v, ConstView<T, Cpu> gradients, const AdamW& s, std::size_t step,
            std::size_t decayed, double gradient_scale) {
-  const double c1 = 1 - std::pow(s.beta1, static_cast<double>(step)), c2 = 1 - std::pow(s.beta2, static_cast<double>(step));
-  const T b1 = static_cast<T>(s.beta1), b2 = static_cast<T>(s.beta2), e = static_cast<T>(s.epsilon), scale = static_cast<T>(gradient_scale);
-  const T rate = static_cast<T>(s.learning_rate / c1), root = static_cast<T>(1 / std::sqrt(c2));
-  const T decay = static_cast<T>(s.learning_rate * s.weight_decay);
-  parallel_ranges(parameters.size(), 1 << 15, [&](std::size_t begin, std::size_t end) {
-    T *p = parameters.data(), *mi = m.data(), *vi = v.data();
-    const T* gradient = gradients.data();
-    for (std::size_t i = begin; i < end; ++i) {
-      const T g = scale * gradient[i];
-      mi[i] = b1 * mi[i] + (T(1) - b1) * g;
-      vi[i] = b2 * vi[i] + (T(1) - b2) * g * g;
-      const T shrink = i < decayed ? decay * p[i] : T(0);
-      p[i] -= rate * mi[i] / (std::sqrt(vi[i]) * root + e) + shrink;
-    }
-  });
+  adamw<T>(parameters, parameters, m, v, gradients, s, step, decayed, gradient_scale);
 }
 
 /// The Euclidean norm of x, summed in double.

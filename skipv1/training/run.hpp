@@ -44,7 +44,7 @@ Parameters<T> on_host(const Parameters<T, Space>& x, const Config& config) {
   return y;
 }
 
-/// A run in its folder: a model, its texts, and how far it is.
+/// A run in its folder: a model, its texts, and how far it is. For bfloat16 its checkpoints are in float.
 template <class T, class Space = Cpu>
 class TrainingRun {
  public:
@@ -55,7 +55,7 @@ class TrainingRun {
   /// Starts from `initial()`, or goes on from the folder's last checkpoint. Throws, before anything is written, if the model
   /// cannot be trained so, a text is shorter than a window, or the checkpoint is not of `config`.
   TrainingRun(const Config& config, const RunOptions& options, const TextData& text, const TextData& held_out, RunFolder folder,
-              const std::function<Parameters<T>()>& initial, Beside beside = {})
+              const std::function<Parameters<Sum<T>>()>& initial, Beside beside = {})
       : config_((validate(config), config)),
         options_((validate(options.training, config), options)),
         text_(text),
@@ -63,7 +63,7 @@ class TrainingRun {
         folder_(std::move(folder)),
         beside_(std::move(beside)),
         last_(folder_.last()),
-        trainer_(config, options.training, last_ ? Parameters<T>(config) : initial()) {
+        trainer_(config, options.training, last_ ? Parameters<Sum<T>>(config) : initial()) {
     text.count(options.training.length);
     require(held_out.size() >= 2, "the held-out text has ", held_out.size(), " tokens: at least 2 are needed");
     if (last_) restore(*last_);
@@ -156,9 +156,9 @@ class TrainingRun {
 
   void save() const {
     folder_.save(trainer_.steps(), [&](const std::filesystem::path& folder) {
-      write_checkpoint<T>(folder, config_, on_host(trainer_.parameters(), config_));
-      write_parameters<T>(folder / "first_moment.safetensors", on_host(trainer_.first_moment(), config_));
-      write_parameters<T>(folder / "second_moment.safetensors", on_host(trainer_.second_moment(), config_));
+      write_checkpoint<Sum<T>>(folder, config_, on_host(trainer_.master(), config_));
+      write_parameters<Sum<T>>(folder / "first_moment.safetensors", on_host(trainer_.first_moment(), config_));
+      write_parameters<Sum<T>>(folder / "second_moment.safetensors", on_host(trainer_.second_moment(), config_));
       write_whole(folder / "state.json", [&](std::ostream& out) {
         out << OrderedJson{{"step", trainer_.steps()}, {"seconds", seconds_}}.dump(2) << '\n';
       });
@@ -168,9 +168,9 @@ class TrainingRun {
 
   void restore(std::size_t step) {
     const std::filesystem::path folder = folder_.checkpoint(step);
-    const Checkpoint<T> checkpoint = read_checkpoint<T>(folder);
+    const Checkpoint<Sum<T>> checkpoint = read_checkpoint<Sum<T>>(folder);
     require(checkpoint.config == config_, folder.string(), ": its config.json is of another model than this run's");
-    Parameters<T> m(config_), v(config_);
+    const Parameters<Sum<T>> m(config_), v(config_);
     read_parameters(folder / "first_moment.safetensors", m);
     read_parameters(folder / "second_moment.safetensors", v);
     trainer_.restore(step, checkpoint.parameters, m, v);

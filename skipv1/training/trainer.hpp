@@ -1,6 +1,8 @@
 // One training step after another: forward, loss, backward, clipping, AdamW.
 #pragma once
 
+#include <optional>
+
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/ops/adamw.hpp"
 #include "skipv1/training/schedule.hpp"
@@ -53,15 +55,18 @@ Parameters<T> initial_parameters(const Config& config, std::uint64_t seed) {
 }
 
 /// A model in training: parameters, gradients, moments, and the memory of one step. All of it is allocated by the constructor and
-/// the first step.
+/// the first step. For bfloat16 the parameters are kept in float besides, and so are the moments: `Sum<T>` is float then, else
+/// `T`.
 template <class T, class Space = Cpu>
 class Trainer {
  public:
+  using S = Sum<T>;
+
   /// Starts from `initialize(…, seed)`. Throws if configuration or options are not valid.
   Trainer(const Config& config, const TrainingOptions& options, std::uint64_t seed)
-      : Trainer((validate(config), config), options, initial_parameters<T>(config, seed)) {}
+      : Trainer((validate(config), config), options, initial_parameters<S>(config, seed)) {}
   /// Starts from a copy of `initial`, which is of `config`.
-  Trainer(const Config& config, const TrainingOptions& options, const Parameters<T>& initial)
+  Trainer(const Config& config, const TrainingOptions& options, const Parameters<S>& initial)
       : options_((validate(options, config), options)),
         parameters_(config),
         gradients_(config),
@@ -70,7 +75,8 @@ class Trainer {
         decoder_(config, parameters_),
         cache_(decoder_.routing(), options.batch, options.length),
         cache_gradients_(decoder_.routing(), options.batch, options.length) {
-    copy(parameters_.flat(), initial.flat());
+    if constexpr (rounds) master_.emplace(config);
+    set(initial);
   }
   Trainer(const Trainer&) = delete;  // the decoder points at the parameters
   Trainer& operator=(const Trainer&) = delete;
@@ -87,28 +93,47 @@ class Trainer {
     report.gradient_norm = norm(gradients_.flat());
     AdamW settings = options_.adamw;
     settings.learning_rate = report.learning_rate = options_.schedule.rate(steps_);
-    adamw(parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(), settings, ++steps_, parameters_.layout().decayed(),
-          clip_scale(report.gradient_norm, options_.clip));
+    adamw<T>(parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(), settings, ++steps_,
+             parameters_.layout().decayed(), clip_scale(report.gradient_norm, options_.clip));
     return report;
   }
 
   std::size_t steps() const { return steps_; }  ///< steps done
   const Decoder<T, Space>& decoder() const { return decoder_; }
   const Parameters<T, Space>& parameters() const { return parameters_; }
-  /// AdamW's moments, which with the parameters and `steps()` are all that later steps depend on.
-  const Parameters<T, Space>& first_moment() const { return m_; }
-  const Parameters<T, Space>& second_moment() const { return v_; }
+  /// The parameters before rounding and AdamW's moments: with `steps()`, all that later steps depend on.
+  const Parameters<S, Space>& master() const {
+    if constexpr (rounds)
+      return *master_;
+    else
+      return parameters_;
+  }
+  const Parameters<S, Space>& first_moment() const { return m_; }
+  const Parameters<S, Space>& second_moment() const { return v_; }
   /// Goes on as a trainer that had these parameters and moments after `steps` steps.
-  void restore(std::size_t steps, const Parameters<T>& parameters, const Parameters<T>& m, const Parameters<T>& v) {
-    copy(parameters_.flat(), parameters.flat());
+  void restore(std::size_t steps, const Parameters<S>& parameters, const Parameters<S>& m, const Parameters<S>& v) {
+    set(parameters);
     copy(m_.flat(), m.flat());
     copy(v_.flat(), v.flat());
     steps_ = steps;
   }
 
  private:
+  static constexpr bool rounds = !std::is_same_v<S, T>;
+
+  void set(const Parameters<S>& parameters) {
+    copy(master().flat(), parameters.flat());
+    if constexpr (rounds) {
+      const Tensor<T> rounded(parameters.flat().shape());
+      for (std::size_t i = 0; i < rounded.size(); ++i) rounded.data()[i] = static_cast<T>(parameters.flat().data()[i]);
+      copy(parameters_.flat(), View<const T>(rounded));
+    }
+  }
+
   TrainingOptions options_;
-  Parameters<T, Space> parameters_, gradients_, m_, v_;
+  Parameters<T, Space> parameters_, gradients_;
+  std::optional<Parameters<S, Space>> master_;
+  Parameters<S, Space> m_, v_;
   Decoder<T, Space> decoder_;
   Cache<T, Space> cache_, cache_gradients_;
   Activations<T, Space> activations_;

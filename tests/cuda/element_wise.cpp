@@ -61,5 +61,15 @@ TEMPLATE_TEST_CASE("adamw and norm on the device are those on the CPU", "[cuda]"
     check_close("v", v, bound<Sum<T>>);
     const double want = norm<double>(g.host);
     CHECK(norm<T>(g.device) == Approx(want).epsilon(1e-12));
+
+    auto rounded = normal<T>({n}, random);
+    auto master = normal<Sum<T>>({n}, random);
+    if constexpr (!std::is_same_v<T, Sum<T>>) {
+      adamw<T>(rounded, master, m, v, g, settings, 4, n / 2, 0.7, version);
+      adamw<double>(master.host, m.host, v.host, g.host, settings, 4, n / 2, 0.7);
+      copy(rounded.host, View<const double>(master.host));
+      check_close("the copy in float", master, bound<Sum<T>>);
+      check_close("parameters rounded from it", rounded);
+    }
   }
 }

@@ -76,3 +76,24 @@ TEST_CASE("clipping scales down to the limit, never up, and can be off") {
   CHECK(clip_scale(4, 0) == 1);
   CHECK(clip_scale(4, -1) == 1);
 }
+
+TEST_CASE("bfloat16 parameters follow their copy in float, which is stepped as floats are") {
+  const AdamW s{1e-3, 0.9, 0.95, 1e-8, 0.1};
+  Tensor<float> master = draw<float>({count}, 3), m = zeros<float>({count}), v = m;
+  Tensor<float> expected = master, first = m, second = v;
+  Tensor<bfloat16> p({count}), gradients({count});
+  for (std::size_t step = 1; step <= 3; ++step) {
+    const Tensor<float> drawn = draw<float>({count}, 20 + step);
+    Tensor<float> rounded({count});
+    for (std::size_t i = 0; i < count; ++i) {
+      gradients(i) = static_cast<bfloat16>(drawn(i));
+      rounded(i) = static_cast<float>(gradients(i));
+    }
+    adamw<bfloat16>(p, master, m, v, gradients, s, step, decayed, 0.5);
+    adamw<float>(expected, first, second, rounded, s, step, decayed, 0.5);
+  }
+  CHECK(same_bits(View<float>(master), View<float>(expected)));
+  CHECK(same_bits(View<float>(v), View<float>(second)));
+  for (std::size_t i = 0; i < count; ++i)
+    REQUIRE(static_cast<float>(p(i)) == static_cast<float>(static_cast<bfloat16>(master(i))));
+}

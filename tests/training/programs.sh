@@ -42,6 +42,17 @@ run train --text text.txt --architecture gpt2 --variant skipv1 $small --dtype f6
 run train --out gpt2 --resume
 run eval gpt2 --text text.txt --dtype f64
 
+# On the device: in bfloat16, and in float as on the CPU.
+device=$("$programs/skipv1-train" --out none --text text.txt --device none 2>&1 | sed 's/.* and //' || true)
+tiny="--text text.txt --valid-share 0.02 --width 16 --layers 2 --heads 2 --length 16 --batch 2 --steps 8 --checkpoint-every 4"
+run train $tiny --device "$device" --dtype bf16 --out device
+run train $tiny --device "$device" --dtype f32 --out device-f32
+run train $tiny --out cpu
+same "$(number device-f32/result.json valid_nats_per_token | cut -c1-6)" "$(number cpu/result.json valid_nats_per_token | cut -c1-6)" "loss on both"
+run eval device --text text.txt --windows 20 --device "$device" --dtype bf16
+run generate device --prompt The --count 5 --device "$device" --dtype bf16
+same "$(cut -c1-3 out)" The "the prompt and what was said"
+
 # Converted by every strategy, and trained on.
 for strategy in mean_v mean_vo top_v top_vo svd; do
   run uptrain convert mha --strategy $strategy --out $strategy
@@ -79,7 +90,7 @@ wrong "variant \"what\" is unknown" $train --text text.txt --variant what
 wrong "too short for a window" $train --text binary.txt --valid text.txt
 wrong "length 64: the model reads at most" $train --text text.txt --from mha --length 64
 wrong "config excludes --width" $train --text text.txt --config mha/step-00000008/config.json --width 8
-wrong "dtype f16: must be f32 or f64" $train --text text.txt --dtype f16
+wrong "dtype f16 on cpu: must be f32 or f64" $train --text text.txt --dtype f16
 wrong "neither a model" "$programs/skipv1-eval" . --text text.txt
 wrong "is empty" "$programs/skipv1-eval" mha --text empty.txt
 wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1

@@ -5,6 +5,7 @@
 #include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
+#include "tutorials/07-train-on-text/device.hpp"
 #include "tutorials/07-train-on-text/open_model.hpp"
 
 using namespace skipv1;
@@ -12,7 +13,7 @@ using namespace skipv1;
 namespace {
 
 struct Options {
-  std::string model, text, tokenizer, dtype = "f32", json;
+  std::string model, text, tokenizer, dtype = "f32", device = "cpu", json;
   std::size_t length = 0, windows = 0, batch = 8;
   int threads = 0;
 };
@@ -25,7 +26,12 @@ void run(const Options& o) {
   const TextData text(load_text(o.text), *vocabulary.tokenizer);
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
   Progress progress("evaluate", evaluated_tokens(text, length, o.windows), "tokens");
-  const Evaluation e = evaluate(Decoder<T>(model.config, model.parameters), text, length, o.windows, o.batch, &progress);
+  Evaluation e;
+  if constexpr (std::is_same_v<T, float>) {
+    if (o.device != "cpu")
+      e = evaluate_on_device(model.config, model.parameters, o.dtype, text, length, o.windows, o.batch, &progress);
+  }
+  if (e.tokens == 0) e = evaluate(Decoder<T>(model.config, model.parameters), text, length, o.windows, o.batch, &progress);
   std::printf("loss %.6f nats a token, perplexity %.4f, %.6f bits a byte\n", e.nats_per_token, e.perplexity(), e.bits_per_byte());
   std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
               e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
@@ -59,11 +65,14 @@ int main(int argc, char** argv) {
   app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
   app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();
   app.add_option("--batch", o.batch, "windows at a time")->capture_default_str();
-  app.add_option("--dtype", o.dtype)->check(CLI::IsMember({"f32", "f64"}))->capture_default_str();
+  app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->capture_default_str();
+  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->capture_default_str();
   app.add_option("--json", o.json, "write the numbers into this file too");
   return run_program(app, argc, argv, [&] {
     if (o.threads > 0) set_threads(o.threads);
-    o.dtype == "f32" ? run<float>(o) : run<double>(o);
+    check_device(o.device, o.dtype);
+    require(o.device == "cpu" || o.dtype != "f64", "dtype f64 on ", o.device, ": f32 and bf16 are evaluated there");
+    o.dtype == "f64" ? run<double>(o) : run<float>(o);
   });
 }

@@ -3,9 +3,9 @@
 #include <cstdio>
 
 #include "skipv1/io/cli.hpp"
-#include "skipv1/model/generate.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
+#include "tutorials/07-train-on-text/device.hpp"
 #include "tutorials/07-train-on-text/open_model.hpp"
 
 using namespace skipv1;
@@ -13,7 +13,7 @@ using namespace skipv1;
 namespace {
 
 struct Options {
-  std::string model, prompt, tokenizer, start_mark = "auto", json;
+  std::string model, prompt, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", json;
   Sampling sampling{0.8, 0, 0.95};
   std::size_t count = 0;
   std::uint64_t seed = 1;
@@ -42,8 +42,6 @@ void run(const Options& o) {
   require(prompt.size() <= most && o.count <= most - prompt.size(), "a prompt of ", prompt.size(), " tokens and ", o.count,
           " more: the model reads at most ", most);
   const std::size_t count = o.count ? o.count : most - prompt.size();
-  const Decoder<float> decoder(model.config, model.parameters);
-
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   Clock::time_point first = start, last = start;
@@ -62,10 +60,14 @@ void run(const Options& o) {
     text = longer;
     return true;
   };
-  generate(decoder, {prompt}, count, o.sampling, o.seed, on_token);
+  if (o.device == "cpu")
+    generate(Decoder<float>(model.config, model.parameters), {prompt}, count, o.sampling, o.seed, on_token);
+  else
+    generate_on_device(model.config, model.parameters, o.dtype, prompt, count, o.sampling, o.seed, on_token);
   std::putchar('\n');
 
-  const std::size_t bytes = cache_elements_per_token(decoder.routing()) * sizeof(float), tokens = said.size() - prompt.size();
+  const std::size_t bytes = cache_elements_per_token(make_routing(model.config)) * (o.dtype == "bf16" ? 2 : 4),
+                    tokens = said.size() - prompt.size();
   const double rate = last > first && tokens > 1 ? static_cast<double>(tokens - 1) / seconds(first, last) : 0;
   std::fprintf(
       stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes a token, %zu in all; seed %llu\n", tokens,
@@ -101,10 +103,14 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "yes", "no"}))
       ->capture_default_str();
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
+  app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->capture_default_str();
+  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too");
   return run_program(app, argc, argv, [&] {
     validate(o.sampling);
+    check_device(o.device, o.dtype);
+    require(o.dtype != "f64", "dtype f64: f32 is used, on the device bf16 too");
     if (o.threads > 0) set_threads(o.threads);
     run(o);
   });

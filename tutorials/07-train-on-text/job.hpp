@@ -78,7 +78,7 @@ void each_setting(Job& j, const Visit& visit) {
   visit(About::training, "evaluate-every", j.run.evaluate_every, "steps; 0: at the end only");
   visit(About::training, "evaluate-windows", j.run.evaluate_windows, "of --length tokens; 0: all; at the end always all");
   visit(About::training, "checkpoint-every", j.run.checkpoint_every, "steps; 0: at the start and the end only");
-  visit(About::training, "dtype", j.dtype, "f32 or f64");
+  visit(About::training, "dtype", j.dtype, "f32, f64 or, on the device, bf16 (weights and moments in f32)");
 }
 
 /// A setting's key in run.json: "kv_heads" for --kv-heads.
@@ -127,8 +127,11 @@ struct PreparedJob {
   std::string text_fingerprint = {}, valid_fingerprint = {};
 };
 
-/// Runs a job in float, or in double: each is compiled once, in library/.
+/// Runs a job in a scalar and a memory space: each is compiled once, in library/.
 void run_float(PreparedJob job);
 void run_double(PreparedJob job);
+void run_device_float(PreparedJob job);
+void run_device_double(PreparedJob job);
+void run_device_bfloat16(PreparedJob job);
 
 }  // namespace skipv1

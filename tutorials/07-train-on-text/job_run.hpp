@@ -57,14 +57,14 @@ class JobRun {
     }
   }
   void open_trained() {
-    Checkpoint<T> model = skipv1::open_model<T>(p_.job.from, p_.job.strategy);
+    Checkpoint<Sum<T>> model = skipv1::open_model<Sum<T>>(p_.job.from, p_.job.strategy);
     config_ = model.config;
     vocabulary_ = vocabulary_of(model_path(p_.job.from), config_.vocab_size, p_.job.tokenizer);
     initial_ = std::move(model.parameters);
   }
-  Parameters<T> initial() {
-    if (!initial_) return initial_parameters<T>(config_, p_.job.run.seed);
-    Parameters<T> parameters = std::move(*initial_);
+  Parameters<Sum<T>> initial() {
+    if (!initial_) return initial_parameters<Sum<T>>(config_, p_.job.run.seed);
+    Parameters<Sum<T>> parameters = std::move(*initial_);
     initial_.reset();
     return parameters;
   }
@@ -117,7 +117,7 @@ class JobRun {
   std::string whole_, held_out_;
   Vocabulary vocabulary_;
   Config config_;
-  std::optional<Parameters<T>> initial_;
+  std::optional<Parameters<Sum<T>>> initial_;
 };
 
 }  // namespace skipv1

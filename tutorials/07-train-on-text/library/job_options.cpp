@@ -1,5 +1,7 @@
 #include "tutorials/07-train-on-text/job_options.hpp"
 
+#include "tutorials/07-train-on-text/device.hpp"
+
 namespace skipv1 {
 
 void add_job_options(CLI::App& app, Job& job, bool model) {
@@ -19,7 +21,9 @@ void add_job_options(CLI::App& app, Job& job, bool model) {
   });
   app.add_flag("--resume", job.resume, "go on from the last checkpoint in --out, if there is one; --out is enough then");
   app.add_option("--threads", job.threads, "0: all cores");
-  app.add_option("--device", job.device, "cpu")->capture_default_str();
+  app.add_option("--device", job.device,
+                 "cpu; cuda where the program was built for it (else emulated: its kernels on the CPU, slowly)")
+      ->capture_default_str();
   app.add_option("--json", job.json, "write the result into this file too");
 }
 
@@ -58,8 +62,7 @@ PreparedJob prepare(const Job& job, const CLI::App& app) {
   require(!p.job.text.empty(),
           job.resume ? job.out + ": no checkpoint to resume, and no --text to start with" : "--text is required");
   require(p.job.run.log_every >= 1, "log-every is 0: must be at least 1");
-  require(p.job.dtype == "f32" || p.job.dtype == "f64", "dtype ", p.job.dtype, ": must be f32 or f64");
-  require(p.job.device == "cpu", "device ", p.job.device, ": this program runs on the cpu");
+  check_device(p.job.device, p.job.dtype);
   return p;
 }
 
@@ -68,10 +71,12 @@ PreparedJob prepare(const Job& job, const CLI::App& app) {
 void run_job(const Job& job, const CLI::App& app) {
   if (job.threads > 0) set_threads(job.threads);
   PreparedJob prepared = prepare(job, app);
-  if (prepared.job.dtype == "f32")
-    run_float(std::move(prepared));
-  else
-    run_double(std::move(prepared));
+  const bool on_cpu = prepared.job.device == "cpu";
+  const std::string& dtype = prepared.job.dtype;
+  const auto run = dtype == "f32"   ? (on_cpu ? run_float : run_device_float)
+                   : dtype == "f64" ? (on_cpu ? run_double : run_device_double)
+                                    : run_device_bfloat16;
+  run(std::move(prepared));
 }
 
 }  // namespace skipv1

@@ -15,11 +15,7 @@ struct Head {
   std::size_t batch_stride = 0, row_stride = 0;
 
   T* at(std::size_t b, std::size_t t) const { return data + b * batch_stride + t * row_stride; }
-  operator Head<const T, Space>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, batch_stride, row_stride};
-  }
+  operator Head<const T, Space>() const requires(!std::is_const_v<T>) { return {data, batch_stride, row_stride}; }
 };
 
 /// A head that is only read; like `ConstView` it takes no part in deducing `T`.

@@ -44,7 +44,8 @@ T sum_of(std::size_t n, const T* in, const F& f) {
 /// Replaces `x[0 … n)` by `exp(scale * x - shift)` and returns the sum.
 template <class T>
 T exp_and_sum(std::size_t n, T* x, T scale, T shift) {
-  transform(n, x, [scale, shift](auto v) { return xsimd::exp(scale * v - shift); }, x);
+  transform(
+      n, x, [scale, shift](auto v) { return xsimd::exp(scale * v - shift); }, x);
   return sum_of(n, x, [](auto v) { return v; });
 }
 

@@ -39,9 +39,7 @@ class Shape {
     for (std::size_t extent : *this) n *= extent;
     return n;
   }
-  friend bool operator==(const Shape& a, const Shape& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end());
-  }
+  friend bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
   friend std::ostream& operator<<(std::ostream& out, const Shape& shape) {
     out << '(';
     for (std::size_t i = 0; i < shape.rank(); ++i) out << (i ? ", " : "") << shape[i];
@@ -62,8 +60,8 @@ class View {
   View(T* data, Shape shape) : data_(data), shape_(shape) {}
   /// A view of constants from a view of variables.
   template <class U>
-    requires(std::is_same_v<const U, T>)
-  View(const View<U, Space>& other) : data_(other.data()), shape_(other.shape()) {}  // NOLINT: implicit
+  requires(std::is_same_v<const U, T>) View(const View<U, Space>& other)
+      : data_(other.data()), shape_(other.shape()) {}  // NOLINT: implicit
 
   T* data() const { return data_; }
   const Shape& shape() const { return shape_; }
@@ -77,8 +75,7 @@ class View {
 
   /// Element access on the host; the number of indices is the rank.
   template <class... Index>
-    requires std::is_same_v<Space, Cpu>
-  T& operator()(Index... index) const {
+  requires std::is_same_v<Space, Cpu> T& operator()(Index... index) const {
     std::size_t at = 0, i = 0;
     ((at = at * shape_[i++] + static_cast<std::size_t>(index)), ...);
     return data_[at];

@@ -68,8 +68,8 @@ template <class T>
 void attention_forward_block(T* out, T* lse, const T* q, const Head<const T>& key, const Head<const T>& value, std::size_t b,
                              const AttentionBlock& block, const AttentionWidths& width, T scale, T* scores) {
   const std::size_t keys = block.keys;
-  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.key, T(1), q, width.heads * width.key, key.at(b, 0), key.row_stride, T(0),
-       scores, keys);
+  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.key, T(1), q, width.heads * width.key, key.at(b, 0), key.row_stride,
+       T(0), scores, keys);
   for (std::size_t i = 0; i < block.rows; ++i) {
     T* row = scores + i * keys;
     const std::size_t seen = block.keys_of(i);
@@ -79,8 +79,8 @@ void attention_forward_block(T* out, T* lse, const T* q, const Head<const T>& ke
     std::fill(row + seen, row + keys, T(0));
     lse[i * width.heads] = most + std::log(sum);
   }
-  gemm(Transpose::no, Transpose::no, block.rows, width.value, keys, T(1), scores, keys, value.at(b, 0), value.row_stride, T(0), out,
-       width.heads * width.value);
+  gemm(Transpose::no, Transpose::no, block.rows, width.value, keys, T(1), scores, keys, value.at(b, 0), value.row_stride, T(0),
+       out, width.heads * width.value);
 }
 
 }  // namespace detail
@@ -89,14 +89,16 @@ void attention_forward_block(T* out, T* lse, const T* q, const Head<const T>& ke
 /// names, `s` over the positions that row n sees (`Sequences`). A query head whose value has no data gives zero.
 /// out (N, H, d_v), lse (N, H): log of the softmax's denominator, q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide.
 template <class T>
-void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads,
-                       const Sequences<Cpu>& sequences, double scale) {
+void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q,
+                       View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads, const Sequences<Cpu>& sequences,
+                       double scale) {
   const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
-  require(heads.size() == width.heads && out.extent(1) == width.heads && out.extent(0) == q.extent(0), "attention: q ", q.shape(), ", out ",
-          out.shape(), " and ", heads.size(), " routed heads do not fit");
+  require(heads.size() == width.heads && out.extent(1) == width.heads && out.extent(0) == q.extent(0), "attention: q ", q.shape(),
+          ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");
   parallel_for(sequences.batch() * width.heads, [&](std::size_t task) {
     const std::size_t b = task / width.heads, h = task % width.heads;
-    const auto scores = std::make_unique_for_overwrite<T[]>(std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys);
+    const auto scores =
+        std::make_unique_for_overwrite<T[]>(std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys);
     detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
       T* o = out.data() + (block.row * width.heads + h) * width.value;
       T* log_sum = lse.data() + block.row * width.heads + h;
@@ -107,8 +109,8 @@ void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, 
         }
         return;
       }
-      detail::attention_forward_block(o, log_sum, q.data() + (block.row * width.heads + h) * width.key, heads(h).key, heads(h).value, b,
-                                      block, width, static_cast<T>(scale), scores.get());
+      detail::attention_forward_block(o, log_sum, q.data() + (block.row * width.heads + h) * width.key, heads(h).key,
+                                      heads(h).value, b, block, width, static_cast<T>(scale), scores.get());
     });
   });
 }
@@ -125,17 +127,19 @@ struct AttentionBackward {
 };
 
 template <class T>
-void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, const AttentionBlock& block, const AttentionWidths& width,
-                              T scale, T* p, T* dp) {
+void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, const AttentionBlock& block,
+                              const AttentionWidths& width, T scale, T* p, T* dp) {
   const std::size_t keys = block.keys, q_stride = width.heads * width.key, v_stride = width.heads * width.value;
-  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.key, T(1), a.q, q_stride, a.key.at(b, 0), a.key.row_stride, T(0), p, keys);
-  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.value, T(1), a.dout, v_stride, a.value.at(b, 0), a.value.row_stride, T(0), dp,
+  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.key, T(1), a.q, q_stride, a.key.at(b, 0), a.key.row_stride, T(0), p,
        keys);
+  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.value, T(1), a.dout, v_stride, a.value.at(b, 0), a.value.row_stride,
+       T(0), dp, keys);
   for (std::size_t i = 0; i < block.rows; ++i) {
     const std::size_t seen = block.keys_of(i);
     const T log_sum = a.lse[i * width.heads];
     T *pi = p + i * keys, *di = dp + i * keys;
-    transform(seen, pi, [=](auto s) { return xsimd::exp(scale * s - log_sum); }, pi);
+    transform(
+        seen, pi, [=](auto s) { return xsimd::exp(scale * s - log_sum); }, pi);
     T dot(0);  // sum over s of p_s dp_s, which is dout . out
     for (std::size_t j = 0; j < width.value; ++j) dot += a.dout[i * v_stride + j] * a.out[i * v_stride + j];
     for (std::size_t j = 0; j < seen; ++j) di[j] = scale * pi[j] * (di[j] - dot);
@@ -144,8 +148,10 @@ void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, cons
   }
   gemm(Transpose::yes, Transpose::no, keys, width.value, block.rows, T(1), p, keys, a.dout, v_stride, T(1), a.dvalue.at(b, 0),
        a.dvalue.row_stride);
-  gemm(Transpose::yes, Transpose::no, keys, width.key, block.rows, T(1), dp, keys, a.q, q_stride, T(1), a.dkey.at(b, 0), a.dkey.row_stride);
-  gemm(Transpose::no, Transpose::no, block.rows, width.key, keys, T(1), dp, keys, a.key.at(b, 0), a.key.row_stride, T(0), a.dq, q_stride);
+  gemm(Transpose::yes, Transpose::no, keys, width.key, block.rows, T(1), dp, keys, a.q, q_stride, T(1), a.dkey.at(b, 0),
+       a.dkey.row_stride);
+  gemm(Transpose::no, Transpose::no, block.rows, width.key, keys, T(1), dp, keys, a.key.at(b, 0), a.key.row_stride, T(0), a.dq,
+       q_stride);
 }
 
 }  // namespace detail
@@ -153,9 +159,10 @@ void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, cons
 /// Gradients of `attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of `heads` do,
 /// keys' and values' gradients are added. dout, out (N, H, d_v), lse (N, H), q, heads, scale as forward.
 template <class T>
-void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout, ConstView<T, Cpu> out,
-                        ConstView<T, Cpu> lse, ConstView<T, Cpu> q, View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads,
-                        const Sequences<Cpu>& sequences, double scale) {
+void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout,
+                        ConstView<T, Cpu> out, ConstView<T, Cpu> lse, ConstView<T, Cpu> q,
+                        View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads, const Sequences<Cpu>& sequences,
+                        double scale) {
   const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
   const auto groups = detail::independent_heads<T>(dheads);
   parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
@@ -166,13 +173,18 @@ void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_
       detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
         const std::size_t at = block.row * width.heads + h;
         if (!heads(h).value.data) {
-          for (std::size_t i = 0; i < block.rows; ++i) std::fill_n(dq.data() + (at + i * width.heads) * width.key, width.key, T(0));
+          for (std::size_t i = 0; i < block.rows; ++i)
+            std::fill_n(dq.data() + (at + i * width.heads) * width.key, width.key, T(0));
           return;
         }
-        const detail::AttentionBackward<T> pointers{dq.data() + at * width.key,  dout.data() + at * width.value,
-                                                    out.data() + at * width.value, lse.data() + at,
-                                                    q.data() + at * width.key,   heads(h).key,
-                                                    heads(h).value,              dheads(h).key,
+        const detail::AttentionBackward<T> pointers{dq.data() + at * width.key,
+                                                    dout.data() + at * width.value,
+                                                    out.data() + at * width.value,
+                                                    lse.data() + at,
+                                                    q.data() + at * width.key,
+                                                    heads(h).key,
+                                                    heads(h).value,
+                                                    dheads(h).key,
                                                     dheads(h).value};
         detail::attention_backward_block(pointers, b, block, width, static_cast<T>(scale), p.get(), dp.get());
       });

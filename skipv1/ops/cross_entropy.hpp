@@ -14,9 +14,11 @@ namespace skipv1 {
 inline constexpr std::int32_t ignored_target = -1;
 
 /// `loss[n] = log sum over v of exp(logits[n, v]) - logits[n, targets[n]]`, zero for an ignored target. loss (N), logits (N, V),
-/// targets (N) in `-1 … V - 1`. Where dlogits (N, V) is not empty it becomes the gradient of `scale * sum of loss`; it may be logits.
+/// targets (N) in `-1 … V - 1`. Where dlogits (N, V) is not empty it becomes the gradient of `scale * sum of loss`; it may be
+/// logits.
 template <class T>
-void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> logits, View<const std::int32_t, Cpu> targets, double scale) {
+void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> logits, View<const std::int32_t, Cpu> targets,
+                   double scale) {
   const std::size_t vocab = logits.width();
   parallel_ranges(logits.rows(), 8, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {

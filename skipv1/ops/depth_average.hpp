@@ -19,7 +19,8 @@ void depth_average_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu
 
 /// `dx[j] += weights[j] dy`, `dweights[j] += dy . x[j]`. Shapes as forward.
 template <class T>
-void depth_average_backward(View<T, Cpu> dx, View<T, Cpu> dweights, ConstView<T, Cpu> dy, ConstView<T, Cpu> x, ConstView<T, Cpu> weights) {
+void depth_average_backward(View<T, Cpu> dx, View<T, Cpu> dweights, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,
+                            ConstView<T, Cpu> weights) {
   const std::size_t size = dy.size();
   parallel_for(weights.size(), [&](std::size_t j) {
     T sum(0);

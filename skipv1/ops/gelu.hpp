@@ -20,8 +20,10 @@ template <class T>
 void gelu_forward(View<T, Cpu> y, ConstView<T, Cpu> x) {
   using detail::gelu_cubic, detail::gelu_twice_root;
   parallel_ranges(x.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
-    transform(end - begin, y.data() + begin,
-              [](auto v) { return v / (T(1) + xsimd::exp(-gelu_twice_root<T> * v * (T(1) + gelu_cubic<T> * v * v))); }, x.data() + begin);
+    transform(
+        end - begin, y.data() + begin,
+        [](auto v) { return v / (T(1) + xsimd::exp(-gelu_twice_root<T> * v * (T(1) + gelu_cubic<T> * v * v))); },
+        x.data() + begin);
   });
 }
 

@@ -26,8 +26,8 @@ void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weigh
 template <class T>
 void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> weight, bool add = false) {
   const std::size_t in = weight.width(), out = weight.extent(0);
-  parallel_gemm(Transpose::no, Transpose::no, dy.rows(), in, out, T(1), dy.data(), out, weight.data(), in, add ? T(1) : T(0), dx.data(),
-                in);
+  parallel_gemm(Transpose::no, Transpose::no, dy.rows(), in, out, T(1), dy.data(), out, weight.data(), in, add ? T(1) : T(0),
+                dx.data(), in);
 }
 
 /// `dweight += dy^T x`, `dbias += sum over n of dy[n]` (nothing where dbias is empty). Shapes as forward.

@@ -61,8 +61,8 @@ struct LinearRows {
 /// = sum k_s v_s^T` is kept.
 template <class T>
 void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q,
-                              View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads,
-                              const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
+                              View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads, const Sequences<Cpu>& sequences,
+                              double scale, LinearNorm norm) {
   const std::size_t h_count = q.extent(1), d_k = q.extent(2), d_v = out.extent(2);
   require(heads.size() == h_count && out.extent(1) == h_count && out.extent(0) == q.extent(0), "linear attention: q ", q.shape(),
           ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");

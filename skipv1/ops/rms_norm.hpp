@@ -41,7 +41,8 @@ void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> 
   });
   parallel_ranges(d, 64, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = 0; n < rows; ++n)
-      for (std::size_t i = begin; i < end; ++i) dweight.data()[i] += dy.data()[n * d + i] * x.data()[n * d + i] * inverse_rms.data()[n];
+      for (std::size_t i = begin; i < end; ++i)
+        dweight.data()[i] += dy.data()[n * d + i] * x.data()[n * d + i] * inverse_rms.data()[n];
   });
 }
 

@@ -12,7 +12,8 @@ template <class T>
 void scatter_rows(View<T, Cpu> cache, ConstView<T, Cpu> x, const Sequences<Cpu>& sequences) {
   const std::size_t capacity = cache.extent(1), w = cache.extent(2);
   parallel_for(sequences.batch(), [&](std::size_t b) {
-    const auto begin = static_cast<std::size_t>(sequences.row_begin(b)), end = static_cast<std::size_t>(sequences.row_begin(b + 1));
+    const auto begin = static_cast<std::size_t>(sequences.row_begin(b)),
+               end = static_cast<std::size_t>(sequences.row_begin(b + 1));
     const std::size_t at = b * capacity + static_cast<std::size_t>(sequences.past(b));
     std::copy_n(x.data() + begin * w, (end - begin) * w, cache.data() + at * w);
   });
@@ -23,7 +24,8 @@ template <class T>
 void gather_rows(View<T, Cpu> x, ConstView<T, Cpu> cache, const Sequences<Cpu>& sequences) {
   const std::size_t capacity = cache.extent(1), w = cache.extent(2);
   parallel_for(sequences.batch(), [&](std::size_t b) {
-    const auto begin = static_cast<std::size_t>(sequences.row_begin(b)), end = static_cast<std::size_t>(sequences.row_begin(b + 1));
+    const auto begin = static_cast<std::size_t>(sequences.row_begin(b)),
+               end = static_cast<std::size_t>(sequences.row_begin(b + 1));
     const std::size_t at = b * capacity + static_cast<std::size_t>(sequences.past(b));
     std::copy_n(cache.data() + at * w, (end - begin) * w, x.data() + begin * w);
   });

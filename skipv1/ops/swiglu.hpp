@@ -11,8 +11,9 @@ namespace skipv1 {
 template <class T>
 void swiglu_forward(View<T, Cpu> y, ConstView<T, Cpu> gate, ConstView<T, Cpu> up) {
   parallel_ranges(y.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
-    transform(end - begin, y.data() + begin, [](auto g, auto u) { return g / (T(1) + xsimd::exp(-g)) * u; }, gate.data() + begin,
-              up.data() + begin);
+    transform(
+        end - begin, y.data() + begin, [](auto g, auto u) { return g / (T(1) + xsimd::exp(-g)) * u; }, gate.data() + begin,
+        up.data() + begin);
   });
 }
 
@@ -28,7 +29,8 @@ void swiglu_backward(View<T, Cpu> dgate, View<T, Cpu> dup, ConstView<T, Cpu> dy,
           return dv * uv * s * (T(1) + gv * (T(1) - s));
         },
         d, g, u);
-    transform(end - begin, dup.data() + begin, [](auto dv, auto gv) { return dv * gv / (T(1) + xsimd::exp(-gv)); }, d, g);
+    transform(
+        end - begin, dup.data() + begin, [](auto dv, auto gv) { return dv * gv / (T(1) + xsimd::exp(-gv)); }, d, g);
   });
 }
 

@@ -1,4 +1,5 @@
-// Mixing values: ResFormer's `lambda V_l + (1 - lambda) V_0`, and means of two heads (models.md, "Variants that mix", "injection").
+// Mixing values: ResFormer's `lambda V_l + (1 - lambda) V_0`, and means of two heads (models.md, "Variants that mix",
+// "injection").
 #pragma once
 
 #include <vector>
@@ -17,15 +18,16 @@ void value_mix_forward(View<T, Cpu> mixed, ConstView<T, Cpu> own, ConstView<T, C
   const T a = lambda.data()[0];
   parallel_ranges(own.rows(), 64, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n)
-      for (std::size_t i = 0; i < w; ++i) mixed.data()[n * w + i] = a * own.data()[n * w + i] + (T(1) - a) * first.data()[n * w0 + i];
+      for (std::size_t i = 0; i < w; ++i)
+        mixed.data()[n * w + i] = a * own.data()[n * w + i] + (T(1) - a) * first.data()[n * w0 + i];
   });
 }
 
 /// `down = lambda dmixed` (dmixed may be down), `dfirst += (1 - lambda) dmixed`, and where dlambda is not empty
 /// `dlambda += sum of dmixed (own - first)`. Shapes as forward.
 template <class T>
-void value_mix_backward(View<T, Cpu> down, View<T, Cpu> dfirst, View<T, Cpu> dlambda, ConstView<T, Cpu> dmixed, ConstView<T, Cpu> own,
-                        ConstView<T, Cpu> first, ConstView<T, Cpu> lambda) {
+void value_mix_backward(View<T, Cpu> down, View<T, Cpu> dfirst, View<T, Cpu> dlambda, ConstView<T, Cpu> dmixed,
+                        ConstView<T, Cpu> own, ConstView<T, Cpu> first, ConstView<T, Cpu> lambda) {
   const std::size_t w = dmixed.width(), w0 = first.width();
   const T a = lambda.data()[0];
   constexpr std::size_t grain = 64;
@@ -46,8 +48,8 @@ void value_mix_backward(View<T, Cpu> down, View<T, Cpu> dfirst, View<T, Cpu> dla
 
 /// `pooled = (first + second) / 2`: the mean of two heads, over positions `0 … positions - 1` of every sequence of the batch.
 template <class T>
-void pool_forward(Head<T, Cpu> pooled, ConstHead<T, Cpu> first, ConstHead<T, Cpu> second, std::size_t batch, std::size_t positions,
-                  std::size_t width) {
+void pool_forward(Head<T, Cpu> pooled, ConstHead<T, Cpu> first, ConstHead<T, Cpu> second, std::size_t batch,
+                  std::size_t positions, std::size_t width) {
   parallel_for(batch, [&](std::size_t b) {
     for (std::size_t t = 0; t < positions; ++t)
       for (std::size_t i = 0; i < width; ++i) pooled.at(b, t)[i] = (first.at(b, t)[i] + second.at(b, t)[i]) / T(2);

@@ -13,7 +13,8 @@ inline std::string to_text(const HeadName& name) {
   return name.pooled() ? text + "+" + std::to_string(name.other) : text;
 }
 
-/// The table of value heads (or of key heads, with `keys`): a row a layer, a column a query head, coloured by the layer that is read.
+/// The table of value heads (or of key heads, with `keys`): a row a layer, a column a query head, coloured by the layer that is
+/// read.
 inline MatrixPicture routing_picture(const Routing& table, const std::string& title, bool keys = false) {
   MatrixPicture picture;
   picture.title = title;

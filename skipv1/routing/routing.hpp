@@ -26,9 +26,9 @@ struct HeadName {
 /// The table of a variant: `K(l, h)`, `V(l, h)` and what follows from them, who owns (computes and caches) what.
 struct Routing {
   std::size_t layers = 0, heads = 0;
-  std::vector<HeadName> keys, values;                  ///< (L, H), row-major
-  std::vector<std::size_t> owned_keys, owned_values;   ///< (L) heads a layer owns
-  std::size_t key_width = 0, value_width = 0;          ///< elements of one owned head
+  std::vector<HeadName> keys, values;                 ///< (L, H), row-major
+  std::vector<std::size_t> owned_keys, owned_values;  ///< (L) heads a layer owns
+  std::size_t key_width = 0, value_width = 0;         ///< elements of one owned head
 
   const HeadName& key(std::size_t l, std::size_t h) const { return keys[l * heads + h]; }
   const HeadName& value(std::size_t l, std::size_t h) const { return values[l * heads + h]; }
@@ -54,17 +54,18 @@ struct RoutingShape {
 };
 
 /// Checks a table and counts what each layer owns: heads `0 … n - 1`, where `n - 1` is the largest that anybody reads.
-/// Throws if the table is not (L, H), if a head is read from a later layer, if an owned head is read by nobody, if a key is pooled or
-/// missing, or half of a mean is.
+/// Throws if the table is not (L, H), if a head is read from a later layer, if an owned head is read by nobody, if a key is
+/// pooled or missing, or half of a mean is.
 inline void count_owned(Routing& table) {
   const std::size_t size = table.layers * table.heads;
-  require(table.keys.size() == size && table.values.size() == size, "routing: a table of ", table.layers, " layers and ", table.heads,
-          " heads has ", table.keys.size(), " keys and ", table.values.size(), " values: must be ", size, " each");
+  require(table.keys.size() == size && table.values.size() == size, "routing: a table of ", table.layers, " layers and ",
+          table.heads, " heads has ", table.keys.size(), " keys and ", table.values.size(), " values: must be ", size, " each");
   const auto count = [&](const std::vector<HeadName>& reads, std::vector<std::size_t>& owned, const char* what) {
     std::vector<std::vector<bool>> read(table.layers);
     for (std::size_t i = 0; i < reads.size(); ++i) {
       const std::size_t l = i / table.heads, h = i % table.heads;
-      require(!reads[i].none() || !reads[i].pooled(), "routing: layer ", l, " head ", h, " reads the mean of a ", what, " head and none");
+      require(!reads[i].none() || !reads[i].pooled(), "routing: layer ", l, " head ", h, " reads the mean of a ", what,
+              " head and none");
       for (std::size_t head : {reads[i].head, reads[i].other}) {
         if (head == no_head) continue;
         require(reads[i].layer <= l, "routing: layer ", l, " head ", h, " reads a ", what, " of layer ", reads[i].layer,
@@ -78,11 +79,13 @@ inline void count_owned(Routing& table) {
     owned.clear();
     for (std::size_t l = 0; l < table.layers; ++l) {
       const auto gap = std::find(read[l].begin(), read[l].end(), false);
-      require(gap == read[l].end(), "routing: layer ", l, " would compute ", what, " head ", gap - read[l].begin(), ", which nobody reads");
+      require(gap == read[l].end(), "routing: layer ", l, " would compute ", what, " head ", gap - read[l].begin(),
+              ", which nobody reads");
       owned.push_back(read[l].size());
     }
   };
-  for (const HeadName& key : table.keys) require(!key.none() && !key.pooled(), "routing: every query head reads exactly one key head");
+  for (const HeadName& key : table.keys)
+    require(!key.none() && !key.pooled(), "routing: every query head reads exactly one key head");
   count(table.keys, table.owned_keys, "key");
   count(table.values, table.owned_values, "value");
 }

@@ -29,7 +29,12 @@ inline Routing own_layer(const RoutingShape& s) {
 /// Keys of the own layer, values by `value(l, g)`.
 template <class Value>
 Routing own_keys(const RoutingShape& s, const Value& value) {
-  return fill_routing(s, [](std::size_t l, std::size_t g) { return HeadName{l, g}; }, value);
+  return fill_routing(
+      s,
+      [](std::size_t l, std::size_t g) {
+        return HeadName{l, g};
+      },
+      value);
 }
 
 /// The value that SkipV1 reads: the first `H_own` heads from the own layer, the others from the source layer, there
@@ -40,10 +45,14 @@ inline HeadName skipped(const RoutingShape& s, std::size_t l, std::size_t g) {
   const std::size_t j = g - own;
   switch (s.injection) {
     case Injection::second_half:
-    case Injection::resformer: return {source, g};
-    case Injection::pooling: return {source, j, g};
-    case Injection::dynamic: return {source, (l + j) % s.heads};
-    case Injection::odd_even: return {source, l % 2 == 0 ? j : g};
+    case Injection::resformer:
+      return {source, g};
+    case Injection::pooling:
+      return {source, j, g};
+    case Injection::dynamic:
+      return {source, (l + j) % s.heads};
+    case Injection::odd_even:
+      return {source, l % 2 == 0 ? j : g};
   }
   return {};
 }
@@ -91,14 +100,20 @@ inline Routing skipkv1(const RoutingShape& s) {
 
 /// YOCO's keys with SkipV1's values.
 inline Routing skipv1_yoco(const RoutingShape& s) {
-  return fill_routing(s, [&](std::size_t l, std::size_t g) { return first_half(s, l, g); },
-                      [&](std::size_t l, std::size_t g) { return skipped(s, l, g); });
+  return fill_routing(
+      s, [&](std::size_t l, std::size_t g) { return first_half(s, l, g); },
+      [&](std::size_t l, std::size_t g) { return skipped(s, l, g); });
 }
 
 /// MLA's one shared rotary key; of the latent, each part by `value(l, part)`.
 template <class Value>
 Routing latent(const RoutingShape& s, const Value& value) {
-  return fill_routing(s, [](std::size_t l, std::size_t) { return HeadName{l, 0}; }, value);
+  return fill_routing(
+      s,
+      [](std::size_t l, std::size_t) {
+        return HeadName{l, 0};
+      },
+      value);
 }
 inline Routing mla(const RoutingShape& s) {
   return latent(s, [](std::size_t l, std::size_t part) { return HeadName{l, part}; });

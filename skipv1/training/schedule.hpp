@@ -8,7 +8,8 @@
 
 namespace skipv1 {
 
-/// A run of `steps` steps with a peak learning rate, reached after a share `warm_up` of them and left by a half cosine that ends at `floor` times the peak.
+/// A run of `steps` steps with a peak learning rate, reached after a share `warm_up` of them and left by a half cosine that ends
+/// at `floor` times the peak.
 struct Schedule {
   std::size_t steps = 1000;
   double peak = 1e-3, warm_up = 0.1, floor = 0.1;

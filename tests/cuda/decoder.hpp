@@ -1,4 +1,5 @@
-// The decoder on the device against the decoder on the CPU in double, for every variant and both architectures (float: decoder.cpp).
+// The decoder on the device against the decoder on the CPU in double, for every variant and both architectures (float:
+// decoder.cpp).
 #pragma once
 
 #include <string>

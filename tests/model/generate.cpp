@@ -12,7 +12,8 @@ std::vector<double> frequencies(const std::vector<double>& logits, const Samplin
   Random random(5);
   std::vector<double> share(logits.size(), 0.0);
   for (std::size_t i = 0; i < count; ++i)
-    share[static_cast<std::size_t>(sample<double>({logits.data(), {logits.size()}}, s, random))] += 1.0 / static_cast<double>(count);
+    share[static_cast<std::size_t>(sample<double>({logits.data(), {logits.size()}}, s, random))] +=
+        1.0 / static_cast<double>(count);
   return share;
 }
 
@@ -88,7 +89,8 @@ TEST_CASE("generate: greedy tokens are those of full forward passes") {
 TEST_CASE("generate: a seed decides, and the first sequence does not depend on its neighbours") {
   const Model m;
   const auto alone = generate(m.decoder, {{3, 1, 4}}, 12, {}, 7), again = generate(m.decoder, {{3, 1, 4}}, 12, {}, 7);
-  const auto crowd = generate(m.decoder, {{3, 1, 4}, {1}, {5, 9, 2, 6}}, 12, {}, 7), other = generate(m.decoder, {{3, 1, 4}}, 12, {}, 8);
+  const auto crowd = generate(m.decoder, {{3, 1, 4}, {1}, {5, 9, 2, 6}}, 12, {}, 7),
+             other = generate(m.decoder, {{3, 1, 4}}, 12, {}, 8);
   CHECK(alone == again);
   CHECK(alone[0] == crowd[0]);
   CHECK(alone != other);
@@ -97,7 +99,8 @@ TEST_CASE("generate: a seed decides, and the first sequence does not depend on i
 TEST_CASE("generate: a sequence ends where its caller says, the others go on") {
   const Model m;
   std::vector<std::size_t> heard(2, 0);
-  const auto said = generate(m.decoder, {{3}, {4}}, 6, {}, 2, [&](std::size_t b, std::int32_t) { return ++heard[b] < (b == 0 ? 2u : 9u); });
+  const auto said =
+      generate(m.decoder, {{3}, {4}}, 6, {}, 2, [&](std::size_t b, std::int32_t) { return ++heard[b] < (b == 0 ? 2u : 9u); });
   CHECK(said[0].size() == 2);
   CHECK(said[1].size() == 6);
   CHECK(heard == std::vector<std::size_t>{2, 6});

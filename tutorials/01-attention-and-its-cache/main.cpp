@@ -28,7 +28,8 @@ void attention_by_hand() {
 
   Tensor<double> query({3, 1, 2}), out({3, 1, 2}), lse({3, 1});
   std::copy_n(&q[0][0], 6, query.data());
-  const HeadPair<const double> reads{{&k[0][0], 6, 2}, {&v[0][0], 6, 2}};  // data, elements to the next sequence, to the next position
+  const HeadPair<const double> reads{{&k[0][0], 6, 2},
+                                     {&v[0][0], 6, 2}};  // data, elements to the next sequence, to the next position
   const std::int32_t row_begin[] = {0, 3}, past[] = {0};
   attention_forward(out, lse, query, {&reads, {1}}, {{row_begin, {2}}, {past, {1}}, 3, 3}, scale);
   std::printf("  attention_forward, t = 2: (%.4f, %.4f), log of the sum %.4f\n\n", out(2u, 0u, 0u), out(2u, 0u, 1u), lse(2u, 0u));
@@ -66,14 +67,17 @@ double decode_difference(const Config& config) {
 /// GPT-2 355M's shape: what a cache of 2-byte elements takes, context by context.
 void draw_cache(const std::string& file) {
   plot::Chart chart{"Key/value cache, GPT-2 355M's shape, 2 bytes an element", "context (tokens)", "MiB a sequence", {}};
-  const std::pair<const char*, std::size_t> shapes[] = {{"mha", 16}, {"skipv1", 16}, {"skipv1_yoco", 16}, {"gqa", 8}, {"skipv1", 8}};
+  const std::pair<const char*, std::size_t> shapes[] = {
+      {"mha", 16}, {"skipv1", 16}, {"skipv1_yoco", 16}, {"gqa", 8}, {"skipv1", 8}};
   for (const auto& [variant, kv_heads] : shapes) {
     Config c;
-    c.hidden_size = 1024, c.num_hidden_layers = 24, c.num_attention_heads = 16, c.num_key_value_heads = kv_heads, c.max_position_embeddings = 32768;
+    c.hidden_size = 1024, c.num_hidden_layers = 24, c.num_attention_heads = 16, c.num_key_value_heads = kv_heads,
+    c.max_position_embeddings = 32768;
     c.attention.variant = variant;
     const double bytes = 2.0 * static_cast<double>(cache_elements_per_token(make_routing(c)));
     plot::Series line{std::string(variant) + (kv_heads < 16 ? ", 8 key/value heads" : ""), {}, {}};
-    for (double tokens = 0; tokens <= 32768; tokens += 4096) line.x.push_back(tokens), line.y.push_back(tokens * bytes / (1 << 20));
+    for (double tokens = 0; tokens <= 32768; tokens += 4096)
+      line.x.push_back(tokens), line.y.push_back(tokens * bytes / (1 << 20));
     chart.series.push_back(line);
   }
   plot::save_png(file, chart);
@@ -84,7 +88,8 @@ void tutorial(const std::string& figure) {
   std::printf("Decoding token by token against one pass (8 heads of width 8, 4 layers, float64)\n");
   std::printf("  variant      key/value heads  cached elements a token  share of mha  difference\n");
   const double whole = static_cast<double>(cache_elements_per_token(make_routing(small("mha", 8))));
-  const std::pair<const char*, std::size_t> shapes[] = {{"mha", 8}, {"gqa", 2}, {"mqa", 1}, {"skipv1", 8}, {"skipv1", 2}, {"yoco", 8}, {"skipv1_yoco", 8}};
+  const std::pair<const char*, std::size_t> shapes[] = {{"mha", 8},    {"gqa", 2},  {"mqa", 1},        {"skipv1", 8},
+                                                        {"skipv1", 2}, {"yoco", 8}, {"skipv1_yoco", 8}};
   for (const auto& [variant, kv_heads] : shapes) {
     const Config c = small(variant, kv_heads);
     const std::size_t elements = cache_elements_per_token(make_routing(c));

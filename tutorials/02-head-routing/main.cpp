@@ -13,8 +13,13 @@ namespace {
 // A variant of our own: odd layers take the skipped half of their values from the even layer below, not from the first.
 Routing half_cla(const RoutingShape& s) {
   return fill_routing(
-      s, [](std::size_t l, std::size_t g) { return HeadName{l, g}; },
-      [&](std::size_t l, std::size_t g) { return HeadName{l % 2 == 1 && g >= s.own() ? l - 1 : l, g}; });
+      s,
+      [](std::size_t l, std::size_t g) {
+        return HeadName{l, g};
+      },
+      [&](std::size_t l, std::size_t g) {
+        return HeadName{l % 2 == 1 && g >= s.own() ? l - 1 : l, g};
+      });
 }
 
 Config shape_of(const Variant& variant) {

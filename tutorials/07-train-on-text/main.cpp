@@ -1,4 +1,5 @@
-// The main job: MHA and SkipV1Former of one width, depth, seed and number of steps learn English text; then a table and three figures.
+// The main job: MHA and SkipV1Former of one width, depth, seed and number of steps learn English text; then a table and three
+// figures.
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -56,13 +57,22 @@ std::unique_ptr<Tokenizer> make_tokenizer(const Options& o, std::string_view tex
   return std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::train(text, o.vocab, 2'000'000));
 }
 
-Run train(const Options& o, const std::string& variant, std::uint64_t seed, const Tokenizer& tokenizer, const TextData& text, const TextData& held_out) {
+Run train(const Options& o, const std::string& variant, std::uint64_t seed, const Tokenizer& tokenizer, const TextData& text,
+          const TextData& held_out) {
   const Config config = config_of(o, variant, tokenizer.vocab_size());
   TrainingOptions options;
   options.schedule = {o.steps, o.peak};
   options.batch = o.batch, options.length = o.length;
   Trainer<float> trainer(config, options, seed);
-  Run run{variant, seed, trainer.parameters().layout().count(), cache_elements_per_token(trainer.decoder().routing()) * sizeof(float), {}, {}, {}, 0, {}};
+  Run run{variant,
+          seed,
+          trainer.parameters().layout().count(),
+          cache_elements_per_token(trainer.decoder().routing()) * sizeof(float),
+          {},
+          {},
+          {},
+          0,
+          {}};
   const std::size_t per_step = o.batch * o.length;
   std::optional<Progress> progress(std::in_place, variant + ", seed " + std::to_string(seed), o.steps * per_step, "tokens");
   double training = 0;
@@ -101,25 +111,33 @@ std::vector<double> of(const std::vector<Run>& runs, const std::string& variant,
 }
 
 void print_table(const Options& o, const std::vector<Run>& runs) {
-  std::printf("%-12s %5s %11s %18s %17s %11s %9s\n", "variant", "seed", "parameters", "cache bytes/token", "valid nats/token", "bits/byte", "tokens/s");
+  std::printf("%-12s %5s %11s %18s %17s %11s %9s\n", "variant", "seed", "parameters", "cache bytes/token", "valid nats/token",
+              "bits/byte", "tokens/s");
   for (const Run& r : runs)
-    std::printf("%-12s %5llu %11zu %18zu %17.4f %11.4f %9.0f\n", r.variant.c_str(), static_cast<unsigned long long>(r.seed), r.parameters, r.cache_bytes,
-                r.last.nats_per_token, r.last.bits_per_byte(), r.tokens_per_second);
+    std::printf("%-12s %5llu %11zu %18zu %17.4f %11.4f %9.0f\n", r.variant.c_str(), static_cast<unsigned long long>(r.seed),
+                r.parameters, r.cache_bytes, r.last.nats_per_token, r.last.bits_per_byte(), r.tokens_per_second);
   const auto loss = [](const Run& r) { return r.last.nats_per_token; };
   const std::vector<double> base = of(runs, o.variants[0], loss);
   for (std::size_t v = 1; v < o.variants.size(); ++v) {
     std::vector<double> gap = of(runs, o.variants[v], loss);
     for (std::size_t s = 0; s < gap.size(); ++s) gap[s] -= base[s];
     const auto [low, high] = std::minmax_element(gap.begin(), gap.end());
-    std::printf("%s - %s: %+.4f nats a token (mean of %zu seeds, %+.4f to %+.4f): %s\n", o.variants[v].c_str(), o.variants[0].c_str(), mean(gap), gap.size(), *low,
-                *high, *high < 0 ? "lower in every seed" : *low > 0 ? "higher in every seed" : "the sign depends on the seed");
+    std::printf("%s - %s: %+.4f nats a token (mean of %zu seeds, %+.4f to %+.4f): %s\n", o.variants[v].c_str(),
+                o.variants[0].c_str(), mean(gap), gap.size(), *low, *high,
+                *high < 0  ? "lower in every seed"
+                : *low > 0 ? "higher in every seed"
+                           : "the sign depends on the seed");
   }
   std::printf("validation: %zu tokens, %zu bytes\n", runs[0].last.tokens, runs[0].last.bytes);
 }
 
 void draw(const Options& o, const std::vector<Run>& runs, std::size_t vocab) {
   std::filesystem::create_directories(o.out);
-  plot::Chart curves{"Validation loss (" + std::to_string(o.seeds) + (o.seeds == 1 ? " seed)" : " seeds: mean, lowest and highest)"), "tokens of training", "nats a token", {}};
+  plot::Chart curves{
+      "Validation loss (" + std::to_string(o.seeds) + (o.seeds == 1 ? " seed)" : " seeds: mean, lowest and highest)"),
+      "tokens of training",
+      "nats a token",
+      {}};
   plot::Chart cache{"Key/value cache of the models trained", "context (tokens)", "KiB a sequence", {}};
   for (const std::string& variant : o.variants) {
     plot::Series curve{variant, {}, {}}, bytes{variant, {}, {}};
@@ -127,38 +145,56 @@ void draw(const Options& o, const std::vector<Run>& runs, std::size_t vocab) {
     for (std::size_t i = 0; i < runs[0].tokens.size(); ++i) {
       const std::vector<double> nats = of(runs, variant, [i](const Run& r) { return r.nats[i]; });
       curve.x.push_back(runs[0].tokens[i]), curve.y.push_back(mean(nats));
-      curve.low.push_back(*std::min_element(nats.begin(), nats.end())), curve.high.push_back(*std::max_element(nats.begin(), nats.end()));
+      curve.low.push_back(*std::min_element(nats.begin(), nats.end())),
+          curve.high.push_back(*std::max_element(nats.begin(), nats.end()));
     }
     const double held = of(runs, variant, [](const Run& r) { return static_cast<double>(r.cache_bytes); })[0];
     for (double t = 0; t <= 8192; t += 1024) bytes.x.push_back(t), bytes.y.push_back(t * held / 1024);
     curves.series.push_back(curve), cache.series.push_back(bytes);
     plot::save_png(std::filesystem::path(o.out) / ("routing-" + variant + ".png"),
-                   plot::routing_picture(make_routing(config_of(o, variant, vocab)), variant + ": which layer.head each query head reads its values from"));
+                   plot::routing_picture(make_routing(config_of(o, variant, vocab)),
+                                         variant + ": which layer.head each query head reads its values from"));
   }
   plot::save_png(std::filesystem::path(o.out) / "validation.png", curves);
   plot::save_png(std::filesystem::path(o.out) / "cache.png", cache);
 }
 
 void write_json(const std::string& path, const Options& o, const std::vector<Run>& runs) {
-  nlohmann::ordered_json all = {{"text", std::filesystem::path(o.text).filename().string()}, {"vocab", o.vocab}, {"width", o.width}, {"layers", o.layers},
-                                {"heads", o.heads}, {"length", o.length}, {"batch", o.batch}, {"steps", o.steps}, {"peak", o.peak}, {"runs", nlohmann::json::array()}};
+  nlohmann::ordered_json all = {{"text", std::filesystem::path(o.text).filename().string()},
+                                {"vocab", o.vocab},
+                                {"width", o.width},
+                                {"layers", o.layers},
+                                {"heads", o.heads},
+                                {"length", o.length},
+                                {"batch", o.batch},
+                                {"steps", o.steps},
+                                {"peak", o.peak},
+                                {"runs", nlohmann::json::array()}};
   for (const Run& r : runs)
-    all["runs"].push_back({{"variant", r.variant}, {"seed", r.seed}, {"parameters", r.parameters}, {"cache_bytes_per_token", r.cache_bytes}, {"tokens", r.tokens},
-                           {"valid_nats_per_token", r.nats}, {"final_nats_per_token", r.last.nats_per_token}, {"bits_per_byte", r.last.bits_per_byte()},
+    all["runs"].push_back({{"variant", r.variant},
+                           {"seed", r.seed},
+                           {"parameters", r.parameters},
+                           {"cache_bytes_per_token", r.cache_bytes},
+                           {"tokens", r.tokens},
+                           {"valid_nats_per_token", r.nats},
+                           {"final_nats_per_token", r.last.nats_per_token},
+                           {"bits_per_byte", r.last.bits_per_byte()},
                            {"tokens_per_second", r.tokens_per_second}});
   write_whole(path, [&](std::ostream& out) { out << all.dump(1) << "\n"; });
 }
 
 void compare(const Options& o) {
-  for (const std::string& variant : o.variants) config_of(o, variant, std::max<std::size_t>(o.vocab, 1));  // what is wrong is said before the work
+  for (const std::string& variant : o.variants)
+    config_of(o, variant, std::max<std::size_t>(o.vocab, 1));  // what is wrong is said before the work
 
   const auto start = std::chrono::steady_clock::now();
   const std::string text = load_text(o.text);
   const auto [first, rest] = split_text(text, 0.1);
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(o, first);
   const TextData training(first, *tokenizer), held_out(rest, *tokenizer);
-  std::printf("%s: %zu bytes, %zu + %zu tokens of a vocabulary of %zu; seeds %llu to %llu\n", o.text.c_str(), text.size(), training.size(), held_out.size(),
-              tokenizer->vocab_size(), static_cast<unsigned long long>(o.first_seed), static_cast<unsigned long long>(o.first_seed + o.seeds - 1));
+  std::printf("%s: %zu bytes, %zu + %zu tokens of a vocabulary of %zu; seeds %llu to %llu\n", o.text.c_str(), text.size(),
+              training.size(), held_out.size(), tokenizer->vocab_size(), static_cast<unsigned long long>(o.first_seed),
+              static_cast<unsigned long long>(o.first_seed + o.seeds - 1));
   std::vector<Run> runs;
   for (std::uint64_t s = o.first_seed; s < o.first_seed + o.seeds; ++s)
     for (const std::string& variant : o.variants) runs.push_back(train(o, variant, s, *tokenizer, training, held_out));
@@ -167,17 +203,20 @@ void compare(const Options& o) {
   draw(o, runs, tokenizer->vocab_size());
   if (!o.json.empty()) write_json(o.json, o, runs);
   std::printf("\n%s goes on after \"%s\": %s\n", runs.back().variant.c_str(), o.prompt.c_str(), runs.back().sample.c_str());
-  std::printf("figures in %s; %.0f s in all\n", o.out.c_str(), std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  std::printf("figures in %s; %.0f s in all\n", o.out.c_str(),
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Trains MHA and SkipV1Former on text and compares them.\nExample: 07-train-on-text --text book.txt --vocab 256 --seeds 1"};
+  CLI::App app{
+      "Trains MHA and SkipV1Former on text and compares them.\nExample: 07-train-on-text --text book.txt --vocab 256 --seeds 1"};
   Options o;
   app.add_option("--text", o.text, "UTF-8 text; its last tenth is held out for validation")->required();
   app.add_option("--vocab", o.vocab, "pieces of the byte-pair vocabulary; 256: bytes")->capture_default_str();
-  app.add_option("--variants", o.variants, "variants to train; the first is what the others are compared with")->capture_default_str();
+  app.add_option("--variants", o.variants, "variants to train; the first is what the others are compared with")
+      ->capture_default_str();
   app.add_option("--width", o.width)->capture_default_str();
   app.add_option("--layers", o.layers)->capture_default_str();
   app.add_option("--heads", o.heads)->capture_default_str();

@@ -23,7 +23,7 @@ namespace {
 
 struct Options {
   std::string text, out = "figures", json, prompt = "And the";
-  std::size_t vocab = 2048, width = 128, layers = 6, heads = 8, length = 128, batch = 16, steps = 300, seeds = 2, evaluations = 6;
+  std::size_t vocab = 2048, width = 128, layers = 4, heads = 8, length = 128, batch = 16, steps = 200, seeds = 2, evaluations = 6;
   std::uint64_t first_seed = 1;
   double peak = 4e-3;
   std::vector<std::string> variants{"mha", "skipv1"};

@@ -1,4 +1,4 @@
-// The programs' work on the device: CUDA's, or its emulator where a build has no CUDA. Compiled once, in library/device.cpp.
+// The programs' work on the device: cuda/, compiled once by nvcc; library/no_cuda.cpp stands for it in a build without CUDA.
 #pragma once
 
 #include <string>
@@ -8,8 +8,10 @@
 
 namespace skipv1 {
 
-/// Throws unless `device` is "cpu" or this build's device ("cuda" or "emulated") and there is one; and unless `dtype` is one that
-/// it has: f32 and f64, on the device bf16 too.
+/// Why there is no device to use, in one line; empty if there is one.
+std::string why_no_device();
+/// Throws unless `device` is "cpu", or "cuda" and there is one; and unless `dtype` is one that it has: f32 and f64, on the device
+/// bf16 too.
 void check_device(const std::string& device, const std::string& dtype);
 
 /// `evaluate` and `generate` on the device, in float or, where `dtype` is "bf16", in bfloat16.

@@ -127,7 +127,7 @@ struct PreparedJob {
   std::string text_fingerprint = {}, valid_fingerprint = {};
 };
 
-/// Runs a job in a scalar and a memory space: each is compiled once, in library/.
+/// Runs a job in a scalar and a memory space: each is compiled once, in library/ and cuda/.
 void run_float(PreparedJob job);
 void run_double(PreparedJob job);
 void run_device_float(PreparedJob job);

@@ -7,96 +7,22 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "skipv1/core/progress.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
-#include "skipv1/model/generate.hpp"
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/routing.hpp"
-#include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/sentencepiece.hpp"
-#include "skipv1/training/trainer.hpp"
+#include "tutorials/07-train-on-text/compare.hpp"
+#include "tutorials/07-train-on-text/device.hpp"
 
 using namespace skipv1;
 
 namespace {
 
-struct Options {
-  std::string text, out = "figures", json, prompt = "And the";
-  std::size_t vocab = 2048, width = 128, layers = 4, heads = 8, length = 128, batch = 16, steps = 200, seeds = 2, evaluations = 6;
-  std::uint64_t first_seed = 1;
-  double peak = 4e-3;
-  std::vector<std::string> variants{"mha", "skipv1"};
-};
-
-/// One model's training, as the table and the figures show it.
-struct Run {
-  std::string variant;
-  std::uint64_t seed = 0;
-  std::size_t parameters = 0, cache_bytes = 0;
-  std::vector<double> tokens, nats;  ///< validation loss after so many tokens of training
-  Evaluation last;
-  double tokens_per_second = 0;
-  std::string sample;
-};
-
-Config config_of(const Options& o, const std::string& variant, std::size_t vocab) {
-  Config c;
-  c.vocab_size = vocab, c.hidden_size = o.width, c.num_hidden_layers = o.layers;
-  c.intermediate_size = (o.width * 8 / 3 + 7) / 8 * 8;
-  c.num_attention_heads = c.num_key_value_heads = o.heads;
-  c.max_position_embeddings = 2 * o.length;
-  c.attention.variant = variant;
-  validate(c);
-  return c;
-}
-
-std::unique_ptr<Tokenizer> make_tokenizer(const Options& o, std::string_view text) {
+std::unique_ptr<Tokenizer> make_tokenizer(const Comparison& o, std::string_view text) {
   if (o.vocab == 256) return std::make_unique<ByteTokenizer>();
   std::fprintf(stderr, "training a vocabulary of %zu pieces\n", o.vocab);
   return std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::train(text, o.vocab, 2'000'000));
-}
-
-Run train(const Options& o, const std::string& variant, std::uint64_t seed, const Tokenizer& tokenizer, const TextData& text,
-          const TextData& held_out) {
-  const Config config = config_of(o, variant, tokenizer.vocab_size());
-  TrainingOptions options;
-  options.schedule = {o.steps, o.peak};
-  options.batch = o.batch, options.length = o.length;
-  Trainer<float> trainer(config, options, seed);
-  Run run{variant,
-          seed,
-          trainer.parameters().layout().count(),
-          cache_elements_per_token(trainer.decoder().routing()) * sizeof(float),
-          {},
-          {},
-          {},
-          0,
-          {}};
-  const std::size_t per_step = o.batch * o.length;
-  std::optional<Progress> progress(std::in_place, variant + ", seed " + std::to_string(seed), o.steps * per_step, "tokens");
-  double training = 0;
-  for (std::size_t i = 0; i < o.steps; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    const Windows w = text.random(o.batch, o.length, seed, i);
-    const StepReport report = trainer.step(w.tokens, w.targets);
-    training += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    char note[32];
-    std::snprintf(note, sizeof note, "loss %.3f", report.loss);
-    progress->at((i + 1) * per_step, note);
-    if ((i + 1) * o.evaluations / o.steps != i * o.evaluations / o.steps) {
-      const bool last = i + 1 == o.steps;
-      const Evaluation e = evaluate(trainer.decoder(), held_out, o.length, last ? 0 : 64);
-      run.tokens.push_back(static_cast<double>((i + 1) * per_step));
-      run.nats.push_back(e.nats_per_token);
-      if (last) run.last = e;
-    }
-  }
-  progress.reset();
-  run.tokens_per_second = static_cast<double>(o.steps * per_step) / training;
-  const auto said = generate(trainer.decoder(), {tokenizer.encode(o.prompt)}, o.length / 2, Sampling{0.8, 40, 1.0}, seed);
-  run.sample = o.prompt + tokenizer.decode(said[0]);
-  return run;
 }
 
 double mean(const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size()); }
@@ -110,7 +36,7 @@ std::vector<double> of(const std::vector<Run>& runs, const std::string& variant,
   return values;
 }
 
-void print_table(const Options& o, const std::vector<Run>& runs) {
+void print_table(const Comparison& o, const std::vector<Run>& runs) {
   std::printf("%-12s %5s %11s %18s %17s %11s %9s\n", "variant", "seed", "parameters", "cache bytes/token", "valid nats/token",
               "bits/byte", "tokens/s");
   for (const Run& r : runs)
@@ -131,7 +57,7 @@ void print_table(const Options& o, const std::vector<Run>& runs) {
   std::printf("validation: %zu tokens, %zu bytes\n", runs[0].last.tokens, runs[0].last.bytes);
 }
 
-void draw(const Options& o, const std::vector<Run>& runs, std::size_t vocab) {
+void draw(const Comparison& o, const std::vector<Run>& runs, std::size_t vocab) {
   std::filesystem::create_directories(o.out);
   plot::Chart curves{
       "Validation loss (" + std::to_string(o.seeds) + (o.seeds == 1 ? " seed)" : " seeds: mean, lowest and highest)"),
@@ -152,14 +78,14 @@ void draw(const Options& o, const std::vector<Run>& runs, std::size_t vocab) {
     for (double t = 0; t <= 8192; t += 1024) bytes.x.push_back(t), bytes.y.push_back(t * held / 1024);
     curves.series.push_back(curve), cache.series.push_back(bytes);
     plot::save_png(std::filesystem::path(o.out) / ("routing-" + variant + ".png"),
-                   plot::routing_picture(make_routing(config_of(o, variant, vocab)),
+                   plot::routing_picture(make_routing(compared_config(o, variant, vocab)),
                                          variant + ": which layer.head each query head reads its values from"));
   }
   plot::save_png(std::filesystem::path(o.out) / "validation.png", curves);
   plot::save_png(std::filesystem::path(o.out) / "cache.png", cache);
 }
 
-void write_json(const std::string& path, const Options& o, const std::vector<Run>& runs) {
+void write_json(const std::string& path, const Comparison& o, const std::vector<Run>& runs) {
   nlohmann::ordered_json all = {{"text", std::filesystem::path(o.text).filename().string()},
                                 {"vocab", o.vocab},
                                 {"width", o.width},
@@ -183,10 +109,11 @@ void write_json(const std::string& path, const Options& o, const std::vector<Run
   write_whole(path, [&](std::ostream& out) { out << all.dump(1) << "\n"; });
 }
 
-void compare(const Options& o) {
+void compare(const Comparison& o) {
   for (const std::string& variant : o.variants)
-    config_of(o, variant, std::max<std::size_t>(o.vocab, 1));  // what is wrong is said before the work
+    compared_config(o, variant, std::max<std::size_t>(o.vocab, 1));  // what is wrong is said before the work
 
+  const auto train = o.device == "cpu" ? train_and_evaluate<Cpu> : train_and_evaluate_on_device;
   const auto start = std::chrono::steady_clock::now();
   const std::string text = load_text(o.text);
   const auto [first, rest] = split_text(text, 0.1);
@@ -212,7 +139,7 @@ void compare(const Options& o) {
 int main(int argc, char** argv) {
   CLI::App app{
       "Trains MHA and SkipV1Former on text and compares them.\nExample: 07-train-on-text --text book.txt --vocab 256 --seeds 1"};
-  Options o;
+  Comparison o;
   app.add_option("--text", o.text, "UTF-8 text; its last tenth is held out for validation")->required();
   app.add_option("--vocab", o.vocab, "pieces of the byte-pair vocabulary; 256: bytes")->capture_default_str();
   app.add_option("--variants", o.variants, "variants to train; the first is what the others are compared with")
@@ -228,6 +155,10 @@ int main(int argc, char** argv) {
   app.add_option("--seed", o.first_seed, "the first seed")->capture_default_str();
   app.add_option("--prompt", o.prompt, "what each model continues at the end")->capture_default_str();
   app.add_option("--out", o.out, "folder for the figures")->capture_default_str();
+  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--json", o.json, "write every number into this file");
-  return run_program(app, argc, argv, [&] { compare(o); });
+  return run_program(app, argc, argv, [&] {
+    check_device(o.device, "f32");
+    compare(o);
+  });
 }

@@ -1,40 +1,14 @@
 #include "tutorials/07-train-on-text/device.hpp"
 
-#include "skipv1/model/decoder.cuh"
-
 namespace skipv1 {
 
 void check_device(const std::string& device, const std::string& dtype) {
-  require(device == "cpu" || device == cuda_device_name(), "device ", device, ": this build has cpu and ", cuda_device_name());
-  require(device == "cpu" || cuda_available(), why_no_cuda());
-  require(dtype == "f32" || dtype == "f64" || (dtype == "bf16" && device != "cpu"), "dtype ", dtype, " on ", device,
-          ": must be f32", device == "cpu" ? " or f64" : ", f64 or bf16");
-}
-
-namespace {
-/// Calls `work(decoder)` with the model on the device.
-template <class T, class Work>
-auto with_decoder(const Config& config, const Parameters<float>& parameters, const Work& work) {
-  const Parameters<T, Cuda> there(config);
-  Tensor<T> converted(parameters.flat().shape());
-  for (std::size_t i = 0; i < converted.size(); ++i) converted.data()[i] = static_cast<T>(parameters.flat().data()[i]);
-  copy(there.flat(), View<const T>(converted));
-  return work(Decoder<T, Cuda>(config, there));
-}
-}  // namespace
-
-Evaluation evaluate_on_device(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
-                              const TextData& text, std::size_t length, std::size_t windows, std::size_t batch,
-                              Progress* progress) {
-  const auto work = [&](const auto& decoder) { return evaluate(decoder, text, length, windows, batch, progress); };
-  return dtype == "bf16" ? with_decoder<bfloat16>(config, parameters, work) : with_decoder<float>(config, parameters, work);
-}
-
-void generate_on_device(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
-                        const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
-                        const OnToken& on_token) {
-  const auto work = [&](const auto& decoder) { generate(decoder, {prompt}, count, sampling, seed, on_token); };
-  dtype == "bf16" ? with_decoder<bfloat16>(config, parameters, work) : with_decoder<float>(config, parameters, work);
+  const bool on_cpu = device == "cpu";
+  require(on_cpu || device == "cuda", "device ", device, ": must be cpu or cuda");
+  const std::string missing = on_cpu ? "" : why_no_device();
+  require(missing.empty(), "device cuda: ", missing);
+  require(dtype == "f32" || dtype == "f64" || (dtype == "bf16" && !on_cpu), "dtype ", dtype, " on ", device, ": must be f32",
+          on_cpu ? " or f64" : ", f64 or bf16");
 }
 
 }  // namespace skipv1

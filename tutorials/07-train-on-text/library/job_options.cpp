@@ -21,9 +21,7 @@ void add_job_options(CLI::App& app, Job& job, bool model) {
   });
   app.add_flag("--resume", job.resume, "go on from the last checkpoint in --out, if there is one; --out is enough then");
   app.add_option("--threads", job.threads, "0: all cores");
-  app.add_option("--device", job.device,
-                 "cpu; cuda where the program was built for it (else emulated: its kernels on the CPU, slowly)")
-      ->capture_default_str();
+  app.add_option("--device", job.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--json", job.json, "write the result into this file too");
 }
 

@@ -13,6 +13,7 @@
 #include "skipv1/ops/head_copy.cuh"
 #include "skipv1/ops/layer_norm.cuh"
 #include "skipv1/ops/linear.cuh"
+#include "skipv1/ops/linear_attention.cuh"
 #include "skipv1/ops/rms_norm.cuh"
 #include "skipv1/ops/rope.cuh"
 #include "skipv1/ops/scatter.cuh"

@@ -37,6 +37,11 @@ class Decoder {
   View<T, Space> forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep = Keep::nothing,
                          Logits wanted = Logits::all, const Observer& observer = {}) const;
 
+  /// As `forward`, from the stream's first rows `inputs` (N, d) instead of tokens' embeddings, sequence by sequence of `counts`
+  /// rows, to the final norm's rows (N, d) instead of logits: for inputs and outputs that are no tokens.
+  View<T, Space> forward_rows(ConstView<T, Space> inputs, const std::vector<std::size_t>& counts, Cache<T, Space>& cache,
+                              Activations<T, Space>& a, Keep keep = Keep::nothing, const Observer& observer = {}) const;
+
   /// The loss of the last forward pass (over all rows): the mean cross-entropy over targets (N) that are not `ignored_target`.
   /// After `Keep::for_backward` the logits are replaced by their gradient. Throws if a target is out of range or none is left.
   double loss(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const;
@@ -44,6 +49,11 @@ class Decoder {
   /// Adds to `gradients` the gradients of the last `loss`. The cache and `a` are as `forward` left them; `cache_gradients` is
   /// scratch of the cache's shape.
   void backward(const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients, Activations<T, Space>& a) const;
+
+  /// As `backward`, from the gradient `doutputs` (N, d) of what `forward_rows` returned. Returns the gradient of its inputs
+  /// (N, d), which lies in `a`.
+  View<T, Space> backward_rows(ConstView<T, Space> doutputs, const Parameters<T, Space>& gradients,
+                               Cache<T, Space>& cache_gradients, Activations<T, Space>& a) const;
 
   /// The heads that each query head of layer l reads (H), after a forward pass with `a`.
   View<const HeadPair<const T, Space>, Space> heads(const Activations<T, Space>& a, std::size_t l) const {
@@ -54,9 +64,13 @@ class Decoder {
   using X = View<T, Space>;
 
   void check_routing() const;
-  void check(const Batch& batch, const Cache<T, Space>& cache, Keep keep) const;
-  /// Brings tokens, positions and the sequences' places to where the operations read them.
-  void place(const Batch& batch, const Cache<T, Space>& cache, Activations<T, Space>& a) const;
+  void check(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache, Keep keep) const;
+  void check(const std::vector<std::int32_t>& tokens) const;
+  /// Brings positions and the sequences' places to where the operations read them.
+  void place(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache, Activations<T, Space>& a) const;
+  static void upload(const Tensor<std::int32_t, Space>& to, const std::vector<std::int32_t>& from) {
+    copy(to, View<const std::int32_t>(from.data(), {from.size()}));
+  }
   /// The routing table as pointers into `cache`; for MLA into the keys and values made of it, for pooled heads into their means.
   template <class U, class LatentKey, class LatentValue>
   std::vector<HeadPair<U, Space>> resolve(const Cache<T, Space>& cache, X pooled, const LatentKey& latent_key,
@@ -76,18 +90,25 @@ class Decoder {
   }
 
   void normalize(X y, View<Sum<T>, Space> statistics, X x, X weight, X bias) const {
-    if (config_.gpt2())
+    if (!config_.theory.norms)
+      copy(y, x);
+    else if (config_.gpt2())
       layer_norm_forward(y, statistics, x, weight, bias, config_.norm_epsilon);
     else
       rms_norm_forward(y, statistics, x, weight, config_.norm_epsilon);
   }
   void normalize_backward(X dx, X dweight, X dbias, X dy, X x, X weight, View<Sum<T>, Space> statistics) const {
-    if (config_.gpt2())
+    if (!config_.theory.norms)
+      add(dx, dx, dy);
+    else if (config_.gpt2())
       layer_norm_backward(dx, dweight, dbias, dy, x, weight, statistics);
     else
       rms_norm_backward(dx, dweight, dy, x, weight, statistics);
   }
 
+  /// All blocks, from the stream's first rows, and the cache's growth by `counts`.
+  void run_blocks(const std::vector<std::size_t>& counts, Cache<T, Space>& cache, Activations<T, Space>& a,
+                  const Observer& observer) const;
   /// `middle = x + W_O attention(norm1(x))`.
   void attend(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const;
   void store_keys(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const;
@@ -104,6 +125,8 @@ class Decoder {
   /// The final norm and the output head, over the rows wanted.
   X output(const Batch& batch, Activations<T, Space>& a, Logits wanted) const;
 
+  /// From the gradient of the final norm's rows; returns that of the stream's first rows.
+  X backward_blocks(X dnormed, const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
   void backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx, Activations<T, Space>& a) const;
   void backward_attend(std::size_t l, const Weights<T, Space>& dw, X dx, View<const HeadPair<T, Space>, Space> dheads,
                        Cache<T, Space>& dcache, Activations<T, Space>& a) const;

@@ -31,13 +31,28 @@ template <class T, class Space>
 void Decoder<T, Space>::backward(const Parameters<T, Space>& gradients, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
   require(a.keep == Keep::for_backward, "backward: the forward pass kept nothing for it");
   const Weights<T, Space> dw(gradients, config_);
+  linear_backward_weight(dw.head, X(), a.logits, a.normed);
+  linear_backward_input(a.gradient.normed, a.logits, weights_.head);
+  const X dinputs = backward_blocks(a.gradient.normed, dw, dcache, a);
+  embedding_backward(dw.tokens, dinputs, a.tokens);
+}
+
+template <class T, class Space>
+View<T, Space> Decoder<T, Space>::backward_rows(ConstView<T, Space> doutputs, const Parameters<T, Space>& gradients,
+                                                Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+  require(a.keep == Keep::for_backward, "backward: the forward pass kept nothing for it");
+  copy(a.gradient.normed, doutputs);
+  return backward_blocks(a.gradient.normed, Weights<T, Space>(gradients, config_), dcache, a);
+}
+
+template <class T, class Space>
+View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Space>& dw, Cache<T, Space>& dcache,
+                                                  Activations<T, Space>& a) const {
   GradientScratch<T, Space>& g = a.gradient;
   const std::size_t layers = config_.num_hidden_layers;
   const X dy = g.stream;
-  linear_backward_weight(dw.head, X(), a.logits, a.normed);
-  linear_backward_input(g.normed, a.logits, weights_.head);
   zero(dy);
-  normalize_backward(dy, dw.norm, dw.norm_bias, g.normed, a.block_input(layers), weights_.norm, a.norm_statistics);
+  normalize_backward(dy, dw.norm, dw.norm_bias, dnormed, a.block_input(layers), weights_.norm, a.norm_statistics);
 
   for (std::size_t l = 0; l < layers; ++l) zero(dcache.keys(l)), zero(dcache.values(l));
   if (!g.pooled.empty()) zero(X(g.pooled));
@@ -55,13 +70,14 @@ void Decoder<T, Space>::backward(const Parameters<T, Space>& gradients, Cache<T,
     backward_attend(l, dw, dy, g.heads.slice(l, 1).reshape({config_.num_attention_heads}), dcache, a);
   }
   if (!g.outputs.empty()) add(dy, dy, g.outputs.slice(0, 1).reshape(dy.shape()));
-  embedding_backward(dw.tokens, dy, a.tokens);
   if (config_.gpt2()) embedding_backward(dw.positions, dy, a.positions);
+  return dy;
 }
 
 template <class T, class Space>
 void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx,
                                               Activations<T, Space>& a) const {
+  if (!config_.theory.feed_forward) return;
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const LayerActivations<T, Space>& s = a.layer(l);
   const X dhidden = a.gradient.hidden, dnormed = a.gradient.normed;
@@ -91,15 +107,18 @@ void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& 
   linear_backward_weight(dw.output, dw.output_bias, dx, s.attention.reshape(dout.shape()));
   linear_backward_input(dout, dx, w.output);
   if (config_.latent()) zero(X(g.key)), zero(X(g.value));
-  attention_backward(g.query, dheads, g.attention, s.attention, s.lse, s.query, heads(a, l), a.sequences, scale());
+  if (config_.linear(l))
+    linear_attention_backward(g.query, dheads, g.attention, s.query, heads(a, l), a.sequences, scale(), LinearNorm::keys);
+  else
+    attention_backward(g.query, dheads, g.attention, s.attention, s.lse, s.query, heads(a, l), a.sequences, scale());
   if (config_.latent()) backward_expand(l, dw, dcache, a);
 
-  if (!config_.gpt2()) rope(g.query, rope_, a.positions, true);
+  if (config_.rotates(l)) rope(g.query, rope_, a.positions, true);
   linear_backward_weight(dw.query, dw.query_bias, dquery, s.normed1);
   linear_backward_input(g.normed, dquery, w.query);
   if (!w.key.empty()) {
     const X dkey = dcache.keys(l).reshape({n, w.key.extent(0)});
-    if (!config_.gpt2()) rope(dkey.reshape({n, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions, true);
+    if (config_.rotates(l)) rope(dkey.reshape({n, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions, true);
     linear_backward_weight(dw.key, dw.key_bias, dkey, s.normed1);
     linear_backward_input(g.normed, dkey, w.key, true);
   }

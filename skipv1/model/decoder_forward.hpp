@@ -10,6 +10,7 @@
 #include "skipv1/ops/head_copy.hpp"
 #include "skipv1/ops/layer_norm.hpp"
 #include "skipv1/ops/linear.hpp"
+#include "skipv1/ops/linear_attention.hpp"
 #include "skipv1/ops/rms_norm.hpp"
 #include "skipv1/ops/rope.hpp"
 #include "skipv1/ops/scatter.hpp"
@@ -36,12 +37,42 @@ Decoder<T, Space>::Decoder(const Config& config, const Parameters<T, Space>& par
 template <class T, class Space>
 View<T, Space> Decoder<T, Space>::forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
                                           Logits wanted, const Observer& observer) const {
-  check(batch, cache, keep);
+  check(batch.counts, batch.tokens.size(), cache, keep);
+  check(batch.tokens);
   a.prepare(config_, routing_, cache, batch.tokens.size(), keep);
-  place(batch, cache, a);
+  place(batch.counts, cache, a);
+  upload(a.tokens, batch.tokens);
   resolve_heads(cache, a);
   embedding_forward(a.block_output(0), weights_.tokens, a.tokens);
   if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, true);
+  run_blocks(batch.counts, cache, a, observer);
+  return output(batch, a, wanted);
+}
+
+template <class T, class Space>
+View<T, Space> Decoder<T, Space>::forward_rows(ConstView<T, Space> inputs, const std::vector<std::size_t>& counts,
+                                               Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
+                                               const Observer& observer) const {
+  const std::size_t n = inputs.extent(0), d = config_.hidden_size;
+  require(inputs.shape() == Shape{n, d}, "decoder: inputs ", inputs.shape(), " into a stream of width ", d);
+  check(counts, n, cache, keep);
+  a.prepare(config_, routing_, cache, n, keep);
+  place(counts, cache, a);
+  resolve_heads(cache, a);
+  copy(a.block_output(0), inputs);
+  if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, true);
+  run_blocks(counts, cache, a, observer);
+  if (!(a.normed.shape() == Shape{n, d})) {
+    a.normed = Tensor<T, Space>({n, d});
+    a.norm_statistics = Tensor<Sum<T>, Space>(config_.gpt2() ? Shape{n, 2} : Shape{n});
+  }
+  normalize(a.normed, a.norm_statistics, a.block_input(config_.num_hidden_layers), weights_.norm, weights_.norm_bias);
+  return a.normed;
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::run_blocks(const std::vector<std::size_t>& counts, Cache<T, Space>& cache, Activations<T, Space>& a,
+                                   const Observer& observer) const {
   for (std::size_t l = 0; l < config_.num_hidden_layers; ++l) {
     attend(l, cache, a);
     if (observer) observer(l);
@@ -51,8 +82,7 @@ View<T, Space> Decoder<T, Space>::forward(const Batch& batch, Cache<T, Space>& c
       depth_average_forward(a.block_input(l + 1), a.stream.slice(0, j), weights_.depth[l]);
     }
   }
-  cache.grow(batch.counts);
-  return output(batch, a, wanted);
+  cache.grow(counts);
 }
 
 template <class T, class Space>
@@ -76,41 +106,42 @@ void Decoder<T, Space>::check_routing() const {
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::check(const Batch& batch, const Cache<T, Space>& cache, Keep keep) const {
-  std::size_t rows = 0;
-  require(batch.counts.size() == cache.batch(), "batch of ", batch.counts.size(), " sequences with a cache of ", cache.batch());
-  for (std::size_t b = 0; b < batch.counts.size(); ++b) {
-    const std::size_t count = batch.counts[b], length = cache.lengths()[b] + count;
+void Decoder<T, Space>::check(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache,
+                              Keep keep) const {
+  std::size_t sum = 0;
+  require(counts.size() == cache.batch(), "batch of ", counts.size(), " sequences with a cache of ", cache.batch());
+  for (std::size_t b = 0; b < counts.size(); ++b) {
+    const std::size_t count = counts[b], length = cache.lengths()[b] + count;
     require(length <= config_.max_position_embeddings, "sequence ", b, " would be ", length,
             " tokens long: max_position_embeddings is ", config_.max_position_embeddings);
     require(length <= cache.capacity(), "sequence ", b, " would be ", length, " tokens long: the cache holds ", cache.capacity());
     require(keep == Keep::nothing || (cache.lengths()[b] == 0 && count == cache.capacity()), "sequence ", b,
             ": a pass kept for backward starts from an empty cache and fills it");
-    rows += count;
+    sum += count;
   }
-  require(rows == batch.tokens.size() && rows > 0, "batch of ", batch.tokens.size(), " tokens whose counts sum to ", rows,
-          ": must be equal and positive");
-  for (std::size_t n = 0; n < rows; ++n)
-    require(batch.tokens[n] >= 0 && static_cast<std::size_t>(batch.tokens[n]) < config_.vocab_size, "token ", batch.tokens[n],
-            " at ", n, " is outside the vocabulary of ", config_.vocab_size);
+  require(sum == rows && rows > 0, "batch of ", rows, " tokens whose counts sum to ", sum, ": must be equal and positive");
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, Activations<T, Space>& a) const {
+void Decoder<T, Space>::check(const std::vector<std::int32_t>& tokens) const {
+  for (std::size_t n = 0; n < tokens.size(); ++n)
+    require(tokens[n] >= 0 && static_cast<std::size_t>(tokens[n]) < config_.vocab_size, "token ", tokens[n], " at ", n,
+            " is outside the vocabulary of ", config_.vocab_size);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::place(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache,
+                              Activations<T, Space>& a) const {
   std::vector<std::int32_t> positions, row_begin{0}, past;
   std::size_t max_rows = 0, max_keys = 0;
-  for (std::size_t b = 0; b < batch.counts.size(); ++b) {
-    const std::size_t length = cache.lengths()[b], count = batch.counts[b];
+  for (std::size_t b = 0; b < counts.size(); ++b) {
+    const std::size_t length = cache.lengths()[b], count = counts[b];
     for (std::size_t i = 0; i < count; ++i) positions.push_back(static_cast<std::int32_t>(length + i));
     row_begin.push_back(static_cast<std::int32_t>(positions.size()));
     past.push_back(static_cast<std::int32_t>(length));
     max_rows = std::max(max_rows, count);
     max_keys = std::max(max_keys, length + count);
   }
-  const auto upload = [](const Tensor<std::int32_t, Space>& to, const std::vector<std::int32_t>& from) {
-    copy(to, View<const std::int32_t>(from.data(), {from.size()}));
-  };
-  upload(a.tokens, batch.tokens);
   upload(a.positions, positions);
   upload(a.row_begin, row_begin);
   upload(a.past, past);
@@ -157,12 +188,15 @@ void Decoder<T, Space>::attend(std::size_t l, Cache<T, Space>& cache, Activation
   const std::size_t n = a.rows, d = config_.hidden_size;
   normalize(s.normed1, s.statistics1, a.block_input(l), w.norm1, w.norm1_bias);
   linear_forward(s.query.reshape({n, s.query.size() / n}), s.normed1, w.query, w.query_bias);
-  if (!config_.gpt2()) rope(s.query, rope_, a.positions);
+  if (config_.rotates(l)) rope(s.query, rope_, a.positions);
   if (!w.key.empty()) store_keys(l, cache, a);
   if (!w.value.empty()) store_values(l, cache, a);
   pool(l, cache, a);
   if (config_.latent()) expand(l, cache, a);
-  attention_forward(s.attention, s.lse, s.query, heads(a, l), a.sequences, scale());
+  if (config_.linear(l))
+    linear_attention_forward(s.attention, s.query, heads(a, l), a.sequences, scale(), LinearNorm::keys);
+  else
+    attention_forward(s.attention, s.lse, s.query, heads(a, l), a.sequences, scale());
   linear_forward(s.middle, s.attention.reshape({n, s.attention.size() / n}), w.output, w.output_bias);
   add(s.middle, s.middle, a.block_input(l).reshape({n, d}));
 }
@@ -172,7 +206,7 @@ void Decoder<T, Space>::store_keys(std::size_t l, Cache<T, Space>& cache, Activa
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const X key(a.new_key.data(), {a.rows, w.key.extent(0)});
   linear_forward(key, a.layer(l).normed1, w.key, w.key_bias);
-  if (!config_.gpt2()) rope(key.reshape({a.rows, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions);
+  if (config_.rotates(l)) rope(key.reshape({a.rows, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions);
   scatter_rows(cache.keys(l), key, a.sequences);
 }
 
@@ -223,6 +257,7 @@ template <class T, class Space>
 void Decoder<T, Space>::feed_forward(std::size_t l, Activations<T, Space>& a) const {
   const LayerWeights<T, Space>& w = weights_.layers[l];
   LayerActivations<T, Space>& s = a.layer(l);
+  if (!config_.theory.feed_forward) return copy(a.block_output(l + 1), s.middle);
   normalize(s.normed2, s.statistics2, s.middle, w.norm2, w.norm2_bias);
   linear_forward(s.up, s.normed2, w.up, w.up_bias);
   if (config_.gpt2()) {
@@ -246,7 +281,7 @@ View<T, Space> Decoder<T, Space>::output(const Batch& batch, Activations<T, Spac
     if (count) last.push_back(row - 1);
   }
   const std::size_t rows = wanted == Logits::all ? a.rows : last.size(), d = config_.hidden_size;
-  if (!(a.logits.shape() == Shape{rows, config_.vocab_size})) {
+  if (!(a.logits.shape() == Shape{rows, config_.vocab_size}) || a.normed.extent(0) != rows) {
     a.normed = Tensor<T, Space>({rows, d});
     a.norm_statistics = Tensor<Sum<T>, Space>(config_.gpt2() ? Shape{rows, 2} : Shape{rows});
     a.logits = Tensor<T, Space>({rows, config_.vocab_size});

@@ -64,7 +64,7 @@ class ParameterLayout {
     add("model.embed_tokens.weight", {c.vocab_size, d});
     if (c.gpt2()) add("model.embed_positions.weight", {c.max_position_embeddings, d});
     for (std::size_t l = 0; l < c.num_hidden_layers; ++l) list_layer(c, routing, l);
-    add_norm("model.norm", d, bias);
+    if (c.theory.norms) add_norm("model.norm", d, bias);
     if (c.variant().averages_depth)
       for (std::size_t i = 0; i < c.num_hidden_layers; ++i) add("model.depth_weights." + std::to_string(i), {i + 2});
     if (!c.tie_word_embeddings) add("lm_head.weight", {c.vocab_size, d});
@@ -73,7 +73,7 @@ class ParameterLayout {
     const std::size_t d = c.hidden_size, heads = c.num_attention_heads;
     const bool bias = c.gpt2(), latent = c.latent();
     const std::string layer = "model.layers." + std::to_string(l) + ".", attention = layer + "self_attn.";
-    add_norm(layer + "input_layernorm", d, bias);
+    if (c.theory.norms) add_norm(layer + "input_layernorm", d, bias);
     add_linear(attention + "q_proj", heads * c.query_width(), d, bias);
     add_linear(attention + (latent ? "k_rotary_proj" : "k_proj"), routing.owned_keys[l] * routing.key_width, d, bias);
     add_linear(attention + (latent ? "kv_down_proj" : "v_proj"), routing.owned_values[l] * routing.value_width, d, bias);
@@ -83,7 +83,8 @@ class ParameterLayout {
     }
     if (c.attention.learn_value_mix && l > 0) add(attention + "value_mix", {1});
     add_linear(attention + "o_proj", d, heads * c.head_width(), bias);
-    add_norm(layer + "post_attention_layernorm", d, bias);
+    if (!c.theory.feed_forward) return;
+    if (c.theory.norms) add_norm(layer + "post_attention_layernorm", d, bias);
     add_linear(layer + "mlp.up_proj", c.intermediate_size, d, bias);
     if (!c.gpt2()) add(layer + "mlp.gate_proj.weight", {c.intermediate_size, d});
     add_linear(layer + "mlp.down_proj", d, c.intermediate_size, bias);

@@ -31,6 +31,7 @@ target_link_libraries(skipv1_nvcc INTERFACE CUDA::cublasLt)
 
 # Sets `result` to sources for nvcc that include those given.
 function(skipv1_cuda_units result)
+  set(units)
   foreach(source IN LISTS ARGN)
     cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
     cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)

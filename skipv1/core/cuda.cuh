@@ -53,9 +53,23 @@ struct FreeDevice {
 };
 using DeviceMemory = std::unique_ptr<void, FreeDevice>;
 
+/// How often this thread has allocated device memory.
+inline std::size_t& device_allocations() {
+  static thread_local std::size_t count = 0;
+  return count;
+}
+#if !defined(__CUDACC__)
+/// The emulated device has so much memory for one allocation; for tests.
+inline std::size_t& emulated_memory() {
+  static std::size_t bytes = std::size_t{1} << 40;
+  return bytes;
+}
+#endif
+
 /// `bytes` of device memory, aligned to 256; throws if there is not so much, and the process can go on.
 inline DeviceMemory allocate_device(std::size_t bytes) {
   if (bytes == 0) return nullptr;
+  ++device_allocations();
 #if defined(__CUDACC__)
   void* p = nullptr;
   const cudaError_t status = cudaMalloc(&p, bytes);
@@ -68,7 +82,7 @@ inline DeviceMemory allocate_device(std::size_t bytes) {
   check_cuda(status, "cudaMalloc of ", bytes, " bytes");
   return DeviceMemory(p);
 #else
-  void* p = bytes >> 40 == 0 ? ::operator new(bytes, std::align_val_t(256), std::nothrow) : nullptr;
+  void* p = bytes <= emulated_memory() ? ::operator new(bytes, std::align_val_t(256), std::nothrow) : nullptr;
   require(p != nullptr, "device memory (emulated): ", bytes, " bytes do not fit");
   std::memset(p, 0xff, bytes);
   return DeviceMemory(p);
@@ -77,7 +91,7 @@ inline DeviceMemory allocate_device(std::size_t bytes) {
 
 enum class Direction { to_device, to_host, on_device };
 /// Copies bytes, in the order of the current stream; to the host it waits until they are there.
-inline void copy_bytes(void* to, const void* from, std::size_t bytes, [[maybe_unused]] Direction direction) {
+inline void copy_bytes(void* to, const void* from, std::size_t bytes, Direction direction) {
   if (bytes == 0) return;
 #if defined(__CUDACC__)
   const cudaMemcpyKind kind = direction == Direction::to_device ? cudaMemcpyHostToDevice
@@ -86,7 +100,9 @@ inline void copy_bytes(void* to, const void* from, std::size_t bytes, [[maybe_un
   check_cuda(cudaMemcpyAsync(to, from, bytes, kind, current_stream()), "cudaMemcpyAsync of ", bytes, " bytes");
   if (direction == Direction::to_host) synchronize();
 #else
-  std::memmove(to, from, bytes);
+  require(!emulator::recording() || direction == Direction::on_device,
+          "a copy from or to the host: not while a graph is recorded");
+  emulator::do_or_record([=] { std::memmove(to, from, bytes); });
 #endif
 }
 
@@ -122,7 +138,7 @@ void zero(View<T, Cuda> x) {
   check_cuda(cudaMemsetAsync(x.data(), 0, x.size() * sizeof(T), current_stream()), "cudaMemsetAsync of ", x.size() * sizeof(T),
              " bytes");
 #else
-  std::memset(static_cast<void*>(x.data()), 0, x.size() * sizeof(T));
+  emulator::do_or_record([=] { std::memset(static_cast<void*>(x.data()), 0, x.size() * sizeof(T)); });
 #endif
 }
 
@@ -171,12 +187,18 @@ Tensor<std::remove_const_t<T>, Cpu> to_host(View<T, Cuda> x) {
 }
 
 namespace detail {
+/// How often this thread's scratch memory has moved: a graph recorded before has lost it.
+inline std::size_t& scratch_moves() {
+  static thread_local std::size_t count = 0;
+  return count;
+}
 /// Device memory for partial results between two launches that follow each other; it only ever grows. One stream at a time.
 template <class T>
 T* scratch(std::size_t count) {
   static thread_local DeviceMemory memory;
   static thread_local std::size_t size = 0;
   if (count > size) {
+    ++scratch_moves();
     memory = nullptr;
     size = 0;
     memory = allocate_device(count * sizeof(T));

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "skipv1/core/cuda.cuh"
+#include "skipv1/core/repeat.hpp"
 
 namespace skipv1 {
 
@@ -13,6 +15,7 @@ class UseStream {
  public:
 #if defined(__CUDACC__)
   UseStream() : before_(current_stream()) {
+    synchronize();  // what was asked before comes first
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     current_stream() = stream_;
   }
@@ -35,17 +38,17 @@ class UseStream {
 };
 
 /// What `work` asks of the device, to be done again by each `replay`. `work` has run once before, so that it allocates nothing;
-/// it copies nothing from or to the host; a stream of `UseStream` is current. What it reads is read anew at each replay, its
-/// kernels' arguments are those of the recording. In the emulator a replay runs `work` again.
+/// it copies nothing from or to the host. What it reads is read anew at each replay, its kernels' arguments are those of the
+/// recording.
 class Graph {
  public:
-  explicit Graph(std::function<void()> work) : work_(std::move(work)) {
+  explicit Graph(const std::function<void()>& work) : moves_(detail::scratch_moves()) {
 #if defined(__CUDACC__)
+    const UseStream own;  // the default stream cannot be recorded
     cudaGraph_t graph = nullptr;
-    require(current_stream() != nullptr, "graph: the default stream cannot be recorded; see UseStream");
     check_cuda(cudaStreamBeginCapture(current_stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
     try {
-      work_();
+      work();
     } catch (...) {
       cudaStreamEndCapture(current_stream(), &graph);
       cudaGetLastError();
@@ -56,6 +59,13 @@ class Graph {
     const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
     cudaGraphDestroy(graph);
     check_cuda(status, "cudaGraphInstantiate");
+#else
+    require(!emulator::recording(), "a graph inside of a graph");
+    struct Recording {
+      explicit Recording(std::vector<std::function<void()> >& asked) { emulator::recording() = &asked; }
+      ~Recording() { emulator::recording() = nullptr; }
+    } recording(asked_);
+    work();
 #endif
   }
   Graph(const Graph&) = delete;
@@ -65,19 +75,48 @@ class Graph {
     cudaGraphExecDestroy(executable_);
 #endif
   }
+  /// Whether scratch memory that the recording may use has moved since.
+  bool stale() const { return moves_ != detail::scratch_moves(); }
   void replay() const {
+    require(!stale(), "graph: scratch memory has moved since it was recorded");
 #if defined(__CUDACC__)
     check_cuda(cudaGraphLaunch(executable_, current_stream()), "cudaGraphLaunch");
 #else
-    work_();
+    for (const std::function<void()>& asked : asked_) asked();
 #endif
   }
 
  private:
-  std::function<void()> work_;
+  std::size_t moves_;
 #if defined(__CUDACC__)
   cudaGraphExec_t executable_ = nullptr;
+#else
+  std::vector<std::function<void()> > asked_;
 #endif
+};
+
+/// On the device: the first call runs the work, which may allocate; the second records it; that and all later ones replay. So the
+/// work must be the same each time; `forget` before it changes.
+template <>
+class Repeat<Cuda> {
+ public:
+  void operator()(const std::function<void()>& work) {
+    if (!warm_) {
+      work();
+      warm_ = true;
+      return;
+    }
+    if (!graph_ || graph_->stale()) graph_.emplace(work);
+    graph_->replay();
+  }
+  void forget() {
+    graph_.reset();
+    warm_ = false;
+  }
+
+ private:
+  bool warm_ = false;
+  std::optional<Graph> graph_;
 };
 
 }  // namespace skipv1

@@ -1,6 +1,9 @@
 // Launching kernels: on the card under nvcc, elsewhere on the CPU through the emulator.
 #pragma once
 
+#include <functional>
+#include <vector>
+
 #include "skipv1/core/check.hpp"
 #include "skipv1/core/kernel.cuh"
 
@@ -26,7 +29,18 @@ inline cudaStream_t& current_stream() {
 /// Waits until the current stream has done everything asked of it; throws what went wrong on the way.
 inline void synchronize() { check_cuda(cudaStreamSynchronize(current_stream()), "waiting for the device"); }
 #else
-inline void synchronize() {}
+namespace emulator {
+/// What is asked of the device while a graph is recorded (graph.cuh): kept there instead of done. Null: nothing is recorded.
+inline std::vector<std::function<void()>>*& recording() {
+  static thread_local std::vector<std::function<void()>>* asked = nullptr;
+  return asked;
+}
+template <class Work>
+void do_or_record(const Work& work) {
+  recording() ? recording()->push_back(work) : work();
+}
+}  // namespace emulator
+inline void synchronize() { require(!emulator::recording(), "waiting for the device: not while a graph is recorded"); }
 #endif
 
 /// Runs `kernel(arguments…)`, once for each thread of the grid. A grid without blocks does nothing. Throws, naming the kernel, if
@@ -50,9 +64,11 @@ void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arg
           where.grid, " blocks: at most (2^31 - 1, 65535, 65535) are allowed");
   require(where.shared_bytes <= emulator::SharedMemory::capacity, "kernel ", where.name, ": ", where.shared_bytes,
           " bytes of shared memory: at most ", emulator::SharedMemory::capacity, " are allowed");
-  const auto call = [&] { kernel(static_cast<Parameters>(arguments)...); };
+  const auto call = [=] { kernel(static_cast<Parameters>(arguments)...); };
   using Call = decltype(call);
-  emulator::run_grid({where, [](const void* closure) { (*static_cast<Call*>(closure))(); }, &call});
+  emulator::do_or_record([=] {
+    emulator::run_grid({where, [](const void* closure) { (*static_cast<Call*>(closure))(); }, &call});
+  });
 #endif
 }
 

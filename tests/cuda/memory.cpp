@@ -1,7 +1,6 @@
 // Device memory, streams, graphs, launch errors.
 #include "skipv1/core/graph.cuh"
 #include "skipv1/core/parallel.hpp"
-#include "skipv1/core/parallel.hpp"
 #include "skipv1/ops/add.cuh"
 #include "skipv1/ops/rms_norm.cuh"
 #include "tests/cuda/pair.hpp"
@@ -33,7 +32,12 @@ TEST_CASE("a tensor goes to the device and back, is copied, moved and cleared", 
 
 TEST_CASE("device memory that does not suffice is refused, and the process goes on", "[cuda]") {
   CHECK_THROWS_WITH((Tensor<double, Cuda>({std::size_t{1} << 45})),
-                    Catch::Contains("device memory") && Catch::Contains("do not fit"));
+                    Catch::Contains("device memory") && Catch::Contains("281474976710656 bytes do not fit"));
+#if !defined(__CUDACC__)
+  const std::size_t before = std::exchange(detail::emulated_memory(), 1000);
+  CHECK_THROWS_WITH((Tensor<float, Cuda>({251})), "device memory (emulated): 1004 bytes do not fit");
+  detail::emulated_memory() = before;
+#endif
   Random random(82);
   const auto a = normal<float>({100}, random), b = normal<float>({100}, random);
   auto y = poisoned<float>({100});
@@ -50,17 +54,52 @@ TEST_CASE("a launch that cannot be is refused by name, and the next one works", 
 }
 
 TEST_CASE("a graph repeats its launches on what the memory holds then", "[cuda]") {
-  const UseStream stream;
   Random random(83);
   const auto step = normal<float>({1000}, random);
   auto x = both<float>(zeros<double>({1000}));
-  const auto work = [&] { add<float>(x, x, step); };
+  float* const at = x.device.data();
+  std::size_t n = 1000;
+  const auto work = [&] {
+    add<float>(View<float, Cuda>(at, {n}), View<float, Cuda>(at, {n}), View<float, Cuda>(step.device.data(), {n}));
+  };
   work();
   const Graph graph(work);
+  n = 1;  // a recorded launch keeps its arguments
   zero<float>(x.device);
   for (int i = 0; i < 3; ++i) graph.replay();
   for (std::size_t i = 0; i < 1000; ++i) x.host.data()[i] = 3 * step.host.data()[i];
-  check_close("three steps", x);
+  check_close("three steps, none by the recording itself", x);
+  CHECK_THROWS_AS(Graph([&] { to_host<float>(x.device); }), Error);
+  const UseStream stream;  // on another stream, after the refusal
+  graph.replay();
+  for (std::size_t i = 0; i < 1000; ++i) x.host.data()[i] = 4 * step.host.data()[i];
+  check_close("four steps", x);
+}
+
+TEST_CASE("repeated work runs, is recorded, and is recorded again once scratch memory has moved", "[cuda]") {
+  Random random(85);
+  const auto dy = normal<float>({33, 65}, random);
+  Tensor<float, Cuda> sum({65});
+  zero<float>(sum);
+  Repeat<Cuda> repeat;
+  int asked = 0;
+  const auto work = [&] {
+    ++asked;
+    detail::column_sum("sum", View<float, Cuda>(sum), 33, detail::RowsOf<float>{dy.device.data(), 65}, Version::fast);
+  };
+  for (int i = 0; i < 4; ++i) repeat(work);
+  CHECK(asked == 2);
+  const std::size_t moves = detail::scratch_moves();
+  for (std::size_t bytes = 1 << 20; detail::scratch_moves() == moves; bytes *= 2) detail::scratch<float>(bytes);
+  repeat(work);
+  CHECK(asked == 3);
+  auto total = poisoned<float>({65});
+  total.device = sum;
+  for (std::size_t i = 0; i < 65; ++i) {
+    total.host.data()[i] = 0;
+    for (std::size_t n = 0; n < 33; ++n) total.host.data()[i] += 5 * dy.host.data()[n * 65 + i];
+  }
+  check_close("five sums", total, 1e-5);
 }
 
 TEST_CASE("device results are the same to the bit with any number of threads", "[cuda]") {

@@ -16,6 +16,7 @@ struct Head {
 
   T* at(std::size_t b, std::size_t t) const { return data + b * batch_stride + t * row_stride; }
   operator Head<const T, Space>() const requires(!std::is_const_v<T>) { return {data, batch_stride, row_stride}; }
+  friend bool operator==(const Head&, const Head&) = default;
 };
 
 /// A head that is only read; like `ConstView` it takes no part in deducing `T`.
@@ -26,6 +27,7 @@ using ConstHead = Head<const std::type_identity_t<T>, Space>;
 template <class T, class Space = Cpu>
 struct HeadPair {
   Head<T, Space> key, value;
+  friend bool operator==(const HeadPair&, const HeadPair&) = default;
 };
 
 /// The sequences of a batch, packed: rows `row_begin[b] … row_begin[b+1]` are new positions of sequence b, which follow
@@ -33,7 +35,7 @@ struct HeadPair {
 template <class Space = Cpu>
 struct Sequences {
   View<const std::int32_t, Space> row_begin, past;  ///< (B + 1), (B)
-  std::size_t max_rows = 0, max_keys = 0;           ///< the most rows, and keys, of one sequence
+  std::size_t max_rows = 0, max_keys = 0;           ///< at least the most rows, and keys, of one sequence
 
   std::size_t batch() const { return past.size(); }
 };

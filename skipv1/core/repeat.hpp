@@ -12,6 +12,7 @@ template <class Space>
 class Repeat {
  public:
   void operator()(const std::function<void()>& work) { work(); }
+  void forget() {}
 };
 
 }  // namespace skipv1

@@ -43,6 +43,7 @@ struct GradientScratch {
   Tensor<T, Space> normed, query, attention, hidden, gate, pooled;
   Tensor<T, Space> latent, content, key, value;  ///< MLA
   Tensor<HeadPair<T, Space>, Space> heads;       ///< (L, H)
+  std::vector<HeadPair<T, Space>> resolved;      ///< what `heads` holds
 };
 
 /// Memory of a forward pass over N rows against a given cache. Allocated by `prepare`, and again only when a shape changes.
@@ -58,8 +59,10 @@ struct Activations {
   Tensor<T, Space> normed, logits;              ///< (R, d), (R, V) of the rows R whose logits are wanted
   Tensor<Sum<T>, Space> norm_statistics, loss;  ///< as above, (R)
   Tensor<std::int32_t, Space> tokens, positions, row_begin, past, targets;
-  Tensor<HeadPair<const T, Space>, Space> heads;  ///< (L, H): the routing table resolved to memory
+  Tensor<HeadPair<const T, Space>, Space> heads;   ///< (L, H): the routing table resolved to memory
+  std::vector<HeadPair<const T, Space>> resolved;  ///< what `heads` holds
   Sequences<Space> sequences;
+  std::vector<std::size_t> last;  ///< the rows whose logits are wanted; empty: all
   GradientScratch<T, Space> gradient;
   Config config;  ///< what this is allocated for, with the rows and the cache's extents below
   Keep keep = Keep::nothing;

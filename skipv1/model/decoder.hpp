@@ -37,6 +37,13 @@ class Decoder {
   View<T, Space> forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep = Keep::nothing,
                          Logits wanted = Logits::all, const Observer& observer = {}) const;
 
+  /// The two halves of `forward`, for a caller that repeats the second (core/repeat.hpp): `place` checks the batch and brings it
+  /// to where `run` reads it. For batches of the same counts with the same cache and activations `run` is the same work each
+  /// time, which allocates nothing after the first. The cache's lengths stay as they are: `cache.grow(counts)` follows.
+  void place(const Batch& batch, const Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep = Keep::nothing,
+             Logits wanted = Logits::all) const;
+  View<T, Space> run(Cache<T, Space>& cache, Activations<T, Space>& a, const Observer& observer = {}) const;
+
   /// As `forward`, from the stream's first rows `inputs` (N, d) instead of tokens' embeddings, sequence by sequence of `counts`
   /// rows, to the final norm's rows (N, d) instead of logits: for inputs and outputs that are no tokens.
   View<T, Space> forward_rows(ConstView<T, Space> inputs, const std::vector<std::size_t>& counts, Cache<T, Space>& cache,
@@ -45,6 +52,11 @@ class Decoder {
   /// The loss of the last forward pass (over all rows): the mean cross-entropy over targets (N) that are not `ignored_target`.
   /// After `Keep::for_backward` the logits are replaced by their gradient. Throws if a target is out of range or none is left.
   double loss(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const;
+  /// The three parts of `loss`: the targets go to where the second reads them, and one over how many count is returned; every
+  /// row's loss and gradient; the mean.
+  double place_targets(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const;
+  void run_loss(double scale, Activations<T, Space>& a) const;
+  double mean_loss(double scale, const Activations<T, Space>& a) const;
 
   /// Adds to `gradients` the gradients of the last `loss`. The cache and `a` are as `forward` left them; `cache_gradients` is
   /// scratch of the cache's shape.
@@ -67,7 +79,7 @@ class Decoder {
   void check(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache, Keep keep) const;
   void check(const std::vector<std::int32_t>& tokens) const;
   /// Brings positions and the sequences' places to where the operations read them.
-  void place(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache, Activations<T, Space>& a) const;
+  void place_rows(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache, Activations<T, Space>& a) const;
   static void upload(const Tensor<std::int32_t, Space>& to, const std::vector<std::int32_t>& from) {
     copy(to, View<const std::int32_t>(from.data(), {from.size()}));
   }
@@ -106,9 +118,8 @@ class Decoder {
       rms_norm_backward(dx, dweight, dy, x, weight, statistics);
   }
 
-  /// All blocks, from the stream's first rows, and the cache's growth by `counts`.
-  void run_blocks(const std::vector<std::size_t>& counts, Cache<T, Space>& cache, Activations<T, Space>& a,
-                  const Observer& observer) const;
+  /// All blocks, from the stream's first rows.
+  void run_blocks(Cache<T, Space>& cache, Activations<T, Space>& a, const Observer& observer) const;
   /// `middle = x + W_O attention(norm1(x))`.
   void attend(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const;
   void store_keys(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const;
@@ -123,7 +134,7 @@ class Decoder {
   /// `X_{l+1} = middle + FFN(norm2(middle))`.
   void feed_forward(std::size_t l, Activations<T, Space>& a) const;
   /// The final norm and the output head, over the rows wanted.
-  X output(const Batch& batch, Activations<T, Space>& a, Logits wanted) const;
+  X output(Activations<T, Space>& a) const;
 
   /// From the gradient of the final norm's rows; returns that of the stream's first rows.
   X backward_blocks(X dnormed, const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;

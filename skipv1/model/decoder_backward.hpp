@@ -8,7 +8,14 @@ namespace skipv1 {
 
 template <class T, class Space>
 double Decoder<T, Space>::loss(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const {
-  require(targets.size() == a.rows && a.logits.rows() == a.rows, targets.size(), " targets for ", a.logits.rows(),
+  const double scale = place_targets(targets, a);
+  run_loss(scale, a);
+  return mean_loss(scale, a);
+}
+
+template <class T, class Space>
+double Decoder<T, Space>::place_targets(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const {
+  require(targets.size() == a.rows && a.last.empty(), targets.size(), " targets for ", a.last.empty() ? a.rows : a.last.size(),
           " rows of logits");
   std::size_t left = 0;
   for (std::size_t n = 0; n < targets.size(); ++n) {
@@ -17,9 +24,17 @@ double Decoder<T, Space>::loss(const std::vector<std::int32_t>& targets, Activat
     left += targets[n] != ignored_target;
   }
   require(left > 0, "all ", targets.size(), " targets are ignored: the mean over none is undefined");
-  copy(a.targets, View<const std::int32_t>(targets.data(), {targets.size()}));
-  const double scale = 1.0 / static_cast<double>(left);
+  upload(a.targets, targets);
+  return 1.0 / static_cast<double>(left);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::run_loss(double scale, Activations<T, Space>& a) const {
   cross_entropy(a.loss, a.keep == Keep::for_backward ? X(a.logits) : X(), a.logits, a.targets, scale);
+}
+
+template <class T, class Space>
+double Decoder<T, Space>::mean_loss(double scale, const Activations<T, Space>& a) const {
   Tensor<Sum<T>> rows(a.loss.shape());
   copy(rows, a.loss);
   double sum = 0;
@@ -57,9 +72,12 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
   for (std::size_t l = 0; l < layers; ++l) zero(dcache.keys(l)), zero(dcache.values(l));
   if (!g.pooled.empty()) zero(X(g.pooled));
   if (!g.outputs.empty()) zero(X(g.outputs));
-  const auto heads = resolve<T>(
+  auto heads = resolve<T>(
       dcache, g.pooled, [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
-  copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));
+  if (heads != g.resolved) {
+    copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));
+    g.resolved = std::move(heads);
+  }
 
   for (std::size_t l = layers; l-- > 0;) {  // dy: the gradient of block l's output, then of its input
     if (!dw.depth.empty()) {

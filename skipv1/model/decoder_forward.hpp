@@ -37,16 +37,36 @@ Decoder<T, Space>::Decoder(const Config& config, const Parameters<T, Space>& par
 template <class T, class Space>
 View<T, Space> Decoder<T, Space>::forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
                                           Logits wanted, const Observer& observer) const {
+  place(batch, cache, a, keep, wanted);
+  run(cache, a, observer);
+  cache.grow(batch.counts);
+  return a.logits;
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
+                              Logits wanted) const {
   check(batch.counts, batch.tokens.size(), cache, keep);
   check(batch.tokens);
   a.prepare(config_, routing_, cache, batch.tokens.size(), keep);
-  place(batch.counts, cache, a);
+  place_rows(batch.counts, cache, a);
   upload(a.tokens, batch.tokens);
   resolve_heads(cache, a);
+  a.last.clear();
+  std::size_t row = 0;
+  for (std::size_t count : batch.counts) {
+    row += count;
+    if (count) a.last.push_back(row - 1);
+  }
+  if (wanted == Logits::all || a.last.size() == a.rows) a.last.clear();
+}
+
+template <class T, class Space>
+View<T, Space> Decoder<T, Space>::run(Cache<T, Space>& cache, Activations<T, Space>& a, const Observer& observer) const {
   embedding_forward(a.block_output(0), weights_.tokens, a.tokens);
   if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, true);
-  run_blocks(batch.counts, cache, a, observer);
-  return output(batch, a, wanted);
+  run_blocks(cache, a, observer);
+  return output(a);
 }
 
 template <class T, class Space>
@@ -57,11 +77,12 @@ View<T, Space> Decoder<T, Space>::forward_rows(ConstView<T, Space> inputs, const
   require(inputs.shape() == Shape{n, d}, "decoder: inputs ", inputs.shape(), " into a stream of width ", d);
   check(counts, n, cache, keep);
   a.prepare(config_, routing_, cache, n, keep);
-  place(counts, cache, a);
+  place_rows(counts, cache, a);
   resolve_heads(cache, a);
   copy(a.block_output(0), inputs);
   if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, true);
-  run_blocks(counts, cache, a, observer);
+  run_blocks(cache, a, observer);
+  cache.grow(counts);
   if (!(a.normed.shape() == Shape{n, d})) {
     a.normed = Tensor<T, Space>({n, d});
     a.norm_statistics = Tensor<Sum<T>, Space>(config_.gpt2() ? Shape{n, 2} : Shape{n});
@@ -71,8 +92,7 @@ View<T, Space> Decoder<T, Space>::forward_rows(ConstView<T, Space> inputs, const
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::run_blocks(const std::vector<std::size_t>& counts, Cache<T, Space>& cache, Activations<T, Space>& a,
-                                   const Observer& observer) const {
+void Decoder<T, Space>::run_blocks(Cache<T, Space>& cache, Activations<T, Space>& a, const Observer& observer) const {
   for (std::size_t l = 0; l < config_.num_hidden_layers; ++l) {
     attend(l, cache, a);
     if (observer) observer(l);
@@ -82,7 +102,6 @@ void Decoder<T, Space>::run_blocks(const std::vector<std::size_t>& counts, Cache
       depth_average_forward(a.block_input(l + 1), a.stream.slice(0, j), weights_.depth[l]);
     }
   }
-  cache.grow(counts);
 }
 
 template <class T, class Space>
@@ -130,8 +149,8 @@ void Decoder<T, Space>::check(const std::vector<std::int32_t>& tokens) const {
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::place(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache,
-                              Activations<T, Space>& a) const {
+void Decoder<T, Space>::place_rows(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache,
+                                   Activations<T, Space>& a) const {
   std::vector<std::int32_t> positions, row_begin{0}, past;
   std::size_t max_rows = 0, max_keys = 0;
   for (std::size_t b = 0; b < counts.size(); ++b) {
@@ -145,6 +164,7 @@ void Decoder<T, Space>::place(const std::vector<std::size_t>& counts, const Cach
   upload(a.positions, positions);
   upload(a.row_begin, row_begin);
   upload(a.past, past);
+  if constexpr (!std::is_same_v<Space, Cpu>) max_keys = cache.capacity();  // so that launches are the same for any lengths
   a.sequences = {a.row_begin, a.past, max_rows, max_keys};
 }
 
@@ -174,11 +194,13 @@ std::vector<HeadPair<U, Space>> Decoder<T, Space>::resolve(const Cache<T, Space>
 
 template <class T, class Space>
 void Decoder<T, Space>::resolve_heads(const Cache<T, Space>& cache, Activations<T, Space>& a) const {
-  const auto table = resolve<const T>(
+  auto table = resolve<const T>(
       cache, a.pooled, [&](std::size_t l) -> X { return a.layer(l).key; }, [&](std::size_t l) -> X { return a.layer(l).value; });
   const Shape shape{config_.num_hidden_layers, config_.num_attention_heads};
+  if (table == a.resolved) return;
   if (!(a.heads.shape() == shape)) a.heads = Tensor<HeadPair<const T, Space>, Space>(shape);
   copy(a.heads, View<const HeadPair<const T, Space>>(table.data(), shape));
+  a.resolved = std::move(table);
 }
 
 template <class T, class Space>
@@ -272,27 +294,21 @@ void Decoder<T, Space>::feed_forward(std::size_t l, Activations<T, Space>& a) co
 }
 
 template <class T, class Space>
-View<T, Space> Decoder<T, Space>::output(const Batch& batch, Activations<T, Space>& a, Logits wanted) const {
+View<T, Space> Decoder<T, Space>::output(Activations<T, Space>& a) const {
   const X y = a.block_input(config_.num_hidden_layers);
-  std::vector<std::size_t> last;
-  std::size_t row = 0;
-  for (std::size_t count : batch.counts) {
-    row += count;
-    if (count) last.push_back(row - 1);
-  }
-  const std::size_t rows = wanted == Logits::all ? a.rows : last.size(), d = config_.hidden_size;
+  const std::size_t rows = a.last.empty() ? a.rows : a.last.size(), d = config_.hidden_size;
   if (!(a.logits.shape() == Shape{rows, config_.vocab_size}) || a.normed.extent(0) != rows) {
     a.normed = Tensor<T, Space>({rows, d});
     a.norm_statistics = Tensor<Sum<T>, Space>(config_.gpt2() ? Shape{rows, 2} : Shape{rows});
     a.logits = Tensor<T, Space>({rows, config_.vocab_size});
     a.loss = Tensor<Sum<T>, Space>({rows});
   }
-  if (wanted == Logits::all) {
+  if (a.last.empty()) {
     normalize(a.normed, a.norm_statistics, y, weights_.norm, weights_.norm_bias);
   } else {
     const std::size_t kept = config_.gpt2() ? 2 : 1;
     for (std::size_t r = 0; r < rows; ++r)
-      normalize(a.normed.slice(r, 1), View<Sum<T>, Space>(a.norm_statistics.data() + r * kept, {1, kept}), y.slice(last[r], 1),
+      normalize(a.normed.slice(r, 1), View<Sum<T>, Space>(a.norm_statistics.data() + r * kept, {1, kept}), y.slice(a.last[r], 1),
                 weights_.norm, weights_.norm_bias);
   }
   linear_forward(a.logits, a.normed, weights_.head, X());

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "skipv1/core/random.hpp"
+#include "skipv1/core/repeat.hpp"
 #include "skipv1/model/decoder.hpp"
 
 namespace skipv1 {
@@ -56,6 +57,47 @@ std::int32_t sample(View<const T> row, const Sampling& s, Random& random) {
 /// What `generate` calls with each new token of sequence b; returning false ends that sequence.
 using OnToken = std::function<bool(std::size_t b, std::int32_t token)>;
 
+/// Decoding by one token a sequence and step, behind what `cache` holds. On the device the step is a graph from its second time
+/// on.
+template <class T, class Space>
+class DecodingStep {
+ public:
+  DecodingStep(const Decoder<T, Space>& decoder, Cache<T, Space>& cache) : decoder_(decoder), cache_(cache) {}
+
+  /// Logits (B, V) behind `tokens` (B); they lie here until the next step. Throws as `Decoder::forward`.
+  View<T, Space> operator()(const std::vector<std::int32_t>& tokens) {
+    const std::vector<std::size_t> one(cache_.batch(), 1);
+    decoder_.place(Batch{tokens, one}, cache_, activations_);
+    repeat_([this] { decoder_.run(cache_, activations_); });
+    cache_.grow(one);
+    return activations_.logits;
+  }
+
+ private:
+  const Decoder<T, Space>& decoder_;
+  Cache<T, Space>& cache_;
+  Activations<T, Space> activations_;
+  Repeat<Space> repeat_;
+};
+
+namespace detail {
+/// The prompts' logits: one row for each, in host memory.
+template <class T, class Space>
+Tensor<T> prefill(const Decoder<T, Space>& decoder, const std::vector<std::vector<std::int32_t>>& prompts,
+                  Cache<T, Space>& cache) {
+  Batch all;
+  for (const auto& prompt : prompts) {
+    all.tokens.insert(all.tokens.end(), prompt.begin(), prompt.end());
+    all.counts.push_back(prompt.size());
+  }
+  Activations<T, Space> activations;
+  const View<T, Space> logits = decoder.forward(all, cache, activations, Keep::nothing, Logits::last);
+  Tensor<T> host(logits.shape());
+  copy(host, logits);
+  return host;
+}
+}  // namespace detail
+
 /// Continues prompts of any lengths by up to `count` tokens each, all in one batch: one prefill, then a token a sequence and
 /// step. Returns the new tokens of each. Sequence b draws from `Random(seed).split(b)`, so what it says does not depend on its
 /// neighbours. Throws on an empty prompt, and as `Decoder::forward` where prompt and continuation exceed
@@ -66,36 +108,33 @@ std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder
                                                 const Sampling& sampling, std::uint64_t seed, const OnToken& on_token = {}) {
   validate(sampling);
   const std::size_t batch = prompts.size();
-  Batch next;
   std::size_t longest = 0;
   std::vector<Random> random;
   for (std::size_t b = 0; b < batch; ++b) {
     require(!prompts[b].empty(), "generate: prompt ", b, " is empty");
-    next.tokens.insert(next.tokens.end(), prompts[b].begin(), prompts[b].end());
-    next.counts.push_back(prompts[b].size());
     longest = std::max(longest, prompts[b].size());
     random.push_back(Random(seed).split(b));
   }
-  Cache<T, Space> cache(decoder.routing(), batch, longest + count);
-  Activations<T, Space> activations;
   std::vector<std::vector<std::int32_t>> said(batch);
-  for (std::size_t i = 0; i < count && !next.tokens.empty(); ++i) {
-    const View<T, Space> logits = decoder.forward(next, cache, activations, Keep::nothing, Logits::last);
-    Tensor<T> host(logits.shape());
-    copy(host, logits);
-    Batch chosen{{}, std::vector<std::size_t>(batch, 0)};
-    std::size_t row = 0;
+  if (batch == 0 || count == 0) return said;
+  Cache<T, Space> cache(decoder.routing(), batch, longest + count);
+  const Tensor<T> logits = detail::prefill(decoder, prompts, cache);
+  DecodingStep<T, Space> step(decoder, cache);
+  std::vector<bool> ended(batch, false);
+  std::vector<std::int32_t> next(batch, 0);
+  for (std::size_t i = 0;; ++i) {
     for (std::size_t b = 0; b < batch; ++b) {
-      if (next.counts[b] == 0) continue;  // ended earlier
-      const std::int32_t token = sample<T>(host.slice(row++, 1).reshape({host.width()}), sampling, random[b]);
-      said[b].push_back(token);
-      if (on_token && !on_token(b, token)) continue;
-      chosen.tokens.push_back(token);
-      chosen.counts[b] = 1;
+      if (ended[b]) {  // goes on at its beginning, unheard, so that all steps are alike
+        cache.truncate(b, 0);
+        continue;
+      }
+      next[b] = sample<T>(logits.slice(b, 1).reshape({logits.width()}), sampling, random[b]);
+      said[b].push_back(next[b]);
+      ended[b] = (on_token && !on_token(b, next[b])) || i + 1 == count;
     }
-    next = std::move(chosen);
+    if (std::find(ended.begin(), ended.end(), false) == ended.end()) return said;
+    copy(logits, step(next));
   }
-  return said;
 }
 
 }  // namespace skipv1

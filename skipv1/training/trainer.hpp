@@ -2,7 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 
+#include "skipv1/core/repeat.hpp"
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/ops/adamw.hpp"
 #include "skipv1/training/schedule.hpp"
@@ -84,12 +86,17 @@ class Trainer {
   /// Trains on tokens (B T), predicting targets (B T), both row by row. Throws as `Decoder::forward` and `loss` do.
   StepReport step(const std::vector<std::int32_t>& tokens, const std::vector<std::int32_t>& targets) {
     StepReport report;
-    zero(gradients_.flat());
-    cache_.reset();
-    decoder_.forward(Batch{tokens, std::vector<std::size_t>(options_.batch, options_.length)}, cache_, activations_,
-                     Keep::for_backward);
-    report.loss = decoder_.loss(targets, activations_);
-    decoder_.backward(gradients_, cache_gradients_, activations_);
+    decoder_.place(Batch{tokens, std::vector<std::size_t>(options_.batch, options_.length)}, cache_, activations_,
+                   Keep::for_backward);
+    const double scale = decoder_.place_targets(targets, activations_);
+    if (std::exchange(scale_, scale) != scale) gradients_of_batch_.forget();
+    gradients_of_batch_([this] {
+      zero(gradients_.flat());
+      decoder_.run(cache_, activations_);
+      decoder_.run_loss(scale_, activations_);
+      decoder_.backward(gradients_, cache_gradients_, activations_);
+    });
+    report.loss = decoder_.mean_loss(scale_, activations_);
     report.gradient_norm = norm(gradients_.flat());
     AdamW settings = options_.adamw;
     settings.learning_rate = report.learning_rate = options_.schedule.rate(steps_);
@@ -137,6 +144,8 @@ class Trainer {
   Decoder<T, Space> decoder_;
   Cache<T, Space> cache_, cache_gradients_;
   Activations<T, Space> activations_;
+  Repeat<Space> gradients_of_batch_;  ///< on the device a graph from the second step on
+  double scale_ = 0;                  ///< of the losses in it
   std::size_t steps_ = 0;
 };
 
@@ -159,3 +168,10 @@ inline double training_flops(const Config& c, std::size_t batch, std::size_t len
 }
 
 }  // namespace skipv1
+
+#ifdef SKIPV1_INSTANCES  // compiled elsewhere in the program, once
+namespace skipv1 {
+extern template class Trainer<float>;
+extern template class Trainer<double>;
+}  // namespace skipv1
+#endif

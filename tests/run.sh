@@ -15,6 +15,17 @@ run() {
 }
 run default all
 if command -v clang++ > /dev/null; then
+  echo "== clang: every header by itself"
+  cmake --preset clang > /dev/null
+  cmake --build --preset clang --target skipv1_headers_alone
   run sanitize skipv1-tests --label-regex unit
   run fuzz all
+fi
+PATH=$PATH:/usr/local/cuda/bin
+if command -v nvcc > /dev/null; then
+  echo "== cuda: the device half for compute capability 8.0 and 9.0"
+  cmake --preset cuda > /dev/null
+  cmake --build --preset cuda --target skipv1_cuda_instances
+else
+  echo "no nvcc: the device half is not compiled for the card"
 fi

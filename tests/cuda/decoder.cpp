@@ -1,8 +1,6 @@
 // The decoder, cache and trainer on the device: the same source, every variant, against the CPU.
-#include "skipv1/model/decoder.cuh"
-
 #include "skipv1/model/generate.hpp"
-#include "skipv1/training/trainer.hpp"
+#include "skipv1/training/trainer.cuh"
 #include "tests/cuda/pair.hpp"
 
 using namespace skipv1;

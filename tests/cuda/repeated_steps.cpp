@@ -1,7 +1,6 @@
 // Steps of decoding and of training on the device: graphs that do what plain calls do, and allocate nothing.
-#include "skipv1/model/decoder.cuh"
 #include "skipv1/model/generate.hpp"
-#include "skipv1/training/trainer.hpp"
+#include "skipv1/training/trainer.cuh"
 #include "tests/cuda/decoder.hpp"
 
 using namespace skipv1;

@@ -1,6 +1,6 @@
 #include "tutorials/07-train-on-text/compare.hpp"
 
-#include "skipv1/model/decoder.cuh"
+#include "skipv1/training/trainer.cuh"
 
 skipv1::Run skipv1::train_and_evaluate_on_device(const Comparison& o, const std::string& variant, std::uint64_t seed,
                                                  const Tokenizer& tokenizer, const TextData& text, const TextData& held_out) {

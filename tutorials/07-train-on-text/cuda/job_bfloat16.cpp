@@ -1,4 +1,4 @@
-#include "skipv1/model/decoder.cuh"
+#include "skipv1/training/trainer.cuh"
 #include "skipv1/training/sentencepiece.hpp"
 #include "tutorials/07-train-on-text/job_run.hpp"
 

@@ -69,8 +69,8 @@ auto read_config_as(const std::filesystem::path& path, const Parse& parse) {
 /// Reads `config.json`.
 inline Config read_config(const std::filesystem::path& path) { return read_config_as(path, parse_config); }
 
-/// `config.json`'s text; `parse_config` makes the same configuration of it (so `c.theory` must be at its defaults). Of "attention" it has what the variant uses, and
-/// whatever else is not at its default.
+/// `config.json`'s text; `parse_config` makes the same configuration of it, but for `theory`, which has no keys. Of "attention"
+/// it has what the variant uses, and whatever else is not at its default.
 inline std::string config_text(const Config& c) {
   const AttentionConfig &a = c.attention, defaults;
   const bool skips = a.variant.starts_with("skip") && !c.latent();

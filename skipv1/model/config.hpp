@@ -50,7 +50,8 @@ struct Config {
   TheoryConfig theory = {};
   friend bool operator==(const Config&, const Config&) = default;
 
-  std::size_t head_width() const { return theory.head_size ? theory.head_size : hidden_size / num_attention_heads; }  ///< d_h
+  /// d_h.
+  std::size_t head_width() const { return theory.head_size ? theory.head_size : hidden_size / num_attention_heads; }
   bool gpt2() const { return architecture == Architecture::gpt2; }
   const Variant& variant() const { return find_variant(attention.variant); }
   bool latent() const { return variant().latent_parts != 0; }
@@ -90,8 +91,8 @@ inline void check_sizes(const Config& c) {
   require(c.num_hidden_layers <= 4096 && c.num_attention_heads <= 4096, "num_hidden_layers ", c.num_hidden_layers,
           " and num_attention_heads ", c.num_attention_heads, ": at most 4096 each");
   require(c.theory.head_size <= most, "head_size is ", c.theory.head_size, ": must be at most ", most);
-  require(c.theory.head_size || c.hidden_size % c.num_attention_heads == 0, "hidden_size ", c.hidden_size, " is not a multiple of num_attention_heads ",
-          c.num_attention_heads);
+  require(c.theory.head_size || c.hidden_size % c.num_attention_heads == 0, "hidden_size ", c.hidden_size,
+          " is not a multiple of num_attention_heads ", c.num_attention_heads);
   require(c.num_attention_heads % c.num_key_value_heads == 0, "num_attention_heads ", c.num_attention_heads,
           " is not a multiple of num_key_value_heads ", c.num_key_value_heads);
   require(std::isfinite(c.norm_epsilon) && c.norm_epsilon > 0, "norm_epsilon is ", c.norm_epsilon, ": must be positive");

@@ -1,0 +1,169 @@
+// A decoder that learns the task from sequences of continuous tokens: a linear map reads them into the stream, another reads
+// y_hat out of it at the places of x, and the mean squared error is brought down by AdamW.
+#pragma once
+
+#include <optional>
+
+#include "skipv1/mesa/prompts.hpp"
+#include "skipv1/model/decoder.hpp"
+#include "skipv1/ops/adamw.hpp"
+#include "skipv1/training/schedule.hpp"
+
+namespace skipv1::mesa {
+
+/// How a model learns.
+struct Recipe {
+  std::size_t steps = 4000, batch = 128;
+  double rate = 3e-3, warm_up = 0.05, floor = 0.02;
+  double in_scale = 1;  ///< deviation of what is read in
+  double gain = 1;  ///< matrices start normal with the variance gain^2 / (columns)
+  double clip = 1, weight_decay = 0, beta2 = 0.99;
+};
+
+/// A model, its maps and what training needs. Not to be moved: the decoder points at the parameters.
+template <class T, class Space = Cpu>
+class Learner {
+ public:
+  /// `config` gives the model; of its token embedding nothing is used.
+  Learner(const Config& config, std::size_t dim, const Recipe& recipe, std::uint64_t seed)
+      : recipe_(recipe),
+        dim_(dim),
+        parameters_(config),
+        gradients_(config),
+        m_(config),
+        v_(config),
+        maps_({map_size(config)}),
+        map_gradients_(maps_.shape()),
+        map_m_(zeros<T, Space>(maps_.shape())),
+        map_v_(zeros<T, Space>(maps_.shape())),
+        decoder_(config, parameters_) {
+    start(config, seed);
+  }
+  Learner(const Learner&) = delete;
+  Learner& operator=(const Learner&) = delete;
+
+  /// One step of AdamW on `prompts`; returns their loss before it, the mean of the squared errors of all labels' coordinates
+  /// (the zero predictor's is 1).
+  double step(const Prompts<T>& prompts) {
+    forward(prompts, Keep::for_backward);
+    const double loss = differentiate(prompts);
+    zero(gradients_.flat());
+    zero(View<T, Space>(map_gradients_));
+    linear_backward_weight(out_gradient(), View<T, Space>(), doutputs_, a_.normed);
+    linear_backward_input(drows_, doutputs_, out());
+    const View<T, Space> dinputs = decoder_.backward_rows(drows_, gradients_, *dcache_, a_);
+    linear_backward_weight(in_gradient(), View<T, Space>(), dinputs, features_);
+    update();
+    return loss;
+  }
+
+  /// Predictions at the places of x (B, n + 1, d). `activations` then tells what went on inside; with `Keep::for_backward` of
+  /// every layer.
+  Tensor<T> predict(const Prompts<T>& prompts, Keep keep = Keep::nothing, const typename Decoder<T, Space>::Observer& see = {}) {
+    forward(prompts, keep, see);
+    Tensor<T> y(prompts.labels.shape());
+    const View<T> rows = host_outputs_;
+    for (std::size_t b = 0; b < prompts.batch(); ++b)
+      for (std::size_t i = 0; i < prompts.pairs(); ++i)
+        for (std::size_t j = 0; j < dim_; ++j) y(b, i, j) = rows(prompts.row_of_x(b, i), j);
+    return y;
+  }
+
+  const Decoder<T, Space>& decoder() const { return decoder_; }
+  Activations<T, Space>& activations() { return a_; }
+  const Cache<T, Space>& cache() const { return *cache_; }
+  /// Numbers that learn: the decoder's, without an embedding nobody reads, and the maps'.
+  std::size_t count() const { return parameters_.layout().count() - decoder_.config().hidden_size + maps_.size(); }
+
+ private:
+  using X = View<T, Space>;
+
+  std::size_t in_width() const { return 2 * dim_ + 2; }
+  std::size_t map_size(const Config& c) const { return c.hidden_size * (in_width() + dim_); }
+  X in_of(X maps) const { return {maps.data(), {decoder_.config().hidden_size, in_width()}}; }
+  X out_of(X maps) const {
+    const std::size_t d = decoder_.config().hidden_size;
+    return {maps.data() + d * in_width(), {dim_, d}};
+  }
+  X in() const { return in_of(maps_); }
+  X out() const { return out_of(maps_); }
+  X in_gradient() const { return in_of(map_gradients_); }
+  X out_gradient() const { return out_of(map_gradients_); }
+
+  void start(const Config& config, std::uint64_t seed) {
+    const Parameters<T> initial(config);
+    initialize(initial, config, seed);
+    for (const ParameterLayout::Entry& entry : initial.layout().entries()) {
+      if (entry.shape.rank() != 2) continue;
+      const View<T> x = initial[entry.name];
+      const double factor = recipe_.gain / (0.02 * std::sqrt(static_cast<double>(entry.shape[1])));
+      for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] *= static_cast<T>(factor);
+    }
+    copy(parameters_.flat(), View<const T>(initial.flat()));
+    Tensor<T> maps(maps_.shape());
+    Random random = Random(seed).split(1);
+    const std::size_t d = config.hidden_size, reads_in = d * in_width();
+    for (std::size_t i = 0; i < maps.size(); ++i)
+      maps.data()[i] = static_cast<T>(random.normal() * (i < reads_in ? recipe_.in_scale : 1.) / std::sqrt(static_cast<double>(i < reads_in ? dim_ : d)));
+    copy(X(maps_), View<const T>(maps));
+  }
+
+  void forward(const Prompts<T>& s, Keep keep, const typename Decoder<T, Space>::Observer& see = {}) {
+    const std::size_t n = s.features.extent(0), d = decoder_.config().hidden_size;
+    if (!cache_ || cache_->batch() != s.batch() || cache_->capacity() != s.length()) {
+      cache_.emplace(decoder_.routing(), s.batch(), s.length());
+      dcache_.emplace(decoder_.routing(), s.batch(), s.length());
+      features_ = Tensor<T, Space>(s.features.shape()), inputs_ = Tensor<T, Space>({n, d}), drows_ = Tensor<T, Space>({n, d});
+      outputs_ = Tensor<T, Space>({n, dim_}), doutputs_ = Tensor<T, Space>({n, dim_});
+      host_outputs_ = Tensor<T>({n, dim_});
+    }
+    copy(X(features_), View<const T>(s.features));
+    linear_forward(X(inputs_), features_, in(), X());
+    cache_->reset();
+    decoder_.forward_rows(inputs_, std::vector<std::size_t>(s.batch(), s.length()), *cache_, a_, keep, see);
+    linear_forward(X(outputs_), a_.normed, out(), X());
+    copy(View<T>(host_outputs_), ConstView<T, Space>(outputs_));
+  }
+
+  /// The loss, and its gradient in `doutputs_`.
+  double differentiate(const Prompts<T>& s) {
+    const View<T> rows = host_outputs_;
+    const double scale = 1 / static_cast<double>(s.labels.size());
+    double sum = 0;
+    for (std::size_t b = 0; b < s.batch(); ++b) {
+      for (std::size_t i = 0; i < s.pairs(); ++i) {
+        T* x = &rows(s.row_of_x(b, i), 0u);
+        for (std::size_t j = 0; j < dim_; ++j) {
+          const T miss = x[j] - s.labels(b, i, j);
+          sum += static_cast<double>(miss) * static_cast<double>(miss);
+          x[j] = static_cast<T>(2 * scale) * miss;
+        }
+        if (i + 1 < s.pairs()) std::fill_n(x + dim_, dim_, T(0));
+      }
+    }
+    copy(X(doutputs_), View<const T>(rows));
+    return sum * scale;
+  }
+
+  void update() {
+    const double decoder_norm = norm(gradients_.flat()), map_norm = norm(X(map_gradients_));
+    const double scale = clip_scale(std::hypot(decoder_norm, map_norm), recipe_.clip);
+    const AdamW settings{Schedule{recipe_.steps, recipe_.rate, recipe_.warm_up, recipe_.floor}.rate(steps_), 0.9, recipe_.beta2,
+                         1e-8, recipe_.weight_decay};
+    ++steps_;
+    adamw<T>(parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(), settings, steps_, parameters_.layout().decayed(), scale);
+    adamw<T>(X(maps_), X(map_m_), X(map_v_), X(map_gradients_), settings, steps_, maps_.size(), scale);
+  }
+
+  Recipe recipe_;
+  std::size_t dim_, steps_ = 0;
+  Parameters<T, Space> parameters_, gradients_, m_, v_;
+  Tensor<T, Space> maps_, map_gradients_, map_m_, map_v_;  // the map in (D, 2 d + 2), then the map out (d, D)
+  Decoder<T, Space> decoder_;
+  std::optional<Cache<T, Space>> cache_, dcache_;
+  Activations<T, Space> a_;
+  Tensor<T, Space> features_, inputs_, drows_, outputs_, doutputs_;
+  Tensor<T> host_outputs_;
+};
+
+}  // namespace skipv1::mesa

@@ -3,6 +3,7 @@
 
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
+#include "skipv1/ops/linear_attention.hpp"
 
 namespace skipv1 {
 

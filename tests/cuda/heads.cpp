@@ -21,11 +21,11 @@ TEMPLATE_TEST_CASE("depth_average on the device is depth_average on the CPU", "[
     auto y = poisoned<T>({rows, d}), dx = normal<T>({count, rows, d}, random), dweights = normal<T>({count}, random);
     depth_average_forward<T>(y, x, weights);
     depth_average_forward<double>(y.host, x.host, weights.host);
-    check_close("y", y);
+    check_close("depth_average_forward y", y);
     depth_average_backward<T>(dx, dweights, dy, x, weights);
     depth_average_backward<double>(dx.host, dweights.host, dy.host, x.host, weights.host);
-    check_close("dx", dx);
-    check_close("dweights", dweights, 4 * bound<T>);
+    check_close("depth_average_backward dx", dx);
+    check_close("depth_average_backward dweights", dweights, 4 * bound<T>);
   }
 }
 
@@ -38,13 +38,13 @@ TEMPLATE_TEST_CASE("value_mix on the device is value_mix on the CPU", "[cuda]", 
     auto mixed = poisoned<T>({rows, w});
     value_mix_forward<T>(mixed, own, first, lambda);
     value_mix_forward<double>(mixed.host, own.host, first.host, lambda.host);
-    check_close("mixed", mixed);
+    check_close("value_mix_forward mixed", mixed);
     auto down = normal<T>({rows, w}, random), dfirst = normal<T>({rows, w0}, random), dlambda = normal<T>({1}, random);
     value_mix_backward<T>(down, dfirst, dlambda, down, own, first, lambda);  // in place
     value_mix_backward<double>(down.host, dfirst.host, dlambda.host, down.host, own.host, first.host, lambda.host);
-    check_close("down", down);
-    check_close("dfirst", dfirst);
-    check_close("dlambda", dlambda, 50 * bound<T>);  // one number, which may cancel
+    check_close("value_mix_backward down", down);
+    check_close("value_mix_backward dfirst", dfirst);
+    check_close("value_mix_backward dlambda", dlambda, 50 * bound<T>);  // one number, which may cancel
   }
 }
 
@@ -63,14 +63,15 @@ TEMPLATE_TEST_CASE("heads are pooled and copied on the device as on the CPU", "[
     };
     pool_forward<T>(device(to, 1), device(from, 0), device(from, 2), batch, positions, width);
     pool_forward<double>(host(to, 1), host(from, 0), host(from, 2), batch, positions, width);
+    check_close("pool_forward pooled", to);
     pool_backward<T>(device(other, 0), device(other, 1), device(from, 1), batch, positions, width);
     pool_backward<double>(host(other, 0), host(other, 1), host(from, 1), batch, positions, width);
     copy_head<T>(device(to, 0), device(from, 2), batch, positions, width);
     copy_head<double>(host(to, 0), host(from, 2), batch, positions, width);
     copy_head<T>(device(to, 2), device(from, 1), batch, positions, width, true);
     copy_head<double>(host(to, 2), host(from, 1), batch, positions, width, true);
-    check_close("pooled and copied", to);
-    check_close("gradient of pooled", other);
+    check_close("copy_head to", to);
+    check_close("pool_backward dfirst, dsecond", other);
   }
 }
 
@@ -88,10 +89,10 @@ TEMPLATE_TEST_CASE("rows go to the cache and back on the device as on the CPU", 
     auto cache = normal<T>({3, 9, w}, random), x = normal<T>({12, w}, random);
     scatter_rows<T>(cache.device, View<T, Cuda>(x.device), on_device);
     scatter_rows<double>(cache.host, x.host, sequences);
-    check_close("cache", cache, 0);
+    check_close("scatter_rows cache", cache, 0);
     auto back = poisoned<T>({12, w});
     gather_rows<T>(back.device, View<T, Cuda>(cache.device), on_device);
     gather_rows<double>(back.host, cache.host, sequences);
-    check_close("rows", back, 0);
+    check_close("gather_rows rows", back, 0);
   }
 }

@@ -3,6 +3,11 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <iomanip>
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -80,8 +85,37 @@ inline constexpr double bound = std::is_same_v<T, double>  ? 1e-13
                                 : std::is_same_v<T, float> ? 2e-6
                                                            : 8e-3;
 
+/// The largest error of each function and type; the file that SKIPV1_ERRORS names gets them at the end, a line each:
+/// docs/pairs.md.
+class Errors {
+ public:
+  static Errors& all() {
+    static Errors errors;
+    return errors;
+  }
+  void add(const std::string& function, const char* dtype, double error) {
+    double& most = most_[{function, dtype}];
+    most = std::max(most, error);
+  }
+  ~Errors() {
+    const char* path = std::getenv("SKIPV1_ERRORS");
+    if (!path) return;
+    std::ofstream out(path);
+    out << std::setprecision(2);
+    for (const auto& [key, error] : most_) out << key.first << ' ' << key.second << ' ' << error << '\n';
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, double> most_;
+};
+template <class T>
+inline constexpr const char* dtype_name = std::is_same_v<T, double>  ? "f64"
+                                          : std::is_same_v<T, float> ? "f32"
+                                                                     : "bf16";
+
 /// Compares what the device holds with the host's: first which numbers are finite, then the error's norm over that of the truth,
-/// then the cosine. `terms`: the size of what is summed for one number, where it may cancel.
+/// then the cosine. `what`: the function, then which of its outputs. `terms`: the size of what is summed for one number, where it
+/// may cancel.
 template <class T>
 void check_close(const char* what, const Both<T>& x, double most = bound<T>, double terms = 0) {
   const Tensor<T> device = to_host<T>(x.device);
@@ -99,6 +133,10 @@ void check_close(const char* what, const Both<T>& x, double most = bound<T>, dou
   }
   INFO(what << " " << x.host.shape() << ": error " << std::sqrt(error) << " of norm " << std::sqrt(norm));
   const double size = terms * std::sqrt(static_cast<double>(x.host.size()));
+  if (norm > 0) {
+    const std::string text = what;
+    Errors::all().add(text.substr(0, text.find(' ')), dtype_name<T>, std::sqrt(error) / (std::sqrt(norm) + size));
+  }
   REQUIRE(std::sqrt(error) <= most * (std::sqrt(norm) + size));
   if (std::sqrt(norm) > size) REQUIRE(dot >= (1 - most - 1e-15) * std::sqrt(norm) * std::sqrt(device_norm));
 }

@@ -16,13 +16,13 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
     auto r = poisoned<Sum<TestType>>({rows});
     rms_norm_forward<TestType>(y, r, x, weight, 1e-5, version);
     rms_norm_forward<double>(y.host, r.host, x.host, weight.host, 1e-5);
-    check_close("y", y);
-    check_close("inverse_rms", r, bound<Sum<TestType>>);
+    check_close("rms_norm_forward y", y);
+    check_close("rms_norm_forward inverse_rms", r, bound<Sum<TestType>>);
 
     auto dx = normal<TestType>({rows, d}, random), dweight = normal<TestType>({d}, random);
     rms_norm_backward<TestType>(dx, dweight, dy, x, weight, r, version);
     rms_norm_backward<double>(dx.host, dweight.host, dy.host, x.host, weight.host, r.host);
-    check_close("dx", dx);
-    check_close("dweight", dweight, bound<TestType> * 2);
+    check_close("rms_norm_backward dx", dx);
+    check_close("rms_norm_backward dweight", dweight, bound<TestType> * 2);
   }
 }

@@ -23,16 +23,18 @@ TEMPLATE_TEST_CASE("layer_norm on the device is layer_norm on the CPU", "[cuda]"
     auto statistics = poisoned<Sum<T>>({rows, 2});
     layer_norm_forward<T>(y, statistics, x, weight, bias, 1e-5, version);
     layer_norm_forward<double>(y.host, statistics.host, x.host, weight.host, bias.host, 1e-5);
-    check_close("y", y);
-    if (d > 3) check_close("statistics", statistics, 10 * bound<Sum<T>>);  // of one number the variance is rounding alone
+    check_close("layer_norm_forward y", y);
+    if (d > 3)
+      check_close("layer_norm_forward statistics", statistics,
+                  10 * bound<Sum<T>>);  // of one number the variance is rounding alone
 
     statistics = both<Sum<T>>(statistics.host);
     auto dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random), dbias = normal<T>({d}, random);
     layer_norm_backward<T>(dx, dweight, dbias, dy, x, weight, statistics, version);
     layer_norm_backward<double>(dx.host, dweight.host, dbias.host, dy.host, x.host, weight.host, statistics.host);
-    if (d > 1) check_close("dx", dx, 10 * bound<T>);
-    if (d > 1) check_close("dweight", dweight, 10 * bound<T>);
-    check_close("dbias", dbias, 2 * bound<T>);
+    if (d > 1) check_close("layer_norm_backward dx", dx, 10 * bound<T>);
+    if (d > 1) check_close("layer_norm_backward dweight", dweight, 10 * bound<T>);
+    check_close("layer_norm_backward dbias", dbias, 2 * bound<T>);
   }
 }
 
@@ -49,13 +51,13 @@ TEMPLATE_TEST_CASE("cross_entropy on the device is cross_entropy on the CPU", "[
     auto dlogits = poisoned<T>({rows, vocab});
     cross_entropy<double>(loss.host, dlogits.host, logits.host, targets.host, 0.3);
     cross_entropy<T>(loss, View<T, Cuda>(), logits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
-    check_close("loss alone", loss, bound<Sum<T>>);
+    check_close("cross_entropy loss alone", loss, bound<Sum<T>>);
     cross_entropy<T>(loss, dlogits, logits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
-    check_close("loss", loss, bound<Sum<T>>);
-    check_close("dlogits", dlogits, 2 * bound<T>);
+    check_close("cross_entropy loss", loss, bound<Sum<T>>);
+    check_close("cross_entropy dlogits", dlogits, 2 * bound<T>);
     dlogits.device = logits.device;
     cross_entropy<T>(loss, dlogits, dlogits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
-    check_close("dlogits in place", dlogits, 2 * bound<T>);
+    check_close("cross_entropy dlogits in place", dlogits, 2 * bound<T>);
   }
 }
 
@@ -71,14 +73,14 @@ TEMPLATE_TEST_CASE("embedding on the device is embedding on the CPU", "[cuda]", 
     auto x = poisoned<T>({rows, d});
     embedding_forward<T>(x, table, on_device);
     embedding_forward<double>(x.host, table.host, ids.host);
-    check_close("x", x);
+    check_close("embedding_forward x", x);
     embedding_forward<T>(x, table, on_device, true);
     embedding_forward<double>(x.host, table.host, ids.host, true);
-    check_close("x added to", x);
+    check_close("embedding_forward x added to", x);
     auto dtable = normal<T>({vocab, d}, random);
     embedding_backward<T>(dtable, dx, on_device, version);
     embedding_backward<double>(dtable.host, dx.host, ids.host);
-    check_close("dtable", dtable, version == Version::first ? 4 * bound<T> : bound<T>);
+    check_close("embedding_backward dtable", dtable, version == Version::first ? 4 * bound<T> : bound<T>);
   }
 }
 
@@ -94,7 +96,7 @@ TEMPLATE_TEST_CASE("rope on the device is rope on the CPU", "[cuda]", float, dou
       for (bool inverse : {false, true}) {
         rope<T>(x, table, View<std::int32_t, Cuda>(positions.device), inverse);
         rope<double>(x.host, table.host, positions.host, inverse);
-        check_close("x", x, 2 * bound<T>);
+        check_close("rope x", x, 2 * bound<T>);
       }
     }
   }

@@ -2,8 +2,9 @@
 # Builds and runs the device tests on a machine with a GPU and nvcc, which needs nothing else: `run_gpu.sh pack`, on a machine that has
 # the dependencies (Debian 12), puts them into .carry/packages.tgz, which then travels with the working tree.
 #   tests/cuda/run_gpu.sh                the tests
-#   tests/cuda/run_gpu.sh rates          the tests, then what the kernels reach (rates.cpp)
+#   tests/cuda/run_gpu.sh rates          the tests, then what the kernels reach (rates.cpp, tutorials/06-a-pair-of-functions)
 #   tests/cuda/run_gpu.sh sanitize       the tests, then again under compute-sanitizer's four tools
+# The tests write the largest error of each function to errors.txt, for docs/pairs.md.
 # ARCH picks the compute capability (default: that of the card), OUT where the logs go.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -37,9 +38,11 @@ flags="-std=c++20 -O2 -DSKIPV1_INSTANCES -arch=${ARCH:-native} --expt-relaxed-co
 nvcc -std=c++20 -O1 -I. -isystem "$packages/include" -x c++ -c tests/main.cpp -o "$build/main.o" &
 # Sources with kernels go through nvcc's device compiler, the checker's others through the host's alone.
 host="nvcc -std=c++20 -O2 -DSKIPV1_INSTANCES -Xcompiler -fopenmp -I. -isystem $packages/include -x c++"
+pair=tutorials/06-a-pair-of-functions/main.cpp
 kernels="$(ls tests/cuda/*.cpp) tests/conformance/library/device.cpp $(ls tutorials/decoder_device_*.cpp)"
 others="tests/conformance/check.cpp $(ls tests/conformance/library/*.cpp | grep -v device.cpp) tutorials/decoder_float.cpp tutorials/decoder_double.cpp"
 {
+  echo "nvcc $flags -x cu -c $pair -o $build/pair.o"
   for source in $kernels; do echo "nvcc $flags -x cu -c $source -o $build/$(basename "$source" .cpp).o"; done
   for source in $others; do echo "$host -c $source -o $build/$(basename "$source" .cpp).o"; done
 } | xargs -P "$(nproc)" -I{} sh -c "{} || echo {} >> $build/failed"
@@ -54,23 +57,38 @@ link() {
 objects() { for source in "$@"; do echo "$build/$(basename "$source" .cpp).o"; done; }
 decoders=$(objects tutorials/decoder_*.cpp)
 link tests "$build/main.o" $(objects tests/cuda/*.cpp) $decoders
+link 06-a-pair-of-functions "$build/pair.o"
 link skipv1-check $(objects tests/conformance/check.cpp tests/conformance/library/*.cpp) $decoders
 export OMP_WAIT_POLICY=passive
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt"
-"$build/tests" --durations yes | tee "$out/tests.txt"
+SKIPV1_ERRORS=$out/errors.txt "$build/tests" --durations yes | tee "$out/tests.txt"
 for dtype in f64 f32 bf16; do
   for cases in data/conformance .carry/conformance; do
     [ ! -d $cases ] || "$build/skipv1-check" $cases/*/ --device cuda --dtype $dtype > "$out/check.txt" || { cat "$out/check.txt"; exit 1; }
     [ ! -d $cases ] || echo "$cases, $dtype: $(tail -n 1 "$out/check.txt")"
   done
 done
-if [ "${1:-}" = rates ]; then "$build/tests" "[rates]" | tee "$out/rates.txt"; fi
+if [ "${1:-}" = rates ]; then
+  "$build/tests" "[rates]" | tee "$out/rates.txt"
+  "$build/06-a-pair-of-functions" | tee "$out/pair.txt"
+fi
 [ "${1:-}" = sanitize ] || exit 0
-for tool in memcheck racecheck initcheck synccheck; do
+
+# Each source's tests are a process of their own, eight at a time. Memory running out and a refused launch are meant.
+# initcheck does not see what cuBLASLt stores: plain products there. racecheck takes minutes for whole decoders, whose kernels
+# the other tests have.
+sanitize() {
+  tool=$1 options=$2 sources=$3
   echo "== $tool"
-  # Memory running out and a refused launch are meant; racecheck takes minutes for whole decoders, whose kernels the others have.
-  compute-sanitizer --tool $tool $([ $tool != memcheck ] || echo --report-api-errors no) --error-exitcode 3 \
-    "$build/tests" $([ $tool != racecheck ] || echo '~*decoder*') > "$out/$tool.txt" 2>&1 || failed="${failed:-} $tool"
-  tail -5 "$out/$tool.txt"
-done
-[ -z "${failed:-}" ] || { echo "failed:$failed"; exit 1; }
+  for source in $sources; do basename "$source" .cpp; done | xargs -P 8 -I{} sh -c "begin=\$(date +%s)
+    compute-sanitizer --tool $tool $options --error-exitcode 3 $build/tests --filenames-as-tags '[#{}]' > $build/{}.$tool 2>&1 ||
+      echo '$tool {}' >> $build/failed
+    echo {}: \$((\$(date +%s) - begin)) s, \$(tail -n 1 $build/{}.$tool)"
+  cat "$build"/*."$tool" > "$out/$tool.txt"
+}
+sources=$(ls tests/cuda/*.cpp | grep -v -e rates -e pairs)
+sanitize memcheck "--report-api-errors no" "$sources"
+sanitize racecheck "" "$(echo "$sources" | grep -v -e decoder -e repeated_steps)"
+SKIPV1_PLAIN_PRODUCTS=1 sanitize initcheck "" "$sources"
+sanitize synccheck "" "$sources"
+[ ! -e "$build/failed" ] || { echo "failed:"; cat "$build/failed"; exit 1; }

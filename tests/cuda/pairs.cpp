@@ -1,6 +1,7 @@
-// Every operation has its twin: each function of ops/NAME.hpp stands in ops/NAME.cuh too.
+// Every operation has its twin: each function of ops/NAME.hpp stands in ops/NAME.cuh too, and in docs/pairs.md.
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <regex>
 #include <set>
 #include <string>
@@ -37,7 +38,9 @@ std::set<std::string> functions(const std::filesystem::path& header, const std::
 }  // namespace
 
 TEST_CASE("every operation on the CPU has a twin on the device", "[cuda]") {
-  const std::filesystem::path ops = std::filesystem::path(__FILE__).parent_path() / "../../skipv1/ops";
+  const std::filesystem::path root = std::filesystem::path(__FILE__).parent_path() / "../..", ops = root / "skipv1/ops";
+  std::ifstream table(root / "docs/pairs.md");
+  const std::string documented{std::istreambuf_iterator<char>(table), {}};
   std::size_t count = 0;
   for (const auto& file : std::filesystem::directory_iterator(ops)) {
     if (file.path().extension() != ".hpp") continue;
@@ -52,6 +55,7 @@ TEST_CASE("every operation on the CPU has a twin on the device", "[cuda]") {
       if (name == "rope_table") continue;  // made once, on the host
       INFO(name);
       CHECK(on_device.count(name) == 1);
+      CHECK(documented.find("| `" + name + "` | [" + file.path().stem().string() + "](") != std::string::npos);
       ++count;
     }
   }

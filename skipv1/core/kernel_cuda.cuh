@@ -11,6 +11,9 @@
 #include "skipv1/core/grid.cuh"
 
 #define SKIPV1_KERNEL __global__ void
+/// After it: the most threads of a block, and how many blocks a multiprocessor shall hold at least; registers are given
+/// accordingly.
+#define SKIPV1_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
 #define SKIPV1_DEVICE __device__ __forceinline__
 #define SKIPV1_DEVICE_MEMBER __device__ __forceinline__
 #define SKIPV1_HOST_DEVICE __host__ __device__ __forceinline__
@@ -70,6 +73,14 @@ SKIPV1_DEVICE void atomic_add(T* to, T x) {
 template <class T>
 SKIPV1_DEVICE void atomic_add(const Shared<T>& to, std::size_t i, T x) {
   atomicAdd(to.data + i, x);
+}
+/// Adds one to a counter and returns what it was. What the calling thread has written, or seen at a barrier, is seen by the
+/// threads that count later.
+SKIPV1_DEVICE std::uint32_t count_up(std::uint32_t* counter) {
+  __threadfence();
+  const std::uint32_t before = atomicAdd(counter, 1u);
+  __threadfence();
+  return before;
 }
 template <class T>
 SKIPV1_DEVICE T read_only(const T* p) {

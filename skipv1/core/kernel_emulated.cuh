@@ -9,6 +9,7 @@
 #include "skipv1/core/emulator.cuh"
 
 #define SKIPV1_KERNEL void
+#define SKIPV1_BOUNDS(threads, blocks)
 #define SKIPV1_DEVICE inline
 #define SKIPV1_DEVICE_MEMBER
 #define SKIPV1_HOST_DEVICE inline
@@ -215,6 +216,9 @@ void atomic_add(const Shared<T>& to, std::size_t i, T x, emulator::Place place =
   const auto fault = worker.shared().update(to.array.shadow[i * sizeof(T) / 2], worker.thread_number());
   if (fault != emulator::SharedMemory::Fault::none) emulator::report_fault("adds to", to.array, i, fault, place);
   reinterpret_cast<T*>(to.array.data)[i] += x;
+}
+inline std::uint32_t count_up(std::uint32_t* counter) {
+  return std::atomic_ref<std::uint32_t>(*counter).fetch_add(1, std::memory_order_acq_rel);
 }
 template <class T>
 T read_only(const T* p) {

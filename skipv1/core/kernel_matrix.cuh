@@ -12,17 +12,14 @@
 
 namespace skipv1 {
 
+#if defined(__CUDACC__)
+
 /// Two numbers, rounded, in one register; `low` is the one of the lower index.
 SKIPV1_DEVICE std::uint32_t pack_bfloat16(float low, float high) {
-  Vector<bfloat16, 2> pair;
-  pair[0] = static_cast<bfloat16>(low);
-  pair[1] = static_cast<bfloat16>(high);
   std::uint32_t bits;
-  memcpy(&bits, &pair, 4);
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
   return bits;
 }
-
-#if defined(__CUDACC__)
 
 /// `D += A B` by the warp: fragments as above, products and sums in float.
 SKIPV1_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
@@ -74,6 +71,11 @@ SKIPV1_DEVICE void copy_async_wait() {
 }
 
 #else
+
+inline std::uint32_t pack_bfloat16(float low, float high) {
+  const auto bits = [](float x) { return std::uint32_t{std::bit_cast<std::uint16_t>(static_cast<bfloat16>(x))}; };
+  return bits(low) | bits(high) << 16;
+}
 
 namespace emulator {
 
@@ -179,24 +181,46 @@ void copy_async_wait() {
 
 #endif
 
-/// 16 bytes of a shared array from element i on, aligned to 16 bytes.
-template <class T>
-SKIPV1_DEVICE Vector<T, per_16_bytes<T>> load_shared(const Shared<T>& from, std::size_t i) {
+/// N elements of a shared array from element i on, aligned to all of them together.
+template <std::size_t N, class T>
+SKIPV1_DEVICE Vector<T, N> load_shared(const Shared<T>& from, std::size_t i) {
 #if defined(__CUDACC__)
-  return load_vector<per_16_bytes<T>>(from.data + i);
+  return load_vector<N>(from.data + i);
 #else
-  emulator::note_read(from.array, i, per_16_bytes<T>, emulator::Place::here());
-  return load_vector<per_16_bytes<T>>(reinterpret_cast<const T*>(from.array.data) + i);
+  emulator::note_read(from.array, i, N, emulator::Place::here());
+  return load_vector<N>(reinterpret_cast<const T*>(from.array.data) + i);
 #endif
 }
 template <class T>
-SKIPV1_DEVICE void store_shared(const Shared<T>& to, std::size_t i, const Vector<T, per_16_bytes<T>>& v) {
+SKIPV1_DEVICE Vector<T, per_16_bytes<T>> load_shared(const Shared<T>& from, std::size_t i) {
+  return load_shared<per_16_bytes<T>>(from, i);
+}
+template <class T, std::size_t N>
+SKIPV1_DEVICE void store_shared(const Shared<T>& to, std::size_t i, const Vector<T, N>& v) {
 #if defined(__CUDACC__)
   store_vector(to.data + i, v);
 #else
-  emulator::note_write(to.array, i, per_16_bytes<T>, emulator::Place::here());
+  emulator::note_write(to.array, i, N, emulator::Place::here());
   store_vector(reinterpret_cast<T*>(to.array.data) + i, v);
 #endif
+}
+
+/// Two numbers that lie together in memory, as one register has them.
+SKIPV1_DEVICE std::uint32_t load_pair(const bfloat16* from) {
+  const Vector<bfloat16, 2> pair = load_vector<2>(from);
+  std::uint32_t bits;
+  memcpy(&bits, &pair, 4);
+  return bits;
+}
+SKIPV1_DEVICE void store_pair(bfloat16* to, std::uint32_t bits) {
+  Vector<bfloat16, 2> pair;
+  memcpy(&pair, &bits, 4);
+  store_vector(to, pair);
+}
+SKIPV1_DEVICE void store_pair(const Shared<bfloat16>& to, std::size_t i, std::uint32_t bits) {
+  Vector<bfloat16, 2> pair;
+  memcpy(&pair, &bits, 4);
+  store_shared(to, i, pair);
 }
 
 }  // namespace skipv1

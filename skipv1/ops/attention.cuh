@@ -2,7 +2,9 @@
 // A head whose width is a multiple of 16 bytes must lie at multiples of 16 bytes, as in a `Cache`.
 #pragma once
 
+#include "skipv1/core/resident.cuh"
 #include "skipv1/ops/attention_backward.cuh"
+#include "skipv1/ops/attention_decode.cuh"
 #include "skipv1/ops/attention_mma.cuh"
 #include "skipv1/ops/attention_mma_backward.cuh"
 #include "skipv1/ops/attention_rows.cuh"
@@ -36,18 +38,40 @@ bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const T* 
          reads_16_bytes(0, q, out);
 }
 
+/// Zeros that `attention_forward_decode` counts up and leaves zero; kept from call to call.
+inline std::uint32_t* decode_counters(std::size_t count) {
+  static thread_local Tensor<std::uint32_t, Cuda> counters;
+  if (counters.size() < count) {
+    ++scratch_moves();
+    counters = Tensor<std::uint32_t, Cuda>({count});
+    zero<std::uint32_t>(counters);
+  }
+  return counters.data();
+}
+constexpr std::size_t decode_most_heads = 4096;
+inline void launch_decode(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
+                          const AttentionSizes& z, std::size_t max_rows, double scale) {
+  with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
+    constexpr auto W = static_cast<unsigned>(decltype(width)::value);
+    constexpr std::size_t threads = decode_warps * warp_size;
+    static const std::size_t blocks = resident_blocks(attention_forward_decode<W>, threads, attention_decode_bytes<W>(128));
+    const std::size_t warps = blocks * decode_warps;
+    float* partial = scratch<float>(warps * 2 * decode_rows * (z.value + 4));
+    const Decode a{out, lse, q, heads, z, max_rows, static_cast<float>(scale * log2_e), partial, decode_counters(warps)};
+    launch({"attention_forward_decode", blocks, threads, attention_decode_bytes<W>(z.heads)}, attention_forward_decode<W>, a);
+  });
+}
+
 template <class T>
 void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
                   std::size_t max_rows, double scale) {
   if constexpr (std::is_same_v<T, bfloat16>) {
     if (uses_mma(z, 256, q, out)) {
-      return with_size<64, 128, 256>(z.value, [&](auto width) {
-        constexpr std::size_t stages = decltype(width)::value <= 128 ? 2 : 1;
-        launch({"attention_forward_mma",
-                {ceil_div(max_rows, mma_rows), z.heads, z.batch},
-                mma_threads,
-                attention_mma_bytes<stages>(z.key, z.value)},
-               attention_forward_mma<decltype(width)::value / 8, stages>, out, lse, q, heads, z, scale);
+      return with_size<64, 96, 128, 256>(std::max(z.key, z.value), [&](auto width) {
+        constexpr auto W = static_cast<unsigned>(decltype(width)::value);
+        using Shape = ForwardShape<W>;
+        launch({"attention_forward_mma", {ceil_div(max_rows, Shape::rows), z.heads, z.batch}, mma_threads, Shape::bytes},
+               attention_forward_mma<W>, out, lse, q, heads, z, scale);
       });
     }
   }
@@ -60,27 +84,35 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
   });
 }
 
-/// dq, and every query head's part of the heads' gradients.
+/// All gradients, by tensor cores.
+inline void launch_backward_mma(const AttentionGradients<bfloat16>& a, const AttentionSizes& z, std::size_t max_rows,
+                                double scale) {
+  with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
+    constexpr auto W = static_cast<unsigned>(decltype(width)::value);
+    using Queries = QueryShape<W>;
+    using Heads = HeadsShape<W>;
+    launch({"attention_backward_query", {ceil_div(max_rows, Queries::rows), z.heads, z.batch}, mma_threads, Queries::bytes},
+           attention_backward_query_mma<W>, a, z, scale);
+    launch({"attention_backward_heads", {ceil_div(a.positions, Heads::keys), z.heads, z.batch}, mma_threads, Heads::bytes},
+           attention_backward_heads_mma<W>, a, z, scale);
+  });
+}
+/// dq, and every query head's part of the heads' gradients; then these are put together.
 template <class T>
-void launch_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
-  const auto run = [&](std::size_t rows, std::size_t keys, std::size_t bytes, auto query, auto heads) {
-    launch({"attention_backward_query", {ceil_div(max_rows, rows), z.heads, z.batch}, 128, bytes}, query, a, z, scale);
-    launch({"attention_backward_heads", {ceil_div(a.positions, keys), z.heads, z.batch}, 128, bytes}, heads, a, z, scale);
-  };
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    if (uses_mma(z, 128, a.q, a.dout)) {
-      return with_size<64, 128>(std::max(z.key, z.value), [&](auto width) {
-        constexpr std::size_t M = decltype(width)::value / 8;
-        run(mma_rows, mma_rows, attention_mma_backward_bytes(z.key, z.value), attention_backward_query_mma<M>,
-            attention_backward_heads_mma<M>);
-      });
-    }
-  }
+void launch_backward_tiled(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
+  const std::size_t bytes = sizeof(Sum<T>) * attention_backward_elements(z.key, z.value);
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr std::size_t C = decltype(width)::value / 32;
-    run(tile_rows, tile_keys, sizeof(Sum<T>) * attention_backward_elements(z.key, z.value), attention_backward_query<T, C>,
-        attention_backward_heads<T, C>);
+    launch({"attention_backward_query", {ceil_div(max_rows, tile_rows), z.heads, z.batch}, 128, bytes},
+           attention_backward_query<T, C>, a, z, scale);
+    launch({"attention_backward_heads", {ceil_div(a.positions, tile_keys), z.heads, z.batch}, 128, bytes},
+           attention_backward_heads<T, C>, a, z, scale);
   });
+  const auto collect = [&](const char* name, std::size_t width, auto kernel) {
+    launch({name, {ceil_div(a.positions * width, 1024), z.heads, z.batch}, 256}, kernel, a, z);
+  };
+  collect("attention_collect_keys", z.key, attention_collect<T, true>);
+  collect("attention_collect_values", z.value, attention_collect<T, false>);
 }
 
 }  // namespace detail
@@ -95,6 +127,10 @@ void attention_forward(View<T, Cuda> out, View<Sum<T>, Cuda> lse, ConstView<T, C
   if (version == Version::first) {
     launch(one_thread_each("attention_forward_first", z.rows * z.heads), detail::attention_forward_first<T>, out.data(),
            lse.data(), q.data(), heads.data(), z, scale);
+  } else if (sequences.max_rows <= detail::decode_rows && z.heads <= detail::decode_most_heads &&
+             detail::uses_mma(z, 256, q.data(), out.data())) {
+    if constexpr (std::is_same_v<T, bfloat16>)
+      detail::launch_decode(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_rows, scale);
   } else if (sequences.max_rows <= 4 && z.rows < 65536) {
     detail::launch_rows(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_keys, scale);
   } else {
@@ -122,18 +158,19 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
   } else {
     using S = Sum<T>;
     const std::size_t rows = z.rows * z.heads, positions = sequences.max_keys, count = z.heads * z.batch * positions;
-    S* delta = detail::scratch<S>(rows + count * (z.key + z.value) + 8);
-    S* dkeys = delta + ceil_div(rows, 8) * 8;
-    const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(),           q.data(),     lse.data(),
-                                          delta,     dkeys,         dkeys + count * z.key, heads.data(), positions};
-    launch({"attention_delta", ceil_div(rows, 4), 128}, detail::attention_delta<T>, delta, dout.data(), out.data(), rows,
-           z.value);
-    detail::launch_backward(a, z, sequences.max_rows, scale);
-    const auto collect = [&](const char* name, std::size_t width, auto kernel) {
-      launch({name, {ceil_div(positions * width, 1024), z.heads, z.batch}, 256}, kernel, a, z);
-    };
-    collect("attention_collect_keys", z.key, detail::attention_collect<T, true>);
-    collect("attention_collect_values", z.value, detail::attention_collect<T, false>);
+    const bool mma = detail::uses_mma(z, 128, q.data(), dout.data());
+    S* delta = detail::scratch<S>(rows + (mma ? 0 : count * (z.key + z.value) + 8));
+    S* dkeys = mma ? nullptr : delta + ceil_div(rows, 8) * 8;
+    S* dvalues = mma ? nullptr : dkeys + count * z.key;
+    const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), q.data(),     lse.data(),
+                                          delta,     dkeys,         dvalues,     heads.data(), positions};
+    constexpr std::size_t V = per_16_bytes<T>;
+    const bool wide = reads_16_bytes(z.value, dout.data(), out.data());
+    launch({"attention_delta", ceil_div(rows, 16), 128}, wide ? detail::attention_delta<T, V> : detail::attention_delta<T, 1>,
+           delta, dout.data(), out.data(), rows, z.value);
+    if constexpr (std::is_same_v<T, bfloat16>)
+      if (mma) return detail::launch_backward_mma(a, z, sequences.max_rows, scale);
+    detail::launch_backward_tiled(a, z, sequences.max_rows, scale);
   }
 }
 

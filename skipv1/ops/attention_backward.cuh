@@ -20,17 +20,17 @@ struct AttentionGradients {
   std::size_t positions;
 };
 
-/// One warp, one row of one head.
-template <class T>
+/// 8 lanes, one row of one head, V numbers at a time.
+template <class T, std::size_t V>
 SKIPV1_KERNEL attention_delta(Sum<T>* delta, const T* dout, const T* out, std::size_t rows, std::size_t width) {
-  const std::size_t at = global_thread() / warp_size;
-  if (at >= rows) return;
+  const std::size_t at = global_thread() / 8;
   Sum<T> sum(0);
-  for (std::size_t j = lane(); j < width; j += warp_size) {
-    sum += static_cast<Sum<T>>(dout[at * width + j]) * static_cast<Sum<T>>(out[at * width + j]);
+  for (std::size_t j = lane() % 8 * V; at < rows && j < width; j += 8 * V) {
+    const Vector<T, V> a = load_vector<V>(dout + at * width + j), b = load_vector<V>(out + at * width + j);
+    for (std::size_t l = 0; l < V; ++l) sum += static_cast<Sum<T>>(a[l]) * static_cast<Sum<T>>(b[l]);
   }
-  sum = warp_sum(sum);
-  if (lane() == 0) delta[at] = sum;
+  for (unsigned step = 4; step > 0; step /= 2) sum += shuffle_xor(sum, step);
+  if (lane() % 8 == 0 && at < rows) delta[at] = sum;
 }
 
 /// Shared memory of both kernels, in elements: two tiles of rows, one of keys or values, two of 32 by 32.

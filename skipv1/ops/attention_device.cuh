@@ -9,6 +9,7 @@
 namespace skipv1::detail {
 
 constexpr std::size_t attention_widest = 256;  ///< the widest head
+constexpr double log2_e = 1.4426950408889634;
 
 /// A call's sizes and sequences: H heads, query and key width, value width.
 struct AttentionSizes {

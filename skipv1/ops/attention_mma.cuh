@@ -2,182 +2,173 @@
 // registers between the two products (Dao 2023, FlashAttention-2).
 #pragma once
 
-#include "skipv1/core/kernel_matrix.cuh"
+#include "skipv1/core/kernel_tile.cuh"
 #include "skipv1/ops/attention_device.cuh"
 
 namespace skipv1::detail {
 
-// A tile is rows of `width` numbers, filled up with zeros to a multiple of 16, at a stride of 8 more: then the 8 rows that
-// ldmatrix reads together lie in different banks. A block of 4 warps has 64 rows, a warp 16 of them.
-constexpr std::size_t mma_rows = 64, mma_keys = 64, mma_threads = 128;
+// A block of 4 warps has 64 S rows, each warp 16 S of them: a fragment of keys or values, once read from shared memory, serves S
+// products. With S = 1 reading them takes as long as multiplying them; the registers of heads wider than 128 allow no more.
+constexpr unsigned mma_warps = 4, mma_threads = mma_warps * 32;
+template <unsigned W>
+struct ForwardShape {
+  static constexpr unsigned S = W <= 128 ? 2 : 1, rows = 64 * S, rows_of_warp = 16 * S, keys = W <= 128 ? 64 : 32;
+  static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (rows + 2 * 2 * keys), bytes = 2 * elements;
+};
 
-SKIPV1_HOST_DEVICE std::size_t padded_width(std::size_t width) { return (width + 15) / 16 * 16; }
-SKIPV1_HOST_DEVICE std::size_t mma_stride(std::size_t width) { return padded_width(width) + 8; }
-
-/// Starts copying `rows` rows of a head, from `first` on, into a tile; zeros from row `count` on.
-SKIPV1_DEVICE void copy_tile(const Shared<bfloat16>& tile, const bfloat16* from, std::size_t row_stride, std::size_t rows,
-                             std::size_t first, std::size_t count, std::size_t width) {
-  const auto chunks = static_cast<unsigned>(padded_width(width) / 8);
-  for (unsigned at = thread().x; at < rows * chunks; at += mma_threads) {
-    const std::size_t row = at / chunks, i = std::size_t{at % chunks} * 8;
-    const bool valid = first + row < count && i < width;
-    copy_async(tile, row * mma_stride(width) + i, valid ? from + (first + row) * row_stride + i : from, valid);
-  }
-}
-
-/// `sums (16, 8 N) = a (16 rows from `row` on) b^T (8 N rows)`, both tiles of one width.
-template <std::size_t N>
-SKIPV1_DEVICE void multiply_by_rows(float (&sums)[N][4], const Shared<bfloat16>& a, std::size_t row, const Shared<bfloat16>& b,
-                                    std::size_t width) {
-  const std::size_t stride = mma_stride(width), i = lane();
-  for (auto& sum : sums) sum[0] = sum[1] = sum[2] = sum[3] = 0;
-  for (std::size_t k = 0; k < width; k += 16) {
-    std::uint32_t fa[4];
-    load_matrices<4>(fa, a, (row + i % 16) * stride + k + i / 16 * 8);
-    for (std::size_t n = 0; n < N; n += 2) {
-      std::uint32_t fb[4];
-      load_matrices<4>(fb, b, (n * 8 + i / 16 * 8 + i % 8) * stride + k + i / 8 % 2 * 8);
-      const std::uint32_t low[2] = {fb[0], fb[1]}, high[2] = {fb[2], fb[3]};
-      mma(sums[n], fa, low);
-      mma(sums[n + 1], fa, high);
-    }
-  }
-}
-/// `sums (16, 8 M) += weights (16, 8 N) b`, b a tile of 8 N rows; sums beyond its width are left alone. The weights are sums of
-/// `multiply_by_rows`, rounded to bfloat16: a D fragment's registers are those of an A fragment.
-template <std::size_t N, std::size_t M>
-SKIPV1_DEVICE void multiply_by_columns(float (&sums)[M][4], const float (&weights)[N][4], const Shared<bfloat16>& b,
-                                       std::size_t width) {
-  const std::size_t stride = mma_stride(width), i = lane();
-  for (std::size_t k = 0; k < N; k += 2) {
-    const std::uint32_t fa[4] = {pack_bfloat16(weights[k][0], weights[k][1]), pack_bfloat16(weights[k][2], weights[k][3]),
-                                 pack_bfloat16(weights[k + 1][0], weights[k + 1][1]),
-                                 pack_bfloat16(weights[k + 1][2], weights[k + 1][3])};
+/// `x (16 S, 8 N) += a (16 S rows from `row` on) b^T (8 N rows)`.
+template <unsigned W, unsigned S, unsigned N>
+SKIPV1_DEVICE void multiply_by_rows(float (&x)[S][N][4], const Tile<W>& a, unsigned row, const Tile<W>& b) {
+  SKIPV1_UNROLL
+  for (unsigned k = 0; k < W; k += 16) {
+    std::uint32_t fa[S][4];
+    for (unsigned i = 0; i < S; ++i) a.load_a(fa[i], row + 16 * i, k);
     SKIPV1_UNROLL
-    for (std::size_t m = 0; m < M; m += 2) {
-      if (m * 8 >= width) continue;
-      std::uint32_t fb[4];
-      load_matrices<4, true>(fb, b, (k * 8 + i % 16) * stride + m * 8 + i / 16 * 8);
-      const std::uint32_t low[2] = {fb[0], fb[1]}, high[2] = {fb[2], fb[3]};
-      mma(sums[m], fa, low);
-      mma(sums[m + 1], fa, high);
+    for (unsigned n = 0; n < N; n += 2) {
+      std::uint32_t fb[2][2];
+      b.load_b_transposed(fb, n * 8, k);
+      for (unsigned i = 0; i < S; ++i) {
+        mma(x[i][n], fa[i], fb[0]);
+        mma(x[i][n + 1], fa[i], fb[1]);
+      }
     }
   }
 }
-/// Writes 16 rows of sums, from `row` on and fewer than `rows`, times a factor for rows g and g + 8, as rows of `to`.
-template <class T, std::size_t M>
-SKIPV1_DEVICE void store_rows(T* to, std::size_t row_stride, std::size_t row, std::size_t rows, std::size_t width,
-                              const float (&sums)[M][4], const float (&factor)[2]) {
-  const std::size_t g = lane() / 4, c = lane() % 4 * 2;
-  for (std::size_t half = 0; half < 2; ++half) {
-    if (row + g + 8 * half >= rows) continue;
+/// `sums (16 S, W) += weights (16 S, 8 N) b`, b a tile of 8 N rows, the weights rounded.
+template <unsigned W, unsigned S, unsigned N>
+SKIPV1_DEVICE void multiply_by_columns(float (&sums)[S][W / 8][4], const float (&weights)[S][N][4], const Tile<W>& b) {
+  SKIPV1_UNROLL
+  for (unsigned k = 0; k < N; k += 2) {
+    std::uint32_t fa[S][4];
+    for (unsigned i = 0; i < S; ++i) round_to_a(fa[i], weights[i][k], weights[i][k + 1]);
     SKIPV1_UNROLL
-    for (std::size_t m = 0; m < M; ++m) {
-      if (m * 8 >= width) continue;
-      Vector<T, 2> pair;
-      pair[0] = static_cast<T>(sums[m][2 * half] * factor[half]);
-      pair[1] = static_cast<T>(sums[m][2 * half + 1] * factor[half]);
-      store_vector(to + (row + g + 8 * half) * row_stride + m * 8 + c, pair);
+    for (unsigned m = 0; m < W / 8; m += 2) {
+      std::uint32_t fb[2][2];
+      b.load_b(fb, k * 8, m * 8);
+      for (unsigned i = 0; i < S; ++i) {
+        mma(sums[i][m], fa[i], fb[0]);
+        mma(sums[i][m + 1], fa[i], fb[1]);
+      }
     }
   }
 }
 
-template <std::size_t stages>
-std::size_t attention_mma_bytes(std::size_t key, std::size_t value) {
-  return sizeof(bfloat16) * (mma_rows * mma_stride(key) + stages * mma_keys * (mma_stride(key) + mma_stride(value)));
-}
-
-/// The online softmax of the warp's 16 rows, a lane's rows g and g + 8: in base 2, `scale` being the scores' times log2(e).
+/// The online softmax of 16 rows, a lane's rows g and g + 8. `most` is of the scores as they are; `sum`, of the lane's keys
+/// alone, is in base 2 with the scores times `scale`, which is positive.
 struct OnlineSoftmax {
-  float most[2], sum[2];
+  float most[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {};
 
-  /// Turns the scores of 64 keys from s0 on into probabilities, up to the factor that `sum` holds; row g sees `seen` keys.
-  /// Returns what earlier sums must shrink by.
-  template <std::size_t N>
-  SKIPV1_DEVICE_MEMBER void take(float (&x)[N][4], float (&shrink)[2], std::size_t s0, std::size_t seen, float scale) {
-    const std::size_t c = lane() % 4 * 2;
-    for (std::size_t half = 0; half < 2; ++half) {
+  /// Turns scores of 8 N keys into probabilities, up to the factor that `sum` holds; earlier sums must shrink by `shrink`. A key
+  /// that row g does not see, from its `seen`th on, is left out where `masked` says there are such.
+  template <unsigned N>
+  SKIPV1_DEVICE_MEMBER void take(float (&x)[N][4], float (&shrink)[2], bool masked, int seen, float scale) {
+    const int c = static_cast<int>(lane() % 4 * 2);
+    if (masked) {
+      SKIPV1_UNROLL
+      for (unsigned n = 0; n < N; ++n)
+        for (unsigned j = 0; j < 4; ++j)
+          if (static_cast<int>(n * 8 + j % 2) + c >= seen + static_cast<int>(j / 2 * 8)) x[n][j] = -infinity<float>();
+    }
+    SKIPV1_UNROLL
+    for (unsigned half = 0; half < 2; ++half) {
       float higher = most[half];
-      for (std::size_t n = 0; n < N; ++n) {
-        for (std::size_t j = 0; j < 2; ++j) {
-          float& score = x[n][2 * half + j];
-          score = s0 + n * 8 + c + j < seen + 8 * half ? scale * score : -infinity<float>();
-          higher = score > higher ? score : higher;
-        }
-      }
-      for (unsigned step = 1; step <= 2; step *= 2) {  // the four lanes of a row
-        const float other = shuffle_xor(higher, step);
-        higher = other > higher ? other : higher;
-      }
-      shrink[half] = fast_exp2(most[half] - higher);  // every row sees key 0, so `higher` is finite
+      SKIPV1_UNROLL
+      for (unsigned n = 0; n < N; ++n) higher = fmaxf(higher, fmaxf(x[n][2 * half], x[n][2 * half + 1]));
+      for (unsigned step = 1; step <= 2; step *= 2) higher = fmaxf(higher, shuffle_xor(higher, step));  // the four lanes of a row
+      shrink[half] = fast_exp2((most[half] - higher) * scale);  // every row sees key 0, so `higher` is finite
       most[half] = higher;
-      sum[half] *= shrink[half];
-      for (std::size_t n = 0; n < N; ++n) {
-        for (std::size_t j = 0; j < 2; ++j) {
-          x[n][2 * half + j] = fast_exp2(x[n][2 * half + j] - higher);
-          sum[half] += x[n][2 * half + j];
+      const float base = higher * scale;
+      float own(0);
+      SKIPV1_UNROLL
+      for (unsigned n = 0; n < N; ++n) {
+        for (unsigned j = 2 * half; j < 2 * half + 2; ++j) {
+          x[n][j] = fast_exp2(x[n][j] * scale - base);
+          own += x[n][j];
         }
       }
+      sum[half] = sum[half] * shrink[half] + own;
     }
   }
 };
 
-/// Grid (row tiles, H, B). M = padded d_v / 8, at most; with two stages a tile's copy runs beside the last one's arithmetic. For
-/// d = 64 a tile of 64 keys is 4 * 64^3 operations a head width of 64 on 16 KB: at long context arithmetic bounds it.
-template <std::size_t M, std::size_t stages>
-SKIPV1_KERNEL attention_forward_mma(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
-                                    AttentionSizes z, float scale) {
-  const std::size_t h = block().y, b = block().z,
-                    first = (grid_size().x - 1 - block().x) * mma_rows;  // the longest rows start first
+/// Zeros for rows of a head without a value.
+SKIPV1_DEVICE void store_no_value(bfloat16* out, float* lse, const AttentionSizes& z, std::size_t rows) {
+  for (std::size_t i = thread().x; i < rows * z.value; i += mma_threads)
+    out[i / z.value * z.heads * z.value + i % z.value] = static_cast<bfloat16>(0.f);
+  for (std::size_t r = thread().x; r < rows; r += mma_threads) lse[r * z.heads] = 0;
+}
+
+/// Grid (row tiles, H, B). Operations: 4 d a score, of which a multiprocessor does some 2,500 a cycle by `mma.sync`; beside them
+/// one exponential a score, 16 a cycle: at d = 64 both take about as long, so warps must overlap them.
+template <unsigned W>
+SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
+    attention_forward_mma(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
+                          AttentionSizes z, float scale) {
+  using Shape = ForwardShape<W>;
+  constexpr unsigned S = Shape::S, K = Shape::keys, pitch = Tile<W>::pitch;
+  const std::size_t h = block().y, b = block().z;
+  const std::size_t first = (grid_size().x - 1 - block().x) * Shape::rows;  // the longest rows start first
   const AttentionSequence own = sequence(z, b);
   if (first >= own.rows) return;
-  const std::size_t rows = own.rows - first < mma_rows ? own.rows - first : mma_rows, keys = own.past + first + rows;
-  const std::size_t k_size = mma_keys * mma_stride(z.key), v_size = mma_keys * mma_stride(z.value),
+  const std::size_t rows = own.rows - first < Shape::rows ? own.rows - first : Shape::rows,
                     at = (own.begin + first) * z.heads + h;
   const Head<const bfloat16, Cuda> key = heads[h].key, value = heads[h].value;
-  const Shared<bfloat16> q_tile = dynamic_shared<bfloat16>(0, mma_rows * mma_stride(z.key));
-  const auto tile = [&](std::size_t elements, std::size_t size) {
-    return dynamic_shared<bfloat16>(2 * (mma_rows * mma_stride(z.key) + elements), size);
-  };
-  const auto copy = [&](std::size_t s0) {
-    const std::size_t stage = s0 / mma_keys % stages * (k_size + v_size);
-    copy_tile(tile(stage, k_size), key.data + b * key.batch_stride, key.row_stride, mma_keys, s0, keys, z.key);
-    copy_tile(tile(stage + k_size, v_size), value.data + b * value.batch_stride, value.row_stride, mma_keys, s0, keys, z.value);
+  if (!value.data) return store_no_value(out + at * z.value, lse + at, z, rows);
+  const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
+  const Tile<W> q_tile{memory, 0};
+  const auto tile = [&](unsigned i, unsigned which) { return Tile<W>{memory, (Shape::rows + (i % 2 * 2 + which) * K) * pitch}; };
+  const unsigned t = thread().x, row = warp() * Shape::rows_of_warp;
+  const auto seen = static_cast<int>(own.past + first + row + 1);  // by the warp's first row
+  const auto keys = static_cast<int>(own.past + first + rows);
+  const bfloat16 *keys_at = key.data + b * key.batch_stride, *values_at = value.data + b * value.batch_stride;
+  const auto copy = [&](unsigned i) {
+    const std::size_t s0 = std::size_t{i} * K, count = static_cast<std::size_t>(keys) - s0;
+    tile(i, 0).template copy<K, mma_threads>(keys_at + s0 * key.row_stride, key.row_stride, count, z.key, t);
+    tile(i, 1).template copy<K, mma_threads>(values_at + s0 * value.row_stride, value.row_stride, count, z.value, t);
     copy_async_commit();
   };
-  const std::size_t row = warp() * 16, seen = own.past + first + row + lane() / 4 + 1;
-  OnlineSoftmax softmax{{-infinity<float>(), -infinity<float>()}, {0, 0}};
-  float sums[M][4] = {};
-  if (value.data) {
-    copy_tile(q_tile, q + at * z.key, z.heads * z.key, mma_rows, 0, rows, z.key);
-    copy(0);
-  }
-  for (std::size_t s0 = 0; value.data && s0 < keys; s0 += mma_keys) {
-    const bool ahead = stages > 1 && s0 + mma_keys < keys;
-    if (ahead) copy(s0 + mma_keys);
-    ahead ? copy_async_wait<1>() : copy_async_wait<0>();
+  q_tile.template copy<Shape::rows, mma_threads>(q + at * z.key, z.heads * z.key, rows, z.key, t);
+  copy(0);
+  OnlineSoftmax softmax[S];
+  float sums[S][W / 8][4] = {};
+  const float steepness = fabsf(scale) * static_cast<float>(log2_e);
+  for (unsigned i = 0; static_cast<int>(i * K) < keys; ++i) {
+    copy_async_wait<0>();
     sync_threads();
-    const std::size_t stage = s0 / mma_keys % stages * (k_size + v_size);
-    float x[mma_keys / 8][4], shrink[2];
-    multiply_by_rows(x, q_tile, row, tile(stage, k_size), z.key);
-    softmax.take(x, shrink, s0, seen, scale * 1.4426950408889634f);
-    for (auto& sum : sums)
-      for (std::size_t j = 0; j < 4; ++j) sum[j] *= shrink[j / 2];
-    multiply_by_columns(sums, x, tile(stage + k_size, v_size), z.value);
-    sync_threads();
-    if (stages == 1 && s0 + mma_keys < keys) copy(s0 + mma_keys);
+    const int s0 = static_cast<int>(i * K);
+    if (s0 + static_cast<int>(K) < keys) copy(i + 1);
+    if (i == 0 && scale < 0) {
+      q_tile.template negate<Shape::rows_of_warp>(row);
+      sync_warp();
+    }
+    if (row >= rows || s0 >= seen + static_cast<int>(Shape::rows_of_warp) - 1) continue;
+    float x[S][K / 8][4] = {}, shrink[S][2];
+    multiply_by_rows(x, q_tile, row, tile(i, 0));
+    SKIPV1_UNROLL
+    for (unsigned j = 0; j < S; ++j) {
+      const int rest = seen - s0 + static_cast<int>(16 * j);
+      softmax[j].take(x[j], shrink[j], rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), steepness);
+      for (auto& sum : sums[j])
+        for (unsigned l = 0; l < 4; ++l) sum[l] *= shrink[j][l / 2];
+    }
+    multiply_by_columns(sums, x, tile(i, 1));
   }
-  float factor[2] = {0, 0};
-  for (std::size_t half = 0; value.data && half < 2; ++half) {
-    for (unsigned step = 1; step <= 2; step *= 2) softmax.sum[half] += shuffle_xor(softmax.sum[half], step);
-    factor[half] = 1 / softmax.sum[half];
+  sync_warp();
+  SKIPV1_UNROLL
+  for (unsigned j = 0; j < S; ++j) {
+    float factor[2];
+    for (unsigned half = 0; half < 2; ++half) {
+      float sum = softmax[j].sum[half];
+      for (unsigned step = 1; step <= 2; step *= 2) sum += shuffle_xor(sum, step);
+      factor[half] = 1 / sum;
+      const std::size_t r = row + 16 * j + lane() / 4 + 8 * half;
+      if (lane() % 4 == 0 && r < rows)
+        lse[at + r * z.heads] = softmax[j].most[half] * steepness * 0.6931471805599453f + std::log(sum);
+    }
+    q_tile.put(sums[j], row + 16 * j, factor);  // these rows of the queries the warp alone has read
   }
-  store_rows(out + at * z.value, z.heads * z.value, row, rows, z.value, sums, factor);
-  for (std::size_t half = 0; half < 2; ++half) {
-    const std::size_t r = row + lane() / 4 + 8 * half;
-    if (lane() % 4 > 0 || r >= rows) continue;
-    lse[at + r * z.heads] = value.data ? softmax.most[half] * 0.6931471805599453f + std::log(softmax.sum[half]) : 0;
-  }
+  sync_warp();
+  q_tile.template write<Shape::rows_of_warp>(out + at * z.value, z.heads * z.value, row, rows, z.value);
 }
 
 }  // namespace skipv1::detail

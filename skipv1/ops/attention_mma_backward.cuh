@@ -1,4 +1,6 @@
-// Attention's backward pass on tensor cores, with the kernels' division of attention_backward.cuh: rows' gradients, then heads'.
+// Attention's backward pass on tensor cores: rows' gradients, then heads'. Both recompute the probabilities, so that no two
+// blocks add into one number and results are the same to the bit; that takes 7 products for the 5 that atomic additions would
+// allow.
 #pragma once
 
 #include "skipv1/ops/attention_backward.cuh"
@@ -6,108 +8,213 @@
 
 namespace skipv1::detail {
 
-constexpr std::size_t mma_step = 32;  ///< keys, or rows, that a block goes through at a time
+template <unsigned W>
+struct QueryShape {
+  static constexpr unsigned S = 2, rows = 64 * S, rows_of_warp = 16 * S, keys = W <= 64 ? 64 : 32;
+  static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (2 * rows + 2 * 2 * keys), bytes = 2 * elements;
+};
+template <unsigned W>
+struct HeadsShape {
+  static constexpr unsigned keys = 16 * mma_warps, rows = 64;
+  static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (2 * keys + 2 * 2 * rows),
+                               bytes = 2 * elements + 2 * 2 * rows * sizeof(float);
+};
 
-inline std::size_t attention_mma_backward_bytes(std::size_t key, std::size_t value) {
-  return sizeof(bfloat16) * (mma_rows + mma_step) * (mma_stride(key) + mma_stride(value)) + sizeof(float) * 2 * mma_step;
+/// Scores become probabilities, `p = 2^(scale x - lse)`, and products of values and output gradients the scores' gradients, up to
+/// the scale: `p (dp - delta)`.
+SKIPV1_DEVICE void take_gradient(float& x, float& dp, bool seen, float scale, float lse, float delta) {
+  x = seen ? fast_exp2(x * scale - lse) : 0;
+  dp = x * (dp - delta);
 }
 
-/// Grid (row tiles, H, B): dq. M = the wider head's padded width / 8.
-template <std::size_t M>
-SKIPV1_KERNEL attention_backward_query_mma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
-  const std::size_t h = block().y, b = block().z, first = (grid_size().x - 1 - block().x) * mma_rows;
+/// Grid (row tiles, H, B): dq.
+template <unsigned W>
+SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
+    attention_backward_query_mma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
+  using Shape = QueryShape<W>;
+  constexpr unsigned S = Shape::S, K = Shape::keys, pitch = Tile<W>::pitch;
+  const std::size_t h = block().y, b = block().z, first = (grid_size().x - 1 - block().x) * Shape::rows;
   const AttentionSequence own = sequence(z, b);
   if (first >= own.rows) return;
-  const std::size_t rows = own.rows - first < mma_rows ? own.rows - first : mma_rows, keys = own.past + first + rows;
-  const std::size_t ks = mma_stride(z.key), vs = mma_stride(z.value), at = (own.begin + first) * z.heads + h;
-  const Shared<bfloat16> q_tile = dynamic_shared<bfloat16>(0, mma_rows * ks);
-  const Shared<bfloat16> dout_tile = dynamic_shared<bfloat16>(2 * mma_rows * ks, mma_rows * vs);
-  const Shared<bfloat16> k_tile = dynamic_shared<bfloat16>(2 * mma_rows * (ks + vs), mma_step * ks);
-  const Shared<bfloat16> v_tile = dynamic_shared<bfloat16>(2 * (mma_rows * (ks + vs) + mma_step * ks), mma_step * vs);
+  const std::size_t rows = own.rows - first < Shape::rows ? own.rows - first : Shape::rows,
+                    at = (own.begin + first) * z.heads + h;
   const Head<const bfloat16, Cuda> key = a.heads[h].key, value = a.heads[h].value;
-  const std::size_t row = warp() * 16, g = lane() / 4, c = lane() % 4 * 2;
-  float lse[2] = {}, delta[2] = {}, sums[M][4] = {};
-  for (std::size_t half = 0; half < 2; ++half) {
-    if (row + g + 8 * half >= rows) continue;
-    lse[half] = a.lse[at + (row + g + 8 * half) * z.heads];
-    delta[half] = a.delta[at + (row + g + 8 * half) * z.heads];
-  }
-  copy_tile(q_tile, a.q + at * z.key, z.heads * z.key, mma_rows, 0, rows, z.key);
-  copy_tile(dout_tile, a.dout + at * z.value, z.heads * z.value, mma_rows, 0, rows, z.value);
-  for (std::size_t s0 = 0; value.data && s0 < keys; s0 += mma_step) {
-    copy_tile(k_tile, key.data + b * key.batch_stride, key.row_stride, mma_step, s0, keys, z.key);
-    copy_tile(v_tile, value.data + b * value.batch_stride, value.row_stride, mma_step, s0, keys, z.value);
+  const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
+  const Tile<W> q_tile{memory, 0}, dout_tile{memory, Shape::rows * pitch};
+  const auto tile = [&](unsigned i, unsigned which) {
+    return Tile<W>{memory, (2 * Shape::rows + (i % 2 * 2 + which) * K) * pitch};
+  };
+  const unsigned t = thread().x, row = warp() * Shape::rows_of_warp;
+  const auto seen = static_cast<int>(own.past + first + row + 1), keys = static_cast<int>(own.past + first + rows);
+  const bfloat16 *keys_at = key.data + b * key.batch_stride, *values_at = value.data + b * value.batch_stride;
+  const auto copy = [&](unsigned i) {
+    const std::size_t s0 = std::size_t{i} * K, count = static_cast<std::size_t>(keys) - s0;
+    tile(i, 0).template copy<K, mma_threads>(keys_at + s0 * key.row_stride, key.row_stride, count, z.key, t);
+    tile(i, 1).template copy<K, mma_threads>(values_at + s0 * value.row_stride, value.row_stride, count, z.value, t);
     copy_async_commit();
+  };
+  float lse[S][2] = {}, delta[S][2] = {}, sums[S][W / 8][4] = {};
+  if (value.data) {
+    q_tile.template copy<Shape::rows, mma_threads>(a.q + at * z.key, z.heads * z.key, rows, z.key, t);
+    dout_tile.template copy<Shape::rows, mma_threads>(a.dout + at * z.value, z.heads * z.value, rows, z.value, t);
+    copy(0);
+    for (unsigned j = 0; j < 2 * S; ++j) {
+      const std::size_t r = row + lane() / 4 + 8 * j;
+      if (r >= rows) continue;
+      lse[j / 2][j % 2] = a.lse[at + r * z.heads] * static_cast<float>(log2_e);
+      delta[j / 2][j % 2] = a.delta[at + r * z.heads];
+    }
+  }
+  const float steepness = scale * static_cast<float>(log2_e);
+  for (unsigned i = 0; value.data && static_cast<int>(i * K) < keys; ++i) {
     copy_async_wait<0>();
     sync_threads();
-    float x[mma_step / 8][4], dp[mma_step / 8][4];
-    multiply_by_rows(x, q_tile, row, k_tile, z.key);
-    multiply_by_rows(dp, dout_tile, row, v_tile, z.value);
-    for (std::size_t n = 0; n < mma_step / 8; ++n) {
-      for (std::size_t j = 0; j < 4; ++j) {
-        const bool seen = s0 + n * 8 + c + j % 2 < own.past + first + row + g + j / 2 * 8 + 1;
-        const float p = seen ? fast_exp2((scale * x[n][j] - lse[j / 2]) * 1.4426950408889634f) : 0;
-        x[n][j] = scale * p * (dp[n][j] - delta[j / 2]);
-      }
-    }
-    multiply_by_columns(sums, x, k_tile, z.key);
-    sync_threads();
+    const int s0 = static_cast<int>(i * K);
+    if (s0 + static_cast<int>(K) < keys) copy(i + 1);
+    if (row >= rows || s0 >= seen + static_cast<int>(Shape::rows_of_warp) - 1) continue;
+    float x[S][K / 8][4] = {}, dp[S][K / 8][4] = {};
+    multiply_by_rows(x, q_tile, row, tile(i, 0));
+    multiply_by_rows(dp, dout_tile, row, tile(i, 1));
+    const int rest = seen - s0 + static_cast<int>(lane() / 4) - static_cast<int>(lane() % 4 * 2);
+    const auto gradients = [&](bool masked) {
+      SKIPV1_UNROLL
+      for (unsigned j = 0; j < S; ++j)
+        for (unsigned n = 0; n < K / 8; ++n)
+          for (unsigned l = 0; l < 4; ++l)
+            take_gradient(x[j][n][l], dp[j][n][l],
+                          !masked || static_cast<int>(n * 8 + l % 2) < rest + static_cast<int>(16 * j + l / 2 * 8), steepness,
+                          lse[j][l / 2], delta[j][l / 2]);
+    };
+    seen - s0 < static_cast<int>(K) ? gradients(true) : gradients(false);
+    multiply_by_columns(sums, dp, tile(i, 0));
   }
-  copy_async_wait<0>();  // the rows' own copies, where there was no key
-  const float factor[2] = {1, 1};
-  store_rows(a.dq + at * z.key, z.heads * z.key, row, rows, z.key, sums, factor);
+  sync_warp();
+  const float factor[2] = {scale, scale};
+  SKIPV1_UNROLL
+  for (unsigned j = 0; j < S; ++j) q_tile.put(sums[j], row + 16 * j, factor);  // these rows the warp alone has read
+  sync_warp();
+  q_tile.template write<Shape::rows_of_warp>(a.dq + at * z.key, z.heads * z.key, row, rows, z.key);
 }
 
-/// Grid (key tiles, H, B): query head h's part of dk and dv. Each warp has 16 keys and goes through the rows 32 at a time, with
-/// transposed scores.
-template <std::size_t M>
-SKIPV1_KERNEL attention_backward_heads_mma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
-  const std::size_t h = block().y, b = block().z, s0 = block().x * mma_rows;
-  const AttentionSequence own = sequence(z, b);
-  const std::size_t keys = own.past + own.rows, ks = mma_stride(z.key), vs = mma_stride(z.value);
-  const Head<const bfloat16, Cuda> key = a.heads[h].key, value = a.heads[h].value;
-  if (s0 >= keys || !value.data) return;
-  const Shared<bfloat16> k_tile = dynamic_shared<bfloat16>(0, mma_rows * ks);
-  const Shared<bfloat16> v_tile = dynamic_shared<bfloat16>(2 * mma_rows * ks, mma_rows * vs);
-  const Shared<bfloat16> q_tile = dynamic_shared<bfloat16>(2 * mma_rows * (ks + vs), mma_step * ks);
-  const Shared<bfloat16> dout_tile = dynamic_shared<bfloat16>(2 * (mma_rows * (ks + vs) + mma_step * ks), mma_step * vs);
-  const Shared<float> row_numbers =
-      dynamic_shared<float>(2 * (mma_rows + mma_step) * (ks + vs), 2 * mma_step);  // lse, then delta
-  const std::size_t own_key = warp() * 16, g = lane() / 4, c = lane() % 4 * 2, at = own.begin * z.heads + h;
-  float dk[M][4] = {}, dv[M][4] = {};
-  copy_tile(k_tile, key.data + b * key.batch_stride, key.row_stride, mma_rows, s0, keys, z.key);
-  copy_tile(v_tile, value.data + b * value.batch_stride, value.row_stride, mma_rows, s0, keys, z.value);
-  const std::size_t begin = s0 < own.past ? 0 : (s0 - own.past) / mma_step * mma_step;  // rows before it do not see these keys
-  for (std::size_t first = begin; first < own.rows; first += mma_step) {
-    copy_tile(q_tile, a.q + at * z.key, z.heads * z.key, mma_step, first, own.rows, z.key);
-    copy_tile(dout_tile, a.dout + at * z.value, z.heads * z.value, mma_step, first, own.rows, z.value);
+/// Whether readers r and h of a table have the key head (`keys`), or the value head, in common.
+template <bool keys>
+SKIPV1_DEVICE bool reads_alike(const AttentionGradients<bfloat16>& a, std::size_t r, std::size_t h) {
+  const auto target = [&](std::size_t i) { return keys ? a.dheads[i].key.data : a.dheads[i].value.data; };
+  return a.heads[r].value.data != nullptr && target(r) == target(h);
+}
+/// Whether h is the first to read its key head, or value head.
+template <bool keys>
+SKIPV1_DEVICE bool reads_first(const AttentionGradients<bfloat16>& a, std::size_t h) {
+  bool another = false;
+  for (std::size_t r = lane(); r < h; r += warp_size) another = another || reads_alike<keys>(a, r, h);
+  return !any(another);
+}
+
+/// A block's keys: 64 positions from s0 on of sequence b, keys in all.
+struct KeyTile {
+  std::size_t b, s0, keys;
+  AttentionSequence own;
+};
+
+/// Adds to dk, up to the scale, and dv what query head r adds to the gradients of the warp's 16 keys, with transposed scores.
+template <unsigned W>
+SKIPV1_DEVICE void add_reader(float (&dk)[1][W / 8][4], float (&dv)[1][W / 8][4], const AttentionGradients<bfloat16>& a,
+                              const AttentionSizes& z, const KeyTile& own, std::size_t r, bool with_key, bool with_value,
+                              float steepness) {
+  using Shape = HeadsShape<W>;
+  constexpr unsigned R = Shape::rows, pitch = Tile<W>::pitch;
+  const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
+  const Shared<float> numbers = dynamic_shared<float>(2 * Shape::elements, 2 * 2 * R);  // lse and delta of two tiles' rows
+  const Tile<W> k_tile{memory, 0}, v_tile{memory, Shape::keys * pitch};
+  const auto tile = [&](unsigned i, unsigned which) {
+    return Tile<W>{memory, (2 * Shape::keys + (i % 2 * 2 + which) * R) * pitch};
+  };
+  const Head<const bfloat16, Cuda> key = a.heads[r].key, value = a.heads[r].value;
+  const std::size_t past = own.own.past, all_rows = own.own.rows, at = own.own.begin * z.heads + r;
+  const unsigned t = thread().x, own_key = warp() * 16;
+  const std::size_t begin = own.s0 < past ? 0 : (own.s0 - past) / R * R;  // rows before it do not see these keys
+  const auto copy = [&](unsigned i) {
+    const std::size_t first = begin + std::size_t{i} * R, count = all_rows - first, n = at + first * z.heads;
+    tile(i, 0).template copy<R, mma_threads>(a.q + n * z.key, z.heads * z.key, count, z.key, t);
+    tile(i, 1).template copy<R, mma_threads>(a.dout + n * z.value, z.heads * z.value, count, z.value, t);
     copy_async_commit();
-    if (thread().x < 2 * mma_step) {
-      const std::size_t row = first + thread().x % mma_step;
-      const float* from = thread().x < mma_step ? a.lse : a.delta;
-      row_numbers[thread().x] = row < own.rows ? from[at + row * z.heads] : 0.f;
-    }
+  };
+  const auto number = [&](unsigned i) {  // the thread's of tile i: a row's lse, or its delta
+    const std::size_t row = begin + std::size_t{i} * R + t % R;
+    if (row >= all_rows) return 0.f;
+    return t < R ? a.lse[at + row * z.heads] * static_cast<float>(log2_e) : a.delta[at + row * z.heads];
+  };
+  static_assert(mma_threads == 2 * R);
+  sync_threads();  // the reader before
+  const auto copy_own = [&](const Tile<W>& to, const Head<const bfloat16, Cuda>& head, std::size_t width) {
+    to.template copy<Shape::keys, mma_threads>(head.data + own.b * head.batch_stride + own.s0 * head.row_stride, head.row_stride,
+                                               own.keys - own.s0, width, t);
+  };
+  copy_own(k_tile, key, z.key);
+  copy_own(v_tile, value, z.value);
+  copy(0);
+  numbers[t] = number(0);
+  for (unsigned i = 0; begin + std::size_t{i} * R < all_rows; ++i) {
     copy_async_wait<0>();
     sync_threads();
-    float p[mma_step / 8][4], dp[mma_step / 8][4];
-    multiply_by_rows(p, k_tile, own_key, q_tile, z.key);
-    multiply_by_rows(dp, v_tile, own_key, dout_tile, z.value);
-    for (std::size_t n = 0; n < mma_step / 8; ++n) {
-      for (std::size_t j = 0; j < 4; ++j) {
-        const std::size_t i = n * 8 + c + j % 2, row = first + i;
-        const bool seen = row < own.rows && s0 + own_key + g + j / 2 * 8 < own.past + row + 1;
-        p[n][j] = seen ? fast_exp2((scale * p[n][j] - row_numbers[i]) * 1.4426950408889634f) : 0;
-        dp[n][j] = scale * p[n][j] * (dp[n][j] - row_numbers[mma_step + i]);
-      }
+    const std::size_t first = begin + std::size_t{i} * R;
+    const bool more = first + R < all_rows;
+    if (more) copy(i + 1);
+    const float next = more ? number(i + 1) : 0;
+    const auto seen = static_cast<int>(past + first + 1) - static_cast<int>(own.s0 + own_key);  // of the warp's, by the first row
+    if (seen + static_cast<int>(R) > 1) {
+      float p[1][R / 8][4] = {}, dp[1][R / 8][4] = {};
+      multiply_by_rows(p, k_tile, own_key, tile(i, 0));
+      multiply_by_rows(dp, v_tile, own_key, tile(i, 1));
+      const unsigned c = lane() % 4 * 2;
+      const auto gradients = [&](bool masked) {
+        SKIPV1_UNROLL
+        for (unsigned n = 0; n < R / 8; ++n) {
+          const Vector<float, 2> lse = load_shared<2>(numbers, i % 2 * 2 * R + n * 8 + c),
+                                 delta = load_shared<2>(numbers, (i % 2 * 2 + 1) * R + n * 8 + c);
+          for (unsigned l = 0; l < 4; ++l) {
+            const bool sees = static_cast<int>(lane() / 4 + l / 2 * 8) < seen + static_cast<int>(n * 8 + c + l % 2);
+            take_gradient(p[0][n][l], dp[0][n][l], !masked || sees, steepness, lse[l % 2], delta[l % 2]);
+          }
+        }
+      };
+      seen < 16 ? gradients(true) : gradients(false);
+      if (with_value) multiply_by_columns(dv, p, tile(i, 1));
+      if (with_key) multiply_by_columns(dk, dp, tile(i, 0));
     }
-    multiply_by_columns(dv, p, dout_tile, z.value);
-    multiply_by_columns(dk, dp, q_tile, z.key);
-    sync_threads();
+    if (more) numbers[(i + 1) % 2 * 2 * R + t] = next;
   }
-  const float factor[2] = {1, 1};
-  const std::size_t to = (h * z.batch + b) * a.positions + s0, count = keys - s0 < mma_rows ? keys - s0 : mma_rows;
-  store_rows(a.dkeys + to * z.key, z.key, own_key, count, z.key, dk, factor);
-  store_rows(a.dvalues + to * z.value, z.value, own_key, count, z.value, dv, factor);
+}
+
+/// Grid (key tiles, H, B): the gradients of a key head and a value head, by the block of their first reader, which goes through
+/// all their readers in order.
+template <unsigned W>
+SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
+    attention_backward_heads_mma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
+  using Shape = HeadsShape<W>;
+  const std::size_t h = block().y, b = block().z, s0 = block().x * Shape::keys;
+  const AttentionSequence rows = sequence(z, b);
+  const KeyTile own{b, s0, rows.past + rows.rows, rows};
+  if (s0 >= own.keys || rows.rows == 0 || !a.heads[h].value.data) return;
+  const bool leads_key = reads_first<true>(a, h), leads_value = reads_first<false>(a, h);
+  float dk[1][W / 8][4] = {}, dv[1][W / 8][4] = {};
+  for (std::size_t r = h; r < z.heads; ++r) {
+    const bool with_key = leads_key && reads_alike<true>(a, r, h), with_value = leads_value && reads_alike<false>(a, r, h);
+    if (with_key || with_value) add_reader<W>(dk, dv, a, z, own, r, with_key, with_value, scale * static_cast<float>(log2_e));
+  }
+  const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
+  const auto add = [&](const float(&sums)[W / 8][4], unsigned which, const Head<bfloat16, Cuda>& to, std::size_t width,
+                       float by) {
+    const Tile<W> tile{memory, which * Shape::keys * Tile<W>::pitch};  // whose rows the warp alone has read
+    const float factor[2] = {by, by};
+    tile.put(sums, warp() * 16, factor);
+    sync_warp();
+    tile.template write<16, true>(to.data + b * to.batch_stride + s0 * to.row_stride, to.row_stride, warp() * 16, own.keys - s0,
+                                  width);
+  };
+  sync_warp();
+  if (leads_key) add(dk[0], 0, a.dheads[h].key, z.key, scale);
+  if (leads_value) add(dv[0], 1, a.dheads[h].value, z.value, 1);
 }
 
 }  // namespace skipv1::detail

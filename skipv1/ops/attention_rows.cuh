@@ -10,12 +10,6 @@ namespace skipv1::detail {
 // bytes a key.
 constexpr std::size_t lanes_of_key = 8, groups_of_block = 16;
 
-/// The running softmax of one group: maximum, sum, weighted values.
-template <class S, std::size_t E>
-struct RunningSoftmax {
-  S most, sum, acc[E];
-};
-
 /// Grid (parts, H, N): the block's part of the keys of row n. E: numbers of a head that a lane holds, V at a time; lane i of a
 /// group has `i V … i V + V - 1`, then those 8 V further on. `partial` (N, H, parts, d_v + 2): weighted values, maximum, sum;
 /// where there is one part, `out` and `lse` are written instead.

@@ -15,6 +15,7 @@ namespace skipv1::test {
 struct Sizes {
   std::size_t heads, key, value;
   std::vector<std::size_t> rows, past;  ///< of each sequence
+  std::size_t group = 1;                ///< query heads that read one pair of heads
 };
 
 /// A problem: queries, two layers' caches, and a table in which heads share keys, read values of the other layer, and one has
@@ -53,10 +54,15 @@ struct Problem {
     return {owned.data() + i * width, owned.extent(1) * owned.width(), owned.width()};
   }
   /// Head h reads key h (of the pair with h's lower bit cleared, for odd h) of layer 1, and value h of layer 0 or 1; head 3 none.
+  /// Where heads are grouped, those h of one `h / group` read one pair, but for the last, which reads a value of its own.
   template <class Space, class U, class Of>
   std::vector<HeadPair<U, Space>> table(const Of& of) const {
     std::vector<HeadPair<U, Space>> heads;
-    for (std::size_t h = 0; h < size.heads; ++h) {
+    for (std::size_t h = 0; size.group > 1 && h < size.heads; ++h) {
+      const std::size_t g = h / size.group, own = h + 1 < size.heads ? g : h;
+      heads.push_back({head<Space, U>(of(true, 1), g, size.key), head<Space, U>(of(false, g % 2), own, size.value)});
+    }
+    for (std::size_t h = 0; size.group == 1 && h < size.heads; ++h) {
       const Head<U, Space> none;
       heads.push_back({head<Space, U>(of(true, 1), h & ~std::size_t{1}, size.key),
                        h == 3 ? none : head<Space, U>(of(false, h % 3 == 0 ? 0 : 1), h == 4 ? 2 : h, size.value)});
@@ -102,10 +108,10 @@ struct Tables {
 };
 
 template <class T>
-void check_head_gradients(const Problem<T>& p) {
+void check_head_gradients(const std::string& function, const Problem<T>& p) {
   for (std::size_t layer : {0u, 1u}) {
-    check_close("dkeys", p.dkeys[layer], 2 * bound<T>);
-    check_close("dvalues", p.dvalues[layer], 2 * bound<T>);
+    check_close((function + " dkeys").c_str(), p.dkeys[layer], 2 * bound<T>);
+    check_close((function + " dvalues").c_str(), p.dvalues[layer], 2 * bound<T>);
   }
 }
 
@@ -121,7 +127,7 @@ void check_attention(const Sizes& size, Version version, Random& random) {
   auto lse = poisoned<Sum<T>>({p.n, size.heads});
   attention_forward<T>(out, lse, p.q, table.read_on(), p.on_device(), scale, version);
   attention_forward<double>(out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
-  check_close("out", out, 2 * bound<T>);
+  check_close("attention_forward out", out, 2 * bound<T>);
   check_close("lse", lse, 2 * (std::is_same_v<T, bfloat16> ? 1e-5 : bound<Sum<T>>));
 
   out = both<T>(out.host);
@@ -129,8 +135,8 @@ void check_attention(const Sizes& size, Version version, Random& random) {
   auto dq = poisoned<T>({p.n, size.heads, size.key});
   attention_backward<T>(dq, table.add_on(), p.dout, out, lse, p.q, table.read_on(), p.on_device(), scale, version);
   attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
-  check_close("dq", dq, 4 * bound<T>, 1);
-  check_head_gradients(p);
+  check_close("attention_backward dq", dq, 4 * bound<T>, 1);
+  check_head_gradients("attention_backward", p);
 }
 
 template <class T>
@@ -140,11 +146,11 @@ void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) 
   auto out = poisoned<T>({p.n, size.heads, size.value}), dq = poisoned<T>({p.n, size.heads, size.key});
   linear_attention_forward<T>(out, p.q, table.read_on(), p.on_device(), 0.3, norm);
   linear_attention_forward<double>(out.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
-  check_close("out of linear attention", out, 2 * bound<T>);
+  check_close("linear_attention_forward out", out, 2 * bound<T>);
   linear_attention_backward<T>(dq, table.add_on(), p.dout, p.q, table.read_on(), p.on_device(), 0.3, norm);
   linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
-  check_close("dq of linear attention", dq, 2 * bound<T>);
-  check_head_gradients(p);
+  check_close("linear_attention_backward dq", dq, 2 * bound<T>);
+  check_head_gradients("linear_attention_backward", p);
 }
 
 /// Everything for one type.
@@ -168,6 +174,9 @@ void check_all_attention() {
   check_attention<T>({4, 7, 9, {1, 1}, {31, 65}}, Version::fast, random);
   check_attention<T>({1, 128, 96, {4}, {300}}, Version::fast, random);
   check_attention<T>({1, 256, 256, {2}, {127}}, Version::fast, random);
+  check_attention<T>({33, 16, 8, {1, 0, 1, 1, 1}, {0, 7, 15, 16, 200}, 4}, Version::fast, random);
+  check_attention<T>({9, 80, 96, {3, 1, 2}, {14, 70, 30}, 8}, Version::fast, random);
+  check_attention<T>({2, 64, 128, {16, 9}, {17, 0}, 2}, Version::fast, random);
 }
 
 }  // namespace skipv1::test

@@ -1,0 +1,100 @@
+// Tiles of bfloat16 in shared memory, filled by asynchronous copies and read as fragments of tensor cores' products.
+#pragma once
+
+#include "skipv1/core/kernel_matrix.cuh"
+
+namespace skipv1 {
+
+/// Rows of W numbers, a multiple of 16, in shared memory from `base` on. The 16-byte piece c of row r lies where piece
+/// `c ^ (r % 8)` would be: the 8 rows that `ldmatrix` reads together, and a row's pieces, lie in different banks.
+template <unsigned W>
+struct Tile {
+  static constexpr unsigned pitch = (W + 63) / 64 * 64, pieces = pitch / 8;
+
+  Shared<bfloat16> memory;
+  unsigned base = 0;
+
+  /// Where element (row, column) lies in `memory`.
+  SKIPV1_DEVICE_MEMBER unsigned at(unsigned row, unsigned column) const {
+    return base + row * pitch + ((column / 8) ^ (row % 8)) * 8 + column % 8;
+  }
+  /// Starts copying `rows` rows from `from` on into the tile by `threads` threads, of which the caller is number t: zeros from
+  /// row `count`, and from column `width`, on. Rows are `stride` apart and aligned to 16 bytes.
+  template <unsigned rows, unsigned threads>
+  SKIPV1_DEVICE_MEMBER void copy(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width,
+                                 unsigned t) const {
+    static_assert(threads % pieces == 0 && rows * pieces % threads == 0);
+    constexpr unsigned step = threads / pieces;
+    const unsigned column = t % pieces * 8, first = t / pieces;
+    if (column >= W) return;
+    const bfloat16* source = from + first * stride + column;
+    SKIPV1_UNROLL
+    for (unsigned row = 0; row < rows; row += step) {
+      const bool valid = row + first < count && column < width;
+      copy_async(memory, at(row + first, column), valid ? source : from, valid);
+      source += step * stride;
+    }
+  }
+  /// An A fragment: 16 rows from `row`, 16 columns from `column` on.
+  SKIPV1_DEVICE_MEMBER void load_a(std::uint32_t (&a)[4], unsigned row, unsigned column) const {
+    load_matrices<4>(a, memory, at(row + lane() % 16, column + lane() / 16 * 8));
+  }
+  /// Two B fragments of the product with the tile transposed: k are 16 columns from `column`, n twice 8 rows from `row` on.
+  SKIPV1_DEVICE_MEMBER void load_b_transposed(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
+    std::uint32_t four[4];
+    load_matrices<4>(four, memory, at(row + lane() / 16 * 8 + lane() % 8, column + lane() / 8 % 2 * 8));
+    for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
+  }
+  /// Two B fragments of the product with the tile: k are 16 rows from `row`, n twice 8 columns from `column` on.
+  SKIPV1_DEVICE_MEMBER void load_b(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
+    std::uint32_t four[4];
+    load_matrices<4, true>(four, memory, at(row + lane() % 16, column + lane() / 16 * 8));
+    for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
+  }
+  /// Writes D fragments of 16 rows, W columns, rounded, as the rows from `row` on; rows g and g + 8 times a factor.
+  SKIPV1_DEVICE_MEMBER void put(const float (&x)[W / 8][4], unsigned row, const float (&factor)[2]) const {
+    SKIPV1_UNROLL
+    for (unsigned m = 0; m < W / 8; ++m) {
+      SKIPV1_UNROLL
+      for (unsigned half = 0; half < 2; ++half) {
+        const std::uint32_t bits = pack_bfloat16(x[m][2 * half] * factor[half], x[m][2 * half + 1] * factor[half]);
+        store_pair(memory, at(row + lane() / 4 + 8 * half, m * 8 + lane() % 4 * 2), bits);
+      }
+    }
+  }
+  /// The warp copies `rows` rows of the tile from `row` on to `to`, or adds them to it: those below `count`, columns below
+  /// `width`.
+  template <unsigned rows, bool add = false>
+  SKIPV1_DEVICE_MEMBER void write(bfloat16* to, std::size_t stride, unsigned row, std::size_t count, std::size_t width) const {
+    for (unsigned i = lane(); i < rows * pieces; i += warp_size) {
+      const unsigned r = row + i / pieces, column = i % pieces * 8;
+      if (r >= count || column >= width) continue;
+      Vector<bfloat16, 8> x = load_shared<8>(memory, at(r, column));
+      if constexpr (add) {
+        const Vector<bfloat16, 8> sum = load_vector<8>(to + r * stride + column);
+        for (unsigned j = 0; j < 8; ++j) x[j] = static_cast<bfloat16>(static_cast<float>(x[j]) + static_cast<float>(sum[j]));
+      }
+      store_vector(to + r * stride + column, x);
+    }
+  }
+  /// The warp changes the sign of `rows` rows from `row` on.
+  template <unsigned rows>
+  SKIPV1_DEVICE_MEMBER void negate(unsigned row) const {
+    for (unsigned i = lane(); i < rows * pieces; i += warp_size) {
+      if (i % pieces * 8 >= W) continue;
+      Vector<bfloat16, 8> x = load_shared<8>(memory, at(row + i / pieces, i % pieces * 8));
+      for (unsigned j = 0; j < 8; ++j) x[j] = static_cast<bfloat16>(-static_cast<float>(x[j]));
+      store_shared(memory, at(row + i / pieces, i % pieces * 8), x);
+    }
+  }
+};
+
+/// The A fragment of two D fragments beside each other, rounded: their registers lie alike.
+SKIPV1_DEVICE void round_to_a(std::uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
+  a[0] = pack_bfloat16(left[0], left[1]);
+  a[1] = pack_bfloat16(left[2], left[3]);
+  a[2] = pack_bfloat16(right[0], right[1]);
+  a[3] = pack_bfloat16(right[2], right[3]);
+}
+
+}  // namespace skipv1

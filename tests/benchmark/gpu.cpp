@@ -1,0 +1,356 @@
+// What attention and decoding reach on a card, beside what the card can do, in one run: every figure is a share of the rate at
+// which this card copies, or multiplies large bfloat16 matrices. Each kernel's output is held to the CPU's in double first.
+#include <cstdio>
+#include <map>
+#include <optional>
+
+#include "skipv1/core/graph.cuh"
+#include "skipv1/core/random.hpp"
+#include "skipv1/io/cli.hpp"
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
+#include "skipv1/ops/attention.cuh"
+#include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/linear.cuh"
+
+using namespace skipv1;
+
+namespace {
+
+/// Seconds, of the repeats that were timed.
+struct Time {
+  double median, low, high;  ///< and the 10th and 90th percentile
+};
+
+#if defined(__CUDACC__)
+/// The time of one of `count` pieces of work, done one after the other as one graph.
+Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
+  const auto all = [&] {
+    for (std::size_t i = 0; i < count; ++i) work(i);
+  };
+  all();  // allocates
+  const Graph graph(all);
+  const UseStream stream;
+  cudaEvent_t begin, end;
+  check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
+  check_cuda(cudaEventCreate(&end), "cudaEventCreate");
+  std::vector<double> seconds;
+  for (std::size_t i = 0; i < repeats + 3; ++i) {
+    cudaEventRecord(begin, current_stream());
+    graph.replay();
+    cudaEventRecord(end, current_stream());
+    check_cuda(cudaEventSynchronize(end), "waiting for the timed work");
+    float ms = 0;
+    cudaEventElapsedTime(&ms, begin, end);
+    if (i >= 3) seconds.push_back(1e-3 * static_cast<double>(ms) / static_cast<double>(count));
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  std::sort(seconds.begin(), seconds.end());
+  return {seconds[repeats / 2], seconds[repeats / 10], seconds[repeats - 1 - repeats / 10]};
+}
+std::string card() {
+  cudaDeviceProp properties;
+  check_cuda(cudaGetDeviceProperties(&properties, 0), "asking for the device");
+  return properties.name;
+}
+#else
+Time timed(std::size_t, std::size_t, const std::function<void(std::size_t)>&) {
+  fail("this program times a card; it was built without CUDA");
+}
+std::string card() { fail("this program times a card; it was built without CUDA"); }
+#endif
+
+/// x[i] becomes a number drawn from [-1.7, 1.7), of variance 1.
+SKIPV1_KERNEL draw(bfloat16* x, std::size_t count, std::uint64_t seed) {
+  for (std::size_t i = global_thread(); i < count; i += global_threads()) {
+    std::uint64_t bits = (seed << 40) + i;  // splitmix64
+    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
+    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
+    bits ^= bits >> 31;
+    x[i] = static_cast<bfloat16>((static_cast<float>(bits >> 40) * 0x1p-24f - 0.5f) * 3.4641016f);
+  }
+}
+/// to = from, 16 bytes at a time; one thread, four of them.
+SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
+  const std::size_t first = (std::size_t{block().x} * 4 * block_size().x + thread().x) * 8,
+                    step = std::size_t{block_size().x} * 8;
+  Vector<bfloat16, 8> x[4];
+  for (std::size_t i = 0; i < 4; ++i)
+    if (first + i * step < count) x[i] = load_vector<8>(from + first + i * step);
+  for (std::size_t i = 0; i < 4; ++i)
+    if (first + i * step < count) store_vector(to + first + i * step, x[i]);
+}
+Tensor<bfloat16, Cuda> drawn(Shape shape) {
+  static std::uint64_t seed = 1;
+  Tensor<bfloat16, Cuda> x(shape);
+  launch({"draw", 1024, 256}, draw, x.data(), x.size(), seed++);
+  return x;
+}
+
+/// B sequences of `rows` new rows after `past` keys; H query heads of width D, `group` of which read a key head and a value head;
+/// `routed`: the upper half of the value heads are another layer's.
+struct Shapes {
+  std::size_t B, H, group, rows, past, D;
+  bool routed = false, mixed = false;  ///< mixed: lengths from a quarter of `past` on
+
+  std::size_t owned() const { return H / group; }
+  std::size_t keys() const { return past + rows; }
+};
+
+/// Queries and caches of one call.
+class Problem {
+ public:
+  explicit Problem(const Shapes& s, bool gradients)
+      : shapes(s), begin_({s.B + 1}), past_({s.B}), n(s.B * s.rows), q(drawn({n, s.H, s.D})), out({n, s.H, s.D}), lse({n, s.H}) {
+    for (std::size_t b = 0; b <= s.B; ++b) begin_(b) = static_cast<std::int32_t>(b * s.rows);
+    for (std::size_t b = 0; b < s.B; ++b) {
+      past_(b) = static_cast<std::int32_t>(s.mixed ? s.past / 4 + (s.past - s.past / 4) * (b * 7 % s.B) / s.B : s.past);
+    }
+    begin_on_ = to_device<std::int32_t>(begin_);
+    past_on_ = to_device<std::int32_t>(past_);
+    for (auto* x : {&keys, &values, &first_values}) *x = drawn({s.B, s.keys(), s.owned() * s.D});
+    if (gradients) {
+      dout = drawn({n, s.H, s.D});
+      dq = Tensor<bfloat16, Cuda>({n, s.H, s.D});
+      for (auto* x : {&dkeys, &dvalues, &dfirst_values}) *x = zeros<bfloat16, Cuda>({s.B, s.keys(), s.owned() * s.D});
+      dtable_ = table<bfloat16>(dkeys, dvalues, dfirst_values);
+    }
+    table_ = table<const bfloat16>(keys, values, first_values);
+  }
+  void forward() const {
+    attention_forward<bfloat16>(View<bfloat16, Cuda>(out), View<float, Cuda>(lse), View<bfloat16, Cuda>(q),
+                                View<HeadPair<const bfloat16, Cuda>, Cuda>(table_), on_device(), scale());
+  }
+  void backward() const {
+    attention_backward<bfloat16>(View<bfloat16, Cuda>(dq), View<HeadPair<bfloat16, Cuda>, Cuda>(dtable_),
+                                 View<bfloat16, Cuda>(dout), View<bfloat16, Cuda>(out), View<float, Cuda>(lse),
+                                 View<bfloat16, Cuda>(q), View<HeadPair<const bfloat16, Cuda>, Cuda>(table_), on_device(),
+                                 scale());
+  }
+  double scale() const { return 1 / std::sqrt(static_cast<double>(shapes.D)); }
+  std::size_t past(std::size_t b) const { return static_cast<std::size_t>(past_(b)); }
+  /// The value cache that heads of owned head g are read from.
+  template <class X>
+  static X& pick(const Shapes& s, std::size_t g, X& own, X& other) {
+    return s.routed && g >= s.owned() / 2 ? other : own;
+  }
+
+  Shapes shapes;
+
+ private:
+  Tensor<std::int32_t> begin_, past_;
+  Tensor<std::int32_t, Cuda> begin_on_, past_on_;
+
+ public:
+  std::size_t n;
+  Tensor<bfloat16, Cuda> q, out, keys, values, first_values, dout, dq, dkeys, dvalues, dfirst_values;
+  Tensor<float, Cuda> lse;
+
+ private:
+  template <class U>
+  Tensor<HeadPair<U, Cuda>, Cuda> table(const Tensor<bfloat16, Cuda>& k, const Tensor<bfloat16, Cuda>& v,
+                                        const Tensor<bfloat16, Cuda>& first) const {
+    const Shapes& s = shapes;
+    std::vector<HeadPair<U, Cuda>> heads;
+    for (std::size_t h = 0; h < s.H; ++h) {
+      const std::size_t g = h / s.group;
+      const auto head = [&](const Tensor<bfloat16, Cuda>& x) {
+        return Head<U, Cuda>{x.data() + g * s.D, s.keys() * s.owned() * s.D, s.owned() * s.D};
+      };
+      heads.push_back({head(k), head(pick(s, g, v, first))});
+    }
+    Tensor<HeadPair<U, Cuda>, Cuda> on({s.H});
+    copy(on, View<const HeadPair<U, Cuda>>(heads.data(), {s.H}));
+    return on;
+  }
+  Sequences<Cuda> on_device() const {
+    return {View<std::int32_t, Cuda>(begin_on_), View<std::int32_t, Cuda>(past_on_), shapes.rows, shapes.keys()};
+  }
+  Tensor<HeadPair<const bfloat16, Cuda>, Cuda> table_;
+  Tensor<HeadPair<bfloat16, Cuda>, Cuda> dtable_;
+};
+
+/// Head h, of `count`, of sequence b of rows `first … first + rows - 1` (of a (…, count, D) tensor), in double on the host.
+Tensor<double> head_of(const Tensor<bfloat16, Cuda>& x, std::size_t first, std::size_t rows, std::size_t h, std::size_t count,
+                       std::size_t D) {
+  const View<bfloat16, Cuda> all(x.data() + first * count * D, {rows, count * D});
+  const Tensor<bfloat16> host = to_host<bfloat16>(all);
+  Tensor<double> head({rows, D});
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t i = 0; i < D; ++i) head(r, i) = static_cast<double>(host(r, h * D + i));
+  return head;
+}
+/// The error of formats.md: the largest difference over the largest entry.
+double error_of(const Tensor<double>& got, const Tensor<double>& want) {
+  double worst = 0, most = 1e-12;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const double d = std::abs(got.data()[i] - want.data()[i]);
+    worst = d <= worst ? worst : d;  // a NaN stays
+    most = std::max(most, std::abs(want.data()[i]));
+  }
+  return worst / most;
+}
+
+/// The largest error of the first, a middle and the last head's rows, of one sequence each.
+double check(const Problem& p, bool gradients) {
+  const Shapes& s = p.shapes;
+  double worst = 0;
+  const auto note = [&](double error) { worst = error <= worst ? worst : error; };
+  for (std::size_t which = 0; which < 3; ++which) {
+    const std::size_t b = which * (s.B - 1) / 2, h = which * (s.H - 1) / 2, g = h / s.group, keys = p.past(b) + s.rows;
+    const auto q = head_of(p.q, b * s.rows, s.rows, h, s.H, s.D);
+    const auto key = head_of(p.keys, b * s.keys(), keys, g, s.owned(), s.D);
+    const auto value = head_of(Problem::pick(s, g, p.values, p.first_values), b * s.keys(), keys, g, s.owned(), s.D);
+    const HeadPair<const double> pair{{key.data(), 0, s.D}, {value.data(), 0, s.D}};
+    Tensor<std::int32_t> begin({2}), past({1});
+    begin(0) = 0, begin(1) = static_cast<std::int32_t>(s.rows), past(0) = static_cast<std::int32_t>(p.past(b));
+    const Sequences<Cpu> sequence{begin, past, s.rows, keys};
+    const View<const HeadPair<const double>> table(&pair, {1});
+    const auto view = [&](const Tensor<double>& x) { return View<double>(x.data(), {s.rows, 1, s.D}); };
+    const Tensor<double> out({s.rows, s.D}), lse({s.rows, 1});
+    attention_forward<double>(view(out), View<double>(lse), view(q), table, sequence, p.scale());
+    note(error_of(head_of(p.out, b * s.rows, s.rows, h, s.H, s.D), out));
+    if (!gradients || s.group > 1) continue;
+    const auto dout = head_of(p.dout, b * s.rows, s.rows, h, s.H, s.D);
+    const Tensor<double> dq({s.rows, s.D}), dkey = zeros<double>({keys, s.D}), dvalue = zeros<double>({keys, s.D});
+    const HeadPair<double> dpair{{dkey.data(), 0, s.D}, {dvalue.data(), 0, s.D}};
+    attention_backward<double>(view(dq), View<const HeadPair<double>>(&dpair, {1}), view(dout), view(out), View<double>(lse),
+                               view(q), table, sequence, p.scale());
+    note(error_of(head_of(p.dq, b * s.rows, s.rows, h, s.H, s.D), dq));
+    note(error_of(head_of(p.dkeys, b * s.keys(), keys, g, s.owned(), s.D), dkey));
+    note(error_of(head_of(Problem::pick(s, g, p.dvalues, p.dfirst_values), b * s.keys(), keys, g, s.owned(), s.D), dvalue));
+  }
+  return worst;
+}
+
+constexpr double bound = 5e-2;  ///< of formats.md, for bfloat16
+
+/// Times, prints and collects.
+class Bench {
+ public:
+  explicit Bench(std::size_t repeats) : repeats_(repeats) {
+    std::printf("%s, medians of %zu\n%-44s %10s %15s %16s %8s %9s\n", card().c_str(), repeats, "", "us", "10-90 %", "", "ceiling",
+                "error");
+    ceilings();
+  }
+  void decode(const Shapes& s) {
+    const double bytes = cache_bytes(s);
+    const auto sets = std::clamp<std::size_t>(static_cast<std::size_t>(600e6 / bytes) + 1, 1, 32);
+    const auto problems = make(s, sets, false);
+    const Time t = timed(repeats_, sets, [&](std::size_t i) { problems[i]->forward(); });
+    row("decode", s, t, bytes / t.median * 1e-9, copy_, "GB/s", check(*problems.back(), false));
+  }
+  void train(const Shapes& s) {
+    const auto problems = make(s, 2, true);
+    const double forward = operations(s);
+    const Time f = timed(repeats_, 2, [&](std::size_t i) { problems[i]->forward(); });
+    row("forward", s, f, forward / f.median * 1e-12, product_, "TFLOP/s", check(*problems.back(), false));
+    problems.back()->backward();
+    const double error = check(*problems.back(), true);
+    const Time b = timed(repeats_, 2, [&](std::size_t i) { problems[i]->backward(); });
+    row("backward", s, b, 2.5 * forward / b.median * 1e-12, product_, "TFLOP/s", error);
+    const Time both{f.median + b.median, f.low + b.low, f.high + b.high};
+    row("forward + backward", s, both, 3.5 * forward / both.median * 1e-12, product_, "TFLOP/s", error);
+  }
+  int finish(const std::string& path) const {
+    if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json_.dump(1) << '\n'; });
+    return failed_ ? 1 : 0;
+  }
+
+ private:
+  static double cache_bytes(const Shapes& s) {  // keys and values, once
+    double keys = 0;
+    for (std::size_t b = 0; b < s.B; ++b)
+      keys += static_cast<double>((s.mixed ? s.past / 4 + (s.past - s.past / 4) * (b * 7 % s.B) / s.B : s.past) + s.rows);
+    return 4 * keys * static_cast<double>(s.owned() * s.D);
+  }
+  static double operations(const Shapes& s) {
+    return 4 * static_cast<double>(s.B * s.H * s.D) * static_cast<double>(s.rows) * static_cast<double>(s.rows) / 2;
+  }
+  static std::vector<std::unique_ptr<Problem>> make(const Shapes& s, std::size_t count, bool gradients) {
+    std::vector<std::unique_ptr<Problem>> problems;
+    while (problems.size() < count) problems.push_back(std::make_unique<Problem>(s, gradients));
+    return problems;
+  }
+  void ceilings() {
+    {
+      const Tensor<bfloat16, Cuda> x = drawn({std::size_t{1} << 30}), y({x.size()});
+      const Time t = timed(repeats_, 1, [&](std::size_t) {
+        launch({"copy_wide", ceil_div(x.size(), 8192), 256}, copy_wide, y.data(), x.data(), x.size());
+      });
+      copy_ = 4 * static_cast<double>(x.size()) / t.median * 1e-9;
+      line("copy of 2 GiB", t, copy_, copy_, "GB/s", std::nullopt);
+    }
+    constexpr std::size_t n = 8192;
+    const Tensor<bfloat16, Cuda> a = drawn({n, n}), b = drawn({n, n}), c({n, n});
+    const auto multiply = [&](std::size_t) {
+      linear_forward<bfloat16>(View<bfloat16, Cuda>(c), View<bfloat16, Cuda>(a), View<bfloat16, Cuda>(b), View<bfloat16, Cuda>());
+    };
+    const Time t = timed(repeats_, 1, multiply);
+    product_ = 2e-12 * n * n * n / t.median;
+    line("product 8192^3", t, product_, product_, "TFLOP/s", std::nullopt);
+  }
+  void row(const char* what, const Shapes& s, const Time& t, double rate, double ceiling, const char* unit, double error) {
+    std::ostringstream name;
+    name << what << ' ' << s.B << ", " << s.H;
+    if (s.group > 1) name << " (" << s.owned() << ')';
+    name << ", " << s.keys() << ", " << s.D << (s.routed ? " routed" : "") << (s.mixed ? " mixed" : "");
+    line(name.str(), t, rate, ceiling, unit, error);
+  }
+  void line(const std::string& name, const Time& t, double rate, double ceiling, const char* unit, std::optional<double> error) {
+    std::printf("%-44s %10.1f %7.1f %7.1f %8.0f %-7s %6.0f %%", name.c_str(), 1e6 * t.median, 1e6 * t.low, 1e6 * t.high, rate,
+                unit, 100 * rate / ceiling);
+    if (error) std::printf(" %9.1e%s", *error, *error <= bound ? "" : "  WRONG");
+    std::printf("\n");
+    std::fflush(stdout);
+    failed_ = failed_ || (error && !(*error <= bound));
+    OrderedJson entry{{"name", name}, {"seconds", t.median}, {"low", t.low},           {"high", t.high},
+                      {"rate", rate}, {"unit", unit},        {"share", rate / ceiling}};
+    if (error) entry["error"] = *error;
+    json_.push_back(std::move(entry));
+  }
+
+  std::size_t repeats_;
+  double copy_ = 0, product_ = 0;
+  bool failed_ = false;
+  OrderedJson json_ = OrderedJson::array();
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Attention and decoding on the card, beside its copy bandwidth and matrix rate.\n"
+      "Example: skipv1-benchmark-gpu --only decode --json gpu.json"};
+  std::string json, only;
+  std::size_t repeats = 20;
+  app.add_option("--json", json, "write the numbers into this file");
+  app.add_option("--only", only, "what to time")->check(CLI::IsMember({"decode", "train"}));
+  app.add_option("--repeats", repeats, "timed repeats")->check(CLI::PositiveNumber)->capture_default_str();
+  return run_program(app, argc, argv, [&] {
+    Bench bench(repeats);
+    if (only != "train") {
+      for (bool routed : {false, true}) {
+        bench.decode({64, 32, 1, 1, 4095, 128, routed});
+        bench.decode({32, 16, 1, 1, 4095, 64, routed});
+        bench.decode({8, 16, 1, 1, 2047, 64, routed});
+        bench.decode({1, 32, 1, 1, 32767, 128, routed});
+      }
+      bench.decode({64, 32, 4, 1, 4095, 128, true, true});
+      bench.decode({64, 32, 8, 1, 4095, 128, true, true});
+      bench.decode({16, 33, 1, 1, 3000, 96, true, true});
+      bench.decode({8, 56, 8, 4, 8001, 80, true});
+    }
+    if (only != "decode") {
+      for (bool routed : {false, true}) {
+        bench.train({32, 12, 1, 1024, 0, 64, routed});
+        bench.train({4, 32, 1, 4096, 0, 128, routed});
+        bench.train({16, 16, 1, 1024, 0, 64, routed});
+      }
+      bench.train({4, 33, 1, 1999, 0, 96, true});
+      bench.train({4, 56, 8, 2047, 0, 80, true});
+    }
+    return bench.finish(json);
+  });
+}

@@ -22,8 +22,8 @@ SKIPV1_KERNEL rms_norm_forward_first(T* y, Sum<T>* inverse_rms, const T* x, cons
   inverse_rms[n] = r;
 }
 
-/// One warp, one row; V numbers a load. Memory bounds it: a row is read once from memory (the second pass finds it in L1) and
-/// written once, 2 d sizeof(T) bytes for 5 d operations.
+/// One warp, one row; V numbers a load, and a lane keeps the first 8 loads in registers. Memory bounds it: a row of up to 256 V
+/// numbers is read once and written once, 2 d sizeof(T) bytes for 4 d operations; what is longer is read again.
 template <class T, std::size_t V>
 SKIPV1_KERNEL rms_norm_forward_fast(T* y, Sum<T>* inverse_rms, const T* x, const T* weight, std::size_t rows, std::size_t d,
                                     Sum<T> epsilon) {
@@ -31,18 +31,30 @@ SKIPV1_KERNEL rms_norm_forward_fast(T* y, Sum<T>* inverse_rms, const T* x, const
   const std::size_t n = global_thread() / warp_size;
   if (n >= rows) return;
   const T* in = x + n * d;
+  constexpr std::size_t kept = 8, step = warp_size * V;
+  Vector<T, V> own[kept];
   S square(0);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    const Vector<T, V> v = load_vector<V>(in + i);
+  const auto add_squares = [&](const Vector<T, V>& v) {
     for (std::size_t j = 0; j < V; ++j) square += static_cast<S>(v[j]) * static_cast<S>(v[j]);
+  };
+  SKIPV1_UNROLL
+  for (std::size_t c = 0; c < kept; ++c) {
+    const std::size_t i = c * step + lane() * V;
+    if (i < d) add_squares(own[c] = load_vector<V>(in + i));
   }
+  for (std::size_t i = kept * step + lane() * V; i < d; i += step) add_squares(load_vector<V>(in + i));
   const S r = S(1) / std::sqrt(warp_sum(square) / static_cast<S>(d) + epsilon);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    Vector<T, V> v = load_vector<V>(in + i);
+  const auto write = [&](std::size_t i, Vector<T, V> v) {
     const Vector<T, V> w = load_vector<V>(weight + i);
     for (std::size_t j = 0; j < V; ++j) v[j] = static_cast<T>(static_cast<S>(v[j]) * r * static_cast<S>(w[j]));
     store_vector(y + n * d + i, v);
+  };
+  SKIPV1_UNROLL
+  for (std::size_t c = 0; c < kept; ++c) {
+    const std::size_t i = c * step + lane() * V;
+    if (i < d) write(i, own[c]);
   }
+  for (std::size_t i = kept * step + lane() * V; i < d; i += step) write(i, load_vector<V>(in + i));
   if (lane() == 0) inverse_rms[n] = r;
 }
 

@@ -19,7 +19,7 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
     rms_norm_forward<TestType>(y, r, x, weight, 1e-5, version);
     rms_norm_forward<double>(y.host, r.host, x.host, weight.host, 1e-5);
     check_close("rms_norm_forward y", y);
-    check_close("rms_norm_forward inverse_rms", r, bound<Sum<TestType>>);
+    check_close("rms_norm_forward inverse_rms", r, 2 * bound<Sum<TestType>>);  // one thread sums 2056 squares
 
     auto dx = normal<TestType>({rows, d}, random), dweight = normal<TestType>({d}, random);
     rms_norm_backward<TestType>(dx, dweight, dy, x, weight, r, version);

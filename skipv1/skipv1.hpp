@@ -28,6 +28,7 @@
 #include "skipv1/mesa/minimise.hpp"
 #include "skipv1/mesa/moments.hpp"
 #include "skipv1/mesa/predictors.hpp"
+#include "skipv1/mesa/probes.hpp"
 #include "skipv1/mesa/prompts.hpp"
 #include "skipv1/mesa/task.hpp"
 #include "skipv1/mesa/theorem.hpp"

@@ -13,9 +13,8 @@ namespace skipv1::mesa {
 
 /// How a model learns.
 struct Recipe {
-  std::size_t steps = 4000, batch = 128;
-  double rate = 3e-3, warm_up = 0.05, floor = 0.02;
-  double in_scale = 1;  ///< deviation of what is read in
+  std::size_t steps = 4000, batch = 64;
+  double rate = 0.02, warm_up = 0.05, floor = 0.02;
   double gain = 1;  ///< matrices start normal with the variance gain^2 / (columns)
   double clip = 1, weight_decay = 0, beta2 = 0.99;
 };
@@ -104,7 +103,7 @@ class Learner {
     Random random = Random(seed).split(1);
     const std::size_t d = config.hidden_size, reads_in = d * in_width();
     for (std::size_t i = 0; i < maps.size(); ++i)
-      maps.data()[i] = static_cast<T>(random.normal() * (i < reads_in ? recipe_.in_scale : 1.) / std::sqrt(static_cast<double>(i < reads_in ? dim_ : d)));
+      maps.data()[i] = static_cast<T>(random.normal() / std::sqrt(static_cast<double>(i < reads_in ? dim_ : d)));
     copy(X(maps_), View<const T>(maps));
   }
 

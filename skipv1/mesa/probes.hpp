@@ -1,0 +1,138 @@
+// What a trained model holds where: least-squares read-outs and cosine similarities of its activations.
+#pragma once
+
+#include <vector>
+#include <xtensor-blas/xlinalg.hpp>
+
+#include "skipv1/mesa/learner.hpp"
+
+namespace skipv1::mesa {
+
+/// `R^2` of the best affine map from features (N, p) to targets (N, q): fitted to the first half of the rows, measured on the
+/// other, over all q together. 1: everything can be read out; 0 or less: nothing. Throws unless a half has more than p + 1 rows.
+inline double read_out(const xt::xarray<double>& features, const xt::xarray<double>& targets) {
+  const std::size_t n = features.shape(0), p = features.shape(1) + 1, q = targets.shape(1), half = n / 2;
+  require(targets.shape(0) == n && half > p, "read-out: ", n, " rows of ", p - 1, " features and ", targets.shape(0),
+          " targets: as many, and at least ", 2 * p + 2, " are needed");
+  xt::xarray<double> x = xt::ones<double>({n, p});
+  for (std::size_t i = 0; i < n; ++i) std::copy_n(&features(i, 0), p - 1, &x(i, 0));
+  xt::xarray<double> gram = xt::zeros<double>({p, p}), cross = xt::zeros<double>({p, q}), fit = xt::zeros<double>({n - half, q});
+  gemm(Transpose::yes, Transpose::no, p, p, half, 1., x.data(), p, x.data(), p, 0., gram.data(), p);
+  gemm(Transpose::yes, Transpose::no, p, q, half, 1., x.data(), p, targets.data(), q, 0., cross.data(), q);
+  double trace = 0;
+  for (std::size_t i = 0; i < p; ++i) trace += gram(i, i);
+  for (std::size_t i = 0; i < p; ++i) gram(i, i) += 1e-10 * trace;  // features may depend on each other
+  const xt::xarray<double> map = xt::linalg::solve(gram, cross);
+  gemm(Transpose::no, Transpose::no, n - half, q, p, 1., &x(half, 0), p, map.data(), q, 0., fit.data(), q);
+  double missed = 0, total = 0;
+  for (std::size_t j = 0; j < q; ++j) {
+    double mean = 0;
+    for (std::size_t i = half; i < n; ++i) mean += targets(i, j) / static_cast<double>(n - half);
+    for (std::size_t i = half; i < n; ++i) {
+      missed += (targets(i, j) - fit(i - half, j)) * (targets(i, j) - fit(i - half, j));
+      total += (targets(i, j) - mean) * (targets(i, j) - mean);
+    }
+  }
+  return 1 - missed / total;
+}
+
+/// The cosine of the angle between two vectors of length `width`; 0 where one of them is zero.
+template <class T>
+double cosine(const T* a, const T* b, std::size_t width) {
+  double dot = 0, aa = 0, bb = 0;
+  for (std::size_t i = 0; i < width; ++i) {
+    dot += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    aa += static_cast<double>(a[i]) * static_cast<double>(a[i]);
+    bb += static_cast<double>(b[i]) * static_cast<double>(b[i]);
+  }
+  return aa > 0 && bb > 0 ? dot / std::sqrt(aa * bb) : 0;
+}
+
+/// The mean cosine between the outputs of two heads at the same place; attention (N, H, d_v), H >= 2.
+inline double head_similarity(View<const float> attention) {
+  const std::size_t n = attention.extent(0), heads = attention.extent(1), width = attention.extent(2);
+  require(heads >= 2, "head similarity: ", heads, " head: at least 2 are needed");
+  double sum = 0;
+  for (std::size_t t = 0; t < n; ++t)
+    for (std::size_t h = 0; h < heads; ++h)
+      for (std::size_t g = 0; g < h; ++g) sum += cosine(&attention(t, h, 0u), &attention(t, g, 0u), width);
+  return sum / static_cast<double>(n * heads * (heads - 1) / 2);
+}
+
+/// The mean cosine between the rows of two places of the same sequence; stream (B T, d), T >= 2.
+inline double token_similarity(View<const float> stream, std::size_t length) {
+  require(length >= 2 && stream.extent(0) % length == 0, "token similarity: ", stream.extent(0), " rows in sequences of ", length);
+  double sum = 0;
+  for (std::size_t t = 0; t < stream.extent(0); ++t)
+    for (std::size_t s = t - t % length; s < t; ++s) sum += cosine(&stream(t, 0u), &stream(s, 0u), stream.extent(1));
+  return sum / static_cast<double>(stream.extent(0) * (length - 1) / 2);
+}
+
+/// What `probe` finds, layer by layer.
+struct Probes {
+  std::vector<double> x, y;            ///< (L) `R^2` of the raw pair from all that the layer's value heads can see at y's place
+  std::vector<double> label;           ///< (L + 1) `1 - R^2` of the query's label from the stream there, before and after blocks
+  std::vector<double> heads, tokens;   ///< (L) mean cosines: of two heads' outputs at one place, of two places' block outputs
+};
+
+namespace detail {
+
+/// Which value heads of other layers layer l reads (each once), by name; ResFormer reads all of layer 0's.
+inline std::vector<HeadName> foreign_values(const Config& config, const Routing& routing, std::size_t l) {
+  std::vector<HeadName> names;
+  for (std::size_t h = 0; h < routing.heads; ++h) {
+    const HeadName& name = routing.value(l, h);
+    if (!name.none() && name.layer != l && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  if (config.mixes_values() && l > 0)
+    for (std::size_t g = 0; g < routing.owned_values[0]; ++g) names.push_back({0, g});
+  return names;
+}
+
+}  // namespace detail
+
+/// Looks into a model that has just read `prompts` with `Keep::for_backward`. Heads that are means of two are not looked into.
+inline Probes probe(Learner<float>& learner, const Prompts<float>& prompts) {
+  const Decoder<float>& decoder = learner.decoder();
+  const Config& config = decoder.config();
+  const Routing& routing = decoder.routing();
+  Activations<float>& a = learner.activations();
+  const std::size_t batch = prompts.batch(), dim = prompts.dim(), width = config.hidden_size, d_v = routing.value_width,
+                    pair = prompts.pairs() / 2, query = prompts.pairs() - 1;
+  require(a.keep == Keep::for_backward && a.rows == batch * prompts.length(), "probe: read the prompts first, kept for backward");
+  xt::xarray<double> x = xt::zeros<double>({batch, dim}), y = x, label = x;
+  for (std::size_t b = 0; b < batch; ++b) {
+    for (std::size_t j = 0; j < dim; ++j) {
+      x(b, j) = static_cast<double>(prompts.features(prompts.row_of_x(b, pair), j));
+      y(b, j) = static_cast<double>(prompts.labels(b, pair, j));
+      label(b, j) = static_cast<double>(prompts.labels(b, query, j));
+    }
+  }
+  const auto rows_of = [&](View<float> stream, std::size_t extra, const auto& row) {
+    xt::xarray<double> rows = xt::zeros<double>({batch, width + extra});
+    for (std::size_t b = 0; b < batch; ++b)
+      for (std::size_t i = 0; i < width; ++i) rows(b, i) = static_cast<double>(stream(row(b), i));
+    return rows;
+  };
+  Probes found;
+  for (std::size_t l = 0; l < config.num_hidden_layers; ++l) {
+    const std::vector<HeadName> names = detail::foreign_values(config, routing, l);
+    xt::xarray<double> seen =
+        rows_of(a.block_input(l), names.size() * d_v, [&](std::size_t b) { return prompts.row_of_y(b, pair); });
+    for (std::size_t k = 0; k < names.size(); ++k) {
+      const Head<float> head = learner.cache().value(names[k]);
+      for (std::size_t b = 0; b < batch; ++b)
+        for (std::size_t i = 0; i < d_v; ++i) seen(b, width + k * d_v + i) = static_cast<double>(head.at(b, 2 * pair + 1)[i]);
+    }
+    found.x.push_back(read_out(seen, x));
+    found.y.push_back(read_out(seen, y));
+    found.heads.push_back(head_similarity(a.layer(l).attention));
+    found.tokens.push_back(token_similarity(a.block_output(l + 1), prompts.length()));
+  }
+  for (std::size_t l = 0; l <= config.num_hidden_layers; ++l)
+    found.label.push_back(
+        1 - read_out(rows_of(a.block_input(l), 0, [&](std::size_t b) { return prompts.row_of_x(b, query); }), label));
+  return found;
+}
+
+}  // namespace skipv1::mesa

@@ -1,0 +1,214 @@
+// Tutorial 05: transformers trained from scratch on regression in context: MHA, SkipV1 and ResFormer, and what they hold where.
+#include <cstdio>
+#include <mutex>
+#include <optional>
+#include <sstream>
+
+#include "skipv1/core/progress.hpp"
+#include "skipv1/io/cli.hpp"
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
+#include "tutorials/05-mesa-learned/figures.hpp"
+
+using namespace skipv1;
+using namespace skipv1::mesa;
+
+namespace {
+
+struct Options {
+  Plan plan;
+  bool full = false, quick = false;
+  std::string kinds = "linear", widths = "4,6,8", json, figures;
+};
+
+std::vector<std::string> parts(const std::string& list) {
+  std::vector<std::string> all;
+  std::stringstream in(list);
+  for (std::string part; std::getline(in, part, ',');) all.push_back(part);
+  return all;
+}
+
+void read_lists(Options& o) {
+  o.plan.kinds.clear(), o.plan.widths.clear();
+  for (const std::string& part : parts(o.kinds)) {
+    require(part == "linear" || part == "softmax", "--attention ", o.kinds, ": \"", part, "\" is neither linear nor softmax");
+    o.plan.kinds.push_back(part == "linear" ? Kind::linear : Kind::softmax);
+  }
+  for (const std::string& part : parts(o.widths)) {
+    require(!part.empty() && part.size() < 5 && part.find_first_not_of("0123456789") == std::string::npos, "--widths ", o.widths,
+            ": \"", part, "\" is no width");
+    o.plan.widths.push_back(std::stoul(part));
+  }
+  require(!o.plan.kinds.empty() && !o.plan.widths.empty(), "--attention and --widths: at least one of each is needed");
+  require(std::find(o.plan.widths.begin(), o.plan.widths.end(), o.plan.focus) != o.plan.widths.end(), "--focus ", o.plan.focus,
+          " is none of --widths ", o.widths);
+}
+
+std::string sign(const Model& m) {
+  std::string text = std::string(to_string(m.kind)) + ", width " + std::to_string(m.width) + ", depth " + std::to_string(m.layers);
+  if (m.heads != 2) text += ", " + std::to_string(m.heads) + " heads";
+  if (m.labels != Labels::context) text += std::string(", labels ") + to_string(m.labels);
+  return text;
+}
+
+void print_models(const std::vector<Trained>& all) {
+  std::printf("%-44s %-18s %-16s  %-6s  %-16s\n", "error over all places of x", "", "mean, deviation", "best", "at the query");
+  std::string last;
+  for (const Trained& t : all) {
+    double best = t.outcomes[0].at("error")[0];
+    for (const Outcome& o : t.outcomes) best = std::min(best, o.at("error")[0]);
+    const std::string own = sign(t.model);
+    std::printf("%-44s %-18s %.4f +- %.4f  %.4f  %.4f +- %.4f\n", own == last ? "" : own.c_str(), t.model.name.c_str(),
+                t.mean("error")[0], t.deviation("error")[0], best, t.mean("pairs").back(), t.deviation("pairs").back());
+    last = own;
+  }
+}
+
+void print_predictors(const Plan& plan, const Predictors& predictors) {
+  const std::size_t dim = plan.setting.task.dim;
+  std::printf("%-12s %.4f, at the query %.4f\n", "one step", predictors.seeing(dim * dim, dim), predictors.one_step.back());
+  std::printf("%-12s %.4f, at the query %.4f\n", "ridge", mesa::detail::mean(predictors.ridge), predictors.ridge.back());
+  for (const std::size_t width : plan.widths)
+    std::printf("tutorial 04's MHA of width %zu: %zu of %zu numbers, %.4f\n", width, numbers_of_mha(width, dim), dim * dim,
+                predictors.seeing(numbers_of_mha(width, dim), dim));
+  if (plan.widths[0] == dim)
+    for (std::size_t a = 0; a <= dim; ++a)
+      std::printf("tutorial 04's SkipV1 with a = %zu: %.4f\n", a, predictors.seeing(a * dim, dim));
+}
+
+void print_gaps(const Plan& plan, const std::vector<Trained>& all) {
+  std::printf("\nerror of MHA - error of SkipV1, seed by seed\n");
+  for (const Kind kind : plan.kinds) {
+    for (const std::size_t width : plan.widths) {
+      const Trained gap = subtract(*at(all, kind, width)[0], *at(all, kind, width)[1]);
+      std::printf("%-8s width %2zu  %8.4f +- %.4f ", to_string(kind), width, gap.mean("error")[0], gap.deviation("error")[0]);
+      for (const Outcome& o : gap.outcomes) std::printf(" %7.4f", o.at("error")[0]);
+      std::printf("\n");
+    }
+  }
+}
+
+void print_layers(const Plan& plan, const std::vector<Trained>& all) {
+  std::printf("\nby layer, width %zu: R^2 of x and of y from what the value heads see, cosines of heads and of tokens, then the "
+              "label's error from the stream\n", plan.focus);
+  for (const Trained& t : all) {
+    if (t.model.width != plan.focus || t.model.labels != Labels::context || t.model.heads != 2) continue;
+    std::printf("%s, %s\n", sign(t.model).c_str(), t.model.name.c_str());
+    for (const char* what : {"x", "y", "heads", "tokens", "label"}) {
+      std::printf("  %-7s", what);
+      const std::vector<double> mean = t.mean(what), spread = t.deviation(what);
+      for (std::size_t i = 0; i < mean.size(); ++i) std::printf(" %7.4f +- %.4f", mean[i], spread[i]);
+      std::printf("\n");
+    }
+  }
+}
+
+OrderedJson to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors) {
+  const Setting& s = plan.setting;
+  OrderedJson json{{"dim", s.task.dim},     {"context", s.task.context}, {"noise", s.task.noise}, {"seeds", s.seeds},
+                   {"seed", s.first_seed},  {"steps", s.recipe.steps},   {"batch", s.recipe.batch}, {"rate", s.recipe.rate},
+                   {"one_step", predictors.one_step}, {"ridge", predictors.ridge}};
+  for (const std::size_t width : plan.widths)
+    json["mha_bound"].push_back({{"width", width}, {"error", predictors.seeing(numbers_of_mha(width, s.task.dim), s.task.dim)}});
+  for (const Trained& t : all) {
+    OrderedJson model{{"name", t.model.name},          {"variant", t.model.attention.variant}, {"skip_ratio", t.model.attention.skip_ratio},
+                      {"source_layer", t.model.attention.source_layer}, {"attention", to_string(t.model.kind)},
+                      {"width", t.model.width},        {"layers", t.model.layers},             {"heads", t.model.heads},
+                      {"labels", to_string(t.model.labels)}};
+    for (const Outcome& o : t.outcomes) model["errors"].push_back(o.at("error")[0]);
+    for (const auto& [what, values] : t.outcomes[0])
+      model[what] = {{"mean", t.mean(what)}, {"deviation", t.deviation(what)}};
+    json["models"].push_back(model);
+  }
+  return json;
+}
+
+void tutorial(const Options& o) {
+  const Plan& plan = o.plan;
+  const Setting& s = plan.setting;
+  std::optional<NewFile> json;
+  if (!o.json.empty()) json.emplace(o.json);
+  const std::vector<Model> models = models_of(plan);
+  const Predictors predictors(s.task);
+  std::vector<Trained> all;
+  {
+    Progress progress("train", models.size() * s.seeds * s.recipe.steps, "steps");
+    std::mutex mutex;
+    all = learn_all(models, s, [&] {
+      const std::lock_guard lock(mutex);
+      progress.advance();
+    });
+  }
+  std::printf("d = %zu, n = %zu, s = %g; %zu steps of %zu prompts, seeds %llu to %llu; errors over the zero predictor's\n\n",
+              s.task.dim, s.task.context, s.task.noise, s.recipe.steps, s.recipe.batch,
+              static_cast<unsigned long long>(s.first_seed), static_cast<unsigned long long>(s.first_seed + s.seeds - 1));
+  print_predictors(plan, predictors);
+  std::printf("\n");
+  print_models(all);
+  print_gaps(plan, all);
+  print_layers(plan, all);
+  if (!o.figures.empty()) Figures(plan, all, predictors, o.figures).draw();
+  if (!json) return;
+  json->out() << to_json(plan, all, predictors).dump(1) << '\n';
+  json->close();
+  json->commit();
+}
+
+void add_options(CLI::App& app, Options& o) {
+  Plan& plan = o.plan;
+  Setting& s = plan.setting;
+  app.add_flag("--quick", o.quick, "the default: few widths, linear attention, three seeds, a short training");
+  app.add_flag("--full", o.full, "both kinds of attention, five seeds, more widths, longer, with the ablations")->excludes("--quick");
+  const auto count = [&](const char* name, std::size_t& value, std::size_t least, std::size_t most, const char* text) {
+    app.add_option(name, value, text)->check(CLI::Range(least, most))->capture_default_str();
+  };
+  count("--dim", s.task.dim, 1, 16, "width d of x and y");
+  count("--context", s.task.context, 1, 256, "pairs n in context");
+  app.add_option("--noise", s.task.noise, "deviation s of the labels' noise")->check(CLI::Range(0., 10.))->capture_default_str();
+  app.add_option("--widths", o.widths, "widths D of the models")->capture_default_str();
+  count("--focus", plan.focus, 1, 256, "the width of the curves and ablations, one of --widths");
+  app.add_option("--attention", o.kinds, "linear (behind a first layer of softmax), softmax, or both")->capture_default_str();
+  app.add_flag("--ablations", plan.ablations, "depth 4, source layers, skip ratios, SkipV0, control tasks, no softmax at all");
+  app.add_flag("--norms", plan.norms, "models with RMSNorm");
+  app.add_flag("--feed-forward", plan.feed_forward, "models with feed-forward blocks of width 4 D");
+  count("--head-size", s.head_size, 2, 256, "width of the heads, even");
+  app.add_option("--rope-theta", s.rope_theta, "RoPE's base, in the first layer")->check(CLI::Range(1., 1e6))->capture_default_str();
+  count("--seeds", s.seeds, 1, 1000, "how many times each model is trained");
+  app.add_option("--seed", s.first_seed, "the first seed")->check(CLI::Range(0, 2147483647))->capture_default_str();
+  count("--steps", s.recipe.steps, 20, 10000000, "training steps");
+  count("--batch", s.recipe.batch, 1, 100000, "prompts in a step");
+  app.add_option("--rate", s.recipe.rate, "peak learning rate")->check(CLI::Range(1e-6, 1.))->capture_default_str();
+  app.add_option("--gain", s.recipe.gain, "matrices start with the variance gain^2 / columns")->check(CLI::Range(0.01, 10.))
+      ->capture_default_str();
+  app.add_option("--json", o.json, "write every number of the figures to this file");
+  app.add_option("--figures", o.figures, "draw into this folder");
+}
+
+/// `--full`'s settings, where no option says otherwise.
+void make_full(const CLI::App& app, Options& o) {
+  const auto set = [&](const char* name, auto& value, const auto& full) {
+    if (app.count(name) == 0) value = full;
+  };
+  set("--widths", o.widths, "4,5,6,7,8,12");
+  set("--attention", o.kinds, "linear,softmax");
+  set("--seeds", o.plan.setting.seeds, 5u);
+  set("--steps", o.plan.setting.recipe.steps, 5000u);
+  o.plan.ablations = true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Transformers trained from scratch on regression in context: MHA, SkipV1 and ResFormer.\n"
+      "Example: 05-mesa-learned --widths 4,6 --focus 6 --seeds 2 --json numbers.json --figures figures"};
+  Options o;
+  o.plan.setting.seeds = 3;
+  o.plan.setting.recipe.steps = 1500;
+  add_options(app, o);
+  return run_program(app, argc, argv, [&] {
+    if (o.full) make_full(app, o);
+    read_lists(o);
+    tutorial(o);
+  });
+}

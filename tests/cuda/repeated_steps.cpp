@@ -1,4 +1,6 @@
 // Steps of decoding and of training on the device: graphs that do what plain calls do, and allocate nothing.
+#include <cstring>
+
 #include "skipv1/model/generate.hpp"
 #include "skipv1/training/trainer.cuh"
 #include "tests/cuda/decoder.hpp"
@@ -10,9 +12,10 @@ namespace {
 
 using Tokens = std::vector<std::int32_t>;
 
-bool same_bits(View<float, Cuda> a, View<float, Cuda> b) {
-  const Tensor<float> x = to_host(a), y = to_host(b);
-  return x.shape() == y.shape() && std::equal(x.data(), x.data() + x.size(), y.data());
+template <class T>
+bool same_bits(View<T, Cuda> a, View<T, Cuda> b) {
+  const Tensor<T> x = to_host(a), y = to_host(b);
+  return x.shape() == y.shape() && std::memcmp(x.data(), y.data(), x.size() * sizeof(T)) == 0;
 }
 
 Tokens tokens_of_step(std::size_t step, std::size_t count, std::size_t vocab) {
@@ -24,28 +27,30 @@ Tokens tokens_of_step(std::size_t step, std::size_t count, std::size_t vocab) {
 
 }  // namespace
 
-TEST_CASE("a decoding step's graph gives the bits of plain decoding, and allocates nothing after the first step", "[cuda]") {
+TEMPLATE_TEST_CASE("a decoding step's graph gives the bits of plain decoding, and allocates nothing after the first", "[cuda]",
+                   float, bfloat16) {
+  using T = TestType;
   const char* variant = GENERATE("skipv1", "gqa", "denseformer", "skipv1_mla", "resformer");
   INFO(variant);
   Config config = small_config(Architecture::llama, find_variant(variant));
   if (std::string(variant) == "skipv1") config.attention.injection = Injection::pooling;
-  Parameters<float> host(config);
+  Parameters<double> host(config);
   initialize(host, config, 3);
-  Parameters<float, Cuda> parameters(config);
-  copy(parameters.flat(), host.flat());
-  const Decoder<float, Cuda> decoder(config, parameters);
+  Parameters<T, Cuda> parameters(config);
+  load(parameters, host);
+  const Decoder<T, Cuda> decoder(config, parameters);
   const Batch prompts{tokens_of_step(0, 7, config.vocab_size), {5, 2}};
-  Cache<float, Cuda> cache(decoder.routing(), 2, 12), plain_cache(decoder.routing(), 2, 12);
-  Activations<float, Cuda> prefill, plain;
+  Cache<T, Cuda> cache(decoder.routing(), 2, 12), plain_cache(decoder.routing(), 2, 12);
+  Activations<T, Cuda> prefill, plain;
   decoder.forward(prompts, cache, prefill, Keep::nothing, Logits::last);
   decoder.forward(prompts, plain_cache, prefill, Keep::nothing, Logits::last);
-  DecodingStep<float, Cuda> step(decoder, cache);
+  DecodingStep<T, Cuda> step(decoder, cache);
   std::size_t allocations = 0;
   for (std::size_t i = 1; i <= 6; ++i) {
     if (i == 4) cache.truncate(1, 0), plain_cache.truncate(1, 0);
     const Tokens next = tokens_of_step(i, 2, config.vocab_size);
-    const View<float, Cuda> logits = step(next);
-    CHECK(same_bits(logits, decoder.forward({next, {1, 1}}, plain_cache, plain)));
+    const View<T, Cuda> logits = step(next);
+    CHECK(same_bits<T>(logits, decoder.forward({next, {1, 1}}, plain_cache, plain)));
     if (i == 1) allocations = detail::device_allocations();
     CHECK(detail::device_allocations() == allocations);
   }
@@ -85,7 +90,7 @@ TEST_CASE("a training step's graph takes the steps of plain calls, and allocates
     settings.learning_rate = options.schedule.rate(i);
     adamw<float>(parameters.flat(), m.flat(), v.flat(), gradients.flat(), settings, i + 1, parameters.layout().decayed(),
                  clip_scale(length, options.clip));
-    CHECK(same_bits(parameters.flat(), trainer.parameters().flat()));
+    CHECK(same_bits<float>(parameters.flat(), trainer.parameters().flat()));
   }
 }
 

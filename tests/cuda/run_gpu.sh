@@ -75,7 +75,7 @@ fi
 [ "${1:-}" = sanitize ] || exit 0
 
 # Each source's tests are a process of their own, eight at a time. Memory running out and a refused launch are meant.
-# initcheck does not see what cuBLASLt stores: plain products there. racecheck takes minutes for whole decoders, whose kernels
+# initcheck does not see all that cuBLASLt stores (docs/pairs.md): plain products there. racecheck takes minutes for whole decoders, whose kernels
 # the other tests have.
 sanitize() {
   tool=$1 options=$2 sources=$3

@@ -14,12 +14,12 @@ namespace skipv1::mesa {
 /// How a model learns.
 struct Recipe {
   std::size_t steps = 4000, batch = 64;
-  double rate = 0.02, warm_up = 0.05, floor = 0.02;
-  double gain = 1;  ///< matrices start normal with the variance gain^2 / (columns)
+  double rate = 0.04, warm_up = 0.05, floor = 0.02;
+  double gain = 0.5;  ///< matrices start normal with the variance gain^2 / (columns)
   double clip = 1, weight_decay = 0, beta2 = 0.99;
 };
 
-/// A model, its maps and what training needs. Not to be moved: the decoder points at the parameters.
+/// A model, its maps and what training needs.
 template <class T, class Space = Cpu>
 class Learner {
  public:
@@ -38,7 +38,7 @@ class Learner {
         decoder_(config, parameters_) {
     start(config, seed);
   }
-  Learner(const Learner&) = delete;
+  Learner(const Learner&) = delete;  // the decoder points at the parameters
   Learner& operator=(const Learner&) = delete;
 
   /// One step of AdamW on `prompts`; returns their loss before it, the mean of the squared errors of all labels' coordinates
@@ -150,7 +150,8 @@ class Learner {
     const AdamW settings{Schedule{recipe_.steps, recipe_.rate, recipe_.warm_up, recipe_.floor}.rate(steps_), 0.9, recipe_.beta2,
                          1e-8, recipe_.weight_decay};
     ++steps_;
-    adamw<T>(parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(), settings, steps_, parameters_.layout().decayed(), scale);
+    adamw<T>(parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(), settings, steps_, parameters_.layout().decayed(),
+             scale);
     adamw<T>(X(maps_), X(map_m_), X(map_v_), X(map_gradients_), settings, steps_, maps_.size(), scale);
   }
 

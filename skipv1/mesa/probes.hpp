@@ -61,7 +61,8 @@ inline double head_similarity(View<const float> attention) {
 
 /// The mean cosine between the rows of two places of the same sequence; stream (B T, d), T >= 2.
 inline double token_similarity(View<const float> stream, std::size_t length) {
-  require(length >= 2 && stream.extent(0) % length == 0, "token similarity: ", stream.extent(0), " rows in sequences of ", length);
+  require(length >= 2 && stream.extent(0) % length == 0, "token similarity: ", stream.extent(0), " rows in sequences of ",
+          length);
   double sum = 0;
   for (std::size_t t = 0; t < stream.extent(0); ++t)
     for (std::size_t s = t - t % length; s < t; ++s) sum += cosine(&stream(t, 0u), &stream(s, 0u), stream.extent(1));

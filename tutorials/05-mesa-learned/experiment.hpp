@@ -12,8 +12,8 @@ struct Plan {
   Setting setting;
   std::vector<std::size_t> widths = {4, 6, 8};
   std::vector<Kind> kinds = {Kind::linear};
-  std::size_t focus = 6;    ///< the width at which curves are shown and ablations are made
-  bool ablations = false, norms = false, feed_forward = false;
+  std::size_t focus = 6;  ///< the width at which curves are shown and ablations are made
+  bool grid = true, ablations = false, norms = false, feed_forward = false;
 };
 
 inline AttentionConfig variant(const char* name, double ratio = 0.5, std::size_t source = 0) {
@@ -63,11 +63,9 @@ inline std::vector<Model> models_of(const Plan& plan) {
   like.width = plan.focus;
   if (plan.ablations) {
     add(ablated(like));
-    for (const Kind kind : plan.kinds) {
-      like.kind = kind, like.layers = 4;
-      add(rivals(like));
-    }
-    like.kind = Kind::linear, like.layers = 2;
+    like.layers = 4;
+    add(rivals(like));
+    like.layers = 2;
     for (const Labels labels : {Labels::fixed, Labels::fresh}) {
       like.labels = labels;
       add(rivals(like));
@@ -75,6 +73,7 @@ inline std::vector<Model> models_of(const Plan& plan) {
     like.labels = Labels::context, like.kind = Kind::all_linear, like.width = plan.widths.back();
     add(rivals(like));
   }
+  if (!plan.grid) return all;
   like.layers = 2;
   for (const Kind kind : plan.kinds) {
     for (const std::size_t width : plan.widths) {

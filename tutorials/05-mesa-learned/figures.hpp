@@ -48,15 +48,13 @@ class Figures {
 
   void draw() const {
     for (const Kind kind : plan_.kinds) {
-      pairs(kind);
-      training(kind);
-      width(kind);
-      layers(kind, {"x", "y"}, {"x", "y"}, "restoration", "What the value heads can see of a raw pair", "R^2 of the best read-out");
+      if (plan_.grid) pairs(kind), training(kind), width(kind), gap(kind);
+      layers(kind, {"x", "y"}, {"x", "y"}, "restoration", "What the value heads can see of a raw pair",
+             "R^2 of the best read-out");
       layers(kind, {"label"}, {""}, "probes", "The label, read from the stream at the query", "error, over the zero predictor's");
       layers(kind, {"heads", "tokens"}, {"heads", "tokens"}, "similarity", "Similarity of heads' outputs and of tokens",
              "mean cosine");
     }
-    gap();
   }
 
  private:
@@ -83,7 +81,8 @@ class Figures {
     const double stretch = static_cast<double>(plan_.setting.recipe.steps) / static_cast<double>(plan_.setting.points);
     for (const Trained* t : at(all_, kind, plan_.focus))
       chart.series.push_back(series(t->model.name, counting(plan_.setting.points, stretch, stretch), *t, "curve"));
-    chart.references = {{predictors_.seeing(plan_.setting.task.dim * plan_.setting.task.dim, plan_.setting.task.dim), "one step"}};
+    const std::size_t dim = plan_.setting.task.dim;
+    chart.references = {{predictors_.seeing(dim * dim, dim), "one step"}};
     chart.y_range = {0.4, 1.1};
     save(chart, "training", kind);
   }
@@ -111,21 +110,20 @@ class Figures {
     save(chart, "width", kind);
   }
 
-  void gap() const {
-    plot::Chart chart{"What SkipV1 gains over MHA, seed by seed", "width D", "error of MHA - error of SkipV1", {}};
-    for (const Kind kind : plan_.kinds) {
-      plot::Series s{to_string(kind), {}, {}};
-      s.spread = plot::Series::Spread::bars;
-      for (const std::size_t width : plan_.widths) {
-        const Trained difference = subtract(*at(all_, kind, width)[0], *at(all_, kind, width)[1]);
-        const double mean = difference.mean("error")[0], spread = difference.deviation("error")[0];
-        s.x.push_back(static_cast<double>(width)), s.y.push_back(mean);
-        s.low.push_back(mean - spread), s.high.push_back(mean + spread);
-      }
-      chart.series.push_back(s);
+  void gap(Kind kind) const {
+    plot::Chart chart{"What SkipV1 gains over MHA, seed by seed: " + std::string(to_string(kind)) + " attention", "width D",
+                      "error of MHA - error of SkipV1", {}};
+    plot::Series s{"", {}, {}};
+    s.spread = plot::Series::Spread::bars;
+    for (const std::size_t width : plan_.widths) {
+      const Trained difference = subtract(*at(all_, kind, width)[0], *at(all_, kind, width)[1]);
+      const double mean = difference.mean("error")[0], spread = difference.deviation("error")[0];
+      s.x.push_back(static_cast<double>(width)), s.y.push_back(mean);
+      s.low.push_back(mean - spread), s.high.push_back(mean + spread);
     }
-    chart.references = {{0, ""}};
-    plot::save_png(folder_ / "gap.png", chart);
+    chart.series.push_back(s);
+    chart.references = {{0, "no gain"}};
+    save(chart, "gap", kind);
   }
 
   void layers(Kind kind, const std::vector<std::string>& what, const std::vector<std::string>& names, const std::string& file,
@@ -141,7 +139,7 @@ class Figures {
           chart.series.push_back(series(name, counting(t->mean(what[i]).size()), *t, what[i]));
         }
     }
-    save(chart, file, kind);
+    if (!chart.series.empty()) save(chart, file, kind);
   }
 
   const Plan& plan_;

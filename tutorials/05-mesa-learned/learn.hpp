@@ -119,7 +119,10 @@ struct Trained {
     std::vector<double> square(centre.size(), 0);
     const auto rest = static_cast<double>(std::max<std::size_t>(outcomes.size(), 2) - 1);
     for (const Outcome& o : outcomes)
-      for (std::size_t i = 0; i < square.size(); ++i) square[i] += (o.at(what)[i] - centre[i]) * (o.at(what)[i] - centre[i]) / rest;
+      for (std::size_t i = 0; i < square.size(); ++i) {
+        const double off = o.at(what)[i] - centre[i];
+        square[i] += off * off / rest;
+      }
     for (double& value : square) value = std::sqrt(value);
     return square;
   }

@@ -18,7 +18,7 @@ namespace {
 struct Options {
   Plan plan;
   bool full = false, quick = false;
-  std::string kinds = "linear", widths = "4,6,8", json, figures;
+  std::string kinds = "linear", widths = "4,6,8", part = "grid", json, figures;
 };
 
 std::vector<std::string> parts(const std::string& list) {
@@ -39,13 +39,16 @@ void read_lists(Options& o) {
             ": \"", part, "\" is no width");
     o.plan.widths.push_back(std::stoul(part));
   }
+  require(o.part == "grid" || o.part == "ablations" || o.part == "all", "--part ", o.part, ": must be grid, ablations or all");
+  o.plan.grid = o.part != "ablations", o.plan.ablations = o.part != "grid";
   require(!o.plan.kinds.empty() && !o.plan.widths.empty(), "--attention and --widths: at least one of each is needed");
   require(std::find(o.plan.widths.begin(), o.plan.widths.end(), o.plan.focus) != o.plan.widths.end(), "--focus ", o.plan.focus,
           " is none of --widths ", o.widths);
 }
 
 std::string sign(const Model& m) {
-  std::string text = std::string(to_string(m.kind)) + ", width " + std::to_string(m.width) + ", depth " + std::to_string(m.layers);
+  std::string text = to_string(m.kind);
+  text += ", width " + std::to_string(m.width) + ", depth " + std::to_string(m.layers);
   if (m.heads != 2) text += ", " + std::to_string(m.heads) + " heads";
   if (m.labels != Labels::context) text += std::string(", labels ") + to_string(m.labels);
   return text;
@@ -77,6 +80,7 @@ void print_predictors(const Plan& plan, const Predictors& predictors) {
 }
 
 void print_gaps(const Plan& plan, const std::vector<Trained>& all) {
+  if (!plan.grid) return;
   std::printf("\nerror of MHA - error of SkipV1, seed by seed\n");
   for (const Kind kind : plan.kinds) {
     for (const std::size_t width : plan.widths) {
@@ -111,10 +115,16 @@ OrderedJson to_json(const Plan& plan, const std::vector<Trained>& all, const Pre
   for (const std::size_t width : plan.widths)
     json["mha_bound"].push_back({{"width", width}, {"error", predictors.seeing(numbers_of_mha(width, s.task.dim), s.task.dim)}});
   for (const Trained& t : all) {
-    OrderedJson model{{"name", t.model.name},          {"variant", t.model.attention.variant}, {"skip_ratio", t.model.attention.skip_ratio},
-                      {"source_layer", t.model.attention.source_layer}, {"attention", to_string(t.model.kind)},
-                      {"width", t.model.width},        {"layers", t.model.layers},             {"heads", t.model.heads},
-                      {"labels", to_string(t.model.labels)}};
+    const Model& m = t.model;
+    OrderedJson model{{"name", m.name},
+                      {"variant", m.attention.variant},
+                      {"skip_ratio", m.attention.skip_ratio},
+                      {"source_layer", m.attention.source_layer},
+                      {"attention", to_string(m.kind)},
+                      {"width", m.width},
+                      {"layers", m.layers},
+                      {"heads", m.heads},
+                      {"labels", to_string(m.labels)}};
     for (const Outcome& o : t.outcomes) model["errors"].push_back(o.at("error")[0]);
     for (const auto& [what, values] : t.outcomes[0])
       model[what] = {{"mean", t.mean(what)}, {"deviation", t.deviation(what)}};
@@ -158,7 +168,8 @@ void add_options(CLI::App& app, Options& o) {
   Plan& plan = o.plan;
   Setting& s = plan.setting;
   app.add_flag("--quick", o.quick, "the default: few widths, linear attention, three seeds, a short training");
-  app.add_flag("--full", o.full, "both kinds of attention, five seeds, more widths, longer, with the ablations")->excludes("--quick");
+  app.add_flag("--full", o.full, "both kinds of attention, five seeds, more widths, longer, with the ablations")
+      ->excludes("--quick");
   const auto count = [&](const char* name, std::size_t& value, std::size_t least, std::size_t most, const char* text) {
     app.add_option(name, value, text)->check(CLI::Range(least, most))->capture_default_str();
   };
@@ -168,17 +179,23 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--widths", o.widths, "widths D of the models")->capture_default_str();
   count("--focus", plan.focus, 1, 256, "the width of the curves and ablations, one of --widths");
   app.add_option("--attention", o.kinds, "linear (behind a first layer of softmax), softmax, or both")->capture_default_str();
-  app.add_flag("--ablations", plan.ablations, "depth 4, source layers, skip ratios, SkipV0, control tasks, no softmax at all");
+  app.add_option("--part", o.part,
+                 "grid: every width and attention; ablations: depth 4, source layers, skip ratios, SkipV0, control tasks, no softmax "
+                 "at all; all: both")
+      ->capture_default_str();
   app.add_flag("--norms", plan.norms, "models with RMSNorm");
   app.add_flag("--feed-forward", plan.feed_forward, "models with feed-forward blocks of width 4 D");
   count("--head-size", s.head_size, 2, 256, "width of the heads, even");
-  app.add_option("--rope-theta", s.rope_theta, "RoPE's base, in the first layer")->check(CLI::Range(1., 1e6))->capture_default_str();
+  app.add_option("--rope-theta", s.rope_theta, "RoPE's base, in the first layer")
+      ->check(CLI::Range(1., 1e6))
+      ->capture_default_str();
   count("--seeds", s.seeds, 1, 1000, "how many times each model is trained");
   app.add_option("--seed", s.first_seed, "the first seed")->check(CLI::Range(0, 2147483647))->capture_default_str();
   count("--steps", s.recipe.steps, 20, 10000000, "training steps");
   count("--batch", s.recipe.batch, 1, 100000, "prompts in a step");
   app.add_option("--rate", s.recipe.rate, "peak learning rate")->check(CLI::Range(1e-6, 1.))->capture_default_str();
-  app.add_option("--gain", s.recipe.gain, "matrices start with the variance gain^2 / columns")->check(CLI::Range(0.01, 10.))
+  app.add_option("--gain", s.recipe.gain, "matrices start with the variance gain^2 / columns")
+      ->check(CLI::Range(0.01, 10.))
       ->capture_default_str();
   app.add_option("--json", o.json, "write every number of the figures to this file");
   app.add_option("--figures", o.figures, "draw into this folder");
@@ -190,10 +207,10 @@ void make_full(const CLI::App& app, Options& o) {
     if (app.count(name) == 0) value = full;
   };
   set("--widths", o.widths, "4,5,6,7,8,12");
+  set("--part", o.part, "all");
   set("--attention", o.kinds, "linear,softmax");
   set("--seeds", o.plan.setting.seeds, 5u);
-  set("--steps", o.plan.setting.recipe.steps, 5000u);
-  o.plan.ablations = true;
+  set("--steps", o.plan.setting.recipe.steps, 3000u);
 }
 
 }  // namespace

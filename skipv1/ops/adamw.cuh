@@ -8,11 +8,10 @@ namespace skipv1 {
 
 namespace detail {
 
-/// One thread, V parameters; V = 1 is the first kernel. Memory bounds it: for float 7 numbers, 28 bytes, a parameter; for bfloat16 with its
-/// copy in float (`master`) 28 too.
+/// V parameters of the calling thread.
 template <class T, std::size_t V>
-SKIPV1_KERNEL adamw_kernel(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>* v, const T* gradients, std::size_t n, std::size_t decayed,
-                           AdamWStep<Sum<T>> s) {
+SKIPV1_DEVICE void adamw_update(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>* v, const T* gradients, std::size_t n,
+                                std::size_t decayed, const AdamWStep<Sum<T>>& s) {
   using S = Sum<T>;
   const std::size_t i = global_thread() * V;
   if (i >= n) return;
@@ -34,6 +33,23 @@ SKIPV1_KERNEL adamw_kernel(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>* v, 
   store_vector(v + i, vi);
 }
 
+/// One thread, V parameters; V = 1 is the first kernel. Memory bounds it: for float 7 numbers, 28 bytes, a parameter; for
+/// bfloat16 with its copy in float (`master`) 28 too.
+template <class T, std::size_t V>
+SKIPV1_KERNEL adamw_kernel(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>* v, const T* gradients, std::size_t n,
+                           std::size_t decayed, AdamWStep<Sum<T>> s) {
+  adamw_update<T, V>(parameters, master, m, v, gradients, n, decayed, s);
+}
+/// The same with what differs from step to step in device memory: its numbers, and the gradients' squared norm, by which they are
+/// clipped to `limit`.
+template <class T, std::size_t V>
+SKIPV1_KERNEL adamw_placed_kernel(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>* v, const T* gradients, std::size_t n,
+                                  std::size_t decayed, const AdamWStep<Sum<T>>* step, const double* square, double limit) {
+  AdamWStep<Sum<T>> s = *step;
+  s.scale = static_cast<Sum<T>>(clip_scale(std::sqrt(*square), limit));
+  adamw_update<T, V>(parameters, master, m, v, gradients, n, decayed, s);
+}
+
 template <class T>
 struct Square {
   const T* x;
@@ -42,6 +58,25 @@ struct Square {
   }
 };
 
+/// Launches the kernel that `pick(numbers a thread)` returns, with the arrays and then `rest`.
+template <class T, class Pick, class... Rest>
+void launch_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
+                  ConstView<T, Cuda> gradients, std::size_t decayed, Version version, const Pick& pick, const Rest&... rest) {
+  constexpr std::size_t V = per_16_bytes<Sum<T>>;
+  const std::size_t n = parameters.size();
+  Sum<T>* kept = static_cast<const void*>(master.data()) == parameters.data() ? nullptr : master.data();
+  const bool wide = version == Version::fast && n % V == 0 && reads_16_bytes(n, m.data(), v.data(), kept) &&
+                    reads_16_bytes(0, parameters.data(), gradients.data());
+  const auto run = [&](std::size_t threads, auto kernel) {
+    launch(one_thread_each("adamw", threads), kernel, parameters.data(), kept, m.data(), v.data(), gradients.data(), n, decayed,
+           rest...);
+  };
+  if (wide)
+    run(n / V, pick(std::integral_constant<std::size_t, V>()));
+  else
+    run(n, pick(std::integral_constant<std::size_t, 1>()));
+}
+
 }  // namespace detail
 
 /// As on the CPU; without a `master` the parameters are kept as they are.
@@ -49,15 +84,23 @@ template <class T>
 void adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
            ConstView<T, Cuda> gradients, const AdamW& s, std::size_t step, std::size_t decayed, double gradient_scale,
            Version version = Version::fast) {
-  using S = Sum<T>;
-  constexpr std::size_t V = per_16_bytes<S>;
-  const std::size_t n = parameters.size();
-  Sum<T>* kept = static_cast<const void*>(master.data()) == parameters.data() ? nullptr : master.data();
-  const bool wide = version == Version::fast && n % V == 0 && reads_16_bytes(n, m.data(), v.data(), kept) &&
-                    reads_16_bytes(0, parameters.data(), gradients.data());
-  const auto kernel = wide ? detail::adamw_kernel<T, V> : detail::adamw_kernel<T, 1>;
-  launch(one_thread_each("adamw", wide ? n / V : n), kernel, parameters.data(), kept, m.data(), v.data(), gradients.data(), n,
-         decayed, detail::AdamWStep<S>(s, step, gradient_scale));
+  detail::launch_adamw<T>(
+      parameters, master, m, v, gradients, decayed, version,
+      [](auto numbers) { return detail::adamw_kernel<T, decltype(numbers)::value>; },
+      detail::AdamWStep<Sum<T>>(s, step, gradient_scale));
+}
+/// `adamw` with the gradients clipped to the norm `limit`, all on the device, so that a graph can hold it: `step` (1) lies there,
+/// and the gradients' squared norm is left in `square` (1).
+template <class T>
+void clipped_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
+                   ConstView<T, Cuda> gradients, View<const detail::AdamWStep<Sum<T>>, Cuda> step, View<double, Cuda> square,
+                   double limit, std::size_t decayed) {
+  zero<double>(square);
+  detail::total<double>("norm", square.data(), 1, gradients.size(), detail::Square<T>{gradients.data()});
+  detail::launch_adamw<T>(
+      parameters, master, m, v, gradients, decayed, Version::fast,
+      [](auto numbers) { return detail::adamw_placed_kernel<T, decltype(numbers)::value>; }, step.data(),
+      static_cast<const double*>(square.data()), limit);
 }
 template <class T>
 void adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v, ConstView<T, Cuda> gradients, const AdamW& s,

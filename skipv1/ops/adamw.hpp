@@ -79,7 +79,7 @@ double norm(View<T, Cpu> x) {
 }
 
 /// The factor that clips gradients of norm `gradient_norm` to `limit` (none where `limit <= 0`); to be given to `adamw`.
-inline double clip_scale(double gradient_norm, double limit) {
+constexpr double clip_scale(double gradient_norm, double limit) {
   return limit > 0 && gradient_norm > limit ? limit / gradient_norm : 1.0;
 }
 

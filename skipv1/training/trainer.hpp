@@ -56,6 +56,26 @@ Parameters<T> initial_parameters(const Config& config, std::uint64_t seed) {
   return parameters;
 }
 
+/// How a step ends: the gradients' norm, clipping, AdamW. `place` says what differs from step to step, `run` is the same work
+/// each time. The device's form (trainer.cuh) leaves nothing for the host in it.
+template <class T, class Space>
+class Update {
+ public:
+  void place(const AdamW& settings, std::size_t step) { settings_ = settings, step_ = step; }
+  void run(View<T, Space> parameters, View<Sum<T>, Space> master, View<Sum<T>, Space> m, View<Sum<T>, Space> v,
+           View<T, Space> gradients, std::size_t decayed, double clip) {
+    static_assert(std::is_same_v<Space, Cpu>, "include skipv1/training/trainer.cuh");
+    norm_ = skipv1::norm(gradients);
+    adamw<T>(parameters, master, m, v, gradients, settings_, step_, decayed, clip_scale(norm_, clip));
+  }
+  double norm() const { return norm_; }
+
+ private:
+  AdamW settings_;
+  std::size_t step_ = 0;
+  double norm_ = 0;
+};
+
 /// A model in training: parameters, gradients, moments, and the memory of one step. All of it is allocated by the constructor and
 /// the first step. For bfloat16 the parameters are kept in float besides, and so are the moments: `Sum<T>` is float then, else
 /// `T`.
@@ -89,19 +109,21 @@ class Trainer {
     decoder_.place(Batch{tokens, std::vector<std::size_t>(options_.batch, options_.length)}, cache_, activations_,
                    Keep::for_backward);
     const double scale = decoder_.place_targets(targets, activations_);
-    if (std::exchange(scale_, scale) != scale) gradients_of_batch_.forget();
-    gradients_of_batch_([this] {
+    AdamW settings = options_.adamw;
+    settings.learning_rate = report.learning_rate = options_.schedule.rate(steps_);
+    update_.place(settings, steps_ + 1);
+    if (std::exchange(scale_, scale) != scale) repeat_.forget();
+    repeat_([this] {
       zero(gradients_.flat());
       decoder_.run(cache_, activations_);
       decoder_.run_loss(scale_, activations_);
       decoder_.backward(gradients_, cache_gradients_, activations_);
+      update_.run(parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(), parameters_.layout().decayed(),
+                  options_.clip);
     });
+    ++steps_;
     report.loss = decoder_.mean_loss(scale_, activations_);
-    report.gradient_norm = norm(gradients_.flat());
-    AdamW settings = options_.adamw;
-    settings.learning_rate = report.learning_rate = options_.schedule.rate(steps_);
-    adamw<T>(parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(), settings, ++steps_,
-             parameters_.layout().decayed(), clip_scale(report.gradient_norm, options_.clip));
+    report.gradient_norm = update_.norm();
     return report;
   }
 
@@ -144,8 +166,9 @@ class Trainer {
   Decoder<T, Space> decoder_;
   Cache<T, Space> cache_, cache_gradients_;
   Activations<T, Space> activations_;
-  Repeat<Space> gradients_of_batch_;  ///< on the device a graph from the second step on
-  double scale_ = 0;                  ///< of the losses in it
+  Update<T, Space> update_;
+  Repeat<Space> repeat_;  ///< on the device a step is a graph from its second time on
+  double scale_ = 0;      ///< of the losses in it
   std::size_t steps_ = 0;
 };
 

@@ -121,7 +121,7 @@ class SharedMemory {
     return other == t || when < barrier_ || (other / 32 == t / 32 && when < warp_barrier_[t / 32]);
   }
   void note_reader(Shadow& s, std::size_t t) const {
-    if (s.read < barrier_) {
+    if (readers_ordered(s, t)) {  // whoever waits for this reader waits for those
       s.reader = static_cast<std::uint16_t>(t);
     } else if (s.reader != t && s.reader != (warp_of_readers | t / 32)) {
       const bool same_warp = s.reader < warp_of_readers && s.reader / 32 == t / 32;

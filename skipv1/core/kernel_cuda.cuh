@@ -74,14 +74,6 @@ template <class T>
 SKIPV1_DEVICE void atomic_add(const Shared<T>& to, std::size_t i, T x) {
   atomicAdd(to.data + i, x);
 }
-/// Adds one to a counter and returns what it was. What the calling thread has written, or seen at a barrier, is seen by the
-/// threads that count later.
-SKIPV1_DEVICE std::uint32_t count_up(std::uint32_t* counter) {
-  __threadfence();
-  const std::uint32_t before = atomicAdd(counter, 1u);
-  __threadfence();
-  return before;
-}
 template <class T>
 SKIPV1_DEVICE T read_only(const T* p) {
   return __ldg(p);

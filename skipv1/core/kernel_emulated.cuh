@@ -217,9 +217,6 @@ void atomic_add(const Shared<T>& to, std::size_t i, T x, emulator::Place place =
   if (fault != emulator::SharedMemory::Fault::none) emulator::report_fault("adds to", to.array, i, fault, place);
   reinterpret_cast<T*>(to.array.data)[i] += x;
 }
-inline std::uint32_t count_up(std::uint32_t* counter) {
-  return std::atomic_ref<std::uint32_t>(*counter).fetch_add(1, std::memory_order_acq_rel);
-}
 template <class T>
 T read_only(const T* p) {
   return *p;

@@ -56,7 +56,7 @@ SKIPV1_DEVICE void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>&
 }
 
 /// Starts copying 16 bytes from global memory to elements `i …` of a shared array; zeros where not `valid` (then `from` is not
-/// read, but must be an address in global memory). Both are aligned to 16 bytes.
+/// read). Both are aligned to 16 bytes.
 template <class T>
 SKIPV1_DEVICE void copy_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true) {
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));

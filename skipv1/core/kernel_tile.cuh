@@ -27,11 +27,11 @@ struct Tile {
     constexpr unsigned step = threads / pieces;
     const unsigned column = t % pieces * 8, first = t / pieces;
     if (column >= W) return;
+    const unsigned some = column < width ? static_cast<unsigned>(count < rows ? count : rows) : 0;
     const bfloat16* source = from + first * stride + column;
     SKIPV1_UNROLL
     for (unsigned row = 0; row < rows; row += step) {
-      const bool valid = row + first < count && column < width;
-      copy_async(memory, at(row + first, column), valid ? source : from, valid);
+      copy_async(memory, at(row + first, column), source, row + first < some);
       source += step * stride;
     }
   }

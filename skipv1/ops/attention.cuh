@@ -38,27 +38,28 @@ bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const T* 
          reads_16_bytes(0, q, out);
 }
 
-/// Zeros that `attention_forward_decode` counts up and leaves zero; kept from call to call.
-inline std::uint32_t* decode_counters(std::size_t count) {
-  static thread_local Tensor<std::uint32_t, Cuda> counters;
-  if (counters.size() < count) {
-    ++scratch_moves();
-    counters = Tensor<std::uint32_t, Cuda>({count});
-    zero<std::uint32_t>(counters);
-  }
-  return counters.data();
-}
 constexpr std::size_t decode_most_heads = 4096;
 inline void launch_decode(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
                           const AttentionSizes& z, std::size_t max_rows, double scale) {
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
-    constexpr std::size_t threads = decode_warps * warp_size;
+    constexpr std::size_t threads = decode_warps<W> * warp_size;
     static const std::size_t blocks = resident_blocks(attention_forward_decode<W>, threads, attention_decode_bytes<W>(128));
-    const std::size_t warps = blocks * decode_warps;
-    float* partial = scratch<float>(warps * 2 * decode_rows * (z.value + 4));
-    const Decode a{out, lse, q, heads, z, max_rows, static_cast<float>(scale * log2_e), partial, decode_counters(warps)};
+    const std::size_t warps = blocks * decode_warps<W>, partial = warps * 2 * decode_rows * (z.value + 4);
+    float* memory = scratch<float>(partial + z.rows * z.heads * (sizeof(DecodeParts) / sizeof(float)));
+    const Decode a{out,
+                   lse,
+                   q,
+                   heads,
+                   z,
+                   max_rows,
+                   static_cast<float>(scale * log2_e),
+                   memory,
+                   reinterpret_cast<DecodeParts*>(memory + partial)};
     launch({"attention_forward_decode", blocks, threads, attention_decode_bytes<W>(z.heads)}, attention_forward_decode<W>, a);
+    const std::size_t rows = z.rows * z.heads;  // one warp each, where they are many
+    if (rows < 512) launch({"attention_join_decode", rows, 128}, attention_join_decode<4>, a);
+    if (rows >= 512) launch({"attention_join_decode", rows, 32}, attention_join_decode<1>, a);
   });
 }
 

@@ -53,15 +53,17 @@ SKIPV1_DEVICE void multiply_by_columns(float (&sums)[S][W / 8][4], const float (
   }
 }
 
-/// The online softmax of 16 rows, a lane's rows g and g + 8. `most` is of the scores as they are; `sum`, of the lane's keys
-/// alone, is in base 2 with the scores times `scale`, which is positive.
+/// The online softmax of 16 rows, a lane's rows g and g + 8, in base 2 with the scores times `scale`, which is positive. `most`
+/// is a score that no later one exceeds by more than `slack` halvings: so earlier sums need shrinking only in the first few
+/// tiles. The probabilities' factor, at most 2^slack, cancels in the end. `sum` is of the lane's keys alone.
 struct OnlineSoftmax {
+  static constexpr float slack = 8;
   float most[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {};
 
-  /// Turns scores of 8 N keys into probabilities, up to the factor that `sum` holds; earlier sums must shrink by `shrink`. A key
-  /// that row g does not see, from its `seen`th on, is left out where `masked` says there are such.
+  /// Turns scores of 8 N keys into probabilities, up to the factor that `sum` holds; returns whether earlier sums must shrink,
+  /// by `shrink`. A key that row g does not see, from its `seen`th on, is left out where `masked` says there are such.
   template <unsigned N>
-  SKIPV1_DEVICE_MEMBER void take(float (&x)[N][4], float (&shrink)[2], bool masked, int seen, float scale) {
+  SKIPV1_DEVICE_MEMBER bool take(float (&x)[N][4], float (&shrink)[2], bool masked, int seen, float scale) {
     const int c = static_cast<int>(lane() % 4 * 2);
     if (masked) {
       SKIPV1_UNROLL
@@ -75,9 +77,10 @@ struct OnlineSoftmax {
       SKIPV1_UNROLL
       for (unsigned n = 0; n < N; ++n) higher = fmaxf(higher, fmaxf(x[n][2 * half], x[n][2 * half + 1]));
       for (unsigned step = 1; step <= 2; step *= 2) higher = fmaxf(higher, shuffle_xor(higher, step));  // the four lanes of a row
-      shrink[half] = fast_exp2((most[half] - higher) * scale);  // every row sees key 0, so `higher` is finite
-      most[half] = higher;
-      const float base = higher * scale;
+      const bool grows = (higher - most[half]) * scale > slack;  // every row sees key 0: after it `most` is finite
+      shrink[half] = grows ? fast_exp2((most[half] - higher) * scale) : 1;
+      most[half] = grows ? higher : most[half];
+      const float base = most[half] * scale;
       float own(0);
       SKIPV1_UNROLL
       for (unsigned n = 0; n < N; ++n) {
@@ -88,6 +91,7 @@ struct OnlineSoftmax {
       }
       sum[half] = sum[half] * shrink[half] + own;
     }
+    return shrink[0] < 1 || shrink[1] < 1;
   }
 };
 
@@ -147,7 +151,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     SKIPV1_UNROLL
     for (unsigned j = 0; j < S; ++j) {
       const int rest = seen - s0 + static_cast<int>(16 * j);
-      softmax[j].take(x[j], shrink[j], rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), steepness);
+      const bool shrinks =
+          softmax[j].take(x[j], shrink[j], rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), steepness);
+      if (!any(shrinks)) continue;
       for (auto& sum : sums[j])
         for (unsigned l = 0; l < 4; ++l) sum[l] *= shrink[j][l / 2];
     }

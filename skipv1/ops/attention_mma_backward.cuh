@@ -15,7 +15,7 @@ struct QueryShape {
 };
 template <unsigned W>
 struct HeadsShape {
-  static constexpr unsigned keys = 16 * mma_warps, rows = 64;
+  static constexpr unsigned S = W <= 64 ? 2 : 1, keys_of_warp = 16 * S, keys = keys_of_warp * mma_warps, rows = W <= 64 ? 32 : 64;
   static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (2 * keys + 2 * 2 * rows),
                                bytes = 2 * elements + 2 * 2 * rows * sizeof(float);
 };
@@ -110,19 +110,19 @@ SKIPV1_DEVICE bool reads_first(const AttentionGradients<bfloat16>& a, std::size_
   return !any(another);
 }
 
-/// A block's keys: 64 positions from s0 on of sequence b, keys in all.
+/// A block's keys: positions from s0 on of sequence b, which has `keys`.
 struct KeyTile {
   std::size_t b, s0, keys;
   AttentionSequence own;
 };
 
-/// Adds to dk, up to the scale, and dv what query head r adds to the gradients of the warp's 16 keys, with transposed scores.
+/// Adds to dk, up to the scale, and dv what query head r adds to the gradients of the warp's keys, with transposed scores.
 template <unsigned W>
-SKIPV1_DEVICE void add_reader(float (&dk)[1][W / 8][4], float (&dv)[1][W / 8][4], const AttentionGradients<bfloat16>& a,
-                              const AttentionSizes& z, const KeyTile& own, std::size_t r, bool with_key, bool with_value,
-                              float steepness) {
+SKIPV1_DEVICE void add_reader(float (&dk)[HeadsShape<W>::S][W / 8][4], float (&dv)[HeadsShape<W>::S][W / 8][4],
+                              const AttentionGradients<bfloat16>& a, const AttentionSizes& z, const KeyTile& own, std::size_t r,
+                              bool with_key, bool with_value, float steepness) {
   using Shape = HeadsShape<W>;
-  constexpr unsigned R = Shape::rows, pitch = Tile<W>::pitch;
+  constexpr unsigned S = Shape::S, R = Shape::rows, pitch = Tile<W>::pitch;
   const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
   const Shared<float> numbers = dynamic_shared<float>(2 * Shape::elements, 2 * 2 * R);  // lse and delta of two tiles' rows
   const Tile<W> k_tile{memory, 0}, v_tile{memory, Shape::keys * pitch};
@@ -131,7 +131,7 @@ SKIPV1_DEVICE void add_reader(float (&dk)[1][W / 8][4], float (&dv)[1][W / 8][4]
   };
   const Head<const bfloat16, Cuda> key = a.heads[r].key, value = a.heads[r].value;
   const std::size_t past = own.own.past, all_rows = own.own.rows, at = own.own.begin * z.heads + r;
-  const unsigned t = thread().x, own_key = warp() * 16;
+  const unsigned t = thread().x, own_key = warp() * Shape::keys_of_warp;
   const std::size_t begin = own.s0 < past ? 0 : (own.s0 - past) / R * R;  // rows before it do not see these keys
   const auto copy = [&](unsigned i) {
     const std::size_t first = begin + std::size_t{i} * R, count = all_rows - first, n = at + first * z.heads;
@@ -141,10 +141,10 @@ SKIPV1_DEVICE void add_reader(float (&dk)[1][W / 8][4], float (&dv)[1][W / 8][4]
   };
   const auto number = [&](unsigned i) {  // the thread's of tile i: a row's lse, or its delta
     const std::size_t row = begin + std::size_t{i} * R + t % R;
-    if (row >= all_rows) return 0.f;
+    if (row >= all_rows || t >= 2 * R) return 0.f;
     return t < R ? a.lse[at + row * z.heads] * static_cast<float>(log2_e) : a.delta[at + row * z.heads];
   };
-  static_assert(mma_threads == 2 * R);
+  static_assert(mma_threads >= 2 * R);
   sync_threads();  // the reader before
   const auto copy_own = [&](const Tile<W>& to, const Head<const bfloat16, Cuda>& head, std::size_t width) {
     to.template copy<Shape::keys, mma_threads>(head.data + own.b * head.batch_stride + own.s0 * head.row_stride, head.row_stride,
@@ -153,7 +153,7 @@ SKIPV1_DEVICE void add_reader(float (&dk)[1][W / 8][4], float (&dv)[1][W / 8][4]
   copy_own(k_tile, key, z.key);
   copy_own(v_tile, value, z.value);
   copy(0);
-  numbers[t] = number(0);
+  if (t < 2 * R) numbers[t] = number(0);
   for (unsigned i = 0; begin + std::size_t{i} * R < all_rows; ++i) {
     copy_async_wait<0>();
     sync_threads();
@@ -163,7 +163,7 @@ SKIPV1_DEVICE void add_reader(float (&dk)[1][W / 8][4], float (&dv)[1][W / 8][4]
     const float next = more ? number(i + 1) : 0;
     const auto seen = static_cast<int>(past + first + 1) - static_cast<int>(own.s0 + own_key);  // of the warp's, by the first row
     if (seen + static_cast<int>(R) > 1) {
-      float p[1][R / 8][4] = {}, dp[1][R / 8][4] = {};
+      float p[S][R / 8][4] = {}, dp[S][R / 8][4] = {};
       multiply_by_rows(p, k_tile, own_key, tile(i, 0));
       multiply_by_rows(dp, v_tile, own_key, tile(i, 1));
       const unsigned c = lane() % 4 * 2;
@@ -172,17 +172,19 @@ SKIPV1_DEVICE void add_reader(float (&dk)[1][W / 8][4], float (&dv)[1][W / 8][4]
         for (unsigned n = 0; n < R / 8; ++n) {
           const Vector<float, 2> lse = load_shared<2>(numbers, i % 2 * 2 * R + n * 8 + c),
                                  delta = load_shared<2>(numbers, (i % 2 * 2 + 1) * R + n * 8 + c);
-          for (unsigned l = 0; l < 4; ++l) {
-            const bool sees = static_cast<int>(lane() / 4 + l / 2 * 8) < seen + static_cast<int>(n * 8 + c + l % 2);
-            take_gradient(p[0][n][l], dp[0][n][l], !masked || sees, steepness, lse[l % 2], delta[l % 2]);
+          for (unsigned j = 0; j < S; ++j) {
+            for (unsigned l = 0; l < 4; ++l) {
+              const bool sees = static_cast<int>(lane() / 4 + l / 2 * 8 + 16 * j) < seen + static_cast<int>(n * 8 + c + l % 2);
+              take_gradient(p[j][n][l], dp[j][n][l], !masked || sees, steepness, lse[l % 2], delta[l % 2]);
+            }
           }
         }
       };
-      seen < 16 ? gradients(true) : gradients(false);
+      seen < static_cast<int>(Shape::keys_of_warp) ? gradients(true) : gradients(false);
       if (with_value) multiply_by_columns(dv, p, tile(i, 1));
       if (with_key) multiply_by_columns(dk, dp, tile(i, 0));
     }
-    if (more) numbers[(i + 1) % 2 * 2 * R + t] = next;
+    if (more && t < 2 * R) numbers[(i + 1) % 2 * 2 * R + t] = next;
   }
 }
 
@@ -197,24 +199,26 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   const KeyTile own{b, s0, rows.past + rows.rows, rows};
   if (s0 >= own.keys || rows.rows == 0 || !a.heads[h].value.data) return;
   const bool leads_key = reads_first<true>(a, h), leads_value = reads_first<false>(a, h);
-  float dk[1][W / 8][4] = {}, dv[1][W / 8][4] = {};
+  float dk[Shape::S][W / 8][4] = {}, dv[Shape::S][W / 8][4] = {};
   for (std::size_t r = h; r < z.heads; ++r) {
     const bool with_key = leads_key && reads_alike<true>(a, r, h), with_value = leads_value && reads_alike<false>(a, r, h);
     if (with_key || with_value) add_reader<W>(dk, dv, a, z, own, r, with_key, with_value, scale * static_cast<float>(log2_e));
   }
   const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
-  const auto add = [&](const float(&sums)[W / 8][4], unsigned which, const Head<bfloat16, Cuda>& to, std::size_t width,
+  const auto add = [&](const float(&sums)[Shape::S][W / 8][4], unsigned which, const Head<bfloat16, Cuda>& to, std::size_t width,
                        float by) {
     const Tile<W> tile{memory, which * Shape::keys * Tile<W>::pitch};  // whose rows the warp alone has read
     const float factor[2] = {by, by};
-    tile.put(sums, warp() * 16, factor);
+    constexpr unsigned K = Shape::keys_of_warp;
+    SKIPV1_UNROLL
+    for (unsigned j = 0; j < Shape::S; ++j) tile.put(sums[j], warp() * K + 16 * j, factor);
     sync_warp();
-    tile.template write<16, true>(to.data + b * to.batch_stride + s0 * to.row_stride, to.row_stride, warp() * 16, own.keys - s0,
-                                  width);
+    tile.template write<K, true>(to.data + b * to.batch_stride + s0 * to.row_stride, to.row_stride, warp() * K, own.keys - s0,
+                                 width);
   };
   sync_warp();
-  if (leads_key) add(dk[0], 0, a.dheads[h].key, z.key, scale);
-  if (leads_value) add(dv[0], 1, a.dheads[h].value, z.value, 1);
+  if (leads_key) add(dk, 0, a.dheads[h].key, z.key, scale);
+  if (leads_value) add(dv, 1, a.dheads[h].value, z.value, 1);
 }
 
 }  // namespace skipv1::detail

@@ -175,6 +175,7 @@ void check_all_attention() {
   check_attention<T>({1, 128, 96, {4}, {300}}, Version::fast, random);
   check_attention<T>({1, 256, 256, {2}, {127}}, Version::fast, random);
   check_attention<T>({33, 16, 8, {1, 0, 1, 1, 1}, {0, 7, 15, 16, 200}, 4}, Version::fast, random);
+  check_attention<T>({17, 16, 16, std::vector<std::size_t>(31, 1), std::vector<std::size_t>(31, 70)}, Version::fast, random);
   check_attention<T>({9, 80, 96, {3, 1, 2}, {14, 70, 30}, 8}, Version::fast, random);
   check_attention<T>({2, 64, 128, {16, 9}, {17, 0}, 2}, Version::fast, random);
 }

@@ -96,7 +96,7 @@ TEST_CASE("a training step's graph takes the steps of plain calls, and allocates
 
 TEST_CASE("training on the device follows the CPU's losses in float, and in bfloat16 as far as that is exact", "[cuda]") {
   const Config config = small_config(Architecture::llama, find_variant("skipv1"));
-  constexpr std::size_t B = 4, L = 8, steps = 12;
+  constexpr std::size_t B = 2, L = 6, steps = 12;
   TrainingOptions options;
   options.batch = B, options.length = L, options.schedule = {steps, 1e-2};
   Trainer<float> on_cpu(config, options, 7);

@@ -123,7 +123,7 @@ OrderedJson to_json(const Plan& plan, const std::vector<Trained>& all, const Pre
                       {"attention", to_string(m.kind)},
                       {"width", m.width},
                       {"layers", m.layers},
-                      {"heads", m.heads},
+                      {"query_heads", m.heads},
                       {"labels", to_string(m.labels)}};
     for (const Outcome& o : t.outcomes) model["errors"].push_back(o.at("error")[0]);
     for (const auto& [what, values] : t.outcomes[0])
@@ -180,7 +180,7 @@ void add_options(CLI::App& app, Options& o) {
   count("--focus", plan.focus, 1, 256, "the width of the curves and ablations, one of --widths");
   app.add_option("--attention", o.kinds, "linear (behind a first layer of softmax), softmax, or both")->capture_default_str();
   app.add_option("--part", o.part,
-                 "grid: every width and attention; ablations: depth 4, source layers, skip ratios, SkipV0, control tasks, no softmax "
+                 "grid: every width and attention; ablations: depth 4, source layers, skip ratios, SkipV0, controls, no softmax "
                  "at all; all: both")
       ->capture_default_str();
   app.add_flag("--norms", plan.norms, "models with RMSNorm");
@@ -221,7 +221,7 @@ int main(int argc, char** argv) {
       "Example: 05-mesa-learned --widths 4,6 --focus 6 --seeds 2 --json numbers.json --figures figures"};
   Options o;
   o.plan.setting.seeds = 3;
-  o.plan.setting.recipe.steps = 1500;
+  o.plan.setting.recipe.steps = 1200;
   add_options(app, o);
   return run_program(app, argc, argv, [&] {
     if (o.full) make_full(app, o);

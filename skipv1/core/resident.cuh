@@ -5,6 +5,18 @@
 
 namespace skipv1 {
 
+/// Bytes of shared memory that a block may ask for.
+inline std::size_t shared_memory_of_block() {
+#if defined(__CUDACC__)
+  int device = 0, bytes = 0;
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "asking for the shared memory");
+  return static_cast<std::size_t>(bytes);
+#else
+  return emulator::SharedMemory::capacity;
+#endif
+}
+
 /// For blocks of `threads` threads and `bytes` of dynamic shared memory. The emulator has a device of 6 at once.
 template <class... Parameters>
 std::size_t resident_blocks([[maybe_unused]] void (*kernel)(Parameters...), [[maybe_unused]] std::size_t threads,

@@ -43,9 +43,13 @@ inline void launch_decode(bfloat16* out, float* lse, const bfloat16* q, const He
                           const AttentionSizes& z, std::size_t max_rows, double scale) {
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
-    constexpr std::size_t threads = decode_warps<W> * warp_size;
-    static const std::size_t blocks = resident_blocks(attention_forward_decode<W>, threads, attention_decode_bytes<W>(128));
-    const std::size_t warps = blocks * decode_warps<W>, partial = warps * 2 * decode_rows * (z.value + 4);
+    const std::size_t room = shared_memory_of_block();
+    std::size_t warps_of_block = decode_most_warps;
+    while (warps_of_block > 1 && attention_decode_bytes<W>(warps_of_block, z.heads) > room) warps_of_block /= 2;
+    const std::size_t threads = warps_of_block * warp_size, bytes = attention_decode_bytes<W>(warps_of_block, z.heads);
+    static thread_local std::size_t blocks = 0, blocks_of = 0;  // asked once for the bytes
+    if (blocks_of != bytes) blocks = resident_blocks(attention_forward_decode<W>, threads, bytes), blocks_of = bytes;
+    const std::size_t warps = blocks * warps_of_block, partial = warps * 2 * decode_rows * (z.value + 4);
     float* memory = scratch<float>(partial + z.rows * z.heads * (sizeof(DecodeParts) / sizeof(float)));
     const Decode a{out,
                    lse,
@@ -56,7 +60,7 @@ inline void launch_decode(bfloat16* out, float* lse, const bfloat16* q, const He
                    static_cast<float>(scale * log2_e),
                    memory,
                    reinterpret_cast<DecodeParts*>(memory + partial)};
-    launch({"attention_forward_decode", blocks, threads, attention_decode_bytes<W>(z.heads)}, attention_forward_decode<W>, a);
+    launch({"attention_forward_decode", blocks, threads, bytes}, attention_forward_decode<W>, a);
     const std::size_t rows = z.rows * z.heads;  // one warp each, where they are many
     if (rows < 512) launch({"attention_join_decode", rows, 128}, attention_join_decode<4>, a);
     if (rows >= 512) launch({"attention_join_decode", rows, 32}, attention_join_decode<1>, a);

@@ -11,23 +11,22 @@
 
 namespace skipv1::detail {
 
-/// A block's warps (a multiprocessor holds one block), the keys of a tile, and the tiles of a warp's pipeline. Below 8 KB a tile,
-/// not memory but the chain of a tile's instructions is what a warp waits for.
-template <unsigned W>
-inline constexpr unsigned decode_warps = W <= 128 ? 8 : 4;
+/// The keys of a tile, and the tiles of a warp's pipeline. A block has 8 warps, or as many as its shared memory allows, and a
+/// multiprocessor holds one block.
 template <unsigned W>
 inline constexpr unsigned decode_keys = W <= 64 ? 32 : 16;
 template <unsigned W>
 inline constexpr unsigned decode_stages = W <= 128 ? 3 : 2;
+constexpr unsigned decode_most_warps = 8;
 
 /// Bytes of shared memory: the warps' pipelines, the heads' groups.
 template <unsigned W>
-SKIPV1_HOST_DEVICE std::size_t decode_tile_bytes() {
-  return std::size_t{2} * decode_warps<W> * decode_stages<W> * 2 * decode_keys<W> * Tile<W>::pitch;
+SKIPV1_HOST_DEVICE std::size_t decode_tile_bytes(std::size_t warps) {
+  return std::size_t{2} * warps * decode_stages<W> * 2 * decode_keys<W> * Tile<W>::pitch;
 }
 template <unsigned W>
-std::size_t attention_decode_bytes(std::size_t heads) {
-  return decode_tile_bytes<W>() + 3 * heads * sizeof(std::uint16_t);
+std::size_t attention_decode_bytes(std::size_t warps, std::size_t heads) {
+  return decode_tile_bytes<W>(warps) + 3 * heads * sizeof(std::uint16_t);
 }
 
 /// The softmax's state for a warp's 16 rows, a lane's rows g and g + 8, in base 2; sums are of the lane's keys alone until
@@ -98,7 +97,7 @@ class DecodeStream {
       : a_(a),
         groups_(groups),
         plan_(plan),
-        memory_(dynamic_shared<bfloat16>(0, decode_tile_bytes<W>() / 2)),
+        memory_(dynamic_shared<bfloat16>(0, decode_tile_bytes<W>(block_size().x / warp_size) / 2)),
         piece_(first),
         left_(tiles) {
     start_piece();
@@ -201,7 +200,7 @@ SKIPV1_DEVICE void store_piece(const DecodeState<W>& state, const Decode& a, con
                                const DecodeRow (&row)[2], std::uint64_t sequence_begin) {
   const unsigned g = lane() / 4, c = lane() % 4 * 2;
   const bool whole = piece.begin == 0 && piece.end == piece.tiles;
-  const std::uint32_t own_warp = block().x * decode_warps<W> + warp(), first_team = plan.team_of(sequence_begin);
+  const std::uint32_t own_warp = block().x * (block_size().x / warp_size) + warp(), first_team = plan.team_of(sequence_begin);
   const std::uint32_t count = whole ? 1 : plan.team_of(sequence_begin + piece.tiles - 1) - first_team + 1;
   SKIPV1_UNROLL
   for (unsigned half = 0; half < 2; ++half) {
@@ -224,12 +223,12 @@ SKIPV1_DEVICE void store_piece(const DecodeState<W>& state, const Decode& a, con
 
 /// One wave of blocks.
 template <unsigned W>
-SKIPV1_KERNEL SKIPV1_BOUNDS(decode_warps<W>* warp_size, 1) attention_forward_decode(Decode a) {
+SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_decode(Decode a) {
+  const unsigned warps = block_size().x / warp_size;
   const unsigned most = decode_rows / static_cast<unsigned>(a.max_rows);
-  const HeadGroups groups = group_heads(decode_tile_bytes<W>(), a.heads, static_cast<unsigned>(a.z.heads), most);
-  const DecodePlan plan =
-      make_plan(tiles_of_all<decode_keys<W>>(a.z), groups.count, grid_size().x * decode_warps<W>, decode_warps<W>);
-  const std::uint32_t team = (block().x * decode_warps<W> + warp()) / plan.size;
+  const HeadGroups groups = group_heads(decode_tile_bytes<W>(warps), a.heads, static_cast<unsigned>(a.z.heads), most);
+  const DecodePlan plan = make_plan(tiles_of_all<decode_keys<W>>(a.z), groups.count, grid_size().x * warps, warps);
+  const std::uint32_t team = (block().x * warps + warp()) / plan.size;
   if (team >= plan.teams) return;
   std::uint64_t at = plan.begin_of(team);
   const std::uint64_t end = plan.begin_of(team + 1);

@@ -1,7 +1,7 @@
 // What attention and decoding reach on a card, beside what the card can do, in one run: every figure is a share of the rate at
-// which this card copies, or multiplies large bfloat16 matrices. Each kernel's output is held to the CPU's in double first.
+// which this card copies, or multiplies large bfloat16 matrices. Each kernel's output is held to the CPU's in double. For nvcc
+// alone.
 #include <cstdio>
-#include <map>
 #include <optional>
 
 #include "skipv1/core/graph.cuh"
@@ -22,7 +22,6 @@ struct Time {
   double median, low, high;  ///< and the 10th and 90th percentile
 };
 
-#if defined(__CUDACC__)
 /// The time of one of `count` pieces of work, done one after the other as one graph.
 Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
   const auto all = [&] {
@@ -54,12 +53,6 @@ std::string card() {
   check_cuda(cudaGetDeviceProperties(&properties, 0), "asking for the device");
   return properties.name;
 }
-#else
-Time timed(std::size_t, std::size_t, const std::function<void(std::size_t)>&) {
-  fail("this program times a card; it was built without CUDA");
-}
-std::string card() { fail("this program times a card; it was built without CUDA"); }
-#endif
 
 /// x[i] becomes a number drawn from [-1.7, 1.7), of variance 1.
 SKIPV1_KERNEL draw(bfloat16* x, std::size_t count, std::uint64_t seed) {

@@ -263,6 +263,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_join_decode(
   SKIPV1_SHARED(float, values_of, warps* attention_widest);
   const std::size_t at = block().x, width = a.z.value + 4;
   const auto column = [](unsigned i) { return i * warp_size + lane() * V; };
+  if (at >= static_cast<std::size_t>(a.z.row_begin[a.z.batch]) * a.z.heads) return;  // a row of no sequence
   const DecodeParts own = a.parts[at];
   if (own.count < 2) return;
   const auto part = [&](std::uint32_t p) {  // the first is the second of its warp's two

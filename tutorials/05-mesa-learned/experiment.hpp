@@ -10,7 +10,7 @@ namespace skipv1::mesa {
 /// Everything that the program's options say.
 struct Plan {
   Setting setting;
-  std::vector<std::size_t> widths = {4, 6, 8};
+  std::vector<std::size_t> widths = {5, 6};
   std::vector<Kind> kinds = {Kind::linear};
   std::size_t focus = 6;  ///< the width at which curves are shown and ablations are made
   bool grid = true, ablations = false, norms = false, feed_forward = false;

@@ -18,7 +18,7 @@ namespace {
 struct Options {
   Plan plan;
   bool full = false, quick = false;
-  std::string kinds = "linear", widths = "4,6,8", part = "grid", json, figures;
+  std::string kinds = "linear", widths = "5,6", part = "grid", json, figures;
 };
 
 std::vector<std::string> parts(const std::string& list) {
@@ -221,7 +221,7 @@ int main(int argc, char** argv) {
       "Example: 05-mesa-learned --widths 4,6 --focus 6 --seeds 2 --json numbers.json --figures figures"};
   Options o;
   o.plan.setting.seeds = 3;
-  o.plan.setting.recipe.steps = 1200;
+  o.plan.setting.recipe.steps = 1500;
   add_options(app, o);
   return run_program(app, argc, argv, [&] {
     if (o.full) make_full(app, o);

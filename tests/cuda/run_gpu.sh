@@ -41,10 +41,10 @@ host="nvcc -std=c++20 -O2 -DSKIPV1_INSTANCES -Xcompiler -fopenmp -I. -isystem $p
 pair=tutorials/06-a-pair-of-functions/main.cpp
 kernels="$(ls tests/cuda/*.cpp) tests/conformance/library/device.cpp $(ls tutorials/decoder_device_*.cpp)"
 others="tests/conformance/check.cpp $(ls tests/conformance/library/*.cpp | grep -v device.cpp) tutorials/decoder_float.cpp tutorials/decoder_double.cpp"
+objects() { for source in "$@"; do echo "$build/$(echo "${source%.cpp}" | tr / -).o"; done; }  # two folders have a decoder_double.cpp
 {
-  echo "nvcc $flags -x cu -c $pair -o $build/pair.o"
-  for source in $kernels; do echo "nvcc $flags -x cu -c $source -o $build/$(basename "$source" .cpp).o"; done
-  for source in $others; do echo "$host -c $source -o $build/$(basename "$source" .cpp).o"; done
+  for source in $pair $kernels; do echo "nvcc $flags -x cu -c $source -o $(objects "$source")"; done
+  for source in $others; do echo "$host -c $source -o $(objects "$source")"; done
 } | xargs -P "$(nproc)" -I{} sh -c "{} || echo {} >> $build/failed"
 wait
 [ ! -e "$build/failed" ] || { echo "not compiled:"; cat "$build/failed"; exit 1; }
@@ -54,10 +54,9 @@ link() {
   nvcc -arch="${ARCH:-native}" -o "$build/$program" "$@" -L"$packages/lib" -lopenblas -lcublasLt -lgomp -Xlinker -rpath="$packages/lib" \
     -Xlinker --allow-shlib-undefined
 }
-objects() { for source in "$@"; do echo "$build/$(basename "$source" .cpp).o"; done; }
 decoders=$(objects tutorials/decoder_*.cpp)
 link tests "$build/main.o" $(objects tests/cuda/*.cpp) $decoders
-link 06-a-pair-of-functions "$build/pair.o"
+link 06-a-pair-of-functions $(objects $pair)
 link skipv1-check $(objects tests/conformance/check.cpp tests/conformance/library/*.cpp) $decoders
 export OMP_WAIT_POLICY=passive
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt"

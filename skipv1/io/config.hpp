@@ -74,7 +74,7 @@ inline Config read_config(const std::filesystem::path& path) { return read_confi
 inline std::string config_text(const Config& c) {
   const AttentionConfig &a = c.attention, defaults;
   const bool skips = a.variant.starts_with("skip") && !c.latent();
-  OrderedJson attention = {{"variant", a.variant}};
+  Json attention = {{"variant", a.variant}};
   const auto write = [&](bool used, const char* key, const auto& value, const auto& standard) {
     if (used || value != standard) attention[key] = value;
   };
@@ -85,7 +85,7 @@ inline std::string config_text(const Config& c) {
   write(c.variant().mixes_values, "learn_value_mix", a.learn_value_mix, defaults.learn_value_mix);
   write(c.latent(), "kv_latent_size", a.kv_latent_size, defaults.kv_latent_size);
   write(c.latent(), "rotary_size", a.rotary_size, defaults.rotary_size);
-  OrderedJson object = {
+  Json object = {
       {"architecture", to_string(c.architecture)},
       {"vocab_size", c.vocab_size},
       {"hidden_size", c.hidden_size},

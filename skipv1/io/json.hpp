@@ -13,8 +13,7 @@
 
 namespace skipv1 {
 
-using Json = nlohmann::json;                 ///< for reading
-using OrderedJson = nlohmann::ordered_json;  ///< for writing: keys stay in the order they came in
+using Json = nlohmann::ordered_json;  ///< keys stay in the order they came in
 
 namespace detail {
 

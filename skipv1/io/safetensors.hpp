@@ -163,7 +163,7 @@ struct NamedTensor {
 /// same bytes. The metadata is what PyTorch's reader of weights wants to see.
 template <class T>
 void write_safetensors(std::ostream& out, const std::vector<NamedTensor<T>>& tensors, const Dtype& dtype = dtype_of<T>()) {
-  OrderedJson header = {{"__metadata__", {{"format", "pt"}}}};
+  Json header = {{"__metadata__", {{"format", "pt"}}}};
   std::set<std::string> names;
   std::uint64_t end = 0;
   for (const NamedTensor<T>& x : tensors) {

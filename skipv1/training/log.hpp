@@ -24,8 +24,8 @@ struct LogRow {
 };
 
 namespace detail {
-inline OrderedJson json_of(const LogRow& row) {
-  const auto number = [](const std::optional<double>& x) { return x ? OrderedJson(*x) : OrderedJson(); };
+inline Json json_of(const LogRow& row) {
+  const auto number = [](const std::optional<double>& x) { return x ? Json(*x) : Json(); };
   return {{"step", row.step},
           {"tokens", row.tokens},
           {"loss", number(row.loss)},
@@ -37,7 +37,7 @@ inline OrderedJson json_of(const LogRow& row) {
 }
 
 /// A line of CSV: the row's keys, or its values, with nothing for null.
-inline std::string csv_line(const OrderedJson& row, bool keys) {
+inline std::string csv_line(const Json& row, bool keys) {
   std::string line;
   for (const auto& item : row.items()) {
     if (!line.empty()) line += ',';
@@ -71,7 +71,7 @@ class Log {
 
   /// Throws if the row cannot be written (a full disk).
   void add(const LogRow& row) {
-    const OrderedJson object = detail::json_of(row);
+    const Json object = detail::json_of(row);
     write(csv_, csv_path_, detail::csv_line(object, false));
     write(json_, json_path_, object.dump() + '\n');
   }

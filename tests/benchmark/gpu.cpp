@@ -298,7 +298,7 @@ class Bench {
     std::printf("\n");
     std::fflush(stdout);
     failed_ = failed_ || (error && !(*error <= bound));
-    OrderedJson entry{{"name", name}, {"seconds", t.median}, {"low", t.low},           {"high", t.high},
+    Json entry{{"name", name}, {"seconds", t.median}, {"low", t.low},           {"high", t.high},
                       {"rate", rate}, {"unit", unit},        {"share", rate / ceiling}};
     if (error) entry["error"] = *error;
     json_.push_back(std::move(entry));
@@ -307,7 +307,7 @@ class Bench {
   std::size_t repeats_;
   double copy_ = 0, product_ = 0;
   bool failed_ = false;
-  OrderedJson json_ = OrderedJson::array();
+  Json json_ = Json::array();
 };
 
 }  // namespace

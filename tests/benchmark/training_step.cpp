@@ -77,7 +77,7 @@ void measure(const Options& o) {
               100 * step / product, 1e3 * seconds, static_cast<double>(rows) / seconds);
   if (o.json.empty()) return;
   write_whole(o.json, [&](std::ostream& out) {
-    out << OrderedJson{{"architecture", o.architecture}, {"variant", o.variant},      {"threads", threads()},
+    out << Json{{"architecture", o.architecture}, {"variant", o.variant},      {"threads", threads()},
                        {"product_gflops", product},      {"product_cut_gflops", cut}, {"step_gflops", step},
                        {"step_seconds", seconds}}
         << '\n';

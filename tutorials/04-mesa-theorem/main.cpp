@@ -125,14 +125,14 @@ void print_theorem(const Results& r) {
   std::printf("every minimum against its closed form: %s 0.01 %% of what one step gains\n", worst < 1e-4 ? "within" : "NOT WITHIN");
 }
 
-OrderedJson to_json(const Results& r, const Options& o) {
-  OrderedJson json{{"dim", o.dim},           {"context", o.context},    {"noise", o.noise},
+Json to_json(const Results& r, const Options& o) {
+  Json json{{"dim", o.dim},           {"context", o.context},    {"noise", o.noise},
                    {"zero", r.zero},         {"one_step", r.one_step},  {"ridge", r.ridge.value},
                    {"mha", losses(r.mha)},   {"skip", losses(r.skip)},  {"linear", r.linear}, {"ridge_error", r.ridge.error},
                    {"w0", o.mean_scale},     {"seed", o.seed},          {"restarts", o.restarts},
                    {"c", least(r.mha) - least(r.skip)}};
   for (const auto* curve : {&r.mha, &r.skip}) {
-    OrderedJson& gradients = json[curve == &r.mha ? "mha_gradients" : "skip_gradients"];
+    Json& gradients = json[curve == &r.mha ? "mha_gradients" : "skip_gradients"];
     for (const LeastLoss& point : *curve) gradients.push_back(point.gradient);
   }
   return json;

@@ -107,16 +107,16 @@ void print_layers(const Plan& plan, const std::vector<Trained>& all) {
   }
 }
 
-OrderedJson to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors) {
+Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors) {
   const Setting& s = plan.setting;
-  OrderedJson json{{"dim", s.task.dim},     {"context", s.task.context}, {"noise", s.task.noise}, {"seeds", s.seeds},
+  Json json{{"dim", s.task.dim},     {"context", s.task.context}, {"noise", s.task.noise}, {"seeds", s.seeds},
                    {"seed", s.first_seed},  {"steps", s.recipe.steps},   {"batch", s.recipe.batch}, {"rate", s.recipe.rate},
                    {"one_step", predictors.one_step}, {"ridge", predictors.ridge}};
   for (const std::size_t width : plan.widths)
     json["mha_bound"].push_back({{"width", width}, {"error", predictors.seeing(numbers_of_mha(width, s.task.dim), s.task.dim)}});
   for (const Trained& t : all) {
     const Model& m = t.model;
-    OrderedJson model{{"name", m.name},
+    Json model{{"name", m.name},
                       {"variant", m.attention.variant},
                       {"skip_ratio", m.attention.skip_ratio},
                       {"source_layer", m.attention.source_layer},

@@ -36,7 +36,7 @@ void run(const Options& o) {
   std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
               e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
   if (o.json.empty()) return;
-  const OrderedJson json = {{"model", o.model},
+  const Json json = {{"model", o.model},
                             {"text", o.text},
                             {"dtype", o.dtype},
                             {"loss", e.nats_per_token},

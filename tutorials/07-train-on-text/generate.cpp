@@ -73,7 +73,7 @@ void run(const Options& o) {
       stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes a token, %zu in all; seed %llu\n", tokens,
       prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(), static_cast<unsigned long long>(o.seed));
   if (o.json.empty()) return;
-  const OrderedJson json = {{"prompt", o.prompt},
+  const Json json = {{"prompt", o.prompt},
                             {"text", text},
                             {"tokens", said},
                             {"prompt_tokens", prompt.size()},
@@ -81,7 +81,7 @@ void run(const Options& o) {
                             {"prefill_seconds", seconds(start, first)},
                             {"tokens_per_second", rate},
                             {"cache_bytes_per_token", bytes}};
-  write_whole(o.json, [&](std::ostream& out) { out << json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << '\n'; });
+  write_whole(o.json, [&](std::ostream& out) { out << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n'; });
 }
 
 }  // namespace

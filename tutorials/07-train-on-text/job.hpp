@@ -87,10 +87,10 @@ inline std::string setting_key(std::string name) {
   return name;
 }
 /// All settings; the texts' places so that they are found from anywhere.
-inline OrderedJson settings_of(Job job) {
+inline Json settings_of(Job job) {
   for (std::string* place : {&job.text, &job.valid})
     if (!place->empty()) *place = std::filesystem::absolute(*place).string();
-  OrderedJson settings = {{"strategy", job.strategy}};
+  Json settings = {{"strategy", job.strategy}};
   each_setting(job, [&](About, const char* name, auto& value, const char*) { settings[setting_key(name)] = value; });
   return settings;
 }

@@ -71,7 +71,7 @@ class JobRun {
 
   void save_beside(const std::filesystem::path& folder) const {
     vocabulary_.save(folder);
-    const OrderedJson json = {{"settings", settings_of(p_.job)},
+    const Json json = {{"settings", settings_of(p_.job)},
                               {"text_fingerprint", p_.text_fingerprint},
                               {"valid_fingerprint", p_.valid_fingerprint}};
     write_whole(folder / "run.json", [&](std::ostream& out) { out << json.dump(2) << '\n'; });
@@ -96,7 +96,7 @@ class JobRun {
     std::printf("%zu steps, %.0f s of training", r.steps, r.seconds);
     if (r.tokens_per_second > 0) std::printf(", %.0f tokens/s", r.tokens_per_second);
     std::printf("; model in %s\n", p_.folder.checkpoint(r.steps).string().c_str());
-    const OrderedJson json = {{"variant", config_.attention.variant},
+    const Json json = {{"variant", config_.attention.variant},
                               {"seed", p_.job.run.seed},
                               {"steps", r.steps},
                               {"tokens", r.tokens},

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void write_json(const fs::path& path, const OrderedJson& json) {
+void write_json(const fs::path& path, const Json& json) {
   write_whole(path, [&](std::ostream& out) { out << json.dump(2) << '\n'; });
 }
 
@@ -60,9 +60,9 @@ std::string covers(const Config& c, const NewCase& options) {
 }
 
 /// Bounds for other implementations: ten times what sums in another order were seen to cost, at least.
-OrderedJson bounds() {
+Json bounds() {
   const auto of_dtype = [](double logits, double gradients) {
-    return OrderedJson{{"logits", logits}, {"loss", logits}, {"trace", logits}, {"gradients", gradients}};
+    return Json{{"logits", logits}, {"loss", logits}, {"trace", logits}, {"gradients", gradients}};
   };
   return {{"f64", of_dtype(1e-12, 1e-11)}, {"f32", of_dtype(5e-5, 2e-4)}, {"bf16", of_dtype(5e-2, 5e-2)}};
 }
@@ -75,12 +75,12 @@ void write_case(const Case& c, const NewCase& options, const fs::path& out) {
   write_npy<std::int32_t>(part / "targets.npy", c.targets);
   write_npy<double>(part / "logits.npy", c.logits);
   write_parameters(part / "grads.safetensors", c.gradients);
-  const OrderedJson expected = {{"loss", c.loss}, {"kv_elements_per_token", c.elements}, {"parameters", c.parameters}};
+  const Json expected = {{"loss", c.loss}, {"kv_elements_per_token", c.elements}, {"parameters", c.parameters}};
   write_whole(part / "expected.json", [&](std::ostream& file) { file << expected.dump() << '\n'; });
   std::ostringstream command;
   command << "skipv1-make-case config.json --seed " << options.seed << " --batch " << options.batch << " --length "
           << options.length << " --dtype " << options.dtype << " --out " << out.filename().string();
-  const OrderedJson manifest = {
+  const Json manifest = {
       {"covers", covers(c.config, options)}, {"seed", options.seed}, {"command", command.str()}, {"bounds", bounds()}};
   write_json(part / "manifest.json", manifest);
   folder.commit();

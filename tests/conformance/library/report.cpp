@@ -8,7 +8,7 @@
 namespace skipv1::conformance {
 
 void Report::write(const std::filesystem::path& path) const {
-  OrderedJson report = OrderedJson::array();
+  Json report = Json::array();
   for (const auto& [name, comparisons] : cases_)
     for (const Comparison& x : comparisons)
       report.push_back(

@@ -75,14 +75,12 @@ Run train_and_evaluate(const Comparison& o, const std::string& variant, std::uin
     std::snprintf(note, sizeof note, "loss %.3f", report.loss);
     progress->at((i + 1) * per_step, note);
     if ((i + 1) * o.evaluations / o.steps != i * o.evaluations / o.steps) {
-      const bool last = i + 1 == o.steps;
-      const Evaluation e = evaluate(trainer.decoder(), held_out, o.length, last ? 0 : 64);
       run.tokens.push_back(static_cast<double>((i + 1) * per_step));
-      run.nats.push_back(e.nats_per_token);
-      if (last) run.last = e;
+      run.nats.push_back(evaluate(trainer.decoder(), held_out, o.length, 64).nats_per_token);  // the same windows each time
     }
   }
   progress.reset();
+  run.last = evaluate(trainer.decoder(), held_out, o.length);
   run.tokens_per_second = static_cast<double>(o.steps * per_step) / training;
   const auto said = generate(trainer.decoder(), {tokenizer.encode(o.prompt)}, o.length / 2, Sampling{0.8, 40, 1.0}, seed);
   run.sample = o.prompt + tokenizer.decode(said[0]);

@@ -13,6 +13,23 @@ inline std::string to_text(const HeadName& name) {
   return name.pooled() ? text + "+" + std::to_string(name.other) : text;
 }
 
+/// The table as text: a line a layer with the key and the value head that each query head reads, and how many the layer owns.
+inline std::string to_text(const Routing& table) {
+  const auto heads = [&](const char* what, const std::vector<HeadName>& names, std::size_t l) {
+    std::string text = what;
+    for (std::size_t h = 0; h < table.heads; ++h) {
+      const std::string name = to_text(names[l * table.heads + h]);
+      text += ' ' + name + std::string(name.size() < 5 ? 5 - name.size() : 0, ' ');
+    }
+    return text;
+  };
+  std::string text;
+  for (std::size_t l = 0; l < table.layers; ++l)
+    text += "  layer " + std::to_string(l) + "  " + heads("keys", table.keys, l) + ' ' + heads("values", table.values, l) +
+            " owns " + std::to_string(table.owned_keys[l]) + ", " + std::to_string(table.owned_values[l]) + '\n';
+  return text;
+}
+
 /// The table of value heads (or of key heads, with `keys`): a row a layer, a column a query head, coloured by the layer that is
 /// read.
 inline MatrixPicture routing_picture(const Routing& table, const std::string& title, bool keys = false) {

@@ -35,13 +35,7 @@ Config shape_of(const Variant& variant) {
 void print_table(const Variant& variant) {
   const Routing table = make_routing(shape_of(variant));
   std::printf("%s: %s\n", variant.name.c_str(), variant.summary.c_str());
-  for (std::size_t l = 0; l < table.layers; ++l) {
-    std::printf("  layer %zu  keys", l);
-    for (std::size_t h = 0; h < table.heads; ++h) std::printf(" %-5s", plot::to_text(table.key(l, h)).c_str());
-    std::printf(" values");
-    for (std::size_t h = 0; h < table.heads; ++h) std::printf(" %-5s", plot::to_text(table.value(l, h)).c_str());
-    std::printf(" owns %zu, %zu\n", table.owned_keys[l], table.owned_values[l]);
-  }
+  std::printf("%s", plot::to_text(table).c_str());
   std::printf("  cache: %zu elements a token\n\n", cache_elements_per_token(table));
 }
 

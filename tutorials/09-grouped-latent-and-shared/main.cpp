@@ -56,13 +56,7 @@ double decode_difference(const Config& config) {
 void print_table(const Model& m) {
   const Routing table = make_routing(config_of(m, 4, 4, 32));
   std::printf("%s\n", name_of(m).c_str());
-  for (std::size_t l = 0; l < table.layers; ++l) {
-    std::printf("  layer %zu  keys", l);
-    for (std::size_t h = 0; h < table.heads; ++h) std::printf(" %-5s", plot::to_text(table.key(l, h)).c_str());
-    std::printf(" values");
-    for (std::size_t h = 0; h < table.heads; ++h) std::printf(" %-5s", plot::to_text(table.value(l, h)).c_str());
-    std::printf(" owns %zu, %zu\n", table.owned_keys[l], table.owned_values[l]);
-  }
+  std::printf("%s", plot::to_text(table).c_str());
 }
 
 void tutorial(const std::string& figures) {

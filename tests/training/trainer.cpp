@@ -48,7 +48,8 @@ TEST_CASE("a trainer learns what is easy to learn") {
   const std::vector<StepReport> reports = train(trainer, 20);
   CHECK(reports[0].loss == Approx(std::log(13.0)).epsilon(0.02));  // at the start every token is as likely
   CHECK(reports[19].loss < 0.7 * reports[0].loss);
-  for (std::size_t i = 0; i < 20; ++i) CHECK(reports[i].learning_rate == options().schedule.rate(i));
+  for (std::size_t i = 0; i < 20; ++i)  // compiled apart, it may round in another way
+    CHECK(reports[i].learning_rate == Approx(options().schedule.rate(i)).epsilon(1e-14));
 }
 
 TEST_CASE("a step is AdamW's formula on the clipped gradient") {

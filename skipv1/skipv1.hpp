@@ -30,6 +30,7 @@
 #include "skipv1/mesa/predictors.hpp"
 #include "skipv1/mesa/probes.hpp"
 #include "skipv1/mesa/prompts.hpp"
+#include "skipv1/mesa/recipe.hpp"
 #include "skipv1/mesa/task.hpp"
 #include "skipv1/mesa/theorem.hpp"
 #include "skipv1/mesa/two_head_model.hpp"

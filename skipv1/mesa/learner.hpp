@@ -5,19 +5,12 @@
 #include <optional>
 
 #include "skipv1/mesa/prompts.hpp"
+#include "skipv1/mesa/recipe.hpp"
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/ops/adamw.hpp"
 #include "skipv1/training/schedule.hpp"
 
 namespace skipv1::mesa {
-
-/// How a model learns.
-struct Recipe {
-  std::size_t steps = 4000, batch = 64;
-  double rate = 0.04, warm_up = 0.05, floor = 0.02;
-  double gain = 0.5;  ///< matrices start normal with the variance gain^2 / (columns)
-  double clip = 1, weight_decay = 0, beta2 = 0.99;
-};
 
 /// A model, its maps and what training needs.
 template <class T, class Space = Cpu>

@@ -2,72 +2,22 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
-#include <mutex>
 #include <optional>
 
-#include "skipv1/core/progress.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
-#include "skipv1/mesa/theorem.hpp"
-#include "skipv1/plot/chart.hpp"
+#include "tutorials/04-mesa-theorem/results.hpp"
 
 using namespace skipv1;
 using namespace skipv1::mesa;
 
 namespace {
 
-struct Options {
-  std::size_t dim = 4, context = 16, restarts = 4;
-  double noise = 0.1, mean_scale = 0;
-  std::uint64_t seed = 1;
+struct Options : Question {
   std::string json, figures;
 };
 
-struct Results {
-  Task task;
-  double zero = 0, one_step = 0, linear = 0;
-  std::vector<std::size_t> steps = {1, 2, 4, 8, 16};
-  std::vector<Estimate> after_steps;
-  Estimate ridge = {};
-  std::vector<LeastLoss> mha, skip;
-
-  bool has_closed_form() const { return task.mean_square() == 0; }
-};
-
-Task task_of(const Options& o) {
-  Task task{o.dim, o.context, o.noise};
-  if (o.mean_scale > 0) task.mean = random_mean(o.dim, o.mean_scale, Random(o.seed).split(0));
-  return task;
-}
-
-Results compute(const Options& o) {
-  Results r;
-  r.task = task_of(o);
-  check(r.task);
-  r.zero = zero_loss(r.task);
-  r.one_step = one_step(r.task).loss;
-  r.linear = linear_bound(Moments(r.task));
-  const SpectralPredictors predictors(r.task, 1 << 15, Random(o.seed).split(1));
-  r.ridge = predictors.ridge();
-  for (const std::size_t k : r.steps) r.after_steps.push_back(predictors.gradient_steps(k, predictors.best_rate(k)));
-  Progress progress("minimise", 2 * (o.dim + 1) * (o.restarts + 1), "starts");
-  std::mutex mutex;
-  auto curves = least_losses(r.task, o.restarts, Random(o.seed).split(2), [&] {
-    const std::lock_guard lock(mutex);
-    progress.advance();
-  });
-  r.mha = std::move(curves[0]);
-  r.skip = std::move(curves[1]);
-  return r;
-}
-
-std::vector<double> losses(const std::vector<LeastLoss>& curve) {
-  std::vector<double> all;
-  for (const LeastLoss& point : curve) all.push_back(point.loss);
-  return all;
-}
 double least(const std::vector<LeastLoss>& curve) {
   const std::vector<double> all = losses(curve);
   return *std::min_element(all.begin(), all.end());
@@ -136,19 +86,6 @@ Json to_json(const Results& r, const Options& o) {
     for (const LeastLoss& point : *curve) gradients.push_back(point.gradient);
   }
   return json;
-}
-
-void draw_curves(const Results& r, const std::string& folder) {
-  std::vector<double> a;
-  for (std::size_t i = 0; i <= r.task.dim; ++i) a.push_back(static_cast<double>(i));
-  char title[120];
-  std::snprintf(title, sizeof title, "Least loss over copied pairs: d = %zu, n = %zu, s = %g", r.task.dim, r.task.context,
-                r.task.noise);
-  plot::Chart chart{title, "a: rows of the copied token that hold x", "expected squared error", {}};
-  chart.series = {{"MHA", a, losses(r.mha)}, {"SkipV1", a, losses(r.skip)}};
-  chart.references = {{r.zero, "zero"}, {r.one_step, "one step"}, {r.ridge.value, "ridge"}};
-  std::filesystem::create_directories(folder);
-  plot::save_png(std::filesystem::path(folder) / "curves.png", chart);
 }
 
 void tutorial(const Options& o) {

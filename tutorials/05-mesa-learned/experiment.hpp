@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "tutorials/05-mesa-learned/learn.hpp"
+#include "tutorials/05-mesa-learned/trained.hpp"
 
 namespace skipv1::mesa {
 
@@ -88,13 +88,7 @@ inline std::vector<Model> models_of(const Plan& plan) {
 struct Predictors {
   std::vector<double> one_step, ridge;
 
-  explicit Predictors(Task task) : one_step{1}, ridge{1} {
-    const std::size_t n = task.context;
-    for (task.context = 1; task.context <= n; ++task.context) {
-      one_step.push_back(mesa::one_step(task).loss / zero_loss(task));
-      ridge.push_back(SpectralPredictors(task, 1 << 14, Random(1)).ridge().value / zero_loss(task));
-    }
-  }
+  explicit Predictors(Task task);
   /// The mean error, over the places of x, of a layer that sees `numbers` of the d d numbers of `Y X^T` (tutorial 04, step 1).
   double seeing(std::size_t numbers, std::size_t dim) const {
     const double share = static_cast<double>(numbers) / static_cast<double>(dim * dim);

@@ -1,64 +1,10 @@
-// One model of tutorial 05: what it is, how it learns, and everything that is measured on it.
+// How one model of tutorial 05 learns, and everything that is measured on it.
 #pragma once
 
-#include <functional>
-#include <map>
-
-#include "skipv1/mesa/predictors.hpp"
 #include "skipv1/mesa/probes.hpp"
+#include "tutorials/05-mesa-learned/trained.hpp"
 
 namespace skipv1::mesa {
-
-/// What all runs share.
-struct Setting {
-  Task task{4, 12, 0.1};
-  Recipe recipe;
-  std::size_t seeds = 5, head_size = 8, test = 2048, points = 20;
-  std::uint64_t first_seed = 1;
-  double rope_theta = 10;
-};
-
-/// Where attention is softmax: in every layer, in the first (which copies; the others are linear), in none.
-enum class Kind { softmax, linear, all_linear };
-inline const char* to_string(Kind kind) {
-  constexpr const char* names[] = {"softmax", "linear", "all-linear"};
-  return names[static_cast<std::size_t>(kind)];
-}
-inline const char* to_string(Labels labels) {
-  constexpr const char* names[] = {"context", "fixed", "fresh"};
-  return names[static_cast<std::size_t>(labels)];
-}
-
-/// A model to be trained.
-struct Model {
-  std::string name;  ///< "MHA", "SkipV1", …: as it is called in tables and figures
-  AttentionConfig attention;
-  Kind kind = Kind::linear;
-  std::size_t width = 4, layers = 2, heads = 2;
-  Labels labels = Labels::context;
-  bool feed_forward = false, norms = false;
-  friend bool operator==(const Model&, const Model&) = default;
-};
-
-/// The decoder of a model: SwiGLU of 4 D where it has one, RoPE in the first layer alone.
-inline Config config_of(const Model& m, const Setting& s) {
-  Config c;
-  c.vocab_size = 1, c.hidden_size = m.width, c.intermediate_size = 4 * m.width, c.num_hidden_layers = m.layers;
-  c.num_attention_heads = c.num_key_value_heads = m.heads;
-  c.max_position_embeddings = 2 * s.task.context + 1;
-  c.rope_theta = s.rope_theta;
-  c.attention = m.attention;
-  c.theory.head_size = s.head_size;
-  c.theory.softmax_layers = m.kind == Kind::softmax ? every_layer : m.kind == Kind::linear ? 1 : 0;
-  c.theory.rotary_layers = 1;
-  c.theory.norms = m.norms;
-  c.theory.feed_forward = m.feed_forward;
-  return c;
-}
-
-/// What was measured, by name: "pairs" (n + 1) the error after 0 … n pairs; "error" (1) their mean; "curve" the error while
-/// training, in `points` stretches; and the fields of `Probes`. An error is a mean square over the zero predictor's.
-using Outcome = std::map<std::string, std::vector<double>>;
 
 namespace detail {
 inline std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor<float>& labels) {
@@ -71,11 +17,6 @@ inline std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const
         errors[i] += miss * miss / static_cast<double>(batch * dim);
       }
   return errors;
-}
-inline double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
 }
 }  // namespace detail
 
@@ -100,55 +41,6 @@ inline Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const
   found["x"] = probes.x, found["y"] = probes.y, found["label"] = probes.label;
   found["heads"] = probes.heads, found["tokens"] = probes.tokens;
   return found;
-}
-
-/// A model's outcomes over seeds, in their order.
-struct Trained {
-  Model model;
-  std::vector<Outcome> outcomes;
-
-  std::vector<double> mean(const std::string& what) const {
-    std::vector<double> sum(outcomes[0].at(what).size(), 0);
-    for (const Outcome& o : outcomes)
-      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += o.at(what)[i] / static_cast<double>(outcomes.size());
-    return sum;
-  }
-  /// The standard deviation over seeds; 0 for a single one.
-  std::vector<double> deviation(const std::string& what) const {
-    const std::vector<double> centre = mean(what);
-    std::vector<double> square(centre.size(), 0);
-    const auto rest = static_cast<double>(std::max<std::size_t>(outcomes.size(), 2) - 1);
-    for (const Outcome& o : outcomes)
-      for (std::size_t i = 0; i < square.size(); ++i) {
-        const double off = o.at(what)[i] - centre[i];
-        square[i] += off * off / rest;
-      }
-    for (double& value : square) value = std::sqrt(value);
-    return square;
-  }
-};
-
-/// What `a` has more than `b`, seed by seed, in all that both have.
-inline Trained subtract(const Trained& a, const Trained& b) {
-  Trained difference = a;
-  for (std::size_t seed = 0; seed < a.outcomes.size(); ++seed)
-    for (auto& [what, values] : difference.outcomes[seed])
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] -= b.outcomes[seed].at(what).at(i);
-  return difference;
-}
-
-/// Trains all models with all seeds, as many at once as there are threads, each on one. `on_step` may be called from any.
-inline std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::function<void()>& on_step) {
-  std::vector<Trained> all;
-  for (const Model& m : models) {
-    validate(config_of(m, s));
-    all.push_back({m, std::vector<Outcome>(s.seeds)});
-  }
-  parallel_for(models.size() * s.seeds, [&](std::size_t i) {
-    const std::size_t seed = i % s.seeds;
-    all[i / s.seeds].outcomes[seed] = learn(models[i / s.seeds], s, s.first_seed + seed, on_step);
-  });
-  return all;
 }
 
 }  // namespace skipv1::mesa

@@ -157,7 +157,7 @@ void tutorial(const Options& o) {
   print_models(all);
   print_gaps(plan, all);
   print_layers(plan, all);
-  if (!o.figures.empty()) Figures(plan, all, predictors, o.figures).draw();
+  if (!o.figures.empty()) draw_figures(plan, all, predictors, o.figures);
   if (!json) return;
   json->out() << to_json(plan, all, predictors).dump(1) << '\n';
   json->close();

@@ -72,6 +72,11 @@ void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arg
 #endif
 }
 
+/// How many numbers a kernel reads at a time, as a type: for kernels that are templates over it.
+template <class T>
+inline constexpr std::integral_constant<std::size_t, per_16_bytes<T>> numbers_a_load = {};
+inline constexpr std::integral_constant<std::size_t, 1> one_a_load = {};
+
 /// Whether rows of `width` numbers at these addresses can be read 16 bytes at a time.
 template <class T, class... Pointers>
 bool reads_16_bytes(std::size_t width, const T* first, const Pointers*... rest) {

@@ -14,7 +14,8 @@
 
 namespace skipv1 {
 
-/// `C (m, n) = op(A) op(B)`, or `+=` where `add` says so; `op(A) (m, k)`, `op(B) (k, n)`; all contiguous and row-major as stored.
+/// `C (m, n) = op(A) op(B)`, and a matrix `from` more where `add` says so; `op(A) (m, k)`, `op(B) (k, n)`; all contiguous and
+/// row-major as stored.
 struct Product {
   std::size_t m, n, k;
   bool transpose_a, transpose_b, add;
@@ -26,12 +27,12 @@ namespace detail {
 
 /// One thread, one output.
 template <class T>
-SKIPV1_KERNEL product_kernel(T* c, const T* a, const T* b, Product p) {
+SKIPV1_KERNEL product_kernel(T* c, const T* a, const T* b, const T* from, Product p) {
   using S = Sum<T>;
   const std::size_t at = global_thread();
   if (at >= p.m * p.n) return;
   const std::size_t i = at / p.n, j = at % p.n;
-  S sum = p.add ? static_cast<S>(c[at]) : S(0);
+  S sum = p.add ? static_cast<S>(from[at]) : S(0);
   for (std::size_t l = 0; l < p.k; ++l) {
     sum += static_cast<S>(p.transpose_a ? a[l * p.m + i] : a[i * p.k + l]) *
            static_cast<S>(p.transpose_b ? b[j * p.k + l] : b[l * p.n + j]);
@@ -40,8 +41,8 @@ SKIPV1_KERNEL product_kernel(T* c, const T* a, const T* b, Product p) {
 }
 
 #if defined(__CUDACC__)
-/// Whether the environment has SKIPV1_PLAIN_PRODUCTS: no cuBLASLt then. For compute-sanitizer's initcheck, which does not see what
-/// its bfloat16 kernels store (docs/pairs.md).
+/// Whether the environment has SKIPV1_PLAIN_PRODUCTS: no cuBLASLt then. For compute-sanitizer's initcheck, which does not see
+/// what its bfloat16 kernels store (docs/pairs.md).
 inline bool plain_products() {
   static const bool plain = std::getenv("SKIPV1_PLAIN_PRODUCTS") != nullptr;
   return plain;
@@ -74,14 +75,15 @@ class CublasLt {
   }
   /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged.
   /// Returns false where cuBLASLt has no algorithm (some odd widths of bfloat16).
-  bool run(const Product& p, T* c, const T* a, const T* b) {
+  bool run(const Product& p, T* c, const T* a, const T* b, const T* from) {
     const auto low = [](const void* x) { return reinterpret_cast<std::uintptr_t>(x) % 16; };
-    const Plan& plan = this->plan(p, low(c) + low(a) + low(b) == 0);
+    const Plan& plan = this->plan(p, low(c) + low(a) + low(b) + low(from) == 0);
     if (!plan.found) return false;
     const Sum<T> one(1), beta = p.add ? one : Sum<T>(0);
-    check_cublas(cublasLtMatmul(handle_.get(), plan.product.get(), &one, b, plan.b.get(), a, plan.a.get(), &beta, c, plan.c.get(),
-                                c, plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes, current_stream()),
-                 "cublasLtMatmul");
+    check_cublas(
+        cublasLtMatmul(handle_.get(), plan.product.get(), &one, b, plan.b.get(), a, plan.a.get(), &beta, from, plan.c.get(), c,
+                       plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes, current_stream()),
+        "cublasLtMatmul");
     return true;
   }
 
@@ -158,13 +160,16 @@ class CublasLt {
 }  // namespace detail
 
 /// The product `p` of device memory: by cuBLASLt where it can, by the plain kernel for `Version::first` and in the emulator.
+/// `from` is c unless given.
 template <class T>
-void matrix_product(const Product& p, T* c, const T* a, const T* b, [[maybe_unused]] Version version) {
-  if (p.m * p.n == 0 || (p.k == 0 && p.add)) return;
+void matrix_product(const Product& p, T* c, const T* a, const T* b, [[maybe_unused]] Version version, const T* from = nullptr) {
+  if (p.m * p.n == 0) return;
+  if (!from) from = c;
 #if defined(__CUDACC__)
-  if (version == Version::fast && p.k > 0 && !detail::plain_products() && detail::CublasLt<T>::here().run(p, c, a, b)) return;
+  if (version == Version::fast && p.k > 0 && !detail::plain_products() && detail::CublasLt<T>::here().run(p, c, a, b, from))
+    return;
 #endif
-  launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, c, a, b, p);
+  launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, c, a, b, from, p);
 }
 
 }  // namespace skipv1

@@ -52,15 +52,17 @@ struct Activations {
   std::vector<LayerActivations<T, Space>> layers;  ///< all of them, or one that all layers share (`Keep::nothing`)
   Tensor<T, Space> stream;                         ///< (J, N, d): block outputs X_j, all or the last two in turn
   Tensor<T, Space> averaged;                       ///< (J, N, d): DenseFormer's Y_j, likewise
-  Tensor<T, Space> new_key, new_value,
-      first_value;                              ///< (N, owned width) of one layer before they go to the cache; layer 0's values
-  Tensor<T, Space> pooled;                      ///< (P, B, C, d_v): the means of two heads that the table asks for
-  Tensor<T, Space> content;                     ///< MLA: (B, C, H d_h)
-  Tensor<T, Space> normed, logits;              ///< (R, d), (R, V) of the rows R whose logits are wanted
+  Tensor<T, Space> new_key, new_value;  ///< (N, owned width) of one layer before they go to the cache, if they do not lie there
+  Tensor<T, Space> first_value;         ///< (N, owned width): layer 0's values, where others mix them in
+  Tensor<T, Space> pooled;              ///< (P, B, C, d_v): the means of two heads that the table asks for
+  Tensor<T, Space> content;             ///< MLA: (B, C, H d_h)
+  Tensor<T, Space> normed, logits;      ///< (R, d), (R, V) of the rows R whose logits are wanted
   Tensor<Sum<T>, Space> norm_statistics, loss;  ///< as above, (R)
+  Tensor<double, Space> total_loss;             ///< (1)
   Tensor<std::int32_t, Space> tokens, positions, row_begin, past, targets;
   Tensor<HeadPair<const T, Space>, Space> heads;   ///< (L, H): the routing table resolved to memory
   std::vector<HeadPair<const T, Space>> resolved;  ///< what `heads` holds
+  std::vector<std::size_t> counts, pasts;          ///< what `positions`, `row_begin` and `past` hold
   Sequences<Space> sequences;
   std::vector<std::size_t> last;  ///< the rows whose logits are wanted; empty: all
   GradientScratch<T, Space> gradient;
@@ -68,6 +70,8 @@ struct Activations {
   Keep keep = Keep::nothing;
   std::size_t rows = 0, batch = 0, capacity = 0;
 
+  /// Whether the rows lie as the cache has them, so that keys and values are computed there.
+  bool fills_cache() const { return rows == batch * capacity; }
   LayerActivations<T, Space>& layer(std::size_t l) { return layers[l % layers.size()]; }
   View<T, Space> block_output(std::size_t j) const { return at(stream, j); }
   /// The input of block j: X_j, for DenseFormer Y_j.
@@ -88,8 +92,8 @@ struct Activations {
     for (std::size_t l = 0; l < kept; ++l) layers.push_back(allocate_layer(c, routing));
     stream = Tensor<T, Space>({outputs, n, d});
     averaged = dense ? Tensor<T, Space>({outputs, n, d}) : Tensor<T, Space>();
-    new_key = Tensor<T, Space>({n, c.num_attention_heads * routing.key_width});
-    new_value = Tensor<T, Space>({n, most_values * routing.value_width});
+    new_key = fills_cache() ? Tensor<T, Space>() : Tensor<T, Space>({n, c.num_attention_heads * routing.key_width});
+    new_value = fills_cache() ? Tensor<T, Space>() : Tensor<T, Space>({n, most_values * routing.value_width});
     first_value = c.mixes_values() ? Tensor<T, Space>({n, routing.owned_values[0] * routing.value_width}) : Tensor<T, Space>();
     pooled = means ? Tensor<T, Space>({means, batch, capacity, routing.value_width}) : Tensor<T, Space>();
     content = c.latent() ? Tensor<T, Space>({batch, capacity, c.num_attention_heads * c.head_width()}) : Tensor<T, Space>();
@@ -98,6 +102,7 @@ struct Activations {
     row_begin = Tensor<std::int32_t, Space>({batch + 1});
     past = Tensor<std::int32_t, Space>({batch});
     targets = Tensor<std::int32_t, Space>({n});
+    counts.clear();
     logits = Tensor<T, Space>();  // allocated when it is known which rows are wanted
     gradient = keep == Keep::for_backward ? allocate_gradient(c) : GradientScratch<T, Space>();
   }

@@ -32,15 +32,14 @@ double Decoder<T, Space>::place_targets(const std::vector<std::int32_t>& targets
 template <class T, class Space>
 void Decoder<T, Space>::run_loss(double scale, Activations<T, Space>& a) const {
   cross_entropy(a.loss, a.keep == Keep::for_backward ? X(a.logits) : X(), a.logits, a.targets, scale);
+  total_loss<Sum<T>>(a.total_loss, a.loss);
 }
 
 template <class T, class Space>
 double Decoder<T, Space>::mean_loss(double scale, const Activations<T, Space>& a) const {
-  Tensor<Sum<T>> rows(a.loss.shape());
-  copy(rows, a.loss);
-  double sum = 0;
-  for (std::size_t n = 0; n < rows.size(); ++n) sum += static_cast<double>(rows(n));
-  return sum * scale;
+  Tensor<double> sum({1});
+  copy(sum, a.total_loss);
+  return sum(0u) * scale;
 }
 
 template <class T, class Space>

@@ -151,6 +151,8 @@ void Decoder<T, Space>::check(const std::vector<std::int32_t>& tokens) const {
 template <class T, class Space>
 void Decoder<T, Space>::place_rows(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache,
                                    Activations<T, Space>& a) const {
+  if (a.counts == counts && a.pasts == cache.lengths()) return;
+  a.counts = counts, a.pasts = cache.lengths();
   std::vector<std::int32_t> positions, row_begin{0}, past;
   std::size_t max_rows = 0, max_keys = 0;
   for (std::size_t b = 0; b < counts.size(); ++b) {
@@ -207,7 +209,7 @@ template <class T, class Space>
 void Decoder<T, Space>::attend(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const {
   const LayerWeights<T, Space>& w = weights_.layers[l];
   LayerActivations<T, Space>& s = a.layer(l);
-  const std::size_t n = a.rows, d = config_.hidden_size;
+  const std::size_t n = a.rows;
   normalize(s.normed1, s.statistics1, a.block_input(l), w.norm1, w.norm1_bias);
   linear_forward(s.query.reshape({n, s.query.size() / n}), s.normed1, w.query, w.query_bias);
   if (config_.rotates(l)) rope(s.query, rope_, a.positions);
@@ -219,32 +221,29 @@ void Decoder<T, Space>::attend(std::size_t l, Cache<T, Space>& cache, Activation
     linear_attention_forward(s.attention, s.query, heads(a, l), a.sequences, scale(), LinearNorm::keys);
   else
     attention_forward(s.attention, s.lse, s.query, heads(a, l), a.sequences, scale());
-  linear_forward(s.middle, s.attention.reshape({n, s.attention.size() / n}), w.output, w.output_bias);
-  add(s.middle, s.middle, a.block_input(l).reshape({n, d}));
+  linear_forward(s.middle, s.attention.reshape({n, s.attention.size() / n}), w.output, w.output_bias, a.block_input(l));
 }
 
 template <class T, class Space>
 void Decoder<T, Space>::store_keys(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const {
   const LayerWeights<T, Space>& w = weights_.layers[l];
-  const X key(a.new_key.data(), {a.rows, w.key.extent(0)});
+  const Shape shape{a.rows, w.key.extent(0)};
+  const X key = a.fills_cache() ? cache.keys(l).reshape(shape) : X(a.new_key.data(), shape);
   linear_forward(key, a.layer(l).normed1, w.key, w.key_bias);
   if (config_.rotates(l)) rope(key.reshape({a.rows, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions);
-  scatter_rows(cache.keys(l), key, a.sequences);
+  if (!a.fills_cache()) scatter_rows(cache.keys(l), key, a.sequences);
 }
 
 template <class T, class Space>
 void Decoder<T, Space>::store_values(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const {
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const bool mixes = config_.mixes_values();
-  X value(a.new_value.data(), {a.rows, w.value.extent(0)});
-  if (mixes) value = l == 0 ? X(a.first_value) : X(a.layer(l).own_value.data(), value.shape());
-  linear_forward(value, a.layer(l).normed1, w.value, w.value_bias);
-  if (mixes && l > 0) {
-    const X mixed(a.new_value.data(), value.shape());
-    value_mix_forward(mixed, value, a.first_value, mix(l));
-    value = mixed;
-  }
-  scatter_rows(cache.values(l), value, a.sequences);
+  const Shape shape{a.rows, w.value.extent(0)};
+  const X value = a.fills_cache() ? cache.values(l).reshape(shape) : X(a.new_value.data(), shape);
+  const X own = mixes && l > 0 ? X(a.layer(l).own_value.data(), shape) : value;
+  linear_forward(own, a.layer(l).normed1, w.value, w.value_bias);
+  if (mixes) l == 0 ? copy(X(a.first_value), value) : value_mix_forward(value, own, a.first_value, mix(l));
+  if (!a.fills_cache()) scatter_rows(cache.values(l), value, a.sequences);
 }
 
 template <class T, class Space>
@@ -289,8 +288,7 @@ void Decoder<T, Space>::feed_forward(std::size_t l, Activations<T, Space>& a) co
     swiglu_forward(s.hidden, s.gate, s.up);
   }
   const X y = a.block_output(l + 1);
-  linear_forward(y, s.hidden, w.down, w.down_bias);
-  add(y, y, s.middle);
+  linear_forward(y, s.hidden, w.down, w.down_bias, s.middle);
 }
 
 template <class T, class Space>
@@ -302,6 +300,7 @@ View<T, Space> Decoder<T, Space>::output(Activations<T, Space>& a) const {
     a.norm_statistics = Tensor<Sum<T>, Space>(config_.gpt2() ? Shape{rows, 2} : Shape{rows});
     a.logits = Tensor<T, Space>({rows, config_.vocab_size});
     a.loss = Tensor<Sum<T>, Space>({rows});
+    a.total_loss = Tensor<double, Space>({1});
   }
   if (a.last.empty()) {
     normalize(a.normed, a.norm_statistics, y, weights_.norm, weights_.norm_bias);

@@ -5,6 +5,7 @@
 
 #include "skipv1/core/cuda.cuh"
 #include "skipv1/ops/cross_entropy.hpp"
+#include "skipv1/ops/total.cuh"
 
 namespace skipv1 {
 
@@ -74,6 +75,12 @@ SKIPV1_KERNEL cross_entropy_fast(Sum<T>* loss, T* dlogits, const T* logits, cons
   }
 }
 
+template <class T>
+struct Number {
+  const T* x;
+  SKIPV1_DEVICE_MEMBER double operator()(std::size_t, std::size_t i) const { return static_cast<double>(x[i]); }
+};
+
 }  // namespace detail
 
 /// As on the CPU; the losses are Sum<T>.
@@ -90,6 +97,13 @@ void cross_entropy(View<Sum<T>, Cuda> loss, View<T, Cuda> dlogits, ConstView<T, 
   const std::size_t threads = std::min<std::size_t>(256, ceil_div(wide ? vocab / per_16_bytes<T> : vocab, warp_size) * warp_size);
   const auto kernel = wide ? detail::cross_entropy_fast<T, per_16_bytes<T>> : detail::cross_entropy_fast<T, 1>;
   launch({"cross_entropy", rows, threads}, kernel, loss.data(), out, logits.data(), targets.data(), vocab, scale);
+}
+
+/// As on the CPU.
+template <class T>
+void total_loss(View<double, Cuda> sum, ConstView<T, Cuda> loss) {
+  zero<double>(sum);
+  detail::total<double>("total_loss", sum.data(), 1, loss.size(), detail::Number<T>{loss.data()});
 }
 
 }  // namespace skipv1

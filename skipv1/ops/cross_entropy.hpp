@@ -46,4 +46,12 @@ void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> lo
   });
 }
 
+/// `sum = sum of loss`, in double. sum (1), loss (N).
+template <class T>
+void total_loss(View<double, Cpu> sum, ConstView<T, Cpu> loss) {
+  double all = 0;
+  for (std::size_t n = 0; n < loss.size(); ++n) all += static_cast<double>(loss.data()[n]);
+  sum.data()[0] = all;
+}
+
 }  // namespace skipv1

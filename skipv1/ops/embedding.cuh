@@ -3,24 +3,29 @@
 
 #include <cstdint>
 
+#include "skipv1/core/sort.cuh"
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1 {
 
 namespace detail {
 
-/// One call, one output.
-template <class T>
+/// One call, V outputs of row n.
+template <class T, std::size_t V>
 struct EmbeddingRow {
   T* x;
   const T* table;
   const std::int32_t* ids;
   std::size_t d;
   bool add;
-  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
-    const std::size_t n = at / d, i = at % d;
-    const T row = table[static_cast<std::size_t>(ids[n]) * d + i];
-    x[at] = add ? static_cast<T>(static_cast<Sum<T>>(x[at]) + static_cast<Sum<T>>(row)) : row;
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t at) const {
+    Vector<T, V> row = load_vector<V>(table + static_cast<std::size_t>(ids[n]) * d + at * V);
+    T* out = x + n * d + at * V;
+    if (add) {
+      const Vector<T, V> before = load_vector<V>(out);
+      for (std::size_t j = 0; j < V; ++j) row[j] = static_cast<T>(static_cast<Sum<T>>(before[j]) + static_cast<Sum<T>>(row[j]));
+    }
+    store_vector(out, row);
   }
 };
 
@@ -39,38 +44,51 @@ struct EmbeddingColumn {
   }
 };
 
-/// One block, one row n; only the first row of each token works, and adds that token's other rows in order. Every block reads the
-/// ids from the L2 cache, so N rows cost 4 N^2 bytes of its traffic beside the 2 N d sizeof(T) of memory.
-template <class T>
-SKIPV1_KERNEL embedding_backward_fast(T* dtable, const T* dx, const std::int32_t* ids, std::size_t rows, std::size_t d) {
+/// How many of the rows, sorted by token, one thread adds up.
+inline constexpr std::size_t embedding_piece = 128;
+
+/// One thread, V columns of a piece of the sorted rows. The runs of equal tokens that lie within the piece are added to the
+/// table; of one that began before, the sum goes to `parts[2 piece]`, of one that begins here and goes on, to `parts[2 piece +
+/// 1]`. Memory bounds it: dx is read once, 2 N d sizeof(T) bytes for N d additions.
+template <class T, std::size_t V>
+SKIPV1_KERNEL embedding_add_runs(T* dtable, Sum<T>* parts, const T* dx, Sorted ids, std::size_t rows, std::size_t d) {
   using S = Sum<T>;
-  constexpr unsigned threads = 128, columns = 8;  // columns of a thread at a time
-  SKIPV1_SHARED(std::int32_t, of_token, threads);
-  const std::size_t n = block().x, t = thread().x;
-  const std::int32_t id = ids[n];
-  bool earlier = false;
-  for (std::size_t m = t; m < n; m += threads) earlier = earlier || ids[m] == id;
-  if (block_max(earlier ? 1.f : 0.f) > 0.f) return;
-  for (std::size_t begin = 0; begin < d; begin += threads * columns) {
-    S sum[columns] = {};
-    for (std::size_t base = n; base < rows; base += threads) {
-      sync_threads();
-      of_token[t] = base + t < rows && ids[base + t] == id ? 1 : 0;
-      sync_threads();
-      for (std::size_t m = base; m < rows && m < base + threads; ++m) {
-        if (of_token[m - base] == 0) continue;
-        for (unsigned c = 0; c < columns; ++c) {
-          const std::size_t i = begin + c * threads + t;
-          if (i < d) sum[c] += static_cast<S>(dx[m * d + i]);
-        }
-      }
+  const std::size_t piece = block().x, i = (std::size_t{block().y} * block_size().x + thread().x) * V;
+  if (i >= d) return;
+  const std::size_t begin = piece * embedding_piece, end = begin + embedding_piece < rows ? begin + embedding_piece : rows;
+  bool began_before = begin > 0 && ids.numbers[begin - 1] == ids.numbers[begin];
+  S sum[V] = {};
+  for (std::size_t n = begin; n < end; ++n) {
+    const std::int32_t id = ids.numbers[n];
+    const Vector<T, V> x = load_vector<V>(dx + static_cast<std::size_t>(ids.places[n]) * d + i);
+    for (std::size_t j = 0; j < V; ++j) sum[j] += static_cast<S>(x[j]);
+    const bool goes_on = n + 1 < rows && ids.numbers[n + 1] == id;
+    if (goes_on && n + 1 < end) continue;
+    if (began_before || goes_on) {
+      for (std::size_t j = 0; j < V; ++j) parts[(2 * piece + (began_before ? 0 : 1)) * d + i + j] = sum[j];
+    } else {
+      T* to = dtable + static_cast<std::size_t>(id) * d + i;
+      Vector<T, V> row = load_vector<V>(to);
+      for (std::size_t j = 0; j < V; ++j) row[j] = static_cast<T>(static_cast<S>(row[j]) + sum[j]);
+      store_vector(to, row);
     }
-    for (unsigned c = 0; c < columns; ++c) {
-      const std::size_t i = begin + c * threads + t;
-      if (i >= d) continue;
-      T& out = dtable[static_cast<std::size_t>(id) * d + i];
-      out = static_cast<T>(static_cast<S>(out) + sum[c]);
-    }
+    for (std::size_t j = 0; j < V; ++j) sum[j] = S(0);
+    began_before = false;
+  }
+}
+/// One block, one piece at whose end a run that began in it goes on; one thread, one column. Adds up that run's parts, in order.
+template <class T>
+SKIPV1_KERNEL embedding_add_parts(T* dtable, const Sum<T>* parts, Sorted ids, std::size_t rows, std::size_t d) {
+  const std::size_t piece = block().x, begin = piece * embedding_piece, next = begin + embedding_piece;
+  if (next >= rows || ids.numbers[next] != ids.numbers[next - 1]) return;
+  const std::int32_t id = ids.numbers[next];
+  if (begin > 0 && ids.numbers[begin - 1] == id) return;  // began before
+  for (std::size_t i = thread().x; i < d; i += block_size().x) {
+    Sum<T> sum = parts[(2 * piece + 1) * d + i];
+    for (std::size_t n = next, p = piece + 1; n < rows && ids.numbers[n] == id; n += embedding_piece, ++p)
+      sum += parts[2 * p * d + i];
+    T& to = dtable[static_cast<std::size_t>(id) * d + i];
+    to = static_cast<T>(static_cast<Sum<T>>(to) + sum);
   }
 }
 
@@ -79,17 +97,33 @@ SKIPV1_KERNEL embedding_backward_fast(T* dtable, const T* dx, const std::int32_t
 /// As on the CPU.
 template <class T>
 void embedding_forward(View<T, Cuda> x, ConstView<T, Cuda> table, View<const std::int32_t, Cuda> ids, bool add = false) {
-  detail::for_each("embedding_forward", x.size(), detail::EmbeddingRow<T>{x.data(), table.data(), ids.data(), x.width(), add});
+  const std::size_t d = x.width();
+  const auto run = [&](auto V) {
+    detail::for_each_of_rows("embedding_forward", ids.size(), d / V,
+                             detail::EmbeddingRow<T, V>{x.data(), table.data(), ids.data(), d, add});
+  };
+  reads_16_bytes(d, x.data(), table.data()) ? run(numbers_a_load<T>) : run(one_a_load);
 }
+/// As on the CPU; sums in Sum<T>, the same bits in every run.
 template <class T>
 void embedding_backward(View<T, Cuda> dtable, ConstView<T, Cuda> dx, View<const std::int32_t, Cuda> ids,
                         Version version = Version::fast) {
+  using S = Sum<T>;
   const std::size_t rows = ids.size(), d = dx.width();
   if (version == Version::first) {
-    detail::for_each("embedding_backward_first", d, detail::EmbeddingColumn<T>{dtable.data(), dx.data(), ids.data(), rows, d});
-  } else {
-    launch({"embedding_backward", rows, 128}, detail::embedding_backward_fast<T>, dtable.data(), dx.data(), ids.data(), rows, d);
+    return detail::for_each("embedding_backward_first", d,
+                            detail::EmbeddingColumn<T>{dtable.data(), dx.data(), ids.data(), rows, d});
   }
+  if (rows == 0) return;
+  const detail::Sorted sorted = detail::sort(ids, dtable.extent(0));
+  const std::size_t pieces = ceil_div(rows, detail::embedding_piece);
+  S* parts = detail::scratch<S>(2 * pieces * d);
+  const auto run = [&](auto V) {
+    launch({"embedding_add_runs", {pieces, ceil_div(d, 64 * V)}, 64}, detail::embedding_add_runs<T, V>, dtable.data(), parts,
+           dx.data(), sorted, rows, d);
+  };
+  reads_16_bytes(d, dtable.data(), dx.data()) ? run(numbers_a_load<T>) : run(one_a_load);
+  launch({"embedding_add_parts", pieces, 128}, detail::embedding_add_parts<T>, dtable.data(), parts, sorted, rows, d);
 }
 
 }  // namespace skipv1

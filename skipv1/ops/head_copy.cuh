@@ -12,10 +12,10 @@ template <class T>
 struct CopyHead {
   Head<T, Cuda> to;
   Head<const T, Cuda> from;
-  std::size_t positions, width;
+  std::size_t positions;
   bool add;
-  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
-    const std::size_t i = at % width, t = at / width % positions, b = at / width / positions;
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
+    const std::size_t t = n % positions, b = n / positions;
     T& out = to.data[b * to.batch_stride + t * to.row_stride + i];
     const T in = from.data[b * from.batch_stride + t * from.row_stride + i];
     out = add ? static_cast<T>(static_cast<Sum<T>>(out) + static_cast<Sum<T>>(in)) : in;
@@ -27,7 +27,7 @@ struct CopyHead {
 template <class T>
 void copy_head(Head<T, Cuda> to, ConstHead<T, Cuda> from, std::size_t batch, std::size_t positions, std::size_t width,
                bool add = false) {
-  detail::for_each("copy_head", batch * positions * width, detail::CopyHead<T>{to, from, positions, width, add});
+  detail::for_each_of_rows("copy_head", batch * positions, width, detail::CopyHead<T>{to, from, positions, add});
 }
 
 }  // namespace skipv1

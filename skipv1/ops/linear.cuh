@@ -9,25 +9,32 @@
 namespace skipv1 {
 
 namespace detail {
-/// One call, one output: row n of y becomes the bias.
+/// One call, one output: row n of y becomes the bias, and the residual's row where there is one.
 template <class T>
 struct BiasRow {
   T* y;
-  const T* bias;
+  const T *bias, *residual;
   std::size_t out;
-  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const { y[at] = bias[at % out]; }
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
+    const T* row = residual ? residual + n * out : nullptr;
+    y[n * out + i] = row ? static_cast<T>(static_cast<Sum<T>>(bias[i]) + static_cast<Sum<T>>(row[i])) : bias[i];
+  }
 };
 }  // namespace detail
 
-/// As on the CPU.
+/// As on the CPU; what is added costs no pass of its own but a bias.
 template <class T>
 void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<T, Cuda> bias,
-                    Version version = Version::fast) {
+                    ConstView<T, Cuda> residual = {}, Version version = Version::fast) {
   const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
   require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
           " transposed does not give y ", y.shape());
-  if (!bias.empty()) detail::for_each("linear_bias", y.size(), detail::BiasRow<T>{y.data(), bias.data(), out});
-  matrix_product<T>({rows, out, in, false, true, !bias.empty()}, y.data(), x.data(), weight.data(), version);
+  const T* from = residual.empty() ? nullptr : residual.data();
+  if (!bias.empty()) {
+    detail::for_each_of_rows("linear_bias", rows, out, detail::BiasRow<T>{y.data(), bias.data(), from, out});
+    from = y.data();
+  }
+  matrix_product<T>({rows, out, in, false, true, from != nullptr}, y.data(), x.data(), weight.data(), version, from);
 }
 template <class T>
 void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, bool add = false,

@@ -3,13 +3,15 @@
 
 #include "skipv1/core/blas.hpp"
 #include "skipv1/core/tensor.hpp"
+#include "skipv1/ops/add.hpp"
 
 namespace skipv1 {
 
-/// `y = x W^T + b`. y (N, out), x (N, in), weight (out, in), bias (out) or empty.
+/// `y = x W^T + b + residual`. y, residual (N, out), x (N, in), weight (out, in), bias (out); bias and residual may be empty.
 /// Throws if the widths do not fit.
 template <class T>
-void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, ConstView<T, Cpu> bias) {
+void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, ConstView<T, Cpu> bias,
+                    ConstView<T, Cpu> residual = {}) {
   const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
   require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
           " transposed does not give y ", y.shape());
@@ -20,6 +22,7 @@ void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weigh
   }
   parallel_gemm(Transpose::no, Transpose::yes, rows, out, in, T(1), x.data(), in, weight.data(), in, bias.empty() ? T(0) : T(1),
                 y.data(), out);
+  if (!residual.empty()) add(y, View<const T>(y), residual);
 }
 
 /// `dx = dy W`, or `dx += dy W` where `add` says so. Shapes as forward.

@@ -43,4 +43,17 @@ void for_each(const char* name, std::size_t n, const F& f) {
   launch(one_thread_each(name, n), for_each_kernel<F>, n, f);
 }
 
+/// One warp, one row: its lanes call `f(n, i)`, so that nobody divides by a row's width.
+template <class F>
+SKIPV1_KERNEL for_each_of_rows_kernel(std::size_t rows, unsigned width, F f) {
+  const std::size_t n = std::size_t{block().x} * block_size().y + thread().y;
+  if (n >= rows) return;
+  for (unsigned i = thread().x; i < width; i += warp_size) f(n, i);
+}
+/// Calls the device functor `f(n, i)` for `n = 0 … rows - 1` and `i = 0 … width - 1`.
+template <class F>
+void for_each_of_rows(const char* name, std::size_t rows, std::size_t width, const F& f) {
+  launch({name, ceil_div(rows, 8), {warp_size, 8}}, for_each_of_rows_kernel<F>, rows, width, f);
+}
+
 }  // namespace skipv1::detail

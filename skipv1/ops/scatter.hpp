@@ -1,4 +1,4 @@
-// Moving rows between a batch (packed) and a cache (by sequence and position).
+// Moving the rows of a batch (packed) into a cache (by sequence and position).
 #pragma once
 
 #include "skipv1/core/head.hpp"
@@ -16,18 +16,6 @@ void scatter_rows(View<T, Cpu> cache, ConstView<T, Cpu> x, const Sequences<Cpu>&
                end = static_cast<std::size_t>(sequences.row_begin(b + 1));
     const std::size_t at = b * capacity + static_cast<std::size_t>(sequences.past(b));
     std::copy_n(x.data() + begin * w, (end - begin) * w, cache.data() + at * w);
-  });
-}
-
-/// Reads them back: `x[row_begin[b] + i] = cache[b, past[b] + i]`; the backward pass of `scatter_rows`. Shapes as there.
-template <class T>
-void gather_rows(View<T, Cpu> x, ConstView<T, Cpu> cache, const Sequences<Cpu>& sequences) {
-  const std::size_t capacity = cache.extent(1), w = cache.extent(2);
-  parallel_for(sequences.batch(), [&](std::size_t b) {
-    const auto begin = static_cast<std::size_t>(sequences.row_begin(b)),
-               end = static_cast<std::size_t>(sequences.row_begin(b + 1));
-    const std::size_t at = b * capacity + static_cast<std::size_t>(sequences.past(b));
-    std::copy_n(cache.data() + at * w, (end - begin) * w, x.data() + begin * w);
   });
 }
 

@@ -14,9 +14,10 @@ struct ValueMix {
   T* mixed;
   const T *own, *first, *lambda;
   std::size_t w, w0;
-  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
     using S = Sum<T>;
-    const S a = static_cast<S>(lambda[0]), other = static_cast<S>(first[at / w * w0 + at % w]);
+    const std::size_t at = n * w + i;
+    const S a = static_cast<S>(lambda[0]), other = static_cast<S>(first[n * w0 + i]);
     mixed[at] = static_cast<T>(a * static_cast<S>(own[at]) + (S(1) - a) * other);
   }
 };
@@ -25,10 +26,11 @@ struct ValueMixBackward {
   T *down, *dfirst;
   const T *dmixed, *lambda;
   std::size_t w, w0;
-  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
     using S = Sum<T>;
+    const std::size_t at = n * w + i;
     const S a = static_cast<S>(lambda[0]), d = static_cast<S>(dmixed[at]);
-    T& other = dfirst[at / w * w0 + at % w];
+    T& other = dfirst[n * w0 + i];
     other = static_cast<T>(static_cast<S>(other) + (S(1) - a) * d);
     down[at] = static_cast<T>(a * d);
   }
@@ -46,10 +48,10 @@ template <class T>
 struct Pool {
   Head<T, Cuda> pooled;
   Head<const T, Cuda> first, second;
-  std::size_t positions, width;
-  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
+  std::size_t positions;
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
     using S = Sum<T>;
-    const std::size_t i = at % width, t = at / width % positions, b = at / width / positions;
+    const std::size_t t = n % positions, b = n / positions;
     const S a = static_cast<S>(first.data[b * first.batch_stride + t * first.row_stride + i]);
     const S c = static_cast<S>(second.data[b * second.batch_stride + t * second.row_stride + i]);
     pooled.data[b * pooled.batch_stride + t * pooled.row_stride + i] = static_cast<T>((a + c) / S(2));
@@ -59,10 +61,10 @@ template <class T>
 struct PoolBackward {
   Head<T, Cuda> dfirst, dsecond;
   Head<const T, Cuda> dpooled;
-  std::size_t positions, width;
-  SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
+  std::size_t positions;
+  SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
     using S = Sum<T>;
-    const std::size_t i = at % width, t = at / width % positions, b = at / width / positions;
+    const std::size_t t = n % positions, b = n / positions;
     const S half = static_cast<S>(dpooled.data[b * dpooled.batch_stride + t * dpooled.row_stride + i]) / S(2);
     T& a = dfirst.data[b * dfirst.batch_stride + t * dfirst.row_stride + i];
     a = static_cast<T>(static_cast<S>(a) + half);
@@ -75,8 +77,9 @@ struct PoolBackward {
 /// As on the CPU.
 template <class T>
 void value_mix_forward(View<T, Cuda> mixed, ConstView<T, Cuda> own, ConstView<T, Cuda> first, ConstView<T, Cuda> lambda) {
-  detail::for_each("value_mix_forward", own.size(),
-                   detail::ValueMix<T>{mixed.data(), own.data(), first.data(), lambda.data(), own.width(), first.width()});
+  detail::for_each_of_rows(
+      "value_mix_forward", own.rows(), own.width(),
+      detail::ValueMix<T>{mixed.data(), own.data(), first.data(), lambda.data(), own.width(), first.width()});
 }
 template <class T>
 void value_mix_backward(View<T, Cuda> down, View<T, Cuda> dfirst, View<T, Cuda> dlambda, ConstView<T, Cuda> dmixed,
@@ -86,19 +89,19 @@ void value_mix_backward(View<T, Cuda> down, View<T, Cuda> dfirst, View<T, Cuda> 
     detail::total<Sum<T>>("value_mix_backward_lambda", dlambda.data(), 1, dmixed.size(),
                           detail::ValueMixLambda<T>{dmixed.data(), own.data(), first.data(), w, w0});
   }
-  detail::for_each("value_mix_backward", dmixed.size(),
-                   detail::ValueMixBackward<T>{down.data(), dfirst.data(), dmixed.data(), lambda.data(), w, w0});
+  detail::for_each_of_rows("value_mix_backward", dmixed.rows(), w,
+                           detail::ValueMixBackward<T>{down.data(), dfirst.data(), dmixed.data(), lambda.data(), w, w0});
 }
 template <class T>
 void pool_forward(Head<T, Cuda> pooled, ConstHead<T, Cuda> first, ConstHead<T, Cuda> second, std::size_t batch,
                   std::size_t positions, std::size_t width) {
-  detail::for_each("pool_forward", batch * positions * width, detail::Pool<T>{pooled, first, second, positions, width});
+  detail::for_each_of_rows("pool_forward", batch * positions, width, detail::Pool<T>{pooled, first, second, positions});
 }
 template <class T>
 void pool_backward(Head<T, Cuda> dfirst, Head<T, Cuda> dsecond, ConstHead<T, Cuda> dpooled, std::size_t batch,
                    std::size_t positions, std::size_t width) {
-  detail::for_each("pool_backward", batch * positions * width,
-                   detail::PoolBackward<T>{dfirst, dsecond, dpooled, positions, width});
+  detail::for_each_of_rows("pool_backward", batch * positions, width,
+                           detail::PoolBackward<T>{dfirst, dsecond, dpooled, positions});
 }
 
 }  // namespace skipv1

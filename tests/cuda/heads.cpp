@@ -75,7 +75,7 @@ TEMPLATE_TEST_CASE("heads are pooled and copied on the device as on the CPU", "[
   }
 }
 
-TEMPLATE_TEST_CASE("rows go to the cache and back on the device as on the CPU", "[cuda]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("rows go to the cache on the device as on the CPU", "[cuda]", float, double, bfloat16) {
   using T = TestType;
   Random random(44);
   Tensor<std::int32_t> begin({4}), past({3});
@@ -90,9 +90,5 @@ TEMPLATE_TEST_CASE("rows go to the cache and back on the device as on the CPU", 
     scatter_rows<T>(cache.device, View<T, Cuda>(x.device), on_device);
     scatter_rows<double>(cache.host, x.host, sequences);
     check_close("scatter_rows cache", cache, 0);
-    auto back = poisoned<T>({12, w});
-    gather_rows<T>(back.device, View<T, Cuda>(cache.device), on_device);
-    gather_rows<double>(back.host, cache.host, sequences);
-    check_close("gather_rows rows", back, 0);
   }
 }

@@ -16,12 +16,19 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
     const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random), bias = normal<T>({out}, random),
                dy = normal<T>({rows, out}, random);
     auto y = poisoned<T>({rows, out});
-    linear_forward<T>(y, x, weight, View<T, Cuda>(), version);
+    linear_forward<T>(y, x, weight, View<T, Cuda>(), View<T, Cuda>(), version);
     linear_forward<double>(y.host, x.host, weight.host, View<double>());
     check_close("linear_forward y without bias", y);
-    linear_forward<T>(y, x, weight, bias, version);
+    linear_forward<T>(y, x, weight, bias, View<T, Cuda>(), version);
     linear_forward<double>(y.host, x.host, weight.host, bias.host);
     check_close("linear_forward y", y);
+    const auto residual = normal<T>({rows, out}, random);
+    linear_forward<T>(y, x, weight, View<T, Cuda>(), residual, version);
+    linear_forward<double>(y.host, x.host, weight.host, View<double>(), residual.host);
+    check_close("linear_forward y with residual", y);
+    linear_forward<T>(y, x, weight, bias, residual, version);
+    linear_forward<double>(y.host, x.host, weight.host, bias.host, residual.host);
+    check_close("linear_forward y with both", y, 2 * bound<T>);
     auto dx = poisoned<T>({rows, in}), dweight = normal<T>({out, in}, random), dbias = normal<T>({out}, random);
     for (bool add : {false, true}) {
       linear_backward_input<T>(dx, dy, weight, add, version);

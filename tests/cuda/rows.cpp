@@ -58,6 +58,10 @@ TEMPLATE_TEST_CASE("cross_entropy on the device is cross_entropy on the CPU", "[
     dlogits.device = logits.device;
     cross_entropy<T>(loss, dlogits, dlogits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
     check_close("cross_entropy dlogits in place", dlogits, 2 * bound<T>);
+    auto total = poisoned<double>({1});
+    total_loss<Sum<T>>(total.device, View<Sum<T>, Cuda>(loss.device));
+    total_loss<double>(total.host, loss.host);
+    check_close("total_loss sum", total, bound<Sum<T>>);
   }
 }
 
@@ -81,6 +85,24 @@ TEMPLATE_TEST_CASE("embedding on the device is embedding on the CPU", "[cuda]", 
     embedding_backward<T>(dtable, dx, on_device, version);
     embedding_backward<double>(dtable.host, dx.host, ids.host);
     check_close("embedding_backward dtable", dtable, version == Version::first ? 4 * bound<T> : bound<T>);
+  }
+}
+
+TEMPLATE_TEST_CASE("a token's rows are added up over any number of pieces", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  Random random(35);
+  for (std::size_t vocab : {1u, 2u, 5u, 200u}) {  // 1: one run through all pieces
+    for (std::size_t rows : {127u, 128u, 129u, 521u}) {
+      for (std::size_t d : {3u, 24u}) {
+        CAPTURE(vocab, rows, d);
+        const auto dx = normal<T>({rows, d}, random);
+        const auto ids = numbers(rows, vocab, random);
+        auto dtable = normal<T>({vocab, d}, random);
+        embedding_backward<T>(dtable, dx, View<std::int32_t, Cuda>(ids.device));
+        embedding_backward<double>(dtable.host, dx.host, ids.host);
+        check_close("embedding_backward dtable", dtable);
+      }
+    }
   }
 }
 

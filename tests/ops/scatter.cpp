@@ -6,17 +6,15 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEST_CASE("scatter_rows puts each sequence's rows behind its earlier ones, gather_rows takes them back") {
+TEST_CASE("scatter_rows puts each sequence's rows behind its earlier ones") {
   constexpr std::size_t batch = 4, capacity = 7;
   const std::int32_t begins[] = {0, 2, 2, 6, 7}, pasts[] = {5, 3, 0, 4};  // the second sequence has no new rows
   const Sequences<> sequences{{begins, {batch + 1}}, {pasts, {batch}}, 4, 7};
   for (std::size_t width : {1u, 5u, 64u}) {
     CAPTURE(width);
     const Tensor<float> x = draw<float>({7, width}, 1), before = draw<float>({batch, capacity, width}, 2);
-    Tensor<float> cache = before, back = poisoned<float>(x.shape());
+    const Tensor<float> cache = before;
     scatter_rows(cache, x, sequences);
-    gather_rows(back, cache, sequences);
-    CHECK(same_bits<float>(back, x));
     std::size_t wrong = 0;
     for (std::size_t b = 0; b < batch; ++b) {
       for (std::size_t t = 0; t < capacity; ++t) {

@@ -1,15 +1,11 @@
 // One model of the main job: its training, in either memory space.
 #pragma once
 
-#include <chrono>
-#include <cstdio>
 #include <memory>
 
-#include "skipv1/core/progress.hpp"
 #include "skipv1/model/generate.hpp"
-#include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/tokenizer.hpp"
-#include "skipv1/training/trainer.hpp"
+#include "tutorials/07-train-on-text/curve.hpp"
 
 namespace skipv1 {
 
@@ -63,25 +59,10 @@ Run train_and_evaluate(const Comparison& o, const std::string& variant, std::uin
           {},
           0,
           {}};
-  const std::size_t per_step = o.batch * o.length;
-  std::optional<Progress> progress(std::in_place, variant + ", seed " + std::to_string(seed), o.steps * per_step, "tokens");
-  double training = 0;
-  for (std::size_t i = 0; i < o.steps; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    const Windows w = text.random(o.batch, o.length, seed, i);
-    const StepReport report = trainer.step(w.tokens, w.targets);
-    training += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    char note[32];
-    std::snprintf(note, sizeof note, "loss %.3f", report.loss);
-    progress->at((i + 1) * per_step, note);
-    if ((i + 1) * o.evaluations / o.steps != i * o.evaluations / o.steps) {
-      run.tokens.push_back(static_cast<double>((i + 1) * per_step));
-      run.nats.push_back(evaluate(trainer.decoder(), held_out, o.length, 64).nats_per_token);  // the same windows each time
-    }
-  }
-  progress.reset();
-  run.last = evaluate(trainer.decoder(), held_out, o.length);
-  run.tokens_per_second = static_cast<double>(o.steps * per_step) / training;
+  const Curve curve =
+      train_with_curve(trainer, options, seed, text, held_out, {o.evaluations}, variant + ", seed " + std::to_string(seed));
+  run.tokens = curve.tokens, run.nats = curve.valid_nats;
+  run.last = curve.last, run.tokens_per_second = curve.tokens_per_second;
   const auto said = generate(trainer.decoder(), {tokenizer.encode(o.prompt)}, o.length / 2, Sampling{0.8, 40, 1.0}, seed);
   run.sample = o.prompt + tokenizer.decode(said[0]);
   return run;

@@ -14,6 +14,7 @@
 #include "skipv1/training/sentencepiece.hpp"
 #include "tutorials/07-train-on-text/compare.hpp"
 #include "tutorials/07-train-on-text/device.hpp"
+#include "tutorials/07-train-on-text/spread.hpp"
 
 using namespace skipv1;
 
@@ -24,8 +25,6 @@ std::unique_ptr<Tokenizer> make_tokenizer(const Comparison& o, std::string_view 
   std::fprintf(stderr, "training a vocabulary of %zu pieces\n", o.vocab);
   return std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::train(text, o.vocab, 2'000'000));
 }
-
-double mean(const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size()); }
 
 /// Of the runs of one variant, a number each.
 template <class F>
@@ -49,10 +48,7 @@ void print_table(const Comparison& o, const std::vector<Run>& runs) {
     for (std::size_t s = 0; s < gap.size(); ++s) gap[s] -= base[s];
     const auto [low, high] = std::minmax_element(gap.begin(), gap.end());
     std::printf("%s - %s: %+.4f nats a token (mean of %zu seeds, %+.4f to %+.4f): %s\n", o.variants[v].c_str(),
-                o.variants[0].c_str(), mean(gap), gap.size(), *low, *high,
-                *high < 0  ? "lower in every seed"
-                : *low > 0 ? "higher in every seed"
-                           : "the sign depends on the seed");
+                o.variants[0].c_str(), mean(gap), gap.size(), *low, *high, sign_verdict(gap));
   }
   std::printf("validation: %zu tokens, %zu bytes\n", runs[0].last.tokens, runs[0].last.bytes);
 }

@@ -1,6 +1,7 @@
 // A build without CUDA: what stands for the sources of cuda/.
 #include "tutorials/07-train-on-text/compare.hpp"
 #include "tutorials/07-train-on-text/device.hpp"
+#include "tutorials/07-train-on-text/experiment.hpp"
 #include "tutorials/07-train-on-text/job.hpp"
 
 namespace skipv1 {
@@ -12,14 +13,15 @@ Evaluation evaluate_on_device(const Config&, const Parameters<float>&, const std
                               std::size_t, std::size_t, Progress*) {
   fail(why_no_device());
 }
-void generate_on_device(const Config&, const Parameters<float>&, const std::string&, const std::vector<std::int32_t>&, std::size_t,
-                        const Sampling&, std::uint64_t, const OnToken&) {
+void generate_on_device(const Config&, const Parameters<float>&, const std::string&, const std::vector<std::int32_t>&,
+                        std::size_t, const Sampling&, std::uint64_t, const OnToken&) {
   fail(why_no_device());
 }
 Run train_and_evaluate_on_device(const Comparison&, const std::string&, std::uint64_t, const Tokenizer&, const TextData&,
                                  const TextData&) {
   fail(why_no_device());
 }
+Measured measure_on_device(const PlannedRun&, const RunInput&, const std::string&) { fail(why_no_device()); }
 void run_device_float(PreparedJob) { fail(why_no_device()); }
 void run_device_double(PreparedJob) { fail(why_no_device()); }
 void run_device_bfloat16(PreparedJob) { fail(why_no_device()); }

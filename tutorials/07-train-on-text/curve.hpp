@@ -1,0 +1,64 @@
+// A training with its curve: evaluated on the way, always on the same windows, and at its end.
+#pragma once
+
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+#include "skipv1/core/progress.hpp"
+#include "skipv1/training/evaluate.hpp"
+#include "skipv1/training/trainer.hpp"
+
+namespace skipv1 {
+
+/// How often and how much of the held-out text is read.
+struct CurveOptions {
+  std::size_t points = 6;        ///< evaluations, evenly over the steps, the last one after them
+  std::size_t windows = 64;      ///< of each evaluation
+  std::size_t last_windows = 0;  ///< of the evaluation that counts, after the last step; 0: the whole text
+  std::size_t batch = 8;         ///< windows at a time
+  bool before = false;           ///< one more point, before the first step
+};
+
+/// What a training shows.
+struct Curve {
+  std::vector<double> tokens, train_nats,
+      valid_nats;  ///< after so many tokens; the training loss is the mean since the point before
+  Evaluation last;
+  double seconds = 0, tokens_per_second = 0;  ///< of the steps alone, evaluations excepted
+};
+
+/// Trains until the schedule's end on windows drawn by `seed`. `options` are the trainer's. Throws as `step` and `evaluate` do.
+template <class T, class Space>
+Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& options, std::uint64_t seed, const TextData& text,
+                       const TextData& held_out, const CurveOptions& o, const std::string& what) {
+  Curve curve;
+  const std::size_t steps = options.schedule.steps, per_step = options.batch * options.length;
+  double loss = 0;  // since the last point
+  std::size_t counted = 0;
+  const auto point = [&](std::size_t done) {
+    curve.tokens.push_back(static_cast<double>(done * per_step));
+    curve.train_nats.push_back(counted ? loss / static_cast<double>(counted) : 0);
+    curve.valid_nats.push_back(evaluate(trainer.decoder(), held_out, options.length, o.windows, o.batch).nats_per_token);
+    loss = 0, counted = 0;
+  };
+  if (o.before) point(0);
+  std::optional<Progress> progress(std::in_place, what, steps * per_step, "tokens");
+  for (std::size_t i = 0; i < steps; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    const Windows w = text.random(options.batch, options.length, seed, i);
+    const StepReport report = trainer.step(w.tokens, w.targets);
+    curve.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    loss += report.loss, ++counted;
+    char note[32];
+    std::snprintf(note, sizeof note, "loss %.3f", report.loss);
+    progress->at((i + 1) * per_step, note);
+    if ((i + 1) * o.points / steps != i * o.points / steps) point(i + 1);
+  }
+  progress.reset();
+  curve.last = evaluate(trainer.decoder(), held_out, options.length, o.last_windows, o.batch);
+  curve.tokens_per_second = static_cast<double>(steps * per_step) / curve.seconds;
+  return curve;
+}
+
+}  // namespace skipv1

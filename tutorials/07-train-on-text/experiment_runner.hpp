@@ -1,0 +1,26 @@
+// An experiment as it was asked for, carried out run by run. Compiled once, in library/experiment_runner.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "skipv1/io/json.hpp"
+
+namespace skipv1 {
+
+/// What is asked of skipv1-experiment.
+struct ExperimentJob {
+  std::string name, text, valid, out, from, tokenizer_folder, figure, device = "cpu", dtype = "f32";
+  std::vector<std::string> only;
+  std::vector<std::uint64_t> seed_list;
+  std::size_t seeds = 0;
+  double budget = 0;
+  bool small = false, table = false;
+};
+
+/// Does what is not in the file `out` yet, as far as the budget reaches, writing the file after each run. Returns all results.
+/// Throws, with the file as it was, if it holds results of another experiment, other texts or other settings.
+Json run_experiment(const ExperimentJob& job);
+
+}  // namespace skipv1

@@ -19,7 +19,9 @@ int main(int argc, char** argv) {
   app.add_option("--text", asked.text, "UTF-8 text to learn");
   app.add_option("--valid", asked.valid, "held-out text; else the last tenth of --text");
   app.add_option("--out", asked.out, "results, in JSON")->required();
-  app.add_option("--tokenizer-folder", asked.tokenizer_folder, "where trained vocabularies and the texts' tokens are kept");
+  auto* folder =
+      app.add_option("--tokenizer-folder", asked.tokenizer_folder, "where trained vocabularies and the texts' tokens are kept");
+  app.add_flag("--prepare", asked.prepare, "only make what goes into --tokenizer-folder")->needs(folder);
   app.add_option("--from", asked.from, "uptraining: the trained model to convert, instead of one of the experiment's own");
   app.add_option("--device", asked.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--dtype", asked.dtype, "f32 or, on the device, bf16")->capture_default_str();

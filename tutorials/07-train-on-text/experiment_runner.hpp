@@ -16,11 +16,12 @@ struct ExperimentJob {
   std::vector<std::uint64_t> seed_list;
   std::size_t seeds = 0;
   double budget = 0;
-  bool small = false, table = false;
+  bool small = false, prepare = false, table = false;
 };
 
-/// Does what is not in the file `out` yet, as far as the budget reaches, writing the file after each run. Returns all results.
-/// Throws, with the file as it was, if it holds results of another experiment, other texts or other settings.
+/// Does what is not in the file `out` yet, as far as the budget reaches, writing the file after each run; with `prepare` only
+/// trains the vocabularies and encodes the texts for it. Returns all results. Throws, with the file as it was, if it holds
+/// results of another experiment, other texts or other settings.
 Json run_experiment(const ExperimentJob& job);
 
 }  // namespace skipv1

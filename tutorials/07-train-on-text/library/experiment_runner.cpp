@@ -1,7 +1,9 @@
 // Run after run into a file, which it goes on with.
 #include "tutorials/07-train-on-text/experiment_runner.hpp"
 
+#include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/training/sentencepiece.hpp"
@@ -14,14 +16,15 @@ namespace skipv1 {
 namespace {
 
 /// All that a run's numbers depend on besides texts and seed.
-Json settings_of(const PlannedRun& run, const CurveOptions& curve, const std::string& dtype) {
+Json settings_of(const PlannedRun& run, const CurveOptions& curve, const ExperimentJob& job) {
   const TrainingOptions& t = run.training;
-  Json settings = {{"config", Json::parse(config_text(run.config))}, {"dtype", dtype}, {"batch", t.batch}};
+  Json settings = {{"config", Json::parse(config_text(run.config))}, {"dtype", job.dtype}, {"batch", t.batch}};
   if (!run.contexts.empty()) {
     settings["contexts"] = run.contexts;
     return settings;
   }
-  if (!run.start.empty()) settings["start"] = run.start;
+  if (!run.start.empty())
+    settings["start"] = run.start == imported ? std::filesystem::path(job.from).filename().string() : run.start;
   if (!run.strategy.empty()) settings["strategy"] = run.strategy;
   settings.update({{"length", t.length},
                    {"steps", t.schedule.steps},
@@ -77,10 +80,15 @@ class Runner {
   /// Does what is not in the file yet, as far as the budget reaches.
   void run() {
     const std::vector<std::pair<const PlannedRun*, std::uint64_t>> left = missing();
+    if (asked_.prepare) {
+      for (const auto& [run, seed] : left) encoded(*run);
+      return;
+    }
+    if (!left.empty()) write();  // what cannot be written is said before the work
     for (std::size_t i = 0; i < left.size(); ++i) {
       const auto& [run, seed] = left[i];
-      if (asked_.budget > 0 && passed() + slowest_ * work(*run) > asked_.budget) {
-        std::fprintf(stderr, "%.0f s are over: not done yet are", passed());
+      if (asked_.budget > 0 && passed() + expected(*run) > asked_.budget) {
+        std::fprintf(stderr, "after %.0f s, not done yet:", passed());
         for (std::size_t j = i; j < left.size(); ++j)
           std::fprintf(stderr, " %s (seed %zu)", left[j].first->label.c_str(), static_cast<std::size_t>(left[j].second));
         std::fprintf(stderr, "\n");
@@ -105,19 +113,28 @@ class Runner {
       require(before.contains(key) && before[key] == results_[key], asked_.out, ": holds results of another ", key);
     results_["runs"] = before.at("runs");
     for (const PlannedRun& run : experiment_.runs)
-      for (const Json& result : results_["runs"])
-        require(result.at("label") != run.label || result.at("settings") == settings_of(run, curve_of(run), asked_.dtype),
-                asked_.out, ": holds ", run.label, " with other settings");
+      for (const Json& result : results_["runs"]) {
+        if (result.at("label") != run.label) continue;
+        require(result.at("settings") == settings_of(run, curve_of(run), asked_), asked_.out, ": holds ", run.label,
+                " with other settings");
+        taken_.emplace_back(work(run), result.at("wall_seconds").get<double>());
+      }
   }
   bool done(const std::string& label, std::uint64_t seed) const {
     return std::any_of(results_["runs"].begin(), results_["runs"].end(),
                        [&](const Json& result) { return result.at("label") == label && result.at("seed") == seed; });
   }
   std::vector<std::pair<const PlannedRun*, std::uint64_t>> missing() const {
-    const auto wanted = [&](const std::string& label) {
-      return asked_.only.empty() || std::any_of(asked_.only.begin(), asked_.only.end(), [&](const std::string& name) {
-               return name == label || name == group_of(label) || name == model_of(label);
-             });
+    const auto names = [](const std::string& name, const PlannedRun& run) {
+      return name == run.label || name == group_of(run.label) || name == model_of(run.label);
+    };
+    for (const std::string& name : asked_.only)
+      require(
+          std::any_of(experiment_.runs.begin(), experiment_.runs.end(), [&](const PlannedRun& run) { return names(name, run); }),
+          "--only ", name, ": the experiment has no run, group or model of that name");
+    const auto wanted = [&](const PlannedRun& run) {
+      return asked_.only.empty() ||
+             std::any_of(asked_.only.begin(), asked_.only.end(), [&](const std::string& name) { return names(name, run); });
     };
     std::vector<std::uint64_t> seeds = asked_.seed_list;
     std::size_t most = asked_.seeds;
@@ -126,15 +143,24 @@ class Runner {
     std::vector<std::pair<const PlannedRun*, std::uint64_t>> left;
     for (const std::uint64_t seed : seeds)
       for (const PlannedRun& run : experiment_.runs)
-        if (wanted(run.label) && (asked_.seeds || !asked_.seed_list.empty() || seed <= run.seeds) && !done(run.label, seed))
+        if (wanted(run) && (asked_.seeds || !asked_.seed_list.empty() || seed <= run.seeds) && !done(run.label, seed))
           left.emplace_back(&run, seed);
     return left;
   }
 
-  /// A run's operations, of memory's measurements one each: by them the slowest run so far says how long another takes.
+  /// A run's operations; of memory's measurements each counts as one.
   static double work(const PlannedRun& run) {
     const TrainingOptions& t = run.training;
     return run.contexts.empty() ? training_flops(run.config, t.batch, t.length) * static_cast<double>(t.schedule.steps) : 1;
+  }
+  /// Seconds that a run will take, at the rate of the one done whose work is nearest to its; 0 if none is.
+  double expected(const PlannedRun& run) const {
+    double nearest = std::numeric_limits<double>::infinity(), seconds = 0;
+    for (const auto& [done, took] : taken_) {
+      const double ratio = work(run) / done;
+      if (std::abs(std::log(ratio)) < nearest) nearest = std::abs(std::log(ratio)), seconds = took * ratio;
+    }
+    return seconds;
   }
   CurveOptions curve_of(const PlannedRun& run) const {
     CurveOptions curve = experiment_.curve;
@@ -147,17 +173,25 @@ class Runner {
     return out.parent_path() / (out.stem().string() + "-" + label + "-" + std::to_string(seed));
   }
 
+  const EncodedTexts& encoded(const PlannedRun& run) {
+    return corpus_->in_pieces(run.config.vocab_size, asked_.from.empty() ? "" : model_path(asked_.from));
+  }
+
+  void write() const {
+    write_whole(asked_.out, [&](std::ostream& out) { out << results_.dump(1) << '\n'; });
+  }
+
   void carry_out(const PlannedRun& run, std::uint64_t seed) {
-    const auto start = Clock::now();
     RunInput in;
     in.seed = seed;
     in.curve = curve_of(run);
     in.keep = std::any_of(experiment_.runs.begin(), experiment_.runs.end(),
                           [&](const PlannedRun& other) { return other.start == run.label; });
     if (run.contexts.empty()) {
-      const EncodedTexts& texts = corpus_->in_pieces(run.config.vocab_size, asked_.from.empty() ? "" : model_path(asked_.from));
+      const EncodedTexts& texts = encoded(run);
       in.text = &texts.text, in.held_out = &texts.held_out;
     }
+    const auto start = Clock::now();
     std::optional<Checkpoint<float>> initial;
     if (!run.start.empty())
       initial.emplace(
@@ -166,9 +200,9 @@ class Runner {
     const Measured m = asked_.device == "cpu" ? measure_on_cpu(run, in) : measure_on_device(run, in, asked_.dtype);
     if (in.keep) write_checkpoint<float>(kept(run.label, seed), run.config, *m.model);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    slowest_ = std::max(slowest_, seconds / work(run));
-    results_["runs"].push_back(result_of(run, seed, settings_of(run, in.curve, asked_.dtype), m, seconds));
-    write_whole(asked_.out, [&](std::ostream& out) { out << results_.dump(1) << '\n'; });
+    taken_.emplace_back(work(run), seconds);
+    results_["runs"].push_back(result_of(run, seed, settings_of(run, in.curve, asked_), m, seconds));
+    write();
     if (m.memory.empty())
       std::fprintf(stderr, "%s, seed %zu: %.4f nats a token, %.0f tokens/s, %.0f s in all\n", run.label.c_str(),
                    static_cast<std::size_t>(seed), m.curve.last.nats_per_token, m.curve.tokens_per_second, seconds);
@@ -180,7 +214,7 @@ class Runner {
   Experiment experiment_;
   std::optional<Corpus> corpus_;
   Json results_;
-  double slowest_ = 0;  ///< seconds of one unit of work
+  std::vector<std::pair<double, double>> taken_;  ///< work and seconds of the runs done
 };
 
 }  // namespace

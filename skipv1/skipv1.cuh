@@ -2,4 +2,5 @@
 #pragma once
 
 #include "skipv1/skipv1.hpp"
+#include "skipv1/mesa/learner.cuh"
 #include "skipv1/training/trainer.cuh"

@@ -2,8 +2,10 @@
 // y_hat out of it at the places of x, and the mean squared error is brought down by AdamW.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 
+#include "skipv1/core/repeat.hpp"
 #include "skipv1/mesa/prompts.hpp"
 #include "skipv1/mesa/recipe.hpp"
 #include "skipv1/model/decoder.hpp"
@@ -12,7 +14,33 @@
 
 namespace skipv1::mesa {
 
-/// A model, its maps and what training needs.
+/// Parameters that are updated together with others; the first `decayed` of them decay.
+template <class T, class Space>
+struct Group {
+  View<T, Space> parameters, m, v, gradients;
+  std::size_t decayed = 0;
+};
+
+/// AdamW on groups clipped by the norm over all of them. `place` says what differs from step to step, `run` is the same work each
+/// time. The device's form (learner.cuh) leaves nothing for the host in it.
+template <class T, class Space>
+class GroupsUpdate {
+ public:
+  void place(const AdamW& settings, std::size_t step) { settings_ = settings, step_ = step; }
+  void run(std::initializer_list<Group<T, Space>> groups, double clip) {
+    static_assert(std::is_same_v<Space, Cpu>, "include skipv1/mesa/learner.cuh");
+    double length = 0;
+    for (const Group<T, Space>& g : groups) length = std::hypot(length, norm(g.gradients));
+    for (const Group<T, Space>& g : groups)
+      adamw<T>(g.parameters, g.m, g.v, g.gradients, settings_, step_, g.decayed, clip_scale(length, clip));
+  }
+
+ private:
+  AdamW settings_;
+  std::size_t step_ = 0;
+};
+
+/// A model, its maps and what training needs. On the device its passes are graphs from their second time on.
 template <class T, class Space = Cpu>
 class Learner {
  public:
@@ -37,22 +65,24 @@ class Learner {
   /// One step of AdamW on `prompts`; returns their loss before it, the mean of the squared errors of all labels' coordinates
   /// (the zero predictor's is 1).
   double step(const Prompts<T>& prompts) {
-    forward(prompts, Keep::for_backward);
+    place(prompts);
+    forward_pass_([this] { forward(Keep::for_backward, {}); });
+    copy(View<T>(host_outputs_), ConstView<T, Space>(outputs_));
     const double loss = differentiate(prompts);
-    zero(gradients_.flat());
-    zero(View<T, Space>(map_gradients_));
-    linear_backward_weight(out_gradient(), View<T, Space>(), doutputs_, a_.normed);
-    linear_backward_input(drows_, doutputs_, out());
-    const View<T, Space> dinputs = decoder_.backward_rows(drows_, gradients_, *dcache_, a_);
-    linear_backward_weight(in_gradient(), View<T, Space>(), dinputs, features_);
-    update();
+    const Schedule schedule{recipe_.steps, recipe_.rate, recipe_.warm_up, recipe_.floor};
+    update_.place({schedule.rate(steps_), 0.9, recipe_.beta2, 1e-8, recipe_.weight_decay}, steps_ + 1);
+    ++steps_;
+    backward_pass_([this] { backward(); });
     return loss;
   }
 
   /// Predictions at the places of x (B, n + 1, d). `activations` then tells what went on inside; with `Keep::for_backward` of
   /// every layer.
   Tensor<T> predict(const Prompts<T>& prompts, Keep keep = Keep::nothing, const typename Decoder<T, Space>::Observer& see = {}) {
-    forward(prompts, keep, see);
+    place(prompts);
+    forget();  // with another `keep` the activations move
+    forward(keep, see);
+    copy(View<T>(host_outputs_), ConstView<T, Space>(outputs_));
     Tensor<T> y(prompts.labels.shape());
     const View<T> rows = host_outputs_;
     for (std::size_t b = 0; b < prompts.batch(); ++b)
@@ -100,7 +130,10 @@ class Learner {
     copy(X(maps_), View<const T>(maps));
   }
 
-  void forward(const Prompts<T>& s, Keep keep, const typename Decoder<T, Space>::Observer& see = {}) {
+  void forget() { forward_pass_.forget(), backward_pass_.forget(); }
+
+  /// Brings prompts to where the passes read them.
+  void place(const Prompts<T>& s) {
     const std::size_t n = s.features.extent(0), d = decoder_.config().hidden_size;
     if (!cache_ || cache_->batch() != s.batch() || cache_->capacity() != s.length()) {
       cache_.emplace(decoder_.routing(), s.batch(), s.length());
@@ -108,13 +141,16 @@ class Learner {
       features_ = Tensor<T, Space>(s.features.shape()), inputs_ = Tensor<T, Space>({n, d}), drows_ = Tensor<T, Space>({n, d});
       outputs_ = Tensor<T, Space>({n, dim_}), doutputs_ = Tensor<T, Space>({n, dim_});
       host_outputs_ = Tensor<T>({n, dim_});
+      forget();
     }
     copy(X(features_), View<const T>(s.features));
-    linear_forward(X(inputs_), features_, in(), X());
     cache_->reset();
-    decoder_.forward_rows(inputs_, std::vector<std::size_t>(s.batch(), s.length()), *cache_, a_, keep, see);
+  }
+
+  void forward(Keep keep, const typename Decoder<T, Space>::Observer& see) {
+    linear_forward(X(inputs_), features_, in(), X());
+    decoder_.forward_rows(inputs_, std::vector<std::size_t>(cache_->batch(), cache_->capacity()), *cache_, a_, keep, see);
     linear_forward(X(outputs_), a_.normed, out(), X());
-    copy(View<T>(host_outputs_), ConstView<T, Space>(outputs_));
   }
 
   /// The loss, and its gradient in `doutputs_`.
@@ -137,15 +173,17 @@ class Learner {
     return sum * scale;
   }
 
-  void update() {
-    const double decoder_norm = norm(gradients_.flat()), map_norm = norm(X(map_gradients_));
-    const double scale = clip_scale(std::hypot(decoder_norm, map_norm), recipe_.clip);
-    const AdamW settings{Schedule{recipe_.steps, recipe_.rate, recipe_.warm_up, recipe_.floor}.rate(steps_), 0.9, recipe_.beta2,
-                         1e-8, recipe_.weight_decay};
-    ++steps_;
-    adamw<T>(parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(), settings, steps_, parameters_.layout().decayed(),
-             scale);
-    adamw<T>(X(maps_), X(map_m_), X(map_v_), X(map_gradients_), settings, steps_, maps_.size(), scale);
+  /// From `doutputs_` to the parameters.
+  void backward() {
+    zero(gradients_.flat());
+    zero(X(map_gradients_));
+    linear_backward_weight(out_gradient(), X(), doutputs_, a_.normed);
+    linear_backward_input(drows_, doutputs_, out());
+    const X dinputs = decoder_.backward_rows(drows_, gradients_, *dcache_, a_);
+    linear_backward_weight(in_gradient(), X(), dinputs, features_);
+    update_.run({{parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(), parameters_.layout().decayed()},
+                 {maps_, map_m_, map_v_, map_gradients_, maps_.size()}},
+                recipe_.clip);
   }
 
   Recipe recipe_;
@@ -157,6 +195,8 @@ class Learner {
   Activations<T, Space> a_;
   Tensor<T, Space> features_, inputs_, drows_, outputs_, doutputs_;
   Tensor<T> host_outputs_;
+  GroupsUpdate<T, Space> update_;
+  Repeat<Space> forward_pass_, backward_pass_;
 };
 
 }  // namespace skipv1::mesa

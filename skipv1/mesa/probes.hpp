@@ -49,7 +49,8 @@ double cosine(const T* a, const T* b, std::size_t width) {
 }
 
 /// The mean cosine between the outputs of two heads at the same place; attention (N, H, d_v), H >= 2.
-inline double head_similarity(View<const float> attention) {
+template <class T>
+double head_similarity(View<const T> attention) {
   const std::size_t n = attention.extent(0), heads = attention.extent(1), width = attention.extent(2);
   require(heads >= 2, "head similarity: ", heads, " head: at least 2 are needed");
   double sum = 0;
@@ -60,7 +61,8 @@ inline double head_similarity(View<const float> attention) {
 }
 
 /// The mean cosine between the rows of two places of the same sequence; stream (B T, d), T >= 2.
-inline double token_similarity(View<const float> stream, std::size_t length) {
+template <class T>
+double token_similarity(View<const T> stream, std::size_t length) {
   require(length >= 2 && stream.extent(0) % length == 0, "token similarity: ", stream.extent(0), " rows in sequences of ",
           length);
   double sum = 0;
@@ -90,16 +92,24 @@ inline std::vector<HeadName> foreign_values(const Config& config, const Routing&
   return names;
 }
 
+/// A copy in host memory.
+template <class T, class Space>
+Tensor<T> on_host(View<T, Space> x) {
+  Tensor<T> y(x.shape());
+  copy(View<T>(y), ConstView<T, Space>(x));
+  return y;
+}
+
 }  // namespace detail
 
 /// Looks into a model that has just read `prompts` with `Keep::for_backward`. Heads that are means of two are not looked into.
-inline Probes probe(Learner<float>& learner, const Prompts<float>& prompts) {
-  const Decoder<float>& decoder = learner.decoder();
-  const Config& config = decoder.config();
-  const Routing& routing = decoder.routing();
-  Activations<float>& a = learner.activations();
+template <class T, class Space>
+Probes probe(Learner<T, Space>& learner, const Prompts<T>& prompts) {
+  const Config& config = learner.decoder().config();
+  const Routing& routing = learner.decoder().routing();
+  Activations<T, Space>& a = learner.activations();
   const std::size_t batch = prompts.batch(), dim = prompts.dim(), width = config.hidden_size, d_v = routing.value_width,
-                    pair = prompts.pairs() / 2, query = prompts.pairs() - 1;
+                    pair = prompts.pairs() / 2, query = prompts.pairs() - 1, layers = config.num_hidden_layers;
   require(a.keep == Keep::for_backward && a.rows == batch * prompts.length(), "probe: read the prompts first, kept for backward");
   xt::xarray<double> x = xt::zeros<double>({batch, dim}), y = x, label = x;
   for (std::size_t b = 0; b < batch; ++b) {
@@ -109,30 +119,30 @@ inline Probes probe(Learner<float>& learner, const Prompts<float>& prompts) {
       label(b, j) = static_cast<double>(prompts.labels(b, query, j));
     }
   }
-  const auto rows_of = [&](View<float> stream, std::size_t extra, const auto& row) {
+  const auto rows_of = [&](const Tensor<T>& stream, std::size_t extra, const auto& row) {
     xt::xarray<double> rows = xt::zeros<double>({batch, width + extra});
     for (std::size_t b = 0; b < batch; ++b)
       for (std::size_t i = 0; i < width; ++i) rows(b, i) = static_cast<double>(stream(row(b), i));
     return rows;
   };
   Probes found;
-  for (std::size_t l = 0; l < config.num_hidden_layers; ++l) {
+  for (std::size_t l = 0; l <= layers; ++l) {
+    const Tensor<T> input = detail::on_host(a.block_input(l));
+    found.label.push_back(1 - read_out(rows_of(input, 0, [&](std::size_t b) { return prompts.row_of_x(b, query); }), label));
+    if (l == layers) break;
     const std::vector<HeadName> names = detail::foreign_values(config, routing, l);
-    xt::xarray<double> seen =
-        rows_of(a.block_input(l), names.size() * d_v, [&](std::size_t b) { return prompts.row_of_y(b, pair); });
+    xt::xarray<double> seen = rows_of(input, names.size() * d_v, [&](std::size_t b) { return prompts.row_of_y(b, pair); });
     for (std::size_t k = 0; k < names.size(); ++k) {
-      const Head<float> head = learner.cache().value(names[k]);
+      const Tensor<T> values = detail::on_host(learner.cache().values(names[k].layer));
       for (std::size_t b = 0; b < batch; ++b)
-        for (std::size_t i = 0; i < d_v; ++i) seen(b, width + k * d_v + i) = static_cast<double>(head.at(b, 2 * pair + 1)[i]);
+        for (std::size_t i = 0; i < d_v; ++i)
+          seen(b, width + k * d_v + i) = static_cast<double>(values(b, 2 * pair + 1, names[k].head * d_v + i));
     }
     found.x.push_back(read_out(seen, x));
     found.y.push_back(read_out(seen, y));
-    found.heads.push_back(head_similarity(a.layer(l).attention));
-    found.tokens.push_back(token_similarity(a.block_output(l + 1), prompts.length()));
+    found.heads.push_back(head_similarity<T>(detail::on_host<T, Space>(a.layer(l).attention)));
+    found.tokens.push_back(token_similarity<T>(detail::on_host(a.block_output(l + 1)), prompts.length()));
   }
-  for (std::size_t l = 0; l <= config.num_hidden_layers; ++l)
-    found.label.push_back(
-        1 - read_out(rows_of(a.block_input(l), 0, [&](std::size_t b) { return prompts.row_of_x(b, query); }), label));
   return found;
 }
 

@@ -1,6 +1,9 @@
 // How one model of tutorial 05 learns, and everything that is measured on it.
 #pragma once
 
+#include <exception>
+#include <mutex>
+
 #include "skipv1/mesa/probes.hpp"
 #include "tutorials/05-mesa-learned/trained.hpp"
 
@@ -20,9 +23,10 @@ inline std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const
 }
 }  // namespace detail
 
-/// Trains a model from scratch on fresh prompts and measures it on `s.test` others, the same for all models.
-inline Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::function<void()>& on_step) {
-  Learner<float> learner(config_of(m, s), s.task.dim, s.recipe, seed);
+/// Trains a model from scratch in `Space`, on fresh prompts, and measures it on `s.test` others, the same for all models.
+template <class Space>
+Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::function<void()>& on_step) {
+  Learner<float, Space> learner(config_of(m, s), s.task.dim, s.recipe, seed);
   const Random prompts = Random(seed).split(2);
   Outcome found;
   std::vector<double>& curve = found["curve"];
@@ -41,6 +45,24 @@ inline Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const
   found["x"] = probes.x, found["y"] = probes.y, found["label"] = probes.label;
   found["heads"] = probes.heads, found["tokens"] = probes.tokens;
   return found;
+}
+
+/// Sets the outcomes of all models and seeds to `learn(model, seed)`, as many at once as there are threads. Throws, when all have
+/// ended, the first error of those that threw.
+template <class Learn>
+void learn_each(std::vector<Trained>& all, const Setting& s, const Learn& learn) {
+  std::mutex mutex;
+  std::exception_ptr error;
+  parallel_for(all.size() * s.seeds, [&](std::size_t i) {
+    Trained& t = all[i / s.seeds];
+    try {
+      t.outcomes[i % s.seeds] = learn(t.model, s.first_seed + i % s.seeds);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!error) error = std::current_exception();
+    }
+  });
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace skipv1::mesa

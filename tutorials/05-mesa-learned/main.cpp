@@ -18,7 +18,7 @@ namespace {
 struct Options {
   Plan plan;
   bool full = false, quick = false;
-  std::string kinds = "linear", widths = "5,6", part = "grid", json, figures;
+  std::string kinds = "linear", widths = "5,6", part = "grid", device = "cpu", json, figures;
 };
 
 std::vector<std::string> parts(const std::string& list) {
@@ -136,6 +136,7 @@ Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors
 void tutorial(const Options& o) {
   const Plan& plan = o.plan;
   const Setting& s = plan.setting;
+  check_device(o.device);
   std::optional<NewFile> json;
   if (!o.json.empty()) json.emplace(o.json);
   const std::vector<Model> models = models_of(plan);
@@ -144,14 +145,15 @@ void tutorial(const Options& o) {
   {
     Progress progress("train", models.size() * s.seeds * s.recipe.steps, "steps");
     std::mutex mutex;
-    all = learn_all(models, s, [&] {
+    all = learn_all(models, s, o.device, [&] {
       const std::lock_guard lock(mutex);
       progress.advance();
     });
   }
-  std::printf("d = %zu, n = %zu, s = %g; %zu steps of %zu prompts, seeds %llu to %llu; errors over the zero predictor's\n\n",
+  std::printf("d = %zu, n = %zu, s = %g; %zu steps of %zu prompts, seeds %llu to %llu; errors over the zero predictor's%s\n\n",
               s.task.dim, s.task.context, s.task.noise, s.recipe.steps, s.recipe.batch,
-              static_cast<unsigned long long>(s.first_seed), static_cast<unsigned long long>(s.first_seed + s.seeds - 1));
+              static_cast<unsigned long long>(s.first_seed), static_cast<unsigned long long>(s.first_seed + s.seeds - 1),
+              o.device == "cpu" ? "" : "; on the device");
   print_predictors(plan, predictors);
   std::printf("\n");
   print_models(all);
@@ -197,6 +199,7 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--gain", s.recipe.gain, "matrices start with the variance gain^2 / columns")
       ->check(CLI::Range(0.01, 10.))
       ->capture_default_str();
+  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--json", o.json, "write every number of the figures to this file");
   app.add_option("--figures", o.figures, "draw into this folder");
 }

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "skipv1/mesa/prompts.hpp"
 #include "skipv1/mesa/recipe.hpp"
@@ -120,7 +122,11 @@ inline std::vector<const Trained*> at(const std::vector<Trained>& all, Kind kind
   });
 }
 
-/// Trains all models with all seeds, as many at once as there are threads, each on one. `on_step` may be called from any.
-std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::function<void()>& on_step);
+/// Throws unless `device` is "cpu", or "cuda" and there is one.
+void check_device(const std::string& device);
+/// Trains all models with all seeds, as many at once as there are threads, each on one; on a device each has a stream there.
+/// `on_step` may be called from any.
+std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::string& device,
+                               const std::function<void()>& on_step);
 
 }  // namespace skipv1::mesa

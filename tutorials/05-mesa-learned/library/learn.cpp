@@ -1,20 +1,29 @@
 #include "tutorials/05-mesa-learned/learn.hpp"
 
 #include "skipv1/mesa/predictors.hpp"
+#include "tutorials/05-mesa-learned/device.hpp"
 #include "tutorials/05-mesa-learned/experiment.hpp"
 
 namespace skipv1::mesa {
 
-std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::function<void()>& on_step) {
+void check_device(const std::string& device) {
+  require(device == "cpu" || device == "cuda", "device ", device, ": must be cpu or cuda");
+  const std::string missing = device == "cpu" ? "" : why_no_device();
+  require(missing.empty(), "device cuda: ", missing);
+}
+
+std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::string& device,
+                               const std::function<void()>& on_step) {
+  check_device(device);
   std::vector<Trained> all;
   for (const Model& m : models) {
     validate(config_of(m, s));
     all.push_back({m, std::vector<Outcome>(s.seeds)});
   }
-  parallel_for(models.size() * s.seeds, [&](std::size_t i) {
-    const std::size_t seed = i % s.seeds;
-    all[i / s.seeds].outcomes[seed] = learn(models[i / s.seeds], s, s.first_seed + seed, on_step);
-  });
+  if (device == "cpu")
+    learn_each(all, s, [&](const Model& m, std::uint64_t seed) { return learn<Cpu>(m, s, seed, on_step); });
+  else
+    learn_on_device(all, s, on_step);
   return all;
 }
 

@@ -1,0 +1,94 @@
+// The learner on the device against the CPU's in double, in every configuration that theory asks for.
+#include "skipv1/mesa/learner.cuh"
+#include "skipv1/mesa/probes.hpp"
+#include "tests/catch.hpp"
+
+using namespace skipv1;
+using namespace skipv1::mesa;
+
+namespace {
+
+const Task task{2, 3, 0.1};
+
+struct Case {
+  const char* name;
+  Config config;
+};
+
+/// Softmax first and linear attention behind it, wide heads, neither norms nor feed-forward blocks, but for what is named.
+std::vector<Case> cases() {
+  const auto config = [](const char* variant, const TheoryConfig& theory) {
+    Config c;
+    c.vocab_size = 1, c.hidden_size = 4, c.intermediate_size = 8, c.num_hidden_layers = 2;
+    c.num_attention_heads = c.num_key_value_heads = 2, c.max_position_embeddings = 2 * task.context + 1, c.rope_theta = 10;
+    c.attention.variant = variant;
+    c.theory = theory;
+    validate(c);
+    return c;
+  };
+  return {{"MHA", config("mha", {6, 1, 1, false, false})},
+          {"SkipV1", config("skipv1", {6, 1, 1, false, false})},
+          {"ResFormer", config("resformer", {6, 1, 1, false, false})},
+          {"SkipV1, linear everywhere", config("skipv1", {6, 0, 1, false, false})},
+          {"SkipV1, softmax everywhere", config("skipv1", {6, every_layer, 1, false, false})},
+          {"SkipV1, norms", config("skipv1", {6, 1, 1, true, false})},
+          {"SkipV1, feed-forward", config("skipv1", {6, 1, 1, false, true})}};
+}
+
+template <class T>
+double difference(const Tensor<T>& a, const Tensor<double>& b) {
+  REQUIRE(a.shape() == b.shape());
+  double worst = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    const double d = std::abs(static_cast<double>(a.data()[i]) - b.data()[i]);
+    worst = d <= worst ? worst : d;  // a NaN stays
+  }
+  return worst;
+}
+void check_close(const std::vector<double>& a, const std::vector<double>& b, double bound) {
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < b.size(); ++i) CHECK(a[i] == Approx(b[i]).margin(bound));
+}
+
+}  // namespace
+
+// Errors grow with the steps: where a gradient is near zero, AdamW divides its rounding by its size.
+TEMPLATE_TEST_CASE("a learner on the device learns what the CPU's does, and holds the same", "[cuda]", float, double) {
+  using T = TestType;
+  const double bound = std::is_same_v<T, double> ? 1e-11 : 2e-4;
+  Recipe recipe;
+  recipe.steps = 5, recipe.batch = 2, recipe.weight_decay = 0.1, recipe.gain = 1;
+  for (const Case& c : cases()) {
+    INFO(c.name);
+    Learner<double> host(c.config, task.dim, recipe, 1);
+    Learner<T, Cuda> device(c.config, task.dim, recipe, 1);
+    for (std::size_t i = 0; i < recipe.steps; ++i) {
+      const std::size_t batch = i < 3 ? recipe.batch : recipe.batch + 1;  // another graph
+      const double want = host.step(draw_prompts<double>(task, Labels::context, batch, Random(2).split(i)));
+      CHECK(device.step(draw_prompts<T>(task, Labels::context, batch, Random(2).split(i))) == Approx(want).epsilon(bound));
+    }
+    const Prompts<double> test = draw_prompts<double>(task, Labels::context, 36, Random(3));
+    const Prompts<T> rounded = draw_prompts<T>(task, Labels::context, 36, Random(3));
+    const Tensor<double> want = host.predict(test, Keep::for_backward);
+    CHECK(difference(device.predict(rounded, Keep::for_backward), want) <= bound);
+    const Probes on_host = probe(host, test), on_device = probe(device, rounded);
+    check_close(on_device.x, on_host.x, bound), check_close(on_device.y, on_host.y, bound);
+    check_close(on_device.label, on_host.label, bound);
+    check_close(on_device.heads, on_host.heads, bound), check_close(on_device.tokens, on_host.tokens, bound);
+  }
+}
+
+TEST_CASE("a learner's step on the device allocates nothing from the second on", "[cuda]") {
+  Recipe recipe;
+  recipe.batch = 3;
+  Learner<float, Cuda> learner(cases()[1].config, task.dim, recipe, 1);
+  const Prompts<float> p = draw_prompts<float>(task, Labels::context, 3, Random(1));
+  double loss = learner.step(p);
+  const std::size_t allocations = skipv1::detail::device_allocations();
+  for (int i = 0; i < 4; ++i) {
+    const double next = learner.step(p);
+    CHECK(next < loss);  // the same prompts again
+    loss = next;
+  }
+  CHECK(skipv1::detail::device_allocations() == allocations);
+}

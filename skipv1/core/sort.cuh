@@ -19,9 +19,10 @@ struct Sorted {
   const std::int32_t *numbers, *places;
 };
 
-inline SKIPV1_KERNEL count_up(std::int32_t* x, std::size_t n) {
+template <class I>
+SKIPV1_KERNEL count_up(I* x, std::size_t n) {
   const std::size_t i = global_thread();
-  if (i < n) x[i] = static_cast<std::int32_t>(i);
+  if (i < n) x[i] = static_cast<I>(i);
 }
 
 /// Sorts `numbers` (N), which are in `0 … limit - 1`; valid until the next call.
@@ -29,7 +30,7 @@ inline Sorted sort(View<const std::int32_t, Cuda> numbers, [[maybe_unused]] std:
   const std::size_t n = numbers.size();
   std::int32_t* sorted = scratch<std::int32_t>(3 * n);
   std::int32_t *places = sorted + n, *before = sorted + 2 * n;
-  launch(one_thread_each("count_up", n), count_up, before, n);
+  launch(one_thread_each("count_up", n), count_up<std::int32_t>, before, n);
 #if defined(__CUDACC__)
   std::size_t bytes = 0;
   const auto call = [&](void* temporary) {

@@ -1,6 +1,6 @@
-// What attention and decoding reach on a card, beside what the card can do, in one run: every figure is a share of the rate at
-// which this card copies, or multiplies large bfloat16 matrices. Each kernel's output is held to the CPU's in double. For nvcc
-// alone.
+// What attention, decoding and training steps reach on a card, beside what the card can do, in one run: every figure is a share
+// of the rate at which this card copies, or multiplies large bfloat16 matrices. Each kernel's output is held to the CPU's in
+// double. For nvcc alone.
 #include <cstdio>
 #include <optional>
 
@@ -12,15 +12,13 @@
 #include "skipv1/ops/attention.cuh"
 #include "skipv1/ops/attention.hpp"
 #include "skipv1/ops/linear.cuh"
+#include "tests/benchmark/gpu_step.hpp"
 
 using namespace skipv1;
 
-namespace {
+using namespace skipv1::benchmark;
 
-/// Seconds, of the repeats that were timed.
-struct Time {
-  double median, low, high;  ///< and the 10th and 90th percentile
-};
+namespace {
 
 /// The time of one of `count` pieces of work, done one after the other as one graph.
 Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
@@ -45,8 +43,7 @@ Time timed(std::size_t repeats, std::size_t count, const std::function<void(std:
   }
   cudaEventDestroy(begin);
   cudaEventDestroy(end);
-  std::sort(seconds.begin(), seconds.end());
-  return {seconds[repeats / 2], seconds[repeats / 10], seconds[repeats - 1 - repeats / 10]};
+  return time_of(seconds);
 }
 std::string card() {
   cudaDeviceProp properties;
@@ -246,6 +243,17 @@ class Bench {
     const Time both{f.median + b.median, f.low + b.low, f.high + b.high};
     row("forward + backward", s, both, 3.5 * forward / both.median * 1e-12, product_, "TFLOP/s", error);
   }
+  void step(const char* name, const Config& config, std::size_t batch, std::size_t length) {
+    const Training training(config, batch, length);
+    const Time t = training.timed(repeats_);
+    std::ostringstream what;
+    what << "step " << name << ' ' << batch << 'x' << length;
+    line(what.str(), t, training_flops(config, batch, length) / t.median * 1e-12, product_, "TFLOP/s",
+         step_error(config, length));
+    const double tokens = static_cast<double>(batch * length) / t.median, memory = training.bytes_a_sequence() / 0x1p20;
+    std::printf("  %.0f tokens/s, %.1f MiB of activations a sequence\n", tokens, memory);
+    json_.back()["tokens_per_second"] = tokens, json_.back()["mib_a_sequence"] = memory;
+  }
   int finish(const std::string& path) const {
     if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json_.dump(1) << '\n'; });
     return failed_ ? 1 : 0;
@@ -299,7 +307,7 @@ class Bench {
     std::fflush(stdout);
     failed_ = failed_ || (error && !(*error <= bound));
     Json entry{{"name", name}, {"seconds", t.median}, {"low", t.low},           {"high", t.high},
-                      {"rate", rate}, {"unit", unit},        {"share", rate / ceiling}};
+               {"rate", rate}, {"unit", unit},        {"share", rate / ceiling}};
     if (error) entry["error"] = *error;
     json_.push_back(std::move(entry));
   }
@@ -314,16 +322,16 @@ class Bench {
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Attention and decoding on the card, beside its copy bandwidth and matrix rate.\n"
+      "Attention, decoding and training steps on the card, beside its copy bandwidth and matrix rate.\n"
       "Example: skipv1-benchmark-gpu --only decode --json gpu.json"};
   std::string json, only;
   std::size_t repeats = 20;
   app.add_option("--json", json, "write the numbers into this file");
-  app.add_option("--only", only, "what to time")->check(CLI::IsMember({"decode", "train"}));
+  app.add_option("--only", only, "what to time")->check(CLI::IsMember({"decode", "train", "step"}));
   app.add_option("--repeats", repeats, "timed repeats")->check(CLI::PositiveNumber)->capture_default_str();
   return run_program(app, argc, argv, [&] {
     Bench bench(repeats);
-    if (only != "train") {
+    if (only.empty() || only == "decode") {
       for (bool routed : {false, true}) {
         bench.decode({64, 32, 1, 1, 4095, 128, routed});
         bench.decode({32, 16, 1, 1, 4095, 64, routed});
@@ -335,7 +343,7 @@ int main(int argc, char** argv) {
       bench.decode({16, 33, 1, 1, 3000, 96, true, true});
       bench.decode({8, 56, 8, 4, 8001, 80, true});
     }
-    if (only != "decode") {
+    if (only.empty() || only == "train") {
       for (bool routed : {false, true}) {
         bench.train({32, 12, 1, 1024, 0, 64, routed});
         bench.train({4, 32, 1, 4096, 0, 128, routed});
@@ -343,6 +351,12 @@ int main(int argc, char** argv) {
       }
       bench.train({4, 33, 1, 1999, 0, 96, true});
       bench.train({4, 56, 8, 2047, 0, 80, true});
+    }
+    if (only.empty() || only == "step") {
+      for (const char* variant : {"mha", "skipv1"}) {
+        bench.step((std::string("llama 14M ") + variant).c_str(), llama_14m(variant), 128, 512);
+        bench.step((std::string("GPT-2 124M ") + variant).c_str(), gpt2_124m(variant), 64, 1024);
+      }
     }
     return bench.finish(json);
   });

@@ -1,0 +1,103 @@
+// Whole training steps on a card. For nvcc alone.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "skipv1/core/random.hpp"
+#include "skipv1/training/trainer.cuh"
+
+namespace skipv1::benchmark {
+
+/// Seconds, of the repeats that were timed.
+struct Time {
+  double median, low, high;  ///< and the 10th and 90th percentile
+};
+inline Time time_of(std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  const std::size_t n = seconds.size();
+  return {seconds[n / 2], seconds[n / 10], seconds[n - 1 - n / 10]};
+}
+
+/// A byte-level model of 14 million parameters, and the shape of GPT-2 small (its vocabulary filled up to a multiple of 64).
+inline Config llama_14m(const char* variant) {
+  Config c;
+  c.vocab_size = 256, c.hidden_size = 384, c.intermediate_size = 1024, c.num_hidden_layers = 8;
+  c.num_attention_heads = c.num_key_value_heads = 8, c.max_position_embeddings = 512, c.tie_word_embeddings = false;
+  c.attention.variant = variant;
+  return c;
+}
+inline Config gpt2_124m(const char* variant) {
+  Config c;
+  c.architecture = Architecture::gpt2;
+  c.vocab_size = 50304, c.hidden_size = 768, c.intermediate_size = 3072, c.num_hidden_layers = 12;
+  c.num_attention_heads = c.num_key_value_heads = 12, c.max_position_embeddings = 1024, c.tie_word_embeddings = true;
+  c.attention.variant = variant;
+  return c;
+}
+
+inline TrainingOptions options_of(std::size_t batch, std::size_t length) {
+  TrainingOptions o;
+  o.schedule = {1000, 1e-3};
+  o.batch = batch, o.length = length;
+  return o;
+}
+/// One more than batch x length tokens, drawn.
+inline std::vector<std::int32_t> drawn_tokens(const Config& config, std::size_t batch, std::size_t length) {
+  Random random(1);
+  std::vector<std::int32_t> tokens(batch * length + 1);
+  for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random.below(config.vocab_size));
+  return tokens;
+}
+inline std::size_t free_memory() {
+  std::size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "asking for the free memory");
+  return free;
+}
+
+/// A model in bfloat16 that trains on one batch, over and over.
+class Training {
+ public:
+  Training(const Config& config, std::size_t batch, std::size_t length)
+      : batch_(batch),
+        tokens_(drawn_tokens(config, batch, length)),
+        inputs_(tokens_.begin(), tokens_.end() - 1),
+        targets_(tokens_.begin() + 1, tokens_.end()),
+        trainer_(config, options_of(batch, length), 1) {
+    const std::size_t before = free_memory();
+    step();
+    bytes_ = before - free_memory();
+    step();  // is recorded
+  }
+  StepReport step() const { return trainer_.step(inputs_, targets_); }
+  /// Of steps as a program makes them, by the host's clock: each waits for its loss.
+  Time timed(std::size_t repeats) const {
+    std::vector<double> seconds;
+    for (std::size_t i = 0; i < repeats; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      step();
+      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    return time_of(seconds);
+  }
+  /// What the first step has allocated: activations, logits and scratch.
+  double bytes_a_sequence() const { return static_cast<double>(bytes_) / static_cast<double>(batch_); }
+
+ private:
+  std::size_t batch_, bytes_ = 0;
+  std::vector<std::int32_t> tokens_, inputs_, targets_;
+  mutable Trainer<bfloat16, Cuda> trainer_;
+};
+
+/// How far loss and gradient norm of a first step on two sequences are from a trainer's in double, relatively.
+inline double step_error(const Config& config, std::size_t length) {
+  const std::vector<std::int32_t> tokens = drawn_tokens(config, 2, length);
+  const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end() - 1), targets(tokens.begin() + 1, tokens.end());
+  Trainer<double, Cuda> exact(config, options_of(2, length), 1);
+  Trainer<bfloat16, Cuda> rounded(config, options_of(2, length), 1);
+  const StepReport want = exact.step(inputs, targets), got = rounded.step(inputs, targets);
+  return std::max(std::abs(got.loss / want.loss - 1), std::abs(got.gradient_norm / want.gradient_norm - 1));
+}
+
+}  // namespace skipv1::benchmark

@@ -81,6 +81,7 @@ class TextData {
     count(length);
     Random places = Random(seed).split(step);
     Windows windows;
+    windows.tokens.reserve(batch * length), windows.targets.reserve(batch * length);
     for (std::size_t b = 0; b < batch; ++b) append(windows, places.below(size() - length), length);
     return windows;
   }

@@ -14,11 +14,11 @@
 
 namespace skipv1 {
 
-/// `C (m, n) = op(A) op(B)`, and a matrix `from` more where `add` says so; `op(A) (m, k)`, `op(B) (k, n)`; all contiguous and
-/// row-major as stored.
+/// `C (m, n) = op(A) op(B)`, and a matrix `from` more where `add` says so, and in each row `bias (n)` where that does; `op(A) (m,
+/// k)`, `op(B) (k, n)`; all contiguous and row-major as stored.
 struct Product {
   std::size_t m, n, k;
-  bool transpose_a, transpose_b, add;
+  bool transpose_a, transpose_b, add, bias = false;
   friend bool operator==(const Product&, const Product&) = default;
   friend auto operator<=>(const Product&, const Product&) = default;
 };
@@ -27,12 +27,13 @@ namespace detail {
 
 /// One thread, one output.
 template <class T>
-SKIPV1_KERNEL product_kernel(T* c, const T* a, const T* b, const T* from, Product p) {
+SKIPV1_KERNEL product_kernel(T* c, const T* a, const T* b, const T* from, const T* bias, Product p) {
   using S = Sum<T>;
   const std::size_t at = global_thread();
   if (at >= p.m * p.n) return;
   const std::size_t i = at / p.n, j = at % p.n;
   S sum = p.add ? static_cast<S>(from[at]) : S(0);
+  if (p.bias) sum += static_cast<S>(bias[j]);
   for (std::size_t l = 0; l < p.k; ++l) {
     sum += static_cast<S>(p.transpose_a ? a[l * p.m + i] : a[i * p.k + l]) *
            static_cast<S>(p.transpose_b ? b[j * p.k + l] : b[l * p.n + j]);
@@ -75,10 +76,11 @@ class CublasLt {
   }
   /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged.
   /// Returns false where cuBLASLt has no algorithm (some odd widths of bfloat16).
-  bool run(const Product& p, T* c, const T* a, const T* b, const T* from) {
+  bool run(const Product& p, T* c, const T* a, const T* b, const T* from, const T* bias) {
     const auto low = [](const void* x) { return reinterpret_cast<std::uintptr_t>(x) % 16; };
-    const Plan& plan = this->plan(p, low(c) + low(a) + low(b) + low(from) == 0);
+    const Plan& plan = this->plan(p, low(c) + low(a) + low(b) + low(from) + low(bias) == 0);
     if (!plan.found) return false;
+    if (p.bias) set(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     const Sum<T> one(1), beta = p.add ? one : Sum<T>(0);
     check_cublas(
         cublasLtMatmul(handle_.get(), plan.product.get(), &one, b, plan.b.get(), a, plan.a.get(), &beta, from, plan.c.get(), c,
@@ -102,6 +104,10 @@ class CublasLt {
     check_cublas(cublasLtCreate(&handle), "cublasLtCreate");
     handle_.reset(handle);
   }
+  template <class Value>
+  static void set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t what, const Value& value) {
+    check_cublas(cublasLtMatmulDescSetAttribute(product, what, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
+  }
   /// The column-major layout of a row-major matrix (rows, width).
   static Layout layout(std::size_t rows, std::size_t width) {
     cublasLtMatrixLayout_t made = nullptr;
@@ -118,10 +124,12 @@ class CublasLt {
     check_cublas(cublasLtMatmulDescCreate(&product, compute, cuda_type<Sum<T>>), "cublasLtMatmulDescCreate");
     plan.product.reset(product);
     const cublasOperation_t first = p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, second = p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-    check_cublas(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first),
-                 "cublasLtMatmulDescSetAttribute");
-    check_cublas(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second),
-                 "cublasLtMatmulDescSetAttribute");
+    set(product, CUBLASLT_MATMUL_DESC_TRANSA, first);
+    set(product, CUBLASLT_MATMUL_DESC_TRANSB, second);
+    if (p.bias) {
+      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type<T>);
+    }
     plan.a = p.transpose_a ? layout(p.k, p.m) : layout(p.m, p.k);
     plan.b = p.transpose_b ? layout(p.n, p.k) : layout(p.k, p.n);
     plan.c = layout(p.m, p.n);
@@ -160,16 +168,17 @@ class CublasLt {
 }  // namespace detail
 
 /// The product `p` of device memory: by cuBLASLt where it can, by the plain kernel for `Version::first` and in the emulator.
-/// `from` is c unless given.
+/// `from` is c unless given; cuBLASLt adds no bias in double.
 template <class T>
-void matrix_product(const Product& p, T* c, const T* a, const T* b, [[maybe_unused]] Version version, const T* from = nullptr) {
+void matrix_product(const Product& p, T* c, const T* a, const T* b, [[maybe_unused]] Version version, const T* from = nullptr,
+                    const T* bias = nullptr) {
   if (p.m * p.n == 0) return;
   if (!from) from = c;
 #if defined(__CUDACC__)
-  if (version == Version::fast && p.k > 0 && !detail::plain_products() && detail::CublasLt<T>::here().run(p, c, a, b, from))
-    return;
+  const bool library = version == Version::fast && p.k > 0 && !detail::plain_products();
+  if (library && detail::CublasLt<T>::here().run(p, c, a, b, from, bias)) return;
 #endif
-  launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, c, a, b, from, p);
+  launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, c, a, b, from, bias, p);
 }
 
 }  // namespace skipv1

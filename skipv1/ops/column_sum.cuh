@@ -16,29 +16,34 @@ SKIPV1_KERNEL column_sum_first(T* sums, std::size_t rows, std::size_t width, F f
   sums[i] = static_cast<T>(sum);
 }
 
-/// Block (x, y): columns `32 x …` of the y-th part of the rows. Threads (32, 8): 8 rows at a time, then their 8 sums are added.
+/// The sum of `f(n, i)` over `begin <= n < end`, of the column i of a thread of a block (32, 8), which takes 8 rows at a time and
+/// then adds up their 8 sums; whole to the threads with y = 0 and i < width.
 template <class S, class F>
-SKIPV1_KERNEL column_sum_parts(S* parts, std::size_t rows, std::size_t width, std::size_t rows_of_part, F f) {
+SKIPV1_DEVICE S column_sum_of(std::size_t begin, std::size_t end, std::size_t i, std::size_t width, const F& f) {
   SKIPV1_SHARED(S, sums, 256);
-  const std::size_t i = std::size_t{block().x} * 32 + thread().x, begin = block().y * rows_of_part;
-  const std::size_t end = begin + rows_of_part < rows ? begin + rows_of_part : rows;
   S sum(0);
   if (i < width)
     for (std::size_t n = begin + thread().y; n < end; n += 8) sum += f(n, i);
   sums[thread().y * 32 + thread().x] = sum;
   sync_threads();
-  if (thread().y > 0 || i >= width) return;
-  for (unsigned j = 1; j < 8; ++j) sum += sums[j * 32 + thread().x];
-  parts[block().y * width + i] = sum;
+  if (thread().y == 0)
+    for (unsigned j = 1; j < 8; ++j) sum += sums[j * 32 + thread().x];
+  return sum;
 }
-
+/// Block (x, y): columns `32 x …` of the y-th part of the rows.
+template <class S, class F>
+SKIPV1_KERNEL column_sum_parts(S* parts, std::size_t rows, std::size_t width, std::size_t rows_of_part, F f) {
+  const std::size_t i = std::size_t{block().x} * 32 + thread().x, begin = block().y * rows_of_part;
+  const S sum = column_sum_of<S>(begin, begin + rows_of_part < rows ? begin + rows_of_part : rows, i, width, f);
+  if (thread().y == 0 && i < width) parts[block().y * width + i] = sum;
+}
+/// Block x: columns `32 x …` of the parts.
 template <class T>
-SKIPV1_KERNEL add_parts(T* sums, const Sum<T>* parts, std::size_t count, std::size_t width) {
-  const std::size_t i = global_thread();
-  if (i >= width) return;
-  Sum<T> sum = static_cast<Sum<T>>(sums[i]);
-  for (std::size_t j = 0; j < count; ++j) sum += parts[j * width + i];
-  sums[i] = static_cast<T>(sum);
+SKIPV1_KERNEL column_sum_whole(T* sums, const Sum<T>* parts, std::size_t count, std::size_t width) {
+  const std::size_t i = std::size_t{block().x} * 32 + thread().x;
+  const Sum<T> sum =
+      column_sum_of<Sum<T>>(0, count, i, width, [&](std::size_t j, std::size_t at) { return parts[j * width + at]; });
+  if (thread().y == 0 && i < width) sums[i] = static_cast<T>(static_cast<Sum<T>>(sums[i]) + sum);
 }
 
 /// `sums[i] += sum over n < rows of f(n, i)`, `f` a device functor. The fast version reads what f reads once, at memory speed
@@ -51,7 +56,7 @@ void column_sum(const char* name, View<T, Cuda> sums, std::size_t rows, const F&
   const std::size_t rows_of_part = std::max<std::size_t>(64, ceil_div(rows, 256)), parts = ceil_div(rows, rows_of_part);
   Sum<T>* partial = scratch<Sum<T>>(parts * width);
   launch({name, {ceil_div(width, 32), parts}, {32, 8}}, column_sum_parts<Sum<T>, F>, partial, rows, width, rows_of_part, f);
-  launch(one_thread_each(name, width), add_parts<T>, sums.data(), partial, parts, width);
+  launch({name, ceil_div(width, 32), {32, 8}}, column_sum_whole<T>, sums.data(), partial, parts, width);
 }
 
 /// Rows of a matrix: what a bias's gradient sums.

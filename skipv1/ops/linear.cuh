@@ -22,7 +22,7 @@ struct BiasRow {
 };
 }  // namespace detail
 
-/// As on the CPU; what is added costs no pass of its own but a bias.
+/// As on the CPU; what is added costs no pass of its own, but a bias in double, which cuBLASLt cannot add.
 template <class T>
 void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<T, Cuda> bias,
                     ConstView<T, Cuda> residual = {}, Version version = Version::fast) {
@@ -30,11 +30,14 @@ void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> we
   require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
           " transposed does not give y ", y.shape());
   const T* from = residual.empty() ? nullptr : residual.data();
-  if (!bias.empty()) {
+  constexpr bool adds_bias = !std::is_same_v<T, double>;
+  if (!adds_bias && !bias.empty()) {
     detail::for_each_of_rows("linear_bias", rows, out, detail::BiasRow<T>{y.data(), bias.data(), from, out});
     from = y.data();
   }
-  matrix_product<T>({rows, out, in, false, true, from != nullptr}, y.data(), x.data(), weight.data(), version, from);
+  const T* row = adds_bias && !bias.empty() ? bias.data() : nullptr;
+  matrix_product<T>({rows, out, in, false, true, from != nullptr, row != nullptr}, y.data(), x.data(), weight.data(), version,
+                    from, row);
 }
 template <class T>
 void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, bool add = false,

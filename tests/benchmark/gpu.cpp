@@ -247,7 +247,7 @@ class Bench {
     const Training training(config, batch, length);
     const Time t = training.timed(repeats_);
     std::ostringstream what;
-    what << "step " << name << ' ' << batch << 'x' << length;
+    what << "step " << name << ' ' << config.attention.variant << ' ' << batch << 'x' << length;
     line(what.str(), t, training_flops(config, batch, length) / t.median * 1e-12, product_, "TFLOP/s",
          step_error(config, length));
     const double tokens = static_cast<double>(batch * length) / t.median, memory = training.bytes_a_sequence() / 0x1p20;
@@ -354,8 +354,9 @@ int main(int argc, char** argv) {
     }
     if (only.empty() || only == "step") {
       for (const char* variant : {"mha", "skipv1"}) {
-        bench.step((std::string("llama 14M ") + variant).c_str(), llama_14m(variant), 128, 512);
-        bench.step((std::string("GPT-2 124M ") + variant).c_str(), gpt2_124m(variant), 64, 1024);
+        bench.step("llama 14M", llama_bytes(variant, 384, 8, 1024), 128, 512);
+        bench.step("llama 32M", llama_bytes(variant, 512, 10, 1376), 128, 512);
+        bench.step("GPT-2 124M", gpt2_124m(variant), 64, 1024);
       }
     }
     return bench.finish(json);

@@ -20,10 +20,10 @@ inline Time time_of(std::vector<double> seconds) {
   return {seconds[n / 2], seconds[n / 10], seconds[n - 1 - n / 10]};
 }
 
-/// A byte-level model of 14 million parameters, and the shape of GPT-2 small (its vocabulary filled up to a multiple of 64).
-inline Config llama_14m(const char* variant) {
+/// Byte-level models, and the shape of GPT-2 small (its vocabulary filled up to a multiple of 64).
+inline Config llama_bytes(const char* variant, std::size_t width, std::size_t layers, std::size_t feed_forward) {
   Config c;
-  c.vocab_size = 256, c.hidden_size = 384, c.intermediate_size = 1024, c.num_hidden_layers = 8;
+  c.vocab_size = 256, c.hidden_size = width, c.intermediate_size = feed_forward, c.num_hidden_layers = layers;
   c.num_attention_heads = c.num_key_value_heads = 8, c.max_position_embeddings = 512, c.tie_word_embeddings = false;
   c.attention.variant = variant;
   return c;

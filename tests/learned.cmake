@@ -39,3 +39,11 @@ foreach(figure pairs training width gap restoration probes similarity)
     message(FATAL_ERROR "no figure ${figure}-linear.png")
   endif()
 endforeach()
+
+# What the tutorial says of weights built by hand.
+execute_process(COMMAND ${program} --by-hand --widths 4,5,6 OUTPUT_VARIABLE built RESULT_VARIABLE status)
+file(READ ${CMAKE_CURRENT_LIST_DIR}/../tutorials/05-mesa-learned/output.txt saved)
+string(FIND "${saved}" "${built}" at)
+if(NOT status EQUAL 0 OR built STREQUAL "" OR at EQUAL -1)
+  message(FATAL_ERROR "${program} --by-hand ended with ${status}; output.txt does not have what it printed:\n${built}")
+endif()

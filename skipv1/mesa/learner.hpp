@@ -93,6 +93,11 @@ class Learner {
 
   const Decoder<T, Space>& decoder() const { return decoder_; }
   Activations<T, Space>& activations() { return a_; }
+  /// What learns, to be read or set: the decoder's parameters, the map in (D, 2 d + 2) from `Prompts::features`, the map out (d,
+  /// D).
+  const Parameters<T, Space>& parameters() const { return parameters_; }
+  View<T, Space> in() const { return in_of(maps_); }
+  View<T, Space> out() const { return out_of(maps_); }
   const Cache<T, Space>& cache() const { return *cache_; }
   /// Numbers that learn: the decoder's, without an embedding nobody reads, and the maps'.
   std::size_t count() const { return parameters_.layout().count() - decoder_.config().hidden_size + maps_.size(); }
@@ -107,8 +112,6 @@ class Learner {
     const std::size_t d = decoder_.config().hidden_size;
     return {maps.data() + d * in_width(), {dim_, d}};
   }
-  X in() const { return in_of(maps_); }
-  X out() const { return out_of(maps_); }
   X in_gradient() const { return in_of(map_gradients_); }
   X out_gradient() const { return out_of(map_gradients_); }
 

@@ -9,20 +9,6 @@
 
 namespace skipv1::mesa {
 
-namespace detail {
-inline std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor<float>& labels) {
-  std::vector<double> errors(labels.extent(1), 0);
-  const std::size_t batch = labels.extent(0), dim = labels.extent(2);
-  for (std::size_t b = 0; b < batch; ++b)
-    for (std::size_t i = 0; i < errors.size(); ++i)
-      for (std::size_t j = 0; j < dim; ++j) {
-        const double miss = static_cast<double>(predicted(b, i, j)) - static_cast<double>(labels(b, i, j));
-        errors[i] += miss * miss / static_cast<double>(batch * dim);
-      }
-  return errors;
-}
-}  // namespace detail
-
 /// Trains a model from scratch in `Space`, on fresh prompts, and measures it on `s.test` others, the same for all models.
 template <class Space>
 Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::function<void()>& on_step) {
@@ -39,7 +25,7 @@ Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::f
     sum = 0, begin = step + 1;
   }
   const Prompts<float> test = draw_prompts<float>(s.task, m.labels, s.test, Random(s.first_seed).split(3));
-  found["pairs"] = detail::errors_by_pairs(learner.predict(test, Keep::for_backward), test.labels);
+  found["pairs"] = errors_by_pairs(learner.predict(test, Keep::for_backward), test.labels);
   found["error"] = {detail::mean(found["pairs"])};
   const Probes probes = probe(learner, test);
   found["x"] = probes.x, found["y"] = probes.y, found["label"] = probes.label;

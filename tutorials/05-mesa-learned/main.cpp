@@ -8,6 +8,7 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
+#include "tutorials/05-mesa-learned/by_hand.hpp"
 #include "tutorials/05-mesa-learned/figures.hpp"
 
 using namespace skipv1;
@@ -17,7 +18,7 @@ namespace {
 
 struct Options {
   Plan plan;
-  bool full = false, quick = false;
+  bool full = false, quick = false, by_hand = false;
   std::string kinds = "linear", widths = "5,6", part = "grid", device = "cpu", json, figures;
 };
 
@@ -133,6 +134,15 @@ Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors
   return json;
 }
 
+void print_by_hand(const Plan& plan) {
+  const std::size_t dim = plan.setting.task.dim;
+  for (const std::size_t width : plan.widths) {
+    const BuiltByHand built = build_by_hand(plan.setting, width);
+    std::printf("SkipV1 of width %zu, built by hand: %zu of %zu numbers, %.4f; at the query %.4f; expected %.4f\n", width,
+                built.rows * built.rows, dim * dim, mesa::detail::mean(built.pairs), built.pairs.back(), built.expected);
+  }
+}
+
 void tutorial(const Options& o) {
   const Plan& plan = o.plan;
   const Setting& s = plan.setting;
@@ -202,6 +212,10 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--json", o.json, "write every number of the figures to this file");
   app.add_option("--figures", o.figures, "draw into this folder");
+  app.add_flag("--by-hand", o.by_hand, "train nothing: SkipV1 of each of --widths with weights built by hand")
+      ->excludes("--json")
+      ->excludes("--figures")
+      ->excludes("--device");
 }
 
 /// `--full`'s settings, where no option says otherwise.
@@ -229,6 +243,6 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     if (o.full) make_full(app, o);
     read_lists(o);
-    tutorial(o);
+    o.by_hand ? print_by_hand(o.plan) : tutorial(o);
   });
 }

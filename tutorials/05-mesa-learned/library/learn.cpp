@@ -6,6 +6,20 @@
 
 namespace skipv1::mesa {
 
+template class Learner<float>;
+
+std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor<float>& labels) {
+  std::vector<double> errors(labels.extent(1), 0);
+  const std::size_t batch = labels.extent(0), dim = labels.extent(2);
+  for (std::size_t b = 0; b < batch; ++b)
+    for (std::size_t i = 0; i < errors.size(); ++i)
+      for (std::size_t j = 0; j < dim; ++j) {
+        const double miss = static_cast<double>(predicted(b, i, j)) - static_cast<double>(labels(b, i, j));
+        errors[i] += miss * miss / static_cast<double>(batch * dim);
+      }
+  return errors;
+}
+
 void check_device(const std::string& device) {
   require(device == "cpu" || device == "cuda", "device ", device, ": must be cpu or cuda");
   const std::string missing = device == "cpu" ? "" : why_no_device();

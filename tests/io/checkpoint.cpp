@@ -29,11 +29,11 @@ bool same_bits(const Parameters<T>& a, const Parameters<T>& b) {
   return a.flat().size() == b.flat().size() && testing::same_bits(a.flat().data(), b.flat().data(), a.flat().size());
 }
 
-std::string error(const std::filesystem::path& folder) {
+std::string checkpoint_error(const std::filesystem::path& folder) {
   return error_of([&] { read_checkpoint<float>(folder); });
 }
 
-const std::string norm = "model.layers.1.input_layernorm.weight";
+const std::string norm_name = "model.layers.1.input_layernorm.weight";
 
 }  // namespace
 
@@ -86,37 +86,39 @@ TEST_CASE("weights that do not fit the configuration are refused by name") {
   const Config c = small();
   const Parameters<float> parameters = drawn<float>(c);
   write_checkpoint(folder.path(), c, parameters);
-  REQUIRE(error(folder.path()).empty());
+  REQUIRE(checkpoint_error(folder.path()).empty());
   const std::vector<NamedTensor<float>> all = named_tensors(parameters);
 
   std::vector<NamedTensor<float>> fewer = all;
-  std::erase_if(fewer, [](const NamedTensor<float>& x) { return x.name == norm; });
+  std::erase_if(fewer, [](const NamedTensor<float>& x) { return x.name == norm_name; });
   write_safetensors(file, fewer);
-  CHECK(error(folder.path()) == file.string() + ": tensor \"" + norm + "\" is missing");
+  CHECK(checkpoint_error(folder.path()) == file.string() + ": tensor \"" + norm_name + "\" is missing");
 
   std::vector<NamedTensor<float>> more = all;
-  more.push_back({"model.layers.2.input_layernorm.weight", parameters[norm]});
+  more.push_back({"model.layers.2.input_layernorm.weight", parameters[norm_name]});
   write_safetensors(file, more);
-  CHECK(error(folder.path()) ==
+  CHECK(checkpoint_error(folder.path()) ==
         file.string() + ": tensor \"model.layers.2.input_layernorm.weight\": the configuration has none of that name");
 
   std::vector<NamedTensor<float>> reshaped = all;
   for (NamedTensor<float>& x : reshaped)
-    if (x.name == norm) x.tensor = x.tensor.reshape({4, 4});
+    if (x.name == norm_name) x.tensor = x.tensor.reshape({4, 4});
   write_safetensors(file, reshaped);
-  CHECK(error(folder.path()) == file.string() + ": tensor \"" + norm + "\": shape (4, 4), the configuration asks for (16)");
+  CHECK(checkpoint_error(folder.path()) ==
+        file.string() + ": tensor \"" + norm_name + "\": shape (4, 4), the configuration asks for (16)");
 
   write_safetensors(file, all);
   Config mha = c;
   mha.attention = AttentionConfig{};
   write_config(folder / "config.json", mha);
-  CHECK(error(folder.path()) ==
+  CHECK(checkpoint_error(folder.path()) ==
         file.string() +
             ": tensor \"model.layers.1.self_attn.v_proj.weight\": shape (8, 16), the configuration asks for (16, 16)");
 
-  parameters[norm](3) = std::numeric_limits<float>::infinity();
+  parameters[norm_name](3) = std::numeric_limits<float>::infinity();
   write_checkpoint(folder.path(), c, parameters);
-  CHECK(error(folder.path()) == file.string() + ": tensor \"" + norm + "\": element 3 is inf: a weight must be finite");
+  CHECK(checkpoint_error(folder.path()) ==
+        file.string() + ": tensor \"" + norm_name + "\": element 3 is inf: a weight must be finite");
 }
 
 TEST_CASE("a configuration far larger than the weights asks for no memory") {
@@ -128,9 +130,9 @@ TEST_CASE("a configuration far larger than the weights asks for no memory") {
   c.num_attention_heads = c.num_key_value_heads = 1020;
   c.hidden_size = 1020 * 2105376;
   write_config(folder / "config.json", c);
-  CHECK(error(folder.path()).find("elements, the configuration asks for 7.55625e+22 and more") != std::string::npos);
+  CHECK(checkpoint_error(folder.path()).find("elements, the configuration asks for 7.55625e+22 and more") != std::string::npos);
   std::filesystem::remove(folder / "config.json");
-  CHECK(error(folder.path()) == (folder / "config.json").string() + ": cannot be read: No such file or directory");
+  CHECK(checkpoint_error(folder.path()) == (folder / "config.json").string() + ": cannot be read: No such file or directory");
 }
 
 TEST_CASE("a checkpoint that cannot be written leaves what was there") {

@@ -29,7 +29,7 @@ const std::string good = R"({
 }
 )";
 
-std::string error(const std::string& text) {
+std::string config_error(const std::string& text) {
   return error_of([&] { parse_config(text); });
 }
 
@@ -105,15 +105,16 @@ TEST_CASE("errors name the file and the key") {
 
 TEST_CASE("configurations that break a rule are refused in one line that says why") {
   const auto says = [](const std::string& from, const std::string& to, const std::string& part) {
-    const std::string line = error(edited(good, from, to));
+    const std::string line = config_error(edited(good, from, to));
     UNSCOPED_INFO(line);
     return line.find(part) != line.npos && line.find('\n') == line.npos;
   };
-  REQUIRE(error(good).empty());
+  REQUIRE(config_error(good).empty());
   for (const char* key : {"architecture", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
                           "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "norm_epsilon", "rope_theta",
                           "tie_word_embeddings", "attention", "variant"}) {
-    const std::string quoted = '"' + std::string(key) + '"', line = error(edited(good, quoted, "\"" + std::string(key) + "s\""));
+    const std::string quoted = '"' + std::string(key) + '"',
+                      line = config_error(edited(good, quoted, "\"" + std::string(key) + "s\""));
     INFO(line);
     CHECK(line == '"' + std::string(key == std::string("variant") ? "attention." : "") + key + "\" is missing");
   }
@@ -142,12 +143,12 @@ TEST_CASE("configurations that break a rule are refused in one line that says wh
   CHECK(says("\"skip_ratio\"", "\"variant\": \"mha\", \"skip_ratio\"", "\"variant\" is there twice"));
   CHECK(says("\"num_key_value_heads\": 8", "\"num_key_value_heads\": 3", "not a multiple of num_key_value_heads 3"));
   CHECK(says("300", "300,", "not JSON"));
-  CHECK(error("").starts_with("not JSON"));
-  CHECK(error("[1]") == "expected an object, found [1]");
-  CHECK(error("7") == "expected an object, found 7");
-  CHECK(error(good + "x").starts_with("not JSON"));
-  CHECK(error(good.substr(0, good.find("\"attention\"")) + "\"attention\": \"skipv1\"}") ==
+  CHECK(config_error("").starts_with("not JSON"));
+  CHECK(config_error("[1]") == "expected an object, found [1]");
+  CHECK(config_error("7") == "expected an object, found 7");
+  CHECK(config_error(good + "x").starts_with("not JSON"));
+  CHECK(config_error(good.substr(0, good.find("\"attention\"")) + "\"attention\": \"skipv1\"}") ==
         "\"attention\": expected an object, found \"skipv1\"");
-  CHECK(error(std::string(100000, '[')).size() < 200);
-  CHECK(error('"' + std::string(100000, 'x')).size() < 200);
+  CHECK(config_error(std::string(100000, '[')).size() < 200);
+  CHECK(config_error('"' + std::string(100000, 'x')).size() < 200);
 }

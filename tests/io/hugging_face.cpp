@@ -17,7 +17,7 @@ Config small_gpt2() {
   return c;
 }
 
-std::string error(const std::filesystem::path& path) {
+std::string hugging_face_error(const std::filesystem::path& path) {
   return error_of([&] { import_checkpoint<float>(path); });
 }
 
@@ -93,7 +93,8 @@ TEST_CASE("a Hugging Face LLaMA is imported, from one file or several") {
   read = import_checkpoint<float>(folder.path());
   CHECK(same(read.parameters, parameters));
   write(folder / "model.safetensors.index.json", edited(index, "a.safe", "../a.safe"));
-  CHECK(error(folder.path()).find("\"../a.safetensors\" must be a .safetensors file of this folder") != std::string::npos);
+  CHECK(hugging_face_error(folder.path()).find("\"../a.safetensors\" must be a .safetensors file of this folder") !=
+        std::string::npos);
 }
 
 TEST_CASE("a Hugging Face GPT-2 is imported, with either prefix") {
@@ -110,10 +111,11 @@ TEST_CASE("a Hugging Face GPT-2 is imported, with either prefix") {
   Gpt2Tensors more(parameters, "");
   more.named.push_back({"h.0.adapter.weight", more.named[0].tensor});
   write_safetensors(folder / "model.safetensors", more.named);
-  CHECK(error(folder.path()).find("tensor \"h.0.adapter.weight\" is not one of this architecture") != std::string::npos);
+  CHECK(hugging_face_error(folder.path()).find("tensor \"h.0.adapter.weight\" is not one of this architecture") !=
+        std::string::npos);
   more.named.resize(3);
   write_safetensors(folder / "model.safetensors", more.named);
-  CHECK(error(folder.path()).find("tensor \"ln_f.bias\" is missing") != std::string::npos);
+  CHECK(hugging_face_error(folder.path()).find("tensor \"ln_f.bias\" is missing") != std::string::npos);
 }
 
 TEST_CASE("Hugging Face models that this library has not are refused by the key") {

@@ -11,7 +11,7 @@ using namespace skipv1::testing;
 
 namespace {
 
-std::string error(const std::filesystem::path& path) {
+std::string llama2c_error(const std::filesystem::path& path) {
   return error_of([&] { import_llama2c<float>(path); });
 }
 
@@ -81,7 +81,7 @@ TEST_CASE("files that are no llama2.c checkpoint are refused") {
   const std::string good = llama2c(c, numbered(c));
   const auto says = [&](const std::string& file, const std::string& part) {
     write(folder / "x.bin", file);
-    const std::string line = error(folder / "x.bin");
+    const std::string line = llama2c_error(folder / "x.bin");
     UNSCOPED_INFO(line);
     return line.starts_with((folder / "x.bin").string() + ": ") && line.find(part) != line.npos;
   };
@@ -98,5 +98,5 @@ TEST_CASE("files that are no llama2.c checkpoint are refused") {
   CHECK(says(integer(5, -11), "its header asks for"));  // a head that is not there
   CHECK(says(std::string(good).replace(28 + 4 * 3, 4, raw(std::nanf(""))),
              "tensor \"model.embed_tokens.weight\": element 3 is nan"));
-  CHECK(error(folder / "y.bin").find("cannot be read") != std::string::npos);
+  CHECK(llama2c_error(folder / "y.bin").find("cannot be read") != std::string::npos);
 }

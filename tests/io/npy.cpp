@@ -33,7 +33,7 @@ Tensor<T> parse(const std::string& file) {
   return read_npy<T>(from);
 }
 template <class T = double>
-std::string error(const std::string& file) {
+std::string npy_error(const std::string& file) {
   return error_of([&] { parse<T>(file); });
 }
 
@@ -90,9 +90,9 @@ TEST_CASE("numbers become the type asked for") {
   CHECK(parse<float>(npy(dictionary("<f8", "(1,)"), raw(1.0 / 3)))(0) == 1.0f / 3);
   CHECK(parse<std::int32_t>(npy(dictionary("<i8", "(1, 1)"), raw(std::int64_t{-2147483648})))(0, 0) == -2147483647 - 1);
   const std::string wide = npy(dictionary("<i8", "(2,)"), raw(std::int64_t{1}) + raw(std::int64_t{2147483648}));
-  CHECK(error<std::int32_t>(wide) == "x.npy: element 1 is 2147483648: must be -2147483648 to 2147483647");
-  CHECK(error<std::int32_t>(npy(dictionary("<f4", "(2,)"), halves)) == "x.npy: elements are '<f4': expected '<i4' or '<i8'");
-  CHECK(error<float>(npy(dictionary("<i4", "(2,)"), halves)) == "x.npy: elements are '<i4': expected '<f4' or '<f8'");
+  CHECK(npy_error<std::int32_t>(wide) == "x.npy: element 1 is 2147483648: must be -2147483648 to 2147483647");
+  CHECK(npy_error<std::int32_t>(npy(dictionary("<f4", "(2,)"), halves)) == "x.npy: elements are '<f4': expected '<i4' or '<i8'");
+  CHECK(npy_error<float>(npy(dictionary("<i4", "(2,)"), halves)) == "x.npy: elements are '<i4': expected '<f4' or '<f8'");
 }
 
 TEST_CASE("headers are read as Python writes them") {
@@ -108,12 +108,12 @@ TEST_CASE("headers are read as Python writes them") {
 
 TEST_CASE("malformed .npy files are refused in one line that says why") {
   const auto says = [](const std::string& file, const std::string& part) {
-    const std::string line = error(file);
+    const std::string line = npy_error(file);
     UNSCOPED_INFO(line);
     return line.starts_with("x.npy: ") && line.find(part) != line.npos && line.find('\n') == line.npos;
   };
   const std::string two = raw(1.0) + raw(2.0), good = npy(dictionary("<f8", "(2,)"), two);
-  REQUIRE(error(good).empty());
+  REQUIRE(npy_error(good).empty());
   CHECK(says("", "not an .npy file"));
   CHECK(says(good.substr(0, 11), "not an .npy file"));
   CHECK(says("PK" + good, "not an .npy file"));

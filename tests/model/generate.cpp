@@ -26,11 +26,11 @@ Config tiny() {
 }
 
 /// A model whose next token depends on the whole context.
-struct Model {
+struct TinyModel {
   Config config = tiny();
   Parameters<double> parameters{config};
   Decoder<double> decoder{config, parameters};
-  Model() {
+  TinyModel() {
     initialize(parameters, config, 3);
     for (std::size_t i = 0; i < parameters.flat().size(); ++i) parameters.flat().data()[i] *= 20;
   }
@@ -70,7 +70,7 @@ TEST_CASE("sample refuses what has no distribution") {
 }
 
 TEST_CASE("generate: greedy tokens are those of full forward passes") {
-  const Model m;
+  const TinyModel m;
   const std::vector<std::vector<std::int32_t>> prompts{{3, 1, 4, 1, 5}, {9}, {2, 6}};
   const auto said = generate(m.decoder, prompts, 8, {0, 0, 1.0}, 1);
   for (std::size_t b = 0; b < prompts.size(); ++b) {
@@ -87,7 +87,7 @@ TEST_CASE("generate: greedy tokens are those of full forward passes") {
 }
 
 TEST_CASE("generate: a seed decides, and the first sequence does not depend on its neighbours") {
-  const Model m;
+  const TinyModel m;
   const auto alone = generate(m.decoder, {{3, 1, 4}}, 12, {}, 7), again = generate(m.decoder, {{3, 1, 4}}, 12, {}, 7);
   const auto crowd = generate(m.decoder, {{3, 1, 4}, {1}, {5, 9, 2, 6}}, 12, {}, 7),
              other = generate(m.decoder, {{3, 1, 4}}, 12, {}, 8);
@@ -97,7 +97,7 @@ TEST_CASE("generate: a seed decides, and the first sequence does not depend on i
 }
 
 TEST_CASE("generate: a sequence ends where its caller says, the others go on") {
-  const Model m;
+  const TinyModel m;
   std::vector<std::size_t> heard(2, 0);
   const auto said =
       generate(m.decoder, {{3}, {4}}, 6, {}, 2, [&](std::size_t b, std::int32_t) { return ++heard[b] < (b == 0 ? 2u : 9u); });
@@ -107,7 +107,7 @@ TEST_CASE("generate: a sequence ends where its caller says, the others go on") {
 }
 
 TEST_CASE("generate refuses empty prompts and too long texts") {
-  const Model m;
+  const TinyModel m;
   CHECK_THROWS_WITH(generate(m.decoder, {{1}, {}}, 2, {}, 1), Catch::Contains("prompt 1 is empty"));
   CHECK_THROWS_WITH(generate(m.decoder, {{1, 2}}, 40, {}, 1), Catch::Contains("max_position_embeddings is 24"));
 }

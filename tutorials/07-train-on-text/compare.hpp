@@ -68,7 +68,9 @@ Run train_and_evaluate(const Comparison& o, const std::string& variant, std::uin
   return run;
 }
 
-/// The same on the device; compiled in cuda/.
+/// The same, compiled once: library/cpu.cpp, and cuda/.
+Run train_and_evaluate_on_cpu(const Comparison& o, const std::string& variant, std::uint64_t seed, const Tokenizer& tokenizer,
+                              const TextData& text, const TextData& held_out);
 Run train_and_evaluate_on_device(const Comparison& o, const std::string& variant, std::uint64_t seed, const Tokenizer& tokenizer,
                                  const TextData& text, const TextData& held_out);
 

@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/routing.hpp"
 #include "skipv1/training/sentencepiece.hpp"
@@ -82,16 +82,16 @@ void draw(const Comparison& o, const std::vector<Run>& runs, std::size_t vocab) 
 }
 
 void write_json(const std::string& path, const Comparison& o, const std::vector<Run>& runs) {
-  nlohmann::ordered_json all = {{"text", std::filesystem::path(o.text).filename().string()},
-                                {"vocab", o.vocab},
-                                {"width", o.width},
-                                {"layers", o.layers},
-                                {"heads", o.heads},
-                                {"length", o.length},
-                                {"batch", o.batch},
-                                {"steps", o.steps},
-                                {"peak", o.peak},
-                                {"runs", nlohmann::json::array()}};
+  Json all = {{"text", std::filesystem::path(o.text).filename().string()},
+              {"vocab", o.vocab},
+              {"width", o.width},
+              {"layers", o.layers},
+              {"heads", o.heads},
+              {"length", o.length},
+              {"batch", o.batch},
+              {"steps", o.steps},
+              {"peak", o.peak},
+              {"runs", Json::array()}};
   for (const Run& r : runs)
     all["runs"].push_back({{"variant", r.variant},
                            {"seed", r.seed},
@@ -109,7 +109,7 @@ void compare(const Comparison& o) {
   for (const std::string& variant : o.variants)
     compared_config(o, variant, std::max<std::size_t>(o.vocab, 1));  // what is wrong is said before the work
 
-  const auto train = o.device == "cpu" ? train_and_evaluate<Cpu> : train_and_evaluate_on_device;
+  const auto train = o.device == "cpu" ? train_and_evaluate_on_cpu : train_and_evaluate_on_device;
   const auto start = std::chrono::steady_clock::now();
   const std::string text = load_text(o.text);
   const auto [first, rest] = split_text(text, 0.1);

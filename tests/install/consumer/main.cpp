@@ -1,6 +1,10 @@
-// Uses the library as a stranger would: all of it included, a matrix product asked of it.
+// Uses the library as a stranger would: a header or all of them included, a matrix product asked of it.
 #include <iostream>
+#ifdef WHOLE
 #include <skipv1/skipv1.hpp>
+#else
+#include <skipv1/ops/linear.hpp>
+#endif
 
 int main() {
   const float a[] = {1, 2, 3, 4}, b[] = {5, 6, 7, 8}, expected[] = {19, 22, 43, 50};

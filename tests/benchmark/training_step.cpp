@@ -11,40 +11,59 @@ using namespace skipv1;
 
 namespace {
 
-/// Median seconds of `repeats` calls of `f`, after one that is not counted.
+/// Seconds that `f` takes.
 template <class F>
-double median_seconds(std::size_t repeats, const F& f) {
-  std::vector<double> seconds;
-  for (std::size_t i = 0; i <= repeats; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    f();
-    if (i) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
-  return seconds[seconds.size() / 2];
+double seconds(const F& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+double median(std::vector<double> x) {
+  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
+  return x[x.size() / 2];
 }
 
-/// GFLOP/s of the product (m, k) (k, n) on all cores, cut as the library cuts it, or left to BLAS's own threads.
-double product_rate(std::size_t m, std::size_t n, std::size_t k, std::size_t repeats, bool own_threads) {
-  const Tensor<float> a = zeros<float>({m, k}), b = zeros<float>({n, k}), c = zeros<float>({m, n});
-  Random random(1);
-  for (const Tensor<float>* x : {&a, &b})
-    for (std::size_t i = 0; i < x->size(); ++i) x->data()[i] = static_cast<float>(random.normal());
-  gemm(Transpose::no, Transpose::yes, 1, 1, 1, 1.f, a.data(), k, b.data(), k, 0.f, c.data(), n);
+/// The product (m, k) (k, n) on all cores, left to BLAS's own threads, or cut as the library cuts it.
+class Product {
+ public:
+  Product(std::size_t rows, std::size_t out, std::size_t in)
+      : m(rows), n(out), k(in), a_(zeros<float>({m, k})), b_(zeros<float>({n, k})), c_(zeros<float>({m, n})) {
+    Random random(1);
+    for (const Tensor<float>* x : {&a_, &b_})
+      for (std::size_t i = 0; i < x->size(); ++i) x->data()[i] = static_cast<float>(random.normal());
+  }
+  /// Median seconds of `repeats` products, after one that is not counted.
+  double whole(std::size_t repeats) const {
+    own_threads(threads());
+    const double time = repeated(
+        repeats, [&] { gemm(Transpose::no, Transpose::yes, m, n, k, 1.f, a_.data(), k, b_.data(), k, 0.f, c_.data(), n); });
+    own_threads(1);
+    return time;
+  }
+  double cut(std::size_t repeats) const {
+    return repeated(repeats, [&] {
+      parallel_gemm(Transpose::no, Transpose::yes, m, n, k, 1.f, a_.data(), k, b_.data(), k, 0.f, c_.data(), n);
+    });
+  }
+  double gflops(double time) const { return 2e-9 * static_cast<double>(m * n * k) / time; }
+
+  const std::size_t m, n, k;
+
+ private:
+  template <class F>
+  static double repeated(std::size_t repeats, const F& f) {
+    f();
+    std::vector<double> times;
+    for (std::size_t i = 0; i < repeats; ++i) times.push_back(seconds(f));
+    return median(times);
+  }
+  static void own_threads([[maybe_unused]] int count) {
 #if defined(__GNUC__)
-  if (own_threads && openblas_set_num_threads) openblas_set_num_threads(threads());
+    if (openblas_set_num_threads) openblas_set_num_threads(count);
 #endif
-  const double seconds = median_seconds(repeats, [&] {
-    if (own_threads)
-      gemm(Transpose::no, Transpose::yes, m, n, k, 1.f, a.data(), k, b.data(), k, 0.f, c.data(), n);
-    else
-      parallel_gemm(Transpose::no, Transpose::yes, m, n, k, 1.f, a.data(), k, b.data(), k, 0.f, c.data(), n);
-  });
-#if defined(__GNUC__)
-  if (openblas_set_num_threads) openblas_set_num_threads(1);
-#endif
-  return 2.0 * static_cast<double>(m * n * k) / seconds * 1e-9;
-}
+  }
+  Tensor<float> a_, b_, c_;
+};
 
 struct Options {
   std::string variant = "mha", architecture = "llama", json;
@@ -65,21 +84,26 @@ void measure(const Options& o) {
     for (std::int32_t& token : *drawn) token = static_cast<std::int32_t>(random.below(c.vocab_size));
 
   const std::size_t rows = tokens.size();
-  const double product = product_rate(rows, c.intermediate_size, c.hidden_size, 4 * o.repeats, true);
-  const double cut = product_rate(rows, c.intermediate_size, c.hidden_size, 4 * o.repeats, false);
-  const double seconds = median_seconds(o.repeats, [&] { trainer.step(tokens, targets); });
-  const double step = training_flops(c, options.batch, options.length) / seconds * 1e-9;
+  const Product largest(rows, c.intermediate_size, c.hidden_size);
+  std::vector<double> whole, cut, steps;
+  trainer.step(tokens, targets);
+  for (std::size_t i = 0; i < o.repeats; ++i) {  // in turn, since a machine's speed may change while this runs
+    whole.push_back(largest.whole(4));
+    cut.push_back(largest.cut(4));
+    steps.push_back(seconds([&] { trainer.step(tokens, targets); }));
+  }
+  const double product = largest.gflops(median(whole)), product_cut = largest.gflops(median(cut)), time = median(steps);
+  const double step = training_flops(c, options.batch, options.length) / time * 1e-9;
   std::printf("%s %s, d %zu, %zu layers, T %zu, B %zu, %d threads, float, median of %zu\n", o.architecture.c_str(),
               o.variant.c_str(), c.hidden_size, c.num_hidden_layers, options.length, options.batch, threads(), o.repeats);
   std::printf("OpenBLAS, %zu x %zu x %zu   %7.1f GFLOP/s\n", rows, c.intermediate_size, c.hidden_size, product);
-  std::printf("the same, cut by us        %7.1f GFLOP/s\n", cut);
+  std::printf("the same, cut by us        %7.1f GFLOP/s\n", product_cut);
   std::printf("training step              %7.1f GFLOP/s  %.0f %% of the product, %.1f ms, %.0f tokens/s\n", step,
-              100 * step / product, 1e3 * seconds, static_cast<double>(rows) / seconds);
+              100 * step / product, 1e3 * time, static_cast<double>(rows) / time);
   if (o.json.empty()) return;
   write_whole(o.json, [&](std::ostream& out) {
-    out << Json{{"architecture", o.architecture}, {"variant", o.variant},      {"threads", threads()},
-                       {"product_gflops", product},      {"product_cut_gflops", cut}, {"step_gflops", step},
-                       {"step_seconds", seconds}}
+    out << Json{{"architecture", o.architecture},    {"variant", o.variant}, {"threads", threads()}, {"product_gflops", product},
+                {"product_cut_gflops", product_cut}, {"step_gflops", step},  {"step_seconds", time}}
         << '\n';
   });
 }

@@ -1,5 +1,6 @@
 // skipv1-eval: what a model makes of a whole file.
 #include <cstdio>
+#include <optional>
 
 #include "skipv1/io/cli.hpp"
 #include "skipv1/training/evaluate.hpp"
@@ -20,6 +21,8 @@ struct Options {
 
 template <class T>
 void run(const Options& o) {
+  std::optional<NewFile> file;
+  if (!o.json.empty()) file.emplace(o.json);  // what cannot be written is said before the work
   const std::filesystem::path path = model_path(o.model);
   const Checkpoint<T> model = open_model<T>(path);
   const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size, o.tokenizer);
@@ -35,18 +38,20 @@ void run(const Options& o) {
   std::printf("loss %.6f nats a token, perplexity %.4f, %.6f bits a byte\n", e.nats_per_token, e.perplexity(), e.bits_per_byte());
   std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
               e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
-  if (o.json.empty()) return;
+  if (!file) return;
   const Json json = {{"model", o.model},
-                            {"text", o.text},
-                            {"dtype", o.dtype},
-                            {"loss", e.nats_per_token},
-                            {"perplexity", e.perplexity()},
-                            {"bits_per_byte", e.bits_per_byte()},
-                            {"predicted_tokens", e.tokens},
-                            {"predicted_bytes", e.bytes},
-                            {"tokens", text.size()},
-                            {"length", length}};
-  write_whole(o.json, [&](std::ostream& out) { out << json.dump(2) << '\n'; });
+                     {"text", o.text},
+                     {"dtype", o.dtype},
+                     {"loss", e.nats_per_token},
+                     {"perplexity", e.perplexity()},
+                     {"bits_per_byte", e.bits_per_byte()},
+                     {"predicted_tokens", e.tokens},
+                     {"predicted_bytes", e.bytes},
+                     {"tokens", text.size()},
+                     {"length", length}};
+  file->out() << json.dump(2) << '\n';
+  file->close();
+  file->commit();
 }
 
 }  // namespace

@@ -14,7 +14,7 @@
 
 namespace skipv1::mesa {
 
-/// Parameters that are updated together with others; the first `decayed` of them decay.
+/// n parameters that are updated together with others, their moments and gradients, (n) each; the first `decayed` of them decay.
 template <class T, class Space>
 struct Group {
   View<T, Space> parameters, m, v, gradients;

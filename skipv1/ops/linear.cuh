@@ -2,9 +2,10 @@
 // for them in the emulator.
 #pragma once
 
-#include "skipv1/core/matrix_product.cuh"
+#include "skipv1/ops/add.cuh"
 #include "skipv1/ops/column_sum.cuh"
 #include "skipv1/ops/map.cuh"
+#include "skipv1/ops/matrix_product.cuh"
 
 namespace skipv1 {
 
@@ -36,19 +37,28 @@ void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> we
     from = y.data();
   }
   const T* row = adds_bias && !bias.empty() ? bias.data() : nullptr;
-  matrix_product<T>({rows, out, in, false, true, from != nullptr, row != nullptr}, y.data(), x.data(), weight.data(), version,
-                    from, row);
+  matrix_product<T>({rows, out, in, false, true, from != nullptr, row != nullptr},
+                    {y.data(), x.data(), weight.data(), from, row}, version);
 }
 template <class T>
 void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, bool add = false,
                            Version version = Version::fast) {
-  matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, dx.data(), dy.data(), weight.data(),
+  matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, {dx.data(), dy.data(), weight.data()},
                     version);
 }
+/// As on the CPU; the bias's gradient is a by-product, of rows that the product reads anyway, where cuBLASLt has that.
 template <class T>
 void linear_backward_weight(View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
                             Version version = Version::fast) {
-  matrix_product<T>({dy.width(), x.width(), x.rows(), true, false, true}, dweight.data(), dy.data(), x.data(), version);
+  const Product product{dy.width(), x.width(), x.rows(), true, false, true};
+  const ProductOf<T> of{dweight.data(), dy.data(), x.data()};
+  if (!dbias.empty() && version == Version::fast) {
+    Product with_sums = product;
+    ProductOf<T> with = of;
+    with_sums.sums = true, with.sums = detail::scratch<T>(dbias.size());
+    if (matrix_product<T>(with_sums, with, version)) return add<T>(dbias, dbias, View<T, Cuda>(with.sums, dbias.shape()));
+  }
+  matrix_product<T>(product, of, version);
   if (!dbias.empty())
     detail::column_sum("linear_backward_bias", dbias, x.rows(), detail::RowsOf<T>{dy.data(), dy.width()}, version);
 }

@@ -11,7 +11,7 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(51);
   const std::size_t shapes[][3] = {{1, 1, 1},      {3, 7, 31},   {33, 63, 65}, {65, 31, 3}, {127, 33, 1},
-                                   {129, 127, 65}, {1, 129, 64}, {7, 64, 128}, {64, 8, 16}};
+                                   {129, 127, 65}, {1, 129, 64}, {7, 64, 128}, {64, 8, 16}, {200, 64, 96}};
   for (const auto& [rows, in, out] : shapes) {
     const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random), bias = normal<T>({out}, random),
                dy = normal<T>({rows, out}, random);
@@ -35,9 +35,38 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
       linear_backward_input<double>(dx.host, dy.host, weight.host, add);
       check_close("linear_backward_input dx", dx);
     }
+    linear_backward_weight<T>(dweight, View<T, Cuda>(), dy, x, version);
+    linear_backward_weight<double>(dweight.host, View<double>(), dy.host, x.host);
+    check_close("linear_backward_weight dweight without bias", dweight);
     linear_backward_weight<T>(dweight, dbias, dy, x, version);
     linear_backward_weight<double>(dweight.host, dbias.host, dy.host, x.host);
     check_close("linear_backward_weight dweight", dweight);
     check_close("linear_backward_weight dbias", dbias, 2 * bound<T>);
   }
 }
+
+TEMPLATE_TEST_CASE("sums over rows, where a product does not make them", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  const Version version = GENERATE(Version::first, Version::fast);
+  Random random(52);
+  for (const auto& [rows, width] : row_shapes()) {
+    const auto x = normal<T>({rows, width}, random);
+    auto sums = normal<T>({width}, random);
+    for (std::size_t n = 0; n < rows; ++n)
+      for (std::size_t i = 0; i < width; ++i) sums.host.data()[i] += x.host.data()[n * width + i];
+    detail::column_sum("sums", View<T, Cuda>(sums), rows, detail::RowsOf<T>{x.device.data(), width}, version);
+    check_close("column_sum sums", sums, 2 * bound<T>);
+  }
+}
+
+#if defined(__CUDACC__)
+TEST_CASE("cuBLASLt makes what is asked of it beside products at GPT-2's widths", "[cuda]") {
+  using detail::CublasLt;
+  const Tensor<bfloat16, Cuda> memory({3072});
+  bfloat16* const at = memory.data();
+  for (std::size_t out : {768u, 3072u}) {
+    const Product gradient{out, 768, 65536, true, false, true, false, true};
+    CHECK(CublasLt<bfloat16>::here().makes(gradient, {at, at, at, at, nullptr, at}));
+  }
+}
+#endif

@@ -15,30 +15,43 @@
 namespace skipv1 {
 
 /// `C (m, n) = op(A) op(B)`, and a matrix `from` more where `add` says so, and in each row `bias (n)` where that does; `op(A) (m,
-/// k)`, `op(B) (k, n)`; all contiguous and row-major as stored.
+/// k)`, `op(B) (k, n)`; all contiguous and row-major as stored. Where `sums` says so, `sums (m)` becomes the sum of each row of
+/// op(A).
 struct Product {
   std::size_t m, n, k;
-  bool transpose_a, transpose_b, add, bias = false;
+  bool transpose_a, transpose_b, add, bias = false, sums = false;
+  /// Whether it is more than a product to which something is added.
+  bool makes_more() const { return sums; }
   friend bool operator==(const Product&, const Product&) = default;
   friend auto operator<=>(const Product&, const Product&) = default;
 };
 
+/// What a product reads and writes; `from` is c unless given.
+template <class T>
+struct ProductOf {
+  T* c;
+  const T *a, *b, *from = nullptr, *bias = nullptr;
+  T* sums = nullptr;
+};
+
 namespace detail {
 
-/// One thread, one output.
+/// One thread, one output; a row's first also adds up the row of op(A).
 template <class T>
-SKIPV1_KERNEL product_kernel(T* c, const T* a, const T* b, const T* from, const T* bias, Product p) {
+SKIPV1_KERNEL product_kernel(ProductOf<T> x, Product p) {
   using S = Sum<T>;
   const std::size_t at = global_thread();
   if (at >= p.m * p.n) return;
   const std::size_t i = at / p.n, j = at % p.n;
-  S sum = p.add ? static_cast<S>(from[at]) : S(0);
-  if (p.bias) sum += static_cast<S>(bias[j]);
+  S sum = p.add ? static_cast<S>(x.from[at]) : S(0), row(0);
+  if (p.bias) sum += static_cast<S>(x.bias[j]);
   for (std::size_t l = 0; l < p.k; ++l) {
-    sum += static_cast<S>(p.transpose_a ? a[l * p.m + i] : a[i * p.k + l]) *
-           static_cast<S>(p.transpose_b ? b[j * p.k + l] : b[l * p.n + j]);
+    const S a = static_cast<S>(p.transpose_a ? x.a[l * p.m + i] : x.a[i * p.k + l]);
+    sum += a * static_cast<S>(p.transpose_b ? x.b[j * p.k + l] : x.b[l * p.n + j]);
+    row += a;
   }
-  c[at] = static_cast<T>(sum);
+  x.c[at] = static_cast<T>(sum);
+  if (p.sums && j == 0) x.sums[i] = static_cast<T>(row);
 }
 
 #if defined(__CUDACC__)
@@ -74,18 +87,20 @@ class CublasLt {
     static thread_local CublasLt lt;
     return lt;
   }
-  /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged.
+  /// Whether it can make `p` of `x`, of which nothing is read.
+  bool makes(const Product& p, const ProductOf<T>& x) { return plan(p, x).found; }
+  /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged. So the sums of
+  /// op(A)'s rows are those of its B.
   /// Returns false where cuBLASLt has no algorithm (some odd widths of bfloat16).
-  bool run(const Product& p, T* c, const T* a, const T* b, const T* from, const T* bias) {
-    const auto low = [](const void* x) { return reinterpret_cast<std::uintptr_t>(x) % 16; };
-    const Plan& plan = this->plan(p, low(c) + low(a) + low(b) + low(from) + low(bias) == 0);
+  bool run(const Product& p, const ProductOf<T>& x) {
+    const Plan& plan = this->plan(p, x);
     if (!plan.found) return false;
-    if (p.bias) set(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    set_pointers(plan, p, x);
     const Sum<T> one(1), beta = p.add ? one : Sum<T>(0);
-    check_cublas(
-        cublasLtMatmul(handle_.get(), plan.product.get(), &one, b, plan.b.get(), a, plan.a.get(), &beta, from, plan.c.get(), c,
-                       plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes, current_stream()),
-        "cublasLtMatmul");
+    check_cublas(cublasLtMatmul(handle_.get(), plan.product.get(), &one, x.b, plan.b.get(), x.a, plan.a.get(), &beta, x.from,
+                                plan.c.get(), x.c, plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes,
+                                current_stream()),
+                 "cublasLtMatmul");
     return true;
   }
 
@@ -115,7 +130,16 @@ class CublasLt {
                  "cublasLtMatrixLayoutCreate");
     return Layout(made);
   }
-  const Plan& plan(const Product& p, bool aligned) {
+  static cublasLtEpilogue_t epilogue(const Product& p) {
+    return p.sums ? CUBLASLT_EPILOGUE_BGRADB : p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  }
+  static void set_pointers(const Plan& plan, const Product& p, const ProductOf<T>& x) {
+    if (p.bias) set(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, x.bias);
+    if (p.sums) set(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, x.sums);
+  }
+  const Plan& plan(const Product& p, const ProductOf<T>& x) {
+    const auto low = [](const void* at) { return reinterpret_cast<std::uintptr_t>(at) % 16; };
+    const bool aligned = low(x.c) + low(x.a) + low(x.b) + low(x.from) + low(x.bias) + low(x.sums) == 0;
     const auto found = plans_.find({p, aligned});
     if (found != plans_.end()) return found->second;
     Plan plan;
@@ -126,17 +150,16 @@ class CublasLt {
     const cublasOperation_t first = p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, second = p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, first);
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, second);
-    if (p.bias) {
-      set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type<T>);
-    }
+    set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p));
+    if (p.bias || p.sums) set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type<T>);
+    set_pointers(plan, p, x);  // the choice depends on their alignment
     plan.a = p.transpose_a ? layout(p.k, p.m) : layout(p.m, p.k);
     plan.b = p.transpose_b ? layout(p.n, p.k) : layout(p.k, p.n);
     plan.c = layout(p.m, p.n);
-    choose(plan, aligned);
+    if (!(std::is_same_v<T, double> && p.makes_more())) choose(plan, p, aligned);
     return plans_.emplace(std::pair(p, aligned), std::move(plan)).first->second;
   }
-  void choose(Plan& plan, bool aligned) {
+  void choose(Plan& plan, const Product& p, bool aligned) {
     cublasLtMatmulPreference_t preference = nullptr;
     check_cublas(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
     const Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> owner(preference);
@@ -153,7 +176,7 @@ class CublasLt {
     int found = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_.get(), plan.product.get(), plan.b.get(), plan.a.get(),
                                                                  plan.c.get(), plan.c.get(), preference, 1, &best, &found);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return;
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_INVALID_VALUE && p.makes_more())) return;
     check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
     plan.found = found > 0;
     if (plan.found) plan.algorithm = best.algo;
@@ -168,17 +191,17 @@ class CublasLt {
 }  // namespace detail
 
 /// The product `p` of device memory: by cuBLASLt where it can, by the plain kernel for `Version::first` and in the emulator.
-/// `from` is c unless given; cuBLASLt adds no bias in double.
+/// cuBLASLt adds no bias in double. Returns false, with nothing done, where `p` is more than cuBLASLt can do at once.
 template <class T>
-void matrix_product(const Product& p, T* c, const T* a, const T* b, [[maybe_unused]] Version version, const T* from = nullptr,
-                    const T* bias = nullptr) {
-  if (p.m * p.n == 0) return;
-  if (!from) from = c;
+bool matrix_product(const Product& p, ProductOf<T> x, [[maybe_unused]] Version version) {
+  if (!x.from) x.from = x.c;
 #if defined(__CUDACC__)
-  const bool library = version == Version::fast && p.k > 0 && !detail::plain_products();
-  if (library && detail::CublasLt<T>::here().run(p, c, a, b, from, bias)) return;
+  const bool library = version == Version::fast && p.m * p.n * p.k > 0 && !detail::plain_products();
+  if (library && detail::CublasLt<T>::here().run(p, x)) return true;
+  if (library && p.makes_more()) return false;
 #endif
-  launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, c, a, b, from, bias, p);
+  launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, x, p);
+  return true;
 }
 
 }  // namespace skipv1

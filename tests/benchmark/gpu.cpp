@@ -1,10 +1,10 @@
-// What attention, decoding and training steps reach on a card, beside what the card can do, in one run: every figure is a share
-// of the rate at which this card copies, or multiplies large bfloat16 matrices. Each kernel's output is held to the CPU's in
-// double. For nvcc alone.
+// What attention, decoding, training steps and whole models' decoding reach on a card, beside what the card can do, in one run:
+// every figure is a share of the rate at which this card copies, or multiplies large bfloat16 matrices. Each kernel's output is
+// held to the CPU's in double. For nvcc alone.
 #include <cstdio>
+#include <iomanip>
 #include <optional>
 
-#include "skipv1/core/graph.cuh"
 #include "skipv1/core/random.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
@@ -12,7 +12,7 @@
 #include "skipv1/ops/attention.cuh"
 #include "skipv1/ops/attention.hpp"
 #include "skipv1/ops/linear.cuh"
-#include "tests/benchmark/gpu_step.hpp"
+#include "tests/benchmark/gpu_generate.hpp"
 
 using namespace skipv1;
 
@@ -20,47 +20,6 @@ using namespace skipv1::benchmark;
 
 namespace {
 
-/// The time of one of `count` pieces of work, done one after the other as one graph.
-Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
-  const auto all = [&] {
-    for (std::size_t i = 0; i < count; ++i) work(i);
-  };
-  all();  // allocates
-  const Graph graph(all);
-  const UseStream stream;
-  cudaEvent_t begin, end;
-  check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
-  check_cuda(cudaEventCreate(&end), "cudaEventCreate");
-  std::vector<double> seconds;
-  for (std::size_t i = 0; i < repeats + 3; ++i) {
-    cudaEventRecord(begin, current_stream());
-    graph.replay();
-    cudaEventRecord(end, current_stream());
-    check_cuda(cudaEventSynchronize(end), "waiting for the timed work");
-    float ms = 0;
-    cudaEventElapsedTime(&ms, begin, end);
-    if (i >= 3) seconds.push_back(1e-3 * static_cast<double>(ms) / static_cast<double>(count));
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  return time_of(seconds);
-}
-std::string card() {
-  cudaDeviceProp properties;
-  check_cuda(cudaGetDeviceProperties(&properties, 0), "asking for the device");
-  return properties.name;
-}
-
-/// x[i] becomes a number drawn from [-1.7, 1.7), of variance 1.
-SKIPV1_KERNEL draw(bfloat16* x, std::size_t count, std::uint64_t seed) {
-  for (std::size_t i = global_thread(); i < count; i += global_threads()) {
-    std::uint64_t bits = (seed << 40) + i;  // splitmix64
-    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
-    bits ^= bits >> 31;
-    x[i] = static_cast<bfloat16>((static_cast<float>(bits >> 40) * 0x1p-24f - 0.5f) * 3.4641016f);
-  }
-}
 /// to = from, 16 bytes at a time; one thread, four of them.
 SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
   const std::size_t first = (std::size_t{block().x} * 4 * block_size().x + thread().x) * 8,
@@ -72,9 +31,8 @@ SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
     if (first + i * step < count) store_vector(to + first + i * step, x[i]);
 }
 Tensor<bfloat16, Cuda> drawn(Shape shape) {
-  static std::uint64_t seed = 1;
   Tensor<bfloat16, Cuda> x(shape);
-  launch({"draw", 1024, 256}, draw, x.data(), x.size(), seed++);
+  draw(x);
   return x;
 }
 
@@ -254,12 +212,57 @@ class Bench {
     std::printf("  %.0f tokens/s, %.1f MiB of activations a sequence\n", tokens, memory);
     json_.back()["tokens_per_second"] = tokens, json_.back()["mib_a_sequence"] = memory;
   }
+  /// Decoding steps of three variants of a model at full contexts, for batches of 1, 8, 64 and the largest that fits.
+  template <class Shape>
+  void generate(const char* name, const Shape& shape, std::size_t context) {
+    double mha = 0, mha_cached = 0;
+    std::ostringstream fitting;
+    for (const char* variant : {"mha", "skipv1", "skipv1_yoco"}) {
+      const Config config = shape(variant, context);
+      const double error = decoding_error(config);
+      const auto cached = static_cast<double>(cache_elements_per_token(make_routing(config)));
+      std::size_t largest = 0;
+      fits_memory([&] {
+        const DecodingModel model(config);
+        const auto fits = [&](std::size_t batch) {
+          return fits_memory([&] { decode_steps(name, model, batch, context, error); });
+        };
+        for (const std::size_t batch : {1u, 8u, 64u})
+          if (fits(batch)) largest = batch;
+        for (std::size_t batch = model.most_sequences(context); batch > largest; --batch)
+          if (fits(batch)) largest = batch;
+      });
+      const auto count = static_cast<double>(largest);
+      if (mha_cached == 0) mha = count, mha_cached = cached;
+      fitting << (cached == mha_cached ? "" : ", ") << variant << ' ' << largest;
+      if (mha > 0 && cached < mha_cached)
+        fitting << std::setprecision(4) << " (" << count / mha << " times; by the cache alone " << mha_cached / cached << ')';
+    }
+    std::printf("  %s, sequences of %zu that fit: %s\n", name, context, fitting.str().c_str());
+  }
   int finish(const std::string& path) const {
     if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json_.dump(1) << '\n'; });
     return failed_ ? 1 : 0;
   }
 
  private:
+  void decode_steps(const char* name, const DecodingModel& model, std::size_t batch, std::size_t context, double error) {
+    Decoding(model, batch, 2);  // the products' kernels are loaded while there is room for them
+    Decoding decoding(model, batch, context);
+    const Time t = decoding.timed(repeats_);
+    const char* variant = model.decoder().config().attention.variant.c_str();
+    std::ostringstream what;
+    what << name << ' ' << variant << ' ' << batch << 'x' << context;
+    const std::size_t positions = batch * context, bytes = model.weight_bytes() + positions * model.read_bytes();
+    line(what.str(), t, static_cast<double>(bytes) / t.median * 1e-9, copy_, "GB/s", error);
+    const double tokens = static_cast<double>(batch) / t.median, mib = static_cast<double>(model.taken()) / 0x1p20,
+                 cache = static_cast<double>(positions * model.cached_bytes()) / 0x1p20;
+    std::printf("  %.0f tokens/s, %.0f MiB, of which the cache %.0f\n", tokens, mib, cache);
+    std::fflush(stdout);
+    const Json more{{"variant", variant},          {"batch", batch}, {"context", context},
+                    {"tokens_per_second", tokens}, {"mib", mib},     {"mib_of_cache", cache}};
+    json_.back().update(more);
+  }
   static double cache_bytes(const Shapes& s) {  // keys and values, once
     double keys = 0;
     for (std::size_t b = 0; b < s.B; ++b)
@@ -322,12 +325,14 @@ class Bench {
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Attention, decoding and training steps on the card, beside its copy bandwidth and matrix rate.\n"
+      "Attention, decoding, training steps and models' generation on the card, beside its copy bandwidth and matrix rate.\n"
       "Example: skipv1-benchmark-gpu --only decode --json gpu.json"};
   std::string json, only;
   std::size_t repeats = 20;
+  double memory = 0;
   app.add_option("--json", json, "write the numbers into this file");
-  app.add_option("--only", only, "what to time")->check(CLI::IsMember({"decode", "train", "step"}));
+  app.add_option("--only", only, "what to time")->check(CLI::IsMember({"decode", "train", "step", "generate"}));
+  app.add_option("--memory", memory, "GiB for generate's models and caches; 0: all that are free")->check(CLI::NonNegativeNumber);
   app.add_option("--repeats", repeats, "timed repeats")->check(CLI::PositiveNumber)->capture_default_str();
   return run_program(app, argc, argv, [&] {
     Bench bench(repeats);
@@ -358,6 +363,12 @@ int main(int argc, char** argv) {
         bench.step("llama 32M", llama_bytes(variant, 512, 10, 1376), 128, 512);
         bench.step("GPT-2 124M", gpt2_124m(variant), 64, 1024);
       }
+    }
+    if (only.empty() || only == "generate") {
+      const Tensor<std::byte, Cuda> kept_back = all_but(memory);
+      bench.generate(
+          "GPT-2 124M", [](const char* variant, std::size_t) { return gpt2_124m(variant); }, 1024);
+      for (const std::size_t context : {2048u, 8192u}) bench.generate("LLaMA 1.3B", llama_1b, context);
     }
     return bench.finish(json);
   });

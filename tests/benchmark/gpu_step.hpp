@@ -1,24 +1,14 @@
 // Whole training steps on a card. For nvcc alone.
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <vector>
 
 #include "skipv1/core/random.hpp"
 #include "skipv1/training/trainer.cuh"
+#include "tests/benchmark/gpu_common.hpp"
 
 namespace skipv1::benchmark {
-
-/// Seconds, of the repeats that were timed.
-struct Time {
-  double median, low, high;  ///< and the 10th and 90th percentile
-};
-inline Time time_of(std::vector<double> seconds) {
-  std::sort(seconds.begin(), seconds.end());
-  const std::size_t n = seconds.size();
-  return {seconds[n / 2], seconds[n / 10], seconds[n - 1 - n / 10]};
-}
 
 /// Byte-level models, and the shape of GPT-2 small (its vocabulary filled up to a multiple of 64).
 inline Config llama_bytes(const char* variant, std::size_t width, std::size_t layers, std::size_t feed_forward) {
@@ -49,11 +39,6 @@ inline std::vector<std::int32_t> drawn_tokens(const Config& config, std::size_t 
   std::vector<std::int32_t> tokens(batch * length + 1);
   for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random.below(config.vocab_size));
   return tokens;
-}
-inline std::size_t free_memory() {
-  std::size_t free = 0, total = 0;
-  check_cuda(cudaMemGetInfo(&free, &total), "asking for the free memory");
-  return free;
 }
 
 /// A model in bfloat16 that trains on one batch, over and over.

@@ -1,0 +1,171 @@
+// Whole decoding steps on a card, and how many sequences its memory holds. For nvcc alone.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+#include "skipv1/model/decoder.cuh"
+#include "skipv1/model/generate.hpp"
+#include "tests/benchmark/gpu_step.hpp"
+
+namespace skipv1::benchmark {
+
+/// The shape of the paper's LLaMA-1B (feed-forward layers of 5464 for 5461: rows of whole 16 bytes).
+inline Config llama_1b(const char* variant, std::size_t context) {
+  Config c;
+  c.vocab_size = 32000, c.hidden_size = 2048, c.intermediate_size = 5464, c.num_hidden_layers = 24;
+  c.num_attention_heads = c.num_key_value_heads = 32, c.max_position_embeddings = context, c.tie_word_embeddings = false;
+  c.attention.variant = variant;
+  return c;
+}
+
+/// Device memory taken so that so many GiB are left; none for 0. Throws if there are fewer.
+inline Tensor<std::byte, Cuda> all_but(double gib) {
+  const auto bytes = static_cast<std::size_t>(gib * 0x1p30);
+  const std::size_t free = free_memory();
+  require(bytes <= free, "--memory: ", bytes, " bytes, ", free, " are free");
+  return bytes == 0 ? Tensor<std::byte, Cuda>() : Tensor<std::byte, Cuda>({free - bytes});
+}
+
+/// Does `work`; returns false if device memory did not suffice. What `work` had taken is then free again.
+template <class Work>
+bool fits_memory(const Work& work) {
+  try {
+    work();
+    return true;
+  } catch (const Error& error) {
+    const std::string why = error.what();
+    for (const char* refusal : {"do not fit", "out of memory", "ALLOC_FAILED"})
+      if (why.find(refusal) != std::string::npos) return false;
+    throw;
+  }
+}
+
+/// A model in bfloat16 whose weights are drawn on the device, and what a step of its decoding needs.
+class DecodingModel {
+ public:
+  explicit DecodingModel(const Config& config) : before_(free_memory()), parameters_(config), decoder_(config, parameters_) {
+    draw(parameters_.flat(), 0.02f);
+  }
+  const Decoder<bfloat16, Cuda>& decoder() const { return decoder_; }
+  /// Bytes of device memory taken since just before this model: weights, cache, activations, the step's graph.
+  std::size_t taken() const { return before_ - free_memory(); }
+  /// Bytes of the weights that a step multiplies by: all but tables of which it reads a row a sequence.
+  std::size_t weight_bytes() const {
+    const Config& c = decoder_.config();
+    const std::size_t tables = c.gpt2() ? c.max_position_embeddings : c.tie_word_embeddings ? 0 : c.vocab_size;
+    return 2 * (parameters_.layout().count() - tables * c.hidden_size);
+  }
+  /// Bytes that a position of a sequence takes in the cache; and that a step reads of it: every layer each pair of heads that it
+  /// reads once, a pair of another layer's too, which between layers no cache of the card keeps.
+  std::size_t cached_bytes() const { return 2 * cache_elements_per_token(decoder_.routing()); }
+  std::size_t read_bytes() const {
+    const Routing& r = decoder_.routing();
+    std::size_t pairs = 0;
+    for (std::size_t l = 0; l < r.layers; ++l)
+      for (std::size_t h = 0; h < r.heads; ++h) {
+        bool seen = false;
+        for (std::size_t g = 0; g < h && !seen; ++g) seen = r.key(l, g) == r.key(l, h) && r.value(l, g) == r.value(l, h);
+        pairs += !seen;
+      }
+    return 2 * pairs * (r.key_width + r.value_width);
+  }
+  /// At least as many sequences of `context` positions as fit: free memory over a sequence's cache, stream, feed-forward row and
+  /// logits.
+  std::size_t most_sequences(std::size_t context) const {
+    const Config& c = decoder_.config();
+    return free_memory() / (context * cached_bytes() + 2 * (8 * c.hidden_size + 2 * c.intermediate_size + c.vocab_size));
+  }
+
+ private:
+  std::size_t before_;
+  Parameters<bfloat16, Cuda> parameters_;
+  Decoder<bfloat16, Cuda> decoder_;
+};
+
+/// `batch` sequences of `context` positions, whose last is computed over and over.
+class Decoding {
+ public:
+  /// Throws where memory does not suffice.
+  Decoding(const DecodingModel& model, std::size_t batch, std::size_t context)
+      : context_(context),
+        tokens_(drawn_tokens(model.decoder().config(), batch, 1)),
+        cache_(model.decoder().routing(), batch, context),
+        step_(model.decoder(), cache_) {
+    tokens_.resize(batch);
+    cache_.grow(std::vector<std::size_t>(batch, context - 1));
+    step();
+    step();  // is recorded
+    for (std::size_t l = 0; l < model.decoder().config().num_hidden_layers; ++l) draw(cache_.keys(l)), draw(cache_.values(l));
+  }
+  void step() {
+    step_(tokens_);
+    synchronize();
+    for (std::size_t b = 0; b < cache_.batch(); ++b) cache_.truncate(b, context_ - 1);
+  }
+  /// Of steps as a program makes them, by the host's clock: tokens up, one graph, logits there; the next tokens' choice apart.
+  Time timed(std::size_t repeats) {
+    step();
+    std::vector<double> seconds;
+    for (std::size_t i = 0; i < repeats; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      step();
+      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    return time_of(seconds);
+  }
+
+ private:
+  std::size_t context_;
+  std::vector<std::int32_t> tokens_;
+  Cache<bfloat16, Cuda> cache_;
+  DecodingStep<bfloat16, Cuda> step_;
+};
+
+/// The largest error of formats.md of five steps' logits behind prompts of different lengths, of a small model of the
+/// configuration's architecture and variant, against the CPU in double with the same (rounded) weights.
+inline double decoding_error(Config config) {
+  config.hidden_size = 256, config.intermediate_size = 512, config.num_hidden_layers = 4, config.vocab_size = 512;
+  config.num_attention_heads = config.num_key_value_heads = 4, config.max_position_embeddings = 128;
+  Parameters<double> exact(config);
+  initialize(exact, config, 1);
+  Random random(2);
+  Tensor<bfloat16> rounded(exact.flat().shape());
+  for (std::size_t i = 0; i < rounded.size(); ++i) {
+    rounded.data()[i] = static_cast<bfloat16>(exact.flat().data()[i] + 0.05 * random.normal());
+    exact.flat().data()[i] = static_cast<double>(rounded.data()[i]);
+  }
+  const Parameters<bfloat16, Cuda> parameters(config);
+  copy(parameters.flat(), rounded);
+  const Decoder<double> cpu(config, exact);
+  const Decoder<bfloat16, Cuda> device(config, parameters);
+
+  const std::vector<std::int32_t> tokens = drawn_tokens(config, 1, 113);
+  const Batch prompts{tokens, {70, 3, 41}};
+  Cache<double> cpu_cache(cpu.routing(), 3, 75);
+  Cache<bfloat16, Cuda> cache(device.routing(), 3, 75);
+  Activations<double> a;
+  Activations<bfloat16, Cuda> prefill;
+  cpu.forward(prompts, cpu_cache, a);
+  device.forward(prompts, cache, prefill);
+  DecodingStep<double, Cpu> cpu_step(cpu, cpu_cache);
+  DecodingStep<bfloat16, Cuda> step(device, cache);
+  double worst = 0;
+  for (std::size_t i = 0; i < 5; ++i) {
+    const std::vector<std::int32_t> next{tokens[i], tokens[i + 30], tokens[i + 60]};
+    const View<double> want = cpu_step(next);
+    const Tensor<bfloat16> got = to_host<bfloat16>(step(next));
+    double difference = 0, most = 1e-12;
+    for (std::size_t k = 0; k < got.size(); ++k) {
+      const double d = std::abs(static_cast<double>(got.data()[k]) - want.data()[k]);
+      difference = d <= difference ? difference : d;  // a NaN stays
+      most = std::max(most, std::abs(want.data()[k]));
+    }
+    const double error = difference / most;
+    worst = error <= worst ? worst : error;
+  }
+  return worst;
+}
+
+}  // namespace skipv1::benchmark

@@ -36,7 +36,7 @@ bool fits_memory(const Work& work) {
     return true;
   } catch (const Error& error) {
     const std::string why = error.what();
-    for (const char* refusal : {"do not fit", "out of memory", "ALLOC_FAILED"})
+    for (const char* refusal : {"bytes do not fit", "out of memory", "ALLOC_FAILED"})
       if (why.find(refusal) != std::string::npos) return false;
     throw;
   }

@@ -54,6 +54,7 @@
 #include "skipv1/ops/layer_norm.hpp"
 #include "skipv1/ops/linear.hpp"
 #include "skipv1/ops/linear_attention.hpp"
+#include "skipv1/ops/linear_gelu.hpp"
 #include "skipv1/ops/rms_norm.hpp"
 #include "skipv1/ops/rope.hpp"
 #include "skipv1/ops/scatter.hpp"

@@ -14,6 +14,7 @@
 #include "skipv1/ops/layer_norm.cuh"
 #include "skipv1/ops/linear.cuh"
 #include "skipv1/ops/linear_attention.cuh"
+#include "skipv1/ops/linear_gelu.cuh"
 #include "skipv1/ops/rms_norm.cuh"
 #include "skipv1/ops/rope.cuh"
 #include "skipv1/ops/scatter.cuh"

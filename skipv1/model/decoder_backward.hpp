@@ -4,6 +4,7 @@
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
 #include "skipv1/ops/linear_attention.hpp"
+#include "skipv1/ops/linear_gelu.hpp"
 
 namespace skipv1 {
 
@@ -100,10 +101,10 @@ void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<
   const LayerActivations<T, Space>& s = a.layer(l);
   const X dhidden = a.gradient.hidden, dnormed = a.gradient.normed;
   linear_backward_weight(dw.down, dw.down_bias, dx, s.hidden);
-  linear_backward_input(dhidden, dx, w.down);
   if (config_.gpt2()) {
-    gelu_backward(dhidden, dhidden, s.up);
+    gelu_linear_backward(dhidden, dx, w.down, s.up);
   } else {
+    linear_backward_input(dhidden, dx, w.down);
     swiglu_backward(X(a.gradient.gate), dhidden, dhidden, s.gate, s.up);
     linear_backward_weight(dw.gate, X(), a.gradient.gate, s.normed2);
   }

@@ -6,11 +6,11 @@
 #include "skipv1/ops/attention.hpp"
 #include "skipv1/ops/depth_average.hpp"
 #include "skipv1/ops/embedding.hpp"
-#include "skipv1/ops/gelu.hpp"
 #include "skipv1/ops/head_copy.hpp"
 #include "skipv1/ops/layer_norm.hpp"
 #include "skipv1/ops/linear.hpp"
 #include "skipv1/ops/linear_attention.hpp"
+#include "skipv1/ops/linear_gelu.hpp"
 #include "skipv1/ops/rms_norm.hpp"
 #include "skipv1/ops/rope.hpp"
 #include "skipv1/ops/scatter.hpp"
@@ -280,10 +280,10 @@ void Decoder<T, Space>::feed_forward(std::size_t l, Activations<T, Space>& a) co
   LayerActivations<T, Space>& s = a.layer(l);
   if (!config_.theory.feed_forward) return copy(a.block_output(l + 1), s.middle);
   normalize(s.normed2, s.statistics2, s.middle, w.norm2, w.norm2_bias);
-  linear_forward(s.up, s.normed2, w.up, w.up_bias);
   if (config_.gpt2()) {
-    gelu_forward(s.hidden, s.up);
+    linear_gelu_forward(s.hidden, s.up, s.normed2, w.up, w.up_bias);
   } else {
+    linear_forward(s.up, s.normed2, w.up, w.up_bias);
     linear_forward(s.gate, s.normed2, w.gate, X());
     swiglu_forward(s.hidden, s.gate, s.up);
   }

@@ -55,7 +55,8 @@ void linear_backward_weight(View<T, Cuda> dweight, View<T, Cuda> dbias, ConstVie
   if (!dbias.empty() && version == Version::fast) {
     Product with_sums = product;
     ProductOf<T> with = of;
-    with_sums.sums = true, with.sums = detail::scratch<T>(dbias.size());
+    with_sums.sums = true;
+    with.sums = detail::scratch<T>(dbias.size());
     if (matrix_product<T>(with_sums, with, version)) return add<T>(dbias, dbias, View<T, Cuda>(with.sums, dbias.shape()));
   }
   matrix_product<T>(product, of, version);

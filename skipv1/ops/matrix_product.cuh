@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "skipv1/core/cuda.cuh"
+#include "skipv1/ops/gelu.cuh"
 
 #if defined(__CUDACC__)
 #include <cublasLt.h>
@@ -16,12 +17,13 @@ namespace skipv1 {
 
 /// `C (m, n) = op(A) op(B)`, and a matrix `from` more where `add` says so, and in each row `bias (n)` where that does; `op(A) (m,
 /// k)`, `op(B) (k, n)`; all contiguous and row-major as stored. Where `sums` says so, `sums (m)` becomes the sum of each row of
-/// op(A).
+/// op(A). Where `gelu` does, that C is kept as `before (m, n)`, and C becomes its GELU (gelu.hpp); where `slope` does, C becomes
+/// that C times GELU's derivative at `slope_at (m, n)`.
 struct Product {
   std::size_t m, n, k;
-  bool transpose_a, transpose_b, add, bias = false, sums = false;
+  bool transpose_a, transpose_b, add, bias = false, sums = false, gelu = false, slope = false;
   /// Whether it is more than a product to which something is added.
-  bool makes_more() const { return sums; }
+  bool makes_more() const { return sums || gelu || slope; }
   friend bool operator==(const Product&, const Product&) = default;
   friend auto operator<=>(const Product&, const Product&) = default;
 };
@@ -31,7 +33,8 @@ template <class T>
 struct ProductOf {
   T* c;
   const T *a, *b, *from = nullptr, *bias = nullptr;
-  T* sums = nullptr;
+  T *sums = nullptr, *before = nullptr;
+  const T* slope_at = nullptr;
 };
 
 namespace detail {
@@ -50,6 +53,11 @@ SKIPV1_KERNEL product_kernel(ProductOf<T> x, Product p) {
     sum += a * static_cast<S>(p.transpose_b ? x.b[j * p.k + l] : x.b[l * p.n + j]);
     row += a;
   }
+  if (p.gelu) {
+    x.before[at] = static_cast<T>(sum);
+    sum = Gelu()(sum);
+  }
+  if (p.slope) sum = GeluBackward()(sum, static_cast<S>(x.slope_at[at]));
   x.c[at] = static_cast<T>(sum);
   if (p.sums && j == 0) x.sums[i] = static_cast<T>(row);
 }
@@ -131,15 +139,20 @@ class CublasLt {
     return Layout(made);
   }
   static cublasLtEpilogue_t epilogue(const Product& p) {
+    if (p.gelu) return p.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    if (p.slope) return CUBLASLT_EPILOGUE_DGELU;
     return p.sums ? CUBLASLT_EPILOGUE_BGRADB : p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   }
   static void set_pointers(const Plan& plan, const Product& p, const ProductOf<T>& x) {
     if (p.bias) set(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, x.bias);
     if (p.sums) set(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, x.sums);
+    if (p.gelu) set(plan.product.get(), CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, x.before);
+    if (p.slope) set(plan.product.get(), CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, x.slope_at);
   }
   const Plan& plan(const Product& p, const ProductOf<T>& x) {
     const auto low = [](const void* at) { return reinterpret_cast<std::uintptr_t>(at) % 16; };
-    const bool aligned = low(x.c) + low(x.a) + low(x.b) + low(x.from) + low(x.bias) + low(x.sums) == 0;
+    const bool aligned = low(x.c) + low(x.a) + low(x.b) + low(x.from) + low(x.bias) + low(x.sums) + low(x.before) +
+                             low(x.slope_at) == 0;
     const auto found = plans_.find({p, aligned});
     if (found != plans_.end()) return found->second;
     Plan plan;
@@ -152,11 +165,13 @@ class CublasLt {
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, second);
     set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p));
     if (p.bias || p.sums) set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type<T>);
+    if (p.gelu || p.slope) set(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, static_cast<std::int64_t>(p.n));
     set_pointers(plan, p, x);  // the choice depends on their alignment
     plan.a = p.transpose_a ? layout(p.k, p.m) : layout(p.m, p.k);
     plan.b = p.transpose_b ? layout(p.n, p.k) : layout(p.k, p.n);
     plan.c = layout(p.m, p.n);
-    if (!(std::is_same_v<T, double> && p.makes_more())) choose(plan, p, aligned);
+    const bool gelu_fits = aligned && p.n % 8 == 0;  // else that matrix cannot be read, or written, beside C
+    if (!(std::is_same_v<T, double> && p.makes_more()) && (gelu_fits || !(p.gelu || p.slope))) choose(plan, p, aligned);
     return plans_.emplace(std::pair(p, aligned), std::move(plan)).first->second;
   }
   void choose(Plan& plan, const Product& p, bool aligned) {

@@ -1,6 +1,6 @@
-#include "skipv1/ops/linear.cuh"
+#include "skipv1/ops/linear_gelu.cuh"
 
-#include "skipv1/ops/linear.hpp"
+#include "skipv1/ops/linear_gelu.hpp"
 #include "tests/cuda/pair.hpp"
 
 using namespace skipv1;
@@ -45,6 +45,32 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
   }
 }
 
+TEMPLATE_TEST_CASE("a linear map and its GELU on the device are those on the CPU", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  const Version version = GENERATE(Version::first, Version::fast);
+  Random random(53);
+  const std::size_t shapes[][3] = {{1, 1, 1}, {3, 7, 31}, {33, 63, 65}, {129, 33, 64}, {1, 64, 128}, {65, 16, 8}, {200, 64, 96}};
+  for (const auto& [rows, in, out] : shapes) {
+    const double small = 1 / std::sqrt(static_cast<double>(in));  // so that few numbers are where GELU is straight
+    const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random, small), bias = normal<T>({out}, random);
+    auto y = poisoned<T>({rows, out}), before = poisoned<T>({rows, out});
+    linear_gelu_forward<T>(y, before, x, weight, View<T, Cuda>(), version);
+    linear_gelu_forward<double>(y.host, before.host, x.host, weight.host, View<double>());
+    check_close("linear_gelu_forward before without bias", before);
+    check_close("linear_gelu_forward y without bias", y, 2 * bound<T>);
+    linear_gelu_forward<T>(y, before, x, weight, bias, version);
+    linear_gelu_forward<double>(y.host, before.host, x.host, weight.host, bias.host);
+    check_close("linear_gelu_forward before", before);
+    check_close("linear_gelu_forward y", y, 2 * bound<T>);
+
+    const auto kept = both<T>(before.host), dy = normal<T>({rows, in}, random), down = normal<T>({in, out}, random, small);
+    auto dbefore = poisoned<T>({rows, out});
+    gelu_linear_backward<T>(dbefore, dy, down, kept, version);
+    gelu_linear_backward<double>(dbefore.host, dy.host, down.host, kept.host);
+    check_close("gelu_linear_backward dbefore", dbefore, 2 * bound<T>);
+  }
+}
+
 TEMPLATE_TEST_CASE("sums over rows, where a product does not make them", "[cuda]", float, double, bfloat16) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
@@ -68,5 +94,10 @@ TEST_CASE("cuBLASLt makes what is asked of it beside products at GPT-2's widths"
     const Product gradient{out, 768, 65536, true, false, true, false, true};
     CHECK(CublasLt<bfloat16>::here().makes(gradient, {at, at, at, at, nullptr, at}));
   }
+  const Product up{.m = 65536, .n = 3072, .k = 768, .transpose_a = false, .transpose_b = true, .add = false, .bias = true,
+                   .gelu = true};
+  const Product dhidden{.m = 65536, .n = 3072, .k = 768, .transpose_a = false, .transpose_b = false, .add = false, .slope = true};
+  CHECK(CublasLt<bfloat16>::here().makes(up, {.c = at, .a = at, .b = at, .from = at, .bias = at, .before = at}));
+  CHECK(CublasLt<bfloat16>::here().makes(dhidden, {.c = at, .a = at, .b = at, .from = at, .slope_at = at}));
 }
 #endif

@@ -8,55 +8,73 @@ namespace skipv1::detail {
 
 /// One thread, one column.
 template <class T, class F>
-SKIPV1_KERNEL column_sum_first(T* sums, std::size_t rows, std::size_t width, F f) {
+SKIPV1_KERNEL column_sum_first_kernel(T* sums, std::size_t rows, std::size_t width, F f) {
   const std::size_t i = global_thread();
   if (i >= width) return;
   Sum<T> sum = static_cast<Sum<T>>(sums[i]);
   for (std::size_t n = 0; n < rows; ++n) sum += f(n, i);
   sums[i] = static_cast<T>(sum);
 }
-
-/// The sum of `f(n, i)` over `begin <= n < end`, of the column i of a thread of a block (32, 8), which takes 8 rows at a time and
-/// then adds up their 8 sums; whole to the threads with y = 0 and i < width.
-template <class S, class F>
-SKIPV1_DEVICE S column_sum_of(std::size_t begin, std::size_t end, std::size_t i, std::size_t width, const F& f) {
-  SKIPV1_SHARED(S, sums, 256);
-  S sum(0);
-  if (i < width)
-    for (std::size_t n = begin + thread().y; n < end; n += 8) sum += f(n, i);
-  sums[thread().y * 32 + thread().x] = sum;
-  sync_threads();
-  if (thread().y == 0)
-    for (unsigned j = 1; j < 8; ++j) sum += sums[j * 32 + thread().x];
-  return sum;
-}
-/// Block (x, y): columns `32 x …` of the y-th part of the rows.
-template <class S, class F>
-SKIPV1_KERNEL column_sum_parts(S* parts, std::size_t rows, std::size_t width, std::size_t rows_of_part, F f) {
-  const std::size_t i = std::size_t{block().x} * 32 + thread().x, begin = block().y * rows_of_part;
-  const S sum = column_sum_of<S>(begin, begin + rows_of_part < rows ? begin + rows_of_part : rows, i, width, f);
-  if (thread().y == 0 && i < width) parts[block().y * width + i] = sum;
-}
-/// Block x: columns `32 x …` of the parts.
-template <class T>
-SKIPV1_KERNEL column_sum_whole(T* sums, const Sum<T>* parts, std::size_t count, std::size_t width) {
-  const std::size_t i = std::size_t{block().x} * 32 + thread().x;
-  const Sum<T> sum =
-      column_sum_of<Sum<T>>(0, count, i, width, [&](std::size_t j, std::size_t at) { return parts[j * width + at]; });
-  if (thread().y == 0 && i < width) sums[i] = static_cast<T>(static_cast<Sum<T>>(sums[i]) + sum);
-}
-
-/// `sums[i] += sum over n < rows of f(n, i)`, `f` a device functor. The fast version reads what f reads once, at memory speed
-/// when there are enough parts to fill the card: 64 rows each, at most 256 parts.
+/// `sums[i] += sum over n < rows of f(n, i)`, `f` a device functor.
 template <class T, class F>
-void column_sum(const char* name, View<T, Cuda> sums, std::size_t rows, const F& f, Version version) {
-  const std::size_t width = sums.size();
+void column_sum_first(const char* name, View<T, Cuda> sums, std::size_t rows, const F& f) {
+  launch(one_thread_each(name, sums.size()), column_sum_first_kernel<T, F>, sums.data(), rows, sums.size(), f);
+}
+
+/// The sums of V columns from i on over rows `begin <= n < end` of x, in a block (32, 8), which takes 8 rows at a time and then
+/// adds up their 8 sums: `sums` is whole in the threads with y = 0.
+template <std::size_t V, class S, class T>
+SKIPV1_DEVICE void column_sum_of(S (&sums)[V], const T* x, std::size_t begin, std::size_t end, std::size_t i, std::size_t width) {
+  SKIPV1_SHARED(S, others, 256 * V);
+  for (std::size_t n = begin + thread().y; i < width && n < end; n += 8) {
+    const Vector<T, V> row = load_vector<V>(x + n * width + i);
+    for (std::size_t j = 0; j < V; ++j) sums[j] += static_cast<S>(row[j]);
+  }
+  for (std::size_t j = 0; j < V; ++j) others[(thread().y * V + j) * 32 + thread().x] = sums[j];
+  sync_threads();
+  for (unsigned y = 1; thread().y == 0 && y < 8; ++y)
+    for (std::size_t j = 0; j < V; ++j) sums[j] += others[(y * V + j) * 32 + thread().x];
+}
+/// Block (x, y): columns `32 V x …` of the y-th part of the rows.
+template <class T, std::size_t V>
+SKIPV1_KERNEL column_sum_parts(Sum<T>* parts, const T* x, std::size_t rows, std::size_t width, std::size_t rows_of_part) {
+  const std::size_t i = global_thread() * V, begin = block().y * rows_of_part;
+  Sum<T> sums[V] = {};
+  column_sum_of(sums, x, begin, begin + rows_of_part < rows ? begin + rows_of_part : rows, i, width);
+  for (std::size_t j = 0; thread().y == 0 && i < width && j < V; ++j) parts[block().y * width + i + j] = sums[j];
+}
+/// Block (x, y): columns `32 x …` of the parts (2, count, width), which are added to `sums` for y = 0, to `more` for 1.
+template <class T>
+SKIPV1_KERNEL column_sum_whole(T* sums, T* more, const Sum<T>* parts, std::size_t count, std::size_t width) {
+  const std::size_t i = global_thread();
+  T* const to = block().y == 0 ? sums : more;
+  Sum<T> sum[1] = {};
+  column_sum_of(sum, parts + block().y * count * width, 0, count, i, width);
+  if (thread().y == 0 && i < width) to[i] = static_cast<T>(static_cast<Sum<T>>(to[i]) + sum[0]);
+}
+
+/// Adds the sums of `count` rows of parts, (count, width), to `sums`, and of `count` more to `more` unless that is empty.
+template <class T>
+void add_parts(const char* name, View<T, Cuda> sums, View<T, Cuda> more, const Sum<T>* parts, std::size_t count) {
+  const std::size_t width = sums.size(), kinds = more.empty() ? 1 : 2;
+  launch({name, {ceil_div(width, 32), kinds}, {32, 8}}, column_sum_whole<T>, sums.data(), more.data(), parts, count, width);
+}
+
+/// `sums[i] += sum over n < rows of x[n, i]`. The fast version reads x once, at memory speed when there are enough parts to fill
+/// the card: 64 rows each, at most 256 parts.
+template <class T>
+void column_sum(const char* name, View<T, Cuda> sums, View<const T, Cuda> x) {
+  const std::size_t rows = x.rows(), width = sums.size();
   if (rows == 0) return;
-  if (version == Version::first) return launch(one_thread_each(name, width), column_sum_first<T, F>, sums.data(), rows, width, f);
   const std::size_t rows_of_part = std::max<std::size_t>(64, ceil_div(rows, 256)), parts = ceil_div(rows, rows_of_part);
   Sum<T>* partial = scratch<Sum<T>>(parts * width);
-  launch({name, {ceil_div(width, 32), parts}, {32, 8}}, column_sum_parts<Sum<T>, F>, partial, rows, width, rows_of_part, f);
-  launch({name, ceil_div(width, 32), {32, 8}}, column_sum_whole<T>, sums.data(), partial, parts, width);
+  const auto run = [&](auto numbers) {
+    constexpr std::size_t V = decltype(numbers)::value;
+    launch({name, {ceil_div(width, 32 * V), parts}, {32, 8}}, column_sum_parts<T, V>, partial, x.data(), rows, width,
+           rows_of_part);
+  };
+  reads_16_bytes(width, x.data()) ? run(numbers_a_load<T>) : run(one_a_load);
+  add_parts<T>(name, sums, {}, partial, parts);
 }
 
 /// Rows of a matrix: what a bias's gradient sums.

@@ -1,7 +1,7 @@
 // LayerNorm on the device: see layer_norm.hpp.
 #pragma once
 
-#include "skipv1/ops/column_sum.cuh"
+#include "skipv1/ops/norm_backward.cuh"
 
 namespace skipv1 {
 
@@ -84,36 +84,6 @@ SKIPV1_KERNEL layer_norm_backward_first(T* dx, const T* dy, const T* x, const T*
   }
 }
 
-/// One warp, one row, as the forward pass; 4 d sizeof(T) bytes a row.
-template <class T, std::size_t V>
-SKIPV1_KERNEL layer_norm_backward_fast(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics,
-                                       std::size_t rows, std::size_t d) {
-  using S = Sum<T>;
-  const std::size_t n = global_thread() / warp_size;
-  if (n >= rows) return;
-  const T *in = x + n * d, *dout = dy + n * d;
-  const S mean = statistics[2 * n], r = statistics[2 * n + 1];
-  S g_sum(0), gz_sum(0);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    const Vector<T, V> v = load_vector<V>(in + i), dv = load_vector<V>(dout + i), w = load_vector<V>(weight + i);
-    for (std::size_t j = 0; j < V; ++j) {
-      const S g = static_cast<S>(w[j]) * static_cast<S>(dv[j]);
-      g_sum += g;
-      gz_sum += g * (static_cast<S>(v[j]) - mean) * r;
-    }
-  }
-  const S g_mean = warp_sum(g_sum) / static_cast<S>(d), gz_mean = warp_sum(gz_sum) / static_cast<S>(d);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    const Vector<T, V> v = load_vector<V>(in + i), dv = load_vector<V>(dout + i), w = load_vector<V>(weight + i);
-    Vector<T, V> out = load_vector<V>(dx + n * d + i);
-    for (std::size_t j = 0; j < V; ++j) {
-      const S g = static_cast<S>(w[j]) * static_cast<S>(dv[j]);
-      out[j] = static_cast<T>(static_cast<S>(out[j]) + r * (g - g_mean - (static_cast<S>(v[j]) - mean) * r * gz_mean));
-    }
-    store_vector(dx + n * d + i, out);
-  }
-}
-
 /// What row n adds to the gradient of `weight[i]`.
 template <class T>
 struct LayerNormWeight {
@@ -151,21 +121,14 @@ template <class T>
 void layer_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy,
                          ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics,
                          Version version = Version::fast) {
+  const bool fast = version == Version::fast;
+  if (fast && detail::norm_backward<true, T>("layer_norm_backward", dx, dweight, dbias, dy, x, weight, statistics)) return;
   const std::size_t rows = x.rows(), d = x.width();
-  const auto run = [&](const Launch& where, auto kernel) {
-    launch(where, kernel, dx.data(), dy.data(), x.data(), weight.data(), statistics.data(), rows, d);
-  };
-  const Launch warps{"layer_norm_backward", ceil_div(rows, 4), 128};
-  if (version == Version::first) {
-    run(one_thread_each("layer_norm_backward_first", rows), detail::layer_norm_backward_first<T>);
-  } else if (reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data())) {
-    run(warps, detail::layer_norm_backward_fast<T, per_16_bytes<T>>);
-  } else {
-    run(warps, detail::layer_norm_backward_fast<T, 1>);
-  }
-  detail::column_sum("layer_norm_backward_weight", dweight, rows,
-                     detail::LayerNormWeight<T>{dy.data(), x.data(), statistics.data(), d}, version);
-  detail::column_sum("layer_norm_backward_bias", dbias, rows, detail::RowsOf<T>{dy.data(), d}, version);
+  launch(one_thread_each("layer_norm_backward_first", rows), detail::layer_norm_backward_first<T>, dx.data(), dy.data(), x.data(),
+         weight.data(), statistics.data(), rows, d);
+  detail::column_sum_first("layer_norm_backward_weight", dweight, rows,
+                           detail::LayerNormWeight<T>{dy.data(), x.data(), statistics.data(), d});
+  detail::column_sum_first("layer_norm_backward_bias", dbias, rows, detail::RowsOf<T>{dy.data(), d});
 }
 
 }  // namespace skipv1

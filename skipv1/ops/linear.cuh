@@ -60,8 +60,11 @@ void linear_backward_weight(View<T, Cuda> dweight, View<T, Cuda> dbias, ConstVie
     if (matrix_product<T>(with_sums, with, version)) return add<T>(dbias, dbias, View<T, Cuda>(with.sums, dbias.shape()));
   }
   matrix_product<T>(product, of, version);
-  if (!dbias.empty())
-    detail::column_sum("linear_backward_bias", dbias, x.rows(), detail::RowsOf<T>{dy.data(), dy.width()}, version);
+  if (dbias.empty()) return;
+  if (version == Version::first)
+    detail::column_sum_first("linear_backward_bias", dbias, x.rows(), detail::RowsOf<T>{dy.data(), dy.width()});
+  else
+    detail::column_sum<T>("linear_backward_bias", dbias, dy);
 }
 
 }  // namespace skipv1

@@ -1,7 +1,7 @@
 // RMSNorm on the device: see rms_norm.hpp.
 #pragma once
 
-#include "skipv1/ops/column_sum.cuh"
+#include "skipv1/ops/norm_backward.cuh"
 
 namespace skipv1 {
 
@@ -76,32 +76,6 @@ SKIPV1_KERNEL rms_norm_backward_first(T* dx, const T* dy, const T* x, const T* w
   }
 }
 
-/// One warp, one row, as the forward pass; 4 d sizeof(T) bytes a row.
-template <class T, std::size_t V>
-SKIPV1_KERNEL rms_norm_backward_fast(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* inverse_rms, std::size_t rows,
-                                     std::size_t d) {
-  using S = Sum<T>;
-  const std::size_t n = global_thread() / warp_size;
-  if (n >= rows) return;
-  const T *in = x + n * d, *dout = dy + n * d;
-  const S r = inverse_rms[n];
-  S dot(0);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    const Vector<T, V> v = load_vector<V>(in + i), g = load_vector<V>(dout + i), w = load_vector<V>(weight + i);
-    for (std::size_t j = 0; j < V; ++j) dot += static_cast<S>(w[j]) * static_cast<S>(g[j]) * static_cast<S>(v[j]);
-  }
-  const S c = warp_sum(dot) * r * r * r / static_cast<S>(d);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    const Vector<T, V> v = load_vector<V>(in + i), g = load_vector<V>(dout + i), w = load_vector<V>(weight + i);
-    Vector<T, V> out = load_vector<V>(dx + n * d + i);
-    for (std::size_t j = 0; j < V; ++j) {
-      const S add = static_cast<S>(w[j]) * static_cast<S>(g[j]) * r - static_cast<S>(v[j]) * c;
-      out[j] = static_cast<T>(static_cast<S>(out[j]) + add);
-    }
-    store_vector(dx + n * d + i, out);
-  }
-}
-
 /// What row n adds to the gradient of `weight[i]`.
 template <class T>
 struct RmsNormWeight {
@@ -137,20 +111,13 @@ void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView
 template <class T>
 void rms_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
                        ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> inverse_rms, Version version = Version::fast) {
+  const bool fast = version == Version::fast;
+  if (fast && detail::norm_backward<false, T>("rms_norm_backward", dx, dweight, {}, dy, x, weight, inverse_rms)) return;
   const std::size_t rows = x.rows(), d = x.width();
-  const auto run = [&](const Launch& where, auto kernel) {
-    launch(where, kernel, dx.data(), dy.data(), x.data(), weight.data(), inverse_rms.data(), rows, d);
-  };
-  const Launch warps{"rms_norm_backward", ceil_div(rows, 4), 128};
-  if (version == Version::first) {
-    run(one_thread_each("rms_norm_backward_first", rows), detail::rms_norm_backward_first<T>);
-  } else if (reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data())) {
-    run(warps, detail::rms_norm_backward_fast<T, per_16_bytes<T>>);
-  } else {
-    run(warps, detail::rms_norm_backward_fast<T, 1>);
-  }
-  detail::column_sum("rms_norm_backward_weight", dweight, rows,
-                     detail::RmsNormWeight<T>{dy.data(), x.data(), inverse_rms.data(), d}, version);
+  launch(one_thread_each("rms_norm_backward_first", rows), detail::rms_norm_backward_first<T>, dx.data(), dy.data(), x.data(),
+         weight.data(), inverse_rms.data(), rows, d);
+  detail::column_sum_first("rms_norm_backward_weight", dweight, rows,
+                           detail::RmsNormWeight<T>{dy.data(), x.data(), inverse_rms.data(), d});
 }
 
 }  // namespace skipv1

@@ -85,7 +85,7 @@ TEST_CASE("repeated work runs, is recorded, and is recorded again once scratch m
   int asked = 0;
   const auto work = [&] {
     ++asked;
-    detail::column_sum("sum", View<float, Cuda>(sum), 33, detail::RowsOf<float>{dy.device.data(), 65}, Version::fast);
+    detail::column_sum<float>("sum", sum, dy);
   };
   for (int i = 0; i < 4; ++i) repeat(work);
   CHECK(asked == 2);

@@ -11,6 +11,8 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
   Random random(11);
   auto shapes = row_shapes();
   for (std::size_t d : {301u, 1100u, 2056u}) shapes.emplace_back(5, d);  // longer than what a warp keeps
+  shapes.emplace_back(2, 1601);   // longer than what a block keeps
+  shapes.emplace_back(2100, 24);  // more than eight rows a block
   for (const auto& [rows, d] : shapes) {
     const auto x = normal<TestType>({rows, d}, random), weight = normal<TestType>({d}, random),
                dy = normal<TestType>({rows, d}, random);

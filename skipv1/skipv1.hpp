@@ -46,6 +46,7 @@
 #include "skipv1/ops/adamw.hpp"
 #include "skipv1/ops/add.hpp"
 #include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/attention_decode.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
 #include "skipv1/ops/depth_average.hpp"
 #include "skipv1/ops/embedding.hpp"

@@ -11,6 +11,7 @@
 #include <xflens/cxxblas/cxxblas.cxx>
 
 #include "skipv1/core/parallel.hpp"
+#include "skipv1/core/simd.hpp"
 
 #if defined(__GNUC__)
 // Present when the BLAS is OpenBLAS, null otherwise.
@@ -36,9 +37,17 @@ void gemm(Transpose a_t, Transpose b_t, std::size_t m, std::size_t n, std::size_
   if (m == 0 || n == 0) return;
   const auto op = [](Transpose t) { return t == Transpose::yes ? cxxblas::Trans : cxxblas::NoTrans; };
   const auto i = [](std::size_t v) { return static_cast<int>(v); };
-  if (m == 1 && k > 0 && a_t == Transpose::no) {  // one row: a matrix-vector product reads B once, without packing it
-    cxxblas::gemv<int>(cxxblas::RowMajor, b_t == Transpose::yes ? cxxblas::NoTrans : cxxblas::Trans,
-                       i(b_t == Transpose::yes ? n : k), i(b_t == Transpose::yes ? k : n), alpha, b, i(ldb), a, 1, beta, c, 1);
+  if (m == 1 && k > 0 && a_t == Transpose::no) {  // one row: B is read once, without packing it
+    if (b_t == Transpose::no) {
+      cxxblas::gemv<int>(cxxblas::RowMajor, cxxblas::Trans, i(k), i(n), alpha, b, i(ldb), a, 1, beta, c, 1);
+      return;
+    }
+    for (std::size_t j = 0; j < n; j += 64) {
+      T sums[64];
+      const std::size_t count = std::min<std::size_t>(64, n - j);
+      dot_rows(k, a, b + j * ldb, ldb, count, sums);
+      for (std::size_t r = 0; r < count; ++r) c[j + r] = alpha * sums[r] + (beta == T(0) ? T(0) : beta * c[j + r]);
+    }
     return;
   }
   cxxblas::gemm<int>(cxxblas::RowMajor, op(a_t), op(b_t), i(m), i(n), i(k), alpha, a, i(lda), b, i(ldb), beta, c, i(ldc));
@@ -49,7 +58,9 @@ template <class T>
 void parallel_gemm(Transpose a_t, Transpose b_t, std::size_t m, std::size_t n, std::size_t k, T alpha, const T* a,
                    std::size_t lda, const T* b, std::size_t ldb, T beta, T* c, std::size_t ldc) {
   // Each tile packs its own copy of A's rows and B's columns: large tiles pack less, small ones occupy more cores.
-  const std::size_t tile_m = std::clamp<std::size_t>((m / 4 + 63) / 64 * 64, 128, 512), tile_n = 1024;
+  // With a few rows of A reading B is all that counts, and B's rows lie one after the other: all cores read.
+  const bool few = m <= 8 && b_t == Transpose::yes;
+  const std::size_t tile_m = std::clamp<std::size_t>((m / 4 + 63) / 64 * 64, 128, 512), tile_n = few ? 64 : 1024;
   const std::size_t across = (n + tile_n - 1) / tile_n, down = (m + tile_m - 1) / tile_m;
   parallel_for(down * across, [&](std::size_t tile) {
     const std::size_t i = tile / across * tile_m, j = tile % across * tile_n;

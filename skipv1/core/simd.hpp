@@ -55,4 +55,57 @@ T sum_of_exp(std::size_t n, const T* x, T shift) {
   return sum_of(n, x, [shift](auto v) { return xsimd::exp(v - shift); });
 }
 
+namespace detail {
+
+template <std::size_t rows, class T>
+void dot_some(std::size_t n, const T* x, const T* row, std::size_t stride, T* out) {
+  using Batch = xsimd::batch<T>;
+  Batch sums[rows];
+  std::fill_n(sums, rows, Batch(T(0)));
+  const std::size_t whole = n - n % Batch::size;
+  for (std::size_t i = 0; i < whole; i += Batch::size) {
+    const Batch v = Batch::load_unaligned(x + i);
+    for (std::size_t j = 0; j < rows; ++j) sums[j] = xsimd::fma(v, Batch::load_unaligned(row + j * stride + i), sums[j]);
+  }
+  for (std::size_t j = 0; j < rows; ++j) {
+    T each[Batch::size], sum(0);
+    sums[j].store_unaligned(each);
+    for (T lane : each) sum += lane;
+    for (std::size_t k = whole; k < n; ++k) sum += x[k] * row[j * stride + k];
+    out[j] = sum;
+  }
+}
+
+template <std::size_t rows, class T>
+void add_some(std::size_t n, T* y, const T* weight, const T* row, std::size_t stride) {
+  using Batch = xsimd::batch<T>;
+  const std::size_t whole = n - n % Batch::size;
+  for (std::size_t i = 0; i < whole; i += Batch::size) {
+    Batch sum = Batch::load_unaligned(y + i);
+    for (std::size_t j = 0; j < rows; ++j) sum = xsimd::fma(Batch(weight[j]), Batch::load_unaligned(row + j * stride + i), sum);
+    sum.store_unaligned(y + i);
+  }
+  for (std::size_t i = whole; i < n; ++i)
+    for (std::size_t j = 0; j < rows; ++j) y[i] += weight[j] * row[j * stride + i];
+}
+
+}  // namespace detail
+
+/// `out[j] = x . row j` for `j < count`, the rows `n` wide and `stride` apart. Four are read at a time, so that four are on their
+/// way from memory.
+template <class T>
+void dot_rows(std::size_t n, const T* x, const T* rows, std::size_t stride, std::size_t count, T* out) {
+  std::size_t j = 0;
+  for (; j + 4 <= count; j += 4) detail::dot_some<4>(n, x, rows + j * stride, stride, out + j);
+  for (; j < count; ++j) detail::dot_some<1>(n, x, rows + j * stride, stride, out + j);
+}
+
+/// `y += sum over j < count of weight[j] row j`, y and rows as above.
+template <class T>
+void add_rows(std::size_t n, T* y, const T* weight, const T* rows, std::size_t stride, std::size_t count) {
+  std::size_t j = 0;
+  for (; j + 4 <= count; j += 4) detail::add_some<4>(n, y, weight + j, rows + j * stride, stride);
+  for (; j < count; ++j) detail::add_some<1>(n, y, weight + j, rows + j * stride, stride);
+}
+
 }  // namespace skipv1

@@ -11,6 +11,7 @@
 #include "skipv1/core/blas.hpp"
 #include "skipv1/core/head.hpp"
 #include "skipv1/core/simd.hpp"
+#include "skipv1/ops/attention_decode.hpp"
 
 namespace skipv1 {
 
@@ -73,7 +74,7 @@ void attention_forward_block(T* out, T* lse, const T* q, const Head<const T>& ke
   for (std::size_t i = 0; i < block.rows; ++i) {
     T* row = scores + i * keys;
     const std::size_t seen = block.keys_of(i);
-    const T most = scale * (scale < T(0) ? *std::min_element(row, row + seen) : *std::max_element(row, row + seen));
+    const T most = largest_score(row, seen, scale);
     const T sum = exp_and_sum(seen, row, scale, most);
     for (std::size_t j = 0; j < seen; ++j) row[j] /= sum;
     std::fill(row + seen, row + keys, T(0));
@@ -95,6 +96,7 @@ void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q,
   const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
   require(heads.size() == width.heads && out.extent(1) == width.heads && out.extent(0) == q.extent(0), "attention: q ", q.shape(),
           ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");
+  if (sequences.max_rows <= 1) return detail::attention_decode<T>(out, lse, q, heads, sequences, static_cast<T>(scale));
   parallel_for(sequences.batch() * width.heads, [&](std::size_t task) {
     const std::size_t b = task / width.heads, h = task % width.heads;
     const auto scores =

@@ -54,14 +54,14 @@ const auto parallel = [](auto... arguments) { parallel_gemm(arguments...); };
 }  // namespace
 
 TEST_CASE("gemm equals three loops: every transpose, alpha and beta; zero times what was there is zero, even NaN") {
-  for (Product p : {Product{1, 1, 1}, {1, 64, 3}, {1, 5, 127}, {3, 1, 65}, {63, 65, 1}, {5, 3, 64}}) {
+  for (Product p : {Product{1, 1, 1}, {1, 64, 3}, {1, 5, 127}, {3, 1, 65}, {63, 65, 1}, {5, 3, 64}, {1, 130, 33}}) {
     check_all<double>(serial, p);
     check_all<float>(serial, p);
   }
 }
 
 TEST_CASE("parallel_gemm equals three loops across the borders of its tiles") {
-  for (Product p : {Product{1, 1025, 2}, {127, 3, 5}, {129, 65, 63}, {513, 1, 3}, {257, 1030, 1}}) {
+  for (Product p : {Product{1, 1025, 2}, {127, 3, 5}, {129, 65, 63}, {513, 1, 3}, {257, 1030, 1}, {2, 65, 9}, {8, 130, 5}, {9, 65, 2}}) {
     check_all<double>(parallel, p);
     check_all<float>(parallel, p);
   }

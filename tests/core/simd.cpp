@@ -50,6 +50,30 @@ void check_sums(std::size_t n) {
   CHECK(std::isnan(y(n)));
 }
 
+/// `dot_rows` and `add_rows` against plain loops; nothing is written beyond the ends, and nothing read between the rows.
+template <class T>
+void check_rows(std::size_t n, std::size_t count) {
+  const std::size_t stride = n + 3;
+  const Tensor<T> x = draw<T>({n}, 1), weight = draw<T>({count}, 2), rows = draw<T>({count + 1, stride}, 3);
+  for (std::size_t j = 0; j <= count; ++j)
+    for (std::size_t i = j == count ? 0 : n; i < stride; ++i) rows(j, i) = std::numeric_limits<T>::quiet_NaN();
+  const Tensor<T> dots = poisoned<T>({count + 1}), y = draw<T>({n + 1}, 4);
+  Tensor<double> expected_dots = zeros<double>({count}), expected_y = wide<T>(y);
+  for (std::size_t j = 0; j < count; ++j) {
+    for (std::size_t i = 0; i < n; ++i) {
+      expected_dots(j) += static_cast<double>(x(i)) * static_cast<double>(rows(j, i));
+      expected_y(i) += static_cast<double>(weight(j)) * static_cast<double>(rows(j, i));
+    }
+  }
+  const T beyond = y(n);
+  dot_rows(n, x.data(), rows.data(), stride, count, dots.data());
+  add_rows(n, y.data(), weight.data(), rows.data(), stride, count);
+  CHECK(std::isnan(dots(count)));
+  CHECK(y(n) == beyond);
+  CHECK((count == 0 || error<T>(dots.slice(0, count), expected_dots) < rounding<T>));
+  CHECK(error<T>(y, expected_y) < rounding<T>);
+}
+
 }  // namespace
 
 TEST_CASE("transform does every element and no other, in place too") {
@@ -65,6 +89,16 @@ TEST_CASE("sums and exponentials over every length of tail") {
     CAPTURE(n);
     check_sums<double>(n);
     check_sums<float>(n);
+  }
+}
+
+TEST_CASE("products with rows and weighted sums of rows: every length of tail, every number of rows left over") {
+  for (std::size_t n : lengths) {
+    for (std::size_t count : {0u, 1u, 2u, 3u, 4u, 5u, 7u, 8u, 13u}) {
+      CAPTURE(n, count);
+      check_rows<double>(n, count);
+      check_rows<float>(n, count);
+    }
   }
 }
 

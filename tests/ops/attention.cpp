@@ -17,7 +17,48 @@ void check_forward(const AttentionSpec& spec) {
 
 AttentionSpec single_sequence(std::size_t rows) { return {"one sequence", 5, 4, {rows}, {0}, {{0, 0, 0, 0}, {1, 2, 1, 2}}}; }
 
+/// One new row a sequence: across the borders of tiles; a sequence without one, heads without values, keys read by many.
+std::vector<AttentionSpec> decoding_specs() {
+  std::vector<Route> many{{0, 2, 1, none}, {1, 1, 1, none}};
+  for (std::size_t h = 2; h < 33; ++h) many.push_back({h % 2, h / 3 % 4, h % 3 ? 1u : 0u, h % 5});
+  std::vector<AttentionSpec> specs{{"33 heads", 9, 5, {1, 0, 1, 1}, {200, 9, 0, 62}, many}};
+  for (std::size_t past : {0u, 1u, 3u, 63u, 64u, 127u, 130u})
+    specs.push_back({"one sequence", 17, 12, {1}, {past}, {{0, 0, 0, 0}, {0, 0, 1, 2}, {1, 2, 1, 2}}});
+  return specs;
+}
+
 }  // namespace
+
+TEST_CASE("decoding: attention of one new row a sequence equals plain loops, the same bits with any number of threads") {
+  for (const AttentionSpec& spec : decoding_specs()) {
+    CAPTURE(spec.name, spec.past[0]);
+    check_forward<double>(spec);
+    check_forward<float>(spec);
+    CHECK(thread_invariant([&] {
+      AttentionProblem<float> problem(spec);
+      problem.forward();
+      return problem.out;
+    }));
+  }
+}
+
+TEST_CASE("decoding: a key whose score is far larger takes all, in whichever tile it lies, under either sign of the scale") {
+  for (std::size_t at : {0u, 63u, 64u, 129u}) {
+    for (double sign : {1.0, -1.0}) {
+      CAPTURE(at, sign);
+      AttentionProblem<float> problem({"huge", 1, 1, {1}, {129}, {{0, 0, 0, 0}}});
+      problem.scale = sign;
+      problem.q(0, 0, 0) = 100;
+      for (std::size_t s = 0; s < 130; ++s) {
+        problem.keys[0](0, s, 0) = static_cast<float>(s == at ? 100 * sign : -100 * sign);
+        problem.values[0](0, s, 0) = static_cast<float>(s);
+      }
+      problem.forward();
+      CHECK(problem.out(0, 0, 0) == static_cast<float>(at));
+      CHECK(problem.lse(0, 0) == 1e4f);
+    }
+  }
+}
 
 TEST_CASE("attention equals plain loops, wherever its heads lie; nothing beyond a sequence's end is read") {
   for (const AttentionSpec& spec : attention_specs()) {

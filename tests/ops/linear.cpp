@@ -41,6 +41,22 @@ TEST_CASE("linear equals its formula, with and without bias") {
   }
 }
 
+TEST_CASE("linear of the few rows that decoding has") {
+  for (std::size_t rows : {1u, 2u, 3u, 4u, 5u, 8u, 9u}) {
+    CAPTURE(rows);
+    for (std::size_t out : {63u, 64u, 65u, 1025u}) {
+      check_forward<double>({rows, 65, out}, true);
+      check_forward<float>({rows, 65, out}, false);
+    }
+    const Tensor<float> x = draw<float>({rows, 65}, 1), weight = draw<float>({1025, 65}, 2), bias = draw<float>({1025}, 3);
+    CHECK(thread_invariant([&] {
+      Tensor<float> y({rows, 1025});
+      linear_forward(y, x, weight, bias);
+      return y;
+    }));
+  }
+}
+
 TEST_CASE("linear's gradients equal finite differences; weights' are added, the input's where asked") {
   for (LinearSize s : shapes) {
     CAPTURE(s.rows, s.in, s.out);

@@ -38,21 +38,37 @@ std::int32_t sample(View<const T> row, const Sampling& s, Random& random) {
   if (s.temperature == 0) return static_cast<std::int32_t>(best - logits.begin());
 
   const auto logit = [&](std::int32_t v) { return logits[static_cast<std::size_t>(v)]; };
+  const auto weight = [&](std::int32_t v) { return std::exp((logit(v) - *best) / s.temperature); };
+  const auto likelier = [&](std::int32_t a, std::int32_t b) { return logit(a) > logit(b) || (logit(a) == logit(b) && a < b); };
   std::vector<std::int32_t> order(vocab);
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logit(a) > logit(b); });
-  if (s.top_k > 0 && s.top_k < vocab) order.resize(s.top_k);
-  std::vector<double> weight;
-  for (std::int32_t v : order) weight.push_back(std::exp((logit(v) - *best) / s.temperature));
-  const double all = std::accumulate(weight.begin(), weight.end(), 0.0);
-  double kept = 0;
-  std::size_t count = 0;
-  while (count < weight.size() && kept < s.top_p * all) kept += weight[count++];
+  const std::size_t most = s.top_k > 0 ? std::min(s.top_k, vocab) : vocab;
+  std::size_t ranked = 0;
+  const auto rank = [&](std::size_t count) {  // only as far as the draw goes: sorting all tokens takes as long as a small model
+    const auto at = [&](std::size_t i) { return order.begin() + static_cast<std::ptrdiff_t>(i); };
+    if (count < vocab) std::nth_element(at(ranked), at(count), order.end(), likelier);
+    std::sort(at(ranked), at(count), likelier);
+    ranked = count;
+  };
+  const auto token = [&](std::size_t i) {
+    if (i >= ranked) rank(std::min(most, 4 * ranked + 64));
+    return order[i];
+  };
+  if (most < vocab) rank(most);
+  double all = 0;
+  for (std::size_t i = 0; i < most; ++i) all += weight(order[i]);
+  double kept = s.top_p < 1 ? 0 : all;
+  std::size_t count = s.top_p < 1 ? 0 : most;
+  while (count < most && kept < s.top_p * all) kept += weight(token(count++));
   double at = random.uniform() * kept;
   for (std::size_t i = 0; i < count; ++i)
-    if ((at -= weight[i]) < 0) return order[i];
-  return order[count - 1];
+    if ((at -= weight(token(i))) < 0) return token(i);
+  return token(count - 1);
 }
+#ifdef SKIPV1_INSTANCES
+extern template std::int32_t sample<float>(View<const float>, const Sampling&, Random&);
+extern template std::int32_t sample<double>(View<const double>, const Sampling&, Random&);
+#endif
 
 /// What `generate` calls with each new token of sequence b; returning false ends that sequence.
 using OnToken = std::function<bool(std::size_t b, std::int32_t token)>;

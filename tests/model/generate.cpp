@@ -17,6 +17,24 @@ std::vector<double> frequencies(const std::vector<double>& logits, const Samplin
   return share;
 }
 
+/// `sample`, with all tokens sorted first.
+std::int32_t sample_of_sorted(const std::vector<double>& logits, const Sampling& s, Random& random) {
+  std::vector<std::int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto logit = [&](std::int32_t v) { return logits[static_cast<std::size_t>(v)]; };
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logit(a) > logit(b); });
+  if (s.top_k > 0 && s.top_k < order.size()) order.resize(s.top_k);
+  const auto weight = [&](std::int32_t v) { return std::exp((logit(v) - logit(order[0])) / s.temperature); };
+  double all = 0, kept = 0;
+  for (std::int32_t v : order) all += weight(v);
+  std::size_t count = 0;
+  while (count < order.size() && kept < s.top_p * all) kept += weight(order[count++]);
+  double at = random.uniform() * kept;
+  for (std::size_t i = 0; i < count; ++i)
+    if ((at -= weight(order[i])) < 0) return order[i];
+  return order[count - 1];
+}
+
 Config tiny() {
   Config c;
   c.vocab_size = 31, c.hidden_size = 16, c.intermediate_size = 24, c.num_hidden_layers = 3;
@@ -58,6 +76,22 @@ TEST_CASE("sample filters: greedy, top-k, top-p") {
   CHECK(frequencies(logits, {1.0, 0, 1e-9}, 50)[1] == Approx(1));  // at least one is left
   const std::vector<double> equal{2, 2, 2};
   CHECK(frequencies(equal, {0, 0, 1.0}, 50)[0] == Approx(1));
+}
+
+TEST_CASE("sample ranks no further than it draws, which changes no draw") {
+  Random numbers(7), random(8), other(8);
+  for (double spread : {0.0, 0.1, 3.0, 10.0}) {
+    std::vector<double> logits(777);
+    for (double& logit : logits) logit = std::round(4 * spread * numbers.normal()) / 4;  // many are equal
+    for (std::size_t top_k : {0u, 1u, 64u, 65u, 500u, 777u, 1000u}) {
+      for (double top_p : {0.3, 0.95, 1.0}) {
+        CAPTURE(spread, top_k, top_p);
+        const Sampling s{0.9, top_k, top_p};
+        for (int i = 0; i < 20; ++i)
+          CHECK(sample<double>({logits.data(), {777}}, s, random) == sample_of_sorted(logits, s, other));
+      }
+    }
+  }
 }
 
 TEST_CASE("sample refuses what has no distribution") {

@@ -45,7 +45,10 @@ TEMPLATE_TEST_CASE("cross_entropy on the device is cross_entropy on the CPU", "[
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(32);
-  for (const auto& [rows, vocab] : row_shapes()) {
+  auto shapes = row_shapes();
+  if (version == Version::fast)  // one thread's sum of so many numbers rounds more than the bound allows
+    for (std::size_t vocab : {20000u, 60000u}) shapes.emplace_back(2, vocab);  // kept in shared memory, and too long for it
+  for (const auto& [rows, vocab] : shapes) {
     const auto logits = normal<T>({rows, vocab}, random, 3);
     auto targets = numbers(rows, vocab, random);
     targets.host.data()[rows / 2] = ignored_target;

@@ -15,9 +15,12 @@ SKIPV1_DEVICE void adamw_update(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>
   using S = Sum<T>;
   const std::size_t i = global_thread() * V;
   if (i >= n) return;
-  Vector<T, V> p = load_vector<V>(parameters + i);
+  Vector<T, V> p = {};
   Vector<S, V> mi = load_vector<V>(m + i), vi = load_vector<V>(v + i), kept = {};
-  if (master) kept = load_vector<V>(master + i);
+  if (master)
+    kept = load_vector<V>(master + i);
+  else
+    p = load_vector<V>(parameters + i);
   const Vector<T, V> gradient = load_vector<V>(gradients + i);
   for (std::size_t j = 0; j < V; ++j) {
     const S g = s.scale * static_cast<S>(gradient[j]), pj = master ? kept[j] : static_cast<S>(p[j]);
@@ -50,13 +53,27 @@ SKIPV1_KERNEL adamw_placed_kernel(T* parameters, Sum<T>* master, Sum<T>* m, Sum<
   adamw_update<T, V>(parameters, master, m, v, gradients, n, decayed, s);
 }
 
-template <class T>
-struct Square {
+/// The sum of V squares.
+template <class T, std::size_t V>
+struct Squares {
   const T* x;
   SKIPV1_DEVICE_MEMBER double operator()(std::size_t, std::size_t i) const {
-    return static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    const Vector<T, V> v = load_vector<V>(x + i * V);
+    double sum = 0;
+    for (std::size_t j = 0; j < V; ++j) sum += static_cast<double>(v[j]) * static_cast<double>(v[j]);
+    return sum;
   }
 };
+/// `square = x's squared norm`. Memory bounds it.
+template <class T>
+void square_norm(View<double, Cuda> square, ConstView<T, Cuda> x) {
+  zero<double>(square);
+  const auto run = [&](auto numbers) {
+    constexpr std::size_t V = decltype(numbers)::value;
+    total<double>("norm", square.data(), 1, x.size() / V, Squares<T, V>{x.data()});
+  };
+  reads_16_bytes(x.size(), x.data()) ? run(numbers_a_load<T>) : run(one_a_load);
+}
 
 /// Launches the kernel that `pick(numbers a thread)` returns, with the arrays and then `rest`.
 template <class T, class Pick, class... Rest>
@@ -95,8 +112,7 @@ template <class T>
 void clipped_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
                    ConstView<T, Cuda> gradients, View<const detail::AdamWStep<Sum<T>>, Cuda> step, View<double, Cuda> square,
                    double limit, std::size_t decayed) {
-  zero<double>(square);
-  detail::total<double>("norm", square.data(), 1, gradients.size(), detail::Square<T>{gradients.data()});
+  detail::square_norm<T>(square, gradients);
   detail::launch_adamw<T>(
       parameters, master, m, v, gradients, decayed, Version::fast,
       [](auto numbers) { return detail::adamw_placed_kernel<T, decltype(numbers)::value>; }, step.data(),
@@ -112,8 +128,7 @@ void adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
 template <class T>
 double norm(View<T, Cuda> x) {
   static thread_local Tensor<double, Cuda> sum({1});
-  zero<double>(sum);
-  detail::total<double>("norm", sum.data(), 1, x.size(), detail::Square<std::remove_const_t<T>>{x.data()});
+  detail::square_norm<std::remove_const_t<T>>(sum, x);
   return std::sqrt(to_host<double>(sum).data()[0]);
 }
 

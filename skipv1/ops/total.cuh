@@ -28,7 +28,7 @@ SKIPV1_KERNEL total_of_parts(T* sums, const S* parts, std::size_t count) {
 template <class S, class T, class F>
 void total(const char* name, T* sums, std::size_t count, std::size_t n, const F& f) {
   if (n == 0 || count == 0) return;
-  const std::size_t blocks = std::min<std::size_t>(ceil_div(n, 1024), 256);
+  const std::size_t blocks = std::min<std::size_t>(ceil_div(n, 1024), 1024);
   S* parts = scratch<S>(count * blocks);
   launch({name, {blocks, count}, 256}, total_parts<S, F>, parts, n, f);
   launch({name, count, 256}, total_of_parts<T, S>, sums, parts, blocks);

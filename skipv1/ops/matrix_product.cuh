@@ -138,6 +138,10 @@ class CublasLt {
                  "cublasLtMatrixLayoutCreate");
     return Layout(made);
   }
+  /// Products in double make no more than products; beside C a matrix is read or written in pieces of 8 numbers.
+  static bool possible(const Product& p, bool aligned) {
+    return !p.makes_more() || (!std::is_same_v<T, double> && ((aligned && p.n % 8 == 0) || !(p.gelu || p.slope)));
+  }
   static cublasLtEpilogue_t epilogue(const Product& p) {
     if (p.gelu) return p.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
     if (p.slope) return CUBLASLT_EPILOGUE_DGELU;
@@ -156,6 +160,7 @@ class CublasLt {
     const auto found = plans_.find({p, aligned});
     if (found != plans_.end()) return found->second;
     Plan plan;
+    if (!possible(p, aligned)) return plans_.emplace(std::pair(p, aligned), std::move(plan)).first->second;
     cublasLtMatmulDesc_t product = nullptr;
     constexpr cublasComputeType_t compute = std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
     check_cublas(cublasLtMatmulDescCreate(&product, compute, cuda_type<Sum<T>>), "cublasLtMatmulDescCreate");
@@ -170,8 +175,7 @@ class CublasLt {
     plan.a = p.transpose_a ? layout(p.k, p.m) : layout(p.m, p.k);
     plan.b = p.transpose_b ? layout(p.n, p.k) : layout(p.k, p.n);
     plan.c = layout(p.m, p.n);
-    const bool gelu_fits = aligned && p.n % 8 == 0;  // else that matrix cannot be read, or written, beside C
-    if (!(std::is_same_v<T, double> && p.makes_more()) && (gelu_fits || !(p.gelu || p.slope))) choose(plan, p, aligned);
+    choose(plan, p, aligned);
     return plans_.emplace(std::pair(p, aligned), std::move(plan)).first->second;
   }
   void choose(Plan& plan, const Product& p, bool aligned) {

@@ -63,11 +63,11 @@ void norms_and_pointwise(const char* type) {
     line(first ? "rms_norm forward, first" : "rms_norm forward", type,
          seconds([&] { rms_norm_forward<T>(to(y), to(r), in(x), in(w), 1e-5, v); }), 2 * rows * size, 4 * rows);
     line(first ? "rms_norm backward, first" : "rms_norm backward", type,
-         seconds([&] { rms_norm_backward<T>(to(y), to(dw), in(dy), in(x), in(w), in(r), v); }), 6 * rows * size, 11 * rows);
+         seconds([&] { rms_norm_backward<T>(to(y), to(dw), in(dy), in(x), in(w), in(r), v); }), 4 * rows * size, 11 * rows);
     line(first ? "layer_norm forward, first" : "layer_norm forward", type,
          seconds([&] { layer_norm_forward<T>(to(y), to(statistics), in(x), in(w), in(b), 1e-5, v); }), 2 * rows * size, 7 * rows);
     line(first ? "layer_norm backward, first" : "layer_norm backward", type,
-         seconds([&] { layer_norm_backward<T>(to(y), to(dw), to(b), in(dy), in(x), in(w), in(statistics), v); }), 7 * rows * size,
+         seconds([&] { layer_norm_backward<T>(to(y), to(dw), to(b), in(dy), in(x), in(w), in(statistics), v); }), 4 * rows * size,
          16 * rows);
   }
   const auto gate = drawn<T>({n, f}), up = drawn<T>({n, f}), hidden = drawn<T>({n, f});
@@ -96,7 +96,7 @@ void losses_and_products(const char* type) {
   const auto targets = to_device<std::int32_t>(host);
   for (Version v : {Version::first, Version::fast}) {
     line(v == Version::first ? "cross_entropy, first" : "cross_entropy", type,
-         seconds([&] { cross_entropy<T>(to(loss), to(dlogits), in(logits), in(targets), 1, v); }), 3 * all * size, 6 * all);
+         seconds([&] { cross_entropy<T>(to(loss), to(dlogits), in(logits), in(targets), 1, v); }), 2 * all * size, 6 * all);
   }
   const auto x = drawn<T>({n, d}), w = drawn<T>({vocab, d});
   line("linear forward (4096, 1024) x 32000", type,
@@ -104,6 +104,39 @@ void losses_and_products(const char* type) {
        (all + double(n + vocab) * double(d)) * size, 2 * all * double(d));
   line("embedding backward (4096, 1024)", type, seconds([&] { embedding_backward<T>(to(w), in(x), in(targets)); }),
        3 * double(n * d) * size, double(n * d));
+}
+
+/// What products make beside what they are asked for, and the same in passes of its own, at GPT-2's widths and 64 x 1024 rows.
+void beside_products() {
+  using T = bfloat16;
+  const std::size_t n = 65536;
+  const View<T, Cuda> none;
+  for (const auto& [width, out] : {std::pair<std::size_t, std::size_t>{768, 768}, {768, 3072}, {3072, 768}}) {
+    const auto x = drawn<T>({n, width}), dy = drawn<T>({n, out}), w = drawn<T>({out, width}), dw = drawn<T>({out, width}),
+               b = drawn<T>({out});
+    const double flops = 2 * double(n) * double(width * out), bytes = 2 * double(n * (width + out));
+    std::printf("(65536, %zu) to %zu\n", width, out);
+    line("  weight gradient", "bf16", seconds([&] { linear_backward_weight<T>(to(dw), none, in(dy), in(x)); }), bytes, flops);
+    line("  weight and bias gradient", "bf16", seconds([&] { linear_backward_weight<T>(to(dw), to(b), in(dy), in(x)); }), bytes,
+         flops);
+    line("  bias gradient by column_sum", "bf16", seconds([&] { detail::column_sum<T>("sum", to(b), in(dy)); }),
+         2 * double(n * out), double(n * out));
+  }
+  const auto x = drawn<T>({n, 768}), up = drawn<T>({3072, 768}), down = drawn<T>({768, 3072}), b = drawn<T>({3072}),
+             before = drawn<T>({n, 3072}), hidden = drawn<T>({n, 3072});
+  const double flops = 2 * double(n) * 768 * 3072, bytes = 2 * double(n) * (768 + 2 * 3072);
+  line("up, GELU", "bf16", seconds([&] {
+         linear_forward<T>(to(before), in(x), in(up), in(b));
+         gelu_forward<T>(to(hidden), in(before));
+       }), bytes, flops);
+  line("up with GELU", "bf16", seconds([&] { linear_gelu_forward<T>(to(hidden), to(before), in(x), in(up), in(b)); }), bytes,
+       flops);
+  line("down's input gradient, GELU's derivative", "bf16", seconds([&] {
+         linear_backward_input<T>(to(hidden), in(x), in(down));
+         gelu_backward<T>(to(hidden), in(hidden), in(before));
+       }), bytes, flops);
+  line("down's input gradient with it", "bf16",
+       seconds([&] { gelu_linear_backward<T>(to(hidden), in(x), in(down), in(before)); }), bytes, flops);
 }
 
 /// Causal self-attention of B sequences of T rows: 4 operations a (row, key) pair and width forward, 10 backward, over half of
@@ -155,6 +188,7 @@ TEST_CASE("rates on this card", "[.rates]") {
   norms_and_pointwise<bfloat16>("bf16");
   losses_and_products<float>("f32");
   losses_and_products<bfloat16>("bf16");
+  beside_products();
   attention<float>("f32", 1, 1024, 0, 8, 64, true);
   attention<float>("f32", 8, 1024, 0, 16, 64, false);
   attention<float>("f32", 4, 4096, 0, 16, 128, false);

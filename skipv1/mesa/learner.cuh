@@ -15,9 +15,7 @@ class GroupsUpdate<T, Cuda> {
   }
   void run(std::initializer_list<Group<T, Cuda>> groups, double clip) {
     zero<double>(square_);
-    for (const Group<T, Cuda>& g : groups)
-      skipv1::detail::total<double>("norm", square_.data(), 1, g.gradients.size(),
-                                    skipv1::detail::Square<T>{g.gradients.data()});
+    for (const Group<T, Cuda>& g : groups) skipv1::detail::add_squares<T>(square_, g.gradients);
     for (const Group<T, Cuda>& g : groups) {
       skipv1::detail::launch_adamw<T>(
           g.parameters, {}, g.m, g.v, g.gradients, g.decayed, Version::fast,

@@ -64,10 +64,9 @@ struct Squares {
     return sum;
   }
 };
-/// `square = x's squared norm`. Memory bounds it.
+/// `square += x's squared norm`. Memory bounds it.
 template <class T>
-void square_norm(View<double, Cuda> square, ConstView<T, Cuda> x) {
-  zero<double>(square);
+void add_squares(View<double, Cuda> square, ConstView<T, Cuda> x) {
   const auto run = [&](auto numbers) {
     constexpr std::size_t V = decltype(numbers)::value;
     total<double>("norm", square.data(), 1, x.size() / V, Squares<T, V>{x.data()});
@@ -112,7 +111,8 @@ template <class T>
 void clipped_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
                    ConstView<T, Cuda> gradients, View<const detail::AdamWStep<Sum<T>>, Cuda> step, View<double, Cuda> square,
                    double limit, std::size_t decayed) {
-  detail::square_norm<T>(square, gradients);
+  zero<double>(square);
+  detail::add_squares<T>(square, gradients);
   detail::launch_adamw<T>(
       parameters, master, m, v, gradients, decayed, Version::fast,
       [](auto numbers) { return detail::adamw_placed_kernel<T, decltype(numbers)::value>; }, step.data(),
@@ -128,7 +128,8 @@ void adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
 template <class T>
 double norm(View<T, Cuda> x) {
   static thread_local Tensor<double, Cuda> sum({1});
-  detail::square_norm<std::remove_const_t<T>>(sum, x);
+  zero<double>(sum);
+  detail::add_squares<std::remove_const_t<T>>(sum, x);
   return std::sqrt(to_host<double>(sum).data()[0]);
 }
 

@@ -37,8 +37,8 @@ void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> we
     from = y.data();
   }
   const T* row = adds_bias && !bias.empty() ? bias.data() : nullptr;
-  matrix_product<T>({rows, out, in, false, true, from != nullptr, row != nullptr},
-                    {y.data(), x.data(), weight.data(), from, row}, version);
+  matrix_product<T>({rows, out, in, false, true, from != nullptr, row != nullptr}, {y.data(), x.data(), weight.data(), from, row},
+                    version);
 }
 template <class T>
 void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, bool add = false,

@@ -14,10 +14,10 @@ void linear_gelu_forward(View<T, Cuda> y, View<T, Cuda> before, ConstView<T, Cud
   const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
   require(weight.width() == in && y.rows() == rows && y.width() == out && before.shape() == y.shape(), "linear: x ", x.shape(),
           " times weight ", weight.shape(), " transposed does not give y ", y.shape(), " and ", before.shape(), " before GELU");
-  const Product product{.m = rows, .n = out, .k = in, .transpose_a = false, .transpose_b = true, .add = false,
-                        .bias = !bias.empty(), .gelu = true};
-  const ProductOf<T> of{.c = y.data(), .a = x.data(), .b = weight.data(), .bias = bias.empty() ? nullptr : bias.data(),
-                        .before = before.data()};
+  Product product{rows, out, in, false, true, false, !bias.empty()};
+  product.gelu = true;
+  const ProductOf<T> of{
+      .c = y.data(), .a = x.data(), .b = weight.data(), .bias = bias.empty() ? nullptr : bias.data(), .before = before.data()};
   if (version == Version::fast && matrix_product<T>(product, of, version)) return;
   linear_forward<T>(before, x, weight, bias, View<T, Cuda>(), version);
   gelu_forward<T>(y, before, version);
@@ -25,8 +25,8 @@ void linear_gelu_forward(View<T, Cuda> y, View<T, Cuda> before, ConstView<T, Cud
 template <class T>
 void gelu_linear_backward(View<T, Cuda> dbefore, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, ConstView<T, Cuda> before,
                           Version version = Version::fast) {
-  const Product product{.m = dy.rows(), .n = weight.width(), .k = weight.extent(0), .transpose_a = false, .transpose_b = false,
-                        .add = false, .slope = true};
+  Product product{dy.rows(), weight.width(), weight.extent(0), false, false, false};
+  product.slope = true;
   const ProductOf<T> of{.c = dbefore.data(), .a = dy.data(), .b = weight.data(), .slope_at = before.data()};
   if (version == Version::fast && matrix_product<T>(product, of, version)) return;
   linear_backward_input<T>(dbefore, dy, weight, false, version);

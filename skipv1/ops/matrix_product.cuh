@@ -105,10 +105,10 @@ class CublasLt {
     if (!plan.found) return false;
     set_pointers(plan, p, x);
     const Sum<T> one(1), beta = p.add ? one : Sum<T>(0);
-    check_cublas(cublasLtMatmul(handle_.get(), plan.product.get(), &one, x.b, plan.b.get(), x.a, plan.a.get(), &beta, x.from,
-                                plan.c.get(), x.c, plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes,
-                                current_stream()),
-                 "cublasLtMatmul");
+    check_cublas(
+        cublasLtMatmul(handle_.get(), plan.product.get(), &one, x.b, plan.b.get(), x.a, plan.a.get(), &beta, x.from, plan.c.get(),
+                       x.c, plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes, current_stream()),
+        "cublasLtMatmul");
     return true;
   }
 
@@ -155,8 +155,8 @@ class CublasLt {
   }
   const Plan& plan(const Product& p, const ProductOf<T>& x) {
     const auto low = [](const void* at) { return reinterpret_cast<std::uintptr_t>(at) % 16; };
-    const bool aligned = low(x.c) + low(x.a) + low(x.b) + low(x.from) + low(x.bias) + low(x.sums) + low(x.before) +
-                             low(x.slope_at) == 0;
+    const bool aligned =
+        low(x.c) + low(x.a) + low(x.b) + low(x.from) + low(x.bias) + low(x.sums) + low(x.before) + low(x.slope_at) == 0;
     const auto found = plans_.find({p, aligned});
     if (found != plans_.end()) return found->second;
     Plan plan;

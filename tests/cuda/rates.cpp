@@ -128,13 +128,15 @@ void beside_products() {
   line("up, GELU", "bf16", seconds([&] {
          linear_forward<T>(to(before), in(x), in(up), in(b));
          gelu_forward<T>(to(hidden), in(before));
-       }), bytes, flops);
+       }),
+       bytes, flops);
   line("up with GELU", "bf16", seconds([&] { linear_gelu_forward<T>(to(hidden), to(before), in(x), in(up), in(b)); }), bytes,
        flops);
   line("down's input gradient, GELU's derivative", "bf16", seconds([&] {
          linear_backward_input<T>(to(hidden), in(x), in(down));
          gelu_backward<T>(to(hidden), in(hidden), in(before));
-       }), bytes, flops);
+       }),
+       bytes, flops);
   line("down's input gradient with it", "bf16",
        seconds([&] { gelu_linear_backward<T>(to(hidden), in(x), in(down), in(before)); }), bytes, flops);
 }

@@ -10,9 +10,9 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(11);
   auto shapes = row_shapes();
-  for (std::size_t d : {301u, 1100u, 2056u}) shapes.emplace_back(5, d);  // longer than what a warp keeps
-  shapes.emplace_back(2, 1601);   // longer than what a block keeps
-  shapes.emplace_back(2100, 24);  // more than eight rows a block
+  // Longer than what a warp keeps, and than what a block does; more than eight rows a block.
+  for (std::size_t d : {301u, 1100u, 2056u, 1601u}) shapes.emplace_back(5, d);
+  shapes.emplace_back(2100, 24);
   for (const auto& [rows, d] : shapes) {
     const auto x = normal<TestType>({rows, d}, random), weight = normal<TestType>({d}, random),
                dy = normal<TestType>({rows, d}, random);

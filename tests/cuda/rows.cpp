@@ -17,8 +17,9 @@ TEMPLATE_TEST_CASE("layer_norm on the device is layer_norm on the CPU", "[cuda]"
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(31);
   auto shapes = row_shapes();
-  for (std::size_t d : {301u, 1100u, 1601u, 2056u}) shapes.emplace_back(3, d);  // one to sixteen warps a row, and more
-  shapes.emplace_back(2100, 24);  // more than eight rows a block
+  // More than eight rows a block, then one to sixteen warps a row, and rows that are too long for that.
+  shapes.emplace_back(2100, 24);
+  for (std::size_t d : {301u, 1100u, 2056u, 1601u}) shapes.emplace_back(3, d);
   for (const auto& [rows, d] : shapes) {
     const auto x = normal<T>({rows, d}, random, 2), weight = normal<T>({d}, random), bias = normal<T>({d}, random),
                dy = normal<T>({rows, d}, random);

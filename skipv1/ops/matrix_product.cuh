@@ -138,8 +138,8 @@ class CublasLt {
                  "cublasLtMatrixLayoutCreate");
     return Layout(made);
   }
-  /// Products in double make no more than products. GELU is asked for in bfloat16 alone, as how exact its tanh is is not said; what
-  /// it keeps or reads beside C goes in pieces of 8 numbers.
+  /// Products in double make no more than products. GELU is asked for in bfloat16 alone, as how exact its tanh is is not said;
+  /// what it keeps or reads beside C goes in pieces of 8 numbers.
   static bool possible(const Product& p, bool aligned) {
     if (p.gelu || p.slope) return std::is_same_v<T, bfloat16> && aligned && p.n % 8 == 0;
     return !p.sums || !std::is_same_v<T, double>;

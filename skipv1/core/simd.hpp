@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <xsimd/xsimd.hpp>
 
 namespace skipv1 {
@@ -57,6 +58,14 @@ T sum_of_exp(std::size_t n, const T* x, T shift) {
 
 namespace detail {
 
+/// Asks for what lies `ahead` numbers behind `x`, if anything does.
+template <class T>
+void prefetch([[maybe_unused]] const T* x, [[maybe_unused]] std::size_t ahead) {
+#ifdef __GNUC__
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(x) + ahead * sizeof(T)));
+#endif
+}
+
 template <std::size_t rows, class T>
 void dot_some(std::size_t n, const T* x, const T* row, std::size_t stride, T* out) {
   using Batch = xsimd::batch<T>;
@@ -65,7 +74,10 @@ void dot_some(std::size_t n, const T* x, const T* row, std::size_t stride, T* ou
   const std::size_t whole = n - n % Batch::size;
   for (std::size_t i = 0; i < whole; i += Batch::size) {
     const Batch v = Batch::load_unaligned(x + i);
-    for (std::size_t j = 0; j < rows; ++j) sums[j] = xsimd::fma(v, Batch::load_unaligned(row + j * stride + i), sums[j]);
+    for (std::size_t j = 0; j < rows; ++j) {
+      if (i % (64 / sizeof(T)) == 0) prefetch(row + j * stride + i, rows * stride);
+      sums[j] = xsimd::fma(v, Batch::load_unaligned(row + j * stride + i), sums[j]);
+    }
   }
   for (std::size_t j = 0; j < rows; ++j) {
     T each[Batch::size], sum(0);
@@ -82,7 +94,10 @@ void add_some(std::size_t n, T* y, const T* weight, const T* row, std::size_t st
   const std::size_t whole = n - n % Batch::size;
   for (std::size_t i = 0; i < whole; i += Batch::size) {
     Batch sum = Batch::load_unaligned(y + i);
-    for (std::size_t j = 0; j < rows; ++j) sum = xsimd::fma(Batch(weight[j]), Batch::load_unaligned(row + j * stride + i), sum);
+    for (std::size_t j = 0; j < rows; ++j) {
+      if (i % (64 / sizeof(T)) == 0) prefetch(row + j * stride + i, rows * stride);
+      sum = xsimd::fma(Batch(weight[j]), Batch::load_unaligned(row + j * stride + i), sum);
+    }
     sum.store_unaligned(y + i);
   }
   for (std::size_t i = whole; i < n; ++i)
@@ -91,8 +106,8 @@ void add_some(std::size_t n, T* y, const T* weight, const T* row, std::size_t st
 
 }  // namespace detail
 
-/// `out[j] = x . row j` for `j < count`, the rows `n` wide and `stride` apart. Four are read at a time, so that four are on their
-/// way from memory.
+/// `out[j] = x . row j` for `j < count`, the rows `n` wide and `stride` apart. Four are read at a time and the next four asked for:
+/// so much is on its way from memory that its bandwidth is the bound, not its latency.
 template <class T>
 void dot_rows(std::size_t n, const T* x, const T* rows, std::size_t stride, std::size_t count, T* out) {
   std::size_t j = 0;

@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
@@ -38,6 +39,22 @@ struct CopyAhead {  ///< one `copy_async` not yet waited for
   Place place;
 };
 
+struct SharedPart {  ///< part of a tile in panels (kernel_tile.cuh): its first element, and how far apart panels lie
+  SharedArray array;
+  std::size_t begin = 0, panel = 0;
+};
+struct WarpgroupProduct {  ///< one product of a warpgroup not yet waited for (kernel_warpgroup.cuh)
+  float* d;
+  std::size_t columns;
+  bool add, fresh;  ///< whether it adds to d, and is the first that waits for d
+  bool rows;        ///< whether B's rows, not its columns, are the product's columns
+  Place place;
+  SharedPart b;
+  std::optional<SharedPart> a;  ///< else fragments
+  std::uint32_t fragments[4];
+  float before[64];  ///< d's numbers
+};
+
 struct Thread {
   Fiber fiber;
   Index3 index;
@@ -45,6 +62,8 @@ struct Thread {
   Place place;  ///< where it waits
   std::vector<CopyAhead> copies;
   std::vector<std::size_t> copy_groups;  ///< ends, in `copies`, of the groups committed
+  std::vector<WarpgroupProduct> products;
+  std::vector<std::size_t> product_groups;  ///< ends, in `products`
 };
 
 /// Runs blocks, one after the other, on the thread it belongs to.
@@ -151,6 +170,8 @@ class Worker {
       threads_[t]->index = index_of(t);
       threads_[t]->copies.clear();
       threads_[t]->copy_groups.clear();
+      threads_[t]->products.clear();
+      threads_[t]->product_groups.clear();
       if (!threads_[t]->fiber.started()) threads_[t]->fiber.start(entry, t * 320 % 8192);
       make_ready(t);
     }

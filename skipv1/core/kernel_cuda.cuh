@@ -52,6 +52,9 @@ SKIPV1_DEVICE bool any(bool x) { return __any_sync(0xffffffffu, x) != 0; }
 SKIPV1_DEVICE bool all(bool x) { return __all_sync(0xffffffffu, x) != 0; }
 SKIPV1_DEVICE unsigned ballot(bool x) { return __ballot_sync(0xffffffffu, x); }
 
+/// The place of the lowest bit set; there is one.
+SKIPV1_DEVICE unsigned lowest_bit(unsigned bits) { return static_cast<unsigned>(__ffs(static_cast<int>(bits)) - 1); }
+
 /// An array in shared memory.
 template <class T>
 struct Shared {
@@ -62,7 +65,7 @@ struct Shared {
 /// `count` elements from byte `offset` of the launch's dynamic shared memory on.
 template <class T>
 SKIPV1_DEVICE Shared<T> dynamic_shared(std::size_t offset, std::size_t count) {
-  extern __shared__ uint4 skipv1_dynamic_shared[];
+  extern __shared__ __align__(1024) uint4 skipv1_dynamic_shared[];  // as warpgroups' products want it
   return {reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(skipv1_dynamic_shared) + offset), count};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstdint>
@@ -88,6 +89,7 @@ inline unsigned ballot(bool x, emulator::Place place = emulator::Place::here()) 
   emulator::Worker::running().collective("vote", &mine, resolve, place);
   return mine.result;
 }
+inline unsigned lowest_bit(unsigned bits) { return static_cast<unsigned>(std::countr_zero(bits)); }
 inline bool any(bool x, emulator::Place place = emulator::Place::here()) { return ballot(x, place) != 0; }
 inline bool all(bool x, emulator::Place place = emulator::Place::here()) { return ballot(!x, place) == 0; }
 

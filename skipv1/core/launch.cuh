@@ -9,8 +9,9 @@
 
 namespace skipv1 {
 
-/// An operation's kernels: the first mirrors the CPU loop, the fast one is what is used.
-enum class Version { first, fast };
+/// An operation's kernels: the first mirrors the CPU loop, the fast one is what is used; the portable one, where there is a
+/// choice, is what cards use that lack the newest instructions.
+enum class Version { first, portable, fast };
 
 #if defined(__CUDACC__)
 /// Throws `Error` with `parts` and CUDA's reason unless `status` is success; the error is cleared, so the process can go on.

@@ -9,6 +9,7 @@
 #include "skipv1/ops/attention_mma_backward.cuh"
 #include "skipv1/ops/attention_rows.cuh"
 #include "skipv1/ops/attention_tiled.cuh"
+#include "skipv1/ops/attention_wgmma.cuh"
 
 namespace skipv1 {
 
@@ -69,8 +70,15 @@ inline void launch_decode(bfloat16* out, float* lse, const bfloat16* q, const He
 
 template <class T>
 void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
-                  std::size_t max_rows, double scale) {
+                  std::size_t max_rows, double scale, Version version) {
   if constexpr (std::is_same_v<T, bfloat16>) {
+    if (version == Version::fast && has_warpgroup_products() && uses_mma(z, 128, q, out)) {
+      return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
+        constexpr auto W = static_cast<unsigned>(decltype(width)::value);
+        launch({"attention_forward_wgmma", {ceil_div(max_rows, 64), z.heads, z.batch}, warpgroup_threads, WarpgroupForward<W>::bytes},
+               attention_forward_wgmma<W>, out, lse, q, heads, z, scale);
+      });
+    }
     if (uses_mma(z, 256, q, out)) {
       return with_size<64, 96, 128, 256>(std::max(z.key, z.value), [&](auto width) {
         constexpr auto W = static_cast<unsigned>(decltype(width)::value);
@@ -90,8 +98,18 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
 }
 
 /// All gradients, by tensor cores.
-inline void launch_backward_mma(const AttentionGradients<bfloat16>& a, const AttentionSizes& z, std::size_t max_rows,
-                                double scale) {
+inline void launch_backward_mma(const AttentionGradients<bfloat16>& a, const AttentionSizes& z, std::size_t max_rows, double scale,
+                                Version version) {
+  if (version == Version::fast && has_warpgroup_products()) {
+    return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
+      constexpr auto W = static_cast<unsigned>(decltype(width)::value);
+      using Heads = WarpgroupHeads<W>;
+      launch({"attention_backward_query", {ceil_div(max_rows, 64), z.heads, z.batch}, warpgroup_threads, WarpgroupQuery<W>::bytes},
+             attention_backward_query_wgmma<W>, a, z, scale);
+      launch({"attention_backward_heads", {ceil_div(a.positions, Heads::keys), z.heads, z.batch}, Heads::threads, Heads::bytes},
+             attention_backward_heads_wgmma<W>, a, z, scale);
+    });
+  }
   with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     using Queries = QueryShape<W>;
@@ -139,7 +157,7 @@ void attention_forward(View<T, Cuda> out, View<Sum<T>, Cuda> lse, ConstView<T, C
   } else if (sequences.max_rows <= 4 && z.rows < 65536) {
     detail::launch_rows(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_keys, scale);
   } else {
-    detail::launch_tiles(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_rows, scale);
+    detail::launch_tiles(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_rows, scale, version);
   }
 }
 
@@ -174,7 +192,7 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
     launch({"attention_delta", ceil_div(rows, 16), 128}, wide ? detail::attention_delta<T, V> : detail::attention_delta<T, 1>,
            delta, dout.data(), out.data(), rows, z.value);
     if constexpr (std::is_same_v<T, bfloat16>)
-      if (mma) return detail::launch_backward_mma(a, z, sequences.max_rows, scale);
+      if (mma) return detail::launch_backward_mma(a, z, sequences.max_rows, scale, version);
     detail::launch_backward_tiled(a, z, sequences.max_rows, scale);
   }
 }

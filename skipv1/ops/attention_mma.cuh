@@ -96,10 +96,11 @@ struct OnlineSoftmax {
 };
 
 /// Zeros for rows of a head without a value.
+template <unsigned threads>
 SKIPV1_DEVICE void store_no_value(bfloat16* out, float* lse, const AttentionSizes& z, std::size_t rows) {
-  for (std::size_t i = thread().x; i < rows * z.value; i += mma_threads)
+  for (std::size_t i = thread().x; i < rows * z.value; i += threads)
     out[i / z.value * z.heads * z.value + i % z.value] = static_cast<bfloat16>(0.f);
-  for (std::size_t r = thread().x; r < rows; r += mma_threads) lse[r * z.heads] = 0;
+  for (std::size_t r = thread().x; r < rows; r += threads) lse[r * z.heads] = 0;
 }
 
 /// Grid (row tiles, H, B). Operations: 4 d a score, of which a multiprocessor does some 2,500 a cycle by `mma.sync`; beside them
@@ -117,7 +118,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   const std::size_t rows = own.rows - first < Shape::rows ? own.rows - first : Shape::rows,
                     at = (own.begin + first) * z.heads + h;
   const Head<const bfloat16, Cuda> key = heads[h].key, value = heads[h].value;
-  if (!value.data) return store_no_value(out + at * z.value, lse + at, z, rows);
+  if (!value.data) return store_no_value<mma_threads>(out + at * z.value, lse + at, z, rows);
   const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
   const Tile<W> q_tile{memory, 0};
   const auto tile = [&](unsigned i, unsigned which) { return Tile<W>{memory, (Shape::rows + (i % 2 * 2 + which) * K) * pitch}; };

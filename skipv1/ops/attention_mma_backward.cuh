@@ -110,6 +110,22 @@ SKIPV1_DEVICE bool reads_first(const AttentionGradients<bfloat16>& a, std::size_
   return !any(another);
 }
 
+/// Calls `add(r, with_key, with_value)` for each query head r, in order, that reads h's key head or value head, where h is the
+/// first to read it. A warp looks at 32 heads at once.
+template <class Add>
+SKIPV1_DEVICE void for_each_reader(const AttentionGradients<bfloat16>& a, std::size_t h, std::size_t heads, bool leads_key,
+                                   bool leads_value, const Add& add) {
+  for (std::size_t begin = h; begin < heads; begin += warp_size) {
+    const std::size_t r = begin + lane();
+    const unsigned of_key = ballot(leads_key && r < heads && reads_alike<true>(a, r, h)),
+                   of_value = ballot(leads_value && r < heads && reads_alike<false>(a, r, h));
+    for (unsigned left = of_key | of_value; left != 0; left &= left - 1) {
+      const unsigned i = lowest_bit(left);
+      add(begin + i, (of_key >> i & 1) != 0, (of_value >> i & 1) != 0);
+    }
+  }
+}
+
 /// A block's keys: positions from s0 on of sequence b, which has `keys`.
 struct KeyTile {
   std::size_t b, s0, keys;
@@ -200,10 +216,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   if (s0 >= own.keys || rows.rows == 0 || !a.heads[h].value.data) return;
   const bool leads_key = reads_first<true>(a, h), leads_value = reads_first<false>(a, h);
   float dk[Shape::S][W / 8][4] = {}, dv[Shape::S][W / 8][4] = {};
-  for (std::size_t r = h; r < z.heads; ++r) {
-    const bool with_key = leads_key && reads_alike<true>(a, r, h), with_value = leads_value && reads_alike<false>(a, r, h);
-    if (with_key || with_value) add_reader<W>(dk, dv, a, z, own, r, with_key, with_value, scale * static_cast<float>(log2_e));
-  }
+  for_each_reader(a, h, z.heads, leads_key, leads_value, [&](std::size_t r, bool with_key, bool with_value) {
+    add_reader<W>(dk, dv, a, z, own, r, with_key, with_value, scale * static_cast<float>(log2_e));
+  });
   const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
   const auto add = [&](const float(&sums)[Shape::S][W / 8][4], unsigned which, const Head<bfloat16, Cuda>& to, std::size_t width,
                        float by) {

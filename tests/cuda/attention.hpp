@@ -157,15 +157,20 @@ void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) 
 template <class T>
 void check_all_attention() {
   Random random(61);
-  for (Version version : {Version::first, Version::fast}) {
+  for (Version version : {Version::first, Version::portable, Version::fast}) {
     check_attention<T>({4, 8, 8, {33, 1, 7}, {0, 0, 0}}, version, random);
     check_attention<T>({5, 16, 24, {3, 31, 5}, {5, 0, 64}}, version, random);
     check_attention<T>({2, 7, 3, {65}, {0}}, version, random);
     check_attention<T>({1, 1, 1, {31, 0, 3}, {1, 2, 30}}, version, random);
   }
-  check_attention<T>({1, 64, 64, {63}, {2}}, Version::fast, random);
-  check_attention<T>({1, 72, 40, {9}, {31}}, Version::fast, random);
-  check_attention<T>({1, 136, 256, {5}, {0}}, Version::fast, random);
+  for (Version version : {Version::portable, Version::fast}) {
+    check_attention<T>({1, 64, 64, {63}, {2}}, version, random);
+    check_attention<T>({1, 72, 40, {9}, {31}}, version, random);
+    check_attention<T>({1, 136, 256, {5}, {0}}, version, random);
+    check_attention<T>({1, 16, 128, {201}, {0}}, version, random);
+    check_attention<T>({5, 64, 48, {70, 17}, {0, 131}}, version, random);
+    check_attention<T>({4, 32, 64, {66}, {1}, 2}, version, random);
+  }
   for (std::size_t length : awkward) check_attention<T>({2, 16, 16, {length}, {0}}, Version::fast, random);
   for (LinearNorm norm : {LinearNorm::none, LinearNorm::keys})
     check_linear_attention<T>({5, 7, 9, {3, 33, 1}, {5, 0, 64}}, norm, random);

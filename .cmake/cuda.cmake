@@ -16,7 +16,7 @@ if(NOT skipv1_cuda)
 endif()
 
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-  set(CMAKE_CUDA_ARCHITECTURES 80 90)
+  set(CMAKE_CUDA_ARCHITECTURES 80 90a)  # 90a: with the products of warpgroups
 endif()
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)

@@ -25,13 +25,13 @@ T largest_score(const T* row, std::size_t n, T scale) {
 
 /// What one tile gives for every query head: the largest score, and relative to it the softmax's denominator and numerators.
 template <class T>
-struct DecodeParts {
+struct DecodeSums {
   T *most, *sum, *out;  ///< (H), (H), (H, d_v)
 };
 
 /// Positions `begin … begin + count` of sequence b. q (H, key_width), heads (H).
 template <class T>
-void attention_decode_tile(const DecodeParts<T>& parts, const T* q, View<const HeadPair<const T>, Cpu> heads, std::size_t b,
+void attention_decode_tile(const DecodeSums<T>& parts, const T* q, View<const HeadPair<const T>, Cpu> heads, std::size_t b,
                            std::size_t begin, std::size_t count, std::size_t key_width, std::size_t value_width, T scale) {
   const auto scores = std::make_unique_for_overwrite<T[]>(heads.size() * decode_tile);
   const auto each_head = [&](const auto& f) {
@@ -56,7 +56,7 @@ void attention_decode_tile(const DecodeParts<T>& parts, const T* q, View<const H
 
 /// Joins a query head's tiles, whose parts lie `heads` heads apart, into its row `out` (value_width). Returns its log-sum-exp.
 template <class T>
-T join_tiles(T* out, const DecodeParts<T>& parts, std::size_t tiles, std::size_t heads, std::size_t value_width) {
+T join_tiles(T* out, const DecodeSums<T>& parts, std::size_t tiles, std::size_t heads, std::size_t value_width) {
   T most = -std::numeric_limits<T>::infinity(), sum(0);
   for (std::size_t i = 0; i < tiles; ++i) most = std::max(most, parts.most[i * heads]);
   for (std::size_t i = 0; i < tiles; ++i) sum += std::exp(parts.most[i * heads] - most) * parts.sum[i * heads];
@@ -77,7 +77,7 @@ void attention_decode(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, V
   const auto memory = std::make_unique_for_overwrite<T[]>(all * (value_width + 2));
   const auto parts_of = [&](std::size_t b, std::size_t tile, std::size_t h) {
     const std::size_t at = (b * most_tiles + tile) * heads + h;
-    return DecodeParts<T>{memory.get() + at, memory.get() + all + at, memory.get() + 2 * all + at * value_width};
+    return DecodeSums<T>{memory.get() + at, memory.get() + all + at, memory.get() + 2 * all + at * value_width};
   };
   const auto row_of = [&](std::size_t b) { return static_cast<std::size_t>(sequences.row_begin(b)); };
   const auto keys_of = [&](std::size_t b) {  // none without a new row

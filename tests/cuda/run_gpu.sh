@@ -5,7 +5,7 @@
 #   tests/cuda/run_gpu.sh rates          the tests, then what the kernels reach (rates.cpp, tutorials/06-a-pair-of-functions, tests/benchmark/gpu.cpp)
 #   tests/cuda/run_gpu.sh sanitize       the tests, then again under compute-sanitizer's four tools
 # The tests write the largest error of each function to errors.txt, for docs/pairs.md.
-# ARCH picks the compute capability (default: that of the card), OUT where the logs go.
+# ARCH picks the compute capability, as 80 or 90a (default: that of the card), OUT where the logs go.
 set -eu
 cd "$(dirname "$0")/../.."
 build=build/gpu
@@ -34,7 +34,9 @@ if [ -f .carry/packages.tgz ]; then
   tar -C "$packages" -xzf .carry/packages.tgz
 fi
 out=${OUT:-$build}
-flags="-std=c++20 -O2 -DSKIPV1_INSTANCES -arch=${ARCH:-native} --expt-relaxed-constexpr -diag-suppress 554 -Xcompiler -fopenmp -I. -isystem $packages/include"
+arch=${ARCH:-$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)}
+[ "$arch" != 90 ] || arch=90a
+flags="-std=c++20 -O2 -DSKIPV1_INSTANCES -gencode arch=compute_$arch,code=sm_$arch --expt-relaxed-constexpr -diag-suppress 554 -Xcompiler -fopenmp -I. -isystem $packages/include"
 nvcc -std=c++20 -O1 -I. -isystem "$packages/include" -x c++ -c tests/main.cpp -o "$build/main.o" &
 # Sources with kernels go through nvcc's device compiler, the checker's others through the host's alone.
 host="nvcc -std=c++20 -O2 -DSKIPV1_INSTANCES -Xcompiler -fopenmp -I. -isystem $packages/include -x c++"
@@ -51,7 +53,7 @@ wait
 link() {
   program=$1
   shift
-  nvcc -arch="${ARCH:-native}" -o "$build/$program" "$@" -L"$packages/lib" -lopenblas -lcublasLt -lgomp -Xlinker -rpath="$packages/lib" \
+  nvcc -gencode "arch=compute_$arch,code=sm_$arch" -o "$build/$program" "$@" -L"$packages/lib" -lopenblas -lcublasLt -lgomp -Xlinker -rpath="$packages/lib" \
     -Xlinker --allow-shlib-undefined
 }
 decoders=$(objects tutorials/decoder_*.cpp)

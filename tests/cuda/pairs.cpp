@@ -19,8 +19,9 @@ std::set<std::string> functions(const std::filesystem::path& header, const std::
   bool detail = false;
   std::string last;
   for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("namespace detail")) detail = true;
-    if (line.starts_with("}  // namespace detail")) detail = false;
+    static const std::regex begins(R"(^namespace (skipv1::)?detail\b.*)"), ends(R"(^\}  // namespace (skipv1::)?detail$)");
+    if (std::regex_match(line, begins)) detail = true;
+    if (std::regex_match(line, ends)) detail = false;
     std::smatch match;
     if (!last.empty()) {  // a declaration's second line
       if (line.find(space + ">") != std::string::npos) names.insert(last);

@@ -2,7 +2,7 @@
 # Builds and runs the device tests on a machine with a GPU and nvcc, which needs nothing else: `run_gpu.sh pack`, on a machine that has
 # the dependencies (Debian 12), puts them into .carry/packages.tgz, which then travels with the working tree.
 #   tests/cuda/run_gpu.sh                the tests
-#   tests/cuda/run_gpu.sh rates          the tests, then what the kernels reach (rates.cpp, tutorials/06-a-pair-of-functions, tests/benchmark/gpu.cpp)
+#   tests/cuda/run_gpu.sh rates          the tests, then what the kernels reach (rates.cpp, tutorials 06 and 10, tests/benchmark/gpu.cpp)
 #   tests/cuda/run_gpu.sh sanitize       the tests, then again under compute-sanitizer's four tools
 # The tests write the largest error of each function to errors.txt, for docs/pairs.md.
 # ARCH picks the compute capability, as 80 or 90a (default: that of the card), OUT where the logs go.
@@ -41,11 +41,12 @@ nvcc -std=c++20 -O1 -I. -isystem "$packages/include" -x c++ -c tests/main.cpp -o
 # Sources with kernels go through nvcc's device compiler, the checker's others through the host's alone.
 host="nvcc -std=c++20 -O2 -DSKIPV1_INSTANCES -Xcompiler -fopenmp -I. -isystem $packages/include -x c++"
 pair=tutorials/06-a-pair-of-functions/main.cpp
+decoding=tutorials/10-decoding-at-bandwidth/main.cpp
 kernels="$(ls tests/cuda/*.cpp) tests/benchmark/gpu.cpp tests/conformance/library/device.cpp $(ls tutorials/decoder_device_*.cpp)"
 others="tests/conformance/check.cpp $(ls tests/conformance/library/*.cpp | grep -v device.cpp) tutorials/decoder_float.cpp tutorials/decoder_double.cpp"
 objects() { for source in "$@"; do echo "$build/$(echo "${source%.cpp}" | tr / -).o"; done; }  # two folders have a decoder_double.cpp
 {
-  for source in $pair $kernels; do echo "nvcc $flags -x cu -c $source -o $(objects "$source")"; done
+  for source in $pair $decoding $kernels; do echo "nvcc $flags -x cu -c $source -o $(objects "$source")"; done
   for source in $others; do echo "$host -c $source -o $(objects "$source")"; done
 } | xargs -P "$(nproc)" -I{} sh -c "{} || echo {} >> $build/failed"
 wait
@@ -59,6 +60,7 @@ link() {
 decoders=$(objects tutorials/decoder_*.cpp)
 link tests "$build/main.o" $(objects tests/cuda/*.cpp) $decoders
 link 06-a-pair-of-functions $(objects $pair)
+link 10-decoding-at-bandwidth $(objects $decoding)
 link skipv1-benchmark-gpu $(objects tests/benchmark/gpu.cpp) $decoders
 link skipv1-check $(objects tests/conformance/check.cpp tests/conformance/library/*.cpp) $decoders
 export OMP_WAIT_POLICY=passive
@@ -73,6 +75,7 @@ done
 if [ "${1:-}" = rates ]; then
   "$build/tests" "[rates]" | tee "$out/rates.txt"
   "$build/06-a-pair-of-functions" | tee "$out/pair.txt"
+  "$build/10-decoding-at-bandwidth" | tee "$out/decoding.txt"
   "$build/skipv1-benchmark-gpu" --json "$out/benchmark.json" | tee "$out/benchmark.txt"
 fi
 [ "${1:-}" = sanitize ] || exit 0

@@ -235,6 +235,7 @@ inline void warpgroup_publish() {}
 
 namespace detail {
 /// Its bounds tell the host what the device's code was compiled for.
+template <class T>
 SKIPV1_KERNEL SKIPV1_BOUNDS(SKIPV1_HAS_WGMMA ? 128 : 32, 1) warpgroup_probe() {}
 }  // namespace detail
 
@@ -243,7 +244,7 @@ inline bool has_warpgroup_products() {
 #if defined(__CUDACC__)
   static const bool has = [] {
     cudaFuncAttributes attributes{};
-    check_cuda(cudaFuncGetAttributes(&attributes, detail::warpgroup_probe), "asking for a kernel's attributes");
+    check_cuda(cudaFuncGetAttributes(&attributes, detail::warpgroup_probe<void>), "asking for a kernel's attributes");
     return attributes.maxThreadsPerBlock == 128;
   }();
   return has;

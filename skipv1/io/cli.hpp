@@ -13,6 +13,18 @@
 
 namespace skipv1 {
 
+namespace detail {
+
+/// "-1" is no unsigned number, though it can be read as a huge one.
+inline void refuse_negative_counts(CLI::App& app) {
+  for (CLI::Option* option : app.get_options())
+    if (option->get_type_name().starts_with("UINT"))
+      option->check([](const std::string& text) { return text.starts_with('-') ? text + ": must not be negative" : ""; });
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) refuse_negative_counts(*command);
+}
+
+}  // namespace detail
+
 /// Parses the arguments into `app`, runs `body()` and returns the exit status: what `body` returns (0 if nothing), 0 after
 /// `--help`, and 2 after any error, which becomes the line `program: message` on standard error.
 template <class Body>
@@ -25,6 +37,7 @@ int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
     return 2;
   };
   try {
+    detail::refuse_negative_counts(app);
     app.parse(argc, argv);
     int status = 0;
     if constexpr (std::is_void_v<decltype(body())>) {

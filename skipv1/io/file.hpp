@@ -86,6 +86,8 @@ class NewFile {
   /// Throws if no file can be made there. A device or a pipe at `path` is written to directly.
   explicit NewFile(std::filesystem::path path) : path_(std::move(path)), part_(path_) {
     std::error_code error;
+    require(!std::filesystem::is_directory(path_, error), path_.string(),
+            ": cannot be written: ", std::make_error_code(std::errc::is_a_directory).message());
     direct_ = std::filesystem::is_other(path_, error);
     if (!direct_) part_ += ".part";
     errno = 0;
@@ -124,6 +126,12 @@ class NewFile {
   std::ofstream file_;
   bool direct_ = false, committed_ = false;
 };
+
+/// Throws if no file can be made at `path`, so that this is said before long work; nothing stays there. A pipe is left alone.
+inline void require_writable(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_other(path, error)) const NewFile tried(path);
+}
 
 /// Writes a file whole or not at all: `writer(std::ostream&)` writes it. Throws, and keeps the previous file, if that fails.
 template <class Writer>

@@ -18,9 +18,10 @@ struct Evaluation {
   double bits_per_byte() const { return skipv1::bits_per_byte(nats_per_token, tokens, bytes); }
 };
 
-/// How many tokens `evaluate` predicts.
+/// How many tokens `evaluate` predicts. Throws if there are none.
 inline std::size_t evaluated_tokens(const TextData& text, std::size_t length, std::size_t windows) {
-  return windows ? std::min(windows, text.count(length)) * length : text.size() - std::min<std::size_t>(1, text.size());
+  require(windows != 0 || text.size() >= 2, "a text of ", text.size(), " tokens is too short to predict any");
+  return windows ? std::min(windows, text.count(length)) * length : text.size() - 1;
 }
 
 /// Mean cross-entropy over `text`, cut into windows of `length` tokens that lie next to each other, each read from an empty
@@ -32,7 +33,6 @@ Evaluation evaluate(const Decoder<T, Space>& decoder, const TextData& text, std:
                     std::size_t batch = 8, Progress* progress = nullptr) {
   require(length >= 1 && batch >= 1, "evaluation in windows of ", length, " tokens, ", batch, " at a time: must be at least 1");
   const std::size_t all = evaluated_tokens(text, length, windows);
-  require(all >= 1, "a text of ", text.size(), " tokens is too short to predict any");
   std::optional<Cache<T, Space>> cache;
   Activations<T, Space> activations;
   Evaluation sum;

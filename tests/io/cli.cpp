@@ -69,6 +69,32 @@ TEST_CASE("every error is one line and status 2") {
   CHECK(run({"--count", "many"}, [](int) {}).status == 2);
 }
 
+TEST_CASE("a negative count is refused, in subcommands and lists too; a negative number is not") {
+  const auto status = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "program");
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    CLI::App app;
+    CLI::App* sub = app.add_subcommand("sub");
+    std::size_t count = 0;
+    std::vector<std::uint64_t> list;
+    double number = 0;
+    app.add_option("--count", count);
+    app.add_option("--list", list);
+    app.add_option("--number", number);
+    sub->add_option("--count", count);
+    const Captured error(std::cerr);
+    const int result = run_program(app, static_cast<int>(argv.size()), argv.data(), [] {});
+    CHECK((result == 0 || error.text().find("-1: must not be negative") != std::string::npos));
+    return result;
+  };
+  CHECK(status({"--count", "1", "--list", "1", "2", "--number", "-1"}) == 0);
+  CHECK(status({"--count", "-1"}) == 2);
+  CHECK(status({"--list", "1", "-1"}) == 2);
+  CHECK(status({"sub", "--count", "1"}) == 0);
+  CHECK(status({"sub", "--count", "-1"}) == 2);
+}
+
 TEST_CASE("output that is lost is an error") {
   const Outcome lost = run({}, [](int) { std::cout.setstate(std::ios::badbit); });
   std::cout.clear();

@@ -27,6 +27,9 @@ TEST_CASE("a file that cannot be written is named, with the reason") {
   const auto path = folder / "no folder/x";
   CHECK(error_of([&] { write_whole(path, nothing); }) == path.string() + ": cannot be written: No such file or directory");
   CHECK(error_of([&] { write_whole(folder.path(), nothing); }).find(": cannot be written: ") != std::string::npos);
+  CHECK(error_of([&] { require_writable(path); }) == path.string() + ": cannot be written: No such file or directory");
+  CHECK(error_of([&] { require_writable(folder.path()); }) == folder.path().string() + ": cannot be written: Is a directory");
+  require_writable(folder / "x");
   CHECK(folder.count() == 0);
   if (std::filesystem::exists("/dev/full")) {  // a full disk
     const auto much = [](std::ostream& out) { out << std::string(100000, 'x'); };

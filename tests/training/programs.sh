@@ -96,14 +96,26 @@ wrong "too short for a window" $train --text binary.txt --valid text.txt
 wrong "length 64: the model reads at most" $train --text text.txt --from mha --length 64
 wrong "config excludes --width" $train --text text.txt --config mha/step-00000008/config.json --width 8
 wrong "dtype f16 on cpu: must be f32 or f64" $train --text text.txt --dtype f16
+wrong "steps: -1: must not be negative" $train --text text.txt --steps -1
+wrong "threads" $train --text text.txt --threads -1
+wrong "^skipv1-train: none/result.json: cannot be written" $train --text text.txt --json none/result.json
+wrong "out is empty" "$programs/skipv1-train" --out "" --text text.txt
 wrong "neither a model" "$programs/skipv1-eval" . --text text.txt
 wrong "is empty" "$programs/skipv1-eval" mha --text empty.txt
+printf x > one.txt
+wrong "too short to predict any" "$programs/skipv1-eval" mha --text one.txt
+wrong "windows: -1: must not be negative" "$programs/skipv1-eval" mha --text text.txt --windows -1
 wrong "^skipv1-eval: none/loss.json: cannot be written" "$programs/skipv1-eval" mha --text text.txt --json none/loss.json
 wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1
 wrong "nothing to continue" "$programs/skipv1-generate" mha
+wrong "^skipv1-generate: none/said.json: cannot be written" "$programs/skipv1-generate" mha --prompt a --json none/said.json
 wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
 wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references 1.5,a --out none
+wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references nan --out none
+wrong "x-range is 3 to 1: must rise" "$programs/skipv1-plot" mha --x-range 3 1 --out none
+wrong "seeds" "$programs/skipv1-experiment" variants --out none --text text.txt --seeds 0
+wrong "budget is nan" "$programs/skipv1-experiment" variants --out none --text text.txt --budget nan
 wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none
 wrong "variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
 wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd

@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
   app.add_option("--batch", o.batch, "windows at a time")->capture_default_str();
   app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--json", o.json, "write the numbers into this file too");
   return run_program(app, argc, argv, [&] {
     if (o.threads > 0) set_threads(o.threads);

@@ -25,14 +25,18 @@ int main(int argc, char** argv) {
   app.add_option("--from", asked.from, "uptraining: the trained model to convert, instead of one of the experiment's own");
   app.add_option("--device", asked.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--dtype", asked.dtype, "f32 or, on the device, bf16")->capture_default_str();
-  auto* seeds = app.add_option("--seeds", asked.seeds, "seeds 1 to this for every run; else as many as the run has in the list");
+  auto* seeds = app.add_option("--seeds", asked.seeds, "seeds 1 to this for every run; else as many as the run has in the list")
+                    ->check(CLI::PositiveNumber);
   app.add_option("--seed-list", asked.seed_list, "these seeds for every run")->delimiter(',')->excludes(seeds);
   app.add_option("--only", asked.only, "these labels, groups (before the slash) or models (after it)")->delimiter(',');
-  app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before");
+  app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
+      ->check(CLI::PositiveNumber);
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
   app.add_flag("--table", asked.table, "print the results as a table; without --text of what is there, and nothing is run");
   app.add_option("--figure", asked.figure, "draw them into this PNG file, likewise");
   return run_program(app, argc, argv, [&] {
+    require(std::isfinite(asked.budget), "--budget is ", asked.budget, ": must be finite");
+    if (!asked.figure.empty()) require_writable(asked.figure);
     Json results;
     if (asked.text.empty() && (asked.table || !asked.figure.empty())) {
       Source file(asked.out);

@@ -33,6 +33,7 @@ std::vector<std::int32_t> tokens_of(const Options& o, const Tokenizer& tokenizer
 }
 
 void run(const Options& o) {
+  if (!o.json.empty()) require_writable(o.json);
   const std::filesystem::path path = model_path(o.model);
   const Checkpoint<float> model = open_model<float>(path);
   const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size, o.tokenizer);
@@ -105,7 +106,7 @@ int main(int argc, char** argv) {
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
   app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too");
   return run_program(app, argc, argv, [&] {
     validate(o.sampling);

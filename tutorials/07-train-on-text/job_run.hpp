@@ -14,6 +14,7 @@ class JobRun {
   explicit JobRun(PreparedJob prepared) : p_(std::move(prepared)) {}
 
   void run() {
+    if (!p_.job.json.empty()) require_writable(p_.job.json);
     open_texts();
     choose_model();
     const auto [first, rest] = parts();

@@ -52,10 +52,17 @@ plot::Reference reference_of(const std::string& text) {
   plot::Reference reference;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), reference.y);
   const std::size_t length = static_cast<std::size_t>(end - text.data());
-  require(error == std::errc() && (length == text.size() || *end == '='), "reference \"", text,
+  require(error == std::errc() && std::isfinite(reference.y) && (length == text.size() || *end == '='), "reference \"", text,
           "\": must be NUMBER or NUMBER=LABEL");
   if (length < text.size()) reference.label = text.substr(length + 1);
   return reference;
+}
+
+void widen(plot::Range& range, const std::vector<double>& asked, const char* option) {
+  if (asked.empty()) return;
+  require(std::isfinite(asked[0]) && std::isfinite(asked[1]) && asked[0] < asked[1], option, " is ", asked[0], " to ", asked[1],
+          ": must rise");
+  range.add(asked[0]), range.add(asked[1]);
 }
 
 void run(const Options& o) {
@@ -70,8 +77,8 @@ void run(const Options& o) {
   }
   for (const std::string& text : o.references) chart.references.push_back(reference_of(text));
   chart.log_x = o.log_x, chart.log_y = o.log_y;
-  if (!o.x_range.empty()) chart.x_range.add(o.x_range[0]), chart.x_range.add(o.x_range[1]);
-  if (!o.y_range.empty()) chart.y_range.add(o.y_range[0]), chart.y_range.add(o.y_range[1]);
+  widen(chart.x_range, o.x_range, "--x-range");
+  widen(chart.y_range, o.y_range, "--y-range");
   plot::save_png(o.out, chart);
 }
 

@@ -20,7 +20,7 @@ void add_job_options(CLI::App& app, Job& job, bool model) {
     if (flag == "--vocab") option->excludes("--tokenizer");
   });
   app.add_flag("--resume", job.resume, "go on from the last checkpoint in --out, if there is one; --out is enough then");
-  app.add_option("--threads", job.threads, "0: all cores");
+  app.add_option("--threads", job.threads, "0: all cores")->check(CLI::NonNegativeNumber);
   app.add_option("--device", job.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--json", job.json, "write the result into this file too");
 }
@@ -49,6 +49,7 @@ void take_over(PreparedJob& p, const Json& stored, const CLI::App& app) {
 
 /// `job` with the settings of the run it resumes, checked.
 PreparedJob prepare(const Job& job, const CLI::App& app) {
+  require(!job.out.empty(), "--out is empty: must name a folder");
   PreparedJob p{job, RunFolder(job.out)};
   p.last = p.folder.last();
   require(!p.last || job.resume, job.out, ": holds a run already, at step ", p.last.value_or(0), ": --resume continues it");

@@ -54,7 +54,7 @@ if(NOT before STREQUAL after OR errors)
   message(FATAL_ERROR "the second call did something: ${errors}")
 endif()
 
-if(runs LESS 12)
+if(runs LESS 14)
   call(parts.json ${settings} --budget 1e-6)
   if(NOT errors MATCHES "not done yet: ")
     message(FATAL_ERROR "not stopped: ${errors}")

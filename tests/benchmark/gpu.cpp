@@ -202,12 +202,13 @@ class Bench {
     row("forward + backward", s, both, 3.5 * forward / both.median * 1e-12, product_, "TFLOP/s", error);
   }
   void step(const char* name, const Config& config, std::size_t batch, std::size_t length) {
-    const Training training(config, batch, length);
+    const Parameters<float> initial = initial_parameters<float>(config, 1);  // drawn once: it takes longer than the steps
+    const Training training(config, batch, length, initial);
     const Time t = training.timed(repeats_);
     std::ostringstream what;
     what << "step " << name << ' ' << config.attention.variant << ' ' << batch << 'x' << length;
     line(what.str(), t, training_flops(config, batch, length) / t.median * 1e-12, product_, "TFLOP/s",
-         step_error(config, length));
+         step_error(config, length, initial));
     const double tokens = static_cast<double>(batch * length) / t.median, memory = training.bytes_a_sequence() / 0x1p20;
     std::printf("  %.0f tokens/s, %.1f MiB of activations a sequence\n", tokens, memory);
     json_.back()["tokens_per_second"] = tokens, json_.back()["mib_a_sequence"] = memory;

@@ -44,12 +44,13 @@ inline std::vector<std::int32_t> drawn_tokens(const Config& config, std::size_t 
 /// A model in bfloat16 that trains on one batch, over and over.
 class Training {
  public:
-  Training(const Config& config, std::size_t batch, std::size_t length)
+  /// `initial`: the weights to begin with.
+  Training(const Config& config, std::size_t batch, std::size_t length, const Parameters<float>& initial)
       : batch_(batch),
         tokens_(drawn_tokens(config, batch, length)),
         inputs_(tokens_.begin(), tokens_.end() - 1),
         targets_(tokens_.begin() + 1, tokens_.end()),
-        trainer_(config, options_of(batch, length), 1) {
+        trainer_(config, options_of(batch, length), initial) {
     const std::size_t before = free_memory();
     step();
     bytes_ = before - free_memory();
@@ -76,11 +77,13 @@ class Training {
 };
 
 /// How far loss and gradient norm of a first step on two sequences are from a trainer's in double, relatively.
-inline double step_error(const Config& config, std::size_t length) {
+inline double step_error(const Config& config, std::size_t length, const Parameters<float>& initial) {
   const std::vector<std::int32_t> tokens = drawn_tokens(config, 2, length);
   const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end() - 1), targets(tokens.begin() + 1, tokens.end());
-  Trainer<double, Cuda> exact(config, options_of(2, length), 1);
-  Trainer<bfloat16, Cuda> rounded(config, options_of(2, length), 1);
+  Parameters<double> in_double(config);
+  std::copy_n(initial.flat().data(), initial.flat().size(), in_double.flat().data());
+  Trainer<double, Cuda> exact(config, options_of(2, length), in_double);
+  Trainer<bfloat16, Cuda> rounded(config, options_of(2, length), initial);
   const StepReport want = exact.step(inputs, targets), got = rounded.step(inputs, targets);
   return std::max(std::abs(got.loss / want.loss - 1), std::abs(got.gradient_norm / want.gradient_norm - 1));
 }

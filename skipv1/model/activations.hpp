@@ -24,6 +24,10 @@ struct Batch {
 /// Whether a forward pass keeps what `backward` needs.
 enum class Keep { nothing, for_backward };
 
+/// Which rows get logits: all; each sequence's last (those with no new rows excepted), in order; or, for `run_loss_backward`, all
+/// in parts one after another, each in the place of the one before.
+enum class Logits { all, last, in_parts };
+
 /// One layer's activations. N rows; d_k, d_v the widths of a query and a value head.
 template <class T, class Space = Cpu>
 struct LayerActivations {
@@ -39,11 +43,11 @@ struct LayerActivations {
 /// Scratch of the backward pass: gradients on their way down, each of the shape of what it is the gradient of.
 template <class T, class Space = Cpu>
 struct GradientScratch {
-  Tensor<T, Space> stream, outputs;  ///< (N, d); DenseFormer: (L + 1, N, d)
-  Tensor<T, Space> normed, query, attention, hidden, gate, pooled;
-  Tensor<T, Space> latent, content, key, value;  ///< MLA
-  Tensor<HeadPair<T, Space>, Space> heads;       ///< (L, H)
-  std::vector<HeadPair<T, Space>> resolved;      ///< what `heads` holds
+  Tensor<T, Space> stream, outputs;                   ///< (N, d); DenseFormer: (L + 1, N, d)
+  Tensor<T, Space> normed, query, attention, pooled;  ///< (the feed-forward's take the place of its activations)
+  Tensor<T, Space> latent, content, key, value;       ///< MLA
+  Tensor<HeadPair<T, Space>, Space> heads;            ///< (L, H)
+  std::vector<HeadPair<T, Space>> resolved;           ///< what `heads` holds
 };
 
 /// Memory of a forward pass over N rows against a given cache. Allocated by `prepare`, and again only when a shape changes.
@@ -56,7 +60,7 @@ struct Activations {
   Tensor<T, Space> first_value;         ///< (N, owned width): layer 0's values, where others mix them in
   Tensor<T, Space> pooled;              ///< (P, B, C, d_v): the means of two heads that the table asks for
   Tensor<T, Space> content;             ///< MLA: (B, C, H d_h)
-  Tensor<T, Space> normed, logits;      ///< (R, d), (R, V) of the rows R whose logits are wanted
+  Tensor<T, Space> normed, logits;      ///< (R, d), (R, V) of the rows R whose logits are wanted; logits of a part, (part(), V)
   Tensor<Sum<T>, Space> norm_statistics, loss;  ///< as above, (R)
   Tensor<double, Space> total_loss;             ///< (1)
   Tensor<std::int32_t, Space> tokens, positions, row_begin, past, targets;
@@ -69,9 +73,16 @@ struct Activations {
   Config config;  ///< what this is allocated for, with the rows and the cache's extents below
   Keep keep = Keep::nothing;
   std::size_t rows = 0, batch = 0, capacity = 0;
+  Logits wanted = Logits::all;
+  std::size_t most_logits = std::size_t{1} << 30;  ///< in parts: how many there are at once, if one row has no more
 
   /// Whether the rows lie as the cache has them, so that keys and values are computed there.
   bool fills_cache() const { return rows == batch * capacity; }
+  /// The rows of a part, for `Logits::in_parts`: as few parts as may be, all as long but the last, which may be shorter.
+  std::size_t part() const {
+    const std::size_t most = std::max<std::size_t>(most_logits / config.vocab_size, 1), parts = (rows + most - 1) / most;
+    return (rows + parts - 1) / parts;
+  }
   LayerActivations<T, Space>& layer(std::size_t l) { return layers[l % layers.size()]; }
   View<T, Space> block_output(std::size_t j) const { return at(stream, j); }
   /// The input of block j: X_j, for DenseFormer Y_j.
@@ -136,8 +147,6 @@ struct Activations {
     g.stream = X({rows, c.hidden_size});
     if (!averaged.empty()) g.outputs = X(stream.shape());
     g.normed = X(like.normed1.shape()), g.query = X(like.query.shape()), g.attention = X(like.attention.shape());
-    g.hidden = X(like.hidden.shape());
-    if (!c.gpt2()) g.gate = X(like.gate.shape());
     if (!pooled.empty()) g.pooled = X(pooled.shape());
     if (c.latent()) {
       g.latent = X(like.latent.shape()), g.content = X(content.shape());

@@ -9,9 +9,6 @@
 
 namespace skipv1 {
 
-/// Which rows get logits: all, or each sequence's last (those with no new rows excepted), in order.
-enum class Logits { all, last };
-
 template <class T, class Space = Cpu>
 class Decoder {
  public:
@@ -31,9 +28,9 @@ class Decoder {
   double scale() const { return 1.0 / std::sqrt(static_cast<double>(config_.query_width())); }
 
   /// Processes `batch` behind what `cache` holds and adds its keys and values to the cache. Returns the logits (R, V), R = N rows
-  /// or the last of each sequence. Throws, with the cache unchanged, on a token outside the vocabulary, a sequence beyond
-  /// `max_position_embeddings` or the cache's capacity, or counts that do not fit the batch. `Keep::for_backward` needs an empty
-  /// cache filled exactly by the batch.
+  /// or the last of each sequence; none for `Logits::in_parts`. Throws, with the cache unchanged, on a token outside the
+  /// vocabulary, a sequence beyond `max_position_embeddings` or the cache's capacity, or counts that do not fit the batch.
+  /// `Keep::for_backward` needs an empty cache filled exactly by the batch.
   View<T, Space> forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep = Keep::nothing,
                          Logits wanted = Logits::all, const Observer& observer = {}) const;
 
@@ -58,9 +55,13 @@ class Decoder {
   void run_loss(double scale, Activations<T, Space>& a) const;
   double mean_loss(double scale, const Activations<T, Space>& a) const;
 
-  /// Adds to `gradients` the gradients of the last `loss`. The cache and `a` are as `forward` left them; `cache_gradients` is
-  /// scratch of the cache's shape.
+  /// Adds to `gradients` the gradients of the last `loss`. The cache and `a` are as `forward` left them, and `a` is used up;
+  /// `cache_gradients` is scratch of the cache's shape.
   void backward(const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients, Activations<T, Space>& a) const;
+  /// `run_loss` and `backward` in one, after a pass with `Logits::in_parts`: logits and their gradient exist for one part of the
+  /// rows at a time. The result is the same but for rounding: the head's gradient is a sum over parts.
+  void run_loss_backward(double scale, const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients,
+                         Activations<T, Space>& a) const;
 
   /// As `backward`, from the gradient `doutputs` (N, d) of what `forward_rows` returned. Returns the gradient of its inputs
   /// (N, d), which lies in `a`.
@@ -133,9 +134,13 @@ class Decoder {
   void expand(std::size_t l, const Cache<T, Space>& cache, Activations<T, Space>& a) const;
   /// `X_{l+1} = middle + FFN(norm2(middle))`.
   void feed_forward(std::size_t l, Activations<T, Space>& a) const;
-  /// The final norm and the output head, over the rows wanted.
+  /// The final norm and, but for `Logits::in_parts`, the output head, over the rows wanted.
   X output(Activations<T, Space>& a) const;
 
+  /// The output head, from the logits' gradient (R, V): of its weight, and `dnormed` (R, d).
+  void backward_head(X dnormed, const Weights<T, Space>& dw, X dlogits, X normed) const;
+  /// All before it, down to the embeddings, from `a.gradient.normed`.
+  void backward_tokens(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
   /// From the gradient of the final norm's rows; returns that of the stream's first rows.
   X backward_blocks(X dnormed, const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
   void backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx, Activations<T, Space>& a) const;

@@ -32,6 +32,7 @@ double Decoder<T, Space>::place_targets(const std::vector<std::int32_t>& targets
 
 template <class T, class Space>
 void Decoder<T, Space>::run_loss(double scale, Activations<T, Space>& a) const {
+  require(a.wanted != Logits::in_parts, "loss: the forward pass left the logits to run_loss_backward");
   cross_entropy(a.loss, a.keep == Keep::for_backward ? X(a.logits) : X(), a.logits, a.targets, scale);
   total_loss<Sum<T>>(a.total_loss, a.loss);
 }
@@ -46,9 +47,38 @@ double Decoder<T, Space>::mean_loss(double scale, const Activations<T, Space>& a
 template <class T, class Space>
 void Decoder<T, Space>::backward(const Parameters<T, Space>& gradients, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
   require(a.keep == Keep::for_backward, "backward: the forward pass kept nothing for it");
+  require(a.wanted != Logits::in_parts, "backward: the forward pass left the logits to run_loss_backward");
   const Weights<T, Space> dw(gradients, config_);
-  linear_backward_weight(dw.head, X(), a.logits, a.normed);
-  linear_backward_input(a.gradient.normed, a.logits, weights_.head);
+  backward_head(a.gradient.normed, dw, a.logits, a.normed);
+  backward_tokens(dw, dcache, a);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::run_loss_backward(double scale, const Parameters<T, Space>& gradients, Cache<T, Space>& dcache,
+                                          Activations<T, Space>& a) const {
+  require(a.keep == Keep::for_backward && a.wanted == Logits::in_parts,
+          "run_loss_backward: the forward pass was not one for backward in parts");
+  const Weights<T, Space> dw(gradients, config_);
+  const std::size_t part = a.logits.extent(0);
+  for (std::size_t begin = 0; begin < a.rows; begin += part) {
+    const std::size_t rows = std::min(part, a.rows - begin);
+    const X logits = a.logits.slice(0, rows), normed = a.normed.slice(begin, rows);
+    linear_forward(logits, normed, weights_.head, X());
+    cross_entropy(a.loss.slice(begin, rows), logits, logits, a.targets.slice(begin, rows), scale);
+    backward_head(a.gradient.normed.slice(begin, rows), dw, logits, normed);
+  }
+  total_loss<Sum<T>>(a.total_loss, a.loss);
+  backward_tokens(dw, dcache, a);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::backward_head(X dnormed, const Weights<T, Space>& dw, X dlogits, X normed) const {
+  linear_backward_weight(dw.head, X(), dlogits, normed);
+  linear_backward_input(dnormed, dlogits, weights_.head);
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::backward_tokens(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
   const X dinputs = backward_blocks(a.gradient.normed, dw, dcache, a);
   embedding_backward(dw.tokens, dinputs, a.tokens);
 }
@@ -99,18 +129,18 @@ void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<
   if (!config_.theory.feed_forward) return;
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const LayerActivations<T, Space>& s = a.layer(l);
-  const X dhidden = a.gradient.hidden, dnormed = a.gradient.normed;
+  const X dhidden = s.hidden, dgate = s.up, dnormed = a.gradient.normed;  // each in the place of what is not read again
   linear_backward_weight(dw.down, dw.down_bias, dx, s.hidden);
   if (config_.gpt2()) {
     gelu_linear_backward(dhidden, dx, w.down, s.up);
   } else {
     linear_backward_input(dhidden, dx, w.down);
-    swiglu_backward(X(a.gradient.gate), dhidden, dhidden, s.gate, s.up);
-    linear_backward_weight(dw.gate, X(), a.gradient.gate, s.normed2);
+    swiglu_backward(dgate, dhidden, dhidden, s.gate, s.up);
+    linear_backward_weight(dw.gate, X(), dgate, s.normed2);
   }
   linear_backward_weight(dw.up, dw.up_bias, dhidden, s.normed2);
   linear_backward_input(dnormed, dhidden, w.up);
-  if (!config_.gpt2()) linear_backward_input(dnormed, a.gradient.gate, w.gate, true);
+  if (!config_.gpt2()) linear_backward_input(dnormed, dgate, w.gate, true);
   normalize_backward(dx, dw.norm2, dw.norm2_bias, dnormed, s.middle, w.norm2, s.statistics2);
 }
 

@@ -38,9 +38,9 @@ template <class T, class Space>
 View<T, Space> Decoder<T, Space>::forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
                                           Logits wanted, const Observer& observer) const {
   place(batch, cache, a, keep, wanted);
-  run(cache, a, observer);
+  const X logits = run(cache, a, observer);
   cache.grow(batch.counts);
-  return a.logits;
+  return logits;
 }
 
 template <class T, class Space>
@@ -52,13 +52,14 @@ void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, 
   place_rows(batch.counts, cache, a);
   upload(a.tokens, batch.tokens);
   resolve_heads(cache, a);
+  a.wanted = wanted;
   a.last.clear();
   std::size_t row = 0;
   for (std::size_t count : batch.counts) {
     row += count;
     if (count) a.last.push_back(row - 1);
   }
-  if (wanted == Logits::all || a.last.size() == a.rows) a.last.clear();
+  if (wanted != Logits::last || a.last.size() == a.rows) a.last.clear();
 }
 
 template <class T, class Space>
@@ -294,11 +295,13 @@ void Decoder<T, Space>::feed_forward(std::size_t l, Activations<T, Space>& a) co
 template <class T, class Space>
 View<T, Space> Decoder<T, Space>::output(Activations<T, Space>& a) const {
   const X y = a.block_input(config_.num_hidden_layers);
+  const bool in_parts = a.wanted == Logits::in_parts;
   const std::size_t rows = a.last.empty() ? a.rows : a.last.size(), d = config_.hidden_size;
-  if (!(a.logits.shape() == Shape{rows, config_.vocab_size}) || a.normed.extent(0) != rows) {
+  const Shape logits{in_parts ? a.part() : rows, config_.vocab_size};
+  if (!(a.logits.shape() == logits) || a.normed.extent(0) != rows) {
     a.normed = Tensor<T, Space>({rows, d});
     a.norm_statistics = Tensor<Sum<T>, Space>(config_.gpt2() ? Shape{rows, 2} : Shape{rows});
-    a.logits = Tensor<T, Space>({rows, config_.vocab_size});
+    a.logits = Tensor<T, Space>(logits);
     a.loss = Tensor<Sum<T>, Space>({rows});
     a.total_loss = Tensor<double, Space>({1});
   }
@@ -310,6 +313,7 @@ View<T, Space> Decoder<T, Space>::output(Activations<T, Space>& a) const {
       normalize(a.normed.slice(r, 1), View<Sum<T>, Space>(a.norm_statistics.data() + r * kept, {1, kept}), y.slice(a.last[r], 1),
                 weights_.norm, weights_.norm_bias);
   }
+  if (in_parts) return {};
   linear_forward(a.logits, a.normed, weights_.head, X());
   return a.logits;
 }

@@ -107,7 +107,7 @@ class Trainer {
   StepReport step(const std::vector<std::int32_t>& tokens, const std::vector<std::int32_t>& targets) {
     StepReport report;
     decoder_.place(Batch{tokens, std::vector<std::size_t>(options_.batch, options_.length)}, cache_, activations_,
-                   Keep::for_backward);
+                   Keep::for_backward, Logits::in_parts);
     const double scale = decoder_.place_targets(targets, activations_);
     AdamW settings = options_.adamw;
     settings.learning_rate = report.learning_rate = options_.schedule.rate(steps_);
@@ -116,8 +116,7 @@ class Trainer {
     repeat_([this] {
       zero(gradients_.flat());
       decoder_.run(cache_, activations_);
-      decoder_.run_loss(scale_, activations_);
-      decoder_.backward(gradients_, cache_gradients_, activations_);
+      decoder_.run_loss_backward(scale_, gradients_, cache_gradients_, activations_);
       update_.run(parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(), parameters_.layout().decayed(),
                   options_.clip);
     });

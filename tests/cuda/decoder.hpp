@@ -82,6 +82,15 @@ void check_decoder(const Config& c, double bound, bool gradients) {
   cpu.backward(dreference, dcache, a);
   device.backward(dparameters, device_dcache, device_a);
   CHECK(difference<T>(to_host(dparameters.flat()), dreference.flat()) <= bound);
+
+  device_cache.reset();
+  device_a.most_logits = 5 * c.vocab_size;  // 4 parts: 5, 5, 5 and 3 rows
+  device.forward(batch, device_cache, device_a, Keep::for_backward, Logits::in_parts);
+  zero(dparameters.flat());
+  const double scale = device.place_targets(targets, device_a);
+  device.run_loss_backward(scale, dparameters, device_dcache, device_a);
+  CHECK(device.mean_loss(scale, device_a) == Approx(cpu.mean_loss(scale, a)).epsilon(bound));
+  CHECK(difference<T>(to_host(dparameters.flat()), dreference.flat()) <= bound);
 }
 
 template <class T>

@@ -51,16 +51,35 @@ bool same_cache(const Cache<double>& a, const Cache<double>& b, std::size_t laye
   return same;
 }
 
-/// Loss and gradients of one training step on sequences of 66 tokens, which is more than one block of attention.
-Tensor<double> training_step(const Model& model) {
+/// The tokens that follow, but for two that do not count.
+std::vector<std::int32_t> targets_of(const std::vector<std::int32_t>& tokens) {
+  std::vector<std::int32_t> targets(tokens.begin() + 1, tokens.end());
+  targets[7] = targets[65] = ignored_target;
+  return targets;
+}
+
+/// Loss and gradients of one training step on sequences of 66 tokens, which is more than one block of attention; in parts of so
+/// many logits if that is not 0.
+Tensor<double> training_step(const Model& model, std::size_t most_logits = 0) {
   constexpr std::size_t batch = 2, length = 66;
   const std::vector<std::int32_t> tokens = draw_tokens(batch * length + 1);
+  const std::vector<std::int32_t> targets = targets_of(tokens);
   Cache<double> cache(model.decoder.routing(), batch, length), scratch = cache;
   Activations<double> a;
   const Parameters<double> gradients(model.decoder.config());
-  model.decoder.forward({{tokens.begin(), tokens.end() - 1}, {length, length}}, cache, a, Keep::for_backward);
-  const double loss = model.decoder.loss({tokens.begin() + 1, tokens.end()}, a);
-  model.decoder.backward(gradients, scratch, a);
+  a.most_logits = most_logits;
+  model.decoder.forward({{tokens.begin(), tokens.end() - 1}, {length, length}}, cache, a, Keep::for_backward,
+                        most_logits ? Logits::in_parts : Logits::all);
+  double loss = 0;
+  if (most_logits) {
+    const double scale = model.decoder.place_targets(targets, a);
+    model.decoder.run_loss_backward(scale, gradients, scratch, a);
+    loss = model.decoder.mean_loss(scale, a);
+    CHECK(a.logits.size() <= most_logits);
+  } else {
+    loss = model.decoder.loss(targets, a);
+    model.decoder.backward(gradients, scratch, a);
+  }
   Tensor<double> all({gradients.flat().size() + 1});
   std::copy_n(gradients.flat().data(), gradients.flat().size(), all.data());
   all(all.size() - 1) = loss;
@@ -245,6 +264,35 @@ TEST_CASE("a training step has the same bits with any number of threads") {
   CHECK(thread_invariant([&] { return training_step(model); }));
 }
 
+TEST_CASE("a training step that makes its logits in parts is one that makes all, to the bit where one part is all") {
+  Config tied = base(), untied = base("skipv1_mla"), gpt2 = base("mha", Architecture::gpt2);
+  tied.tie_word_embeddings = true, untied.tie_word_embeddings = false;
+  for (const Config& config : {tied, untied, gpt2}) {
+    CAPTURE(config.attention.variant);
+    const Model model(config);
+    const Tensor<double> whole = training_step(model);
+    CHECK(same_bits<double>(training_step(model, 132 * vocab), whole));
+    for (std::size_t rows : {66, 50, 5, 1})  // 2 x 66, 3 x 44, 26 x 5 and 2, 132 x 1
+      CHECK(error<double>(training_step(model, rows * vocab + 12), whole) < 1e-12);
+    CHECK(thread_invariant([&] { return training_step(model, 7 * vocab); }));
+  }
+}
+
+TEST_CASE("a pass in parts and one with all logits are not taken for each other") {
+  const Model model(base());
+  Cache<double> cache(model.decoder.routing(), 1, 3), scratch = cache;
+  Activations<double> a;
+  const Parameters<double> gradients(base());
+  CHECK(model.decoder.forward({{1, 2, 3}, {3}}, cache, a, Keep::for_backward, Logits::in_parts).empty());
+  CHECK(message([&] { model.decoder.loss({2, 3, 4}, a); }) == "loss: the forward pass left the logits to run_loss_backward");
+  CHECK(message([&] { model.decoder.backward(gradients, scratch, a); }) ==
+        "backward: the forward pass left the logits to run_loss_backward");
+  cache.reset();
+  model.decoder.forward({{1, 2, 3}, {3}}, cache, a, Keep::for_backward);
+  CHECK(message([&] { model.decoder.run_loss_backward(1, gradients, scratch, a); }) ==
+        "run_loss_backward: the forward pass was not one for backward in parts");
+}
+
 TEST_CASE("backward adds to the gradients") {
   const Model model(base());
   Cache<double> cache(model.decoder.routing(), 1, 3), scratch = cache;
@@ -282,7 +330,7 @@ TEST_CASE("a registered variant runs: one function that fills a table") {
         Activations<double> memory;
         const std::vector<std::int32_t> tokens = draw_tokens(2 * 66 + 1);
         model.decoder.forward({{tokens.begin(), tokens.end() - 1}, {66, 66}}, cache, memory);
-        return model.decoder.loss({tokens.begin() + 1, tokens.end()}, memory);
+        return model.decoder.loss(targets_of(tokens), memory);
       };
       const View<double> first(weight.data(), {2, 2});
       const Tensor<double> expected({2, 2});

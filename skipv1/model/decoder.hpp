@@ -56,7 +56,7 @@ class Decoder {
   double mean_loss(double scale, const Activations<T, Space>& a) const;
 
   /// Adds to `gradients` the gradients of the last `loss`. The cache and `a` are as `forward` left them, and `a` is used up;
-  /// `cache_gradients` is scratch of the cache's shape.
+  /// `cache_gradients` is scratch: a cache of the same routing, batch and capacity, for gradients or for heads.
   void backward(const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients, Activations<T, Space>& a) const;
   /// `run_loss` and `backward` in one, after a pass with `Logits::in_parts`: logits and their gradient exist for one part of the
   /// rows at a time. The result is the same but for rounding: the head's gradient is a sum over parts.

@@ -100,7 +100,6 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
   zero(dy);
   normalize_backward(dy, dw.norm, dw.norm_bias, dnormed, a.block_input(layers), weights_.norm, a.norm_statistics);
 
-  for (std::size_t l = 0; l < layers; ++l) zero(dcache.keys(l)), zero(dcache.values(l));
   if (!g.pooled.empty()) zero(X(g.pooled));
   if (!g.outputs.empty()) zero(X(g.outputs));
   auto heads = resolve<T>(
@@ -110,12 +109,19 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
     g.resolved = std::move(heads);
   }
 
+  const std::vector<std::size_t> last_keys = last_readers(routing_, routing_.keys);
+  std::vector<std::size_t> last_values = last_readers(routing_, routing_.values);
+  if (config_.mixes_values()) last_values[0] = layers - 1;
   for (std::size_t l = layers; l-- > 0;) {  // dy: the gradient of block l's output, then of its input
     if (!dw.depth.empty()) {
       depth_average_backward(g.outputs.slice(0, l + 2), dw.depth[l], dy, a.stream.slice(0, l + 2), weights_.depth[l]);
       copy(dy, g.outputs.slice(l + 1, 1).reshape(dy.shape()));
     }
     backward_feed_forward(l, dw.layers[l], dy, a);
+    for (std::size_t m = 0; m <= l; ++m) {  // gradients begin where their heads are read last
+      if (last_keys[m] == l) zero(dcache.keys(m));
+      if (last_values[m] == l) zero(dcache.values(m));
+    }
     backward_attend(l, dw, dy, g.heads.slice(l, 1).reshape({config_.num_attention_heads}), dcache, a);
   }
   if (!g.outputs.empty()) add(dy, dy, g.outputs.slice(0, 1).reshape(dy.shape()));

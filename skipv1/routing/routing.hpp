@@ -114,6 +114,17 @@ inline std::size_t cache_elements_per_token(const Routing& table) {
   return elements;
 }
 
+/// For each layer the last one that reads its heads (L), itself if none does; `reads` are the table's keys or its values.
+inline std::vector<std::size_t> last_readers(const Routing& table, const std::vector<HeadName>& reads) {
+  std::vector<std::size_t> last(table.layers);
+  for (std::size_t l = 0; l < table.layers; ++l) {
+    last[l] = l;
+    for (std::size_t h = 0; h < table.heads; ++h)
+      if (const HeadName& name = reads[l * table.heads + h]; !name.none()) last[name.layer] = l;
+  }
+  return last;
+}
+
 /// The distinct pooled heads of a table (the means that its readers ask for), in order of first use.
 inline std::vector<HeadName> pooled_heads(const Routing& table) {
   std::vector<HeadName> pooled;

@@ -96,7 +96,7 @@ class Trainer {
         v_(config),
         decoder_(config, parameters_),
         cache_(decoder_.routing(), options.batch, options.length),
-        cache_gradients_(decoder_.routing(), options.batch, options.length) {
+        cache_gradients_(decoder_.routing(), options.batch, options.length, Holds::gradients) {
     if constexpr (rounds) master_.emplace(config);
     set(initial);
   }

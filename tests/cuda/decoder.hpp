@@ -88,7 +88,8 @@ void check_decoder(const Config& c, double bound, bool gradients) {
   device.forward(batch, device_cache, device_a, Keep::for_backward, Logits::in_parts);
   zero(dparameters.flat());
   const double scale = device.place_targets(targets, device_a);
-  device.run_loss_backward(scale, dparameters, device_dcache, device_a);
+  Cache<T, Cuda> in_turns(cpu.routing(), B, L, Holds::gradients);
+  device.run_loss_backward(scale, dparameters, in_turns, device_a);
   CHECK(device.mean_loss(scale, device_a) == Approx(cpu.mean_loss(scale, a)).epsilon(bound));
   CHECK(difference<T>(to_host(dparameters.flat()), dreference.flat()) <= bound);
 }

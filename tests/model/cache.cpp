@@ -41,6 +41,33 @@ TEST_CASE("a cache holds what its layers own and nothing else, as much as the fo
   }
 }
 
+TEST_CASE("layers whose heads no other reads take turns in one layer's memory for gradients, but for layer 0") {
+  for (const Variant& variant : variants()) {
+    CAPTURE(variant.name);
+    const Routing routing = routing_of(variant.name);
+    const Cache<float> cache(routing, 2, 5, Holds::gradients);
+    for (std::size_t l = 0; l < routing.layers; ++l) {
+      CHECK(cache.keys(l).shape() == Shape{2, 5, routing.owned_keys[l] * routing.key_width});
+      CHECK(cache.values(l).shape() == Shape{2, 5, routing.owned_values[l] * routing.value_width});
+    }
+    const auto alone = [&](const std::vector<HeadName>& reads, std::size_t m) {  // nobody behind m reads its heads
+      for (std::size_t i = (m + 1) * routing.heads; i < reads.size(); ++i)
+        if (!reads[i].none() && reads[i].layer == m) return false;
+      return m > 0;
+    };
+    for (std::size_t l = 0; l < routing.layers; ++l) {
+      for (std::size_t m = 0; m < l; ++m) {
+        if (!cache.keys(l).empty() && !cache.keys(m).empty())
+          CHECK((cache.keys(l).data() == cache.keys(m).data()) == (alone(routing.keys, l) && alone(routing.keys, m)));
+        if (!cache.values(l).empty() && !cache.values(m).empty())
+          CHECK((cache.values(l).data() == cache.values(m).data()) == (alone(routing.values, l) && alone(routing.values, m)));
+      }
+    }
+  }
+  CHECK(Cache<float>(routing_of("mha"), 2, 5, Holds::gradients).elements_per_token() == 2 * 2 * 64);
+  CHECK(Cache<float>(routing_of("skipv1"), 2, 5, Holds::gradients).elements_per_token() == (2 + 1) * 64 + 32);
+}
+
 TEST_CASE("a cache starts empty and zero; lengths grow, are cut and are reset") {
   Cache<float> cache(routing_of("skipv1"), 2, 5);
   CHECK(cache.batch() == 2);

@@ -13,7 +13,8 @@ void check_gradients(const Config& config) {
   const Decoder<double> decoder(config, sample.weights);
   const std::vector<std::int32_t> targets = conformance::draw_targets(sample.tokens.size(), config.vocab_size, sample_seed);
   const Batch batch{sample.tokens, std::vector<std::size_t>(Sample::batch, Sample::length)};
-  Cache<double> cache(decoder.routing(), Sample::batch, Sample::length), scratch = cache;
+  Cache<double> cache(decoder.routing(), Sample::batch, Sample::length),
+      scratch(decoder.routing(), Sample::batch, Sample::length, Holds::gradients);
   Activations<double> a, b;
   const auto loss = [&](Activations<double>& memory, Keep keep) {
     cache.reset();

@@ -46,14 +46,14 @@ class Training {
  public:
   /// `initial`: the weights to begin with.
   Training(const Config& config, std::size_t batch, std::size_t length, const Parameters<float>& initial)
-      : batch_(batch),
+      : before_(free_memory()),
+        batch_(batch),
         tokens_(drawn_tokens(config, batch, length)),
         inputs_(tokens_.begin(), tokens_.end() - 1),
         targets_(tokens_.begin() + 1, tokens_.end()),
         trainer_(config, options_of(batch, length), initial) {
-    const std::size_t before = free_memory();
     step();
-    bytes_ = before - free_memory();
+    bytes_ = before_ - free_memory() - bytes_of_parameters * trainer_.parameters().layout().size();
     step();  // is recorded
   }
   StepReport step() const { return trainer_.step(inputs_, targets_); }
@@ -67,11 +67,13 @@ class Training {
     }
     return time_of(seconds);
   }
-  /// What the first step has allocated: activations, logits and scratch.
+  /// All device memory but what each parameter has: activations, keys and values and their gradients, logits, scratch.
   double bytes_a_sequence() const { return static_cast<double>(bytes_) / static_cast<double>(batch_); }
 
  private:
-  std::size_t batch_, bytes_ = 0;
+  /// The parameter and its gradient in bfloat16; in float the parameter before rounding and AdamW's moments.
+  static constexpr std::size_t bytes_of_parameters = 2 * 2 + 3 * 4;
+  std::size_t before_, batch_, bytes_ = 0;
   std::vector<std::int32_t> tokens_, inputs_, targets_;
   mutable Trainer<bfloat16, Cuda> trainer_;
 };

@@ -1,6 +1,6 @@
-// One new row of each sequence against all its keys: decoding, which reading keys and values bounds. So heads are read beside each
-// other, position by position, as a cache holds them, and not one after the other, each a page a position. Tiles of positions are
-// tasks, and their softmaxes are joined at the end (Dao et al. 2023, Flash-Decoding).
+// One new row of each sequence against all its keys: decoding, which reading keys and values bounds. So heads are read beside
+// each other, position by position, as a cache holds them, and not one after the other, each a page a position. Tiles of
+// positions are tasks, and their softmaxes are joined at the end (Dao et al. 2023, Flash-Decoding).
 #pragma once
 
 #include <algorithm>
@@ -95,8 +95,9 @@ void attention_decode(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, V
       if (keys == 0) continue;
       const std::size_t at = row_of(b) * heads + h;
       const std::size_t tiles = table(h).value.data ? (keys + decode_tile - 1) / decode_tile : 0;
-      if (tiles == 0) std::fill_n(out.data() + at * value_width, value_width, T(0));
-      lse.data()[at] = tiles == 0 ? T(0) : join_tiles(out.data() + at * value_width, parts_of(b, 0, h), tiles, heads, value_width);
+      T* row = out.data() + at * value_width;
+      if (tiles == 0) std::fill_n(row, value_width, T(0));
+      lse.data()[at] = tiles == 0 ? T(0) : join_tiles(row, parts_of(b, 0, h), tiles, heads, value_width);
     }
   });
 }

@@ -52,7 +52,8 @@ void fill(View<T> x, double scale, std::uint64_t seed) {
 
 /// A model, and a sequence whose keys and values are random numbers too.
 struct Model {
-  Model(const Config& c, std::size_t longest) : config(c), parameters(c), decoder(c, parameters), cache(decoder.routing(), 1, longest) {
+  Model(const Config& c, std::size_t longest)
+      : config(c), parameters(c), decoder(c, parameters), cache(decoder.routing(), 1, longest) {
     fill(parameters.flat(), 0.02, 1);
     const View<float> norm = parameters["model.norm.weight"];
     std::fill_n(norm.data(), norm.size(), 8.0f);  // logits spread by 5, as a trained model's: choosing goes by the likeliest
@@ -166,7 +167,8 @@ void measure(const Options& o) {
   for (const Line& line : lines) {
     const std::string& variant = o.variants[line.model];
     const double bytes = models[line.model]->bytes(line.context), time = quantile(line.token, 0.5);
-    std::printf("%-8s context %5zu: %6.1f tokens/s (%.1f to %.1f), %.0f MB a token, %.1f GB/s, %.0f %% of reading (%.0f to %.0f); "
+    std::printf("%-8s context %5zu: %6.1f tokens/s (%.1f to %.1f), "
+                "%.0f MB a token, %.1f GB/s, %.0f %% of reading (%.0f to %.0f); "
                 "choosing the token %.2f ms of %.1f\n",
                 variant.c_str(), line.context, 1 / time, 1 / quantile(line.token, 0.9), 1 / quantile(line.token, 0.1),
                 1e-6 * bytes, 1e-9 * bytes / time, 100 * quantile(line.share, 0.5), 100 * quantile(line.share, 0.1),

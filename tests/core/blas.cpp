@@ -61,7 +61,8 @@ TEST_CASE("gemm equals three loops: every transpose, alpha and beta; zero times 
 }
 
 TEST_CASE("parallel_gemm equals three loops across the borders of its tiles") {
-  for (Product p : {Product{1, 1025, 2}, {127, 3, 5}, {129, 65, 63}, {513, 1, 3}, {257, 1030, 1}, {2, 65, 9}, {8, 130, 5}, {9, 65, 2}}) {
+  for (Product p : {Product{1, 1025, 2}, {127, 3, 5}, {129, 65, 63}, {513, 1, 3}, {257, 1030, 1}, {2, 65, 9},
+                    {8, 130, 5}, {9, 65, 2}}) {
     check_all<double>(parallel, p);
     check_all<float>(parallel, p);
   }

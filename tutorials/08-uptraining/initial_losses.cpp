@@ -104,6 +104,7 @@ Model reordered(const Model& model, std::uint64_t seed) {
 void print_losses(const Options& o) {
   const std::filesystem::path path = model_path(o.model);
   const Model model = open_model<float>(path);
+  const Config converted = converted_config(model.config);  // what cannot be converted is said before the work
   const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size);
   const TextData text(load_text(o.text), *vocabulary.tokenizer);
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
@@ -128,7 +129,7 @@ void print_losses(const Options& o) {
     const Model other = reordered(model, seed);
     std::printf("\n%-10s", seed ? std::to_string(seed).c_str() : "its own");
     for (const Strategy strategy : strategies) {
-      std::printf("%9.4f", loss({converted_config(other.config), convert(other.config, other.parameters, strategy)}));
+      std::printf("%9.4f", loss({converted, convert(other.config, other.parameters, strategy)}));
       std::fflush(stdout);
     }
   }

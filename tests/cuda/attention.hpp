@@ -123,8 +123,8 @@ void check_attention(const Sizes& size, Version version, Random& random) {
   const Problem<T> p(size, random);
   const Tables<T> table(p);
   const double scale = 0.3;
-  auto out = poisoned<T>({p.n, size.heads, size.value});
-  auto lse = poisoned<Sum<T>>({p.n, size.heads});
+  auto out = unwritten<T>({p.n, size.heads, size.value});
+  auto lse = unwritten<Sum<T>>({p.n, size.heads});
   attention_forward<T>(out, lse, p.q, table.read_on(), p.on_device(), scale, version);
   attention_forward<double>(out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
   check_close("attention_forward out", out, 2 * bound<T>);
@@ -132,7 +132,7 @@ void check_attention(const Sizes& size, Version version, Random& random) {
 
   out = both<T>(out.host);
   lse = both<Sum<T>>(lse.host);
-  auto dq = poisoned<T>({p.n, size.heads, size.key});
+  auto dq = unwritten<T>({p.n, size.heads, size.key});
   attention_backward<T>(dq, table.add_on(), p.dout, out, lse, p.q, table.read_on(), p.on_device(), scale, version);
   attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
   check_close("attention_backward dq", dq, 4 * bound<T>, 1);
@@ -143,7 +143,7 @@ template <class T>
 void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) {
   const Problem<T> p(size, random);
   const Tables<T> table(p);
-  auto out = poisoned<T>({p.n, size.heads, size.value}), dq = poisoned<T>({p.n, size.heads, size.key});
+  auto out = unwritten<T>({p.n, size.heads, size.value}), dq = unwritten<T>({p.n, size.heads, size.key});
   linear_attention_forward<T>(out, p.q, table.read_on(), p.on_device(), 0.3, norm);
   linear_attention_forward<double>(out.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
   check_close("linear_attention_forward out", out, 2 * bound<T>);

@@ -8,7 +8,7 @@ TEST_CASE("routed attention on the device is that on the CPU: float", "[cuda]") 
 TEST_CASE("attention's sizes are checked on the device", "[cuda]") {
   Random random(64);
   Problem<float> p({1, 264, 8, {2}, {0}}, random);
-  auto out = poisoned<float>({2, 1, 8}), lse = poisoned<float>({2, 1});
+  auto out = unwritten<float>({2, 1, 8}), lse = unwritten<float>({2, 1});
   using Table = View<const HeadPair<const float, Cuda>, Cuda>;
   CHECK_THROWS_WITH(attention_forward<float>(out, lse, p.q, Table(nullptr, {1}), p.on_device(), 1),
                     Catch::Contains("do not fit"));

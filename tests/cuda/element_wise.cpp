@@ -17,7 +17,7 @@ TEMPLATE_TEST_CASE("add, gelu and swiglu on the device are those on the CPU", "[
   Random random(21);
   for (std::size_t n : {1u, 3u, 7u, 31u, 33u, 63u, 64u, 65u, 127u, 129u, 1000u, 1024u}) {
     const auto a = normal<T>({n}, random, 3), b = normal<T>({n}, random), d = normal<T>({n}, random);
-    auto y = poisoned<T>({n}), y2 = poisoned<T>({n});
+    auto y = unwritten<T>({n}), y2 = unwritten<T>({n});
     add<T>(y, a, b, version);
     add<double>(y.host, a.host, b.host);
     check_close("add y", y);
@@ -49,7 +49,7 @@ TEMPLATE_TEST_CASE("what is not finite stays so on the device as on the CPU", "[
   auto a = normal<T>({64}, random), b = normal<T>({64}, random);
   a.host(3) = std::nan(""), a.host(17) = HUGE_VAL, b.host(30) = -HUGE_VAL, b.host(17) = -HUGE_VAL;
   a = both<T>(a.host), b = both<T>(b.host);
-  auto y = poisoned<T>({64});
+  auto y = unwritten<T>({64});
   add<T>(y, a, b, version);
   add<double>(y.host, a.host, b.host);
   CHECK((std::isnan(y.host(3)) && std::isnan(y.host(17)) && y.host(30) == -HUGE_VAL));

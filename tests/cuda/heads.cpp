@@ -18,7 +18,7 @@ TEMPLATE_TEST_CASE("depth_average on the device is depth_average on the CPU", "[
   for (const auto& [rows, d] : row_shapes()) {
     const std::size_t count = 1 + rows % 5;
     const auto x = normal<T>({count, rows, d}, random), weights = normal<T>({count}, random), dy = normal<T>({rows, d}, random);
-    auto y = poisoned<T>({rows, d}), dx = normal<T>({count, rows, d}, random), dweights = normal<T>({count}, random);
+    auto y = unwritten<T>({rows, d}), dx = normal<T>({count, rows, d}, random), dweights = normal<T>({count}, random);
     depth_average_forward<T>(y, x, weights);
     depth_average_forward<double>(y.host, x.host, weights.host);
     check_close("depth_average_forward y", y);
@@ -35,7 +35,7 @@ TEMPLATE_TEST_CASE("value_mix on the device is value_mix on the CPU", "[cuda]", 
   for (const auto& [rows, w] : row_shapes()) {
     const std::size_t w0 = w + rows % 3;
     const auto own = normal<T>({rows, w}, random), first = normal<T>({rows, w0}, random), lambda = normal<T>({1}, random);
-    auto mixed = poisoned<T>({rows, w});
+    auto mixed = unwritten<T>({rows, w});
     value_mix_forward<T>(mixed, own, first, lambda);
     value_mix_forward<double>(mixed.host, own.host, first.host, lambda.host);
     check_close("value_mix_forward mixed", mixed);

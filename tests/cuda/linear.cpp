@@ -35,7 +35,7 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
   for (const auto& [rows, in, out] : shapes) {
     const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random), bias = normal<T>({out}, random),
                dy = normal<T>({rows, out}, random);
-    auto y = poisoned<T>({rows, out});
+    auto y = unwritten<T>({rows, out});
     linear_forward<T>(y, x, weight, View<T, Cuda>(), View<T, Cuda>(), version);
     linear_forward<double>(y.host, x.host, weight.host, View<double>());
     check_close("linear_forward y without bias", y);
@@ -49,7 +49,7 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
     linear_forward<T>(y, x, weight, bias, residual, version);
     linear_forward<double>(y.host, x.host, weight.host, bias.host, residual.host);
     check_close("linear_forward y with both", y, 2 * bound<T>);
-    auto dx = poisoned<T>({rows, in}), dweight = normal<T>({out, in}, random), dbias = normal<T>({out}, random);
+    auto dx = unwritten<T>({rows, in}), dweight = normal<T>({out, in}, random), dbias = normal<T>({out}, random);
     for (bool add : {false, true}) {
       linear_backward_input<T>(dx, dy, weight, add, version);
       linear_backward_input<double>(dx.host, dy.host, weight.host, add);
@@ -90,7 +90,7 @@ TEMPLATE_TEST_CASE("a linear map and its GELU on the device are those on the CPU
   for (const auto& [rows, in, out] : shapes) {
     const double small = 1 / std::sqrt(static_cast<double>(in));  // so that few numbers are where GELU is straight
     const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random, small), bias = normal<T>({out}, random);
-    auto y = poisoned<T>({rows, out}), before = poisoned<T>({rows, out});
+    auto y = unwritten<T>({rows, out}), before = unwritten<T>({rows, out});
     linear_gelu_forward<T>(y, before, x, weight, View<T, Cuda>(), version);
     linear_gelu_forward<double>(y.host, before.host, x.host, weight.host, View<double>());
     check_close("linear_gelu_forward before without bias", before);
@@ -101,7 +101,7 @@ TEMPLATE_TEST_CASE("a linear map and its GELU on the device are those on the CPU
     check_close("linear_gelu_forward y", y, 2 * bound<T>);
 
     const auto kept = both<T>(before.host), dy = normal<T>({rows, in}, random), down = normal<T>({in, out}, random, small);
-    auto dbefore = poisoned<T>({rows, out});
+    auto dbefore = unwritten<T>({rows, out});
     gelu_linear_backward<T>(dbefore, dy, down, kept, version);
     gelu_linear_backward<double>(dbefore.host, dy.host, down.host, kept.host);
     check_close("gelu_linear_backward dbefore", dbefore, 2 * bound<T>);

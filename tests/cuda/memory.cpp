@@ -40,7 +40,7 @@ TEST_CASE("device memory that does not suffice is refused, and the process goes 
 #endif
   Random random(82);
   const auto a = normal<float>({100}, random), b = normal<float>({100}, random);
-  auto y = poisoned<float>({100});
+  auto y = unwritten<float>({100});
   add<float>(y, a, b);
   for (std::size_t i = 0; i < 100; ++i) y.host.data()[i] = a.host.data()[i] + b.host.data()[i];
   check_close("sum", y);
@@ -93,7 +93,7 @@ TEST_CASE("repeated work runs, is recorded, and is recorded again once scratch m
   for (std::size_t bytes = 1 << 20; detail::scratch_moves() == moves; bytes *= 2) detail::scratch<float>(bytes);
   repeat(work);
   CHECK(asked == 3);
-  auto total = poisoned<float>({65});
+  auto total = unwritten<float>({65});
   total.device = sum;
   for (std::size_t i = 0; i < 65; ++i) {
     total.host.data()[i] = 0;
@@ -106,7 +106,7 @@ TEST_CASE("device results are the same to the bit with any number of threads", "
   Random random(84);
   const auto x = normal<float>({129, 65}, random), weight = normal<float>({65}, random), dy = normal<float>({129, 65}, random);
   const auto start = normal<float>({129, 65}, random), dstart = normal<float>({65}, random);
-  auto y = poisoned<float>({129, 65}), r = poisoned<float>({129});
+  auto y = unwritten<float>({129, 65}), r = unwritten<float>({129});
   rms_norm_forward<float>(y, r, x, weight, 1e-5);
   const int before = threads();
   std::vector<float> first;

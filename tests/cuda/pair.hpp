@@ -62,7 +62,7 @@ Both<T> normal(Shape shape, Random& random, double scale = 1) {
 }
 /// An output: NaN on the device, so that what a kernel leaves out is seen.
 template <class T>
-Both<T> poisoned(Shape shape) {
+Both<T> unwritten(Shape shape) {
   Tensor<double> x(shape);
   std::fill_n(x.data(), x.size(), std::nan(""));
   return both<T>(std::move(x));

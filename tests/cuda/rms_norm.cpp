@@ -16,8 +16,8 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
   for (const auto& [rows, d] : shapes) {
     const auto x = normal<TestType>({rows, d}, random), weight = normal<TestType>({d}, random),
                dy = normal<TestType>({rows, d}, random);
-    auto y = poisoned<TestType>({rows, d});
-    auto r = poisoned<Sum<TestType>>({rows});
+    auto y = unwritten<TestType>({rows, d});
+    auto r = unwritten<Sum<TestType>>({rows});
     rms_norm_forward<TestType>(y, r, x, weight, 1e-5, version);
     rms_norm_forward<double>(y.host, r.host, x.host, weight.host, 1e-5);
     check_close("rms_norm_forward y", y);

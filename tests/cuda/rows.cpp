@@ -23,8 +23,8 @@ TEMPLATE_TEST_CASE("layer_norm on the device is layer_norm on the CPU", "[cuda]"
   for (const auto& [rows, d] : shapes) {
     const auto x = normal<T>({rows, d}, random, 2), weight = normal<T>({d}, random), bias = normal<T>({d}, random),
                dy = normal<T>({rows, d}, random);
-    auto y = poisoned<T>({rows, d});
-    auto statistics = poisoned<Sum<T>>({rows, 2});
+    auto y = unwritten<T>({rows, d});
+    auto statistics = unwritten<Sum<T>>({rows, 2});
     layer_norm_forward<T>(y, statistics, x, weight, bias, 1e-5, version);
     layer_norm_forward<double>(y.host, statistics.host, x.host, weight.host, bias.host, 1e-5);
     check_close("layer_norm_forward y", y);
@@ -54,8 +54,8 @@ TEMPLATE_TEST_CASE("cross_entropy on the device is cross_entropy on the CPU", "[
     auto targets = numbers(rows, vocab, random);
     targets.host.data()[rows / 2] = ignored_target;
     targets.device = to_device<std::int32_t>(targets.host);
-    auto loss = poisoned<Sum<T>>({rows});
-    auto dlogits = poisoned<T>({rows, vocab});
+    auto loss = unwritten<Sum<T>>({rows});
+    auto dlogits = unwritten<T>({rows, vocab});
     cross_entropy<double>(loss.host, dlogits.host, logits.host, targets.host, 0.3);
     cross_entropy<T>(loss, View<T, Cuda>(), logits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
     check_close("cross_entropy loss alone", loss, bound<Sum<T>>);
@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("cross_entropy on the device is cross_entropy on the CPU", "[
     dlogits.device = logits.device;
     cross_entropy<T>(loss, dlogits, dlogits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
     check_close("cross_entropy dlogits in place", dlogits, 2 * bound<T>);
-    auto total = poisoned<double>({1});
+    auto total = unwritten<double>({1});
     total_loss<Sum<T>>(total.device, View<Sum<T>, Cuda>(loss.device));
     total_loss<double>(total.host, loss.host);
     check_close("total_loss sum", total, bound<Sum<T>>);
@@ -81,7 +81,7 @@ TEMPLATE_TEST_CASE("embedding on the device is embedding on the CPU", "[cuda]", 
     const auto table = normal<T>({vocab, d}, random), dx = normal<T>({rows, d}, random);
     const auto ids = numbers(rows, vocab, random);
     const View<const std::int32_t, Cuda> on_device = View<std::int32_t, Cuda>(ids.device);
-    auto x = poisoned<T>({rows, d});
+    auto x = unwritten<T>({rows, d});
     embedding_forward<T>(x, table, on_device);
     embedding_forward<double>(x.host, table.host, ids.host);
     check_close("embedding_forward x", x);

@@ -39,9 +39,11 @@ bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const T* 
          reads_16_bytes(0, q, out);
 }
 
+// bfloat16's launches are templates too, so that only who calls them compiles their kernels.
 constexpr std::size_t decode_most_heads = 4096;
-inline void launch_decode(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
-                          const AttentionSizes& z, std::size_t max_rows, double scale) {
+template <class T>
+void launch_decode(T* out, float* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
+                   std::size_t max_rows, double scale) {
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     const std::size_t room = shared_memory_of_block();
@@ -98,8 +100,9 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
 }
 
 /// All gradients, by tensor cores.
-inline void launch_backward_mma(const AttentionGradients<bfloat16>& a, const AttentionSizes& z, std::size_t max_rows, double scale,
-                                Version version) {
+template <class T>
+void launch_backward_mma(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale,
+                         Version version) {
   if (version == Version::fast && has_warpgroup_products()) {
     return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
       constexpr auto W = static_cast<unsigned>(decltype(width)::value);

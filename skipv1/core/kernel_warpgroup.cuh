@@ -148,13 +148,18 @@ inline void read_piece(float* to, const SharedPart& from, std::size_t row, std::
   for (std::size_t j = 0; j < 8; ++j) to[j] = static_cast<float>(numbers[j]);
 }
 
+/// The products that a lane waits for, which its thread keeps: a fiber given up after another's fault frees nothing of its own.
+struct Waited {
+  WarpgroupProduct* products;
+  std::size_t count;
+};
 /// A warp's 16 rows of the products that its lanes wait for.
 inline void multiply_warpgroups(void* const* lanes, std::size_t count) {
   if (count != 32) Worker::running().report("wgmma by a warp of ", count, " threads: it takes 32");
-  const auto of = [&](std::size_t i) -> auto& { return *static_cast<std::vector<WarpgroupProduct>*>(lanes[i]); };
+  const auto of = [&](std::size_t i) { return static_cast<Waited*>(lanes[i])->products; };
   const std::size_t first_row = Worker::running().thread_number() / 32 % 4 * 16;
   float a[16][16], b[16][128], piece[8];
-  for (std::size_t p = 0; p < of(0).size(); ++p) {
+  for (std::size_t p = 0; p < static_cast<Waited*>(lanes[0])->count; ++p) {
     const WarpgroupProduct& first = of(0)[p];
     for (std::size_t i = 0; i < 32; ++i) {
       WarpgroupProduct& own = of(i)[p];
@@ -221,13 +226,12 @@ template <int pending, class... Sums>
 void warpgroup_wait(Sums&...) {
   emulator::Thread& thread = emulator::Worker::running().self();
   if (thread.product_groups.size() <= pending) return;
-  const std::size_t groups = thread.product_groups.size() - pending;
-  const auto end = static_cast<std::ptrdiff_t>(thread.product_groups[groups - 1]);
-  std::vector<emulator::WarpgroupProduct> mine(thread.products.begin(), thread.products.begin() + end);
-  thread.products.erase(thread.products.begin(), thread.products.begin() + end);
-  thread.product_groups.erase(thread.product_groups.begin(), thread.product_groups.begin() + static_cast<std::ptrdiff_t>(groups));
-  for (std::size_t& group : thread.product_groups) group -= static_cast<std::size_t>(end);
+  const std::size_t groups = thread.product_groups.size() - pending, count = thread.product_groups[groups - 1];
+  emulator::Waited mine{thread.products.data(), count};
   emulator::Worker::running().collective("wgmma.wait_group", &mine, emulator::multiply_warpgroups, emulator::Place::here());
+  thread.products.erase(thread.products.begin(), thread.products.begin() + static_cast<std::ptrdiff_t>(count));
+  thread.product_groups.erase(thread.product_groups.begin(), thread.product_groups.begin() + static_cast<std::ptrdiff_t>(groups));
+  for (std::size_t& group : thread.product_groups) group -= count;
 }
 inline void warpgroup_publish() {}
 

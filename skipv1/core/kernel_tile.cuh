@@ -5,9 +5,9 @@
 
 namespace skipv1 {
 
-/// Rows of W numbers, a multiple of 16, in shared memory from `base` on: row after row or, with R, R rows in panels of 64 columns,
-/// one after the other, as warpgroups' products want them. The 16-byte piece c of row r lies where piece `c ^ (r % 8)` would be:
-/// the 8 rows that `ldmatrix` reads together, and a row's pieces, lie in different banks.
+/// Rows of W numbers, a multiple of 16, in shared memory from `base` on: row after row or, with R, R rows in panels of 64
+/// columns, one after the other, as warpgroups' products want them. The 16-byte piece c of row r lies where piece `c ^ (r % 8)`
+/// would be: the 8 rows that `ldmatrix` reads together, and a row's pieces, lie in different banks.
 template <unsigned W, unsigned R = 0>
 struct Tile {
   static constexpr unsigned pitch = (W + 63) / 64 * 64, pieces = pitch / 8;
@@ -25,7 +25,7 @@ struct Tile {
   template <unsigned rows, unsigned threads>
   SKIPV1_DEVICE_MEMBER void copy(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width,
                                  unsigned t) const {
-    static_assert(threads % pieces == 0);
+    static_assert(threads % pieces == 0 && rows * pieces % threads == 0);
     constexpr unsigned step = threads / pieces;
     const unsigned column = t % pieces * 8, first = t / pieces;
     if (column >= W) return;
@@ -33,7 +33,6 @@ struct Tile {
     const bfloat16* source = from + first * stride + column;
     SKIPV1_UNROLL
     for (unsigned row = 0; row < rows; row += step) {
-      if (rows % step != 0 && row + first >= rows) break;
       copy_async(memory, at(row + first, column), source, row + first < some);
       source += step * stride;
     }
@@ -66,7 +65,7 @@ struct Tile {
     }
   }
   /// The warp copies `rows` rows of the tile from `row` on to `to`, or adds them to it: those below `count`, columns below
-  /// `width`.
+  /// `width`. What is added to is loaded whole before the first is stored: one wait for memory, not one a row.
   template <unsigned rows, bool add = false>
   SKIPV1_DEVICE_MEMBER void write(bfloat16* to, std::size_t stride, unsigned row, std::size_t count, std::size_t width) const {
     constexpr unsigned N = (rows * pieces + warp_size - 1) / warp_size;
@@ -78,10 +77,12 @@ struct Tile {
         if (i < rows * pieces && r < count && column < width) act(n, r, column);
       }
     };
-    if constexpr (add) each([&](unsigned n, unsigned r, unsigned column) { before[n] = load_vector<8>(to + r * stride + column); });
+    if constexpr (add)
+      each([&](unsigned n, unsigned r, unsigned column) { before[n] = load_vector<8>(to + r * stride + column); });
     each([&](unsigned n, unsigned r, unsigned column) {
       Vector<bfloat16, 8> x = load_shared<8>(memory, at(r, column));
-      for (unsigned j = 0; add && j < 8; ++j) x[j] = static_cast<bfloat16>(static_cast<float>(x[j]) + static_cast<float>(before[n][j]));
+      for (unsigned j = 0; add && j < 8; ++j)
+        x[j] = static_cast<bfloat16>(static_cast<float>(x[j]) + static_cast<float>(before[n][j]));
       store_vector(to + r * stride + column, x);
     });
   }

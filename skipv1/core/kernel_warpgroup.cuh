@@ -94,6 +94,14 @@ SKIPV1_DEVICE void hold(std::uint32_t (&a)[M][4]) {
   SKIPV1_UNROLL
   for (std::size_t n = 0; n < M; ++n) asm volatile("" : "+r"(a[n][0]), "+r"(a[n][1]), "+r"(a[n][2]), "+r"(a[n][3])::"memory");
 }
+#undef SKIPV1_WGMMA
+#undef SKIPV1_R16_0
+#undef SKIPV1_R16_1
+#undef SKIPV1_R16_2
+#undef SKIPV1_R16_3
+#undef SKIPV1_F16
+#undef SKIPV1_F32
+#undef SKIPV1_F4
 /// Before products that add to, or take as fragments, what the threads have computed.
 template <class... Registers>
 SKIPV1_DEVICE void warpgroup_begin(Registers&... registers) {

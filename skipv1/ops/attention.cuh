@@ -77,8 +77,9 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
     if (version == Version::fast && has_warpgroup_products() && uses_mma(z, 128, q, out)) {
       return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
         constexpr auto W = static_cast<unsigned>(decltype(width)::value);
-        launch({"attention_forward_wgmma", {ceil_div(max_rows, 64), z.heads, z.batch}, warpgroup_threads, WarpgroupForward<W>::bytes},
-               attention_forward_wgmma<W>, out, lse, q, heads, z, scale);
+        const Index3 grid{ceil_div(max_rows, 64), z.heads, z.batch};
+        launch({"attention_forward_wgmma", grid, warpgroup_threads, WarpgroupForward<W>::bytes}, attention_forward_wgmma<W>, out,
+               lse, q, heads, z, scale);
       });
     }
     if (uses_mma(z, 256, q, out)) {
@@ -107,8 +108,9 @@ void launch_backward_mma(const AttentionGradients<T>& a, const AttentionSizes& z
     return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
       constexpr auto W = static_cast<unsigned>(decltype(width)::value);
       using Heads = WarpgroupHeads<W>;
-      launch({"attention_backward_query", {ceil_div(max_rows, 64), z.heads, z.batch}, warpgroup_threads, WarpgroupQuery<W>::bytes},
-             attention_backward_query_wgmma<W>, a, z, scale);
+      const Index3 grid{ceil_div(max_rows, 64), z.heads, z.batch};
+      launch({"attention_backward_query", grid, warpgroup_threads, WarpgroupQuery<W>::bytes}, attention_backward_query_wgmma<W>,
+             a, z, scale);
       launch({"attention_backward_heads", {ceil_div(a.positions, Heads::keys), z.heads, z.batch}, Heads::threads, Heads::bytes},
              attention_backward_heads_wgmma<W>, a, z, scale);
     });

@@ -126,11 +126,17 @@ SKIPV1_DEVICE void for_each_reader(const AttentionGradients<bfloat16>& a, std::s
   }
 }
 
-/// A block's keys: positions from s0 on of sequence b, which has `keys`.
+/// A block's keys: positions from s0 on of sequence b, which has `keys`; none where s0 is not below them.
 struct KeyTile {
   std::size_t b, s0, keys;
   AttentionSequence own;
 };
+/// Those of block (x, h, b): `count` from `count x` on, none where no new row reads them or head h has no value.
+SKIPV1_DEVICE KeyTile own_keys(const AttentionGradients<bfloat16>& a, const AttentionSizes& z, unsigned count) {
+  const AttentionSequence own = sequence(z, block().z);
+  const bool read = own.rows > 0 && a.heads[block().y].value.data;
+  return {block().z, std::size_t{block().x} * count, read ? own.past + own.rows : 0, own};
+}
 
 /// Adds to dk, up to the scale, and dv what query head r adds to the gradients of the warp's keys, with transposed scores.
 template <unsigned W>
@@ -210,10 +216,9 @@ template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     attention_backward_heads_mma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
   using Shape = HeadsShape<W>;
-  const std::size_t h = block().y, b = block().z, s0 = block().x * Shape::keys;
-  const AttentionSequence rows = sequence(z, b);
-  const KeyTile own{b, s0, rows.past + rows.rows, rows};
-  if (s0 >= own.keys || rows.rows == 0 || !a.heads[h].value.data) return;
+  const KeyTile own = own_keys(a, z, Shape::keys);
+  if (own.s0 >= own.keys) return;
+  const std::size_t h = block().y;
   const bool leads_key = reads_first<true>(a, h), leads_value = reads_first<false>(a, h);
   float dk[Shape::S][W / 8][4] = {}, dv[Shape::S][W / 8][4] = {};
   for_each_reader(a, h, z.heads, leads_key, leads_value, [&](std::size_t r, bool with_key, bool with_value) {
@@ -228,8 +233,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     SKIPV1_UNROLL
     for (unsigned j = 0; j < Shape::S; ++j) tile.put(sums[j], warp() * K + 16 * j, factor);
     sync_warp();
-    tile.template write<K, true>(to.data + b * to.batch_stride + s0 * to.row_stride, to.row_stride, warp() * K, own.keys - s0,
-                                 width);
+    tile.template write<K, true>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, warp() * K,
+                                 own.keys - own.s0, width);
   };
   sync_warp();
   if (leads_key) add(dk, 0, a.dheads[h].key, z.key, scale);

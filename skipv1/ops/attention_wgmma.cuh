@@ -320,10 +320,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(WarpgroupHeads<W>::threads, WarpgroupHeads<W>::block
     attention_backward_heads_wgmma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
   if constexpr (!SKIPV1_HAS_WGMMA) return;
   constexpr unsigned K = WarpgroupHeads<W>::keys;
-  const std::size_t h = block().y, b = block().z, s0 = block().x * K;
-  const AttentionSequence rows = sequence(z, b);
-  const KeyTile own{b, s0, rows.past + rows.rows, rows};
-  if (s0 >= own.keys || rows.rows == 0 || !a.heads[h].value.data) return;
+  const KeyTile own = own_keys(a, z, K);
+  if (own.s0 >= own.keys) return;
+  const std::size_t h = block().y;
   const bool leads_key = reads_first<true>(a, h), leads_value = reads_first<false>(a, h);
   float dk[W / 8][4] = {}, dv[W / 8][4] = {};
   for_each_reader(a, h, z.heads, leads_key, leads_value, [&](std::size_t r, bool with_key, bool with_value) {
@@ -336,8 +335,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(WarpgroupHeads<W>::threads, WarpgroupHeads<W>::block
     const float factor[2] = {by, by};
     tile.put(sums, warp() * 16, factor);
     sync_warp();
-    tile.template write<16, true>(to.data + b * to.batch_stride + s0 * to.row_stride, to.row_stride, warp() * 16, own.keys - s0,
-                                  width);
+    tile.template write<16, true>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, warp() * 16,
+                                  own.keys - own.s0, width);
   };
   sync_threads();
   if (leads_key) add(dk, 0, a.dheads[h].key, z.key, scale);

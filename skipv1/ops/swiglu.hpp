@@ -17,7 +17,8 @@ void swiglu_forward(View<T, Cpu> y, ConstView<T, Cpu> gate, ConstView<T, Cpu> up
   });
 }
 
-/// With `s = 1 / (1 + exp(-gate))`: `dgate = dy up s (1 + gate (1 - s))`, `dup = dy gate s`. Shapes as forward; dup may be dy, dgate up.
+/// With `s = 1 / (1 + exp(-gate))`: `dgate = dy up s (1 + gate (1 - s))`, `dup = dy gate s`. Shapes as forward; dup may
+/// be dy, dgate up.
 template <class T>
 void swiglu_backward(View<T, Cpu> dgate, View<T, Cpu> dup, ConstView<T, Cpu> dy, ConstView<T, Cpu> gate, ConstView<T, Cpu> up) {
   parallel_ranges(dy.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {

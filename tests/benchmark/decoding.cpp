@@ -1,5 +1,4 @@
 // Decoding one sequence beside its ceiling, the rate at which the same threads read the same weights, in one run.
-#include <chrono>
 #include <cstdio>
 #include <set>
 
@@ -7,18 +6,13 @@
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
 #include "skipv1/model/generate.hpp"
+#include "tests/benchmark/seconds.hpp"
 
 using namespace skipv1;
+using benchmark::seconds;
 
 namespace {
 
-/// Seconds that `f` takes.
-template <class F>
-double seconds(const F& f) {
-  const auto start = std::chrono::steady_clock::now();
-  f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 /// The time that the share `at` of the times stays below.
 double quantile(std::vector<double> x, double at) {
   std::sort(x.begin(), x.end());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "skipv1/core/graph.cuh"
+#include "tests/benchmark/seconds.hpp"
 
 namespace skipv1::benchmark {
 
@@ -18,6 +19,14 @@ inline Time time_of(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   const std::size_t n = seconds.size();
   return {seconds[n / 2], seconds[n / 10], seconds[n - 1 - n / 10]};
+}
+
+/// The time of a step that waits for its result, by the host's clock.
+template <class Step>
+Time timed_by_host(std::size_t repeats, const Step& step) {
+  std::vector<double> times;
+  for (std::size_t i = 0; i < repeats; ++i) times.push_back(seconds(step));
+  return time_of(times);
 }
 
 /// The time of one of `count` pieces of work, done one after the other as one graph.

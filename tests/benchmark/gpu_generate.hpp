@@ -1,7 +1,6 @@
 // Whole decoding steps on a card, and how many sequences its memory holds. For nvcc alone.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <string>
 
@@ -107,13 +106,7 @@ class Decoding {
   /// Of steps as a program makes them, by the host's clock: tokens up, one graph, logits there; the next tokens' choice apart.
   Time timed(std::size_t repeats) {
     step();
-    std::vector<double> seconds;
-    for (std::size_t i = 0; i < repeats; ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      step();
-      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    }
-    return time_of(seconds);
+    return timed_by_host(repeats, [&] { step(); });
   }
 
  private:

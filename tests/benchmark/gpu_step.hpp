@@ -1,7 +1,6 @@
 // Whole training steps on a card. For nvcc alone.
 #pragma once
 
-#include <chrono>
 #include <vector>
 
 #include "skipv1/core/random.hpp"
@@ -59,13 +58,7 @@ class Training {
   StepReport step() const { return trainer_.step(inputs_, targets_); }
   /// Of steps as a program makes them, by the host's clock: each waits for its loss.
   Time timed(std::size_t repeats) const {
-    std::vector<double> seconds;
-    for (std::size_t i = 0; i < repeats; ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      step();
-      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    }
-    return time_of(seconds);
+    return timed_by_host(repeats, [&] { step(); });
   }
   /// All device memory but what each parameter has: activations, keys and values and their gradients, logits, scratch.
   double bytes_a_sequence() const { return static_cast<double>(bytes_) / static_cast<double>(batch_); }

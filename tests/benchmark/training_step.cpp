@@ -1,23 +1,17 @@
 // The training step's rate beside its ceiling, the rate of OpenBLAS for the model's largest product, in one run.
-#include <chrono>
 #include <cstdio>
 
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
 #include "skipv1/training/trainer.hpp"
+#include "tests/benchmark/seconds.hpp"
 
 using namespace skipv1;
+using benchmark::seconds;
 
 namespace {
 
-/// Seconds that `f` takes.
-template <class F>
-double seconds(const F& f) {
-  const auto start = std::chrono::steady_clock::now();
-  f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 double median(std::vector<double> x) {
   std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
   return x[x.size() / 2];

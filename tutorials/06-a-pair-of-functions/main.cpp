@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "skipv1/core/random.hpp"
+#include "skipv1/io/cli.hpp"
 #include "skipv1/ops/rms_norm.cuh"
 #include "skipv1/ops/rms_norm.hpp"
 
@@ -136,26 +137,28 @@ void measure(const char* type, std::size_t rows, std::size_t d) {
 
 }  // namespace
 
-int main() {
-  if (!cuda_available()) {
-    std::fprintf(stderr, "06-a-pair-of-functions: %s\n", why_no_cuda().c_str());
-    return 2;
-  }
-  std::printf("kernels run on: %s\n", cuda_device_name());
-  compare(3, 7);
-  compare(33, 132);
-  compare(64, 1024);
-  const std::size_t rows = 16384, d = 1024;
-  std::printf("\n%zu rows of %zu numbers, on a card of 3352 GB/s and 67 TFLOP/s in float (H100 SXM):\n", rows, d);
-  predict("f32", rows, d, 4, 3352e9, 67e12);
-  predict("bf16", rows, d, 2, 3352e9, 67e12);
-  std::printf("the first kernel has %zu warps of work, the fast one %zu; the card holds %d at once\n", rows / warp_size, rows,
-              132 * 64);
+int main(int argc, char** argv) {
+  CLI::App app{
+      "RMSNorm on the CPU and its kernels: the same numbers, what bounds their speed and, on a card, what they reach.\n"
+      "Example: 06-a-pair-of-functions > output.txt"};
+  return run_program(app, argc, argv, [] {
+    require(cuda_available(), why_no_cuda());
+    std::printf("kernels run on: %s\n", cuda_device_name());
+    compare(3, 7);
+    compare(33, 132);
+    compare(64, 1024);
+    const std::size_t rows = 16384, d = 1024;
+    std::printf("\n%zu rows of %zu numbers, on a card of 3352 GB/s and 67 TFLOP/s in float (H100 SXM):\n", rows, d);
+    predict("f32", rows, d, 4, 3352e9, 67e12);
+    predict("bf16", rows, d, 2, 3352e9, 67e12);
+    std::printf("the first kernel has %zu warps of work, the fast one %zu; the card holds %d at once\n", rows / warp_size, rows,
+                132 * 64);
 #if defined(__CUDACC__)
-  cudaDeviceProp properties;
-  check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
-  std::printf("\n%s:\n", properties.name);
-  measure<float>("f32", rows, d);
-  measure<bfloat16>("bf16", rows, d);
+    cudaDeviceProp properties;
+    check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+    std::printf("\n%s:\n", properties.name);
+    measure<float>("f32", rows, d);
+    measure<bfloat16>("bf16", rows, d);
 #endif
+  });
 }

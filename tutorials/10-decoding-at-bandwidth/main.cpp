@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "skipv1/core/graph.cuh"
+#include "skipv1/io/cli.hpp"
 #include "skipv1/ops/attention.cuh"
 #include "skipv1/ops/attention.hpp"
 
@@ -339,28 +340,30 @@ void measure(const std::vector<Rows>& all) {
 
 }  // namespace
 
-int main() {
-  if (!cuda_available()) {
-    std::fprintf(stderr, "10-decoding-at-bandwidth: %s\n", why_no_cuda().c_str());
-    return 2;
-  }
-  std::printf("kernels run on: %s\n", cuda_device_name());
-  compare({{5, 70, 33}, 4, 64});
-  compare({{1, 300}, 6, 128});
-  compare({{129}, 8, 96, 2});
-  const auto of = [](std::size_t batch, std::size_t heads, std::size_t keys, std::size_t d, std::size_t group = 1) {
-    return Rows{std::vector<std::size_t>(batch, keys), heads, d, group};
-  };
-  std::vector<Rows> rows{of(64, 32, 4096, 128), of(32, 16, 4096, 64), of(8, 16, 2048, 64), of(1, 32, 32768, 128)};
-  std::printf("\n");
-  rows.push_back(of(64, 32, 4096, 128, 8));
-  count_bytes(rows);
-  std::printf("\n");
-  show_shares({40, 200, 500});
-  std::printf("\n");
-  count_bytes_on_their_way<64>();
-  count_bytes_on_their_way<128>();
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Decoding attention from the concatenation to the fused kernel: the same numbers, bytes, shares and, on a card, times.\n"
+      "Example: 10-decoding-at-bandwidth > output.txt"};
+  return run_program(app, argc, argv, [] {
+    require(cuda_available(), why_no_cuda());
+    std::printf("kernels run on: %s\n", cuda_device_name());
+    compare({{5, 70, 33}, 4, 64});
+    compare({{1, 300}, 6, 128});
+    compare({{129}, 8, 96, 2});
+    const auto of = [](std::size_t batch, std::size_t heads, std::size_t keys, std::size_t d, std::size_t group = 1) {
+      return Rows{std::vector<std::size_t>(batch, keys), heads, d, group};
+    };
+    std::vector<Rows> rows{of(64, 32, 4096, 128), of(32, 16, 4096, 64), of(8, 16, 2048, 64), of(1, 32, 32768, 128)};
+    std::printf("\n");
+    rows.push_back(of(64, 32, 4096, 128, 8));
+    count_bytes(rows);
+    std::printf("\n");
+    show_shares({40, 200, 500});
+    std::printf("\n");
+    count_bytes_on_their_way<64>();
+    count_bytes_on_their_way<128>();
 #if defined(__CUDACC__)
-  measure(rows);
+    measure(rows);
 #endif
+  });
 }

@@ -108,8 +108,8 @@ Runs uptraining(const std::optional<Config>& trained) {
   runs.push_back({"unconverted", base, further, 1, start});
   for (const Strategy strategy : strategies)
     runs.push_back({to_string(strategy), converted_config(base), further, 1, start, to_string(strategy)});
-  // Is it the rate, or the time, that keeps a converted model above the one it was made from? Half the first training's peak, then also
-  // half its steps.
+  // Is it the rate, or the time, that keeps a converted model above the one it was made from? Half the first training's peak,
+  // then also half its steps.
   further.schedule.peak = first.schedule.peak / 2;
   for (const Strategy strategy : {Strategy::mean_v, Strategy::top_vo, Strategy::svd})
     runs.push_back({std::string(to_string(strategy)) + "-fast", converted_config(base), further, 1, start, to_string(strategy)});

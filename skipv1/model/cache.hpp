@@ -12,11 +12,6 @@ namespace skipv1 {
 /// no later one reads (but for layer 0, whose values others may mix in) take turns in the memory of one.
 enum class Holds { heads, gradients };
 
-/// Elements that a layer's values lie behind the start of their memory. Without them keys and values of one size may lie a power
-/// of two of bytes apart, and who reads both from the same place on waits for the same parts of a card's memory
-/// (docs/performance.md).
-constexpr std::size_t value_offset = 2048;
-
 /// Keys and values of `batch` sequences with room for `capacity` positions each. What a layer does not own it does not hold:
 /// readers go to the owner's memory. In training it holds one batch's keys and values; a second one, their gradients.
 template <class T, class Space = Cpu>
@@ -25,20 +20,18 @@ class Cache {
   Cache(const Routing& routing, std::size_t batch, std::size_t capacity, Holds holds = Holds::heads)
       : lengths_(batch, 0), capacity_(capacity), key_width_(routing.key_width), value_width_(routing.value_width) {
     const auto allocate = [&](Memory& memory, const std::vector<HeadName>& reads, const std::vector<std::size_t>& owned,
-                              std::size_t width, std::size_t offset) {
+                              std::size_t width) {
       const std::vector<std::size_t> last = last_readers(routing, reads);
       const auto takes_turns = [&](std::size_t l) { return holds == Holds::gradients && l > 0 && last[l] == l; };
       for (std::size_t l = 0; l < routing.layers; ++l) {
         std::size_t with = 0;
         while (with < l && !(takes_turns(l) && takes_turns(with) && owned[with] == owned[l])) ++with;
         memory.at.push_back(with < l ? memory.at[with] : memory.pieces.size());
-        if (with < l) continue;
-        memory.shapes.push_back({batch, capacity, owned[l] * width});
-        memory.pieces.push_back(zeros<T, Space>({offset + memory.shapes.back().size()}));
+        if (with == l) memory.pieces.push_back(zeros<T, Space>({batch, capacity, owned[l] * width}));
       }
     };
-    allocate(keys_, routing.keys, routing.owned_keys, key_width_, 0);
-    allocate(values_, routing.values, routing.owned_values, value_width_, value_offset);
+    allocate(keys_, routing.keys, routing.owned_keys, key_width_);
+    allocate(values_, routing.values, routing.owned_values, value_width_);
   }
 
   std::size_t batch() const { return lengths_.size(); }
@@ -61,17 +54,17 @@ class Cache {
   void reset() { lengths_.assign(lengths_.size(), 0); }
 
   /// What layer l owns: (B, capacity, owned heads * width); the last extent may be 0.
-  View<T, Space> keys(std::size_t l) const { return keys_.piece(keys_.at[l]); }
-  View<T, Space> values(std::size_t l) const { return values_.piece(values_.at[l]); }
+  View<T, Space> keys(std::size_t l) const { return keys_.pieces[keys_.at[l]]; }
+  View<T, Space> values(std::size_t l) const { return values_.pieces[values_.at[l]]; }
   /// One head where it lies.
   Head<T, Space> key(const HeadName& name) const { return head(keys(name.layer), name.head, key_width_); }
   Head<T, Space> value(const HeadName& name) const { return head(values(name.layer), name.head, value_width_); }
 
-  /// Elements held for one token.
+  /// Elements held for one token, counted from the memory itself.
   std::size_t elements_per_token() const {
     std::size_t elements = 0;
-    for (const Shape& x : keys_.shapes) elements += x.size();
-    for (const Shape& x : values_.shapes) elements += x.size();
+    for (const auto& x : keys_.pieces) elements += x.size();
+    for (const auto& x : values_.pieces) elements += x.size();
     return elements / std::max<std::size_t>(batch() * capacity_, 1);
   }
   std::size_t bytes_per_token() const { return elements_per_token() * sizeof(T); }
@@ -79,13 +72,7 @@ class Cache {
  private:
   struct Memory {
     std::vector<Tensor<T, Space>> pieces;
-    std::vector<Shape> shapes;    ///< of what layers own of each piece: its end
     std::vector<std::size_t> at;  ///< (L): which of them
-
-    View<T, Space> piece(std::size_t i) const {
-      const std::size_t size = shapes[i].size();
-      return pieces[i].slice(pieces[i].size() - size, size).reshape(shapes[i]);
-    }
   };
   Head<T, Space> head(View<T, Space> owned, std::size_t head, std::size_t width) const {
     return {owned.data() + head * width, capacity_ * owned.width(), owned.width()};

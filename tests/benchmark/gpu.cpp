@@ -57,12 +57,7 @@ class Problem {
     }
     begin_on_ = to_device<std::int32_t>(begin_);
     past_on_ = to_device<std::int32_t>(past_);
-    const std::size_t size = s.B * s.keys() * s.owned() * s.D;
-    for (auto* x : {&keys_, &values_, &first_values_}) *x = drawn({size + value_offset});
-    const auto part = [&](const Tensor<bfloat16, Cuda>& memory, std::size_t from) {
-      return memory.slice(from, size).reshape({s.B, s.keys(), s.owned() * s.D});
-    };
-    keys = part(keys_, 0), values = part(values_, value_offset), first_values = part(first_values_, value_offset);
+    for (auto* x : {&keys, &values, &first_values}) *x = drawn({s.B, s.keys(), s.owned() * s.D});
     if (gradients) {
       dout = drawn({n, s.H, s.D});
       dq = Tensor<bfloat16, Cuda>({n, s.H, s.D});
@@ -84,8 +79,8 @@ class Problem {
   double scale() const { return 1 / std::sqrt(static_cast<double>(shapes.D)); }
   std::size_t past(std::size_t b) const { return static_cast<std::size_t>(past_(b)); }
   /// The value cache that heads of owned head g are read from.
-  static View<bfloat16, Cuda> pick(const Shapes& s, std::size_t g, const View<bfloat16, Cuda>& own,
-                                   const View<bfloat16, Cuda>& other) {
+  template <class X>
+  static X& pick(const Shapes& s, std::size_t g, X& own, X& other) {
     return s.routed && g >= s.owned() / 2 ? other : own;
   }
 
@@ -97,19 +92,18 @@ class Problem {
 
  public:
   std::size_t n;
-  Tensor<bfloat16, Cuda> q, out, dout, dq, dkeys, dvalues, dfirst_values;
-  View<bfloat16, Cuda> keys, values, first_values;
+  Tensor<bfloat16, Cuda> q, out, keys, values, first_values, dout, dq, dkeys, dvalues, dfirst_values;
   Tensor<float, Cuda> lse;
 
  private:
   template <class U>
-  Tensor<HeadPair<U, Cuda>, Cuda> table(const View<bfloat16, Cuda>& k, const View<bfloat16, Cuda>& v,
-                                        const View<bfloat16, Cuda>& first) const {
+  Tensor<HeadPair<U, Cuda>, Cuda> table(const Tensor<bfloat16, Cuda>& k, const Tensor<bfloat16, Cuda>& v,
+                                        const Tensor<bfloat16, Cuda>& first) const {
     const Shapes& s = shapes;
     std::vector<HeadPair<U, Cuda>> heads;
     for (std::size_t h = 0; h < s.H; ++h) {
       const std::size_t g = h / s.group;
-      const auto head = [&](const View<bfloat16, Cuda>& x) {
+      const auto head = [&](const Tensor<bfloat16, Cuda>& x) {
         return Head<U, Cuda>{x.data() + g * s.D, s.keys() * s.owned() * s.D, s.owned() * s.D};
       };
       heads.push_back({head(k), head(pick(s, g, v, first))});
@@ -123,11 +117,10 @@ class Problem {
   }
   Tensor<HeadPair<const bfloat16, Cuda>, Cuda> table_;
   Tensor<HeadPair<bfloat16, Cuda>, Cuda> dtable_;
-  Tensor<bfloat16, Cuda> keys_, values_, first_values_;  ///< whole: values begin behind `value_offset` elements, as in a Cache
 };
 
 /// Head h, of `count`, of sequence b of rows `first … first + rows - 1` (of a (…, count, D) tensor), in double on the host.
-Tensor<double> head_of(const View<bfloat16, Cuda>& x, std::size_t first, std::size_t rows, std::size_t h, std::size_t count,
+Tensor<double> head_of(const Tensor<bfloat16, Cuda>& x, std::size_t first, std::size_t rows, std::size_t h, std::size_t count,
                        std::size_t D) {
   const View<bfloat16, Cuda> all(x.data() + first * count * D, {rows, count * D});
   const Tensor<bfloat16> host = to_host<bfloat16>(all);

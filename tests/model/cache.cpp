@@ -38,10 +38,6 @@ TEST_CASE("a cache holds what its layers own and nothing else, as much as the fo
     CHECK(cache.bytes_per_token() == 4 * cache.elements_per_token());
     CHECK(wider.elements_per_token() == cache.elements_per_token());
     CHECK(wider.bytes_per_token() == 2 * cache.bytes_per_token());
-    const Cache<float> copied = cache;  // has memory of its own
-    CHECK(copied.values(0).data() != cache.values(0).data());
-    std::fill_n(copied.values(0).data(), copied.values(0).size(), 1.0f);  // all of it is there, and nobody else's
-    CHECK(std::all_of(cache.values(0).data(), cache.values(0).data() + cache.values(0).size(), [](float x) { return x == 0; }));
   }
 }
 

@@ -20,16 +20,6 @@ using namespace skipv1::benchmark;
 
 namespace {
 
-/// to = from, 16 bytes at a time; one thread, four of them.
-SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
-  const std::size_t first = (std::size_t{block().x} * 4 * block_size().x + thread().x) * 8,
-                    step = std::size_t{block_size().x} * 8;
-  Vector<bfloat16, 8> x[4];
-  for (std::size_t i = 0; i < 4; ++i)
-    if (first + i * step < count) x[i] = load_vector<8>(from + first + i * step);
-  for (std::size_t i = 0; i < 4; ++i)
-    if (first + i * step < count) store_vector(to + first + i * step, x[i]);
-}
 Tensor<bfloat16, Cuda> drawn(Shape shape) {
   Tensor<bfloat16, Cuda> x(shape);
   draw(x);
@@ -281,9 +271,7 @@ class Bench {
   void ceilings() {
     {
       const Tensor<bfloat16, Cuda> x = drawn({std::size_t{1} << 30}), y({x.size()});
-      const Time t = timed(repeats_, 1, [&](std::size_t) {
-        launch({"copy_wide", ceil_div(x.size(), 8192), 256}, copy_wide, y.data(), x.data(), x.size());
-      });
+      const Time t = timed_copy(repeats_, y, x);
       copy_ = 4 * static_cast<double>(x.size()) / t.median * 1e-9;
       line("copy of 2 GiB", t, copy_, copy_, "GB/s", std::nullopt);
     }

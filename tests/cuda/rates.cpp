@@ -2,7 +2,9 @@
 // and do.
 #if defined(__CUDACC__)
 #include <cstdio>
+#include <functional>
 
+#include "skipv1/core/timing.cuh"
 #include "skipv1/model/decoder.cuh"
 #include "tests/cuda/pair.hpp"
 
@@ -10,26 +12,9 @@ using namespace skipv1;
 
 namespace {
 
-/// Seconds of one call, the median of 20 after 3 to warm up.
-template <class F>
-double seconds(const F& f) {
-  cudaEvent_t begin, end;
-  cudaEventCreate(&begin);
-  cudaEventCreate(&end);
-  std::vector<float> times;
-  for (int i = 0; i < 23; ++i) {
-    cudaEventRecord(begin, current_stream());
-    f();
-    cudaEventRecord(end, current_stream());
-    cudaEventSynchronize(end);
-    float ms = 0;
-    cudaEventElapsedTime(&ms, begin, end);
-    if (i >= 3) times.push_back(ms);
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  std::nth_element(times.begin(), times.begin() + 10, times.end());
-  return times[10] * 1e-3;
+/// Seconds of one call, the median of 20.
+double seconds(const std::function<void()>& f) {
+  return timed(20, 1, [&](std::size_t) { f(); }).median;
 }
 void line(const char* what, const char* type, double s, double bytes, double operations) {
   std::printf("%-40s %-5s %9.1f us %8.0f GB/s %8.2f TFLOP/s\n", what, type, s * 1e6, bytes / s * 1e-9, operations / s * 1e-12);

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "skipv1/core/graph.cuh"
+#include "skipv1/core/timing.cuh"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/ops/attention.cuh"
 #include "skipv1/ops/attention.hpp"
@@ -290,39 +290,11 @@ void count_bytes_on_their_way() {
 }
 
 #if defined(__CUDACC__)
-/// Seconds of one of `count` pieces of work that follow each other in a graph, the median of some repeats.
-template <class Work>
-double seconds(std::size_t repeats, std::size_t count, const Work& work) {
-  const auto all = [&] {
-    for (std::size_t i = 0; i < count; ++i) work(i);
-  };
-  all();  // allocates
-  const Graph graph(all);
-  const UseStream stream;
-  cudaEvent_t begin, end;
-  check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
-  check_cuda(cudaEventCreate(&end), "cudaEventCreate");
-  std::vector<float> times(repeats);
-  for (float& ms : times) {
-    cudaEventRecord(begin, current_stream());
-    graph.replay();
-    cudaEventRecord(end, current_stream());
-    check_cuda(cudaEventSynchronize(end), "waiting for the timed work");
-    cudaEventElapsedTime(&ms, begin, end);
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  std::sort(times.begin(), times.end());
-  return 1e-3 * times[repeats / 2] / static_cast<double>(count);
-}
-
 void measure(const std::vector<Rows>& all) {
   cudaDeviceProp properties;
   check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
   const Tensor<bfloat16, Cuda> from = drawn({std::size_t{1} << 30}), to({from.size()});
-  const double copied = 4 * static_cast<double>(from.size()) / seconds(20, 1, [&](std::size_t) {
-                          copy<bfloat16>(View<bfloat16, Cuda>(to), View<bfloat16, Cuda>(from));
-                        });
+  const double copied = 4 * static_cast<double>(from.size()) / timed_copy(20, to, from).median;
   std::printf("\n%s, which copies %.0f GB/s; us, and keys and values once over that time:\n", properties.name, copied * 1e-9);
   for (const Rows& rows : all) {
     const double bytes = bytes_of(rows)[3];
@@ -330,7 +302,7 @@ void measure(const std::vector<Rows>& all) {
     while (static_cast<double>(steps.size()) * bytes < 600e6) steps.push_back(std::make_unique<Step>(rows));
     for (const std::string way : ways) {
       const bool slow = way == "first";
-      const double s = seconds(slow ? 3 : 20, slow ? 1 : steps.size(), [&](std::size_t i) { steps[i]->run(way); });
+      const double s = timed(slow ? 3 : 20, slow ? 1 : steps.size(), [&](std::size_t i) { steps[i]->run(way); }).median;
       std::printf("%-24s %-12s %10.1f us %6.0f GB/s %4.0f %%\n", name_of(rows).c_str(), way.c_str(), s * 1e6, bytes / s * 1e-9,
                   100 * bytes / s / copied);
     }

@@ -1,0 +1,75 @@
+// What work takes on a card, beside the rate at which the card copies. For nvcc alone.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+#include "skipv1/core/graph.cuh"
+
+#if defined(__CUDACC__)
+namespace skipv1 {
+
+/// Seconds, of the repeats that were timed.
+struct Time {
+  double median, low, high;  ///< and the 10th and 90th percentile
+};
+/// Of at least one repeat.
+inline Time time_of(std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  const std::size_t n = seconds.size();
+  return {seconds[n / 2], seconds[n / 10], seconds[n - 1 - n / 10]};
+}
+
+/// The time of one of `count` pieces of work, `work(0) …`, done one after the other as one graph, which is replayed `repeats`
+/// times. An untimed replay precedes each: the card is busy while the host launches the timed one, which would count else, 15 to
+/// 30 us.
+inline Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
+  const auto all = [&] {
+    for (std::size_t i = 0; i < count; ++i) work(i);
+  };
+  all();  // allocates
+  const Graph graph(all);
+  const UseStream stream;
+  cudaEvent_t begin, end;
+  check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
+  check_cuda(cudaEventCreate(&end), "cudaEventCreate");
+  std::vector<double> seconds;
+  while (seconds.size() < repeats) {
+    graph.replay();
+    check_cuda(cudaEventRecord(begin, current_stream()), "cudaEventRecord");
+    graph.replay();
+    check_cuda(cudaEventRecord(end, current_stream()), "cudaEventRecord");
+    check_cuda(cudaEventSynchronize(end), "waiting for the timed work");
+    float ms = 0;
+    check_cuda(cudaEventElapsedTime(&ms, begin, end), "cudaEventElapsedTime");
+    seconds.push_back(1e-3 * static_cast<double>(ms) / static_cast<double>(count));
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  return time_of(seconds);
+}
+
+namespace detail {
+/// to = from, 16 bytes at a time; one thread, four of them.
+SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
+  const std::size_t first = (std::size_t{block().x} * 4 * block_size().x + thread().x) * 8,
+                    step = std::size_t{block_size().x} * 8;
+  Vector<bfloat16, 8> x[4];
+  for (std::size_t i = 0; i < 4; ++i)
+    if (first + i * step < count) x[i] = load_vector<8>(from + first + i * step);
+  for (std::size_t i = 0; i < 4; ++i)
+    if (first + i * step < count) store_vector(to + first + i * step, x[i]);
+}
+}  // namespace detail
+
+/// The time of copying `x` to `y`, of one size; twice their bytes travel.
+inline Time timed_copy(std::size_t repeats, View<bfloat16, Cuda> y, View<bfloat16, Cuda> x) {
+  require(x.size() == y.size(), "timed_copy: ", x.size(), " numbers to ", y.size());
+  return timed(repeats, 1, [&](std::size_t) {
+    launch({"copy_wide", ceil_div(x.size(), 8192), 256}, detail::copy_wide, y.data(), x.data(), x.size());
+  });
+}
+
+}  // namespace skipv1
+#endif

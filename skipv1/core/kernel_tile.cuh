@@ -66,10 +66,11 @@ struct Tile {
   }
   /// The warp copies `rows` rows of the tile from `row` on to `to`, or adds them to it: those below `count`, columns below
   /// `width`. What is added to is loaded whole before the first is stored: one wait for memory, not one a row.
-  template <unsigned rows, bool add = false>
-  SKIPV1_DEVICE_MEMBER void write(bfloat16* to, std::size_t stride, unsigned row, std::size_t count, std::size_t width) const {
+  template <unsigned rows>
+  SKIPV1_DEVICE_MEMBER void write(bfloat16* to, std::size_t stride, unsigned row, std::size_t count, std::size_t width,
+                                  bool add = false) const {
     constexpr unsigned N = (rows * pieces + warp_size - 1) / warp_size;
-    Vector<bfloat16, 8> before[add ? N : 1];
+    Vector<bfloat16, 8> before[N] = {};
     const auto each = [&](const auto& act) {
       SKIPV1_UNROLL
       for (unsigned n = 0; n < N; ++n) {
@@ -77,8 +78,7 @@ struct Tile {
         if (i < rows * pieces && r < count && column < width) act(n, r, column);
       }
     };
-    if constexpr (add)
-      each([&](unsigned n, unsigned r, unsigned column) { before[n] = load_vector<8>(to + r * stride + column); });
+    if (add) each([&](unsigned n, unsigned r, unsigned column) { before[n] = load_vector<8>(to + r * stride + column); });
     each([&](unsigned n, unsigned r, unsigned column) {
       Vector<bfloat16, 8> x = load_shared<8>(memory, at(r, column));
       for (unsigned j = 0; add && j < 8; ++j)

@@ -92,6 +92,30 @@ View<T, Space> Decoder<T, Space>::backward_rows(ConstView<T, Space> doutputs, co
 }
 
 template <class T, class Space>
+LastAttended Decoder<T, Space>::resolve_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const {
+  LastAttended attended = last_attended(routing_);
+  const auto none_of = [](std::vector<std::size_t>& last) { std::fill(last.begin(), last.end(), no_head); };
+  if (config_.mixes_values()) none_of(attended.values[0]);  // later layers that mix them in add first
+  auto heads = resolve<T>(
+      dcache, g.pooled, [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
+  for (std::size_t i = 0; i < heads.size(); ++i) {
+    const std::size_t l = i / routing_.heads;
+    const auto begins = [&](const HeadName& name, const std::vector<std::vector<std::size_t>>& last) {
+      return config_.latent() || (!name.none() && !name.pooled() && last[name.layer][name.head] == l);
+    };
+    heads[i].key.fresh = begins(routing_.keys[i], attended.keys);
+    heads[i].value.fresh = begins(routing_.values[i], attended.values);
+  }
+  if (heads != g.resolved) {
+    copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));
+    g.resolved = std::move(heads);
+  }
+  if (config_.latent())  // attention does not read what lies in the cache
+    for (std::size_t l = 0; l < routing_.layers; ++l) none_of(attended.keys[l]), none_of(attended.values[l]);
+  return attended;
+}
+
+template <class T, class Space>
 View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Space>& dw, Cache<T, Space>& dcache,
                                                   Activations<T, Space>& a) const {
   GradientScratch<T, Space>& g = a.gradient;
@@ -102,13 +126,10 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
 
   if (!g.pooled.empty()) zero(X(g.pooled));
   if (!g.outputs.empty()) zero(X(g.outputs));
-  auto heads = resolve<T>(
-      dcache, g.pooled, [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
-  if (heads != g.resolved) {
-    copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));
-    g.resolved = std::move(heads);
-  }
-
+  const LastAttended attended = resolve_gradients(dcache, g);
+  const auto all_set = [](const std::vector<std::size_t>& last) {
+    return std::find(last.begin(), last.end(), no_head) == last.end();
+  };
   const std::vector<std::size_t> last_keys = last_readers(routing_, routing_.keys);
   std::vector<std::size_t> last_values = last_readers(routing_, routing_.values);
   if (config_.mixes_values()) last_values[0] = layers - 1;
@@ -118,9 +139,9 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
       copy(dy, g.outputs.slice(l + 1, 1).reshape(dy.shape()));
     }
     backward_feed_forward(l, dw.layers[l], dy, a);
-    for (std::size_t m = 0; m <= l; ++m) {  // gradients begin where their heads are read last
-      if (last_keys[m] == l) zero(dcache.keys(m));
-      if (last_values[m] == l) zero(dcache.values(m));
+    for (std::size_t m = 0; m <= l; ++m) {  // gradients begin where their heads are read last: attention sets, others add
+      if (last_keys[m] == l && !all_set(attended.keys[m])) zero(dcache.keys(m));
+      if (last_values[m] == l && !all_set(attended.values[m])) zero(dcache.values(m));
     }
     backward_attend(l, dw, dy, g.heads.slice(l, 1).reshape({config_.num_attention_heads}), dcache, a);
   }
@@ -161,7 +182,6 @@ void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& 
   const X dout = g.attention.reshape({n, g.attention.size() / n}), dquery = g.query.reshape({n, g.query.size() / n});
   linear_backward_weight(dw.output, dw.output_bias, dx, s.attention.reshape(dout.shape()));
   linear_backward_input(dout, dx, w.output);
-  if (config_.latent()) zero(X(g.key)), zero(X(g.value));
   if (config_.linear(l))
     linear_attention_backward(g.query, dheads, g.attention, s.query, heads(a, l), a.sequences, scale(), LinearNorm::keys);
   else

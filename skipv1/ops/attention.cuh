@@ -166,7 +166,7 @@ void attention_forward(View<T, Cuda> out, View<Sum<T>, Cuda> lse, ConstView<T, C
   }
 }
 
-/// As on the CPU: dq is written, into the heads of `dheads` is added.
+/// As on the CPU: dq is written, into the heads of `dheads` is added, or what is fresh set.
 template <class T>
 void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads,
                         ConstView<T, Cuda> dout, ConstView<T, Cuda> out, ConstView<Sum<T>, Cuda> lse, ConstView<T, Cuda> q,

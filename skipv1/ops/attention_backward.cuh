@@ -149,13 +149,13 @@ SKIPV1_KERNEL attention_collect(AttentionGradients<T> a, AttentionSizes z) {
   const std::size_t h = block().y, b = block().z, width = keys ? z.key : z.value;
   const AttentionSequence own = sequence(z, b);
   const auto target = [&](std::size_t reader) { return keys ? a.dheads[reader].key : a.dheads[reader].value; };
-  if (!a.heads[h].value.data) return;
+  if (own.rows == 0 || !a.heads[h].value.data) return;
   for (std::size_t other = 0; other < h; ++other)
     if (a.heads[other].value.data && target(other).data == target(h).data) return;
   const Head<T, Cuda> to = target(h);
   for (std::size_t at = global_thread(); at < (own.past + own.rows) * width; at += global_threads()) {
     T& sum = to.data[b * to.batch_stride + at / width * to.row_stride + at % width];
-    S x = static_cast<S>(sum);
+    S x = to.fresh ? S(0) : static_cast<S>(sum);
     for (std::size_t reader = h; reader < z.heads; ++reader) {
       if (!a.heads[reader].value.data || target(reader).data != to.data) continue;
       x += (keys ? a.dkeys : a.dvalues)[(reader * z.batch + b) * a.positions * width + at];

@@ -111,7 +111,7 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, con
   const std::size_t at = global_thread(), s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads;
   if (b >= z.batch) return;
   const AttentionSequence own = sequence(z, b);
-  if (s >= own.past + own.rows) return;
+  if (own.rows == 0 || s >= own.past + own.rows) return;
   const auto target = [&](std::size_t reader) { return keys ? dheads[reader].key : dheads[reader].value; };
   if (!heads[h].value.data) return;
   for (std::size_t other = 0; other < h; ++other)
@@ -133,8 +133,9 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, con
       for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
     }
   }
-  T* to = target(h).data + b * target(h).batch_stride + s * target(h).row_stride;
-  for (std::size_t i = 0; i < width; ++i) to[i] = static_cast<T>(static_cast<S>(to[i]) + acc[i]);
+  const Head<T, Cuda> to = target(h);
+  T* row = to.data + b * to.batch_stride + s * to.row_stride;
+  for (std::size_t i = 0; i < width; ++i) row[i] = static_cast<T>((to.fresh ? S(0) : static_cast<S>(row[i])) + acc[i]);
 }
 
 }  // namespace skipv1::detail

@@ -233,8 +233,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     SKIPV1_UNROLL
     for (unsigned j = 0; j < Shape::S; ++j) tile.put(sums[j], warp() * K + 16 * j, factor);
     sync_warp();
-    tile.template write<K, true>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, warp() * K,
-                                 own.keys - own.s0, width);
+    tile.template write<K>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, warp() * K,
+                           own.keys - own.s0, width, !to.fresh);
   };
   sync_warp();
   if (leads_key) add(dk, 0, a.dheads[h].key, z.key, scale);

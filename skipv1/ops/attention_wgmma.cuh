@@ -335,8 +335,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(WarpgroupHeads<W>::threads, WarpgroupHeads<W>::block
     const float factor[2] = {by, by};
     tile.put(sums, warp() * 16, factor);
     sync_warp();
-    tile.template write<16, true>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, warp() * 16,
-                                  own.keys - own.s0, width);
+    tile.template write<16>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, warp() * 16,
+                            own.keys - own.s0, width, !to.fresh);
   };
   sync_threads();
   if (leads_key) add(dk, 0, a.dheads[h].key, z.key, scale);

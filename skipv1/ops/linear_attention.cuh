@@ -59,7 +59,7 @@ struct LinearHead {
                       width = keys ? z.key : z.value;
     const AttentionSequence own = sequence(z, b);
     const auto target = [&](std::size_t reader) { return keys ? dheads[reader].key : dheads[reader].value; };
-    if (s >= own.past + own.rows || !heads[h].value.data) return;
+    if (own.rows == 0 || s >= own.past + own.rows || !heads[h].value.data) return;
     for (std::size_t other = 0; other < h; ++other)
       if (heads[other].value.data && target(other).data == target(h).data) return;
     S acc[attention_widest] = {};
@@ -75,8 +75,9 @@ struct LinearHead {
         for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
       }
     }
-    T* to = target(h).data + b * target(h).batch_stride + s * target(h).row_stride;
-    for (std::size_t i = 0; i < width; ++i) to[i] = static_cast<T>(static_cast<S>(to[i]) + acc[i]);
+    const Head<T, Cuda> to = target(h);
+    T* row = to.data + b * to.batch_stride + s * to.row_stride;
+    for (std::size_t i = 0; i < width; ++i) row[i] = static_cast<T>((to.fresh ? S(0) : static_cast<S>(row[i])) + acc[i]);
   }
 };
 

@@ -82,7 +82,8 @@ void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q,
 }
 
 /// Gradients of `linear_attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of
-/// `heads` do, keys' and values' gradients are added. dout (N, H, d_v); q, heads, sequences, scale, norm as forward.
+/// `heads` do, keys' and values' gradients are added, or set (`attention_backward`). dout (N, H, d_v); q, heads, sequences,
+/// scale, norm as forward.
 ///
 /// `dq_n = c_n S_n dout_n`; with `U_s = sum over rows n that see s of c_n q_n dout_n^T`: `dk_s = U_s v_s`, `dv_s = U_s^T k_s`.
 template <class T>
@@ -94,7 +95,9 @@ void linear_attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_id
   parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
     const std::size_t b = task / groups.size();
     const detail::LinearRows rows(sequences, b);
-    for (std::size_t h : groups[task % groups.size()]) {
+    const std::vector<std::size_t>& group = groups[task % groups.size()];
+    detail::clear_fresh<T>(group, dheads, heads, sequences, b, d_k, d_v);
+    for (std::size_t h : group) {
       const HeadPair<const T>& head = heads(h);
       std::vector<T> state(d_k * d_v, T(0)), scaled(d_k);
       for (std::size_t s = 0; s < rows.past + rows.count; ++s) {

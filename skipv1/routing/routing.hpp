@@ -125,6 +125,23 @@ inline std::vector<std::size_t> last_readers(const Routing& table, const std::ve
   return last;
 }
 
+/// For each head that a layer owns, `[layer][head]`, the last layer in which a query head with a value reads it, itself and not
+/// in a mean: on the way back from the last layer, the first that adds to its gradient. `no_head` if there is none.
+struct LastAttended {
+  std::vector<std::vector<std::size_t>> keys, values;
+};
+inline LastAttended last_attended(const Routing& table) {
+  const auto of = [&](const std::vector<HeadName>& reads, const std::vector<std::size_t>& owned) {
+    std::vector<std::vector<std::size_t>> last;
+    for (const std::size_t heads : owned) last.emplace_back(heads, no_head);
+    for (std::size_t i = 0; i < reads.size(); ++i)
+      if (const HeadName& name = reads[i]; !table.values[i].none() && !name.pooled())
+        last[name.layer][name.head] = i / table.heads;
+    return last;
+  };
+  return {of(table.keys, table.owned_keys), of(table.values, table.owned_values)};
+}
+
 /// The distinct pooled heads of a table (the means that its readers ask for), in order of first use.
 inline std::vector<HeadName> pooled_heads(const Routing& table) {
   std::vector<HeadName> pooled;

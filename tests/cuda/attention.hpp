@@ -101,6 +101,15 @@ struct Tables {
         ddevice(upload(p.template table<Cuda, T>([&](bool key, std::size_t layer) -> View<T, Cuda> {
           return key ? p.dkeys[layer].device : p.dvalues[layer].device;
         }))) {}
+  /// Gradients are set from now on.
+  void call_fresh() {
+    Tensor<HeadPair<T, Cuda>> on = to_host<HeadPair<T, Cuda>>(ddevice);
+    for (std::size_t h = 0; h < dhost.size(); ++h) {
+      dhost[h].key.fresh = dhost[h].value.fresh = true;
+      on(h).key.fresh = on(h).value.fresh = true;
+    }
+    copy(ddevice, on);
+  }
   View<const HeadPair<const double>> read() const { return {host.data(), {host.size()}}; }
   View<const HeadPair<double>> add() const { return {dhost.data(), {dhost.size()}}; }
   View<const HeadPair<const T, Cuda>, Cuda> read_on() const { return View<HeadPair<const T, Cuda>, Cuda>(device); }
@@ -121,7 +130,7 @@ void check_attention(const Sizes& size, Version version, Random& random) {
   INFO("heads " << size.heads << ", widths " << size.key << " and " << size.value << ", first sequence " << size.rows[0]
                 << " rows after " << size.past[0]);
   const Problem<T> p(size, random);
-  const Tables<T> table(p);
+  Tables<T> table(p);
   const double scale = 0.3;
   auto out = unwritten<T>({p.n, size.heads, size.value});
   auto lse = unwritten<Sum<T>>({p.n, size.heads});
@@ -137,12 +146,17 @@ void check_attention(const Sizes& size, Version version, Random& random) {
   attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
   check_close("attention_backward dq", dq, 4 * bound<T>, 1);
   check_head_gradients("attention_backward", p);
+
+  table.call_fresh();  // once more: set, not added
+  attention_backward<T>(dq, table.add_on(), p.dout, out, lse, p.q, table.read_on(), p.on_device(), scale, version);
+  attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
+  check_head_gradients("attention_backward of fresh heads", p);
 }
 
 template <class T>
 void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) {
   const Problem<T> p(size, random);
-  const Tables<T> table(p);
+  Tables<T> table(p);
   auto out = unwritten<T>({p.n, size.heads, size.value}), dq = unwritten<T>({p.n, size.heads, size.key});
   linear_attention_forward<T>(out, p.q, table.read_on(), p.on_device(), 0.3, norm);
   linear_attention_forward<double>(out.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
@@ -151,6 +165,10 @@ void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) 
   linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
   check_close("linear_attention_backward dq", dq, 2 * bound<T>);
   check_head_gradients("linear_attention_backward", p);
+  table.call_fresh();
+  linear_attention_backward<T>(dq, table.add_on(), p.dout, p.q, table.read_on(), p.on_device(), 0.3, norm);
+  linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
+  check_head_gradients("linear_attention_backward of fresh heads", p);
 }
 
 /// Everything for one type.

@@ -23,6 +23,8 @@ void check_gradients(const Config& config) {
   };
   loss(a, Keep::for_backward);
   const Parameters<double> gradients(config);
+  for (std::size_t l = 0; l < config.num_hidden_layers; ++l)  // what stands there does not matter
+    for (const View<double>& x : {scratch.keys(l), scratch.values(l)}) std::fill_n(x.data(), x.size(), std::nan(""));
   decoder.backward(gradients, scratch, a);
   Random random(sample_seed);
   for (const ParameterLayout::Entry& entry : sample.weights.layout().entries()) {

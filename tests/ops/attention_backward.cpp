@@ -48,6 +48,31 @@ TEST_CASE("attention's gradients equal finite differences: the query's written, 
   }
 }
 
+TEST_CASE("attention sets the gradients of heads that are fresh, whatever stood there") {
+  for (const AttentionSpec& spec : attention_specs()) {
+    CAPTURE(spec.name);
+    AttentionProblem<double> problem(spec);
+    problem.forward();
+    const Tensor<double> dout = draw<double>(problem.out.shape(), 10);
+    Gradients<double> zeroed(problem), set(problem);
+    for (std::size_t l = 0; l < 2; ++l) {
+      for (Tensor<double>* x : {&zeroed.keys[l], &zeroed.values[l]}) zero(View<double>(*x));
+      for (Tensor<double>* x : {&set.keys[l], &set.values[l]}) std::fill_n(x->data(), x->size(), std::nan(""));
+    }
+    for (HeadPair<double>& pair : set.dheads) pair.key.fresh = pair.value.fresh = true;
+    zeroed.backward(problem, dout);
+    set.backward(problem, dout);
+    CHECK(same_bits<double>(set.dq, zeroed.dq));
+    for (std::size_t l = 0; l < 2; ++l) {
+      for (auto [x, y] : {std::pair{&set.keys[l], &zeroed.keys[l]}, std::pair{&set.values[l], &zeroed.values[l]}}) {
+        for (std::size_t i = 0; i < x->size(); ++i)  // what no query head reads is left alone
+          if (std::isnan(x->data()[i])) x->data()[i] = y->data()[i] == 0 ? 0 : x->data()[i];
+        CHECK(same_bits<double>(*x, *y));
+      }
+    }
+  }
+}
+
 TEST_CASE("attention's gradients in float equal those in double") {
   for (const AttentionSpec& spec : attention_specs()) {
     CAPTURE(spec.name);

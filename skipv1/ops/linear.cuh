@@ -2,7 +2,6 @@
 // for them in the emulator.
 #pragma once
 
-#include "skipv1/ops/add.cuh"
 #include "skipv1/ops/column_sum.cuh"
 #include "skipv1/ops/map.cuh"
 #include "skipv1/ops/matrix_product.cuh"
@@ -46,20 +45,11 @@ void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T,
   matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, {dx.data(), dy.data(), weight.data()},
                     version);
 }
-/// As on the CPU; the bias's gradient is a by-product, of rows that the product reads anyway, where cuBLASLt has that.
+/// As on the CPU. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate: docs/performance.md.)
 template <class T>
 void linear_backward_weight(View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
                             Version version = Version::fast) {
-  const Product product{dy.width(), x.width(), x.rows(), true, false, true};
-  const ProductOf<T> of{dweight.data(), dy.data(), x.data()};
-  if (!dbias.empty() && version == Version::fast) {
-    Product with_sums = product;
-    ProductOf<T> with = of;
-    with_sums.sums = true;
-    with.sums = detail::scratch<T>(dbias.size());
-    if (matrix_product<T>(with_sums, with, version)) return add<T>(dbias, dbias, View<T, Cuda>(with.sums, dbias.shape()));
-  }
-  matrix_product<T>(product, of, version);
+  matrix_product<T>({dy.width(), x.width(), x.rows(), true, false, true}, {dweight.data(), dy.data(), x.data()}, version);
   if (dbias.empty()) return;
   if (version == Version::first)
     detail::column_sum_first("linear_backward_bias", dbias, x.rows(), detail::RowsOf<T>{dy.data(), dy.width()});

@@ -16,14 +16,13 @@
 namespace skipv1 {
 
 /// `C (m, n) = op(A) op(B)`, and a matrix `from` more where `add` says so, and in each row `bias (n)` where that does; `op(A) (m,
-/// k)`, `op(B) (k, n)`; all contiguous and row-major as stored. Where `sums` says so, `sums (m)` becomes the sum of each row of
-/// op(A). Where `gelu` does, that C is kept as `before (m, n)`, and C becomes its GELU (gelu.hpp); where `slope` does, C becomes
-/// that C times GELU's derivative at `slope_at (m, n)`.
+/// k)`, `op(B) (k, n)`; all contiguous and row-major as stored. Where `gelu` says so, that C is kept as `before (m, n)`, and C
+/// becomes its GELU (gelu.hpp); where `slope` does, C becomes that C times GELU's derivative at `slope_at (m, n)`.
 struct Product {
   std::size_t m, n, k;
-  bool transpose_a, transpose_b, add, bias = false, sums = false, gelu = false, slope = false;
+  bool transpose_a, transpose_b, add, bias = false, gelu = false, slope = false;
   /// Whether it is more than a product to which something is added.
-  bool makes_more() const { return sums || gelu || slope; }
+  bool makes_more() const { return gelu || slope; }
   friend bool operator==(const Product&, const Product&) = default;
   friend auto operator<=>(const Product&, const Product&) = default;
 };
@@ -33,25 +32,24 @@ template <class T>
 struct ProductOf {
   T* c;
   const T *a, *b, *from = nullptr, *bias = nullptr;
-  T *sums = nullptr, *before = nullptr;
+  T* before = nullptr;
   const T* slope_at = nullptr;
 };
 
 namespace detail {
 
-/// One thread, one output; a row's first also adds up the row of op(A).
+/// One thread, one output.
 template <class T>
 SKIPV1_KERNEL product_kernel(ProductOf<T> x, Product p) {
   using S = Sum<T>;
   const std::size_t at = global_thread();
   if (at >= p.m * p.n) return;
   const std::size_t i = at / p.n, j = at % p.n;
-  S sum = p.add ? static_cast<S>(x.from[at]) : S(0), row(0);
+  S sum = p.add ? static_cast<S>(x.from[at]) : S(0);
   if (p.bias) sum += static_cast<S>(x.bias[j]);
   for (std::size_t l = 0; l < p.k; ++l) {
-    const S a = static_cast<S>(p.transpose_a ? x.a[l * p.m + i] : x.a[i * p.k + l]);
-    sum += a * static_cast<S>(p.transpose_b ? x.b[j * p.k + l] : x.b[l * p.n + j]);
-    row += a;
+    sum += static_cast<S>(p.transpose_a ? x.a[l * p.m + i] : x.a[i * p.k + l]) *
+           static_cast<S>(p.transpose_b ? x.b[j * p.k + l] : x.b[l * p.n + j]);
   }
   if (p.gelu) {
     x.before[at] = static_cast<T>(sum);
@@ -59,7 +57,6 @@ SKIPV1_KERNEL product_kernel(ProductOf<T> x, Product p) {
   }
   if (p.slope) sum = GeluBackward()(sum, static_cast<S>(x.slope_at[at]));
   x.c[at] = static_cast<T>(sum);
-  if (p.sums && j == 0) x.sums[i] = static_cast<T>(row);
 }
 
 #if defined(__CUDACC__)
@@ -97,9 +94,8 @@ class CublasLt {
   }
   /// Whether it can make `p` of `x`, of which nothing is read.
   bool makes(const Product& p, const ProductOf<T>& x) { return plan(p, x).found; }
-  /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged. So the sums of
-  /// op(A)'s rows are those of its B.
-  /// Returns false where cuBLASLt has no algorithm (some odd widths of bfloat16).
+  /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged. Returns false
+  /// where cuBLASLt has no algorithm (some odd widths of bfloat16).
   bool run(const Product& p, const ProductOf<T>& x) {
     const Plan& plan = this->plan(p, x);
     if (!plan.found) return false;
@@ -138,27 +134,24 @@ class CublasLt {
                  "cublasLtMatrixLayoutCreate");
     return Layout(made);
   }
-  /// Products in double make no more than products. GELU is asked for in bfloat16 alone, as how exact its tanh is is not said;
-  /// what it keeps or reads beside C goes in pieces of 8 numbers.
+  /// GELU is asked for in bfloat16 alone, as how exact its tanh is is not said; what it keeps or reads beside C goes in pieces of
+  /// 8 numbers.
   static bool possible(const Product& p, bool aligned) {
-    if (p.gelu || p.slope) return std::is_same_v<T, bfloat16> && aligned && p.n % 8 == 0;
-    return !p.sums || !std::is_same_v<T, double>;
+    return !p.makes_more() || (std::is_same_v<T, bfloat16> && aligned && p.n % 8 == 0);
   }
   static cublasLtEpilogue_t epilogue(const Product& p) {
     if (p.gelu) return p.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
     if (p.slope) return CUBLASLT_EPILOGUE_DGELU;
-    return p.sums ? CUBLASLT_EPILOGUE_BGRADB : p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    return p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   }
   static void set_pointers(const Plan& plan, const Product& p, const ProductOf<T>& x) {
     if (p.bias) set(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, x.bias);
-    if (p.sums) set(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, x.sums);
     if (p.gelu) set(plan.product.get(), CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, x.before);
     if (p.slope) set(plan.product.get(), CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, x.slope_at);
   }
   const Plan& plan(const Product& p, const ProductOf<T>& x) {
     const auto low = [](const void* at) { return reinterpret_cast<std::uintptr_t>(at) % 16; };
-    const bool aligned =
-        low(x.c) + low(x.a) + low(x.b) + low(x.from) + low(x.bias) + low(x.sums) + low(x.before) + low(x.slope_at) == 0;
+    const bool aligned = low(x.c) + low(x.a) + low(x.b) + low(x.from) + low(x.bias) + low(x.before) + low(x.slope_at) == 0;
     const auto found = plans_.find({p, aligned});
     if (found != plans_.end()) return found->second;
     Plan plan;
@@ -171,7 +164,7 @@ class CublasLt {
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, first);
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, second);
     set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p));
-    if (p.bias || p.sums) set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type<T>);
+    if (p.bias) set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type<T>);
     if (p.gelu || p.slope) set(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, static_cast<std::int64_t>(p.n));
     set_pointers(plan, p, x);  // the choice depends on their alignment
     plan.a = p.transpose_a ? layout(p.k, p.m) : layout(p.m, p.k);

@@ -33,10 +33,10 @@ void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>*
 }
 
 /// Whether the tensor cores' kernels take heads of these widths at these addresses.
-template <class T>
-bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const T* out) {
+template <class T, class... More>
+bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const More*... more) {
   return std::is_same_v<T, bfloat16> && z.key % 8 == 0 && z.value % 8 == 0 && std::max(z.key, z.value) <= widest &&
-         reads_16_bytes(0, q, out);
+         reads_16_bytes(0, q, more...);
 }
 
 // bfloat16's launches are templates too, so that only who calls them compiles their kernels.
@@ -186,18 +186,18 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
   } else {
     using S = Sum<T>;
     const std::size_t rows = z.rows * z.heads, positions = sequences.max_keys, count = z.heads * z.batch * positions;
-    const bool mma = detail::uses_mma(z, 128, q.data(), dout.data());
+    const bool mma = detail::uses_mma(z, 128, q.data(), dout.data(), out.data());
     S* delta = detail::scratch<S>(rows + (mma ? 0 : count * (z.key + z.value) + 8));
     S* dkeys = mma ? nullptr : delta + ceil_div(rows, 8) * 8;
     S* dvalues = mma ? nullptr : dkeys + count * z.key;
-    const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), q.data(),     lse.data(),
+    const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), out.data(),   q.data(), lse.data(),
                                           delta,     dkeys,         dvalues,     heads.data(), positions};
+    if constexpr (std::is_same_v<T, bfloat16>)
+      if (mma) return detail::launch_backward_mma(a, z, sequences.max_rows, scale, version);
     constexpr std::size_t V = per_16_bytes<T>;
     const bool wide = reads_16_bytes(z.value, dout.data(), out.data());
     launch({"attention_delta", ceil_div(rows, 16), 128}, wide ? detail::attention_delta<T, V> : detail::attention_delta<T, 1>,
            delta, dout.data(), out.data(), rows, z.value);
-    if constexpr (std::is_same_v<T, bfloat16>)
-      if (mma) return detail::launch_backward_mma(a, z, sequences.max_rows, scale, version);
     detail::launch_backward_tiled(a, z, sequences.max_rows, scale);
   }
 }

@@ -7,15 +7,15 @@
 
 namespace skipv1::detail {
 
-/// Where the backward pass reads and writes. `delta` (N, H): dout . out; `dkeys` (H, B, positions, d_k), `dvalues` likewise: what
-/// query head h adds to the gradient of the heads it reads.
+/// Where the backward pass reads and writes. `delta` (N, H): dout . out, which comes first; `dkeys` (H, B, positions, d_k),
+/// `dvalues` likewise: what query head h adds to the gradient of the heads it reads.
 template <class T>
 struct AttentionGradients {
   T* dq;
   const HeadPair<T, Cuda>* dheads;
-  const T *dout, *q;
-  const Sum<T>*lse, *delta;
-  Sum<T>*dkeys, *dvalues;
+  const T *dout, *out, *q;
+  const Sum<T>* lse;
+  Sum<T>*delta, *dkeys, *dvalues;
   const HeadPair<const T, Cuda>* heads;
   std::size_t positions;
 };

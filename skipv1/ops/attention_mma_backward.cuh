@@ -27,7 +27,22 @@ SKIPV1_DEVICE void take_gradient(float& x, float& dp, bool seen, float scale, fl
   dp = x * (dp - delta);
 }
 
-/// Grid (row tiles, H, B): dq.
+/// `dout . out` of the warp's 16 rows, of which `rows` exist, the first being number `at` of (N, H): to memory, and of rows g and
+/// g + 8 to `delta`.
+SKIPV1_DEVICE void take_deltas(float (&delta)[2], const AttentionGradients<bfloat16>& a, const AttentionSizes& z, std::size_t at,
+                               std::size_t rows) {
+  const std::size_t r = lane() / 2, n = at + r * z.heads;
+  float sum = 0;
+  for (std::size_t j = lane() % 2 * 8; r < rows && j < z.value; j += 16) {
+    const Vector<bfloat16, 8> x = load_vector<8>(a.dout + n * z.value + j), y = load_vector<8>(a.out + n * z.value + j);
+    for (unsigned l = 0; l < 8; ++l) sum += static_cast<float>(x[l]) * static_cast<float>(y[l]);
+  }
+  sum += shuffle_xor(sum, 1);
+  if (lane() % 2 == 0 && r < rows) a.delta[n] = sum;
+  for (unsigned half = 0; half < 2; ++half) delta[half] = shuffle(sum, lane() / 4 * 2 + 16 * half);
+}
+
+/// Grid (row tiles, H, B): dq, and delta.
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     attention_backward_query_mma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
@@ -62,7 +77,10 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
       const std::size_t r = row + lane() / 4 + 8 * j;
       if (r >= rows) continue;
       lse[j / 2][j % 2] = a.lse[at + r * z.heads] * static_cast<float>(log2_e);
-      delta[j / 2][j % 2] = a.delta[at + r * z.heads];
+    }
+    for (unsigned j = 0; j < S; ++j) {
+      const std::size_t begin = row + 16 * j;
+      take_deltas(delta[j], a, z, at + begin * z.heads, begin < rows ? rows - begin : 0);
     }
   }
   const float steepness = scale * static_cast<float>(log2_e);

@@ -152,7 +152,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warpgroup_threads, WarpgroupForward<W>::blocks)
   q_tile.template write<16>(out + at * z.value, z.heads * z.value, row, rows, z.value);
 }
 
-/// Grid (row tiles, H, B): dq.
+/// Grid (row tiles, H, B): dq, and delta.
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(warpgroup_threads, WarpgroupQuery<W>::blocks)
     attention_backward_query_wgmma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
@@ -184,10 +184,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warpgroup_threads, WarpgroupQuery<W>::blocks)
     copy(0);
     for (unsigned half = 0; half < 2; ++half) {
       const std::size_t r = row + lane() / 4 + 8 * half;
-      if (r >= rows) continue;
-      lse[half] = a.lse[at + r * z.heads] * static_cast<float>(log2_e);
-      delta[half] = a.delta[at + r * z.heads];
+      if (r < rows) lse[half] = a.lse[at + r * z.heads] * static_cast<float>(log2_e);
     }
+    take_deltas(delta, a, z, at + row * z.heads, row < rows ? rows - row : 0);
   }
   const auto seen = static_cast<int>(own.past + first + row + 1);  // by the warp's first row
   const float steepness = scale * static_cast<float>(log2_e);

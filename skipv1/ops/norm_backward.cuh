@@ -1,114 +1,174 @@
 // The backward pass of both norms on the device: everything that a row's gradient leads to, from reading it once.
 #pragma once
 
+#include "skipv1/core/kernel_matrix.cuh"
+#include "skipv1/core/resident.cuh"
 #include "skipv1/ops/column_sum.cuh"
 
 namespace skipv1::detail {
 
-/// How many loads of a row a thread keeps: what makes up to 128 registers a thread, with the sums over its columns.
+/// How many loads of a row are a thread's: what makes up to 128 registers a thread, with the sums over its columns.
 inline constexpr std::size_t norm_loads = 3;
+/// How many rows of x, dy and dx a thread has in shared memory or on their way there. Two blocks of 256 threads fit 227 KiB.
+inline constexpr std::size_t norm_stages = 3;
 
-/// Block (32 G, R): R rows at a time, G warps each, of which each sums its part of the row. All threads must call it.
-template <class S>
-SKIPV1_DEVICE void row_sums(S& a, S& b) {
-  SKIPV1_SHARED(S, parts, 64);
-  a = warp_sum(a), b = warp_sum(b);
-  const unsigned warps = block_size().x / warp_size;
-  if (warps == 1) return;
-  sync_threads();  // the row before may still be read
-  if (lane() == 0) parts[warp()] = a, parts[32 + warp()] = b;
-  sync_threads();
-  a = b = S(0);
-  for (unsigned j = thread().y * warps; j < (thread().y + 1) * warps; ++j) a += parts[j], b += parts[32 + j];
+/// `store_vector` to global memory, in one store: of computed bfloat16 nvcc may make stores of 2 or 4 bytes each.
+template <class T, std::size_t V>
+SKIPV1_DEVICE void store_at_once(T* to, const Vector<T, V>& v) {
+#if defined(__CUDACC__)
+  if constexpr (sizeof(v) == 16) {
+    std::uint32_t b[4];
+    memcpy(b, &v, 16);
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]) : "memory");
+    return;
+  }
+#endif
+  store_vector(to, v);
 }
 
-/// The columns' sums of the block's R rows of threads, at `sums`, to row block().x of `parts (blocks, d)`.
+/// Block (32 G, R): R rows at a time, G warps each, of which each sums its part of the row. All threads must call it, with `odd`
+/// for every other row: a row's parts may still be read when the next one's are written.
+template <class S>
+SKIPV1_DEVICE void row_sums(S& a, S& b, bool odd) {
+  SKIPV1_SHARED(S, parts, 128);
+  a = warp_sum(a), b = warp_sum(b);
+  const unsigned warps = block_size().x / warp_size, first = odd ? 64 : 0;
+  if (warps == 1) return;
+  if (lane() == 0) parts[first + warp()] = a, parts[first + 32 + warp()] = b;
+  sync_threads();
+  a = b = S(0);
+  for (unsigned j = first + thread().y * warps; j < first + (thread().y + 1) * warps; ++j) a += parts[j], b += parts[32 + j];
+}
+
+/// The columns' sums of the block's R rows of threads, at `sums`, to row block().x of `parts (blocks, d)`: through shared memory,
+/// where the rows were.
 template <class S, std::size_t V>
 SKIPV1_DEVICE void store_column_sums(S* parts, const S (&sums)[norm_loads][V], std::size_t d) {
-  SKIPV1_SHARED(S, others, 256 * V);
+  constexpr std::size_t P = V < per_16_bytes<S> ? V : per_16_bytes<S>;
+  const unsigned threads = block_size().x * block_size().y, width = block_size().x * unsigned{norm_loads * V};
+  const Shared<S> others = dynamic_shared<S>(0, block_size().y * width);
+  sync_threads();
   SKIPV1_UNROLL
-  for (std::size_t c = 0; c < norm_loads; ++c) {
-    const std::size_t first = c * block_size().x * V, i = first + thread().x * V;
-    if (block_size().y > 1 && first < d) {
-      sync_threads();
-      for (std::size_t j = 0; j < V; ++j) others[j * 256 + thread_number()] = sums[c][j];
-      sync_threads();
+  for (unsigned c = 0; c < norm_loads; ++c) {
+    SKIPV1_UNROLL
+    for (unsigned j = 0; j < V; j += P) {
+      Vector<S, P> some;
+      for (unsigned k = 0; k < P; ++k) some[k] = sums[c][j + k];
+      store_shared(others, thread().y * width + (c * block_size().x + thread().x) * V + j, some);
     }
-    if (thread().y > 0 || i >= d) continue;
-    for (std::size_t j = 0; j < V; ++j) {
-      S sum = sums[c][j];
-      for (unsigned k = 1; k < block_size().y; ++k) sum += others[j * 256 + k * block_size().x + thread().x];
-      parts[block().x * d + i + j] = sum;
-    }
+  }
+  sync_threads();
+  for (unsigned i = thread_number(); i < d; i += threads) {
+    S sum(0);
+    for (unsigned y = 0; y < block_size().y; ++y) sum += others[y * width + i];
+    parts[block().x * d + i] = sum;
   }
 }
 
-/// Block (32 G, R) takes `rows_of_block` rows, R at a time, V numbers a load; what its rows add to the gradients of weight and
-/// bias goes to its rows of `dweight` and `dbias (blocks, d)`. LayerNorm where `centred`, else RMSNorm: the same with a mean of 0
-/// that does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes a row for about 20 d operations.
+/// Block (32 G, R) takes R rows at a time, as often as there are rows for the grid; V numbers a load. What its rows add to the
+/// gradients of weight and bias goes to its rows of `dweight` and `dbias (blocks, d)`. LayerNorm where `centred`, else RMSNorm:
+/// the same with a mean of 0 that does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes a row for about
+/// 20 d operations. So that loads are always on their way, each thread copies its pieces of the next rows ahead, of `stages` rows
+/// with the one it works on, to places in shared memory that only it reads.
 template <class T, std::size_t V, bool centred>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     norm_backward_fast(T* dx, Sum<T>* dweight, Sum<T>* dbias, const T* dy, const T* x, const T* weight, const Sum<T>* statistics,
-                       std::size_t rows, std::size_t d, std::size_t rows_of_block) {
+                       std::size_t rows, std::size_t d, unsigned stages) {
   using S = Sum<T>;
-  const std::size_t begin = block().x * rows_of_block, end = begin + rows_of_block < rows ? begin + rows_of_block : rows;
-  const auto column = [&](std::size_t c) { return (c * block_size().x + thread().x) * V; };
-  Vector<T, V> in[norm_loads], dout[norm_loads], out[norm_loads];
-  S weight_sums[norm_loads][V] = {}, bias_sums[norm_loads][V] = {};
-  for (std::size_t top = begin; top < end; top += block_size().y) {
-    const std::size_t n = top + thread().y, row = n * d;
-    const bool mine = n < end;
-    const S mean = mine && centred ? statistics[2 * n] : S(0), r = mine ? statistics[centred ? 2 * n + 1 : n] : S(0);
+  constexpr unsigned loads = norm_loads, piece = warp_size * V, stage = 3 * loads * piece;  // a warp's numbers
+  const S share = S(1) / static_cast<S>(d);
+  const unsigned warps = block_size().x * block_size().y / warp_size;
+  const std::size_t width = std::size_t{block_size().x} * V;
+  const std::size_t step = std::size_t{grid_size().x} * block_size().y;
+  const Shared<T> memory = dynamic_shared<T>(0, warps * stages * stage);
+  const auto has = [&](unsigned c) { return c * width + thread().x * V < d; };
+  const auto fetch = [&](std::size_t n, std::size_t i, unsigned at) {  // row n, its numbers from i on, to `at`
+    const T* const from[] = {x, dy, dx};
+    SKIPV1_UNROLL
+    for (unsigned c = 0; c < loads; ++c) {
+      SKIPV1_UNROLL
+      for (unsigned array = 0; array < 3 && n < rows && has(c); ++array) {
+        if constexpr (V == 1)
+          store_shared(memory, at + (array * loads + c) * piece, load_vector<V>(from[array] + i + c * width));
+        else
+          copy_async(memory, at + (array * loads + c) * piece, from[array] + i + c * width);
+      }
+    }
+    copy_async_commit();
+  };
+  S mean(0), r(0), next_mean(0), next_r(0);
+  const auto load_next = [&](std::size_t n) {
+    if (n >= rows) return;
+    if (centred) next_mean = statistics[2 * n];
+    next_r = statistics[centred ? 2 * n + 1 : n];
+  };
+  S weight_sums[loads][V] = {}, bias_sums[loads][V] = {};
+  // The row, the thread's first number in it, and that number's place in shared memory.
+  std::size_t n = block().x * block_size().y + thread().y, i = n * d + thread().x * V;
+  const unsigned first = warp() * stages * stage + lane() * unsigned{V};
+  unsigned at = first;
+  for (unsigned s = 0; s < stages; ++s) fetch(n + s * step, i + s * step * d, first + s * stage);
+  load_next(n);
+  for (bool odd = false; n - thread().y < rows; n += step, i += step * d, odd = !odd) {
+    mean = next_mean, r = next_r;
+    load_next(n + step);
+    stages == 3 ? copy_async_wait<2>() : stages == 2 ? copy_async_wait<1>() : copy_async_wait<0>();
     S g_mean(0), gz_mean(0);
     SKIPV1_UNROLL
-    for (std::size_t c = 0; c < norm_loads; ++c) {
-      const std::size_t i = column(c);
-      if (!mine || i >= d) continue;
-      in[c] = load_vector<V>(x + row + i), dout[c] = load_vector<V>(dy + row + i), out[c] = load_vector<V>(dx + row + i);
-      const Vector<T, V> w = load_vector<V>(weight + i);
+    for (unsigned c = 0; c < loads; ++c) {
+      if (n >= rows || !has(c)) continue;
+      const Vector<T, V> in = load_shared<V>(memory, at + c * piece), dout = load_shared<V>(memory, at + (loads + c) * piece),
+                         w = load_vector<V>(weight + c * width + thread().x * V);
       for (std::size_t j = 0; j < V; ++j) {
-        const S g = static_cast<S>(w[j]) * static_cast<S>(dout[c][j]), z = (static_cast<S>(in[c][j]) - mean) * r;
+        const S g = static_cast<S>(w[j]) * static_cast<S>(dout[j]);
         g_mean += g;
-        gz_mean += g * z;
+        gz_mean += g * ((static_cast<S>(in[j]) - mean) * r);
       }
     }
-    row_sums(g_mean, gz_mean);
-    g_mean = centred ? g_mean / static_cast<S>(d) : S(0), gz_mean /= static_cast<S>(d);
+    row_sums(g_mean, gz_mean, odd);
+    g_mean = centred ? g_mean * share : S(0), gz_mean *= share;
     SKIPV1_UNROLL
-    for (std::size_t c = 0; c < norm_loads; ++c) {
-      const std::size_t i = column(c);
-      if (!mine || i >= d) continue;
-      const Vector<T, V> w = load_vector<V>(weight + i);
+    for (unsigned c = 0; c < loads; ++c) {
+      if (n >= rows || !has(c)) continue;
+      const Vector<T, V> in = load_shared<V>(memory, at + c * piece), dout = load_shared<V>(memory, at + (loads + c) * piece),
+                         w = load_vector<V>(weight + c * width + thread().x * V);
+      Vector<T, V> out = load_shared<V>(memory, at + (2 * loads + c) * piece);
       for (std::size_t j = 0; j < V; ++j) {
-        const S dy_j = static_cast<S>(dout[c][j]), z = (static_cast<S>(in[c][j]) - mean) * r;
+        const S dy_j = static_cast<S>(dout[j]), z = (static_cast<S>(in[j]) - mean) * r;
         weight_sums[c][j] += dy_j * z;
-        bias_sums[c][j] += dy_j;
+        if (centred) bias_sums[c][j] += dy_j;
         const S add = r * (static_cast<S>(w[j]) * dy_j - g_mean - z * gz_mean);
-        out[c][j] = static_cast<T>(static_cast<S>(out[c][j]) + add);
+        out[j] = static_cast<T>(static_cast<S>(out[j]) + add);
       }
-      store_vector(dx + row + i, out[c]);
+      store_at_once(dx + i + c * width, out);
     }
+    fetch(n + stages * step, i + stages * step * d, at);
+    at = at + stage < first + stages * stage ? at + stage : first;
   }
   store_column_sums(dweight, weight_sums, d);
   if (centred) store_column_sums(dbias, bias_sums, d);
 }
 
 /// Adds to dx (N, d), dweight and, for LayerNorm, dbias (d): see layer_norm.hpp and rms_norm.hpp. Returns false, with nothing
-/// done, where rows are longer than 1536 loads.
+/// done, where rows are longer than 1536 loads. With no more than `room` bytes of shared memory, of which one row needs 72 KiB at
+/// most.
 template <bool centred, class T>
 bool norm_backward(const char* name, View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy,
-                   ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics) {
+                   ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics,
+                   std::size_t room = shared_memory_of_block()) {
   const std::size_t rows = x.rows(), d = x.width();
   const bool wide = reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data());
-  const std::size_t warps = ceil_div(d, norm_loads * warp_size * (wide ? per_16_bytes<T> : 1));
+  const std::size_t numbers = wide ? per_16_bytes<T> : 1, warps = ceil_div(d, norm_loads * warp_size * numbers);
   if (warps > 16) return false;
   if (rows == 0) return true;
-  const std::size_t at_once = std::max<std::size_t>(1, 8 / warps), rows_of_block = std::max(at_once, ceil_div(rows, 256)),
-                    blocks = ceil_div(rows, rows_of_block);
-  Sum<T>* parts = scratch<Sum<T>>(2 * blocks * d);
   const auto kernel = wide ? norm_backward_fast<T, per_16_bytes<T>, centred> : norm_backward_fast<T, 1, centred>;
-  launch({name, blocks, {warps * warp_size, at_once}}, kernel, dx.data(), parts, parts + blocks * d, dy.data(), x.data(),
-         weight.data(), statistics.data(), rows, d, rows_of_block);
+  const std::size_t at_once = std::max<std::size_t>(1, 8 / warps), threads = warps * warp_size * at_once,
+                    bytes_of_row = 3 * norm_loads * threads * numbers * sizeof(T),
+                    stages = std::min(norm_stages, (room - 128 * sizeof(Sum<T>)) / bytes_of_row), bytes = stages * bytes_of_row,
+                    blocks = std::min(resident_blocks(kernel, threads, bytes), ceil_div(rows, at_once));
+  Sum<T>* parts = scratch<Sum<T>>(2 * blocks * d);
+  launch({name, blocks, {warps * warp_size, at_once}, bytes}, kernel, dx.data(), parts, parts + blocks * d, dy.data(), x.data(),
+         weight.data(), statistics.data(), rows, d, stages);
   add_parts<T>(name, dweight, dbias, parts, blocks);
   return true;
 }

@@ -30,3 +30,22 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
     check_close("rms_norm_backward dweight", dweight, bound<TestType> * 2);
   }
 }
+
+TEMPLATE_TEST_CASE("rms_norm_backward is the same to the bit with less shared memory", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  Random random(12);
+  const std::size_t rows = 100, d = 96 * per_16_bytes<T>;  // several rows for each of the emulator's 6 blocks of 8 warps
+  const auto x = normal<T>({rows, d}, random), weight = normal<T>({d}, random), dy = normal<T>({rows, d}, random);
+  const auto r = normal<Sum<T>>({rows}, random), dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random);
+  const auto run = [&](std::size_t room) {
+    Tensor<T, Cuda> to = dx.device, sums = dweight.device;
+    CHECK(detail::norm_backward<false, T>("rms_norm_backward", to, sums, {}, dy, x, weight, r, room));
+    return std::pair(to_host<T>(to), to_host<T>(sums));
+  };
+  const auto [most, most_sums] = run(227 << 10);  // three rows at a time in shared memory
+  for (std::size_t room : {99u << 10, 48u << 10}) {  // two, and one
+    const auto [less, less_sums] = run(room);
+    CHECK(std::memcmp(less.data(), most.data(), less.size() * sizeof(T)) == 0);
+    CHECK(std::memcmp(less_sums.data(), most_sums.data(), d * sizeof(T)) == 0);
+  }
+}

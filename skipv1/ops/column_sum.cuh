@@ -2,6 +2,8 @@
 // the same bits.
 #pragma once
 
+#include <initializer_list>
+
 #include "skipv1/core/cuda.cuh"
 
 namespace skipv1::detail {
@@ -43,21 +45,30 @@ SKIPV1_KERNEL column_sum_parts(Sum<T>* parts, const T* x, std::size_t rows, std:
   column_sum_of(sums, x, begin, begin + rows_of_part < rows ? begin + rows_of_part : rows, i, width);
   for (std::size_t j = 0; thread().y == 0 && i < width && j < V; ++j) parts[block().y * width + i + j] = sums[j];
 }
-/// Block (x, y): columns `32 x …` of the parts (2, count, width), which are added to `sums` for y = 0, to `more` for 1.
+/// Up to three rows of sums.
 template <class T>
-SKIPV1_KERNEL column_sum_whole(T* sums, T* more, const Sum<T>* parts, std::size_t count, std::size_t width) {
+struct SumsOfKinds {
+  T* of[3];
+};
+/// Block (x, y): columns `32 x …` of the parts (kinds, count, width), which are added to the sums of kind y.
+template <class T>
+SKIPV1_KERNEL column_sum_whole(SumsOfKinds<T> sums, const Sum<T>* parts, std::size_t count, std::size_t width) {
   const std::size_t i = global_thread();
-  T* const to = block().y == 0 ? sums : more;
+  T* const to = sums.of[block().y];
   Sum<T> sum[1] = {};
   column_sum_of(sum, parts + block().y * count * width, 0, count, i, width);
   if (thread().y == 0 && i < width) to[i] = static_cast<T>(static_cast<Sum<T>>(to[i]) + sum[0]);
 }
 
-/// Adds the sums of `count` rows of parts, (count, width), to `sums`, and of `count` more to `more` unless that is empty.
+/// Adds the sums over the rows of parts (kinds, count, width) to up to three `sums (width)`, a kind each; empty ones have none.
 template <class T>
-void add_parts(const char* name, View<T, Cuda> sums, View<T, Cuda> more, const Sum<T>* parts, std::size_t count) {
-  const std::size_t width = sums.size(), kinds = more.empty() ? 1 : 2;
-  launch({name, {ceil_div(width, 32), kinds}, {32, 8}}, column_sum_whole<T>, sums.data(), more.data(), parts, count, width);
+void add_parts(const char* name, std::initializer_list<View<T, Cuda>> sums, const Sum<T>* parts, std::size_t count) {
+  const std::size_t width = sums.begin()->size();
+  std::size_t kinds = 0;
+  SumsOfKinds<T> to{};
+  for (const View<T, Cuda>& of : sums)
+    if (!of.empty()) to.of[kinds++] = of.data();
+  launch({name, {ceil_div(width, 32), kinds}, {32, 8}}, column_sum_whole<T>, to, parts, count, width);
 }
 
 /// `sums[i] += sum over n < rows of x[n, i]`. The fast version reads x once, at memory speed when there are enough parts to fill
@@ -74,7 +85,7 @@ void column_sum(const char* name, View<T, Cuda> sums, View<const T, Cuda> x) {
            rows_of_part);
   };
   reads_16_bytes(width, x.data()) ? run(numbers_a_load<T>) : run(one_a_load);
-  add_parts<T>(name, sums, {}, partial, parts);
+  add_parts<T>(name, {sums}, partial, parts);
 }
 
 /// Rows of a matrix: what a bias's gradient sums.

@@ -116,19 +116,21 @@ void layer_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> statistics, ConstVie
   }
 }
 
-/// As on the CPU: adds to dx (N, d), dweight and dbias (d).
+/// As on the CPU: adds to dx (N, d), dweight, dbias and, where given, dx_sums (d).
 template <class T>
 void layer_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy,
                          ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics,
-                         Version version = Version::fast) {
+                         View<T, Cuda> dx_sums = {}, Version version = Version::fast) {
+  const char* const name = "layer_norm_backward";
   const bool fast = version == Version::fast;
-  if (fast && detail::norm_backward<true, T>("layer_norm_backward", dx, dweight, dbias, dy, x, weight, statistics)) return;
+  if (fast && detail::norm_backward<true, T>(name, dx, dweight, dbias, dy, x, weight, statistics, dx_sums)) return;
   const std::size_t rows = x.rows(), d = x.width();
   launch(one_thread_each("layer_norm_backward_first", rows), detail::layer_norm_backward_first<T>, dx.data(), dy.data(), x.data(),
          weight.data(), statistics.data(), rows, d);
   detail::column_sum_first("layer_norm_backward_weight", dweight, rows,
                            detail::LayerNormWeight<T>{dy.data(), x.data(), statistics.data(), d});
   detail::column_sum_first("layer_norm_backward_bias", dbias, rows, detail::RowsOf<T>{dy.data(), d});
+  detail::column_sum_first("layer_norm_backward_dx_sums", dx_sums, rows, detail::RowsOf<T>{dx.data(), d});
 }
 
 }  // namespace skipv1

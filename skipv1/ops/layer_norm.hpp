@@ -30,10 +30,12 @@ void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cp
 }
 
 /// Adds the gradients, with `z = (x - mean) r` and `g = w dy`: `dx += r (g - mean(g) - z mean(g z))`,
-/// `dweight += sum over n of dy z`, `dbias += sum over n of dy`. Shapes as forward.
+/// `dweight += sum over n of dy z`, `dbias += sum over n of dy`. Shapes as forward. Adds to dx_sums (d), where given, the sums
+/// over rows of what dx became (for bfloat16: of the rounded numbers): the gradient of a bias of what was added to the stream
+/// just before.
 template <class T>
 void layer_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,
-                         ConstView<T, Cpu> weight, ConstView<T, Cpu> statistics) {
+                         ConstView<T, Cpu> weight, ConstView<T, Cpu> statistics, View<T, Cpu> dx_sums = {}) {
   const std::size_t d = x.width(), rows = x.rows();
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
@@ -56,6 +58,7 @@ void layer_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, View<T, Cpu> dbi
       for (std::size_t i = begin; i < end; ++i) {
         dweight.data()[i] += dy.data()[n * d + i] * (x.data()[n * d + i] - mean) * r;
         dbias.data()[i] += dy.data()[n * d + i];
+        if (!dx_sums.empty()) dx_sums.data()[i] += dx.data()[n * d + i];
       }
     }
   });

@@ -66,14 +66,15 @@ SKIPV1_DEVICE void store_column_sums(S* parts, const S (&sums)[norm_loads][V], s
 }
 
 /// Block (32 G, R) takes R rows at a time, as often as there are rows for the grid; V numbers a load. What its rows add to the
-/// gradients of weight and bias goes to its rows of `dweight` and `dbias (blocks, d)`. LayerNorm where `centred`, else RMSNorm:
-/// the same with a mean of 0 that does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes a row for about
-/// 20 d operations. So that loads are always on their way, each thread copies its pieces of the next rows ahead, of `stages` rows
-/// with the one it works on, to places in shared memory that only it reads.
-template <class T, std::size_t V, bool centred>
+/// gradients of weight and, for LayerNorm, bias goes to its row of the first and second of `parts (kinds, blocks, d)`, the sums of
+/// what dx becomes, with `sums_dx`, to that of the last. LayerNorm where `centred`, else RMSNorm: the same with a mean of 0 that
+/// does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes a row for about 20 d operations. So that loads
+/// are always on their way, each thread copies its pieces of the next rows ahead, of `stages` rows with the one it works on, to
+/// places in shared memory that only it reads.
+template <class T, std::size_t V, bool centred, bool sums_dx>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
-    norm_backward_fast(T* dx, Sum<T>* dweight, Sum<T>* dbias, const T* dy, const T* x, const T* weight, const Sum<T>* statistics,
-                       std::size_t rows, std::size_t d, unsigned stages) {
+    norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
+                       std::size_t d, unsigned stages) {
   using S = Sum<T>;
   constexpr unsigned loads = norm_loads, piece = warp_size * V, stage = 3 * loads * piece;  // a warp's numbers
   const S share = S(1) / static_cast<S>(d);
@@ -102,7 +103,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     if (centred) next_mean = statistics[2 * n];
     next_r = statistics[centred ? 2 * n + 1 : n];
   };
-  S weight_sums[loads][V] = {}, bias_sums[loads][V] = {};
+  S weight_sums[loads][V] = {}, bias_sums[loads][V] = {}, dx_sums[loads][V] = {};
   // The row, the thread's first number in it, and that number's place in shared memory.
   std::size_t n = block().x * block_size().y + thread().y, i = n * d + thread().x * V;
   const unsigned first = warp() * stages * stage + lane() * unsigned{V};
@@ -139,37 +140,41 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
         if (centred) bias_sums[c][j] += dy_j;
         const S add = r * (static_cast<S>(w[j]) * dy_j - g_mean - z * gz_mean);
         out[j] = static_cast<T>(static_cast<S>(out[j]) + add);
+        if (sums_dx) dx_sums[c][j] += static_cast<S>(out[j]);
       }
       store_at_once(dx + i + c * width, out);
     }
     fetch(n + stages * step, i + stages * step * d, at);
     at = at + stage < first + stages * stage ? at + stage : first;
   }
-  store_column_sums(dweight, weight_sums, d);
-  if (centred) store_column_sums(dbias, bias_sums, d);
+  const std::size_t kind = grid_size().x * d;
+  store_column_sums(parts, weight_sums, d);
+  if (centred) store_column_sums(parts + kind, bias_sums, d);
+  if (sums_dx) store_column_sums(parts + (centred ? 2 : 1) * kind, dx_sums, d);
 }
 
-/// Adds to dx (N, d), dweight and, for LayerNorm, dbias (d): see layer_norm.hpp and rms_norm.hpp. Returns false, with nothing
-/// done, where rows are longer than 1536 loads. With no more than `room` bytes of shared memory, of which one row needs 72 KiB at
-/// most.
+/// Adds to dx (N, d), dweight, for LayerNorm dbias, and, where given, dx_sums (d): see layer_norm.hpp and rms_norm.hpp. Returns
+/// false, with nothing done, where rows are longer than 1536 loads. Takes at most `room` bytes of shared memory; 72 KiB do.
 template <bool centred, class T>
 bool norm_backward(const char* name, View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy,
-                   ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics,
+                   ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics, View<T, Cuda> dx_sums,
                    std::size_t room = shared_memory_of_block()) {
   const std::size_t rows = x.rows(), d = x.width();
   const bool wide = reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data());
   const std::size_t numbers = wide ? per_16_bytes<T> : 1, warps = ceil_div(d, norm_loads * warp_size * numbers);
   if (warps > 16) return false;
   if (rows == 0) return true;
-  const auto kernel = wide ? norm_backward_fast<T, per_16_bytes<T>, centred> : norm_backward_fast<T, 1, centred>;
+  const auto kernel = !wide             ? norm_backward_fast<T, 1, centred, true>
+                      : dx_sums.empty() ? norm_backward_fast<T, per_16_bytes<T>, centred, false>
+                                        : norm_backward_fast<T, per_16_bytes<T>, centred, true>;
   const std::size_t at_once = std::max<std::size_t>(1, 8 / warps), threads = warps * warp_size * at_once,
                     bytes_of_row = 3 * norm_loads * threads * numbers * sizeof(T),
                     stages = std::min(norm_stages, (room - 128 * sizeof(Sum<T>)) / bytes_of_row), bytes = stages * bytes_of_row,
                     blocks = std::min(resident_blocks(kernel, threads, bytes), ceil_div(rows, at_once));
-  Sum<T>* parts = scratch<Sum<T>>(2 * blocks * d);
-  launch({name, blocks, {warps * warp_size, at_once}, bytes}, kernel, dx.data(), parts, parts + blocks * d, dy.data(), x.data(),
-         weight.data(), statistics.data(), rows, d, stages);
-  add_parts<T>(name, dweight, dbias, parts, blocks);
+  Sum<T>* parts = scratch<Sum<T>>(3 * blocks * d);
+  launch({name, blocks, {warps * warp_size, at_once}, bytes}, kernel, dx.data(), parts, dy.data(), x.data(), weight.data(),
+         statistics.data(), rows, d, stages);
+  add_parts<T>(name, {dweight, dbias, dx_sums}, parts, blocks);
   return true;
 }
 

@@ -107,17 +107,19 @@ void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView
   }
 }
 
-/// As on the CPU: adds to dx (N, d) and dweight (d).
+/// As on the CPU: adds to dx (N, d), dweight and, where given, dx_sums (d).
 template <class T>
 void rms_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
-                       ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> inverse_rms, Version version = Version::fast) {
+                       ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> inverse_rms, View<T, Cuda> dx_sums = {},
+                       Version version = Version::fast) {
   const bool fast = version == Version::fast;
-  if (fast && detail::norm_backward<false, T>("rms_norm_backward", dx, dweight, {}, dy, x, weight, inverse_rms)) return;
+  if (fast && detail::norm_backward<false, T>("rms_norm_backward", dx, dweight, {}, dy, x, weight, inverse_rms, dx_sums)) return;
   const std::size_t rows = x.rows(), d = x.width();
   launch(one_thread_each("rms_norm_backward_first", rows), detail::rms_norm_backward_first<T>, dx.data(), dy.data(), x.data(),
          weight.data(), inverse_rms.data(), rows, d);
   detail::column_sum_first("rms_norm_backward_weight", dweight, rows,
                            detail::RmsNormWeight<T>{dy.data(), x.data(), inverse_rms.data(), d});
+  detail::column_sum_first("rms_norm_backward_dx_sums", dx_sums, rows, detail::RowsOf<T>{dx.data(), d});
 }
 
 }  // namespace skipv1

@@ -24,10 +24,11 @@ void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu
   });
 }
 
-/// Adds the gradients: `dx += w dy r - x r^3 mean(w dy x)`, `dweight += sum over n of dy x r`. Shapes as forward.
+/// Adds the gradients: `dx += w dy r - x r^3 mean(w dy x)`, `dweight += sum over n of dy x r`. Shapes as forward. dx_sums (d): as
+/// `layer_norm_backward`'s.
 template <class T>
 void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> dy, ConstView<T, Cpu> x, ConstView<T, Cpu> weight,
-                       ConstView<T, Cpu> inverse_rms) {
+                       ConstView<T, Cpu> inverse_rms, View<T, Cpu> dx_sums = {}) {
   const std::size_t d = x.width(), rows = x.rows();
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
@@ -41,8 +42,10 @@ void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> 
   });
   parallel_ranges(d, 64, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = 0; n < rows; ++n)
-      for (std::size_t i = begin; i < end; ++i)
+      for (std::size_t i = begin; i < end; ++i) {
         dweight.data()[i] += dy.data()[n * d + i] * x.data()[n * d + i] * inverse_rms.data()[n];
+        if (!dx_sums.empty()) dx_sums.data()[i] += dx.data()[n * d + i];
+      }
   });
 }
 

@@ -8,7 +8,8 @@ using namespace skipv1::test;
 
 TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", float, double, bfloat16) {
   const Version version = GENERATE(Version::first, Version::fast);
-  Random random(11);
+  const bool sums = GENERATE(false, true);  // of what dx becomes
+  Random random(11), more(13);
   auto shapes = row_shapes();
   // Longer than what a warp keeps, and than what a block does; more than eight rows a block.
   for (std::size_t d : {301u, 1100u, 2056u, 1601u}) shapes.emplace_back(5, d);
@@ -24,10 +25,14 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
     check_close("rms_norm_forward inverse_rms", r, 2 * bound<Sum<TestType>>);  // one thread sums 2056 squares
 
     auto dx = normal<TestType>({rows, d}, random), dweight = normal<TestType>({d}, random);
-    rms_norm_backward<TestType>(dx, dweight, dy, x, weight, r, version);
+    auto dx_sums = normal<TestType>({d}, more);
+    rms_norm_backward<TestType>(dx, dweight, dy, x, weight, r, sums ? dx_sums.device : View<TestType, Cuda>(), version);
     rms_norm_backward<double>(dx.host, dweight.host, dy.host, x.host, weight.host, r.host);
     check_close("rms_norm_backward dx", dx);
     check_close("rms_norm_backward dweight", dweight, bound<TestType> * 2);
+    const Tensor<TestType> became = to_host<TestType>(dx.device);
+    for (std::size_t i = 0; sums && i < rows * d; ++i) dx_sums.host.data()[i % d] += static_cast<double>(became.data()[i]);
+    check_close("rms_norm_backward dx_sums", dx_sums, bound<TestType>, std::sqrt(static_cast<double>(rows)));
   }
 }
 
@@ -39,7 +44,7 @@ TEMPLATE_TEST_CASE("rms_norm_backward is the same to the bit with less shared me
   const auto r = normal<Sum<T>>({rows}, random), dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random);
   const auto run = [&](std::size_t room) {
     Tensor<T, Cuda> to = dx.device, sums = dweight.device;
-    CHECK(detail::norm_backward<false, T>("rms_norm_backward", to, sums, {}, dy, x, weight, r, room));
+    CHECK(detail::norm_backward<false, T>("rms_norm_backward", to, sums, {}, dy, x, weight, r, {}, room));
     return std::pair(to_host<T>(to), to_host<T>(sums));
   };
   const auto [most, most_sums] = run(227 << 10);  // three rows at a time in shared memory

@@ -15,6 +15,7 @@ using namespace skipv1::test;
 TEMPLATE_TEST_CASE("layer_norm on the device is layer_norm on the CPU", "[cuda]", float, double, bfloat16) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
+  const bool sums = GENERATE(false, true);  // of what dx becomes
   Random random(31);
   auto shapes = row_shapes();
   // More than eight rows a block, then one to sixteen warps a row, and rows that are too long for that.
@@ -34,11 +35,15 @@ TEMPLATE_TEST_CASE("layer_norm on the device is layer_norm on the CPU", "[cuda]"
 
     statistics = both<Sum<T>>(statistics.host);
     auto dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random), dbias = normal<T>({d}, random);
-    layer_norm_backward<T>(dx, dweight, dbias, dy, x, weight, statistics, version);
+    auto dx_sums = normal<T>({d}, random);
+    layer_norm_backward<T>(dx, dweight, dbias, dy, x, weight, statistics, sums ? dx_sums.device : View<T, Cuda>(), version);
     layer_norm_backward<double>(dx.host, dweight.host, dbias.host, dy.host, x.host, weight.host, statistics.host);
     if (d > 1) check_close("layer_norm_backward dx", dx, 10 * bound<T>);
     if (d > 1) check_close("layer_norm_backward dweight", dweight, 10 * bound<T>);
     check_close("layer_norm_backward dbias", dbias, 2 * bound<T>);
+    const Tensor<T> became = to_host<T>(dx.device);
+    for (std::size_t i = 0; sums && i < rows * d; ++i) dx_sums.host.data()[i % d] += static_cast<double>(became.data()[i]);
+    check_close("layer_norm_backward dx_sums", dx_sums, bound<T>, std::sqrt(static_cast<double>(rows)));
   }
 }
 

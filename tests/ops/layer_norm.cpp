@@ -10,6 +10,13 @@ namespace {
 
 constexpr double epsilon = 1e-5;
 
+/// x (d) plus the sums over rows of y (N, d).
+Tensor<double> plus_row_sums(Tensor<double> x, const Tensor<double>& y) {
+  for (std::size_t n = 0; n < y.rows(); ++n)
+    for (std::size_t i = 0; i < y.width(); ++i) x(i) += y(n, i);
+  return x;
+}
+
 template <class T>
 void check_forward(Size size) {
   const Tensor<T> x = draw<T>({size.rows, size.width}, 1), weight = draw<T>({size.width}, 2), bias = draw<T>({size.width}, 3);
@@ -56,7 +63,10 @@ TEST_CASE("layer_norm adds the gradients of finite differences") {
     const Tensor<double> dx0 = draw<double>(x.shape(), 5), dweight0 = draw<double>(weight.shape(), 6),
                          dbias0 = draw<double>(bias.shape(), 7);
     Tensor<double> dx = dx0, dweight = dweight0, dbias = dbias0;
-    layer_norm_backward(dx, dweight, dbias, dy, x, weight, statistics);
+    const Tensor<double> sums0 = draw<double>(bias.shape(), 8);
+    Tensor<double> sums = sums0;
+    layer_norm_backward(dx, dweight, dbias, dy, x, weight, statistics, sums);
+    CHECK(error(sums, plus_row_sums(sums0, dx)) < rounding<double>);
     CHECK(gradient_error(x, added(dx, dx0), loss) < gradient_bound);
     CHECK(gradient_error(weight, added(dweight, dweight0), loss) < gradient_bound);
     CHECK(gradient_error(bias, added(dbias, dbias0), loss) < gradient_bound);

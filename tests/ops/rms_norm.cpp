@@ -10,6 +10,13 @@ namespace {
 
 constexpr double epsilon = 1e-5;
 
+/// x (d) plus the sums over rows of y (N, d).
+Tensor<double> plus_row_sums(Tensor<double> x, const Tensor<double>& y) {
+  for (std::size_t n = 0; n < y.rows(); ++n)
+    for (std::size_t i = 0; i < y.width(); ++i) x(i) += y(n, i);
+  return x;
+}
+
 template <class T>
 void check_forward(Size size) {
   const Tensor<T> x = draw<T>({size.rows, size.width}, 1), weight = draw<T>({size.width}, 2);
@@ -50,7 +57,10 @@ TEST_CASE("rms_norm adds the gradients of finite differences") {
     loss();
     const Tensor<double> dx0 = draw<double>(x.shape(), 4), dweight0 = draw<double>(weight.shape(), 5);
     Tensor<double> dx = dx0, dweight = dweight0;
-    rms_norm_backward(dx, dweight, dy, x, weight, inverse_rms);
+    const Tensor<double> sums0 = draw<double>(weight.shape(), 6);
+    Tensor<double> sums = sums0;
+    rms_norm_backward(dx, dweight, dy, x, weight, inverse_rms, sums);
+    CHECK(error(sums, plus_row_sums(sums0, dx)) < rounding<double>);
     CHECK(gradient_error(x, added(dx, dx0), loss) < gradient_bound);
     CHECK(gradient_error(weight, added(dweight, dweight0), loss) < gradient_bound);
   }

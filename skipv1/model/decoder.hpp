@@ -110,13 +110,16 @@ class Decoder {
     else
       rms_norm_forward(y, statistics, x, weight, config_.norm_epsilon);
   }
-  void normalize_backward(X dx, X dweight, X dbias, X dy, X x, X weight, View<Sum<T>, Space> statistics) const {
-    if (!config_.theory.norms)
+  /// dx becomes the gradient of the stream before the norm; its rows' sum is that of the bias last added there, `stream_bias`.
+  void normalize_backward(X dx, X dweight, X dbias, X dy, X x, X weight, View<Sum<T>, Space> statistics, X stream_bias) const {
+    if (!config_.theory.norms) {
       add(dx, dx, dy);
-    else if (config_.gpt2())
-      layer_norm_backward(dx, dweight, dbias, dy, x, weight, statistics);
-    else
-      rms_norm_backward(dx, dweight, dy, x, weight, statistics);
+      linear_backward_bias(stream_bias, dx);
+    } else if (config_.gpt2()) {
+      layer_norm_backward(dx, dweight, dbias, dy, x, weight, statistics, stream_bias);
+    } else {
+      rms_norm_backward(dx, dweight, dy, x, weight, statistics, stream_bias);
+    }
   }
 
   /// All blocks, from the stream's first rows.
@@ -146,8 +149,9 @@ class Decoder {
   /// Where attention adds heads' gradients, in `g.heads`; returns in which layer it sets those that lie in the cache.
   LastAttended resolve_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const;
   void backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx, Activations<T, Space>& a) const;
-  void backward_attend(std::size_t l, const Weights<T, Space>& dw, X dx, View<const HeadPair<T, Space>, Space> dheads,
-                       Cache<T, Space>& dcache, Activations<T, Space>& a) const;
+  /// `stream_bias`: the gradient of the bias that the block before adds last.
+  void backward_attend(std::size_t l, const Weights<T, Space>& dw, X dx, X stream_bias,
+                       View<const HeadPair<T, Space>, Space> dheads, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
   void backward_values(std::size_t l, const LayerWeights<T, Space>& dw, X dnormed, Cache<T, Space>& dcache,
                        Activations<T, Space>& a) const;
   void backward_expand(std::size_t l, const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;

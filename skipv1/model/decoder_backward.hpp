@@ -121,8 +121,14 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
   GradientScratch<T, Space>& g = a.gradient;
   const std::size_t layers = config_.num_hidden_layers;
   const X dy = g.stream;
+  // The gradient of the bias that block l adds last comes with its output's, by the next norm but for DenseFormer.
+  const bool averages = !dw.depth.empty();
+  const auto last_bias = [&](std::size_t l) {
+    return config_.theory.feed_forward ? dw.layers[l].down_bias : dw.layers[l].output_bias;
+  };
   zero(dy);
-  normalize_backward(dy, dw.norm, dw.norm_bias, dnormed, a.block_input(layers), weights_.norm, a.norm_statistics);
+  normalize_backward(dy, dw.norm, dw.norm_bias, dnormed, a.block_input(layers), weights_.norm, a.norm_statistics,
+                     averages ? X() : last_bias(layers - 1));
 
   if (!g.pooled.empty()) zero(X(g.pooled));
   if (!g.outputs.empty()) zero(X(g.outputs));
@@ -134,16 +140,18 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
   std::vector<std::size_t> last_values = last_readers(routing_, routing_.values);
   if (config_.mixes_values()) last_values[0] = layers - 1;
   for (std::size_t l = layers; l-- > 0;) {  // dy: the gradient of block l's output, then of its input
-    if (!dw.depth.empty()) {
+    if (averages) {
       depth_average_backward(g.outputs.slice(0, l + 2), dw.depth[l], dy, a.stream.slice(0, l + 2), weights_.depth[l]);
       copy(dy, g.outputs.slice(l + 1, 1).reshape(dy.shape()));
+      linear_backward_bias(last_bias(l), dy);
     }
     backward_feed_forward(l, dw.layers[l], dy, a);
     for (std::size_t m = 0; m <= l; ++m) {  // gradients begin where their heads are read last: attention sets, others add
       if (last_keys[m] == l && !all_set(attended.keys[m])) zero(dcache.keys(m));
       if (last_values[m] == l && !all_set(attended.values[m])) zero(dcache.values(m));
     }
-    backward_attend(l, dw, dy, g.heads.slice(l, 1).reshape({config_.num_attention_heads}), dcache, a);
+    backward_attend(l, dw, dy, l > 0 && !averages ? last_bias(l - 1) : X(),
+                    g.heads.slice(l, 1).reshape({config_.num_attention_heads}), dcache, a);
   }
   if (!g.outputs.empty()) add(dy, dy, g.outputs.slice(0, 1).reshape(dy.shape()));
   if (config_.gpt2()) embedding_backward(dw.positions, dy, a.positions);
@@ -157,7 +165,7 @@ void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const LayerActivations<T, Space>& s = a.layer(l);
   const X dhidden = s.hidden, dgate = s.up, dnormed = a.gradient.normed;  // each in the place of what is not read again
-  linear_backward_weight(dw.down, dw.down_bias, dx, s.hidden);
+  linear_backward_weight(dw.down, X(), dx, s.hidden);
   if (config_.gpt2()) {
     gelu_linear_backward(dhidden, dx, w.down, s.up);
   } else {
@@ -168,11 +176,11 @@ void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<
   linear_backward_weight(dw.up, dw.up_bias, dhidden, s.normed2);
   linear_backward_input(dnormed, dhidden, w.up);
   if (!config_.gpt2()) linear_backward_input(dnormed, dgate, w.gate, true);
-  normalize_backward(dx, dw.norm2, dw.norm2_bias, dnormed, s.middle, w.norm2, s.statistics2);
+  normalize_backward(dx, dw.norm2, dw.norm2_bias, dnormed, s.middle, w.norm2, s.statistics2, dw.output_bias);
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& dweights, X dx,
+void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& dweights, X dx, X stream_bias,
                                         View<const HeadPair<T, Space>, Space> dheads, Cache<T, Space>& dcache,
                                         Activations<T, Space>& a) const {
   const LayerWeights<T, Space>&w = weights_.layers[l], &dw = dweights.layers[l];
@@ -180,7 +188,7 @@ void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& 
   GradientScratch<T, Space>& g = a.gradient;
   const std::size_t n = a.rows;
   const X dout = g.attention.reshape({n, g.attention.size() / n}), dquery = g.query.reshape({n, g.query.size() / n});
-  linear_backward_weight(dw.output, dw.output_bias, dx, s.attention.reshape(dout.shape()));
+  linear_backward_weight(dw.output, X(), dx, s.attention.reshape(dout.shape()));
   linear_backward_input(dout, dx, w.output);
   if (config_.linear(l))
     linear_attention_backward(g.query, dheads, g.attention, s.query, heads(a, l), a.sequences, scale(), LinearNorm::keys);
@@ -198,7 +206,7 @@ void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& 
     linear_backward_input(g.normed, dkey, w.key, true);
   }
   if (!w.value.empty()) backward_values(l, dw, g.normed, dcache, a);
-  normalize_backward(dx, dw.norm1, dw.norm1_bias, g.normed, a.block_input(l), w.norm1, s.statistics1);
+  normalize_backward(dx, dw.norm1, dw.norm1_bias, g.normed, a.block_input(l), w.norm1, s.statistics1, stream_bias);
 }
 
 template <class T, class Space>

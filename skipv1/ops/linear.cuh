@@ -47,14 +47,18 @@ void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T,
 }
 /// As on the CPU. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate: docs/performance.md.)
 template <class T>
+void linear_backward_bias(View<T, Cuda> dbias, ConstView<T, Cuda> dy, Version version = Version::fast) {
+  if (dbias.empty()) return;
+  if (version == Version::first)
+    detail::column_sum_first("linear_backward_bias", dbias, dy.rows(), detail::RowsOf<T>{dy.data(), dy.width()});
+  else
+    detail::column_sum<T>("linear_backward_bias", dbias, dy);
+}
+template <class T>
 void linear_backward_weight(View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
                             Version version = Version::fast) {
   matrix_product<T>({dy.width(), x.width(), x.rows(), true, false, true}, {dweight.data(), dy.data(), x.data()}, version);
-  if (dbias.empty()) return;
-  if (version == Version::first)
-    detail::column_sum_first("linear_backward_bias", dbias, x.rows(), detail::RowsOf<T>{dy.data(), dy.width()});
-  else
-    detail::column_sum<T>("linear_backward_bias", dbias, dy);
+  linear_backward_bias<T>(dbias, dy, version);
 }
 
 }  // namespace skipv1

@@ -33,15 +33,21 @@ void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, C
                 dx.data(), in);
 }
 
-/// `dweight += dy^T x`, `dbias += sum over n of dy[n]` (nothing where dbias is empty). Shapes as forward.
+/// `dbias += sum over n of dy[n]`, nothing where dbias is empty. dbias (out), dy (N, out).
+template <class T>
+void linear_backward_bias(View<T, Cpu> dbias, ConstView<T, Cpu> dy) {
+  parallel_ranges(dbias.size(), 64, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = 0; n < dy.rows(); ++n)
+      for (std::size_t i = begin; i < end; ++i) dbias.data()[i] += dy.data()[n * dbias.size() + i];
+  });
+}
+
+/// `dweight += dy^T x`, and dbias as above. Shapes as forward.
 template <class T>
 void linear_backward_weight(View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x) {
-  const std::size_t rows = x.rows(), in = x.width(), out = dy.width();
-  parallel_gemm(Transpose::yes, Transpose::no, out, in, rows, T(1), dy.data(), out, x.data(), in, T(1), dweight.data(), in);
-  parallel_ranges(dbias.size(), 64, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t n = 0; n < rows; ++n)
-      for (std::size_t i = begin; i < end; ++i) dbias.data()[i] += dy.data()[n * out + i];
-  });
+  const std::size_t in = x.width(), out = dy.width();
+  parallel_gemm(Transpose::yes, Transpose::no, out, in, x.rows(), T(1), dy.data(), out, x.data(), in, T(1), dweight.data(), in);
+  linear_backward_bias(dbias, dy);
 }
 
 }  // namespace skipv1

@@ -23,18 +23,23 @@ void column_sum_first(const char* name, View<T, Cuda> sums, std::size_t rows, co
   launch(one_thread_each(name, sums.size()), column_sum_first_kernel<T, F>, sums.data(), rows, sums.size(), f);
 }
 
-/// The sums of V columns from i on over rows `begin <= n < end` of x, in a block (32, 8), which takes 8 rows at a time and then
-/// adds up their 8 sums: `sums` is whole in the threads with y = 0.
-template <std::size_t V, class S, class T>
+/// The sums of V columns from i on over rows `begin <= n < end` of x, in a block (32, R), whose threads take rows R apart, `ahead`
+/// loads under way at once, and then add up their R sums: `sums` is whole in the threads with y = 0.
+template <unsigned R, std::size_t ahead, std::size_t V, class S, class T>
 SKIPV1_DEVICE void column_sum_of(S (&sums)[V], const T* x, std::size_t begin, std::size_t end, std::size_t i, std::size_t width) {
-  SKIPV1_SHARED(S, others, 256 * V);
-  for (std::size_t n = begin + thread().y; i < width && n < end; n += 8) {
-    const Vector<T, V> row = load_vector<V>(x + n * width + i);
-    for (std::size_t j = 0; j < V; ++j) sums[j] += static_cast<S>(row[j]);
+  SKIPV1_SHARED(S, others, 32 * R * V);
+  for (std::size_t n = begin + thread().y; i < width && n < end; n += R * ahead) {
+    Vector<T, V> row[ahead];
+    SKIPV1_UNROLL
+    for (std::size_t k = 0; k < ahead; ++k)
+      if (n + k * R < end) row[k] = load_vector<V>(x + (n + k * R) * width + i);
+    SKIPV1_UNROLL
+    for (std::size_t k = 0; k < ahead; ++k)
+      for (std::size_t j = 0; n + k * R < end && j < V; ++j) sums[j] += static_cast<S>(row[k][j]);
   }
   for (std::size_t j = 0; j < V; ++j) others[(thread().y * V + j) * 32 + thread().x] = sums[j];
   sync_threads();
-  for (unsigned y = 1; thread().y == 0 && y < 8; ++y)
+  for (unsigned y = 1; thread().y == 0 && y < R; ++y)
     for (std::size_t j = 0; j < V; ++j) sums[j] += others[(y * V + j) * 32 + thread().x];
 }
 /// Block (x, y): columns `32 V x …` of the y-th part of the rows.
@@ -42,7 +47,7 @@ template <class T, std::size_t V>
 SKIPV1_KERNEL column_sum_parts(Sum<T>* parts, const T* x, std::size_t rows, std::size_t width, std::size_t rows_of_part) {
   const std::size_t i = global_thread() * V, begin = block().y * rows_of_part;
   Sum<T> sums[V] = {};
-  column_sum_of(sums, x, begin, begin + rows_of_part < rows ? begin + rows_of_part : rows, i, width);
+  column_sum_of<8, 4>(sums, x, begin, begin + rows_of_part < rows ? begin + rows_of_part : rows, i, width);
   for (std::size_t j = 0; thread().y == 0 && i < width && j < V; ++j) parts[block().y * width + i + j] = sums[j];
 }
 /// Up to three rows of sums.
@@ -50,14 +55,16 @@ template <class T>
 struct SumsOfKinds {
   T* of[3];
 };
-/// Block (x, y): columns `32 x …` of the parts (kinds, count, width), which are added to the sums of kind y.
+/// Block (x, y): columns `32 x …` of the parts (kinds, count, width), which are added to the sums of kind y. Of the parts of two
+/// blocks a multiprocessor, 264 on an H100, all loads are under way at once.
 template <class T>
 SKIPV1_KERNEL column_sum_whole(SumsOfKinds<T> sums, const Sum<T>* parts, std::size_t count, std::size_t width) {
   const std::size_t i = global_thread();
-  T* const to = sums.of[block().y];
-  Sum<T> sum[1] = {};
-  column_sum_of(sum, parts + block().y * count * width, 0, count, i, width);
-  if (thread().y == 0 && i < width) to[i] = static_cast<T>(static_cast<Sum<T>>(to[i]) + sum[0]);
+  T* const to = block().y == 0 ? sums.of[0] : block().y == 1 ? sums.of[1] : sums.of[2];
+  const bool mine = thread().y == 0 && i < width;
+  Sum<T> sum[1] = {mine ? static_cast<Sum<T>>(to[i]) : Sum<T>(0)};
+  column_sum_of<32, 9>(sum, parts + block().y * count * width, 0, count, i, width);
+  if (mine) to[i] = static_cast<T>(sum[0]);
 }
 
 /// Adds the sums over the rows of parts (kinds, count, width) to up to three `sums (width)`, a kind each; empty ones have none.
@@ -68,7 +75,7 @@ void add_parts(const char* name, std::initializer_list<View<T, Cuda>> sums, cons
   SumsOfKinds<T> to{};
   for (const View<T, Cuda>& of : sums)
     if (!of.empty()) to.of[kinds++] = of.data();
-  launch({name, {ceil_div(width, 32), kinds}, {32, 8}}, column_sum_whole<T>, to, parts, count, width);
+  launch({name, {ceil_div(width, 32), kinds}, {32, 32}}, column_sum_whole<T>, to, parts, count, width);
 }
 
 /// `sums[i] += sum over n < rows of x[n, i]`. The fast version reads x once, at memory speed when there are enough parts to fill

@@ -123,6 +123,23 @@ TEMPLATE_TEST_CASE("sums over rows", "[cuda]", float, double, bfloat16) {
   }
 }
 
+TEMPLATE_TEST_CASE("parts of up to three kinds of sums are added up", "[cuda]", float, double, bfloat16) {
+  using T = TestType;
+  Random random(53);
+  for (std::size_t count : {1u, 33u, 264u, 300u}) {
+    for (std::size_t width : {31u, 65u}) {
+      const auto parts = normal<Sum<T>>({3, count, width}, random);
+      auto sums = normal<T>({3, width}, random);
+      for (std::size_t kind = 0; kind < 3; ++kind)
+        for (std::size_t n = 0; n < count; ++n)
+          for (std::size_t i = 0; i < width; ++i) sums.host(kind, i) += parts.host(kind, n, i);
+      const auto of = [&](std::size_t kind) { return View<T, Cuda>(sums.device.data() + kind * width, {width}); };
+      detail::add_parts<T>("sums", {of(0), {}, of(1), of(2)}, parts.device.data(), count);
+      check_close("column_sum parts", sums, 2 * bound<T>);
+    }
+  }
+}
+
 #if defined(__CUDACC__)
 TEST_CASE("cuBLASLt makes what is asked of it beside products at GPT-2's widths", "[cuda]") {
   using detail::CublasLt;

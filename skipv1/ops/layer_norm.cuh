@@ -2,6 +2,7 @@
 #pragma once
 
 #include "skipv1/ops/norm_backward.cuh"
+#include "skipv1/ops/norm_forward.cuh"
 
 namespace skipv1 {
 
@@ -25,40 +26,6 @@ SKIPV1_KERNEL layer_norm_forward_first(T* y, Sum<T>* statistics, const T* x, con
   }
   statistics[2 * n] = mean;
   statistics[2 * n + 1] = r;
-}
-
-/// One warp, one row, V numbers a load. Memory bounds it, 2 d sizeof(T) bytes a row: the second and third pass find the row in
-/// L1.
-template <class T, std::size_t V>
-SKIPV1_KERNEL layer_norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
-                                      std::size_t d, Sum<T> epsilon) {
-  using S = Sum<T>;
-  const std::size_t n = global_thread() / warp_size;
-  if (n >= rows) return;
-  const T* in = x + n * d;
-  S sum(0), square(0);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    const Vector<T, V> v = load_vector<V>(in + i);
-    for (std::size_t j = 0; j < V; ++j) sum += static_cast<S>(v[j]);
-  }
-  const S mean = warp_sum(sum) / static_cast<S>(d);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    const Vector<T, V> v = load_vector<V>(in + i);
-    for (std::size_t j = 0; j < V; ++j) square += (static_cast<S>(v[j]) - mean) * (static_cast<S>(v[j]) - mean);
-  }
-  const S r = S(1) / std::sqrt(warp_sum(square) / static_cast<S>(d) + epsilon);
-  for (std::size_t i = lane() * V; i < d; i += warp_size * V) {
-    Vector<T, V> v = load_vector<V>(in + i);
-    const Vector<T, V> w = load_vector<V>(weight + i), b = load_vector<V>(bias + i);
-    for (std::size_t j = 0; j < V; ++j) {
-      v[j] = static_cast<T>((static_cast<S>(v[j]) - mean) * r * static_cast<S>(w[j]) + static_cast<S>(b[j]));
-    }
-    store_vector(y + n * d + i, v);
-  }
-  if (lane() == 0) {
-    statistics[2 * n] = mean;
-    statistics[2 * n + 1] = r;
-  }
 }
 
 /// One thread, one row.
@@ -103,17 +70,10 @@ template <class T>
 void layer_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> statistics, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
                         ConstView<T, Cuda> bias, double epsilon, Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
-  const auto run = [&](const Launch& where, auto kernel) {
-    launch(where, kernel, y.data(), statistics.data(), x.data(), weight.data(), bias.data(), rows, d, epsilon);
-  };
-  const Launch warps{"layer_norm_forward", ceil_div(rows, 4), 128};
-  if (version == Version::first) {
-    run(one_thread_each("layer_norm_forward_first", rows), detail::layer_norm_forward_first<T>);
-  } else if (reads_16_bytes(d, x.data(), y.data(), weight.data(), bias.data())) {
-    run(warps, detail::layer_norm_forward_fast<T, per_16_bytes<T>>);
-  } else {
-    run(warps, detail::layer_norm_forward_fast<T, 1>);
-  }
+  if (version == Version::fast)
+    return detail::norm_forward<true, T>("layer_norm_forward", y, statistics, x, weight, bias, epsilon);
+  launch(one_thread_each("layer_norm_forward_first", rows), detail::layer_norm_forward_first<T>, y.data(), statistics.data(),
+         x.data(), weight.data(), bias.data(), rows, d, epsilon);
 }
 
 /// As on the CPU: adds to dx (N, d), dweight, dbias and, where given, dx_sums (d).

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "skipv1/ops/norm_backward.cuh"
+#include "skipv1/ops/norm_forward.cuh"
 
 namespace skipv1 {
 
@@ -20,42 +21,6 @@ SKIPV1_KERNEL rms_norm_forward_first(T* y, Sum<T>* inverse_rms, const T* x, cons
   const S r = S(1) / std::sqrt(square / static_cast<S>(d) + epsilon);
   for (std::size_t i = 0; i < d; ++i) y[n * d + i] = static_cast<T>(static_cast<S>(in[i]) * r * static_cast<S>(weight[i]));
   inverse_rms[n] = r;
-}
-
-/// One warp, one row; V numbers a load, and a lane keeps the first 8 loads in registers. Memory bounds it: a row of up to 256 V
-/// numbers is read once and written once, 2 d sizeof(T) bytes for 4 d operations; what is longer is read again.
-template <class T, std::size_t V>
-SKIPV1_KERNEL rms_norm_forward_fast(T* y, Sum<T>* inverse_rms, const T* x, const T* weight, std::size_t rows, std::size_t d,
-                                    Sum<T> epsilon) {
-  using S = Sum<T>;
-  const std::size_t n = global_thread() / warp_size;
-  if (n >= rows) return;
-  const T* in = x + n * d;
-  constexpr std::size_t kept = 8, step = warp_size * V;
-  Vector<T, V> own[kept];
-  S square(0);
-  const auto add_squares = [&](const Vector<T, V>& v) {
-    for (std::size_t j = 0; j < V; ++j) square += static_cast<S>(v[j]) * static_cast<S>(v[j]);
-  };
-  SKIPV1_UNROLL
-  for (std::size_t c = 0; c < kept; ++c) {
-    const std::size_t i = c * step + lane() * V;
-    if (i < d) add_squares(own[c] = load_vector<V>(in + i));
-  }
-  for (std::size_t i = kept * step + lane() * V; i < d; i += step) add_squares(load_vector<V>(in + i));
-  const S r = S(1) / std::sqrt(warp_sum(square) / static_cast<S>(d) + epsilon);
-  const auto write = [&](std::size_t i, Vector<T, V> v) {
-    const Vector<T, V> w = load_vector<V>(weight + i);
-    for (std::size_t j = 0; j < V; ++j) v[j] = static_cast<T>(static_cast<S>(v[j]) * r * static_cast<S>(w[j]));
-    store_vector(y + n * d + i, v);
-  };
-  SKIPV1_UNROLL
-  for (std::size_t c = 0; c < kept; ++c) {
-    const std::size_t i = c * step + lane() * V;
-    if (i < d) write(i, own[c]);
-  }
-  for (std::size_t i = kept * step + lane() * V; i < d; i += step) write(i, load_vector<V>(in + i));
-  if (lane() == 0) inverse_rms[n] = r;
 }
 
 /// One thread, one row.
@@ -94,17 +59,9 @@ template <class T>
 void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
                       double epsilon, Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
-  const auto run = [&](const Launch& where, auto kernel) {
-    launch(where, kernel, y.data(), inverse_rms.data(), x.data(), weight.data(), rows, d, epsilon);
-  };
-  const Launch warps{"rms_norm_forward", ceil_div(rows, 4), 128};
-  if (version == Version::first) {
-    run(one_thread_each("rms_norm_forward_first", rows), detail::rms_norm_forward_first<T>);
-  } else if (reads_16_bytes(d, x.data(), y.data(), weight.data())) {
-    run(warps, detail::rms_norm_forward_fast<T, per_16_bytes<T>>);
-  } else {
-    run(warps, detail::rms_norm_forward_fast<T, 1>);
-  }
+  if (version == Version::fast) return detail::norm_forward<false, T>("rms_norm_forward", y, inverse_rms, x, weight, {}, epsilon);
+  launch(one_thread_each("rms_norm_forward_first", rows), detail::rms_norm_forward_first<T>, y.data(), inverse_rms.data(),
+         x.data(), weight.data(), rows, d, epsilon);
 }
 
 /// As on the CPU: adds to dx (N, d), dweight and, where given, dx_sums (d).

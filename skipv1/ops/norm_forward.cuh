@@ -1,0 +1,70 @@
+// The forward pass of both norms on the device.
+#pragma once
+
+#include "skipv1/core/cuda.cuh"
+
+namespace skipv1::detail {
+
+/// One warp, one row; V numbers a load, and a lane keeps the first `kept` loads in registers: as few as will do, so that many
+/// warps' loads are under way. LayerNorm where `centred`: `statistics` (N, 2) get mean and 1 / standard deviation; else RMSNorm:
+/// the same with a mean of 0, no bias, and `statistics` (N). Memory bounds it: a row of up to 32 V `kept` numbers is read once and
+/// written once, 2 d sizeof(T) bytes for 4 d to 7 d operations; what is longer is read again.
+template <class T, std::size_t V, std::size_t kept, bool centred>
+SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
+                                std::size_t d, Sum<T> epsilon) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread() / warp_size;
+  if (n >= rows) return;
+  const T* in = x + n * d;
+  constexpr std::size_t step = warp_size * V;
+  Vector<T, V> own[kept];
+  SKIPV1_UNROLL
+  for (std::size_t c = 0; c < kept; ++c)
+    if (c * step + lane() * V < d) own[c] = load_vector<V>(in + c * step + lane() * V);
+  const auto for_each_load = [&](const auto& f) {
+    SKIPV1_UNROLL
+    for (std::size_t c = 0; c < kept; ++c)
+      if (c * step + lane() * V < d) f(c * step + lane() * V, own[c]);
+    for (std::size_t i = kept * step + lane() * V; i < d; i += step) f(i, load_vector<V>(in + i));
+  };
+  S mean(0), square(0);
+  if constexpr (centred) {
+    for_each_load([&](std::size_t, const Vector<T, V>& v) {
+      for (std::size_t j = 0; j < V; ++j) mean += static_cast<S>(v[j]);
+    });
+    mean = warp_sum(mean) / static_cast<S>(d);
+  }
+  for_each_load([&](std::size_t, const Vector<T, V>& v) {
+    for (std::size_t j = 0; j < V; ++j) square += (static_cast<S>(v[j]) - mean) * (static_cast<S>(v[j]) - mean);
+  });
+  const S r = S(1) / std::sqrt(warp_sum(square) / static_cast<S>(d) + epsilon);
+  for_each_load([&](std::size_t i, Vector<T, V> v) {
+    const Vector<T, V> w = load_vector<V>(weight + i);
+    Vector<T, V> b{};
+    if constexpr (centred) b = load_vector<V>(bias + i);
+    for (std::size_t j = 0; j < V; ++j) {
+      const S z = (static_cast<S>(v[j]) - mean) * r * static_cast<S>(w[j]);
+      v[j] = static_cast<T>(centred ? z + static_cast<S>(b[j]) : z);
+    }
+    store_vector(y + n * d + i, v);
+  });
+  if (lane() > 0) return;
+  if (centred) statistics[2 * n] = mean;
+  statistics[centred ? 2 * n + 1 : n] = r;
+}
+
+/// As `layer_norm_forward`, or, not `centred`, `rms_norm_forward` without a bias.
+template <bool centred, class T>
+void norm_forward(const char* name, View<T, Cuda> y, View<Sum<T>, Cuda> statistics, ConstView<T, Cuda> x,
+                  ConstView<T, Cuda> weight, ConstView<T, Cuda> bias, double epsilon) {
+  const std::size_t rows = x.rows(), d = x.width();
+  const bool wide = reads_16_bytes(d, x.data(), y.data(), weight.data(), bias.data());
+  constexpr std::size_t V = per_16_bytes<T>;
+  const auto kernel = !wide                   ? norm_forward_fast<T, 1, 8, centred>
+                      : d <= 4 * warp_size * V ? norm_forward_fast<T, V, 4, centred>
+                                               : norm_forward_fast<T, V, 8, centred>;
+  launch({name, ceil_div(rows, 4), 128}, kernel, y.data(), statistics.data(), x.data(), weight.data(), bias.data(), rows, d,
+         epsilon);
+}
+
+}  // namespace skipv1::detail

@@ -12,6 +12,29 @@ inline constexpr std::size_t norm_loads = 3;
 /// How many rows of x, dy and dx a thread has in shared memory or on their way there. Two blocks of 256 threads fit 227 KiB.
 inline constexpr std::size_t norm_stages = 3;
 
+/// The numbers of a load in the type of sums. Of a pair of bfloat16 each takes one instruction; nvcc's own conversion two for the
+/// second.
+template <class T, std::size_t V>
+struct Wide {
+  Sum<T> at[V];
+  SKIPV1_DEVICE_MEMBER const Sum<T>& operator[](std::size_t j) const { return at[j]; }
+};
+template <class T, std::size_t V>
+SKIPV1_DEVICE Wide<T, V> wide(const Vector<T, V>& v) {
+  Wide<T, V> x;
+  if constexpr (std::is_same_v<T, bfloat16> && V > 1) {
+    std::uint32_t pairs[V / 2];
+    memcpy(pairs, &v, sizeof(v));
+    for (std::size_t j = 0; j < V; ++j) {
+      const std::uint32_t bits = j % 2 == 0 ? pairs[j / 2] << 16 : pairs[j / 2] & 0xffff0000u;
+      memcpy(&x.at[j], &bits, 4);
+    }
+  } else {
+    for (std::size_t j = 0; j < V; ++j) x.at[j] = static_cast<Sum<T>>(v[j]);
+  }
+  return x;
+}
+
 /// `store_vector` to global memory, in one store: of computed bfloat16 nvcc may make stores of 2 or 4 bytes each.
 template <class T, std::size_t V>
 SKIPV1_DEVICE void store_at_once(T* to, const Vector<T, V>& v) {
@@ -114,36 +137,36 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     mean = next_mean, r = next_r;
     load_next(n + step);
     stages == 3 ? copy_async_wait<2>() : stages == 2 ? copy_async_wait<1>() : copy_async_wait<0>();
-    S g_mean(0), gz_mean(0);
-    SKIPV1_UNROLL
-    for (unsigned c = 0; c < loads; ++c) {
-      if (n >= rows || !has(c)) continue;
-      const Vector<T, V> in = load_shared<V>(memory, at + c * piece), dout = load_shared<V>(memory, at + (loads + c) * piece),
-                         w = load_vector<V>(weight + c * width + thread().x * V);
-      for (std::size_t j = 0; j < V; ++j) {
-        const S g = static_cast<S>(w[j]) * static_cast<S>(dout[j]);
-        g_mean += g;
-        gz_mean += g * ((static_cast<S>(in[j]) - mean) * r);
+    const auto for_each_piece = [&](const auto& f) {  // of x, dy, and the weights
+      SKIPV1_UNROLL
+      for (unsigned c = 0; c < loads; ++c) {
+        if (n >= rows || !has(c)) continue;
+        const Vector<T, V> in = load_shared<V>(memory, at + c * piece), dout = load_shared<V>(memory, at + (loads + c) * piece),
+                           w = load_vector<V>(weight + c * width + thread().x * V);
+        f(c, wide(in), wide(dout), wide(w));
       }
-    }
+    };
+    S g_mean(0), gz_mean(0);
+    for_each_piece([&](unsigned, const auto& in, const auto& dout, const auto& w) {
+      for (std::size_t j = 0; j < V; ++j) {
+        g_mean += w[j] * dout[j];
+        gz_mean += w[j] * dout[j] * ((in[j] - mean) * r);
+      }
+    });
     row_sums(g_mean, gz_mean, odd);
     g_mean = centred ? g_mean * share : S(0), gz_mean *= share;
-    SKIPV1_UNROLL
-    for (unsigned c = 0; c < loads; ++c) {
-      if (n >= rows || !has(c)) continue;
-      const Vector<T, V> in = load_shared<V>(memory, at + c * piece), dout = load_shared<V>(memory, at + (loads + c) * piece),
-                         w = load_vector<V>(weight + c * width + thread().x * V);
-      Vector<T, V> out = load_shared<V>(memory, at + (2 * loads + c) * piece);
+    for_each_piece([&](unsigned c, const auto& in, const auto& dout, const auto& w) {
+      const auto before = wide(load_shared<V>(memory, at + (2 * loads + c) * piece));
+      Vector<T, V> out;
       for (std::size_t j = 0; j < V; ++j) {
-        const S dy_j = static_cast<S>(dout[j]), z = (static_cast<S>(in[j]) - mean) * r;
-        weight_sums[c][j] += dy_j * z;
-        if (centred) bias_sums[c][j] += dy_j;
-        const S add = r * (static_cast<S>(w[j]) * dy_j - g_mean - z * gz_mean);
-        out[j] = static_cast<T>(static_cast<S>(out[j]) + add);
+        const S z = (in[j] - mean) * r;
+        weight_sums[c][j] += dout[j] * z;
+        if (centred) bias_sums[c][j] += dout[j];
+        out[j] = static_cast<T>(before[j] + r * (w[j] * dout[j] - g_mean - z * gz_mean));
         if (sums_dx) dx_sums[c][j] += static_cast<S>(out[j]);
       }
       store_at_once(dx + i + c * width, out);
-    }
+    });
     fetch(n + stages * step, i + stages * step * d, at);
     at = at + stage < first + stages * stage ? at + stage : first;
   }
@@ -169,7 +192,7 @@ bool norm_backward(const char* name, View<T, Cuda> dx, View<T, Cuda> dweight, Vi
                                         : norm_backward_fast<T, per_16_bytes<T>, centred, true>;
   const std::size_t at_once = std::max<std::size_t>(1, 8 / warps), threads = warps * warp_size * at_once,
                     bytes_of_row = 3 * norm_loads * threads * numbers * sizeof(T),
-                    stages = std::min(norm_stages, (room - 128 * sizeof(Sum<T>)) / bytes_of_row), bytes = stages * bytes_of_row,
+                    stages = std::min(norm_stages, (room - 1024) / bytes_of_row), bytes = stages * bytes_of_row,
                     blocks = std::min(resident_blocks(kernel, threads, bytes), ceil_div(rows, at_once));
   Sum<T>* parts = scratch<Sum<T>>(3 * blocks * d);
   launch({name, blocks, {warps * warp_size, at_once}, bytes}, kernel, dx.data(), parts, dy.data(), x.data(), weight.data(),

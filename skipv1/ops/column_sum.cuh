@@ -23,7 +23,7 @@ void column_sum_first(const char* name, View<T, Cuda> sums, std::size_t rows, co
   launch(one_thread_each(name, sums.size()), column_sum_first_kernel<T, F>, sums.data(), rows, sums.size(), f);
 }
 
-/// The sums of V columns from i on over rows `begin <= n < end` of x, in a block (32, R): a thread takes rows R apart, with `ahead`
+/// The sums of V columns from i on over rows `begin <= n < end` of x, in a block (32, R): a thread takes rows R apart, `ahead`
 /// loads under way at once, then the R sums of a column are added up: `sums` is whole in the threads with y = 0.
 template <unsigned R, std::size_t ahead, std::size_t V, class S, class T>
 SKIPV1_DEVICE void column_sum_of(S (&sums)[V], const T* x, std::size_t begin, std::size_t end, std::size_t i, std::size_t width) {

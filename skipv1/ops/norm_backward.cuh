@@ -88,66 +88,83 @@ SKIPV1_DEVICE void store_column_sums(S* parts, const S (&sums)[norm_loads][V], s
   }
 }
 
-/// Block (32 G, R) takes R rows at a time, as often as there are rows for the grid; V numbers a load. What its rows add to the
-/// gradients of weight and, for LayerNorm, bias goes to its row of the first and second of `parts (kinds, blocks, d)`, the sums of
-/// what dx becomes, with `sums_dx`, to that of the last. LayerNorm where `centred`, else RMSNorm: the same with a mean of 0 that
-/// does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes a row for about 20 d operations. So that loads
-/// are always on their way, each thread copies its pieces of the next rows ahead, of `stages` rows with the one it works on, to
-/// places in shared memory that only it reads.
-template <class T, std::size_t V, bool centred, bool sums_dx>
-SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
-    norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
-                       std::size_t d, unsigned stages) {
-  using S = Sum<T>;
-  constexpr unsigned loads = norm_loads, piece = warp_size * V, stage = 3 * loads * piece;  // a warp's numbers
-  const S share = S(1) / static_cast<S>(d);
-  const unsigned warps = block_size().x * block_size().y / warp_size;
-  const std::size_t width = std::size_t{block_size().x} * V;
-  const std::size_t step = std::size_t{grid_size().x} * block_size().y;
-  const Shared<T> memory = dynamic_shared<T>(0, warps * stages * stage);
-  const auto has = [&](unsigned c) { return c * width + thread().x * V < d; };
-  const auto fetch = [&](std::size_t n, std::size_t i, unsigned at) {  // row n, its numbers from i on, to `at`
-    const T* const from[] = {x, dy, dx};
+/// A thread's pieces of x, dy and dx of `stages` rows, the one it works on and the next, in shared memory or on their way there:
+/// only the thread itself reads them. What a warp reads at once lies together.
+template <class T, std::size_t V>
+struct RowsAhead {
+  static constexpr unsigned loads = norm_loads, piece = warp_size * V, stage = 3 * loads * piece;  // a warp's numbers
+  const T* from[3];
+  std::size_t rows, d;
+  unsigned stages;
+  Shared<T> memory = dynamic_shared<T>(0, block_size().x * block_size().y / warp_size * stages * stage);
+  unsigned first = warp() * stages * stage + lane() * unsigned{V}, now = first;  ///< the places in `memory` of the stages' first
+
+  /// The columns from one load of a row to the next, and whether the row is so long.
+  SKIPV1_DEVICE_MEMBER std::size_t width() const { return std::size_t{block_size().x} * V; }
+  SKIPV1_DEVICE_MEMBER bool has(unsigned c) const { return c * width() + thread().x * V < d; }
+  /// Starts copying row n, of which the thread's numbers begin at i, to the stage at `to`.
+  SKIPV1_DEVICE_MEMBER void fetch(std::size_t n, std::size_t i, unsigned to) const {
     SKIPV1_UNROLL
     for (unsigned c = 0; c < loads; ++c) {
       SKIPV1_UNROLL
       for (unsigned array = 0; array < 3 && n < rows && has(c); ++array) {
         if constexpr (V == 1)
-          store_shared(memory, at + (array * loads + c) * piece, load_vector<V>(from[array] + i + c * width));
+          store_shared(memory, to + (array * loads + c) * piece, load_vector<V>(from[array] + i + c * width()));
         else
-          copy_async(memory, at + (array * loads + c) * piece, from[array] + i + c * width);
+          copy_async(memory, to + (array * loads + c) * piece, from[array] + i + c * width());
       }
     }
     copy_async_commit();
-  };
+  }
+  SKIPV1_DEVICE_MEMBER void wait() const {
+    stages == 3 ? copy_async_wait<2>() : stages == 2 ? copy_async_wait<1>() : copy_async_wait<0>();
+  }
+  /// Load c of the row waited for, of x (0), dy (1) or dx (2).
+  SKIPV1_DEVICE_MEMBER Wide<T, V> get(unsigned array, unsigned c) const {
+    return wide(load_shared<V>(memory, now + (array * loads + c) * piece));
+  }
+  /// Starts copying row n to where the row worked on was, and goes on to the next one.
+  SKIPV1_DEVICE_MEMBER void replace(std::size_t n, std::size_t i) {
+    fetch(n, i, now);
+    now = now + stage < first + stages * stage ? now + stage : first;
+  }
+};
+
+/// Block (32 G, R) takes R rows at a time, as often as there are rows for the grid; V numbers a load. What its rows add to the
+/// gradients of weight and, for LayerNorm, bias goes to its row of the first and second of `parts (kinds, blocks, d)`; the sums
+/// of what dx becomes, with `sums_dx`, to that of the last. LayerNorm where `centred`, else RMSNorm: the same with a mean of 0
+/// that does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes a row for about 20 d operations.
+template <class T, std::size_t V, bool centred, bool sums_dx>
+SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
+    norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
+                       std::size_t d, unsigned stages) {
+  using S = Sum<T>;
+  const S share = S(1) / static_cast<S>(d);
+  const std::size_t step = std::size_t{grid_size().x} * block_size().y;
+  RowsAhead<T, V> ahead{{x, dy, dx}, rows, d, stages};
   S mean(0), r(0), next_mean(0), next_r(0);
   const auto load_next = [&](std::size_t n) {
     if (n >= rows) return;
     if (centred) next_mean = statistics[2 * n];
     next_r = statistics[centred ? 2 * n + 1 : n];
   };
-  S weight_sums[loads][V] = {}, bias_sums[loads][V] = {}, dx_sums[loads][V] = {};
-  // The row, the thread's first number in it, and that number's place in shared memory.
-  std::size_t n = block().x * block_size().y + thread().y, i = n * d + thread().x * V;
-  const unsigned first = warp() * stages * stage + lane() * unsigned{V};
-  unsigned at = first;
-  for (unsigned s = 0; s < stages; ++s) fetch(n + s * step, i + s * step * d, first + s * stage);
+  S weight_sums[norm_loads][V] = {}, bias_sums[norm_loads][V] = {}, dx_sums[norm_loads][V] = {};
+  std::size_t n = block().x * block_size().y + thread().y, i = n * d + thread().x * V;  // the row, where its numbers begin
+  for (unsigned s = 0; s < stages; ++s) ahead.fetch(n + s * step, i + s * step * d, ahead.first + s * ahead.stage);
   load_next(n);
   for (bool odd = false; n - thread().y < rows; n += step, i += step * d, odd = !odd) {
     mean = next_mean, r = next_r;
     load_next(n + step);
-    stages == 3 ? copy_async_wait<2>() : stages == 2 ? copy_async_wait<1>() : copy_async_wait<0>();
-    const auto for_each_piece = [&](const auto& f) {  // of x, dy, and the weights
+    ahead.wait();
+    const auto for_each_load = [&](const auto& f) {  // of x, dy, and the weights
       SKIPV1_UNROLL
-      for (unsigned c = 0; c < loads; ++c) {
-        if (n >= rows || !has(c)) continue;
-        const Vector<T, V> in = load_shared<V>(memory, at + c * piece), dout = load_shared<V>(memory, at + (loads + c) * piece),
-                           w = load_vector<V>(weight + c * width + thread().x * V);
-        f(c, wide(in), wide(dout), wide(w));
+      for (unsigned c = 0; c < norm_loads; ++c) {
+        if (n >= rows || !ahead.has(c)) continue;
+        f(c, ahead.get(0, c), ahead.get(1, c), wide(load_vector<V>(weight + c * ahead.width() + thread().x * V)));
       }
     };
     S g_mean(0), gz_mean(0);
-    for_each_piece([&](unsigned, const auto& in, const auto& dout, const auto& w) {
+    for_each_load([&](unsigned, const auto& in, const auto& dout, const auto& w) {
       for (std::size_t j = 0; j < V; ++j) {
         g_mean += w[j] * dout[j];
         gz_mean += w[j] * dout[j] * ((in[j] - mean) * r);
@@ -155,8 +172,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     });
     row_sums(g_mean, gz_mean, odd);
     g_mean = centred ? g_mean * share : S(0), gz_mean *= share;
-    for_each_piece([&](unsigned c, const auto& in, const auto& dout, const auto& w) {
-      const auto before = wide(load_shared<V>(memory, at + (2 * loads + c) * piece));
+    for_each_load([&](unsigned c, const auto& in, const auto& dout, const auto& w) {
+      const Wide<T, V> before = ahead.get(2, c);
       Vector<T, V> out;
       for (std::size_t j = 0; j < V; ++j) {
         const S z = (in[j] - mean) * r;
@@ -165,10 +182,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
         out[j] = static_cast<T>(before[j] + r * (w[j] * dout[j] - g_mean - z * gz_mean));
         if (sums_dx) dx_sums[c][j] += static_cast<S>(out[j]);
       }
-      store_at_once(dx + i + c * width, out);
+      store_at_once(dx + i + c * ahead.width(), out);
     });
-    fetch(n + stages * step, i + stages * step * d, at);
-    at = at + stage < first + stages * stage ? at + stage : first;
+    ahead.replace(n + stages * step, i + stages * step * d);
   }
   const std::size_t kind = grid_size().x * d;
   store_column_sums(parts, weight_sums, d);

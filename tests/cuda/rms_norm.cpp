@@ -41,7 +41,8 @@ TEMPLATE_TEST_CASE("rms_norm_backward is the same to the bit with less shared me
   Random random(12);
   const std::size_t rows = 100, d = 96 * per_16_bytes<T>;  // several rows for each of the emulator's 6 blocks of 8 warps
   const auto x = normal<T>({rows, d}, random), weight = normal<T>({d}, random), dy = normal<T>({rows, d}, random);
-  const auto r = normal<Sum<T>>({rows}, random), dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random);
+  const auto r = normal<Sum<T>>({rows}, random);
+  const auto dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random);
   const auto run = [&](std::size_t room) {
     Tensor<T, Cuda> to = dx.device, sums = dweight.device;
     CHECK(detail::norm_backward<false, T>("rms_norm_backward", to, sums, {}, dy, x, weight, r, {}, room));

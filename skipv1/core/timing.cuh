@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
+#include <thread>
 #include <vector>
 
 #include "skipv1/core/graph.cuh"
@@ -22,8 +24,8 @@ inline Time time_of(std::vector<double> seconds) {
 }
 
 /// The time of one of `count` pieces of work, `work(0) …`, done one after the other as one graph, which is replayed `repeats`
-/// times. An untimed replay precedes each: the card is busy while the host launches the timed one, which would count else, 15 to
-/// 30 us.
+/// times. Before it there is a pause: memory that was freed is cleared behind the program's back, for which a card takes a tenth
+/// of its memory's rate away, for 20 ms after 8 GiB (docs/performance.md).
 inline Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
   const auto all = [&] {
     for (std::size_t i = 0; i < count; ++i) work(i);
@@ -34,9 +36,10 @@ inline Time timed(std::size_t repeats, std::size_t count, const std::function<vo
   cudaEvent_t begin, end;
   check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
   check_cuda(cudaEventCreate(&end), "cudaEventCreate");
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  graph.replay();
   std::vector<double> seconds;
   while (seconds.size() < repeats) {
-    graph.replay();
     check_cuda(cudaEventRecord(begin, current_stream()), "cudaEventRecord");
     graph.replay();
     check_cuda(cudaEventRecord(end, current_stream()), "cudaEventRecord");

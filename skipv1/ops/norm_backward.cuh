@@ -96,7 +96,7 @@ struct RowsAhead {
   const T* from[3];
   std::size_t rows, d;
   unsigned stages;
-  Shared<T> memory = dynamic_shared<T>(0, block_size().x * block_size().y / warp_size * stages * stage);
+  Shared<T> memory = dynamic_shared<T>(0, block_size().x* block_size().y / warp_size * stages * stage);
   unsigned first = warp() * stages * stage + lane() * unsigned{V}, now = first;  ///< the places in `memory` of the stages' first
 
   /// The columns from one load of a row to the next, and whether the row is so long.

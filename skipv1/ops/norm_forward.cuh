@@ -60,7 +60,7 @@ void norm_forward(const char* name, View<T, Cuda> y, View<Sum<T>, Cuda> statisti
   const std::size_t rows = x.rows(), d = x.width();
   const bool wide = reads_16_bytes(d, x.data(), y.data(), weight.data(), bias.data());
   constexpr std::size_t V = per_16_bytes<T>;
-  const auto kernel = !wide                   ? norm_forward_fast<T, 1, 8, centred>
+  const auto kernel = !wide                    ? norm_forward_fast<T, 1, 8, centred>
                       : d <= 4 * warp_size * V ? norm_forward_fast<T, V, 4, centred>
                                                : norm_forward_fast<T, V, 8, centred>;
   launch({name, ceil_div(rows, 4), 128}, kernel, y.data(), statistics.data(), x.data(), weight.data(), bias.data(), rows, d,

@@ -62,6 +62,9 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
     linear_backward_weight<double>(dweight.host, dbias.host, dy.host, x.host);
     check_close("linear_backward_weight dweight", dweight);
     check_close("linear_backward_weight dbias", dbias, 2 * bound<T>);
+    linear_backward_bias<T>(dbias, dy, version);
+    linear_backward_bias<double>(dbias.host, dy.host);
+    check_close("linear_backward_bias dbias", dbias, 2 * bound<T>);
   }
 }
 

@@ -48,7 +48,7 @@ TEMPLATE_TEST_CASE("rms_norm_backward is the same to the bit with less shared me
     CHECK(detail::norm_backward<false, T>("rms_norm_backward", to, sums, {}, dy, x, weight, r, {}, room));
     return std::pair(to_host<T>(to), to_host<T>(sums));
   };
-  const auto [most, most_sums] = run(227 << 10);  // three rows at a time in shared memory
+  const auto [most, most_sums] = run(227 << 10);     // three rows at a time in shared memory
   for (std::size_t room : {99u << 10, 48u << 10}) {  // two, and one
     const auto [less, less_sums] = run(room);
     CHECK(std::memcmp(less.data(), most.data(), less.size() * sizeof(T)) == 0);

@@ -194,14 +194,14 @@ SKIPV1_DEVICE void store_log_sum(const Decode& a, std::size_t at, float most, fl
   a.lse[at] = sum > 0 ? most * 0.6931471805599453f + std::log(sum) : 0;
 }
 
-/// Writes the rows of a group all of whose keys the warp had, or its part of them, and where the parts are.
+/// Writes the rows of a group all of whose keys the warp had, or its part of them, and where the parts are: with `count` teams
+/// from `first_team` on.
 template <unsigned W>
 SKIPV1_DEVICE void store_piece(const DecodeState<W>& state, const Decode& a, const DecodePlan& plan, const DecodePiece& piece,
-                               const DecodeRow (&row)[2], std::uint64_t sequence_begin) {
+                               const DecodeRow (&row)[2], std::uint32_t first_team, std::uint32_t count) {
   const unsigned g = lane() / 4, c = lane() % 4 * 2;
   const bool whole = piece.begin == 0 && piece.end == piece.tiles;
-  const std::uint32_t own_warp = block().x * (block_size().x / warp_size) + warp(), first_team = plan.team_of(sequence_begin);
-  const std::uint32_t count = whole ? 1 : plan.team_of(sequence_begin + piece.tiles - 1) - first_team + 1;
+  const std::uint32_t own_warp = block().x * (block_size().x / warp_size) + warp();
   SKIPV1_UNROLL
   for (unsigned half = 0; half < 2; ++half) {
     if (row[half].at == no_row) continue;
@@ -217,7 +217,8 @@ SKIPV1_DEVICE void store_piece(const DecodeState<W>& state, const Decode& a, con
     if (c > 0) continue;
     if (whole) store_log_sum(a, row[half].at, state.most[half], state.sum[half]);
     if (!whole) store_vector(part + a.z.value, Vector<float, 2>{state.most[half], state.sum[half]});
-    if (piece.begin == 0) a.parts[row[half].at] = {first_team * plan.size + warp() % plan.size, plan.size, count, half * 8 + g};
+    if (piece.begin == 0)
+      a.parts[row[half].at] = {first_team * plan.size + warp() % plan.size, plan.size, whole ? 1 : count, half * 8 + g};
   }
 }
 
@@ -236,6 +237,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
   DecodeStream<W> stream(a, groups, plan, piece, end - at);
   for (;; next_piece<decode_keys<W>>(a.z, plan.sets, piece)) {
     const std::uint64_t sequence_begin = at - piece.begin;
+    const std::uint32_t first_team = plan.team_of(sequence_begin),
+                        count = plan.team_of(sequence_begin + piece.tiles - 1) - first_team + 1;
     if (end - at < piece.end - piece.begin) piece.end = piece.begin + static_cast<std::uint32_t>(end - at);
     at += piece.end - piece.begin;
     const unsigned group = group_of(groups, plan, piece);
@@ -248,69 +251,69 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
     DecodeState<W> state;
     take_piece(state, stream, a, piece, row, has_value);
     if (!has_value) piece.end = piece.tiles;  // nothing to join: who begins writes zeros
-    if (has_value || piece.begin == 0) store_piece(state, a, plan, piece, row, sequence_begin);
+    if (has_value || piece.begin == 0) store_piece(state, a, plan, piece, row, first_team, count);
     if (at >= end) break;
   }
   copy_async_wait<0>();
 }
 
-/// One block, one row of one head: puts its parts together, which its warps take in turn, several at once.
+/// One block, one row of one head: puts its parts together. Its warps take them in turn, several at once, all of which are loaded
+/// before the first is looked at, each with a softmax of its own; these are joined in shared memory.
 template <unsigned warps>
 SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_join_decode(Decode a) {
-  constexpr unsigned threads = warps * warp_size, most_parts = 2 * threads, at_once = 8;
-  constexpr unsigned C = attention_widest / warp_size, V = 4;
-  SKIPV1_SHARED(float, factors, most_parts);
+  constexpr unsigned V = 4, C = attention_widest / warp_size / V, at_once = 8;
   SKIPV1_SHARED(float, values_of, warps* attention_widest);
+  SKIPV1_SHARED(float, states_of, warps * 2);
   const std::size_t at = block().x, width = a.z.value + 4;
-  const auto column = [](unsigned i) { return i * warp_size + lane() * V; };
   if (at >= static_cast<std::size_t>(a.z.row_begin[a.z.batch]) * a.z.heads) return;  // a row of no sequence
   const DecodeParts own = a.parts[at];
   if (own.count < 2) return;
   const auto part = [&](std::uint32_t p) {  // the first is the second of its warp's two
     return a.partial + ((std::size_t{own.first + p * own.step} * 2 + (p == 0 ? 1 : 0)) * decode_rows + own.r) * width;
   };
-  float most = -infinity<float>(), sum(0), values[C] = {};
-  for (std::uint32_t p0 = 0; p0 < own.count; p0 += most_parts) {
-    const std::uint32_t n = own.count - p0 < most_parts ? own.count - p0 : most_parts;
-    Vector<float, 2> state[2];
-    float highest = -infinity<float>();
-    for (unsigned k = 0; k < 2; ++k) {
-      const std::uint32_t p = thread().x + k * threads;
-      state[k] = p < n ? load_vector<2>(part(p0 + p) + a.z.value) : Vector<float, 2>{-infinity<float>(), 0};
-      highest = fmaxf(highest, state[k][0]);
-    }
-    const float higher = fmaxf(most, block_max(highest)), shrink = fast_exp2(most - higher);
-    float own_sum(0);
-    for (unsigned k = 0; k < 2; ++k) {
-      const float factor = fast_exp2(state[k][0] - higher);
-      factors[thread().x + k * threads] = factor;
-      own_sum += factor * state[k][1];
-    }
-    most = higher;
-    sum = sum * shrink + block_sum(own_sum);
-    for (float& v : values) v *= shrink;
-    for (std::uint32_t p = warp(); p < n; p += at_once * warps) {
+  const auto column = [](unsigned c) { return (c * warp_size + lane()) * V; };
+  const auto base_of = [](float most) { return most == -infinity<float>() ? 0 : most; };  // no key of these parts is seen
+  float most = -infinity<float>(), sum(0), values[C][V] = {};
+  for (std::uint32_t p0 = warp(); p0 < own.count; p0 += at_once * warps) {
+    Vector<float, 2> state[at_once];
+    Vector<float, V> loaded[at_once][C];
+    float higher = most;
+    SKIPV1_UNROLL
+    for (unsigned k = 0; k < at_once; ++k) {
+      const bool there = p0 + k * warps < own.count;
+      const float* from = part(there ? p0 + k * warps : p0);
+      state[k] = there ? load_vector<2>(from + a.z.value) : Vector<float, 2>{-infinity<float>(), 0};
       SKIPV1_UNROLL
-      for (unsigned i = 0; i < C; i += V) {
-        if (column(i) >= a.z.value) continue;
-        Vector<float, V> loaded[at_once];
-        SKIPV1_UNROLL
-        for (unsigned k = 0; k < at_once; ++k)
-          if (p + k * warps < n) loaded[k] = load_vector<V>(part(p0 + p + k * warps) + column(i));
-        SKIPV1_UNROLL
-        for (unsigned k = 0; k < at_once; ++k) {
-          if (p + k * warps >= n) continue;
-          for (unsigned j = 0; j < V; ++j) values[i + j] += factors[p + k * warps] * loaded[k][j];
-        }
+      for (unsigned c = 0; c < C; ++c) {
+        loaded[k][c] = {};
+        if (there && column(c) < a.z.value) loaded[k][c] = load_vector<V>(from + column(c));
       }
     }
-    sync_threads();
+    for (const Vector<float, 2>& x : state) higher = fmaxf(higher, x[0]);
+    const float base = base_of(higher), shrink = fast_exp2(most - base);
+    most = higher;
+    sum *= shrink;
+    for (auto& some : values)
+      for (float& v : some) v *= shrink;
+    SKIPV1_UNROLL
+    for (unsigned k = 0; k < at_once; ++k) {
+      const float factor = fast_exp2(state[k][0] - base);
+      sum += factor * state[k][1];
+      for (unsigned c = 0; c < C; ++c)
+        for (unsigned j = 0; j < V; ++j) values[c][j] += factor * loaded[k][c][j];
+    }
   }
-  for (unsigned i = 0; i < C; ++i) values_of[warp() * attention_widest + column(i / V * V) + i % V] = values[i];
+  for (unsigned c = 0; c < C; ++c)
+    for (unsigned j = 0; j < V; ++j) values_of[warp() * attention_widest + column(c) + j] = values[c][j];
+  if (lane() == 0) states_of[2 * warp()] = most, states_of[2 * warp() + 1] = sum;
   sync_threads();
-  for (unsigned j = thread().x; j < a.z.value; j += threads) {
+  most = -infinity<float>(), sum = 0;
+  for (unsigned w = 0; w < warps; ++w) most = fmaxf(most, states_of[2 * w]);
+  for (unsigned w = 0; w < warps; ++w) sum += fast_exp2(states_of[2 * w] - base_of(most)) * states_of[2 * w + 1];
+  for (unsigned j = thread().x; j < a.z.value; j += warps * warp_size) {
     float value(0);
-    for (unsigned w = 0; w < warps; ++w) value += values_of[w * attention_widest + j];
+    for (unsigned w = 0; w < warps; ++w)
+      value += fast_exp2(states_of[2 * w] - base_of(most)) * values_of[w * attention_widest + j];
     a.out[at * a.z.value + j] = static_cast<bfloat16>(value / sum);
   }
   if (thread().x == 0) store_log_sum(a, at, most, sum);

@@ -70,13 +70,13 @@ struct DecodePiece {
 };
 
 /// How teams of warps share the tiles of all sets of groups of all sequences, in that order: team w of `teams`, each of which
-/// gets one, has `total w / teams …`. The warps of a team go through the same positions of heads beside each other: where these
-/// lie beside each other too, whole pages of memory are read at once, not 128 bytes of each.
+/// gets one, has `total w / teams …`, rounded down. The warps of a team go through the same positions of heads beside each other:
+/// where these lie beside each other too, whole pages of memory are read at once, not 128 bytes of each.
 struct DecodePlan {
-  std::uint64_t total;
-  std::uint32_t teams, sets, size;  ///< size: warps of a team
+  std::uint64_t total, share;             ///< share: total / teams, rounded down
+  std::uint32_t rest, teams, sets, size;  ///< rest: total % teams; size: warps of a team
 
-  SKIPV1_DEVICE_MEMBER std::uint64_t begin_of(std::uint32_t w) const { return total * w / teams; }
+  SKIPV1_DEVICE_MEMBER std::uint64_t begin_of(std::uint32_t w) const { return share * w + rest * w / teams; }
   SKIPV1_DEVICE_MEMBER std::uint32_t team_of(std::uint64_t tile) const {
     return static_cast<std::uint32_t>(((tile + 1) * teams - 1) / total);
   }
@@ -86,7 +86,9 @@ SKIPV1_DEVICE DecodePlan make_plan(std::uint32_t tiles, std::uint32_t groups, st
   while (groups % size != 0 && (size > 2 || groups < 16) && size > 1) size /= 2;
   const std::uint32_t sets = (groups + size - 1) / size;
   const std::uint64_t total = std::uint64_t{tiles} * sets;
-  return {total, total < warps / size ? static_cast<std::uint32_t>(total) : warps / size, sets, size};
+  const std::uint32_t teams = total < warps / size ? static_cast<std::uint32_t>(total) : warps / size;
+  const std::uint64_t share = total / (teams > 0 ? teams : 1);
+  return {total, share, static_cast<std::uint32_t>(total - share * teams), teams, sets, size};
 }
 template <unsigned K>
 SKIPV1_DEVICE std::uint32_t tiles_of(const AttentionSequence& own) {

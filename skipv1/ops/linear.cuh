@@ -1,4 +1,4 @@
-// Linear map on the device: see linear.hpp. The products are cuBLASLt's, but those of few rows; the first kernel shows what they
+// Linear map on the device: see linear.hpp. The products are cuBLASLt's, but those of one row; the first kernel shows what they
 // compute, and stands in for them in the emulator.
 #pragma once
 
@@ -21,19 +21,17 @@ struct BiasRow {
   }
 };
 
-/// The most rows of a product that are few: decoding's of one to four sequences.
-inline constexpr std::size_t few_rows = 4;
-
-/// One warp, one output of all rows, M at most. Memory bounds it: each weight is read once, `2 M` operations for each. So a lane
-/// asks for four pieces of its weights at once; x comes from L1.
-template <class T, unsigned M>
-SKIPV1_KERNEL linear_few_rows(T* y, const T* x, const T* weight, const T* bias, const T* residual, std::size_t rows,
-                              std::size_t in, std::size_t out) {
+/// One warp, one output of one row: decoding's of one sequence. Memory bounds it: each weight is read once, two operations for
+/// each. So a lane asks for four pieces of its weights at once; x comes from L1. (For two to four rows the same is slower than
+/// cuBLASLt.)
+template <class T>
+SKIPV1_KERNEL linear_one_row(T* y, const T* x, const T* weight, const T* bias, const T* residual, std::size_t in,
+                             std::size_t out) {
   using S = Sum<T>;
   constexpr std::size_t V = per_16_bytes<T>, at_once = 4, step = warp_size * V;
   const std::size_t o = global_thread() / warp_size;
   if (o >= out) return;
-  S sums[M] = {};
+  S sum(0);
   for (std::size_t first = lane() * V; first < in; first += at_once * step) {
     Vector<T, V> w[at_once];
     SKIPV1_UNROLL
@@ -42,22 +40,15 @@ SKIPV1_KERNEL linear_few_rows(T* y, const T* x, const T* weight, const T* bias, 
     SKIPV1_UNROLL
     for (std::size_t k = 0; k < at_once; ++k) {
       if (first + k * step >= in) continue;
-      SKIPV1_UNROLL
-      for (unsigned n = 0; n < M; ++n) {
-        if (n >= rows) continue;
-        const Vector<T, V> v = load_vector<V>(x + n * in + first + k * step);
-        for (std::size_t j = 0; j < V; ++j) sums[n] += static_cast<S>(v[j]) * static_cast<S>(w[k][j]);
-      }
+      const Vector<T, V> v = load_vector<V>(x + first + k * step);
+      for (std::size_t j = 0; j < V; ++j) sum += static_cast<S>(v[j]) * static_cast<S>(w[k][j]);
     }
   }
-  SKIPV1_UNROLL
-  for (unsigned n = 0; n < M; ++n) {
-    S sum = warp_sum(sums[n]);
-    if (n >= rows || lane() > 0) continue;
-    if (bias) sum += static_cast<S>(bias[o]);
-    if (residual) sum += static_cast<S>(residual[n * out + o]);
-    y[n * out + o] = static_cast<T>(sum);
-  }
+  sum = warp_sum(sum);
+  if (lane() > 0) return;
+  if (bias) sum += static_cast<S>(bias[o]);
+  if (residual) sum += static_cast<S>(residual[o]);
+  y[o] = static_cast<T>(sum);
 }
 }  // namespace detail
 
@@ -69,12 +60,9 @@ void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> we
   require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
           " transposed does not give y ", y.shape());
   const T* from = residual.empty() ? nullptr : residual.data();
-  if (version == Version::fast && rows <= detail::few_rows && reads_16_bytes(in, x.data(), weight.data())) {
-    const auto kernel = rows == 1   ? detail::linear_few_rows<T, 1>
-                        : rows == 2 ? detail::linear_few_rows<T, 2>
-                                    : detail::linear_few_rows<T, detail::few_rows>;
-    return launch({"linear_few_rows", ceil_div(out, 4), 128}, kernel, y.data(), x.data(), weight.data(),
-                  bias.empty() ? nullptr : bias.data(), from, rows, in, out);
+  if (version == Version::fast && rows == 1 && reads_16_bytes(in, x.data(), weight.data())) {
+    return launch({"linear_one_row", ceil_div(out, 4), 128}, detail::linear_one_row<T>, y.data(), x.data(), weight.data(),
+                  bias.empty() ? nullptr : bias.data(), from, in, out);
   }
   constexpr bool adds_bias = !std::is_same_v<T, double>;
   if (!adds_bias && !bias.empty()) {

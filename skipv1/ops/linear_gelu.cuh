@@ -7,7 +7,7 @@
 
 namespace skipv1 {
 
-/// As on the CPU. GELU is that of `before` as it was before rounding, where one pass does it, which it does not for few rows.
+/// As on the CPU. GELU is that of `before` as it was before rounding, where one pass does it, which it does not for one row.
 template <class T>
 void linear_gelu_forward(View<T, Cuda> y, View<T, Cuda> before, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
                          ConstView<T, Cuda> bias, Version version = Version::fast) {
@@ -18,7 +18,7 @@ void linear_gelu_forward(View<T, Cuda> y, View<T, Cuda> before, ConstView<T, Cud
   product.gelu = true;
   const ProductOf<T> of{
       .c = y.data(), .a = x.data(), .b = weight.data(), .bias = bias.empty() ? nullptr : bias.data(), .before = before.data()};
-  if (version == Version::fast && rows > detail::few_rows && matrix_product<T>(product, of, version)) return;
+  if (version == Version::fast && rows > 1 && matrix_product<T>(product, of, version)) return;
   linear_forward<T>(before, x, weight, bias, View<T, Cuda>(), version);
   gelu_forward<T>(y, before, version);
 }

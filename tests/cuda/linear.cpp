@@ -30,7 +30,7 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(51);
   Shapes shapes = {{1, 1, 1},    {3, 7, 31},  {33, 63, 65},  {65, 31, 3}, {127, 33, 1}, {129, 127, 65}, {1, 129, 64},
-                   {7, 64, 128}, {64, 8, 16}, {200, 64, 96}, {1, 64, 33}, {2, 1200, 5}, {3, 8, 128},    {4, 520, 31}};
+                   {7, 64, 128}, {64, 8, 16}, {200, 64, 96}, {1, 64, 33}, {1, 1200, 5}, {1, 8, 128},    {1, 520, 31}};
   add_large(shapes, version);
   for (const auto& [rows, in, out] : shapes) {
     const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random), bias = normal<T>({out}, random),

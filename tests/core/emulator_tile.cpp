@@ -48,7 +48,7 @@ SKIPV1_KERNEL use_tile(float* products, bfloat16* sums, bfloat16* copied, const 
   sync_warp();
   tile.negate<rows>(0);
   sync_warp();
-  tile.write<rows, true>(copied, stride, 0, count, width);
+  tile.write<rows>(copied, stride, 0, count, width, true);
 }
 
 }  // namespace

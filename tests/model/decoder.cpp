@@ -272,7 +272,7 @@ TEST_CASE("a training step that makes its logits in parts is one that makes all,
     const Model model(config);
     const Tensor<double> whole = training_step(model);
     CHECK(same_bits<double>(training_step(model, 132 * vocab), whole));
-    for (std::size_t rows : {66, 50, 5, 1})  // 2 x 66, 3 x 44, 26 x 5 and 2, 132 x 1
+    for (std::size_t rows : {66u, 50u, 5u, 1u})  // 2 x 66, 3 x 44, 26 x 5 and 2, 132 x 1
       CHECK(error<double>(training_step(model, rows * vocab + 12), whole) < 1e-12);
     CHECK(thread_invariant([&] { return training_step(model, 7 * vocab); }));
   }

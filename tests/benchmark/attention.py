@@ -1,18 +1,19 @@
 """PyTorch's attention on a card, at the shapes of skipv1-benchmark-gpu, to run beside it:
    skipv1-benchmark-gpu --only decode && python3 tests/benchmark/attention.py [--json FILE]
-Each is timed twice: "calls", one after the other, each waited for, launches and all; "graph", replayed behind work that keeps the card
-busy, which is how skipv1-benchmark-gpu times. Medians of 20."""
+Each is timed twice: "calls", one after the other, each waited for, launches and all; "graph", of several inputs one after the other,
+replayed as a whole, which is how skipv1-benchmark-gpu times. Medians of 20."""
 import argparse
 import json
 import statistics
 
-import torch
-import torch.nn.functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
-
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--json", help="write the numbers into this file")
 arguments = parser.parse_args()
+
+import torch  # after --help, which does not need it
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
 lines = []
 
 
@@ -48,7 +49,8 @@ def timed(call, sets):
 def line(name, times, amount, unit):
     calls, graph = times
     lines.append({"name": name, "calls": calls, "graph": graph, "rate": amount / graph, "unit": unit})
-    print(f"{name:44} calls {1e6 * calls:8.1f} us {amount / calls:8.0f} {unit:8} graph {1e6 * graph:8.1f} us {amount / graph:8.0f} {unit}", flush=True)
+    of = lambda what, s: f"{what} {1e6 * s:8.1f} us {amount / s:8.0f} {unit:8}"
+    print(f"{name:44} {of('calls', calls)} {of('graph', graph)}".rstrip(), flush=True)
 
 
 def drawn(*shape, gradient=False):
@@ -70,7 +72,8 @@ for B, H, T, D in [(64, 32, 4096, 128), (32, 16, 4096, 64), (8, 16, 2048, 64), (
     line(f"decode {B}, {H}, {T}, {D}", timed(attend, sets), 1e-9 * size, "GB/s")
     halves = [(q, k, *(half.contiguous() for half in v.chunk(2, 1))) for q, k, v in sets]
     del sets
-    line(f"decode {B}, {H}, {T}, {D}, values concatenated", timed(lambda q, k, u, v: attend(q, k, torch.cat([u, v], 1)), halves), 1e-9 * size, "GB/s")
+    joined = lambda q, k, u, v: attend(q, k, torch.cat([u, v], 1))
+    line(f"decode {B}, {H}, {T}, {D}, values concatenated", timed(joined, halves), 1e-9 * size, "GB/s")
     del halves
 for B, H, T, D in [(32, 12, 1024, 64), (4, 32, 4096, 128), (16, 16, 1024, 64)]:
     operations = 2e-12 * B * H * T * T * D
@@ -78,7 +81,8 @@ for B, H, T, D in [(32, 12, 1024, 64), (4, 32, 4096, 128), (16, 16, 1024, 64)]:
         with sdpa_kernel(backend):
             sets = [tuple(drawn(B, H, T, D, gradient=True) for _ in range(3)) + (drawn(B, H, T, D),) for _ in range(2)]
             with torch.no_grad():
-                line(f"{name} forward {B}, {H}, {T}, {D}", timed(lambda q, k, v, _: attend(q, k, v, is_causal=True), sets), operations, "TFLOP/s")
+                forward = lambda q, k, v, _: attend(q, k, v, is_causal=True)
+                line(f"{name} forward {B}, {H}, {T}, {D}", timed(forward, sets), operations, "TFLOP/s")
             both = lambda q, k, v, g: torch.autograd.grad(attend(q, k, v, is_causal=True), (q, k, v), g)
             line(f"{name} forward + backward {B}, {H}, {T}, {D}", timed(both, sets), 3.5 * operations, "TFLOP/s")
 if arguments.json:

@@ -46,6 +46,13 @@ Tensor<double> wide(View<T> x) {
   return y;
 }
 
+/// x (d) plus the sums over rows of y (N, d).
+inline Tensor<double> plus_row_sums(Tensor<double> x, const Tensor<double>& y) {
+  for (std::size_t n = 0; n < y.rows(); ++n)
+    for (std::size_t i = 0; i < y.width(); ++i) x(i) += y(n, i);
+  return x;
+}
+
 /// `after - before`: what a call has added.
 inline Tensor<double> added(View<const double> after, View<const double> before) {
   Tensor<double> y(after.shape());

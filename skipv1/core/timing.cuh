@@ -16,7 +16,7 @@ namespace skipv1 {
 struct Time {
   double median, low, high;  ///< and the 10th and 90th percentile
 };
-/// Of at least one repeat.
+/// Of the times given, of which there is at least one.
 inline Time time_of(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   const std::size_t n = seconds.size();
@@ -24,8 +24,9 @@ inline Time time_of(std::vector<double> seconds) {
 }
 
 /// The time of one of `count` pieces of work, `work(0) …`, done one after the other as one graph, which is replayed `repeats`
-/// times. Before it there is a pause: memory that was freed is cleared behind the program's back, for which a card takes a tenth
-/// of its memory's rate away, for 20 ms after 8 GiB (docs/performance.md).
+/// times, at least once. `work` is what a `Graph` takes; throws what it throws, and what went wrong on the card. Before it there
+/// is a pause: memory that was freed is cleared behind the program's back, for which a card takes a tenth of its memory's rate
+/// away, for 20 ms after 8 GiB (docs/performance.md).
 inline Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
   const auto all = [&] {
     for (std::size_t i = 0; i < count; ++i) work(i);
@@ -66,9 +67,11 @@ SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
 }
 }  // namespace detail
 
-/// The time of copying `x` to `y`, of one size; twice their bytes travel.
+/// The time of copying `x` to `y`, of one size, a multiple of 8 numbers at multiples of 16 bytes, else it throws; twice their
+/// bytes travel.
 inline Time timed_copy(std::size_t repeats, View<bfloat16, Cuda> y, View<bfloat16, Cuda> x) {
-  require(x.size() == y.size(), "timed_copy: ", x.size(), " numbers to ", y.size());
+  require(x.size() == y.size() && reads_16_bytes(x.size(), x.data(), y.data()), "timed_copy: ", x.size(), " numbers to ",
+          y.size(), ": as many, and 16 bytes at a time");
   return timed(repeats, 1, [&](std::size_t) {
     launch({"copy_wide", ceil_div(x.size(), 8192), 256}, detail::copy_wide, y.data(), x.data(), x.size());
   });

@@ -193,7 +193,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
 }
 
 /// Adds to dx (N, d), dweight, for LayerNorm dbias, and, where given, dx_sums (d): see layer_norm.hpp and rms_norm.hpp. Returns
-/// false, with nothing done, where rows are longer than 1536 loads. Takes at most `room` bytes of shared memory; 72 KiB do.
+/// false, with nothing done, where rows are longer than 1536 loads. Takes at most `room` bytes of shared
+/// memory, of which 1 KiB is `row_sums`'; 73 KiB do.
 template <bool centred, class T>
 bool norm_backward(const char* name, View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy,
                    ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics, View<T, Cuda> dx_sums,

@@ -94,7 +94,7 @@ void losses_and_products(const char* type) {
        3 * double(n * d) * size, double(n * d));
 }
 
-/// What products make beside what they are asked for, and the same in passes of its own, at GPT-2's widths and 64 x 1024 rows.
+/// A linear map's gradients, and GELU with its product or in a pass of its own, at GPT-2's widths and 64 x 1024 rows.
 void beside_products() {
   using T = bfloat16;
   const std::size_t n = 65536;
@@ -105,10 +105,8 @@ void beside_products() {
     const double flops = 2 * double(n) * double(width * out), bytes = 2 * double(n * (width + out));
     std::printf("(65536, %zu) to %zu\n", width, out);
     line("  weight gradient", "bf16", seconds([&] { linear_backward_weight<T>(to(dw), none, in(dy), in(x)); }), bytes, flops);
-    line("  weight and bias gradient", "bf16", seconds([&] { linear_backward_weight<T>(to(dw), to(b), in(dy), in(x)); }), bytes,
-         flops);
-    line("  bias gradient by column_sum", "bf16", seconds([&] { detail::column_sum<T>("sum", to(b), in(dy)); }),
-         2 * double(n * out), double(n * out));
+    line("  bias gradient", "bf16", seconds([&] { linear_backward_bias<T>(to(b), in(dy)); }), 2 * double(n * out),
+         double(n * out));
   }
   const auto x = drawn<T>({n, 768}), up = drawn<T>({3072, 768}), down = drawn<T>({768, 3072}), b = drawn<T>({3072}),
              before = drawn<T>({n, 3072}), hidden = drawn<T>({n, 3072});

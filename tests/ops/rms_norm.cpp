@@ -10,13 +10,6 @@ namespace {
 
 constexpr double epsilon = 1e-5;
 
-/// x (d) plus the sums over rows of y (N, d).
-Tensor<double> plus_row_sums(Tensor<double> x, const Tensor<double>& y) {
-  for (std::size_t n = 0; n < y.rows(); ++n)
-    for (std::size_t i = 0; i < y.width(); ++i) x(i) += y(n, i);
-  return x;
-}
-
 template <class T>
 void check_forward(Size size) {
   const Tensor<T> x = draw<T>({size.rows, size.width}, 1), weight = draw<T>({size.width}, 2);

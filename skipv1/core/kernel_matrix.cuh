@@ -181,6 +181,14 @@ void copy_async_wait() {
 
 #endif
 
+/// The numbers of such a register.
+SKIPV1_DEVICE Vector<float, 2> unpack_bfloat16(std::uint32_t bits) {
+  const std::uint32_t wide[2] = {bits << 16, bits & 0xffff0000u};
+  Vector<float, 2> x;
+  memcpy(&x, wide, 8);
+  return x;
+}
+
 /// N elements of a shared array from element i on, aligned to all of them together.
 template <std::size_t N, class T>
 SKIPV1_DEVICE Vector<T, N> load_shared(const Shared<T>& from, std::size_t i) {

@@ -20,37 +20,55 @@ struct Tile {
     if constexpr (R > 0) return base + column / 64 * R * 64 + row * 64 + ((column / 8 % 8) ^ (row % 8)) * 8 + column % 8;
     return base + row * pitch + ((column / 8) ^ (row % 8)) * 8 + column % 8;
   }
-  /// Starts copying `rows` rows from `from` on into the tile by `threads` threads, of which the caller is number t: zeros from
-  /// row `count`, and from column `width`, on. Rows are `stride` apart and aligned to 16 bytes.
+  /// Where that element lies which is `row` rows, a multiple of 8, below and `column` columns, a multiple of 16, beside the one
+  /// of the first 16 columns that lies at `place`. With both known when this is compiled, one instruction or none: fragments are
+  /// read too often for `at`, whose registers are better used for fragments read ahead.
+  SKIPV1_DEVICE_MEMBER static unsigned beside(unsigned place, unsigned row, unsigned column) {
+    return (place ^ column % 64) + column / 64 * (R > 0 ? R * 64 : 64) + row * (R > 0 ? 64 : pitch);
+  }
+  /// Where the first of the numbers lies, in memory from `from` on, that thread t of `threads` copies; rows are `stride` apart.
+  template <unsigned threads>
+  SKIPV1_DEVICE_MEMBER static const bfloat16* source(const bfloat16* from, std::size_t stride, unsigned t) {
+    return from + t / pieces * stride + t % pieces * 8;
+  }
+  /// Starts copying `rows` rows into the tile, from `source` on, the thread's own: zeros from row `count`, and from column
+  /// `width`, on. Rows are aligned to 16 bytes.
   template <unsigned rows, unsigned threads>
-  SKIPV1_DEVICE_MEMBER void copy(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width,
-                                 unsigned t) const {
+  SKIPV1_DEVICE_MEMBER void copy_from(const bfloat16* source, std::size_t stride, std::size_t count, std::size_t width,
+                                      unsigned t) const {
     static_assert(threads % pieces == 0 && rows * pieces % threads == 0);
     constexpr unsigned step = threads / pieces;
     const unsigned column = t % pieces * 8, first = t / pieces;
     if (column >= W) return;
     const unsigned some = column < width ? static_cast<unsigned>(count < rows ? count : rows) : 0;
-    const bfloat16* source = from + first * stride + column;
     SKIPV1_UNROLL
     for (unsigned row = 0; row < rows; row += step) {
       copy_async(memory, at(row + first, column), source, row + first < some);
       source += step * stride;
     }
   }
+  /// The same from `from` on, which is the same for all threads.
+  template <unsigned rows, unsigned threads>
+  SKIPV1_DEVICE_MEMBER void copy(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width,
+                                 unsigned t) const {
+    copy_from<rows, threads>(source<threads>(from, stride, t), stride, count, width, t);
+  }
+  /// The tile's rows from `row`, a multiple of 8, on.
+  SKIPV1_DEVICE_MEMBER Tile from(unsigned row) const { return {memory, at(row, 0)}; }
   /// An A fragment: 16 rows from `row`, 16 columns from `column` on.
   SKIPV1_DEVICE_MEMBER void load_a(std::uint32_t (&a)[4], unsigned row, unsigned column) const {
-    load_matrices<4>(a, memory, at(row + lane() % 16, column + lane() / 16 * 8));
+    load_matrices<4>(a, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
   }
   /// Two B fragments of the product with the tile transposed: k are 16 columns from `column`, n twice 8 rows from `row` on.
   SKIPV1_DEVICE_MEMBER void load_b_transposed(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
     std::uint32_t four[4];
-    load_matrices<4>(four, memory, at(row + lane() / 16 * 8 + lane() % 8, column + lane() / 8 % 2 * 8));
+    load_matrices<4>(four, memory, beside(at(lane() / 16 * 8 + lane() % 8, lane() / 8 % 2 * 8), row, column));
     for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
   }
   /// Two B fragments of the product with the tile: k are 16 rows from `row`, n twice 8 columns from `column` on.
   SKIPV1_DEVICE_MEMBER void load_b(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
     std::uint32_t four[4];
-    load_matrices<4, true>(four, memory, at(row + lane() % 16, column + lane() / 16 * 8));
+    load_matrices<4, true>(four, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
     for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
   }
   /// Writes D fragments of 16 rows, W columns, rounded, as the rows from `row` on; rows g and g + 8 times a factor.

@@ -86,7 +86,7 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
       return with_size<64, 96, 128, 256>(std::max(z.key, z.value), [&](auto width) {
         constexpr auto W = static_cast<unsigned>(decltype(width)::value);
         using Shape = ForwardShape<W>;
-        launch({"attention_forward_mma", {ceil_div(max_rows, Shape::rows), z.heads, z.batch}, mma_threads, Shape::bytes},
+        launch({"attention_forward_mma", {z.heads, ceil_div(max_rows, Shape::rows), z.batch}, mma_threads, Shape::bytes},
                attention_forward_mma<W>, out, lse, q, heads, z, scale);
       });
     }
@@ -119,9 +119,9 @@ void launch_backward_mma(const AttentionGradients<T>& a, const AttentionSizes& z
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     using Queries = QueryShape<W>;
     using Heads = HeadsShape<W>;
-    launch({"attention_backward_query", {ceil_div(max_rows, Queries::rows), z.heads, z.batch}, mma_threads, Queries::bytes},
+    launch({"attention_backward_query", {z.heads, ceil_div(max_rows, Queries::rows), z.batch}, mma_threads, Queries::bytes},
            attention_backward_query_mma<W>, a, z, scale);
-    launch({"attention_backward_heads", {ceil_div(a.positions, Heads::keys), z.heads, z.batch}, mma_threads, Heads::bytes},
+    launch({"attention_backward_heads", {z.heads, ceil_div(a.positions, Heads::keys), z.batch}, Heads::threads, Heads::bytes},
            attention_backward_heads_mma<W>, a, z, scale);
   });
 }

@@ -16,40 +16,48 @@ struct ForwardShape {
   static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (rows + 2 * 2 * keys), bytes = 2 * elements;
 };
 
-/// `x (16 S, 8 N) += a (16 S rows from `row` on) b^T (8 N rows)`.
+/// `x (16 S, 8 N) += a (its first 16 S rows) b^T (8 N rows)`. Fragments are read one step ahead: reading takes as long as the
+/// four products of a step, and there are not enough warps to wait for each other.
 template <unsigned W, unsigned S, unsigned N>
-SKIPV1_DEVICE void multiply_by_rows(float (&x)[S][N][4], const Tile<W>& a, unsigned row, const Tile<W>& b) {
-  SKIPV1_UNROLL
-  for (unsigned k = 0; k < W; k += 16) {
-    std::uint32_t fa[S][4];
-    for (unsigned i = 0; i < S; ++i) a.load_a(fa[i], row + 16 * i, k);
-    SKIPV1_UNROLL
-    for (unsigned n = 0; n < N; n += 2) {
-      std::uint32_t fb[2][2];
-      b.load_b_transposed(fb, n * 8, k);
-      for (unsigned i = 0; i < S; ++i) {
-        mma(x[i][n], fa[i], fb[0]);
-        mma(x[i][n + 1], fa[i], fb[1]);
-      }
+SKIPV1_DEVICE void multiply_by_rows(float (&x)[S][N][4], const Tile<W>& a, const Tile<W>& b) {
+  constexpr unsigned steps = W / 16 * (N / 2);
+  std::uint32_t fa[2][S][4], fb[2][2][2];
+  const auto load = [&](unsigned step) {
+    const unsigned k = step / (N / 2), n = step % (N / 2) * 2;
+    if (n == 0) {
+      for (unsigned i = 0; i < S; ++i) a.load_a(fa[k % 2][i], 16 * i, 16 * k);
     }
+    b.load_b_transposed(fb[step % 2], n * 8, 16 * k);
+  };
+  load(0);
+  SKIPV1_UNROLL
+  for (unsigned step = 0; step < steps; ++step) {
+    const unsigned k = step / (N / 2), n = step % (N / 2) * 2;
+    if (step + 1 < steps) load(step + 1);
+    for (unsigned j = 0; j < 2; ++j)
+      for (unsigned i = 0; i < S; ++i) mma(x[i][n + j], fa[k % 2][i], fb[step % 2][j]);
   }
 }
-/// `sums (16 S, W) += weights (16 S, 8 N) b`, b a tile of 8 N rows, the weights rounded.
-template <unsigned W, unsigned S, unsigned N>
-SKIPV1_DEVICE void multiply_by_columns(float (&sums)[S][W / 8][4], const float (&weights)[S][N][4], const Tile<W>& b) {
+/// The A fragments of D fragments beside each other, rounded.
+template <unsigned S, unsigned N>
+SKIPV1_DEVICE void round_to_weights(std::uint32_t (&weights)[S][N / 2][4], const float (&x)[S][N][4]) {
   SKIPV1_UNROLL
-  for (unsigned k = 0; k < N; k += 2) {
-    std::uint32_t fa[S][4];
-    for (unsigned i = 0; i < S; ++i) round_to_a(fa[i], weights[i][k], weights[i][k + 1]);
-    SKIPV1_UNROLL
-    for (unsigned m = 0; m < W / 8; m += 2) {
-      std::uint32_t fb[2][2];
-      b.load_b(fb, k * 8, m * 8);
-      for (unsigned i = 0; i < S; ++i) {
-        mma(sums[i][m], fa[i], fb[0]);
-        mma(sums[i][m + 1], fa[i], fb[1]);
-      }
-    }
+  for (unsigned i = 0; i < S; ++i)
+    for (unsigned k = 0; k < N / 2; ++k) round_to_a(weights[i][k], x[i][2 * k], x[i][2 * k + 1]);
+}
+/// `sums (16 S, W) += weights (16 S, 16 K) b`, b a tile of 16 K rows.
+template <unsigned W, unsigned S, unsigned K>
+SKIPV1_DEVICE void multiply_by_columns(float (&sums)[S][W / 8][4], const std::uint32_t (&weights)[S][K][4], const Tile<W>& b) {
+  constexpr unsigned steps = K * (W / 16);
+  std::uint32_t fb[2][2][2];
+  const auto load = [&](unsigned step) { b.load_b(fb[step % 2], step / (W / 16) * 16, step % (W / 16) * 16); };
+  load(0);
+  SKIPV1_UNROLL
+  for (unsigned step = 0; step < steps; ++step) {
+    const unsigned k = step / (W / 16), m = step % (W / 16) * 2;
+    if (step + 1 < steps) load(step + 1);
+    for (unsigned j = 0; j < 2; ++j)
+      for (unsigned i = 0; i < S; ++i) mma(sums[i][m + j], weights[i][k], fb[step % 2][j]);
   }
 }
 
@@ -103,7 +111,7 @@ SKIPV1_DEVICE void store_no_value(bfloat16* out, float* lse, const AttentionSize
   for (std::size_t r = thread().x; r < rows; r += threads) lse[r * z.heads] = 0;
 }
 
-/// Grid (row tiles, H, B). Operations: 4 d a score, of which a multiprocessor does some 2,500 a cycle by `mma.sync`; beside them
+/// Grid (H, row tiles, B). Operations: 4 d a score, of which a multiprocessor does some 2,500 a cycle by `mma.sync`; beside them
 /// one exponential a score, 16 a cycle: at d = 64 both take about as long, so warps must overlap them.
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
@@ -111,8 +119,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
                           AttentionSizes z, float scale) {
   using Shape = ForwardShape<W>;
   constexpr unsigned S = Shape::S, K = Shape::keys, pitch = Tile<W>::pitch;
-  const std::size_t h = block().y, b = block().z;
-  const std::size_t first = (grid_size().x - 1 - block().x) * Shape::rows;  // the longest rows start first
+  const std::size_t h = block().x, b = block().z;
+  const std::size_t first = (grid_size().y - 1 - block().y) * Shape::rows;  // the longest rows start first
   const AttentionSequence own = sequence(z, b);
   if (first >= own.rows) return;
   const std::size_t rows = own.rows - first < Shape::rows ? own.rows - first : Shape::rows,
@@ -148,7 +156,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     }
     if (row >= rows || s0 >= seen + static_cast<int>(Shape::rows_of_warp) - 1) continue;
     float x[S][K / 8][4] = {}, shrink[S][2];
-    multiply_by_rows(x, q_tile, row, tile(i, 0));
+    multiply_by_rows(x, q_tile.from(row), tile(i, 0));
     SKIPV1_UNROLL
     for (unsigned j = 0; j < S; ++j) {
       const int rest = seen - s0 + static_cast<int>(16 * j);
@@ -158,7 +166,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
       for (auto& sum : sums[j])
         for (unsigned l = 0; l < 4; ++l) sum[l] *= shrink[j][l / 2];
     }
-    multiply_by_columns(sums, x, tile(i, 1));
+    std::uint32_t p[S][K / 16][4];
+    round_to_weights(p, x);
+    multiply_by_columns(sums, p, tile(i, 1));
   }
   sync_warp();
   SKIPV1_UNROLL

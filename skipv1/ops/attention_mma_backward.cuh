@@ -13,18 +13,35 @@ struct QueryShape {
   static constexpr unsigned S = 2, rows = 64 * S, rows_of_warp = 16 * S, keys = W <= 64 ? 64 : 32;
   static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (2 * rows + 2 * 2 * keys), bytes = 2 * elements;
 };
+/// Warps work in pairs on 32 keys: the first has the values' side (scores, probabilities, dv), the second the keys' (products of
+/// values and output gradients, scores' gradients, dk), for which it gets the probabilities through shared memory. So a fragment,
+/// once read, serves 32 keys, and a warp keeps one sum in registers. The first half of a block's warps are the values' side.
 template <unsigned W>
 struct HeadsShape {
-  static constexpr unsigned S = W <= 64 ? 2 : 1, keys_of_warp = 16 * S, keys = keys_of_warp * mma_warps, rows = W <= 64 ? 32 : 64;
-  static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (2 * keys + 2 * 2 * rows),
-                               bytes = 2 * elements + 2 * 2 * rows * sizeof(float);
+  static constexpr unsigned S = 2, warps = W <= 64 ? 4 : 8, threads = 32 * warps, blocks = W <= 64 ? 3 : 1, pairs = warps / 2,
+                            keys_of_pair = 16 * S, keys = keys_of_pair * pairs, rows = W <= 64 ? 32 : 64;
+  static constexpr std::size_t tiles = std::size_t{Tile<W>::pitch} * (2 * keys + 3 * 2 * rows),  // then the probabilities
+      elements = tiles + keys * rows, bytes = 2 * elements + 3 * 2 * rows * sizeof(float);
+  SKIPV1_DEVICE_MEMBER static unsigned side() { return warp() / pairs; }
+  SKIPV1_DEVICE_MEMBER static unsigned pair() { return warp() % pairs; }
 };
 
-/// Scores become probabilities, `p = 2^(scale x - lse)`, and products of values and output gradients the scores' gradients, up to
-/// the scale: `p (dp - delta)`.
-SKIPV1_DEVICE void take_gradient(float& x, float& dp, bool seen, float scale, float lse, float delta) {
-  x = seen ? fast_exp2(x * scale - lse) : 0;
-  dp = x * (dp - delta);
+/// `p = 2^(scale x - lse)`, of a score x.
+SKIPV1_DEVICE float probability(float x, bool seen, float scale, float lse) { return seen ? fast_exp2(x * scale - lse) : 0; }
+/// The scores' gradients up to the scale, `ds = p (dp - delta)`, dp being products of values and output gradients: fragments of
+/// probabilities become those of ds. `delta(i, k, l)` is that of the numbers of register l of fragment (i, k).
+template <unsigned S, unsigned K, class Delta>
+SKIPV1_DEVICE void take_gradients(std::uint32_t (&p)[S][K][4], const float (&dp)[S][2 * K][4], const Delta& delta) {
+  SKIPV1_UNROLL
+  for (unsigned i = 0; i < S; ++i) {
+    for (unsigned k = 0; k < K; ++k) {
+      for (unsigned l = 0; l < 4; ++l) {
+        const float* x = dp[i][2 * k + l / 2] + l % 2 * 2;
+        const Vector<float, 2> y = unpack_bfloat16(p[i][k][l]), d = delta(i, k, l);
+        p[i][k][l] = pack_bfloat16(y[0] * (x[0] - d[0]), y[1] * (x[1] - d[1]));
+      }
+    }
+  }
 }
 
 /// `dout . out` of the warp's 16 rows, of which `rows` exist, the first being number `at` of (N, H): to memory, and of rows g and
@@ -42,13 +59,13 @@ SKIPV1_DEVICE void take_deltas(float (&delta)[2], const AttentionGradients<bfloa
   for (unsigned half = 0; half < 2; ++half) delta[half] = shuffle(sum, lane() / 4 * 2 + 16 * half);
 }
 
-/// Grid (row tiles, H, B): dq, and delta.
+/// Grid (H, row tiles, B): dq, and delta.
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     attention_backward_query_mma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
   using Shape = QueryShape<W>;
   constexpr unsigned S = Shape::S, K = Shape::keys, pitch = Tile<W>::pitch;
-  const std::size_t h = block().y, b = block().z, first = (grid_size().x - 1 - block().x) * Shape::rows;
+  const std::size_t h = block().x, b = block().z, first = (grid_size().y - 1 - block().y) * Shape::rows;
   const AttentionSequence own = sequence(z, b);
   if (first >= own.rows) return;
   const std::size_t rows = own.rows - first < Shape::rows ? own.rows - first : Shape::rows,
@@ -62,11 +79,15 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   const unsigned t = thread().x, row = warp() * Shape::rows_of_warp;
   const auto seen = static_cast<int>(own.past + first + row + 1), keys = static_cast<int>(own.past + first + rows);
   const bfloat16 *keys_at = key.data + b * key.batch_stride, *values_at = value.data + b * value.batch_stride;
+  const bfloat16* next_keys = Tile<W>::template source<mma_threads>(keys_at, key.row_stride, t);
+  const bfloat16* next_values = Tile<W>::template source<mma_threads>(values_at, value.row_stride, t);
   const auto copy = [&](unsigned i) {
-    const std::size_t s0 = std::size_t{i} * K, count = static_cast<std::size_t>(keys) - s0;
-    tile(i, 0).template copy<K, mma_threads>(keys_at + s0 * key.row_stride, key.row_stride, count, z.key, t);
-    tile(i, 1).template copy<K, mma_threads>(values_at + s0 * value.row_stride, value.row_stride, count, z.value, t);
+    const std::size_t count = static_cast<unsigned>(keys) - i * K;
+    tile(i, 0).template copy_from<K, mma_threads>(next_keys, key.row_stride, count, z.key, t);
+    tile(i, 1).template copy_from<K, mma_threads>(next_values, value.row_stride, count, z.value, t);
     copy_async_commit();
+    next_keys += K * key.row_stride;
+    next_values += K * value.row_stride;
   };
   float lse[S][2] = {}, delta[S][2] = {}, sums[S][W / 8][4] = {};
   if (value.data) {
@@ -90,21 +111,27 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     const int s0 = static_cast<int>(i * K);
     if (s0 + static_cast<int>(K) < keys) copy(i + 1);
     if (row >= rows || s0 >= seen + static_cast<int>(Shape::rows_of_warp) - 1) continue;
-    float x[S][K / 8][4] = {}, dp[S][K / 8][4] = {};
-    multiply_by_rows(x, q_tile, row, tile(i, 0));
-    multiply_by_rows(dp, dout_tile, row, tile(i, 1));
-    const int rest = seen - s0 + static_cast<int>(lane() / 4) - static_cast<int>(lane() % 4 * 2);
-    const auto gradients = [&](bool masked) {
-      SKIPV1_UNROLL
-      for (unsigned j = 0; j < S; ++j)
-        for (unsigned n = 0; n < K / 8; ++n)
-          for (unsigned l = 0; l < 4; ++l)
-            take_gradient(x[j][n][l], dp[j][n][l],
-                          !masked || static_cast<int>(n * 8 + l % 2) < rest + static_cast<int>(16 * j + l / 2 * 8), steepness,
-                          lse[j][l / 2], delta[j][l / 2]);
-    };
-    seen - s0 < static_cast<int>(K) ? gradients(true) : gradients(false);
-    multiply_by_columns(sums, dp, tile(i, 0));
+    std::uint32_t p[S][K / 16][4];
+    {
+      float x[S][K / 8][4] = {};
+      multiply_by_rows(x, q_tile.from(row), tile(i, 0));
+      const int rest = seen - s0 + static_cast<int>(lane() / 4) - static_cast<int>(lane() % 4 * 2);
+      const auto probabilities = [&](bool masked) {
+        SKIPV1_UNROLL
+        for (unsigned j = 0; j < S; ++j)
+          for (unsigned n = 0; n < K / 8; ++n)
+            for (unsigned l = 0; l < 4; ++l)
+              x[j][n][l] = probability(x[j][n][l],
+                                       !masked || static_cast<int>(n * 8 + l % 2) < rest + static_cast<int>(16 * j + l / 2 * 8),
+                                       steepness, lse[j][l / 2]);
+      };
+      seen - s0 < static_cast<int>(K) ? probabilities(true) : probabilities(false);
+      round_to_weights(p, x);
+    }
+    float dp[S][K / 8][4] = {};
+    multiply_by_rows(dp, dout_tile.from(row), tile(i, 1));
+    take_gradients(p, dp, [&](unsigned j, unsigned, unsigned l) { return Vector<float, 2>{delta[j][l % 2], delta[j][l % 2]}; });
+    multiply_by_columns(sums, p, tile(i, 0));
   }
   sync_warp();
   const float factor[2] = {scale, scale};
@@ -149,114 +176,155 @@ struct KeyTile {
   std::size_t b, s0, keys;
   AttentionSequence own;
 };
-/// Those of block (x, h, b): `count` from `count x` on, none where no new row reads them or head h has no value.
-SKIPV1_DEVICE KeyTile own_keys(const AttentionGradients<bfloat16>& a, const AttentionSizes& z, unsigned count) {
-  const AttentionSequence own = sequence(z, block().z);
-  const bool read = own.rows > 0 && a.heads[block().y].value.data;
-  return {block().z, std::size_t{block().x} * count, read ? own.past + own.rows : 0, own};
+/// Those of head h of sequence b from s0 on; none where no new row reads them or the head has no value.
+SKIPV1_DEVICE KeyTile own_keys(const AttentionGradients<bfloat16>& a, const AttentionSizes& z, std::size_t h, std::size_t b,
+                               std::size_t s0) {
+  const AttentionSequence own = sequence(z, b);
+  return {b, s0, own.rows > 0 && a.heads[h].value.data ? own.past + own.rows : 0, own};
 }
 
-/// Adds to dk, up to the scale, and dv what query head r adds to the gradients of the warp's keys, with transposed scores.
+/// Adds to the warp's sums, dv or, up to the scale, dk, what query head r adds to the gradients of the pair's keys, with
+/// transposed scores; if `adds`: the values' side works for its partner in any case. The keys' side multiplies a tile late, while
+/// the other takes the exponentials of the next. Whatever is worked out anew here, or kept as few pointers, leaves registers for
+/// fragments read ahead: the kernel is as fast as it has those (docs/performance.md).
 template <unsigned W>
-SKIPV1_DEVICE void add_reader(float (&dk)[HeadsShape<W>::S][W / 8][4], float (&dv)[HeadsShape<W>::S][W / 8][4],
-                              const AttentionGradients<bfloat16>& a, const AttentionSizes& z, const KeyTile& own, std::size_t r,
-                              bool with_key, bool with_value, float steepness) {
+SKIPV1_DEVICE void add_reader(float (&sums)[HeadsShape<W>::S][W / 8][4], const AttentionGradients<bfloat16>& a,
+                              const AttentionSizes& z, std::size_t r, bool adds, float steepness) {
   using Shape = HeadsShape<W>;
   constexpr unsigned S = Shape::S, R = Shape::rows, pitch = Tile<W>::pitch;
-  const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
-  const Shared<float> numbers = dynamic_shared<float>(2 * Shape::elements, 2 * 2 * R);  // lse and delta of two tiles' rows
-  const Tile<W> k_tile{memory, 0}, v_tile{memory, Shape::keys * pitch};
+  const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::tiles);
+  const Shared<std::uint32_t> exchange = dynamic_shared<std::uint32_t>(2 * Shape::tiles, Shape::keys * R / 2);
+  const Shared<float> numbers = dynamic_shared<float>(2 * Shape::elements, 3 * 2 * R);  // lse and delta of three tiles' rows
+  // Side 0 multiplies keys by queries, and what comes of it by gradients of outputs; side 1 values by those, and that by queries.
+  const auto head_tile = [&](unsigned which) { return Tile<W>{memory, which * Shape::keys * pitch}; };
   const auto tile = [&](unsigned i, unsigned which) {
-    return Tile<W>{memory, (2 * Shape::keys + (i % 2 * 2 + which) * R) * pitch};
+    return Tile<W>{memory, (2 * Shape::keys + (i % 3 * 2 + which) * R) * pitch};
   };
-  const Head<const bfloat16, Cuda> key = a.heads[r].key, value = a.heads[r].value;
-  const std::size_t past = own.own.past, all_rows = own.own.rows, at = own.own.begin * z.heads + r;
-  const unsigned t = thread().x, own_key = warp() * Shape::keys_of_warp;
-  const std::size_t begin = own.s0 < past ? 0 : (own.s0 - past) / R * R;  // rows before it do not see these keys
+  const KeyTile own = own_keys(a, z, block().x, block().z, std::size_t{block().y} * Shape::keys);
+  const unsigned t = thread().x, side = Shape::side(), pair = Shape::pair(), own_key = pair * Shape::keys_of_pair,
+                 c = lane() % 4 * 2;
+  const std::size_t past = own.own.past,
+                    begin = own.s0 < past ? 0 : (own.s0 - past) / R * R,  // rows before do not see these keys
+      at = (own.own.begin + begin) * z.heads + r;
+  // How many rows are left to read, and where the thread reads next: queries, gradients of outputs, a row's lse or its delta.
+  auto left = static_cast<int>(own.own.rows - begin);
+  const bfloat16* q = Tile<W>::template source<Shape::threads>(a.q + at * z.key, z.heads * z.key, t);
+  const bfloat16* dout = Tile<W>::template source<Shape::threads>(a.dout + at * z.value, z.heads * z.value, t);
+  const float* number = (t < R ? a.lse : a.delta) + at + t % R * z.heads;
+  static_assert(Shape::threads >= 2 * R);
   const auto copy = [&](unsigned i) {
-    const std::size_t first = begin + std::size_t{i} * R, count = all_rows - first, n = at + first * z.heads;
-    tile(i, 0).template copy<R, mma_threads>(a.q + n * z.key, z.heads * z.key, count, z.key, t);
-    tile(i, 1).template copy<R, mma_threads>(a.dout + n * z.value, z.heads * z.value, count, z.value, t);
+    const std::size_t count = static_cast<unsigned>(left), q_stride = z.heads * z.key, dout_stride = z.heads * z.value;
+    tile(i, 0).template copy_from<R, Shape::threads>(q, q_stride, count, z.key, t);
+    tile(i, 1).template copy_from<R, Shape::threads>(dout, dout_stride, count, z.value, t);
     copy_async_commit();
+    q += R * q_stride;
+    dout += R * dout_stride;
   };
-  const auto number = [&](unsigned i) {  // the thread's of tile i: a row's lse, or its delta
-    const std::size_t row = begin + std::size_t{i} * R + t % R;
-    if (row >= all_rows || t >= 2 * R) return 0.f;
-    return t < R ? a.lse[at + row * z.heads] * static_cast<float>(log2_e) : a.delta[at + row * z.heads];
+  const auto next_number = [&] {
+    const float x = t < 2 * R && static_cast<int>(t % R) < left ? *number : 0;
+    number += R * z.heads;
+    left -= static_cast<int>(R);
+    return x;
   };
-  static_assert(mma_threads >= 2 * R);
+  const auto put_number = [&](unsigned i, float x) {
+    if (t < 2 * R) numbers[i % 3 * 2 * R + t] = t < R ? x * static_cast<float>(log2_e) : x;
+  };
+  const auto exchanged = [&](unsigned j, unsigned k) { return (((pair * S + j) * (R / 16) + k) * warp_size + lane()) * 4; };
   sync_threads();  // the reader before
   const auto copy_own = [&](const Tile<W>& to, const Head<const bfloat16, Cuda>& head, std::size_t width) {
-    to.template copy<Shape::keys, mma_threads>(head.data + own.b * head.batch_stride + own.s0 * head.row_stride, head.row_stride,
-                                               own.keys - own.s0, width, t);
+    to.template copy<Shape::keys, Shape::threads>(head.data + own.b * head.batch_stride + own.s0 * head.row_stride,
+                                                  head.row_stride, own.keys - own.s0, width, t);
   };
-  copy_own(k_tile, key, z.key);
-  copy_own(v_tile, value, z.value);
+  copy_own(head_tile(0), a.heads[r].key, z.key);
+  copy_own(head_tile(1), a.heads[r].value, z.value);
   copy(0);
-  if (t < 2 * R) numbers[t] = number(0);
-  for (unsigned i = 0; begin + std::size_t{i} * R < all_rows; ++i) {
+  put_number(0, next_number());
+  int seen =
+      static_cast<int>(past + begin + 1) - static_cast<int>(own.s0 + own_key);  // of the pair's keys, by a tile's first row
+  const unsigned tiles = (static_cast<unsigned>(own.own.rows - begin) + R - 1) / R;
+  std::uint32_t weights[S][R / 16][4];
+  for (unsigned i = 0;; ++i, seen += static_cast<int>(R)) {
     copy_async_wait<0>();
     sync_threads();
-    const std::size_t first = begin + std::size_t{i} * R;
-    const bool more = first + R < all_rows;
-    if (more) copy(i + 1);
-    const float next = more ? number(i + 1) : 0;
-    const auto seen = static_cast<int>(past + first + 1) - static_cast<int>(own.s0 + own_key);  // of the warp's, by the first row
-    if (seen + static_cast<int>(R) > 1) {
-      float p[S][R / 8][4] = {}, dp[S][R / 8][4] = {};
-      multiply_by_rows(p, k_tile, own_key, tile(i, 0));
-      multiply_by_rows(dp, v_tile, own_key, tile(i, 1));
-      const unsigned c = lane() % 4 * 2;
-      const auto gradients = [&](bool masked) {
+    const bool more = left > 0;
+    float next = 0;
+    if (more) {
+      copy(i + 1);
+      next = next_number();
+    }
+    if (side == 1 && i > 0 && adds) multiply_by_columns(sums, weights, tile(i - 1, 0));  // of the tile before
+    if (i == tiles) break;
+    const bool works = seen + static_cast<int>(R) > 1 && (side == 0 || adds);
+    float x[S][R / 8][4] = {};
+    if (works) multiply_by_rows(x, head_tile(side).from(own_key), tile(i, side));
+    if (works && side == 0) {
+      const auto probabilities = [&](bool masked) {
         SKIPV1_UNROLL
         for (unsigned n = 0; n < R / 8; ++n) {
-          const Vector<float, 2> lse = load_shared<2>(numbers, i % 2 * 2 * R + n * 8 + c),
-                                 delta = load_shared<2>(numbers, (i % 2 * 2 + 1) * R + n * 8 + c);
+          const Vector<float, 2> lse = load_shared<2>(numbers, i % 3 * 2 * R + n * 8 + c);
           for (unsigned j = 0; j < S; ++j) {
             for (unsigned l = 0; l < 4; ++l) {
               const bool sees = static_cast<int>(lane() / 4 + l / 2 * 8 + 16 * j) < seen + static_cast<int>(n * 8 + c + l % 2);
-              take_gradient(p[j][n][l], dp[j][n][l], !masked || sees, steepness, lse[l % 2], delta[l % 2]);
+              x[j][n][l] = probability(x[j][n][l], !masked || sees, steepness, lse[l % 2]);
             }
           }
         }
       };
-      seen < static_cast<int>(Shape::keys_of_warp) ? gradients(true) : gradients(false);
-      if (with_value) multiply_by_columns(dv, p, tile(i, 1));
-      if (with_key) multiply_by_columns(dk, dp, tile(i, 0));
+      seen < static_cast<int>(Shape::keys_of_pair) ? probabilities(true) : probabilities(false);
+      SKIPV1_UNROLL
+      for (unsigned j = 0; j < S; ++j) {
+        for (unsigned k = 0; k < R / 16; ++k) {
+          Vector<std::uint32_t, 4> p;
+          round_to_a(p.at, x[j][2 * k], x[j][2 * k + 1]);
+          store_shared(exchange, exchanged(j, k), p);
+        }
+      }
     }
-    if (more && t < 2 * R) numbers[(i + 1) % 2 * 2 * R + t] = next;
+    sync_threads();
+    SKIPV1_UNROLL
+    for (unsigned j = 0; j < S; ++j) {
+      for (unsigned k = 0; k < R / 16; ++k) {
+        const Vector<std::uint32_t, 4> p = works ? load_shared<4>(exchange, exchanged(j, k)) : Vector<std::uint32_t, 4>{};
+        for (unsigned l = 0; l < 4; ++l) weights[j][k][l] = p[l];
+      }
+    }
+    if (side == 1) {
+      take_gradients(weights, x, [&](unsigned, unsigned k, unsigned l) {
+        return load_shared<2>(numbers, (i % 3 * 2 + 1) * R + k * 16 + l / 2 * 8 + c);
+      });
+    }
+    if (side == 0 && adds && works) multiply_by_columns(sums, weights, tile(i, 1));
+    if (more) put_number(i + 1, next);
   }
 }
 
-/// Grid (key tiles, H, B): the gradients of a key head and a value head, by the block of their first reader, which goes through
+/// Grid (H, key tiles, B): the gradients of a key head and a value head, by the block of their first reader, which goes through
 /// all their readers in order.
 template <unsigned W>
-SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
+SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
     attention_backward_heads_mma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
   using Shape = HeadsShape<W>;
-  const KeyTile own = own_keys(a, z, Shape::keys);
-  if (own.s0 >= own.keys) return;
-  const std::size_t h = block().y;
+  const std::size_t h = block().x;
+  const auto own_tile = [&] { return own_keys(a, z, h, block().z, std::size_t{block().y} * Shape::keys); };
+  if (const KeyTile own = own_tile(); own.s0 >= own.keys) return;  // not kept: registers are scarce
   const bool leads_key = reads_first<true>(a, h), leads_value = reads_first<false>(a, h);
-  float dk[Shape::S][W / 8][4] = {}, dv[Shape::S][W / 8][4] = {};
+  float sums[Shape::S][W / 8][4] = {};
+  const unsigned side = Shape::side();
   for_each_reader(a, h, z.heads, leads_key, leads_value, [&](std::size_t r, bool with_key, bool with_value) {
-    add_reader<W>(dk, dv, a, z, own, r, with_key, with_value, scale * static_cast<float>(log2_e));
+    add_reader<W>(sums, a, z, r, side == 0 ? with_value : with_key, scale * static_cast<float>(log2_e));
   });
-  const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
-  const auto add = [&](const float(&sums)[Shape::S][W / 8][4], unsigned which, const Head<bfloat16, Cuda>& to, std::size_t width,
-                       float by) {
-    const Tile<W> tile{memory, which * Shape::keys * Tile<W>::pitch};  // whose rows the warp alone has read
-    const float factor[2] = {by, by};
-    constexpr unsigned K = Shape::keys_of_warp;
-    SKIPV1_UNROLL
-    for (unsigned j = 0; j < Shape::S; ++j) tile.put(sums[j], warp() * K + 16 * j, factor);
-    sync_warp();
-    tile.template write<K>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, warp() * K,
-                           own.keys - own.s0, width, !to.fresh);
-  };
+  if (!(side == 0 ? leads_value : leads_key)) return;
+  const KeyTile own = own_tile();
+  const unsigned own_key = Shape::pair() * Shape::keys_of_pair;
+  const Head<bfloat16, Cuda> to = side == 0 ? a.dheads[h].value : a.dheads[h].key;
+  const Tile<W> tile{dynamic_shared<bfloat16>(0, Shape::tiles), side * Shape::keys * Tile<W>::pitch};
+  const float by = side == 0 ? 1 : scale, factor[2] = {by, by};
   sync_warp();
-  if (leads_key) add(dk, 0, a.dheads[h].key, z.key, scale);
-  if (leads_value) add(dv, 1, a.dheads[h].value, z.value, 1);
+  SKIPV1_UNROLL
+  for (unsigned j = 0; j < Shape::S; ++j) tile.put(sums[j], own_key + 16 * j, factor);  // these rows the warp alone has read
+  sync_warp();
+  tile.template write<Shape::keys_of_pair>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, own_key,
+                                           own.keys - own.s0, side == 0 ? z.value : z.key, !to.fresh);
 }
 
 }  // namespace skipv1::detail

@@ -95,7 +95,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warpgroup_threads, WarpgroupForward<W>::blocks)
   }
   std::uint32_t queries[W / 16][4], weights[K / 16][4];
   SKIPV1_UNROLL
-  for (unsigned k = 0; k < W; k += 16) q_tile.load_a(queries[k / 16], row, k);
+  for (unsigned k = 0; k < W; k += 16) q_tile.from(row).load_a(queries[k / 16], 0, k);
   OnlineSoftmax softmax;
   const float steepness = fabsf(scale) * static_cast<float>(log2_e);
   const auto seen = static_cast<int>(own.past + first + row + 1);  // by the warp's first row
@@ -150,6 +150,12 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warpgroup_threads, WarpgroupForward<W>::blocks)
   q_tile.put(sums, row, factor);  // these rows the warp alone has read
   sync_warp();
   q_tile.template write<16>(out + at * z.value, z.heads * z.value, row, rows, z.value);
+}
+
+/// A score becomes a probability, and a product of values and output gradients the score's gradient, up to the scale.
+SKIPV1_DEVICE void take_gradient(float& x, float& dp, bool seen, float scale, float lse, float delta) {
+  x = probability(x, seen, scale, lse);
+  dp = x * (dp - delta);
 }
 
 /// Grid (row tiles, H, B): dq, and delta.
@@ -319,9 +325,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(WarpgroupHeads<W>::threads, WarpgroupHeads<W>::block
     attention_backward_heads_wgmma(AttentionGradients<bfloat16> a, AttentionSizes z, float scale) {
   if constexpr (!SKIPV1_HAS_WGMMA) return;
   constexpr unsigned K = WarpgroupHeads<W>::keys;
-  const KeyTile own = own_keys(a, z, K);
-  if (own.s0 >= own.keys) return;
   const std::size_t h = block().y;
+  const KeyTile own = own_keys(a, z, h, block().z, std::size_t{block().x} * K);
+  if (own.s0 >= own.keys) return;
   const bool leads_key = reads_first<true>(a, h), leads_value = reads_first<false>(a, h);
   float dk[W / 8][4] = {}, dv[W / 8][4] = {};
   for_each_reader(a, h, z.heads, leads_key, leads_value, [&](std::size_t r, bool with_key, bool with_value) {

@@ -31,6 +31,7 @@ Tensor<bfloat16, Cuda> drawn(Shape shape) {
 struct Shapes {
   std::size_t B, H, group, rows, past, D;
   bool routed = false, mixed = false;  ///< mixed: lengths from a quarter of `past` on
+  Version version = Version::fast;
 
   std::size_t owned() const { return H / group; }
   std::size_t keys() const { return past + rows; }
@@ -58,13 +59,13 @@ class Problem {
   }
   void forward() const {
     attention_forward<bfloat16>(View<bfloat16, Cuda>(out), View<float, Cuda>(lse), View<bfloat16, Cuda>(q),
-                                View<HeadPair<const bfloat16, Cuda>, Cuda>(table_), on_device(), scale());
+                                View<HeadPair<const bfloat16, Cuda>, Cuda>(table_), on_device(), scale(), shapes.version);
   }
   void backward() const {
     attention_backward<bfloat16>(View<bfloat16, Cuda>(dq), View<HeadPair<bfloat16, Cuda>, Cuda>(dtable_),
                                  View<bfloat16, Cuda>(dout), View<bfloat16, Cuda>(out), View<float, Cuda>(lse),
                                  View<bfloat16, Cuda>(q), View<HeadPair<const bfloat16, Cuda>, Cuda>(table_), on_device(),
-                                 scale());
+                                 scale(), shapes.version);
   }
   double scale() const { return 1 / std::sqrt(static_cast<double>(shapes.D)); }
   std::size_t past(std::size_t b) const { return static_cast<std::size_t>(past_(b)); }
@@ -288,7 +289,8 @@ class Bench {
     std::ostringstream name;
     name << what << ' ' << s.B << ", " << s.H;
     if (s.group > 1) name << " (" << s.owned() << ')';
-    name << ", " << s.keys() << ", " << s.D << (s.routed ? " routed" : "") << (s.mixed ? " mixed" : "");
+    name << ", " << s.keys() << ", " << s.D << (s.routed ? " routed" : "") << (s.mixed ? " mixed" : "")
+         << (s.version == Version::portable ? " mma.sync" : "");
     line(name.str(), t, rate, ceiling, unit, error);
   }
   void line(const std::string& name, const Time& t, double rate, double ceiling, const char* unit, std::optional<double> error) {
@@ -338,10 +340,12 @@ int main(int argc, char** argv) {
       bench.decode({8, 56, 8, 4, 8001, 80, true});
     }
     if (only.empty() || only == "train") {
-      for (bool routed : {false, true}) {
-        bench.train({32, 12, 1, 1024, 0, 64, routed});
-        bench.train({4, 32, 1, 4096, 0, 128, routed});
-        bench.train({16, 16, 1, 1024, 0, 64, routed});
+      for (const Version version : {Version::fast, Version::portable}) {  // by `wgmma`, where the card has it, and by `mma.sync`
+        for (bool routed : {false, true}) {
+          bench.train({32, 12, 1, 1024, 0, 64, routed, false, version});
+          bench.train({4, 32, 1, 4096, 0, 128, routed, false, version});
+          bench.train({16, 16, 1, 1024, 0, 64, routed, false, version});
+        }
       }
       bench.train({4, 33, 1, 1999, 0, 96, true});
       bench.train({4, 56, 8, 2047, 0, 80, true});

@@ -13,7 +13,7 @@ struct Tile {
   static constexpr unsigned pitch = (W + 63) / 64 * 64, pieces = pitch / 8;
 
   Shared<bfloat16> memory;
-  unsigned base = 0;
+  unsigned base = 0;  ///< a multiple of 64
 
   /// Where element (row, column) lies in `memory`.
   SKIPV1_DEVICE_MEMBER unsigned at(unsigned row, unsigned column) const {
@@ -22,7 +22,7 @@ struct Tile {
   }
   /// Where that element lies which is `row` rows, a multiple of 8, below and `column` columns, a multiple of 16, beside the one
   /// of the first 16 columns that lies at `place`. With both known when this is compiled, one instruction or none: fragments are
-  /// read too often for `at`, whose registers are better used for fragments read ahead.
+  /// read too often for `at`, and registers are better used for fragments read ahead.
   SKIPV1_DEVICE_MEMBER static unsigned beside(unsigned place, unsigned row, unsigned column) {
     return (place ^ column % 64) + column / 64 * (R > 0 ? R * 64 : 64) + row * (R > 0 ? 64 : pitch);
   }

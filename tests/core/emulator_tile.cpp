@@ -95,8 +95,26 @@ TEST_CASE("eight rows of a tile, and the pieces of a row, lie in different banks
   }
 }
 
+template <class T>
+void check_beside(const T& tile) {
+  for (unsigned r = 0; r < 16; ++r)
+    for (unsigned c = 0; c < 16; ++c)
+      for (unsigned row = 0; r + row < 64; row += 8)
+        for (unsigned column = 0; column < 128; column += 16) {
+          REQUIRE(T::beside(tile.at(r, c), row, column) == tile.at(r + row, c + column));
+          REQUIRE(tile.from(row).at(r, c + column) == tile.at(r + row, c + column));
+        }
+}
+
+TEST_CASE("what lies beside an element of a tile lies where its row and column say") {
+  check_beside(Tile<128>{{}, 3 * 64});
+  check_beside(Tile<128, 64>{{}, 3 * 64});
+}
+
 TEST_CASE("numbers are packed as a register has them, the lower first") {
   CHECK(pack_bfloat16(1.f, -2.f) == 0xc0003f80u);
+  CHECK(unpack_bfloat16(0xc0003f80u)[0] == 1.f);
+  CHECK(unpack_bfloat16(0xc0003f80u)[1] == -2.f);
   alignas(4) bfloat16 pair[2];
   store_pair(pair, 0xc0003f80u);
   CHECK(static_cast<float>(pair[0]) == 1.f);

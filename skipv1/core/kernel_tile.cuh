@@ -124,4 +124,11 @@ SKIPV1_DEVICE void round_to_a(std::uint32_t (&a)[4], const float (&left)[4], con
   a[3] = pack_bfloat16(right[2], right[3]);
 }
 
+/// Those of all pairs of 2 N.
+template <std::size_t N>
+SKIPV1_DEVICE void round_all(std::uint32_t (&a)[N][4], const float (&x)[2 * N][4]) {
+  SKIPV1_UNROLL
+  for (unsigned k = 0; k < N; ++k) round_to_a(a[k], x[2 * k], x[2 * k + 1]);
+}
+
 }  // namespace skipv1

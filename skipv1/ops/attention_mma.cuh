@@ -38,13 +38,6 @@ SKIPV1_DEVICE void multiply_by_rows(float (&x)[S][N][4], const Tile<W>& a, const
       for (unsigned i = 0; i < S; ++i) mma(x[i][n + j], fa[k % 2][i], fb[step % 2][j]);
   }
 }
-/// The A fragments of D fragments beside each other, rounded.
-template <unsigned S, unsigned N>
-SKIPV1_DEVICE void round_to_weights(std::uint32_t (&weights)[S][N / 2][4], const float (&x)[S][N][4]) {
-  SKIPV1_UNROLL
-  for (unsigned i = 0; i < S; ++i)
-    for (unsigned k = 0; k < N / 2; ++k) round_to_a(weights[i][k], x[i][2 * k], x[i][2 * k + 1]);
-}
 /// `sums (16 S, W) += weights (16 S, 16 K) b`, b a tile of 16 K rows.
 template <unsigned W, unsigned S, unsigned K>
 SKIPV1_DEVICE void multiply_by_columns(float (&sums)[S][W / 8][4], const std::uint32_t (&weights)[S][K][4], const Tile<W>& b) {
@@ -167,7 +160,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
         for (unsigned l = 0; l < 4; ++l) sum[l] *= shrink[j][l / 2];
     }
     std::uint32_t p[S][K / 16][4];
-    round_to_weights(p, x);
+    for (unsigned j = 0; j < S; ++j) round_all(p[j], x[j]);
     multiply_by_columns(sums, p, tile(i, 1));
   }
   sync_warp();

@@ -126,7 +126,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
                                        steepness, lse[j][l / 2]);
       };
       seen - s0 < static_cast<int>(K) ? probabilities(true) : probabilities(false);
-      round_to_weights(p, x);
+      for (unsigned j = 0; j < S; ++j) round_all(p[j], x[j]);
     }
     float dp[S][K / 8][4] = {};
     multiply_by_rows(dp, dout_tile.from(row), tile(i, 1));
@@ -203,10 +203,10 @@ SKIPV1_DEVICE void add_reader(float (&sums)[HeadsShape<W>::S][W / 8][4], const A
   const KeyTile own = own_keys(a, z, block().x, block().z, std::size_t{block().y} * Shape::keys);
   const unsigned t = thread().x, side = Shape::side(), pair = Shape::pair(), own_key = pair * Shape::keys_of_pair,
                  c = lane() % 4 * 2;
-  const std::size_t past = own.own.past,
-                    begin = own.s0 < past ? 0 : (own.s0 - past) / R * R,  // rows before do not see these keys
-      at = (own.own.begin + begin) * z.heads + r;
-  // How many rows are left to read, and where the thread reads next: queries, gradients of outputs, a row's lse or its delta.
+  // Rows before `begin` do not see these keys. How many are left to read from there on, and where the thread reads next: queries,
+  // gradients of outputs, a row's lse or its delta.
+  const std::size_t past = own.own.past, begin = own.s0 < past ? 0 : (own.s0 - past) / R * R,
+                    at = (own.own.begin + begin) * z.heads + r;
   auto left = static_cast<int>(own.own.rows - begin);
   const bfloat16* q = Tile<W>::template source<Shape::threads>(a.q + at * z.key, z.heads * z.key, t);
   const bfloat16* dout = Tile<W>::template source<Shape::threads>(a.dout + at * z.value, z.heads * z.value, t);
@@ -239,8 +239,8 @@ SKIPV1_DEVICE void add_reader(float (&sums)[HeadsShape<W>::S][W / 8][4], const A
   copy_own(head_tile(1), a.heads[r].value, z.value);
   copy(0);
   put_number(0, next_number());
-  int seen =
-      static_cast<int>(past + begin + 1) - static_cast<int>(own.s0 + own_key);  // of the pair's keys, by a tile's first row
+  // How many of the pair's keys a tile's first row sees; less than 1 where rows further down see the first of them.
+  int seen = static_cast<int>(past + begin + 1) - static_cast<int>(own.s0 + own_key);
   const unsigned tiles = (static_cast<unsigned>(own.own.rows - begin) + R - 1) / R;
   std::uint32_t weights[S][R / 16][4];
   for (unsigned i = 0;; ++i, seen += static_cast<int>(R)) {

@@ -50,11 +50,6 @@ SKIPV1_DEVICE void ask_for_sums(float (&sums)[M][4], const std::uint32_t (&weigh
   SKIPV1_UNROLL
   for (unsigned k = 0; k < N; ++k) warpgroup_columns(sums, weights[k], SharedMatrix(b, 16 * k, 0));
 }
-template <std::size_t N>
-SKIPV1_DEVICE void round_all(std::uint32_t (&to)[N][4], const float (&x)[2 * N][4]) {
-  SKIPV1_UNROLL
-  for (unsigned k = 0; k < N; ++k) round_to_a(to[k], x[2 * k], x[2 * k + 1]);
-}
 
 /// Grid (row tiles, H, B).
 template <unsigned W>

@@ -78,9 +78,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   };
   const unsigned t = thread().x, row = warp() * Shape::rows_of_warp;
   const auto seen = static_cast<int>(own.past + first + row + 1), keys = static_cast<int>(own.past + first + rows);
-  const bfloat16 *keys_at = key.data + b * key.batch_stride, *values_at = value.data + b * value.batch_stride;
-  const bfloat16* next_keys = Tile<W>::template source<mma_threads>(keys_at, key.row_stride, t);
-  const bfloat16* next_values = Tile<W>::template source<mma_threads>(values_at, value.row_stride, t);
+  const bfloat16 *next_keys = nullptr, *next_values = nullptr;  // where the thread reads next
   const auto copy = [&](unsigned i) {
     const std::size_t count = static_cast<unsigned>(keys) - i * K;
     tile(i, 0).template copy_from<K, mma_threads>(next_keys, key.row_stride, count, z.key, t);
@@ -93,6 +91,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   if (value.data) {
     q_tile.template copy<Shape::rows, mma_threads>(a.q + at * z.key, z.heads * z.key, rows, z.key, t);
     dout_tile.template copy<Shape::rows, mma_threads>(a.dout + at * z.value, z.heads * z.value, rows, z.value, t);
+    next_keys = Tile<W>::template source<mma_threads>(key.data + b * key.batch_stride, key.row_stride, t);
+    next_values = Tile<W>::template source<mma_threads>(value.data + b * value.batch_stride, value.row_stride, t);
     copy(0);
     for (unsigned j = 0; j < 2 * S; ++j) {
       const std::size_t r = row + lane() / 4 + 8 * j;

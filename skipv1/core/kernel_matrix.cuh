@@ -181,7 +181,7 @@ void copy_async_wait() {
 
 #endif
 
-/// The numbers of such a register.
+/// The two numbers of a register that `pack_bfloat16` made, the lower first.
 SKIPV1_DEVICE Vector<float, 2> unpack_bfloat16(std::uint32_t bits) {
   const std::uint32_t wide[2] = {bits << 16, bits & 0xffff0000u};
   Vector<float, 2> x;

@@ -192,19 +192,37 @@ inline std::size_t& scratch_moves() {
   static thread_local std::size_t count = 0;
   return count;
 }
-/// Device memory for partial results between two launches that follow each other; it only ever grows. One stream at a time.
+/// Device memory for partial results between two launches that follow each other; it only ever grows, but for `release`. One
+/// stream at a time.
+template <class T>
+class Scratch {
+ public:
+  /// This thread's.
+  static Scratch& here() {
+    static thread_local Scratch scratch;
+    return scratch;
+  }
+  T* of(std::size_t count) {
+    if (count > size_) {
+      release();
+      memory_ = allocate_device(count * sizeof(T));
+      size_ = count;
+    }
+    return static_cast<T*>(memory_.get());
+  }
+  void release() {
+    ++scratch_moves();
+    memory_ = nullptr;
+    size_ = 0;
+  }
+
+ private:
+  DeviceMemory memory_;
+  std::size_t size_ = 0;
+};
 template <class T>
 T* scratch(std::size_t count) {
-  static thread_local DeviceMemory memory;
-  static thread_local std::size_t size = 0;
-  if (count > size) {
-    ++scratch_moves();
-    memory = nullptr;
-    size = 0;
-    memory = allocate_device(count * sizeof(T));
-    size = count;
-  }
-  return static_cast<T*>(memory.get());
+  return Scratch<T>::here().of(count);
 }
 }  // namespace detail
 

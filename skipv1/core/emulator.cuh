@@ -4,12 +4,18 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
@@ -30,13 +36,57 @@ struct Kernel {
 };
 
 /// What a thread waits for, or that it has ended.
-enum class State { ready, at_barrier, at_collective, done };
+enum class State { ready, at_barrier, at_collective, at_arrival, at_turn, done };
 
 struct CopyAhead {  ///< one `copy_async` not yet waited for
   SharedArray array;
   std::size_t begin, count;
   const std::byte* from;  ///< null: zeros
   Place place;
+};
+
+struct BulkCopy {  ///< one of the copy engine's not yet there (kernel_copy_engine.cuh)
+  SharedArray array;
+  std::size_t begin, count;
+  const std::byte* from;
+  std::size_t rows, columns, stride;  ///< of a panel: what of it there is, and numbers between rows; else bytes follow each other
+  bool panel;
+  std::size_t thread;  ///< that asked for it
+  Place place;
+};
+struct Arrival {  ///< a counter: what of phase `ended` has arrived, is expected and asked for
+  const std::byte* at = nullptr;
+  std::size_t needed = 1, ended = 0, expected = 0, asked = 0;
+  std::uint32_t when = 0;  ///< the last phase ended
+  std::vector<BulkCopy> copies;
+  struct By {
+    std::size_t thread;
+    std::uint32_t when;
+  };
+  std::vector<By> arrived, arrived_before;  ///< in this phase, and the last
+
+  bool complete() const { return arrived.size() == needed && asked == expected; }
+  void end(std::uint32_t now) {
+    when = now;
+    ++ended;
+    expected = asked = 0;
+    copies.clear();
+    arrived_before = std::move(arrived);
+    arrived.clear();
+  }
+};
+struct Send {  ///< one that is not yet there
+  SharedArray array;
+  std::size_t begin, count;
+  float* to;
+  bool add;
+  std::uint32_t when;  ///< asked for
+  Place place;
+  std::vector<float> numbers;  ///< once they are read
+
+  void write() const {
+    for (std::size_t i = 0; i < numbers.size(); ++i) to[i] = add ? to[i] + numbers[i] : numbers[i];
+  }
 };
 
 struct SharedPart {  ///< part of a tile in panels (kernel_tile.cuh): its first element, and how far apart panels lie
@@ -48,6 +98,7 @@ struct WarpgroupProduct {  ///< one product of a warpgroup not yet waited for (k
   std::size_t columns;
   bool add, fresh;  ///< whether it adds to d, and is the first that waits for d
   bool rows;        ///< whether B's rows, not its columns, are the product's columns
+  bool outer;       ///< whether A's columns, not its rows, are the product's rows
   Place place;
   SharedPart b;
   std::optional<SharedPart> a;  ///< else fragments
@@ -64,7 +115,78 @@ struct Thread {
   std::vector<std::size_t> copy_groups;  ///< ends, in `copies`, of the groups committed
   std::vector<WarpgroupProduct> products;
   std::vector<std::size_t> product_groups;  ///< ends, in `products`
+  std::vector<Send> sends;
 };
+
+/// What blocks of a launch that wait for each other must know: whether one has failed, whether all that have begun wait, and
+/// what of the others each has seen.
+class Turns {
+ public:
+  using Seen = std::map<std::size_t, std::size_t>;  ///< of each block how often it had passed a turn
+
+  /// A block that has seen `seen` passes a turn; who looks at it sees that, too.
+  void pass(const void* turn, std::size_t block, Seen& seen) {
+    const std::lock_guard lock(mutex_);
+    ++seen[block];
+    see(passed_[turn], seen);
+  }
+  void look(const void* turn, Seen& seen) {
+    const std::lock_guard lock(mutex_);
+    see(seen, passed_[turn]);
+  }
+  /// The block that sends to the same place without that this one has seen it, if any. What is sent is there from then on, or
+  /// not.
+  std::optional<std::size_t> send(const void* to, std::size_t block, Seen& seen, bool there) {
+    const std::lock_guard lock(mutex_);
+    const auto last = sent_.find(to);
+    std::optional<std::size_t> other;
+    if (last != sent_.end() && last->second.first != block && last->second.second >= seen[last->second.first])
+      other = last->second.first;
+    if (there) sent_[to] = {block, seen[block]};
+    return other;
+  }
+  void begin_block() {
+    const std::lock_guard lock(mutex_);
+    ++running_;
+  }
+  void end_block(bool failed) {
+    const std::lock_guard lock(mutex_);
+    --running_;
+    failed_ = failed_ || failed;
+  }
+  /// A block has let others go on, or goes on itself.
+  void move() {
+    const std::lock_guard lock(mutex_);
+    ++moves_;
+    in_vain_ = 0;
+  }
+  std::size_t moves() const {
+    const std::lock_guard lock(mutex_);
+    return moves_;
+  }
+  enum class Hope { some, failed, none };
+  /// A block that can do nothing else has looked in vain since the `moves`, for the first time or again.
+  Hope look_in_vain(std::size_t moves, bool first) {
+    const std::lock_guard lock(mutex_);
+    if (failed_) return Hope::failed;
+    if (moves != moves_) return Hope::some;
+    if (first) ++in_vain_;
+    return in_vain_ == running_ ? Hope::none : Hope::some;
+  }
+
+ private:
+  static void see(Seen& seen, const Seen& more) {
+    for (const auto& [block, passes] : more) seen[block] = std::max(seen[block], passes);
+  }
+
+  mutable std::mutex mutex_;
+  std::map<const void*, Seen> passed_;
+  std::map<const void*, std::pair<std::size_t, std::size_t>> sent_;  ///< by which block last, and its passes then
+  std::size_t running_ = 0, moves_ = 0, in_vain_ = 0;
+  bool failed_ = false;
+};
+/// Thrown in a block that waits for one that has failed: no fault of its own.
+struct GivenUp {};
 
 /// Runs blocks, one after the other, on the thread it belongs to.
 class Worker {
@@ -81,7 +203,8 @@ class Worker {
   }
 
   /// Runs block `index` of `kernel`; throws what a thread of it threw, or the fault found.
-  void run(const Kernel& kernel, Index3 index) {
+  void run(const Kernel& kernel, Turns& turns, Index3 index) {
+    turns_ = &turns;
     begin(kernel, index);
     current() = this;
     resume_next(main_);
@@ -131,6 +254,50 @@ class Worker {
       if (t != now_) make_ready(t);
   }
 
+  /// The block's counters of bytes; those waiting for one look again after `wake`.
+  std::vector<Arrival>& arrivals() { return arrivals_; }
+  void wait_for_arrival(Place place) { wait(State::at_arrival, place); }
+  void wake() {
+    for (std::size_t t = 0; t < count_; ++t)
+      if (threads_[t]->state == State::at_arrival) make_ready(t);
+  }
+
+  /// Something is counted for other blocks: they rely on what was sent before the last barrier, or by the same thread.
+  void pass_turn(const void* turn, Place place) {
+    for (std::size_t t = 0; t < count_; ++t)
+      for (const Send& send : threads_[t]->sends)
+        if (t == now_ || shared_.before_barrier(send.when))
+          report("passes a turn (", place, ") while what thread ", index_of(t), " sends (", send.place, ") is not there");
+    turns_->pass(turn, block_number(), seen_);
+  }
+  void note_send(const void* to, bool there, Place place) {
+    const std::optional<std::size_t> other = turns_->send(to, block_number(), seen_, there);
+    if (other) report("race: sends numbers (", place, ") where block number ", *other, " sends some without a turn between");
+  }
+  Turns& turns() { return *turns_; }
+  /// Lets others, of this block and of others, go on until `come()`, which looks at a turn.
+  template <class Come>
+  void wait_for_turn(const void* turn, const Come& come, Place place) {
+    bool waited = false;
+    for (;; waited = true) {
+      const std::size_t moves = turns_->moves();
+      if (come()) break;
+      if (moves != std::exchange(looked_at_, moves)) in_vain_ = 0;
+      if (++in_vain_ > ready_count_) {  // all that could go on here have looked
+        const Turns::Hope hope = turns_->look_in_vain(moves, in_vain_ == ready_count_ + 1);
+        if (hope == Turns::Hope::failed) throw GivenUp();
+        if (hope == Turns::Hope::none)
+          report("waits for a turn (", place, ") that never comes: no block that has begun can go on");
+        std::this_thread::yield();
+      }
+      make_ready(now_, State::at_turn);
+      resume_next(self().fiber);
+    }
+    self().state = State::ready;
+    if (waited) turns_->move();
+    turns_->look(turn, seen_);
+  }
+
   /// Throws an `Error` that begins with the kernel, block and thread running.
   template <class... Parts>
   [[noreturn]] void report(const Parts&... parts) const {
@@ -151,6 +318,10 @@ class Worker {
     void* arguments[32];
   };
 
+  std::size_t block_number() const {
+    const Index3 n = kernel_->launch.grid;
+    return block_.x + n.x * (block_.y + std::size_t{n.y} * block_.z);
+  }
   static Worker*& current() {
     static constinit thread_local Worker* worker = nullptr;
     return worker;
@@ -164,14 +335,18 @@ class Worker {
     warps_.assign((count_ + 31) / 32, Warp{});
     ready_.resize(std::max(ready_.size(), count_));
     head_ = ready_count_ = arrived_ = done_ = 0;
+    in_vain_ = looked_at_ = 0;
     error_ = nullptr;
-    shared_.begin_block(kernel.launch.shared_bytes, warps_.size());
+    arrivals_.clear();
+    seen_.clear();
+    shared_.begin_block(kernel.launch.shared_bytes, count_);
     for (std::size_t t = 0; t < count_; ++t) {
       threads_[t]->index = index_of(t);
       threads_[t]->copies.clear();
       threads_[t]->copy_groups.clear();
       threads_[t]->products.clear();
       threads_[t]->product_groups.clear();
+      threads_[t]->sends.clear();
       if (!threads_[t]->fiber.started()) threads_[t]->fiber.start(entry, t * 320 % 8192);
       make_ready(t);
     }
@@ -199,11 +374,14 @@ class Worker {
       while (t < count_ && threads_[t]->state != state) ++t;
       return t;
     };
-    const std::size_t a = stuck(State::at_collective), b = stuck(State::at_barrier);
+    const std::size_t a = stuck(State::at_collective), b = stuck(State::at_barrier), c = stuck(State::at_arrival);
     if (a < count_)
       line << "thread " << index_of(a) << " waits for its warp at " << warps_[a / 32].what << " (" << threads_[a]->place << ')';
     if (b < count_)
       line << (a < count_ ? " and " : "") << "thread " << index_of(b) << " waits at the barrier of " << threads_[b]->place;
+    if (c < count_)
+      line << (a < count_ || b < count_ ? " and " : "") << "thread " << index_of(c) << " waits for what does not arrive ("
+           << threads_[c]->place << "): threads, or bytes not expected or not all asked for";
     line << ": nobody can go on";
     return line.str();
   }
@@ -235,14 +413,21 @@ class Worker {
     if (warp.arrived > 0) {
       report("returns without ", warp.what, " (", warp.place, "), for which thread ", index_of(warp.first), " of its warp waits");
     }
+    for (const Send& send : self().sends) {
+      if (send.numbers.empty()) report("returns without waiting until what it sends (", send.place, ") has been read");
+      note_send(send.to, true, send.place);
+      send.write();
+    }
     warp.ended = true;
     ended_ = now_;
     self().state = State::done;
-    ++done_;
+    if (++done_ < count_) return;
+    for (const Arrival& arrival : arrivals_)
+      if (arrival.asked > 0) report("returns, the last, while bytes asked for (", arrival.copies[0].place, ") are on their way");
   }
 
-  void make_ready(std::size_t t) {
-    threads_[t]->state = State::ready;
+  void make_ready(std::size_t t, State state = State::ready) {
+    threads_[t]->state = state;
     std::size_t at = head_ + ready_count_++;
     if (at >= ready_.size()) at -= ready_.size();
     ready_[at] = static_cast<std::uint16_t>(t);
@@ -258,6 +443,7 @@ class Worker {
     now_ = ready_[head_];
     if (++head_ == ready_.size()) head_ = 0;
     --ready_count_;
+    if (threads_[now_]->state == State::ready) in_vain_ = 0;
     Fiber& next = threads_[now_]->fiber;
     if (&next != &from) Fiber::swap(from, next);
   }
@@ -271,6 +457,10 @@ class Worker {
   std::vector<Warp> warps_;
   std::vector<std::uint16_t> ready_;  ///< a ring of threads that can go on
   std::size_t head_ = 0, ready_count_ = 0;
+  std::vector<Arrival> arrivals_;
+  Turns* turns_ = nullptr;
+  Turns::Seen seen_;
+  std::size_t in_vain_ = 0, looked_at_ = 0;  ///< how often threads looked for turns since one went on, and at which of the moves
   SharedMemory shared_;
   std::exception_ptr error_;
 };
@@ -282,19 +472,25 @@ inline void run_grid(const Kernel& kernel) {
   std::mutex mutex;
   std::size_t failed = blocks;  // the lowest block that failed so far
   std::exception_ptr error;
+  Turns turns;
   const auto run = [&](std::size_t b) {
     {
       const std::lock_guard lock(mutex);
       if (failed < b) return;
     }
+    bool fault = false;
+    turns.begin_block();
     try {
-      Worker::here().run(kernel, {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y});
+      Worker::here().run(kernel, turns, {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y});
+    } catch (const GivenUp&) {
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (b < failed) failed = b, error = std::current_exception();
+      fault = true;
     }
+    turns.end_block(fault);
   };
-  if (blocks * kernel.launch.block.size() < 8192) {
+  if (blocks * kernel.launch.block.size() < 2048) {
     for (std::size_t b = 0; b < blocks && !error; ++b) run(b);
   } else {
     parallel_for(blocks, run);

@@ -1,6 +1,7 @@
 // The emulator's shared memory: arrays with bounds, and a shadow that knows who touched each element last.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -42,12 +43,13 @@ struct SharedArray {
 };
 
 /// The shared memory of the block that runs. An access is ordered after an earlier one by the same thread, before the last
-/// barrier of the block, or by the same warp before its last `sync_warp`; everything else is a race.
+/// barrier of the block, or by the same warp before its last `sync_warp`, and after what arrived, bytes or threads, if the thread
+/// has waited for it; everything else is a race.
 class SharedMemory {
  public:
   static constexpr std::size_t capacity = 227 << 10;  ///< bytes that compute capability 9.0 gives a block
 
-  void begin_block(std::size_t dynamic_bytes, std::size_t warps) {
+  void begin_block(std::size_t dynamic_bytes, std::size_t threads) {
     if (memory_.empty()) {
       memory_.resize(capacity / sizeof(Unit));
       shadows_.resize(capacity / 2);
@@ -57,13 +59,17 @@ class SharedMemory {
       now_ = 0;
     }
     block_start_ = barrier_ = ++now_;
-    warp_barrier_.assign(warps, now_);
+    warp_barrier_.assign((threads + 31) / 32, now_);
+    waited_.assign(threads, now_);
+    seen_.assign(threads * warp_barrier_.size(), 0);
     arrays_.clear();
     dynamic_bytes_ = dynamic_bytes;
     used_ = (dynamic_bytes + 15) / 16 * 16;
   }
   void block_synchronised() { barrier_ = ++now_; }
   void warp_synchronised(std::size_t warp) { warp_barrier_[warp] = ++now_; }
+  std::uint32_t now() const { return now_; }
+  bool before_barrier(std::uint32_t when) const { return when < barrier_; }
   std::size_t dynamic_bytes() const { return dynamic_bytes_; }
   bool fits() const { return used_ <= capacity; }
 
@@ -106,19 +112,38 @@ class SharedMemory {
     s.writer = static_cast<std::uint16_t>(t | atomic);
     return Fault::none;
   }
+  /// Bytes arrive from now on; what thread `t` asked for, noted as written by it, arrives: whether nobody touched it meanwhile.
+  std::uint32_t begin_arrival() { return ++now_; }
+  bool arrive(Shadow& s, std::size_t t) {
+    const bool untouched = s.writer == t && s.read <= s.written;
+    s.written = now_;
+    s.writer = engine;
+    return untouched;
+  }
+  /// Thread `t` has waited for bytes that arrived at `when`.
+  void waited(std::size_t t, std::uint32_t when) { waited_[t] = std::max(waited_[t], when); }
+  /// A thread arrives, its warp with it; another, `t`, has waited for one that did, at `when`.
+  std::uint32_t arrive() { return now_++; }
+  void waited(std::size_t t, std::size_t arrived, std::uint32_t when) {
+    std::uint32_t& seen = seen_[t * warp_barrier_.size() + arrived / 32];
+    seen = std::max(seen, when);
+  }
+  static bool by_engine(const Shadow& s) { return s.writer == engine; }
   /// The thread to name as the other party of a fault; a reader's may be unknown.
   static std::size_t writer(const Shadow& s) { return s.writer & ~std::size_t{atomic}; }
   static bool one_reader(const Shadow& s) { return s.reader < warp_of_readers; }
   static std::size_t reader(const Shadow& s) { return s.reader; }
 
  private:
-  static constexpr std::uint16_t atomic = 0x8000, warp_of_readers = 0x4000, many_readers = 0x7fff;  ///< threads are below 1024
+  static constexpr std::uint16_t atomic = 0x8000, warp_of_readers = 0x4000, many_readers = 0x7fff,
+                                 engine = 0x2000;  ///< threads are below 1024
   struct alignas(16) Unit {
     std::byte bytes[16];
   };
 
   bool ordered(std::size_t other, std::uint32_t when, std::size_t t) const {
-    return other == t || when < barrier_ || (other / 32 == t / 32 && when < warp_barrier_[t / 32]);
+    return other == t || when < barrier_ || ((other / 32 == t / 32 || other == engine) && when < warp_barrier_[t / 32]) ||
+           (other == engine ? when <= waited_[t] : when <= seen_[t * warp_barrier_.size() + other / 32]);
   }
   void note_reader(Shadow& s, std::size_t t) const {
     if (readers_ordered(s, t)) {  // whoever waits for this reader waits for those
@@ -132,13 +157,20 @@ class SharedMemory {
   bool readers_ordered(const Shadow& s, std::size_t t) const {
     if (s.read < barrier_) return true;
     if (s.reader < warp_of_readers) return ordered(s.reader, s.read, t);
-    return s.reader == (warp_of_readers | t / 32) && s.read < warp_barrier_[t / 32];
+    const auto of_warp = [&](std::size_t warp) { return seen_[t * warp_barrier_.size() + warp]; };
+    if (s.reader != many_readers) {
+      const std::size_t warp = s.reader & ~std::size_t{warp_of_readers};
+      return (warp == t / 32 && s.read < warp_barrier_[warp]) || s.read <= of_warp(warp);
+    }
+    std::uint32_t last = 0;  // of all readers', the last reading is known; whoever has waited for that has for the others
+    for (std::size_t warp = 0; warp < warp_barrier_.size(); ++warp) last = std::max(last, of_warp(warp));
+    return s.read <= last;
   }
 
   std::vector<Unit> memory_;
   std::vector<Shadow> shadows_;
   std::uint32_t now_ = 0, block_start_ = 0, barrier_ = 0;
-  std::vector<std::uint32_t> warp_barrier_;
+  std::vector<std::uint32_t> warp_barrier_, waited_, seen_;
   std::vector<std::pair<const void*, SharedArray>> arrays_;
   std::size_t used_ = 0, dynamic_bytes_ = 0;
 };

@@ -28,6 +28,15 @@ SKIPV1_DEVICE std::size_t global_thread() { return std::size_t{block().x} * bloc
 /// How many threads the grid has along x: the step of a loop that all of them share.
 SKIPV1_DEVICE std::size_t global_threads() { return std::size_t{grid_size().x} * block_size().x; }
 
+/// x, of which the compiler does not know that it is the same as before: what is worked out from it is not kept in registers from
+/// one turn of a loop to the next.
+SKIPV1_DEVICE unsigned anew(unsigned x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 /// Infinity, for floating-point types.
 template <class S>
 SKIPV1_DEVICE S infinity() {

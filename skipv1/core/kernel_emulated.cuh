@@ -110,6 +110,10 @@ struct ElementIndex {
   if (fault == SharedMemory::Fault::unwritten) {
     worker.report(what, " element ", i, " of shared array ", array.name, " (", place, "), which nobody of the block has written");
   }
+  if (fault == SharedMemory::Fault::race_with_writer && SharedMemory::by_engine(shadow)) {
+    worker.report("race: ", what, " element ", i, " of shared array ", array.name, " (", place,
+                  "), which has been copied, without waiting for its bytes");
+  }
   if (fault == SharedMemory::Fault::race_with_writer) {
     worker.report("race: ", what, " element ", i, " of shared array ", array.name, " (", place, "), which thread ",
                   worker.index_of(SharedMemory::writer(shadow)), " writes without a barrier between");

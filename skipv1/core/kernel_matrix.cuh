@@ -55,6 +55,16 @@ SKIPV1_DEVICE void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>&
   }
 }
 
+/// The reverse: stores 4 matrices (8, 8) of which lane i names row `i % 8` of matrix `i / 8` (compute capability 9.0).
+SKIPV1_DEVICE void store_matrices(const Shared<bfloat16>& to, std::size_t i, const std::uint32_t (&from)[4]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(p), "r"(from[0]), "r"(from[1]),
+               "r"(from[2]), "r"(from[3])
+               : "memory");
+#endif
+}
+
 /// Starts copying 16 bytes from global memory to elements `i …` of a shared array; zeros where not `valid` (then `from` is not
 /// read). Both are aligned to 16 bytes.
 template <class T>
@@ -126,6 +136,17 @@ void load_fragments(void* const* lanes, std::size_t count) {
   }
 }
 
+struct StoreMatrices {
+  std::byte* row;
+  const std::uint32_t* from;
+};
+inline void store_fragments(void* const* lanes, std::size_t count) {
+  if (count != 32) Worker::running().report("stmatrix by a warp of ", count, " threads: it takes 32");
+  const auto of = [&](std::size_t i) -> const StoreMatrices& { return *static_cast<const StoreMatrices*>(lanes[i]); };
+  for (std::size_t i = 0; i < 32; ++i)
+    for (std::size_t c = 0; c < 4; ++c) std::memcpy(of(i).row + 4 * c, of(i % 8 * 4 + c).from + i / 8, 4);
+}
+
 }  // namespace emulator
 
 inline void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
@@ -144,6 +165,14 @@ void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::si
     check_aligned(mine.row, 16);
   }
   emulator::Worker::running().collective("ldmatrix", &mine, emulator::load_fragments<M, transposed>, place);
+}
+
+inline void store_matrices(const Shared<bfloat16>& to, std::size_t i, const std::uint32_t (&from)[4],
+                           emulator::Place place = emulator::Place::here()) {
+  emulator::StoreMatrices mine{to.array.data + i * 2, from};
+  emulator::note_write(to.array, i, 8, place);
+  check_aligned(mine.row, 16);
+  emulator::Worker::running().collective("stmatrix", &mine, emulator::store_fragments, place);
 }
 
 // The copy happens when it is waited for. Until then its target holds NaN, and reading it races with the copy.

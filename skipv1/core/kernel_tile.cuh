@@ -59,6 +59,10 @@ struct Tile {
   SKIPV1_DEVICE_MEMBER void load_a(std::uint32_t (&a)[4], unsigned row, unsigned column) const {
     load_matrices<4>(a, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
   }
+  /// Stores one (compute capability 9.0).
+  SKIPV1_DEVICE_MEMBER void store_a(const std::uint32_t (&a)[4], unsigned row, unsigned column) const {
+    store_matrices(memory, beside(at(lane() % 16, lane() / 16 * 8), row, column), a);
+  }
   /// Two B fragments of the product with the tile transposed: k are 16 columns from `column`, n twice 8 rows from `row` on.
   SKIPV1_DEVICE_MEMBER void load_b_transposed(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
     std::uint32_t four[4];
@@ -124,6 +128,16 @@ SKIPV1_DEVICE void round_to_a(std::uint32_t (&a)[4], const float (&left)[4], con
   a[3] = pack_bfloat16(right[2], right[3]);
 }
 
+/// All zeros.
+template <std::size_t N>
+SKIPV1_DEVICE void clear(std::uint32_t (&a)[N][4]) {
+#if defined(__CUDACC__)
+  asm volatile("" ::: "memory");  // a branch: it is taken so seldom that choosing each register would cost more
+#endif
+  SKIPV1_UNROLL
+  for (auto& fragment : a)
+    for (std::uint32_t& x : fragment) x = 0;
+}
 /// Those of all pairs of 2 N.
 template <std::size_t N>
 SKIPV1_DEVICE void round_all(std::uint32_t (&a)[N][4], const float (&x)[2 * N][4]) {

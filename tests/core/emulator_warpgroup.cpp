@@ -12,7 +12,7 @@ using namespace skipv1;
 
 namespace {
 
-enum class Use { right, unwaited, overwritten, misplaced };
+enum class Use { right, unwaited, unordered, overwritten, misplaced };
 
 /// `scores (64, 64) = a b^T`, rounded, and `sums (64, W) = scores b`, of a (64, W) and b (64, W), by one warpgroup; a's rows from
 /// shared memory or in fragments.
@@ -29,6 +29,7 @@ SKIPV1_KERNEL multiply(float* scores, float* sums, const bfloat16* a, const bflo
   float x[8][4] = {}, y[W / 8][4] = {};
   std::uint32_t rows[W / 16][4], weights[4][4];
   for (unsigned k = 0; k < W; k += 16) a_tile.load_a(rows[k / 16], warp() * 16, k);
+  if (use == Use::unordered && thread().x == 5) store_pair(memory, b_tile.at(0, 0), 0);
   warpgroup_begin(x, rows);
   for (unsigned k = 0; k < W; k += 16) {
     const SharedMatrix columns(b_tile, use == Use::misplaced ? 4 : 0, k);
@@ -39,6 +40,7 @@ SKIPV1_KERNEL multiply(float* scores, float* sums, const bfloat16* a, const bflo
   }
   warpgroup_commit();
   if (use == Use::overwritten && thread().x == 0) store_pair(memory, b_tile.at(0, 0), 0);
+  if (use == Use::unordered) sync_threads();  // too late
   if (use != Use::unwaited) warpgroup_wait<0>(x);
   for (unsigned n = 0; n < 4; ++n) round_to_a(weights[n], x[2 * n], x[2 * n + 1]);
   warpgroup_begin(y, weights);
@@ -50,6 +52,29 @@ SKIPV1_KERNEL multiply(float* scores, float* sums, const bfloat16* a, const bflo
   warpgroup_wait<0>(y);
   for (unsigned n = 0; n < W / 8; ++n)
     for (unsigned j = 0; j < 4; ++j) sums[(g + j / 2 * 8) * W + n * 8 + c + j % 2] = y[n][j];
+}
+
+/// `scores (64, 128) = a b^T` of a (64, 64) and b (128, 64), a's rows in fragments.
+SKIPV1_KERNEL multiply_wide(float* scores, const bfloat16* a, const bfloat16* b) {
+  const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, 192 * 64);
+  const Tile<64, 64> a_tile{memory, 0};
+  const Tile<64, 128> b_tile{memory, 64 * 64};
+  a_tile.copy<64, 128>(a, 64, 64, 64, thread().x);
+  b_tile.copy<128, 128>(b, 64, 128, 64, thread().x);
+  copy_async_commit();
+  copy_async_wait<0>();
+  warpgroup_publish();
+  sync_threads();
+  std::uint32_t rows[4][4];
+  float x[16][4];
+  for (unsigned k = 0; k < 64; k += 16) a_tile.load_a(rows[k / 16], warp() * 16, k);
+  warpgroup_begin(x, rows);
+  for (unsigned k = 0; k < 64; k += 16) warpgroup_rows(x, rows[k / 16], SharedMatrix(b_tile, 0, k), k > 0);
+  warpgroup_commit();
+  warpgroup_wait<0>(x);
+  const unsigned g = warp() * 16 + lane() / 4, c = lane() % 4 * 2;
+  for (unsigned n = 0; n < 16; ++n)
+    for (unsigned j = 0; j < 4; ++j) scores[(g + j / 2 * 8) * 128 + n * 8 + c + j % 2] = x[n][j];
 }
 
 template <unsigned W>
@@ -108,6 +133,22 @@ TEMPLATE_TEST_CASE_SIG("a warpgroup's products are those of plain loops", "", ((
   CHECK(in_fragments.error() < 1e-3);
 }
 
+TEST_CASE("a product of 128 columns is that of plain loops") {
+  Problem<64> p;  // draws
+  const auto b = Problem<128>::drawn(3);
+  std::vector<float> scores(64 * 128);
+  launch({"multiply_wide", 1, 128, 2 * 192 * 64}, multiply_wide, scores.data(), p.a.data(), b.data());
+  double worst = 0;
+  for (std::size_t i = 0; i < 64; ++i) {
+    for (std::size_t j = 0; j < 128; ++j) {
+      double score = 0;
+      for (std::size_t k = 0; k < 64; ++k) score += p.of(p.a, i * 64 + k) * p.of(b, j * 64 + k);
+      worst = std::max(worst, std::abs(static_cast<double>(scores[i * 128 + j]) - score));
+    }
+  }
+  CHECK(worst < 1e-3);
+}
+
 TEST_CASE("sums of products are not there before they are waited for") {
   Problem<64> p;
   p.run<false, Use::unwaited>();
@@ -116,6 +157,7 @@ TEST_CASE("sums of products are not there before they are waited for") {
 
 TEST_CASE("shared memory that a product still reads is not written; its parts begin where the hardware can read them") {
   CHECK(fault<Use::right>().empty());
+  CHECK_THAT(fault<Use::unordered>(), Catch::Contains("race"));
   CHECK_THAT(fault<Use::overwritten>(), Catch::Contains("race"));
   CHECK_THAT(fault<Use::misplaced>(), Catch::Contains("multiples of 512, 8 and 16"));
 }

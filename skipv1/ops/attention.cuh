@@ -10,6 +10,7 @@
 #include "skipv1/ops/attention_rows.cuh"
 #include "skipv1/ops/attention_tiled.cuh"
 #include "skipv1/ops/attention_wgmma.cuh"
+#include "skipv1/ops/attention_wgmma_backward.cuh"
 
 namespace skipv1 {
 
@@ -77,9 +78,23 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
     if (version == Version::fast && has_warpgroup_products() && uses_mma(z, 128, q, out)) {
       return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
         constexpr auto W = static_cast<unsigned>(decltype(width)::value);
-        const Index3 grid{ceil_div(max_rows, 64), z.heads, z.batch};
-        launch({"attention_forward_wgmma", grid, warpgroup_threads, WarpgroupForward<W>::bytes}, attention_forward_wgmma<W>, out,
-               lse, q, heads, z, scale);
+        if constexpr (W <= 64) {
+          using Shape = NarrowForward<W>;
+          launch({"attention_forward_narrow", {ceil_div(max_rows, 64), z.heads, z.batch}, Shape::threads, Shape::bytes},
+                 attention_forward_narrow<W>, out, lse, q, heads, z, scale);
+        } else {
+          using Shape = WideForward<W>;
+          const std::size_t maps = head_maps * z.heads * z.batch * (sizeof(TileMap) / sizeof(float));
+          auto* memory = scratch<float>(maps + 1);
+          const ForwardMemory m{reinterpret_cast<TileMap*>(memory), reinterpret_cast<std::uint32_t*>(memory + maps),
+                                ceil_div(max_rows, Shape::rows)};
+          static thread_local std::size_t blocks = 0;
+          if (blocks == 0) blocks = resident_blocks(attention_forward_wide<W>, Shape::threads, Shape::bytes);
+          launch({"attention_forward_prepare", {z.heads, z.batch}, 128, 4 * sizeof(TileMap)}, attention_forward_prepare<>, q,
+                 heads, z, m);
+          launch({"attention_forward_wide", std::min(blocks, m.row_tiles * z.heads * z.batch), Shape::threads, Shape::bytes},
+                 attention_forward_wide<W>, out, lse, heads, z, m, scale);
+        }
       });
     }
     if (uses_mma(z, 256, q, out)) {
@@ -100,21 +115,40 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
   });
 }
 
-/// All gradients, by tensor cores.
+/// All gradients, by warpgroups' products.
 template <class T>
-void launch_backward_mma(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale,
-                         Version version) {
-  if (version == Version::fast && has_warpgroup_products()) {
-    return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
-      constexpr auto W = static_cast<unsigned>(decltype(width)::value);
-      using Heads = WarpgroupHeads<W>;
-      const Index3 grid{ceil_div(max_rows, 64), z.heads, z.batch};
-      launch({"attention_backward_query", grid, warpgroup_threads, WarpgroupQuery<W>::bytes}, attention_backward_query_wgmma<W>,
-             a, z, scale);
-      launch({"attention_backward_heads", {ceil_div(a.positions, Heads::keys), z.heads, z.batch}, Heads::threads, Heads::bytes},
-             attention_backward_heads_wgmma<W>, a, z, scale);
-    });
-  }
+void launch_backward_wgmma(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
+  with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
+    constexpr auto W = static_cast<unsigned>(decltype(width)::value);
+    using Shape = WarpgroupBackward<W>;
+    const std::size_t row_tiles = ceil_div(max_rows, Shape::R), tiles = z.batch * z.heads * row_tiles,
+                      maps = head_maps * z.batch * z.heads;
+    const std::size_t numbers = 2 * Shape::R * tiles, sums = Shape::R * Shape::pitch * tiles;
+    BackwardMemory m{};
+    m.heads = z.heads;
+    m.tiles = row_tiles;
+    m.key_tiles = ceil_div(a.positions, Shape::K);
+    const std::size_t words = z.heads * m.words() * 2;
+    auto* memory = scratch<float>(maps * (sizeof(TileMap) / sizeof(float)) + numbers + sums + tiles + words + 1);
+    const auto take = [&](std::size_t count) { return std::exchange(memory, memory + count); };
+    m.maps = reinterpret_cast<TileMap*>(take(maps * (sizeof(TileMap) / sizeof(float))));
+    m.numbers = take(numbers);
+    m.sums = take(sums);
+    m.turns = reinterpret_cast<std::uint32_t*>(take(tiles));
+    m.readers = reinterpret_cast<std::uint32_t*>(take(words));
+    m.next = reinterpret_cast<std::uint32_t*>(take(1));
+    static thread_local std::size_t blocks = 0;
+    if (blocks == 0) blocks = resident_blocks(attention_backward_wgmma<W>, Shape::threads, Shape::bytes);
+    const Index3 rows{row_tiles, z.heads, z.batch};
+    launch({"attention_backward_prepare", rows, 128, 4 * sizeof(TileMap)}, attention_backward_prepare<W>, a, z, m);
+    launch({"attention_backward_wgmma", std::min(blocks, m.key_tiles * z.heads * z.batch), Shape::threads, Shape::bytes},
+           attention_backward_wgmma<W>, a, z, m, scale);
+    launch({"attention_backward_finish", rows, 128, 2 * Shape::R * Shape::pitch}, attention_backward_finish<W>, a, z, m, scale);
+  });
+}
+/// By warps'.
+template <class T>
+void launch_backward_mma(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
   with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     using Queries = QueryShape<W>;
@@ -187,13 +221,20 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
     using S = Sum<T>;
     const std::size_t rows = z.rows * z.heads, positions = sequences.max_keys, count = z.heads * z.batch * positions;
     const bool mma = detail::uses_mma(z, 128, q.data(), dout.data(), out.data());
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      if (mma && version == Version::fast && has_warpgroup_products()) {
+        const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), out.data(),   q.data(), lse.data(),
+                                              nullptr,   nullptr,       nullptr,     heads.data(), positions};
+        return detail::launch_backward_wgmma(a, z, sequences.max_rows, scale);
+      }
+    }
     S* delta = detail::scratch<S>(rows + (mma ? 0 : count * (z.key + z.value) + 8));
     S* dkeys = mma ? nullptr : delta + ceil_div(rows, 8) * 8;
     S* dvalues = mma ? nullptr : dkeys + count * z.key;
     const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), out.data(),   q.data(), lse.data(),
                                           delta,     dkeys,         dvalues,     heads.data(), positions};
     if constexpr (std::is_same_v<T, bfloat16>)
-      if (mma) return detail::launch_backward_mma(a, z, sequences.max_rows, scale, version);
+      if (mma) return detail::launch_backward_mma(a, z, sequences.max_rows, scale);
     constexpr std::size_t V = per_16_bytes<T>;
     const bool wide = reads_16_bytes(z.value, dout.data(), out.data());
     launch({"attention_delta", ceil_div(rows, 16), 128}, wide ? detail::attention_delta<T, V> : detail::attention_delta<T, 1>,

@@ -94,6 +94,17 @@ struct OnlineSoftmax {
     }
     return shrink[0] < 1 || shrink[1] < 1;
   }
+  /// The sums' factors; and the log-sum-exp of the rows, the first being number `row` of `rows`, to `lse`, `stride` apart.
+  SKIPV1_DEVICE_MEMBER void finish(float (&factor)[2], float* lse, std::size_t stride, std::size_t row, std::size_t rows,
+                                   float scale) const {
+    for (unsigned half = 0; half < 2; ++half) {
+      float all = sum[half];
+      for (unsigned step = 1; step <= 2; step *= 2) all += shuffle_xor(all, step);
+      factor[half] = 1 / all;
+      const std::size_t r = row + lane() / 4 + 8 * half;
+      if (lane() % 4 == 0 && r < rows) lse[r * stride] = most[half] * scale * 0.6931471805599453f + std::log(all);
+    }
+  }
 };
 
 /// Zeros for rows of a head without a value.
@@ -167,14 +178,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   SKIPV1_UNROLL
   for (unsigned j = 0; j < S; ++j) {
     float factor[2];
-    for (unsigned half = 0; half < 2; ++half) {
-      float sum = softmax[j].sum[half];
-      for (unsigned step = 1; step <= 2; step *= 2) sum += shuffle_xor(sum, step);
-      factor[half] = 1 / sum;
-      const std::size_t r = row + 16 * j + lane() / 4 + 8 * half;
-      if (lane() % 4 == 0 && r < rows)
-        lse[at + r * z.heads] = softmax[j].most[half] * steepness * 0.6931471805599453f + std::log(sum);
-    }
+    softmax[j].finish(factor, lse + at, z.heads, row + 16 * j, rows, steepness);
     q_tile.put(sums[j], row + 16 * j, factor);  // these rows of the queries the warp alone has read
   }
   sync_warp();

@@ -45,7 +45,7 @@ class Training {
  public:
   /// `initial`: the weights to begin with.
   Training(const Config& config, std::size_t batch, std::size_t length, const Parameters<float>& initial)
-      : before_(free_memory()),
+      : before_(free_memory_without_scratch()),
         batch_(batch),
         tokens_(drawn_tokens(config, batch, length)),
         inputs_(tokens_.begin(), tokens_.end() - 1),
@@ -64,6 +64,11 @@ class Training {
   double bytes_a_sequence() const { return static_cast<double>(bytes_) / static_cast<double>(batch_); }
 
  private:
+  /// Scratch that earlier measurements have left would not be counted.
+  static std::size_t free_memory_without_scratch() {
+    detail::Scratch<float>::here().release();
+    return free_memory();
+  }
   /// The parameter and its gradient in bfloat16; in float the parameter before rounding and AdamW's moments.
   static constexpr std::size_t bytes_of_parameters = 2 * 2 + 3 * 4;
   std::size_t before_, batch_, bytes_ = 0;

@@ -189,6 +189,8 @@ void check_all_attention() {
     check_attention<T>({5, 64, 48, {70, 17}, {0, 131}}, version, random);
     check_attention<T>({4, 32, 64, {66}, {1}, 2}, version, random);
   }
+  if constexpr (std::is_same_v<T, bfloat16>)  // several blocks of keys take turns at several tiles of rows
+    check_attention<T>({3, 16, 64, {201, 90}, {0, 131}}, Version::fast, random);
   for (std::size_t length : awkward) check_attention<T>({2, 16, 16, {length}, {0}}, Version::fast, random);
   for (LinearNorm norm : {LinearNorm::none, LinearNorm::keys})
     check_linear_attention<T>({5, 7, 9, {3, 33, 1}, {5, 0, 64}}, norm, random);

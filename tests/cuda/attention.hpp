@@ -126,12 +126,11 @@ void check_head_gradients(const std::string& function, const Problem<T>& p) {
 
 /// Forward and backward.
 template <class T>
-void check_attention(const Sizes& size, Version version, Random& random) {
-  INFO("heads " << size.heads << ", widths " << size.key << " and " << size.value << ", first sequence " << size.rows[0]
-                << " rows after " << size.past[0]);
+void check_attention(const Sizes& size, Version version, Random& random, double scale = 0.3) {
+  INFO("scale " << scale << ", heads " << size.heads << ", widths " << size.key << " and " << size.value << ", first sequence "
+                << size.rows[0] << " rows after " << size.past[0]);
   const Problem<T> p(size, random);
   Tables<T> table(p);
-  const double scale = 0.3;
   auto out = unwritten<T>({p.n, size.heads, size.value});
   auto lse = unwritten<Sum<T>>({p.n, size.heads});
   attention_forward<T>(out, lse, p.q, table.read_on(), p.on_device(), scale, version);
@@ -188,6 +187,8 @@ void check_all_attention() {
     check_attention<T>({1, 16, 128, {201}, {0}}, version, random);
     check_attention<T>({5, 64, 48, {70, 17}, {0, 131}}, version, random);
     check_attention<T>({4, 32, 64, {66}, {1}, 2}, version, random);
+    check_attention<T>({1, 64, 64, {70}, {0}}, version, random, -0.3);
+    check_attention<T>({2, 96, 128, {140, 2}, {3, 0}}, version, random, -0.3);
   }
   if constexpr (std::is_same_v<T, bfloat16>)  // several blocks of keys take turns at several tiles of rows
     check_attention<T>({3, 16, 64, {201, 90}, {0, 131}}, Version::fast, random);

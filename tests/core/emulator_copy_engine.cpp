@@ -210,13 +210,14 @@ SKIPV1_KERNEL count_in_turn(std::uint32_t* next, std::uint32_t* turn, std::vecto
 }
 /// Blocks add in turn, or `untaken` at once, to what the first has set; `early`, a turn is passed before.
 template <Turn use>
-SKIPV1_KERNEL add_in_turn(float* to, std::uint32_t* turn) {
+SKIPV1_KERNEL add_in_turn(float* to, std::uint32_t* next, std::uint32_t* turn) {
   SKIPV1_SHARED(float, numbers, 4);
   if (thread().x > 0) return;
-  for (unsigned i = 0; i < 4; ++i) numbers[i] = static_cast<float>(block().x + 1);
-  if (use != Turn::untaken) wait_for_turn(turn, block().x);
+  const std::uint32_t mine = take_number(next);
+  for (unsigned i = 0; i < 4; ++i) numbers[i] = static_cast<float>(mine + 1);
+  if (use != Turn::untaken) wait_for_turn(turn, mine);
   if (use == Turn::early) pass_turn(turn);
-  send_numbers(to, numbers, 0, 4, block().x > 0);
+  send_numbers(to, numbers, 0, 4, mine > 0);
   wait_until_there();
   if (use != Turn::early) pass_turn(turn);
 }
@@ -391,12 +392,14 @@ TEST_CASE("blocks take turns, and one that waits in vain says so") {
 TEST_CASE("blocks send to the same place in turn") {
   for (const std::size_t threads : {64u, 1024u}) {
     alignas(16) float to[4];
-    std::uint32_t turn = 0;
-    CHECK(fault(5, threads, add_in_turn<Turn::right>, to, &turn).empty());
+    const auto run = [&](auto kernel) {
+      std::uint32_t next = 0, turn = 0;
+      return fault(5, threads, kernel, to, &next, &turn);
+    };
+    CHECK(run(add_in_turn<Turn::right>) == "");
     CHECK(to[3] == 15);
-    CHECK_THAT(fault(5, threads, add_in_turn<Turn::untaken>, to, &turn), Catch::Contains("without a turn between"));
-    turn = 0;
-    CHECK_THAT(fault(5, threads, add_in_turn<Turn::early>, to, &turn), Catch::Contains("without a turn between"));
+    CHECK_THAT(run(add_in_turn<Turn::untaken>), Catch::Contains("without a turn between"));
+    CHECK_THAT(run(add_in_turn<Turn::early>), Catch::Contains("without a turn between"));
   }
 }
 

@@ -26,7 +26,7 @@ inline Time time_of(std::vector<double> seconds) {
 /// The time of one of `count` pieces of work, `work(0) …`, done one after the other as one graph, which is replayed `repeats`
 /// times, at least once. `work` is what a `Graph` takes; throws what it throws, and what went wrong on the card. Before it there
 /// is a pause: memory that was freed is cleared behind the program's back, for which a card takes a tenth of its memory's rate
-/// away, for 20 ms after 8 GiB (docs/performance.md).
+/// away, for 20 ms after 8 GiB (docs/performance/ledger.md).
 inline Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
   const auto all = [&] {
     for (std::size_t i = 0; i < count; ++i) work(i);

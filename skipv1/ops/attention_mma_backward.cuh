@@ -186,7 +186,7 @@ SKIPV1_DEVICE KeyTile own_keys(const AttentionGradients<bfloat16>& a, const Atte
 /// Adds to the warp's sums, dv or, up to the scale, dk, what query head r adds to the gradients of the pair's keys, with
 /// transposed scores; if `adds`: the values' side works for its partner in any case. The keys' side multiplies a tile late, while
 /// the other takes the exponentials of the next. Whatever is worked out anew here, or kept as few pointers, leaves registers for
-/// fragments read ahead: the kernel is as fast as it has those (docs/performance.md).
+/// fragments read ahead: the kernel is as fast as it has those (docs/performance/ledger.md).
 template <unsigned W>
 SKIPV1_DEVICE void add_reader(float (&sums)[HeadsShape<W>::S][W / 8][4], const AttentionGradients<bfloat16>& a,
                               const AttentionSizes& z, std::size_t r, bool adds, float steepness) {

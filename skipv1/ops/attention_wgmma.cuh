@@ -129,7 +129,7 @@ SKIPV1_DEVICE void shrink_sums(float (&sums)[M][4], const float (&shrink)[2]) {
 }
 
 /// Grid (row tiles, H, B): for narrow heads, whose exponentials take as long as their products. Small blocks overlap best, and
-/// copies by all threads are no slower (docs/performance.md).
+/// copies by all threads are no slower (docs/performance/ledger.md).
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(NarrowForward<W>::threads, NarrowForward<W>::blocks)
     attention_forward_narrow(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,

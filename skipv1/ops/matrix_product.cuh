@@ -61,7 +61,7 @@ SKIPV1_KERNEL product_kernel(ProductOf<T> x, Product p) {
 
 #if defined(__CUDACC__)
 /// Whether the environment has SKIPV1_PLAIN_PRODUCTS: no cuBLASLt then. For compute-sanitizer's initcheck, which does not see
-/// what its bfloat16 kernels store (docs/pairs.md).
+/// what its bfloat16 kernels store (docs/performance/pairs.md).
 inline bool plain_products() {
   static const bool plain = std::getenv("SKIPV1_PLAIN_PRODUCTS") != nullptr;
   return plain;

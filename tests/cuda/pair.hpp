@@ -86,7 +86,7 @@ inline constexpr double bound = std::is_same_v<T, double>  ? 1e-13
                                                            : 8e-3;
 
 /// The largest error of each function and type; the file that SKIPV1_ERRORS names gets them at the end, a line each:
-/// docs/pairs.md.
+/// docs/performance/pairs.md.
 class Errors {
  public:
   static Errors& all() {

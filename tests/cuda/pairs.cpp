@@ -1,4 +1,4 @@
-// Every operation has its twin: each function of ops/NAME.hpp stands in ops/NAME.cuh too, and in docs/pairs.md.
+// Every operation has its twin: each function of ops/NAME.hpp stands in ops/NAME.cuh too, and in docs/performance/pairs.md.
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -40,7 +40,7 @@ std::set<std::string> functions(const std::filesystem::path& header, const std::
 
 TEST_CASE("every operation on the CPU has a twin on the device", "[cuda]") {
   const std::filesystem::path root = std::filesystem::path(__FILE__).parent_path() / "../..", ops = root / "skipv1/ops";
-  std::ifstream table(root / "docs/pairs.md");
+  std::ifstream table(root / "docs/performance/pairs.md");
   const std::string documented{std::istreambuf_iterator<char>(table), {}};
   std::size_t count = 0;
   for (const auto& file : std::filesystem::directory_iterator(ops)) {

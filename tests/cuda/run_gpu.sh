@@ -4,7 +4,7 @@
 #   tests/cuda/run_gpu.sh                the tests
 #   tests/cuda/run_gpu.sh rates          the tests, then what the kernels reach (rates.cpp, tutorials 06 and 10, tests/benchmark/gpu.cpp)
 #   tests/cuda/run_gpu.sh sanitize       the tests, then again under compute-sanitizer's four tools
-# The tests write the largest error of each function to errors.txt, for docs/pairs.md.
+# The tests write the largest error of each function to errors.txt, for docs/performance/pairs.md.
 # ARCH picks the compute capability, as 80 or 90a (default: that of the card), OUT where the logs go.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -81,7 +81,7 @@ fi
 [ "${1:-}" = sanitize ] || exit 0
 
 # Each source's tests are a process of their own, eight at a time. Memory running out and a refused launch are meant.
-# initcheck does not see all that cuBLASLt and the copy engine store (docs/pairs.md): plain products and portable kernels there; synccheck does not
+# initcheck does not see all that cuBLASLt and the copy engine store (docs/performance/pairs.md): plain products and portable kernels there; synccheck does not
 # know barriers at which warpgroups with different duties meet: portable kernels there, too. racecheck takes minutes for whole decoders, whose kernels
 # the other tests have.
 sanitize() {

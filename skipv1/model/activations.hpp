@@ -89,13 +89,13 @@ struct Activations {
   View<T, Space> block_input(std::size_t j) const { return averaged.empty() || j == 0 ? at(stream, j) : at(averaged, j); }
 
   /// Allocates for `n` rows of a batch read against `cache`.
-  void prepare(const Config& c, const Routing& routing, const Cache<T, Space>& cache, std::size_t n, Keep wanted) {
+  void prepare(const Config& c, const Routing& routing, const Cache<T, Space>& cache, std::size_t n, Keep to_keep) {
     const std::size_t means = pooled_heads(routing).size(),
                       most_values = *std::max_element(routing.owned_values.begin(), routing.owned_values.end());
-    if (n == rows && cache.batch() == batch && cache.capacity() == capacity && wanted == keep && c == config &&
+    if (n == rows && cache.batch() == batch && cache.capacity() == capacity && to_keep == keep && c == config &&
         means == (pooled.empty() ? 0 : pooled.extent(0)))
       return;
-    config = c, rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = wanted;
+    config = c, rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = to_keep;
     const std::size_t d = c.hidden_size, kept = keep == Keep::for_backward ? c.num_hidden_layers : 1;
     const bool dense = c.variant().averages_depth;
     const std::size_t outputs = keep == Keep::for_backward || dense ? c.num_hidden_layers + 1 : 2;
@@ -124,16 +124,17 @@ struct Activations {
   }
   LayerActivations<T, Space> allocate_layer(const Config& c, const Routing& routing) const {
     using X = Tensor<T, Space>;
-    const std::size_t d = c.hidden_size, f = c.intermediate_size, heads = c.num_attention_heads, n = rows;
+    const std::size_t d = c.hidden_size, f = c.intermediate_size, query_heads = c.num_attention_heads, n = rows;
     using S = Tensor<Sum<T>, Space>;
     const Shape statistics = c.gpt2() ? Shape{n, 2} : Shape{n};
     LayerActivations<T, Space> a;
     a.normed1 = X({n, d}), a.statistics1 = S(statistics);
-    a.query = X({n, heads, c.query_width()}), a.attention = X({n, heads, c.head_width()}), a.lse = S({n, heads});
+    a.query = X({n, query_heads, c.query_width()}), a.attention = X({n, query_heads, c.head_width()}),
+    a.lse = S({n, query_heads});
     if (c.mixes_values()) a.own_value = X({n, routing.owned_values[0] * routing.value_width});
     if (c.latent()) {
       a.latent = X({batch, capacity, c.attention.kv_latent_size});
-      a.key = X({batch, capacity, heads * c.query_width()}), a.value = X({batch, capacity, heads * c.head_width()});
+      a.key = X({batch, capacity, query_heads * c.query_width()}), a.value = X({batch, capacity, query_heads * c.head_width()});
     }
     a.middle = X({n, d}), a.normed2 = X({n, d}), a.statistics2 = S(statistics);
     if (!c.gpt2()) a.gate = X({n, f});

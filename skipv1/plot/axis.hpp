@@ -43,22 +43,35 @@ struct Axis {
   double scale(double value) const { return log ? std::log(value) : value; }
 };
 
-/// `range` with a margin of `share` of its length on both sides; a single value gets room around it.
+/// Whether `range` is long enough for an axis: 1e-12 of its larger end. Below that its ticks would be some roundings apart, and
+/// below the least normal double their spacing would have no digits left.
+inline bool has_length(Range range) {
+  const double larger = std::max(std::abs(range.low), std::abs(range.high));
+  return range.high - range.low >= std::max(1e-12 * larger, 1e-300);
+}
+
+/// `range` with a margin of `share` of its length on both sides; a single value, or values too close for an axis, get room
+/// around them.
 inline Range widen(Range range, bool log, double share) {
   if (log) {
-    const double factor = range.low < range.high ? std::pow(range.high / range.low, share) : 2;
-    return {range.low / factor, range.high * factor};
+    const double factor = has_length(range) ? std::exp(share * (std::log(range.high) - std::log(range.low))) : 2;
+    const auto normal = [](double x) {
+      return std::clamp(x, std::numeric_limits<double>::min(), std::numeric_limits<double>::max());
+    };
+    return {normal(range.low / factor), normal(range.high * factor)};
   }
-  const double length = range.high - range.low;
-  const double margin = length > 0 ? share * length : range.low != 0 ? 0.1 * std::abs(range.low) : 1;
+  const double larger = std::max(std::abs(range.low), std::abs(range.high));
+  const double margin = has_length(range) ? share * (range.high - range.low) : larger >= 1e-300 ? 0.1 * larger : 1;
   return {range.low - margin, range.high + margin};
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten within `range`: the closest spacing that gives at most `most` (>= 2) of them.
+/// Multiples of 1, 2 or 5 times a power of ten within `range`: the closest spacing that gives at most `most` (2 to 1000) of them.
+/// Throws if the range has no length, or none that doubles can divide.
 inline std::vector<double> linear_ticks(Range range, std::size_t most) {
   const double least = (range.high - range.low) / static_cast<double>(most);
-  require(std::isfinite(least) && least > 0 && most >= 2, "ticks: no room for ", most, " between ", range.low, " and ",
-          range.high);
+  // The multiples k are counted in doubles, which stand still beyond 2^53: k is at most 1e12 * `most` here.
+  require(std::isfinite(least) && has_length(range) && most >= 2 && most <= 1000, "ticks: no room for ", most, " between ",
+          range.low, " and ", range.high);
   double power = std::pow(10, std::floor(std::log10(least)));
   for (;; power *= 10) {
     for (const double digit : {1.0, 2.0, 5.0}) {
@@ -73,8 +86,10 @@ inline std::vector<double> linear_ticks(Range range, std::size_t most) {
 }
 
 /// For a log axis: powers of ten, thinned out to at most `most` (>= 2); with 2 and 5 times them where there is room;
-/// linear ticks where the range holds fewer than two of those.
+/// linear ticks where the range holds fewer than two of those. Throws unless the range is positive, finite and has a length.
 inline std::vector<double> log_ticks(Range range, std::size_t most) {
+  require(range.low > 0 && std::isfinite(range.high) && has_length(range) && most >= 2, "ticks: no room for ", most, " between ",
+          range.low, " and ", range.high, " with a logarithmic scale");
   const double first = std::floor(std::log10(range.low)), last = std::ceil(std::log10(range.high));
   const auto collect = [&](std::initializer_list<double> digits, double step) {
     std::vector<double> ticks;
@@ -97,32 +112,40 @@ inline std::string format(const char* how, int digits, double value) {
   std::snprintf(text, sizeof text, how, digits, value);
   return text;
 }
-/// The power of 1000 in which numbers of this size are written (0 below 10,000), at most 4.
-inline int thousands(double size) { return size < 1e4 ? 0 : std::min(4, static_cast<int>(std::log10(size) / 3 + 1e-9)); }
+/// The power of 1000 in which numbers of this size are written: 0 below 10,000 and, as there is no sixth name, from 1e15 on.
+inline int thousands(double size) { return size < 1e4 || size >= 1e15 ? 0 : static_cast<int>(std::log10(size) / 3 + 1e-9); }
+/// With so many digits, an exponent where that is shorter, as 2.5e20.
+inline std::string general(int digits, double value) {
+  std::string text = format("%.*g", digits, value);
+  if (const std::size_t plus = text.find("e+"); plus != text.npos) text.erase(plus + 1, 1);
+  return text;
+}
 inline const char* suffix(int thousands) {
   constexpr const char* names[] = {"", "k", "M", "G", "T"};
   return names[thousands];
 }
 }  // namespace detail
 
-/// What is written at `ticks`. On a linear axis all have the same unit (k, M, G or T from 10,000 on) and as many decimals
-/// as their spacing needs; on a log axis each is written for itself.
+/// What is written at `ticks`, in their order. On a linear axis all have the same unit (k, M, G or T from 10,000 on) and as many
+/// decimals as their spacing needs; on a log axis each is written for itself. From 1e15 on there is an exponent.
 inline std::vector<std::string> tick_labels(const std::vector<double>& ticks, bool log) {
-  double largest = 0;
+  double largest = 0, closest = 1;  // `closest`: of neighbours, relative to the larger of the two (log) or to the largest
   for (const double tick : ticks) largest = std::max(largest, std::abs(tick));
-  const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : largest;
+  for (std::size_t i = 1; i < ticks.size(); ++i)
+    closest = std::min(closest, (ticks[i] - ticks[i - 1]) / (log ? ticks[i] : largest));
+  const int digits = ticks.size() == 1 ? 12 : 2 + static_cast<int>(-std::log10(closest));  // that tell neighbours apart
   std::vector<std::string> labels;
   for (const double tick : ticks) {
     const int thousands = detail::thousands(log ? tick : largest);
     const double unit = std::pow(1000, thousands);
     if (tick == 0) {
       labels.push_back("0");
-    } else if (log) {
-      labels.push_back(detail::format("%.*g", 6, tick / unit) + detail::suffix(thousands));
-    } else if (largest < 1e-3) {
-      labels.push_back(detail::format("%.*g", 2 + static_cast<int>(std::log10(largest / step)), tick));
+    } else if (log || ticks.size() == 1) {
+      labels.push_back(detail::general(std::max(6, digits), tick / unit) + detail::suffix(thousands));
+    } else if (largest < 1e-3 || largest >= 1e15) {
+      labels.push_back(detail::general(digits, tick));
     } else {
-      const int decimals = std::max(0, -static_cast<int>(std::floor(std::log10(step / unit) + 1e-9)));
+      const int decimals = std::max(0, -static_cast<int>(std::floor(std::log10((ticks[1] - ticks[0]) / unit) + 1e-9)));
       labels.push_back(detail::format("%.*f", decimals, tick / unit) + detail::suffix(thousands));
     }
   }

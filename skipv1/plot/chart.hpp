@@ -40,7 +40,7 @@ struct Chart {
   std::vector<Reference> references = {};
   bool log_x = false, log_y = false;
   Range x_range = {}, y_range = {};
-  std::size_t width = 960, height = 600;  ///< pixels
+  std::size_t width = 960, height = 600;  ///< pixels; a legend that would take more than half of the width adds to it
 };
 
 /// Okabe and Ito's colours, which colour-blind readers can tell apart, without the yellow that white paper swallows.
@@ -49,16 +49,17 @@ inline Colour line_colour(std::size_t style) {
       {{0, 114, 178}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {86, 180, 233}, {230, 159, 0}, {0, 0, 0}}};
   return colours[style % colours.size()];
 }
-/// Lengths in pixels, drawn and left out in turn; empty: solid.
+/// Lengths in pixels, drawn and left out in turn; empty: solid. With the 7 colours 4 dashes make 28 styles, the next 4 make 56.
 inline std::vector<double> line_dash(std::size_t style) {
   constexpr std::size_t kinds = 4;
-  static const std::vector<double> dashes[kinds] = {{}, {11, 6}, {3, 5}, {12, 5, 3, 5}};
-  return dashes[style % kinds];
+  static const std::vector<double> dashes[2 * kinds] = {{},      {11, 6}, {3, 5},  {12, 5, 3, 5},
+                                                        {20, 3}, {6, 12}, {2, 10}, {12, 4, 3, 4, 3, 4}};
+  return dashes[style % kinds + (style / 28 % 2 ? kinds : 0)];
 }
 
 namespace detail {
 
-inline constexpr double line_thickness = 2.5, gap = 12;
+inline constexpr double line_thickness = 2.5, gap = 12, legend_row = text_height + 6;
 
 inline void check_series(const Series& s, const std::string& title) {
   require(s.x.size() == s.y.size(), "chart \"", title, "\": series \"", s.name, "\" has ", s.x.size(), " x and ", s.y.size(),
@@ -71,7 +72,8 @@ inline void check_series(const Series& s, const std::string& title) {
 /// A chart while it is drawn: where its axes lie and which pixels its data take.
 class ChartPainter {
  public:
-  explicit ChartPainter(const Chart& chart) : chart_(chart), canvas_(chart.width, chart.height) {
+  explicit ChartPainter(const Chart& chart)
+      : chart_(chart), width_(static_cast<double>(chart.width)), canvas_(chart.width, chart.height) {
     for (const Series& s : chart.series) check_series(s, chart.title);
     x_.log = chart.log_x;
     y_.log = chart.log_y;
@@ -85,6 +87,7 @@ class ChartPainter {
     if (size.y > 0) {
       legend = free_place(size);
       if (!legend) {  // no room among the data: to the right of them
+        widen_canvas(size.x + gap);
         lay_out(size.x + gap);
         legend = Point{plot_.right + gap, plot_.top};
       }
@@ -124,13 +127,23 @@ class ChartPainter {
     const Range range = given.empty() ? widen(data, axis.log, margin) : given;
     require(axis.shows(range.low) && axis.shows(range.high) && range.low < range.high, "chart \"", chart_.title, "\": its ", name,
             " axis cannot go from ", range.low, " to ", range.high, axis.log ? " with a logarithmic scale" : "");
+    require(has_length(range), "chart \"", chart_.title, "\": its ", name, " axis from ", range.low, " to ", range.high,
+            " is shorter than 1e-12 of its ends");
     axis.low = range.low;
     axis.high = range.high;
   }
 
+  /// Makes room for `right` pixels beside the plot, of which half of the picture is the plot's.
+  void widen_canvas(double right) {
+    const double beyond = std::ceil(right - width_ / 2);
+    if (beyond <= 0) return;
+    width_ += beyond;
+    canvas_ = Canvas(static_cast<std::size_t>(width_), chart_.height);
+  }
+
   /// Places the axes, `right` pixels being kept free on the right, and marks the pixels that data take.
   void lay_out(double right) {
-    const auto width = static_cast<double>(chart_.width), height = static_cast<double>(chart_.height);
+    const auto height = static_cast<double>(chart_.height);
     plot_.top = chart_.title.empty() ? 20 : 20 + font_height * title_scale + 10;
     plot_.bottom = height - 22 - text_height - (chart_.x_label.empty() ? 0 : text_height + 6);
     require(plot_.bottom - plot_.top >= 60, "chart \"", chart_.title, "\": ", chart_.height, " pixels are too low for it");
@@ -140,7 +153,7 @@ class ChartPainter {
     double widest = 0;
     for (const std::string& label : tick_labels(y_ticks_, y_.log)) widest = std::max(widest, text_width(label, text_scale));
     plot_.left = 14 + (chart_.y_label.empty() ? 0 : text_height + 10) + widest + 10;
-    plot_.right = width - 28 - right;
+    plot_.right = width_ - 28 - right;
     require(plot_.width() >= 100, "chart \"", chart_.title, "\": ", chart_.width, " pixels are too narrow for it");
     x_.from = plot_.left;
     x_.to = plot_.right;
@@ -154,8 +167,8 @@ class ChartPainter {
 
   bool shows(double x, double y) const { return x_.shows(x) && y_.shows(y); }
   Point place(double x, double y) const {
-    constexpr double far = 1e5;  // outside a given range: where dashes are cut, no further
-    return {std::clamp(x_.pixel(x), -far, far), std::clamp(y_.pixel(y), -far, far)};
+    constexpr double most = 1e5;  // outside a given range: where dashes are cut, no further
+    return {std::clamp(x_.pixel(x), -most, most), std::clamp(y_.pixel(y), -most, most)};
   }
 
   void mark_data() {
@@ -184,14 +197,20 @@ class ChartPainter {
     return static_cast<std::size_t>(std::count_if(taken_.begin(), taken_.end(), [&](Point p) { return box.holds(p); }));
   }
 
-  Point legend_size() const {
+  /// The legend's extent in pixels: one column, or as many of equal height as it takes to stay within the picture.
+  Point legend_size() {
     double widest = 0, rows = 0;
     for (const Series& s : chart_.series) {
       if (s.name.empty()) continue;
       widest = std::max(widest, text_width(s.name, text_scale));
       ++rows;
     }
-    return rows > 0 ? Point{widest + 72, rows * (text_height + 6) + 10} : Point{};
+    if (rows == 0) return {};
+    const double most = std::max(1.0, std::floor((canvas_.frame().bottom - plot_.top - 10) / legend_row));
+    const double columns = std::ceil(rows / most);
+    legend_rows_ = static_cast<std::size_t>(std::ceil(rows / columns));
+    legend_column_ = widest + 72;
+    return {columns * legend_column_, static_cast<double>(legend_rows_) * legend_row + 10};
   }
   /// A place for a box of `size` that no data touch: corners first, then the middles of the edges.
   std::optional<Point> free_place(Point size) const {
@@ -229,8 +248,8 @@ class ChartPainter {
     canvas_.text_upwards({12, (plot_.top + plot_.bottom) / 2}, chart_.y_label, y_scale, ink);
   }
 
-  void each_series(void (ChartPainter::*paint)(const Series&, std::size_t)) {
-    for (std::size_t i = 0; i < chart_.series.size(); ++i) (this->*paint)(chart_.series[i], chart_.series[i].style.value_or(i));
+  void each_series(void (ChartPainter::*task)(const Series&, std::size_t)) {
+    for (std::size_t i = 0; i < chart_.series.size(); ++i) (this->*task)(chart_.series[i], chart_.series[i].style.value_or(i));
   }
   /// Calls `task(begin, end)` for the longest runs of points that `holds`.
   template <class Holds, class Task>
@@ -291,16 +310,17 @@ class ChartPainter {
 
   void paint_legend(Point at, Point size) {
     canvas_.fill({at.x, at.y, at.x + size.x, at.y + size.y}, white, 0.85);
-    double y = at.y + 8;
+    std::size_t entry = 0;
     for (std::size_t i = 0; i < chart_.series.size(); ++i) {
       const Series& s = chart_.series[i];
       if (s.name.empty()) continue;
       const std::size_t style = s.style.value_or(i);
+      const double left = at.x + static_cast<double>(entry / legend_rows_) * legend_column_;
+      const double y = at.y + 8 + static_cast<double>(entry++ % legend_rows_) * legend_row;
       const double middle = std::floor(y + font_ascent * text_scale / 2) + 0.5;
-      if (s.joined) canvas_.line({{at.x + 8, middle}, {at.x + 52, middle}}, line_thickness, line_colour(style), line_dash(style));
-      if (has_markers(s)) paint_marker({at.x + 30, middle}, style);
-      canvas_.text({at.x + 62, y}, s.name, text_scale, ink);
-      y += text_height + 6;
+      if (s.joined) canvas_.line({{left + 8, middle}, {left + 52, middle}}, line_thickness, line_colour(style), line_dash(style));
+      if (has_markers(s)) paint_marker({left + 30, middle}, style);
+      canvas_.text({left + 62, y}, s.name, text_scale, ink);
     }
   }
 
@@ -331,11 +351,14 @@ class ChartPainter {
   }
 
   const Chart& chart_;
+  double width_;  // pixels of the canvas
   Canvas canvas_;
   Axis x_, y_;
   Box plot_;
   std::vector<double> x_ticks_, y_ticks_;
   std::vector<Point> taken_;
+  std::size_t legend_rows_ = 1;  // in each of its columns
+  double legend_column_ = 0;     // pixels
 };
 
 }  // namespace detail

@@ -56,6 +56,7 @@ class MatrixPainter {
       for (const double value : m.values)
         if (std::isfinite(value)) range_.add(value);
       if (range_.empty()) range_ = {0, 1};
+      if (!has_length(range_)) range_.high = range_.low;  // one colour, and no ticks
     }
     lay_out();
   }

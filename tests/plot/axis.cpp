@@ -75,4 +75,65 @@ TEST_CASE("a range gets a margin, a single value gets room") {
   CHECK(widen({0, 0}, false, 0.1).high > 0);
 }
 
-TEST_CASE("an axis without length has no ticks") { CHECK_THROWS_AS(linear_ticks({2, 2}, 5), Error); }
+TEST_CASE("a single tick has all its digits") {
+  using Labels = std::vector<std::string>;
+  CHECK(tick_labels({2.35}, false) == Labels{"2.35"});
+  CHECK(tick_labels({0.000123}, false) == Labels{"0.000123"});
+  CHECK(tick_labels({23500}, false) == Labels{"23.5k"});
+  CHECK(tick_labels({0}, false) == Labels{"0"});
+}
+
+TEST_CASE("numbers beyond T have an exponent") {
+  using Labels = std::vector<std::string>;
+  CHECK(tick_labels({1e14, 2e14}, false) == Labels{"100T", "200T"});
+  CHECK(tick_labels({1e22, 2e22}, false) == Labels{"1e22", "2e22"});
+  CHECK(tick_labels({1e14, 1e18, 1e22}, true) == Labels{"100T", "1e18", "1e22"});
+}
+
+TEST_CASE("values some roundings apart get the room of one value, on both scales") {
+  for (const double value : {2.5, -2.5, 1e-200, 1e300, 5e-324}) {
+    for (const bool log : {false, true}) {
+      if (log && value < 1e-300) continue;
+      const double next = std::nextafter(value, 1e308);
+      const Range range = widen({value, next}, log, 0.05);
+      INFO(value << (log ? " log" : ""));
+      CHECK(range.low < value);
+      CHECK(range.high > next);
+      const std::vector<double> ticks = log ? log_ticks(range, 10) : linear_ticks(range, 10);
+      CHECK((!ticks.empty() && ticks.size() <= 10));
+    }
+  }
+}
+
+TEST_CASE("the narrowest ranges that have ticks have different labels") {
+  for (const double low : {1.0, 2.5, 777.0, 1e-9, 1e-200, 3e12, 1e20, 1e300}) {
+    for (const double share : {1.1e-12, 1e-9, 1e-3}) {
+      for (const bool log : {false, true}) {
+        const Range range{low, low * (1 + share)};
+        const std::vector<double> ticks = log ? log_ticks(range, 8) : linear_ticks(range, 8);
+        const std::vector<std::string> labels = tick_labels(ticks, log);
+        INFO(low << " " << share << (log ? " log" : "") << ": " << labels.front() << " " << labels.back());
+        CHECK(ticks.size() <= 8);
+        CHECK(ticks.size() >= 2);
+        CHECK(std::set<std::string>(labels.begin(), labels.end()).size() == ticks.size());
+      }
+    }
+  }
+}
+
+TEST_CASE("a log axis spans all doubles") {
+  const Range range = widen({1e-307, 1e307}, true, 0.06);
+  CHECK(range.low > 0);
+  CHECK(std::isfinite(range.high));
+  CHECK(log_ticks(range, 10).size() >= 2);
+  CHECK(log_ticks(widen({1e-200, 1e200}, true, 0.06), 10).size() >= 2);
+}
+
+TEST_CASE("an axis without length has no ticks") {
+  CHECK_THROWS_AS(linear_ticks({2, 2}, 5), Error);
+  CHECK_THROWS_AS(linear_ticks({2.5, 2.5000000000000004}, 5), Error);
+  CHECK_THROWS_AS(linear_ticks({0, 5e-324}, 5), Error);
+  CHECK_THROWS_AS(linear_ticks({-1e308, 1e308}, 5), Error);
+  CHECK_THROWS_AS(log_ticks({2.5, 2.5000000000000004}, 5), Error);
+  CHECK_THROWS_AS(log_ticks({0, 1}, 5), Error);
+}

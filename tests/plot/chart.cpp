@@ -95,6 +95,38 @@ TEST_CASE("the legend takes a free corner, or the right margin") {
   CHECK(rows < 10);
 }
 
+TEST_CASE("a legend of any length is shown whole, in columns where one is too long") {
+  for (const std::size_t count : {3u, 20u, 21u, 40u, 100u}) {
+    Chart chart{"title", "x", "y", std::vector<Series>(count, Series{"all over this picture", {}, {}})};
+    for (int i = 0; i < 200; ++i) chart.series[0].x.push_back(i), chart.series[0].y.push_back(i % 2);
+    for (Series& s : chart.series) s.style = 0;
+    chart.series.back().style = 1;  // its line is in the legend alone
+    const Canvas canvas = draw(chart);
+    const Box sample = around(canvas, line_colour(1));
+    INFO(count << " series, " << canvas.width() << " pixels wide");
+    CHECK(sample.right - sample.left >= 30);
+    CHECK(sample.bottom < static_cast<double>(canvas.height()) - 10);
+    CHECK(canvas.width() < 5000);
+    CHECK((count > 20 || canvas.width() == 960));
+  }
+}
+
+TEST_CASE("56 lines of a chart differ in colour or dash") {
+  for (std::size_t a = 0; a < 56; ++a)
+    for (std::size_t b = 0; b < a; ++b) CHECK((line_colour(a) != line_colour(b) || line_dash(a) != line_dash(b)));
+}
+
+TEST_CASE("values that differ in the last bit are drawn, and refused as an axis' ends") {
+  for (const bool log : {false, true}) {
+    Chart chart{"last bit", "", "", {unnamed({1, 2}, {2.5, 2.5000000000000004})}};
+    chart.log_x = chart.log_y = log;
+    CHECK_NOTHROW(draw(chart));
+    chart.series[0].y = {1, 2};
+    chart.x_range = {2.5, 2.5000000000000004};
+    CHECK_THROWS_WITH(draw(chart), "chart \"last bit\": its x axis from 2.5 to 2.5 is shorter than 1e-12 of its ends");
+  }
+}
+
 TEST_CASE("bands, bars, references and log axes draw") {
   Series s{"a", {1, 10, 100}, {1, 2, 3}, {0.5, 1, 2}, {2, 3, 4}};
   Chart chart{"title", "x", "y", {s, s}, {{3.5, "bound"}}};
@@ -133,6 +165,11 @@ TEST_CASE("matrix cells have their values' colours, and rows go down") {
   CHECK(first.bottom < third.top);
   CHECK(first.left == third.left);
   CHECK(around(canvas, shade(0.5)).right > 0);
+}
+
+TEST_CASE("a matrix of values that differ in the last bit has one colour") {
+  const MatrixPicture m{"", "", "", {"a"}, {"c", "d"}, {2.5, 2.5000000000000004}};
+  CHECK(around(draw(m), shade(0.5)).right > 0);
 }
 
 TEST_CASE("a matrix picture refuses sizes that disagree, and too few pixels") {

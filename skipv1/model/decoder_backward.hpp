@@ -100,11 +100,13 @@ LastAttended Decoder<T, Space>::resolve_gradients(const Cache<T, Space>& dcache,
       dcache, g.pooled, [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
   for (std::size_t i = 0; i < heads.size(); ++i) {
     const std::size_t l = i / routing_.heads;
-    const auto begins = [&](const HeadName& name, const std::vector<std::vector<std::size_t>>& last) {
-      return config_.latent() || (!name.none() && !name.pooled() && last[name.layer][name.head] == l);
+    const auto begins = [&](const std::vector<HeadName>& reads, const std::vector<std::vector<std::size_t>>& last) {
+      if (config_.latent()) return true;  // the table has the latent's parts, not heads: `i` may lie behind its end
+      const HeadName& name = reads[i];
+      return !name.none() && !name.pooled() && last[name.layer][name.head] == l;
     };
-    heads[i].key.fresh = begins(routing_.keys[i], attended.keys);
-    heads[i].value.fresh = begins(routing_.values[i], attended.values);
+    heads[i].key.fresh = begins(routing_.keys, attended.keys);
+    heads[i].value.fresh = begins(routing_.values, attended.values);
   }
   if (heads != g.resolved) {
     copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));

@@ -43,7 +43,7 @@ TEST_CASE("a trained vocabulary has the size asked for and gives every text back
     CHECK(bytes == text.size());
   }
   CHECK_THROWS_AS(t.piece(400), Error);
-  CHECK_THROWS_WITH(t.encode("\xff"), Catch::Matchers::Contains("not UTF-8 at byte 0"));
+  CHECK_THROWS_WITH(t.encode("\xff"), Catch::Contains("not UTF-8 at byte 0"));
 }
 
 TEST_CASE("encoding by parts on many threads is encoding at once") {
@@ -94,10 +94,10 @@ TEST_CASE("a model that adds a space, as LLaMA's does, gives texts back too") {
 }
 
 TEST_CASE("training refuses a text that is too short, not UTF-8, or too small a vocabulary") {
-  CHECK_THROWS_WITH(SentencePieceTokenizer::train("short", 1000), Catch::Matchers::Contains("cannot be trained on 5 bytes"));
+  CHECK_THROWS_WITH(SentencePieceTokenizer::train("short", 1000), Catch::Contains("cannot be trained on 5 bytes"));
   CHECK_THROWS_AS(SentencePieceTokenizer::train("", 1000), Error);
   CHECK_THROWS_AS(SentencePieceTokenizer::train("\xff\xfe", 300), Error);
-  CHECK_THROWS_WITH(SentencePieceTokenizer::train(corpus(), 200), Catch::Matchers::Contains("must be at least 260"));
+  CHECK_THROWS_WITH(SentencePieceTokenizer::train(corpus(), 200), Catch::Contains("must be at least 260"));
 }
 
 TEST_CASE("a long text is trained on in part") {

@@ -52,8 +52,8 @@ TEST_CASE("a text file is loaded; missing, empty or a folder is an error") {
   std::ofstream(folder / "a.txt", std::ios::binary) << "some\r\ntext";
   std::ofstream(folder / "empty.txt");
   CHECK(load_text(folder / "a.txt") == "some\r\ntext");
-  CHECK_THROWS_WITH(load_text(folder / "empty.txt"), Catch::Matchers::Contains("is empty"));
-  CHECK_THROWS_WITH(load_text(folder / "none.txt"), Catch::Matchers::Contains("cannot be read"));
+  CHECK_THROWS_WITH(load_text(folder / "empty.txt"), Catch::Contains("is empty"));
+  CHECK_THROWS_WITH(load_text(folder / "none.txt"), Catch::Contains("cannot be read"));
   CHECK_THROWS_AS(load_text(folder), Error);
   std::filesystem::remove_all(folder);
 }
@@ -86,7 +86,7 @@ TEST_CASE("tokens know the bytes they stand for") {
 }
 
 TEST_CASE("a tokenizer that does not keep the text, and an empty text, are errors") {
-  CHECK_THROWS_WITH(TextData("abc", Lossy()), Catch::Matchers::Contains("makes tokens of 2 bytes from 3 bytes"));
+  CHECK_THROWS_WITH(TextData("abc", Lossy()), Catch::Contains("makes tokens of 2 bytes from 3 bytes"));
   CHECK_THROWS_AS(TextData("", ByteTokenizer()), Error);
   CHECK_THROWS_AS(TextData("", Spaced()), Error);
 }

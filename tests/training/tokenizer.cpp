@@ -81,7 +81,7 @@ TEST_CASE("llama2.c: the best pair merges first, a character outside the vocabul
   CHECK(t.piece(1).empty());
   CHECK(t.piece(13) == "\n");
   CHECK_THROWS_AS(t.piece(266), Error);
-  CHECK_THROWS_WITH(t.encode("ab\xff"), Catch::Matchers::Contains("not UTF-8 at byte 2"));
+  CHECK_THROWS_WITH(t.encode("ab\xff"), Catch::Contains("not UTF-8 at byte 2"));
 }
 
 TEST_CASE("llama2.c: merging by a heap is merging by trying all pairs") {
@@ -119,7 +119,7 @@ TEST_CASE("llama2.c: a vocabulary file is read, a broken one is refused") {
   CHECK(t.decode(t.encode("hi hi")) == "hi hi");
   for (std::size_t cut = 1; cut <= 11; ++cut) {  // the last piece has 4 + 4 + 3 bytes
     write(bytes.substr(0, bytes.size() - cut));
-    if (cut < 11) CHECK_THROWS_WITH(Llama2cTokenizer::load(path), Catch::Matchers::Contains("ends within piece 263"));
+    if (cut < 11) CHECK_THROWS_WITH(Llama2cTokenizer::load(path), Catch::Contains("ends within piece 263"));
   }
   std::string huge = bytes;
   huge[8 + 3] = '\x7f';  // the first piece's length
@@ -134,7 +134,7 @@ TEST_CASE("llama2.c: a vocabulary file is read, a broken one is refused") {
 
 TEST_CASE("llama2.c: pieces that cannot be a vocabulary are refused") {
   Pieces pieces = vocabulary({{"a", std::numeric_limits<float>::quiet_NaN()}});
-  CHECK_THROWS_WITH(Llama2cTokenizer(pieces), Catch::Matchers::Contains("piece 259 has the score nan"));
+  CHECK_THROWS_WITH(Llama2cTokenizer(pieces), Catch::Contains("piece 259 has the score nan"));
   pieces = vocabulary({});
   CHECK_NOTHROW(Llama2cTokenizer(pieces));
   std::swap(pieces[10], pieces[11]);

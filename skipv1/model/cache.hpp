@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "skipv1/core/head.hpp"
+#include "skipv1/ops/head.hpp"
 #include "skipv1/routing/routing.hpp"
 
 namespace skipv1 {

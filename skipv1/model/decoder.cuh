@@ -1,11 +1,11 @@
 // The decoder on the device: the same source, with the operations' CUDA forms for it to find.
 #pragma once
 
-#include "skipv1/core/cuda.cuh"
-#include "skipv1/core/graph.cuh"
+#include "skipv1/device/memory.cuh"
+#include "skipv1/device/graph.cuh"
 #include "skipv1/ops/adamw.cuh"
 #include "skipv1/ops/add.cuh"
-#include "skipv1/ops/attention.cuh"
+#include "skipv1/ops/attention/attention.cuh"
 #include "skipv1/ops/cross_entropy.cuh"
 #include "skipv1/ops/depth_average.cuh"
 #include "skipv1/ops/embedding.cuh"

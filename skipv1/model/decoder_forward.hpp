@@ -3,7 +3,7 @@
 
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/ops/add.hpp"
-#include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/attention/attention.hpp"
 #include "skipv1/ops/depth_average.hpp"
 #include "skipv1/ops/embedding.hpp"
 #include "skipv1/ops/head_copy.hpp"

@@ -4,7 +4,7 @@
 
 #include <initializer_list>
 
-#include "skipv1/core/cuda.cuh"
+#include "skipv1/device/memory.cuh"
 
 namespace skipv1::detail {
 

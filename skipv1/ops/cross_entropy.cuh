@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "skipv1/core/cuda.cuh"
-#include "skipv1/core/kernel_matrix.cuh"
+#include "skipv1/device/memory.cuh"
+#include "skipv1/kernel/mma.cuh"
 #include "skipv1/ops/cross_entropy.hpp"
 #include "skipv1/ops/total.cuh"
 

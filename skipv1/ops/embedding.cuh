@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "skipv1/core/sort.cuh"
+#include "skipv1/device/sort.cuh"
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1 {

@@ -1,7 +1,7 @@
 // Copying single heads on the device: see head_copy.hpp.
 #pragma once
 
-#include "skipv1/core/head.hpp"
+#include "skipv1/ops/head.hpp"
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1 {

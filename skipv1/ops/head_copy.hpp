@@ -1,7 +1,7 @@
 // Copying single heads: MLA puts its keys together from a content part and the shared rotary part.
 #pragma once
 
-#include "skipv1/core/head.hpp"
+#include "skipv1/ops/head.hpp"
 #include "skipv1/core/parallel.hpp"
 
 namespace skipv1 {

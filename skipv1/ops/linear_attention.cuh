@@ -3,7 +3,7 @@
 // state.
 #pragma once
 
-#include "skipv1/ops/attention_device.cuh"
+#include "skipv1/ops/attention/common.cuh"
 #include "skipv1/ops/linear_attention.hpp"
 #include "skipv1/ops/map.cuh"
 

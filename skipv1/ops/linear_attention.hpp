@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/attention/attention.hpp"
 
 namespace skipv1 {
 

@@ -1,7 +1,7 @@
 // Element-wise kernels: `y[i] = f(in[i]…)`.
 #pragma once
 
-#include "skipv1/core/cuda.cuh"
+#include "skipv1/device/memory.cuh"
 
 namespace skipv1::detail {
 

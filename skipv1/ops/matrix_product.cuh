@@ -6,7 +6,7 @@
 #include <memory>
 #include <utility>
 
-#include "skipv1/core/cuda.cuh"
+#include "skipv1/device/memory.cuh"
 #include "skipv1/ops/gelu.cuh"
 
 #if defined(__CUDACC__)

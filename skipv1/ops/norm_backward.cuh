@@ -1,8 +1,8 @@
 // The backward pass of both norms on the device: everything that a row's gradient leads to, from reading it once.
 #pragma once
 
-#include "skipv1/core/kernel_matrix.cuh"
-#include "skipv1/core/resident.cuh"
+#include "skipv1/kernel/mma.cuh"
+#include "skipv1/device/resident.cuh"
 #include "skipv1/ops/column_sum.cuh"
 
 namespace skipv1::detail {

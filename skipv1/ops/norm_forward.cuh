@@ -1,7 +1,7 @@
 // The forward pass of both norms on the device.
 #pragma once
 
-#include "skipv1/core/cuda.cuh"
+#include "skipv1/device/memory.cuh"
 
 namespace skipv1::detail {
 

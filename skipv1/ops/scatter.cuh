@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "skipv1/core/head.hpp"
+#include "skipv1/ops/head.hpp"
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1 {

@@ -1,7 +1,7 @@
 // Moving the rows of a batch (packed) into a cache (by sequence and position).
 #pragma once
 
-#include "skipv1/core/head.hpp"
+#include "skipv1/ops/head.hpp"
 #include "skipv1/core/parallel.hpp"
 
 namespace skipv1 {

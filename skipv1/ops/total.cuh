@@ -1,7 +1,7 @@
 // Sums over everything: gradients of single numbers, and norms. No atomics, so every run gives the same bits.
 #pragma once
 
-#include "skipv1/core/cuda.cuh"
+#include "skipv1/device/memory.cuh"
 
 namespace skipv1::detail {
 

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "skipv1/core/head.hpp"
+#include "skipv1/ops/head.hpp"
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/tensor.hpp"
 

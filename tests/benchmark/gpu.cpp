@@ -9,8 +9,8 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
-#include "skipv1/ops/attention.cuh"
-#include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/attention/attention.cuh"
+#include "skipv1/ops/attention/attention.hpp"
 #include "skipv1/ops/linear.cuh"
 #include "tests/benchmark/gpu_generate.hpp"
 

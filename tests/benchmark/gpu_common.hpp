@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "skipv1/core/timing.cuh"
+#include "skipv1/device/timing.cuh"
 #include "tests/benchmark/seconds.hpp"
 
 namespace skipv1::benchmark {

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "skipv1/ops/attention.cuh"
-#include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/attention/attention.cuh"
+#include "skipv1/ops/attention/attention.hpp"
 #include "skipv1/ops/linear_attention.cuh"
 #include "skipv1/ops/linear_attention.hpp"
 #include "tests/cuda/pair.hpp"

@@ -1,5 +1,5 @@
 // Device memory, streams, graphs, launch errors.
-#include "skipv1/core/graph.cuh"
+#include "skipv1/device/graph.cuh"
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/ops/add.cuh"
 #include "skipv1/ops/rms_norm.cuh"

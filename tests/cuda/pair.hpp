@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "skipv1/core/cuda.cuh"
+#include "skipv1/device/memory.cuh"
 #include "skipv1/core/random.hpp"
 #include "tests/catch.hpp"
 

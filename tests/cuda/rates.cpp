@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <functional>
 
-#include "skipv1/core/timing.cuh"
+#include "skipv1/device/timing.cuh"
 #include "skipv1/model/decoder.cuh"
 #include "tests/cuda/pair.hpp"
 

@@ -42,8 +42,8 @@ nvcc -std=c++20 -O1 -I. -isystem "$packages/include" -x c++ -c tests/main.cpp -o
 host="nvcc -std=c++20 -O2 -DSKIPV1_INSTANCES -Xcompiler -fopenmp -I. -isystem $packages/include -x c++"
 pair=tutorials/06-a-pair-of-functions/main.cpp
 decoding=tutorials/10-decoding-at-bandwidth/main.cpp
-kernels="$(ls tests/cuda/*.cpp) tests/benchmark/gpu.cpp tests/conformance/library/device.cpp $(ls tutorials/decoder_device_*.cpp)"
-others="tests/conformance/check.cpp $(ls tests/conformance/library/*.cpp | grep -v device.cpp) tutorials/decoder_float.cpp tutorials/decoder_double.cpp"
+kernels="$(ls tests/cuda/*.cpp) tests/benchmark/gpu.cpp skipv1/conformance/device.cpp $(ls skipv1/instances/decoder_device_*.cpp)"
+others="skipv1/programs/check.cpp $(ls skipv1/conformance/*.cpp | grep -v device.cpp) skipv1/instances/decoder_float.cpp skipv1/instances/decoder_double.cpp"
 objects() { for source in "$@"; do echo "$build/$(echo "${source%.cpp}" | tr / -).o"; done; }  # two folders have a decoder_double.cpp
 {
   for source in $pair $decoding $kernels; do echo "nvcc $flags -x cu -c $source -o $(objects "$source")"; done
@@ -57,12 +57,12 @@ link() {
   nvcc -gencode "arch=compute_$arch,code=sm_$arch" -o "$build/$program" "$@" -L"$packages/lib" -lopenblas -lcublasLt -lgomp -Xlinker -rpath="$packages/lib" \
     -Xlinker --allow-shlib-undefined
 }
-decoders=$(objects tutorials/decoder_*.cpp)
+decoders=$(objects skipv1/instances/decoder_*.cpp)
 link tests "$build/main.o" $(objects tests/cuda/*.cpp) $decoders
 link 06-a-pair-of-functions $(objects $pair)
 link 10-decoding-at-bandwidth $(objects $decoding)
 link skipv1-benchmark-gpu $(objects tests/benchmark/gpu.cpp) $decoders
-link skipv1-check $(objects tests/conformance/check.cpp tests/conformance/library/*.cpp) $decoders
+link skipv1-check $(objects skipv1/programs/check.cpp skipv1/conformance/*.cpp) $decoders
 export OMP_WAIT_POLICY=passive
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt"
 SKIPV1_ERRORS=$out/errors.txt "$build/tests" --durations yes | tee "$out/tests.txt"

@@ -3,7 +3,7 @@
 
 #include <sstream>
 
-#include "tests/conformance/draw.hpp"
+#include "skipv1/conformance/draw.hpp"
 
 namespace skipv1 {
 

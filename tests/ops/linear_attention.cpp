@@ -1,6 +1,6 @@
 #include "skipv1/ops/linear_attention.hpp"
 
-#include "tests/ops/attention.hpp"
+#include "tests/ops/attention/attention.hpp"
 
 using namespace skipv1;
 using namespace skipv1::test;

@@ -5,7 +5,7 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/model/decoder.hpp"
-#include "tests/conformance/draw.hpp"
+#include "skipv1/conformance/draw.hpp"
 
 using namespace skipv1;
 

@@ -7,7 +7,7 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
-#include "tutorials/04-mesa-theorem/results.hpp"
+#include "skipv1/programs/mesa/results.hpp"
 
 using namespace skipv1;
 using namespace skipv1::mesa;

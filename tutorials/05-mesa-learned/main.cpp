@@ -8,8 +8,8 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
-#include "tutorials/05-mesa-learned/by_hand.hpp"
-#include "tutorials/05-mesa-learned/figures.hpp"
+#include "skipv1/programs/mesa/by_hand.hpp"
+#include "skipv1/programs/mesa/figures.hpp"
 
 using namespace skipv1;
 using namespace skipv1::mesa;

@@ -12,9 +12,9 @@
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/routing.hpp"
 #include "skipv1/training/sentencepiece.hpp"
-#include "tutorials/07-train-on-text/compare.hpp"
-#include "tutorials/07-train-on-text/device.hpp"
-#include "tutorials/07-train-on-text/spread.hpp"
+#include "skipv1/programs/compare.hpp"
+#include "skipv1/programs/device.hpp"
+#include "skipv1/programs/spread.hpp"
 
 using namespace skipv1;
 

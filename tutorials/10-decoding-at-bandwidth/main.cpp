@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "skipv1/core/timing.cuh"
+#include "skipv1/device/timing.cuh"
 #include "skipv1/io/cli.hpp"
-#include "skipv1/ops/attention.cuh"
-#include "skipv1/ops/attention.hpp"
+#include "skipv1/ops/attention/attention.cuh"
+#include "skipv1/ops/attention/attention.hpp"
 
 using namespace skipv1;
 

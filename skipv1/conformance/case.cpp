@@ -1,0 +1,98 @@
+#include "skipv1/conformance/case.hpp"
+
+#include "skipv1/io/checkpoint.hpp"
+#include "skipv1/io/npy.hpp"
+#include "skipv1/ops/cross_entropy.hpp"
+#include "skipv1/conformance/json_file.hpp"
+
+namespace skipv1::conformance {
+
+namespace fs = std::filesystem;
+
+double Bounds::find(const std::string& dtype, const std::string& kind, const std::string& tensor) const {
+  const auto given = given_.find(dtype);
+  for (const std::string& name : {tensor, kind}) {
+    if (given == given_.end()) break;
+    const auto found = given->second.find(name);
+    if (found != given->second.end()) return found->second;
+  }
+  return dtype == "f64" ? 1e-10 : dtype == "f32" ? 2e-4 : 5e-2;
+}
+
+namespace {
+
+void read_expected(const Json& json, Case& c) {
+  JsonFields fields(json);
+  fields.read("loss", c.loss);
+  fields.read("kv_elements_per_token", c.elements);
+  fields.read("parameters", c.parameters);
+  fields.finish();
+}
+
+/// The bounds that a manifest gives: `"bounds": {"f32": {"logits": 1e-5, …}, …}`.
+void read_bounds(const Json& json, Bounds& bounds) {
+  JsonFields manifest(json);
+  const Json* given = manifest.find("bounds", false);
+  if (!given) return;
+  JsonFields dtypes(*given, "bounds.");
+  for (const char* dtype : {"f64", "f32", "bf16"}) {
+    const Json* tensors = dtypes.find(dtype, false);
+    if (!tensors) continue;
+    JsonFields of_dtype(*tensors, "bounds." + std::string(dtype) + ".");
+    for (const auto& item : tensors->items()) {
+      double bound = 0;
+      of_dtype.read(item.key().c_str(), bound);
+      of_dtype.expect(bound > 0, item.key().c_str(), "a positive number", item.value());
+      bounds.set(dtype, item.key(), bound);
+    }
+  }
+  dtypes.finish();
+}
+
+void check_range(const fs::path& path, View<const std::int32_t> x, std::int32_t least, std::size_t vocab) {
+  for (std::size_t i = 0; i < x.size(); ++i)
+    require(x.data()[i] >= least && x.data()[i] < static_cast<std::int64_t>(vocab), path.string(), ": ", x.data()[i],
+            " at [b=", i / x.width(), ", t=", i % x.width(), "]: must be ", least, " to ", vocab - 1);
+}
+
+void read_arrays(const fs::path& folder, Case& c) {
+  const fs::path tokens = folder / "tokens.npy", targets = folder / "targets.npy", logits = folder / "logits.npy";
+  c.tokens = read_npy<std::int32_t>(tokens);
+  require(c.tokens.shape().rank() == 2 && c.tokens.size() > 0, tokens.string(), ": shape ", c.tokens.shape(), ": must be (B, T)");
+  require(c.length() <= c.config.max_position_embeddings, tokens.string(), ": sequences of ", c.length(),
+          ": max_position_embeddings is ", c.config.max_position_embeddings);
+  check_range(tokens, c.tokens, 0, c.config.vocab_size);
+  c.targets = read_npy<std::int32_t>(targets);
+  require(c.targets.shape() == c.tokens.shape(), targets.string(), ": shape ", c.targets.shape(),
+          ", expected that of tokens.npy, ", c.tokens.shape());
+  check_range(targets, c.targets, ignored_target, c.config.vocab_size);
+  const std::int32_t* begin = c.targets.data();
+  require(std::any_of(begin, begin + c.targets.size(), [](std::int32_t x) { return x != ignored_target; }), targets.string(),
+          ": all targets are ignored: the loss is undefined");
+  c.logits = read_npy<double>(logits);
+  const Shape expected{c.batch(), c.length(), c.config.vocab_size};
+  require(c.logits.shape() == expected, logits.string(), ": shape ", c.logits.shape(), ", expected ", expected);
+  for (std::size_t i = 0; i < c.logits.size(); ++i)
+    require(std::isfinite(c.logits.data()[i]), logits.string(), ": element ", i, " is ", c.logits.data()[i], ": must be finite");
+}
+
+}  // namespace
+
+Case read_case(const fs::path& folder) {
+  std::error_code error;
+  require(fs::is_directory(folder, error), folder.string(), ": not a folder");
+  const Checkpoint<double> model = read_checkpoint<double>(folder);
+  Case c(model.config);
+  c.name = fs::weakly_canonical(folder).filename().string();
+  copy(c.weights.flat(), model.parameters.flat());
+  const SafetensorsFile file(folder / "model.safetensors");
+  for (const auto& item : file.entries()) c.stored += item.second.shape.size();
+  read_parameters(folder / "grads.safetensors", c.gradients);
+  read_arrays(folder, c);
+  read_json_file(folder / "expected.json", [&](const Json& json) { read_expected(json, c); });
+  const fs::path manifest = folder / "manifest.json";
+  if (fs::exists(manifest, error)) read_json_file(manifest, [&](const Json& json) { read_bounds(json, c.bounds); });
+  return c;
+}
+
+}  // namespace skipv1::conformance

@@ -1,0 +1,85 @@
+#include "skipv1/conformance/compare.hpp"
+
+#include <cmath>
+#include <iomanip>
+#include <limits>
+#include <sstream>
+
+namespace skipv1::conformance {
+
+namespace {
+
+/// Flat index `i` of a tensor of `shape`, by the field's letters: `first at [b=0, t=3, v=17]: `; nothing for a single number.
+std::string place(const std::string& tensor, const Shape& shape, std::size_t i) {
+  std::vector<std::string> letters = {"i", "j", "k", "l"};
+  if (tensor == "logits") letters = {"b", "t", "v"};
+  if (tensor.starts_with("layer"))
+    letters = shape.rank() == 4 ? std::vector<std::string>{"b", "t", "h", "d"} : std::vector<std::string>{"b", "t", "d"};
+  if (shape.rank() == 0) return "";
+  std::string text;
+  for (std::size_t axis = shape.rank(); axis-- > 0; i /= shape[axis])
+    text = (axis ? ", " : "[") + letters[axis] + "=" + std::to_string(i % shape[axis]) + text;
+  return "first at " + text + "]: ";
+}
+
+}  // namespace
+
+Comparison compare(const std::string& check, const std::string& tensor, View<const double> actual, View<const double> expected,
+                   double bound, double least) {
+  Comparison result{check, tensor, std::numeric_limits<double>::infinity(), bound, false, ""};
+  std::ostringstream note;
+  if (!(actual.shape() == expected.shape())) {
+    note << "shape " << actual.shape() << ", expected " << expected.shape();
+    result.note = note.str();
+    return result;
+  }
+  double divisor = std::max(1e-12, least), most = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) divisor = std::max(divisor, std::abs(expected.data()[i]));
+  std::size_t first = expected.size();
+  bool finite = true;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double difference = std::abs(actual.data()[i] - expected.data()[i]);
+    if (!std::isfinite(difference)) most = difference, finite = false;
+    if (finite) most = std::max(most, difference);
+    if (!std::isfinite(difference) || !(difference / divisor <= bound)) first = std::min(first, i);
+  }
+  result.error = most / divisor;
+  result.pass = first == expected.size();
+  if (!result.pass) {
+    note << place(tensor, expected.shape(), first) << "expected " << std::setprecision(9) << expected.data()[first] << ", actual "
+         << actual.data()[first];
+    result.note = note.str();
+  }
+  return result;
+}
+
+Comparison compare_counts(const std::string& check, const std::string& name, std::size_t actual, std::size_t expected) {
+  const double a = static_cast<double>(actual), b = static_cast<double>(expected);
+  return {check,
+          name,
+          std::abs(a - b) / std::max(1.0, b),
+          0,
+          actual == expected,
+          actual == expected ? "" : "expected " + std::to_string(expected) + ", actual " + std::to_string(actual)};
+}
+
+void print(std::ostream& out, const std::vector<Comparison>& comparisons) {
+  const auto line = [&](const Comparison& c) {
+    out << "  " << std::left << std::setw(11) << c.check << std::setw(52) << c.tensor << std::right << std::scientific
+        << std::setprecision(1) << "error " << std::setw(7) << c.error << "  bound " << std::setw(7) << c.bound
+        << (c.pass ? "  ok" : "  DIFFERS  " + c.note) << '\n'
+        << std::defaultfloat;
+  };
+  for (std::size_t i = 0, end = 0; i < comparisons.size(); i = end) {
+    const Comparison* worst = &comparisons[i];
+    const bool many = worst->check == "gradients" || worst->check == "trace";
+    bool pass = true;
+    for (end = i; end < comparisons.size() && (end == i || (many && comparisons[end].check == comparisons[i].check)); ++end) {
+      if (comparisons[end].error > worst->error) worst = &comparisons[end];
+      if (!comparisons[end].pass) line(comparisons[end]), pass = false;
+    }
+    if (pass) line(*worst);
+  }
+}
+
+}  // namespace skipv1::conformance

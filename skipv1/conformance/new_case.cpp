@@ -1,0 +1,107 @@
+#include "skipv1/conformance/new_case.hpp"
+
+#include "skipv1/io/checkpoint.hpp"
+#include "skipv1/io/npy.hpp"
+#include "skipv1/conformance/compare.hpp"
+#include "skipv1/conformance/draw.hpp"
+#include "skipv1/conformance/measure.hpp"
+#include "skipv1/conformance/new_folder.hpp"
+
+namespace skipv1::conformance {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+void write_json(const fs::path& path, const Json& json) {
+  write_whole(path, [&](std::ostream& out) { out << json.dump(2) << '\n'; });
+}
+
+/// Draws weights (such as `dtype` can store), tokens and targets, and lets the library compute the rest.
+Case draw_case(const Config& config, const NewCase& options) {
+  Case c(config);
+  const std::size_t n = options.batch * options.length;
+  draw_weights(c.weights, config, options.seed);
+  const View<double> w = c.weights.flat();
+  if (options.dtype == "F32")
+    std::transform(w.data(), w.data() + w.size(), w.data(), [](double x) { return static_cast<float>(x); });
+  if (options.dtype == "BF16")
+    std::transform(w.data(), w.data() + w.size(), w.data(), [](double x) { return static_cast<double>(bfloat16(x)); });
+  const auto fill = [&](Tensor<std::int32_t>& x, const std::vector<std::int32_t>& values) {
+    x = Tensor<std::int32_t>({options.batch, options.length});
+    std::copy(values.begin(), values.end(), x.data());
+  };
+  fill(c.tokens, draw_tokens(n, config.vocab_size, options.seed));
+  fill(c.targets, draw_targets(n, config.vocab_size, options.seed));
+  const Measured m = measure_f64(c);
+  c.logits = m.logits.front().second;
+  for (const auto& [check, logits] : m.logits)
+    require(compare(check, "logits", logits, c.logits, 1e-12).pass, check, " disagrees with forward");
+  c.loss = m.loss;
+  copy(c.gradients.flat(), m.gradients->flat());
+  c.elements = m.elements;
+  c.parameters = c.weights.layout().count();
+  return c;
+}
+
+/// What the case is about, in words.
+std::string covers(const Config& c, const NewCase& options) {
+  std::ostringstream s;
+  const AttentionConfig& a = c.attention;
+  s << c.attention.variant << " on " << to_string(c.architecture) << ": " << c.num_hidden_layers << " layers, "
+    << c.num_attention_heads << " query heads reading " << c.num_key_value_heads << " key and value heads";
+  if (a.variant.starts_with("skip")) s << ", skip ratio " << a.skip_ratio;
+  if (a.source_layer > 0) s << ", source layer " << a.source_layer;
+  if (a.injection != Injection::second_half) s << ", injection " << to_string(a.injection);
+  if (c.mixes_values()) s << ", lambda " << (a.learn_value_mix ? "learned" : "fixed");
+  if (c.latent()) s << ", latent of " << a.kv_latent_size << ", rotary part of " << a.rotary_size;
+  s << (c.tie_word_embeddings ? ", tied" : ", untied") << " output head, " << options.dtype << " weights, ignored targets";
+  return s.str();
+}
+
+/// Bounds for other implementations: ten times what sums in another order were seen to cost, at least.
+Json bounds() {
+  const auto of_dtype = [](double logits, double gradients) {
+    return Json{{"logits", logits}, {"loss", logits}, {"trace", logits}, {"gradients", gradients}};
+  };
+  return {{"f64", of_dtype(1e-12, 1e-11)}, {"f32", of_dtype(5e-5, 2e-4)}, {"bf16", of_dtype(5e-2, 5e-2)}};
+}
+
+void write_case(const Case& c, const NewCase& options, const fs::path& out) {
+  NewFolder folder(out);
+  const fs::path& part = folder.path();
+  write_checkpoint(part, c.config, c.weights, *find_dtype(options.dtype));
+  write_npy<std::int32_t>(part / "tokens.npy", c.tokens);
+  write_npy<std::int32_t>(part / "targets.npy", c.targets);
+  write_npy<double>(part / "logits.npy", c.logits);
+  write_parameters(part / "grads.safetensors", c.gradients);
+  const Json expected = {{"loss", c.loss}, {"kv_elements_per_token", c.elements}, {"parameters", c.parameters}};
+  write_whole(part / "expected.json", [&](std::ostream& file) { file << expected.dump() << '\n'; });
+  std::ostringstream command;
+  command << "skipv1-make-case config.json --seed " << options.seed << " --batch " << options.batch << " --length "
+          << options.length << " --dtype " << options.dtype << " --out " << out.filename().string();
+  const Json manifest = {
+      {"covers", covers(c.config, options)}, {"seed", options.seed}, {"command", command.str()}, {"bounds", bounds()}};
+  write_json(part / "manifest.json", manifest);
+  folder.commit();
+}
+
+}  // namespace
+
+void make_case(const fs::path& config_file, const NewCase& options, const fs::path& out) {
+  const Config config = read_config(config_file);
+  require(options.batch * options.length > 0, "--batch ", options.batch, " --length ", options.length, ": must be positive");
+  require(options.length <= config.max_position_embeddings, "--length ", options.length, ": max_position_embeddings is ",
+          config.max_position_embeddings);
+  write_case(draw_case(config, options), options, out);
+}
+
+void write_negative(const fs::path& out, const std::map<std::string, Tensor<float>>& tensors, const std::string& words,
+                    const std::string& first, const std::string& place) {
+  NewFolder folder(out);
+  for (const auto& [name, x] : tensors) write_npy<float>(folder.path() / (name + ".npy"), x);
+  write_json(folder.path() / "manifest.json", {{"mistake", words}, {"first", first}, {"at", place}});
+  folder.commit();
+}
+
+}  // namespace skipv1::conformance

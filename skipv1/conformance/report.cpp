@@ -1,0 +1,26 @@
+#include "skipv1/conformance/report.hpp"
+
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
+#include "skipv1/io/npy.hpp"
+#include "skipv1/conformance/measure.hpp"
+
+namespace skipv1::conformance {
+
+void Report::write(const std::filesystem::path& path) const {
+  Json report = Json::array();
+  for (const auto& [name, comparisons] : cases_)
+    for (const Comparison& x : comparisons)
+      report.push_back(
+          {{"case", name}, {"check", x.check}, {"tensor", x.tensor}, {"error", x.error}, {"bound", x.bound}, {"pass", x.pass}});
+  write_whole(path, [&](std::ostream& out) { out << report.dump(1) << '\n'; });
+}
+
+void write_trace(const Case& c, const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  require(!error, folder.string(), ": cannot be made: ", error.message());
+  for (const auto& [name, tensor] : trace(c)) write_npy<double>(folder / (name + ".npy"), tensor);
+}
+
+}  // namespace skipv1::conformance

@@ -1,0 +1,24 @@
+// The checker's findings as JSON.
+#pragma once
+
+#include <filesystem>
+#include <utility>
+
+#include "skipv1/conformance/compare.hpp"
+
+namespace skipv1::conformance {
+
+class Report {
+ public:
+  void add(const std::string& case_name, const std::vector<Comparison>& comparisons) {
+    cases_.emplace_back(case_name, comparisons);
+  }
+  /// Writes `[{"case": …, "check": …, "tensor": …, "error": …, "bound": …, "pass": …}, …]`; an error that is no finite number is
+  /// null.
+  void write(const std::filesystem::path& path) const;
+
+ private:
+  std::vector<std::pair<std::string, std::vector<Comparison>>> cases_;
+};
+
+}  // namespace skipv1::conformance

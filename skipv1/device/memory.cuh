@@ -1,0 +1,229 @@
+// Tensors in device memory. Under nvcc that is the card's; elsewhere heap memory that the emulator's kernels work on, filled with
+// NaN when fresh, as a card's is filled with whatever was there.
+#pragma once
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "skipv1/kernel/launch.cuh"
+#include "skipv1/core/tensor.hpp"
+
+namespace skipv1 {
+
+/// Why there is no device to use, in one line; empty if there is one.
+inline std::string why_no_cuda() {
+#if defined(__CUDACC__)
+  int count = 0, device = 0, major = 0, minor = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status != cudaSuccess || count == 0)
+    return std::string("no CUDA device: ") + cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status);
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking for the compute capability");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "asking for the compute capability");
+  if (major < 8)
+    return "the CUDA device has compute capability " + std::to_string(major) + '.' + std::to_string(minor) + ": 8.0 is needed";
+#endif
+  return {};
+}
+inline bool cuda_available() { return why_no_cuda().empty(); }
+/// What `Cuda` tensors of this build are kept and worked on by: "cuda" (a card) or "emulated".
+constexpr const char* cuda_device_name() {
+#if defined(__CUDACC__)
+  return "cuda";
+#else
+  return "emulated";
+#endif
+}
+
+namespace detail {
+
+struct FreeDevice {
+  void operator()(void* p) const {
+#if defined(__CUDACC__)
+    cudaFree(p);
+#else
+    ::operator delete(p, std::align_val_t(256));
+#endif
+  }
+};
+using DeviceMemory = std::unique_ptr<void, FreeDevice>;
+
+/// How often this thread has allocated device memory.
+inline std::size_t& device_allocations() {
+  static thread_local std::size_t count = 0;
+  return count;
+}
+#if !defined(__CUDACC__)
+/// The emulated device has so much memory for one allocation; for tests.
+inline std::size_t& emulated_memory() {
+  static std::size_t bytes = std::size_t{1} << 40;
+  return bytes;
+}
+#endif
+
+/// `bytes` of device memory, aligned to 256; throws if there is not so much, and the process can go on.
+inline DeviceMemory allocate_device(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  ++device_allocations();
+#if defined(__CUDACC__)
+  void* p = nullptr;
+  const cudaError_t status = cudaMalloc(&p, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    std::size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    fail("device memory: ", bytes, " bytes do not fit, ", free, " of ", total, " are free");
+  }
+  check_cuda(status, "cudaMalloc of ", bytes, " bytes");
+  return DeviceMemory(p);
+#else
+  void* p = bytes <= emulated_memory() ? ::operator new(bytes, std::align_val_t(256), std::nothrow) : nullptr;
+  require(p != nullptr, "device memory (emulated): ", bytes, " bytes do not fit");
+  std::memset(p, 0xff, bytes);
+  return DeviceMemory(p);
+#endif
+}
+
+enum class Direction { to_device, to_host, on_device };
+/// Copies bytes, in the order of the current stream; to the host it waits until they are there.
+inline void copy_bytes(void* to, const void* from, std::size_t bytes, Direction direction) {
+  if (bytes == 0) return;
+#if defined(__CUDACC__)
+  const cudaMemcpyKind kind = direction == Direction::to_device ? cudaMemcpyHostToDevice
+                              : direction == Direction::to_host ? cudaMemcpyDeviceToHost
+                                                                : cudaMemcpyDeviceToDevice;
+  check_cuda(cudaMemcpyAsync(to, from, bytes, kind, current_stream()), "cudaMemcpyAsync of ", bytes, " bytes");
+  if (direction == Direction::to_host) synchronize();
+#else
+  require(!emulator::recording() || direction == Direction::on_device,
+          "a copy from or to the host: not while a graph is recorded");
+  emulator::do_or_record([=] { std::memmove(to, from, bytes); });
+#endif
+}
+
+inline void require_same_shape(const Shape& to, const Shape& from) {
+  require(to == from, "copy: ", from, " into ", to, ": shapes must be equal");
+}
+
+}  // namespace detail
+
+/// Copies `from` to `to`, of one shape, between host and device or on the device. To the host it waits for all that was asked of
+/// the stream before.
+template <class T>
+void copy(View<T, Cuda> to, ConstView<T, Cpu> from) {
+  detail::require_same_shape(to.shape(), from.shape());
+  detail::copy_bytes(to.data(), from.data(), from.size() * sizeof(T), detail::Direction::to_device);
+}
+template <class T>
+void copy(View<T, Cpu> to, ConstView<T, Cuda> from) {
+  detail::require_same_shape(to.shape(), from.shape());
+  detail::copy_bytes(to.data(), from.data(), from.size() * sizeof(T), detail::Direction::to_host);
+}
+template <class T>
+void copy(View<T, Cuda> to, ConstView<T, Cuda> from) {
+  detail::require_same_shape(to.shape(), from.shape());
+  detail::copy_bytes(to.data(), from.data(), from.size() * sizeof(T), detail::Direction::on_device);
+}
+
+/// Every byte of `x` becomes zero.
+template <class T>
+void zero(View<T, Cuda> x) {
+  if (x.empty()) return;
+#if defined(__CUDACC__)
+  check_cuda(cudaMemsetAsync(x.data(), 0, x.size() * sizeof(T), current_stream()), "cudaMemsetAsync of ", x.size() * sizeof(T),
+             " bytes");
+#else
+  emulator::do_or_record([=] { std::memset(static_cast<void*>(x.data()), 0, x.size() * sizeof(T)); });
+#endif
+}
+
+/// In device memory. Throws if there is too little of it.
+template <class T>
+class Tensor<T, Cuda> : public View<T, Cuda> {
+ public:
+  Tensor() = default;
+  explicit Tensor(Shape shape) : memory_(detail::allocate_device(shape.size() * sizeof(T))) {
+    this->data_ = static_cast<T*>(memory_.get());
+    this->shape_ = shape;
+  }
+  Tensor(const Tensor& other) : View<T, Cuda>() {
+    if (!other.data_) return;
+    *this = Tensor(other.shape_);
+    copy<T>(View<T, Cuda>(*this), View<T, Cuda>(other));
+  }
+  Tensor(Tensor&& other) noexcept : View<T, Cuda>() { swap(other); }
+  Tensor& operator=(Tensor other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Tensor() = default;
+
+ private:
+  void swap(Tensor& other) noexcept {
+    std::swap(memory_, other.memory_);
+    std::swap(this->data_, other.data_);
+    std::swap(this->shape_, other.shape_);
+  }
+  detail::DeviceMemory memory_;
+};
+
+/// A copy of `x` in device memory, and in host memory.
+template <class T>
+Tensor<T, Cuda> to_device(View<T, Cpu> x) {
+  Tensor<std::remove_const_t<T>, Cuda> y(x.shape());
+  copy<std::remove_const_t<T>>(View<std::remove_const_t<T>, Cuda>(y), x);
+  return y;
+}
+template <class T>
+Tensor<std::remove_const_t<T>, Cpu> to_host(View<T, Cuda> x) {
+  Tensor<std::remove_const_t<T>, Cpu> y(x.shape());
+  copy<std::remove_const_t<T>>(View<std::remove_const_t<T>, Cpu>(y), x);
+  return y;
+}
+
+namespace detail {
+/// How often this thread's scratch memory has moved: a graph recorded before has lost it.
+inline std::size_t& scratch_moves() {
+  static thread_local std::size_t count = 0;
+  return count;
+}
+/// Device memory for partial results between two launches that follow each other; it only ever grows, but for `release`. One
+/// stream at a time.
+template <class T>
+class Scratch {
+ public:
+  /// This thread's.
+  static Scratch& here() {
+    static thread_local Scratch scratch;
+    return scratch;
+  }
+  T* of(std::size_t count) {
+    if (count > size_) {
+      release();
+      memory_ = allocate_device(count * sizeof(T));
+      size_ = count;
+    }
+    return static_cast<T*>(memory_.get());
+  }
+  void release() {
+    ++scratch_moves();
+    memory_ = nullptr;
+    size_ = 0;
+  }
+
+ private:
+  DeviceMemory memory_;
+  std::size_t size_ = 0;
+};
+template <class T>
+T* scratch(std::size_t count) {
+  return Scratch<T>::here().of(count);
+}
+}  // namespace detail
+
+}  // namespace skipv1

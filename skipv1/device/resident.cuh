@@ -1,0 +1,38 @@
+// How many blocks of a kernel the device holds at once: the grid of a kernel whose blocks share all work among them.
+#pragma once
+
+#include "skipv1/kernel/launch.cuh"
+
+namespace skipv1 {
+
+/// Bytes of shared memory that a block may ask for.
+inline std::size_t shared_memory_of_block() {
+#if defined(__CUDACC__)
+  int device = 0, bytes = 0;
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "asking for the shared memory");
+  return static_cast<std::size_t>(bytes);
+#else
+  return emulator::SharedMemory::capacity;
+#endif
+}
+
+/// For blocks of `threads` threads and `bytes` of dynamic shared memory. The emulator has a device of 6 at once.
+template <class... Parameters>
+std::size_t resident_blocks([[maybe_unused]] void (*kernel)(Parameters...), [[maybe_unused]] std::size_t threads,
+                            [[maybe_unused]] std::size_t bytes) {
+#if defined(__CUDACC__)
+  int device = 0, processors = 0, blocks = 0;
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "asking for the multiprocessors");
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), bytes,
+             " bytes of shared memory");
+  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, static_cast<int>(threads), bytes),
+             "asking for the blocks of a multiprocessor");
+  return static_cast<std::size_t>(processors) * static_cast<std::size_t>(blocks);
+#else
+  return 6;
+#endif
+}
+
+}  // namespace skipv1

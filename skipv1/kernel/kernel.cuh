@@ -1,0 +1,105 @@
+// The words kernels are written in. Under nvcc each is CUDA's own; elsewhere the emulator's, with its checks. One source, both
+// worlds. A program includes kernels through nvcc or through the host compiler, never both.
+#pragma once
+
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "skipv1/core/bfloat16.hpp"
+
+#if defined(__CUDACC__)
+#include "skipv1/kernel/cuda.cuh"
+#else
+#include "skipv1/kernel/emulated.cuh"
+#endif
+
+namespace skipv1 {
+
+inline constexpr unsigned warp_size = 32;
+
+/// The thread's lane in its warp, and the warp's number in the block (`thread_number()` is the thread's own).
+SKIPV1_DEVICE unsigned lane() { return thread_number() % warp_size; }
+SKIPV1_DEVICE unsigned warp() { return thread_number() / warp_size; }
+/// The thread's number along x in the whole grid: "one thread, one output".
+SKIPV1_DEVICE std::size_t global_thread() { return std::size_t{block().x} * block_size().x + thread().x; }
+/// How many threads the grid has along x: the step of a loop that all of them share.
+SKIPV1_DEVICE std::size_t global_threads() { return std::size_t{grid_size().x} * block_size().x; }
+
+/// x, of which the compiler does not know that it is the same as before: what is worked out from it is not kept in registers from
+/// one turn of a loop to the next.
+SKIPV1_DEVICE unsigned anew(unsigned x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
+/// Infinity, for floating-point types.
+template <class S>
+SKIPV1_DEVICE S infinity() {
+  return static_cast<S>(INFINITY);
+}
+
+/// The sum, and the maximum, of x over the warp; every lane gets it. The order of the sum is fixed.
+template <class T>
+SKIPV1_DEVICE T warp_sum(T x) {
+  for (unsigned step = warp_size / 2; step > 0; step /= 2) x += shuffle_xor(x, step);
+  return x;
+}
+template <class T>
+SKIPV1_DEVICE T warp_max(T x) {
+  for (unsigned step = warp_size / 2; step > 0; step /= 2) {
+    const T other = shuffle_xor(x, step);
+    x = other > x ? other : x;
+  }
+  return x;
+}
+
+/// The sum, and the maximum, of x over the block; every thread gets it. All threads must call it; whole warps only.
+template <class T>
+SKIPV1_DEVICE T block_sum(T x) {
+  SKIPV1_SHARED(T, partial, warp_size);
+  x = warp_sum(x);
+  sync_threads();  // a call before this one may still be reading
+  if (lane() == 0) partial[warp()] = x;
+  sync_threads();
+  return warp_sum(lane() < block_size().x * block_size().y * block_size().z / warp_size ? static_cast<T>(partial[lane()]) : T(0));
+}
+template <class T>
+SKIPV1_DEVICE T block_max(T x) {
+  SKIPV1_SHARED(T, partial, warp_size);
+  x = warp_max(x);
+  sync_threads();
+  if (lane() == 0) partial[warp()] = x;
+  sync_threads();
+  return warp_max(lane() < block_size().x * block_size().y * block_size().z / warp_size ? static_cast<T>(partial[lane()]) : x);
+}
+
+/// N numbers that lie together: one load or store of up to 16 bytes.
+template <class T, std::size_t N>
+struct alignas(sizeof(T) * N) Vector {
+  static_assert(sizeof(T) * N <= 16 && (N & (N - 1)) == 0);
+  T at[N];
+  SKIPV1_DEVICE_MEMBER T& operator[](std::size_t i) { return at[i]; }
+  SKIPV1_DEVICE_MEMBER const T& operator[](std::size_t i) const { return at[i]; }
+};
+/// How many numbers of type T 16 bytes hold.
+template <class T>
+inline constexpr std::size_t per_16_bytes = 16 / sizeof(T);
+
+/// N numbers from, and to, memory aligned to all of them together.
+template <std::size_t N, class T>
+SKIPV1_DEVICE Vector<std::remove_const_t<T>, N> load_vector(T* from) {
+  check_aligned(from, sizeof(T) * N);
+  return *reinterpret_cast<const Vector<std::remove_const_t<T>, N>*>(from);
+}
+template <class T, std::size_t N>
+SKIPV1_DEVICE void store_vector(T* to, const Vector<T, N>& v) {
+  check_aligned(to, sizeof(T) * N);
+  *reinterpret_cast<Vector<T, N>*>(to) = v;
+}
+
+}  // namespace skipv1

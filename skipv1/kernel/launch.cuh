@@ -1,0 +1,88 @@
+// Launching kernels: on the card under nvcc, elsewhere on the CPU through the emulator.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+#include "skipv1/kernel/kernel.cuh"
+
+namespace skipv1 {
+
+/// An operation's kernels: the first mirrors the CPU loop, the fast one is what is used; the portable one, where there is a
+/// choice, is what cards use that lack the newest instructions.
+enum class Version { first, portable, fast };
+
+#if defined(__CUDACC__)
+/// Throws `Error` with `parts` and CUDA's reason unless `status` is success; the error is cleared, so the process can go on.
+template <class... Parts>
+void check_cuda(cudaError_t status, const Parts&... parts) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  fail(parts..., ": ", cudaGetErrorString(status));
+}
+
+/// The stream that this thread's launches, copies and `zero` go to; the default stream unless `UseStream` says otherwise.
+inline cudaStream_t& current_stream() {
+  static thread_local cudaStream_t stream = nullptr;
+  return stream;
+}
+/// Waits until the current stream has done everything asked of it; throws what went wrong on the way.
+inline void synchronize() { check_cuda(cudaStreamSynchronize(current_stream()), "waiting for the device"); }
+#else
+namespace emulator {
+/// What is asked of the device while a graph is recorded (graph.cuh): kept there instead of done. Null: nothing is recorded.
+inline std::vector<std::function<void()>>*& recording() {
+  static thread_local std::vector<std::function<void()>>* asked = nullptr;
+  return asked;
+}
+template <class Work>
+void do_or_record(const Work& work) {
+  recording() ? recording()->push_back(work) : work();
+}
+}  // namespace emulator
+inline void synchronize() { require(!emulator::recording(), "waiting for the device: not while a graph is recorded"); }
+#endif
+
+/// Runs `kernel(arguments…)`, once for each thread of the grid. A grid without blocks does nothing. Throws, naming the kernel, if
+/// it cannot be launched; in the emulator also what its threads do wrong. On the card the launch is asynchronous (see
+/// `synchronize`).
+template <class... Parameters, class... Arguments>
+void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arguments) {
+  if (where.grid.size() == 0) return;
+#if defined(__CUDACC__)
+  if (where.shared_bytes > std::size_t{48} << 10) {  // more than that must be asked for
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(where.shared_bytes)),
+               "kernel ", where.name, ": ", where.shared_bytes, " bytes of shared memory");
+  }
+  const dim3 grid(where.grid.x, where.grid.y, where.grid.z), block(where.block.x, where.block.y, where.block.z);
+  kernel<<<grid, block, where.shared_bytes, current_stream()>>>(static_cast<Parameters>(arguments)...);
+  check_cuda(cudaGetLastError(), "kernel ", where.name, ": launch of ", where.grid, " blocks of ", where.block, " threads");
+#else
+  require(where.block.size() >= 1 && where.block.size() <= 1024 && where.block.z <= 64, "kernel ", where.name, ": blocks of ",
+          where.block, " threads: 1 to 1024 are allowed");
+  require(where.grid.x < 1u << 31 && where.grid.y < 1u << 16 && where.grid.z < 1u << 16, "kernel ", where.name, ": a grid of ",
+          where.grid, " blocks: at most (2^31 - 1, 65535, 65535) are allowed");
+  require(where.shared_bytes <= emulator::SharedMemory::capacity, "kernel ", where.name, ": ", where.shared_bytes,
+          " bytes of shared memory: at most ", emulator::SharedMemory::capacity, " are allowed");
+  const auto call = [=] { kernel(static_cast<Parameters>(arguments)...); };
+  using Call = decltype(call);
+  emulator::do_or_record([=] {
+    emulator::run_grid({where, [](const void* closure) { (*static_cast<Call*>(closure))(); }, &call});
+  });
+#endif
+}
+
+/// How many numbers a kernel reads at a time, as a type: for kernels that are templates over it.
+template <class T>
+inline constexpr std::integral_constant<std::size_t, per_16_bytes<T>> numbers_a_load = {};
+inline constexpr std::integral_constant<std::size_t, 1> one_a_load = {};
+
+/// Whether rows of `width` numbers at these addresses can be read 16 bytes at a time.
+template <class T, class... Pointers>
+bool reads_16_bytes(std::size_t width, const T* first, const Pointers*... rest) {
+  const auto aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; };
+  return width % per_16_bytes<T> == 0 && aligned(first) && (aligned(rest) && ...);
+}
+
+}  // namespace skipv1

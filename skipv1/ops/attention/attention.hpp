@@ -1,0 +1,214 @@
+// The one attention: causal softmax attention whose query heads read key and value heads wherever they lie (the paper's section
+// 3; models.md, "head routing"). Nothing is concatenated, and no (B, H, T, T) tensor exists: each row's log-sum-exp is kept, and
+// the backward pass recomputes probabilities from it (Dao et al. 2022, FlashAttention, algorithms 1 and 4).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "skipv1/core/blas.hpp"
+#include "skipv1/ops/head.hpp"
+#include "skipv1/core/simd.hpp"
+#include "skipv1/ops/attention/decode.hpp"
+
+namespace skipv1 {
+
+namespace detail {
+
+constexpr std::size_t attention_rows = 64;  ///< queries of one block: their scores against all keys fit the L2 cache
+
+/// One block of queries of one head: where its rows are, and how many keys it sees.
+struct AttentionBlock {
+  std::size_t row, rows, keys;  ///< first row n, number of rows, keys of the last of them
+
+  std::size_t keys_of(std::size_t i) const { return keys - (rows - 1 - i); }
+};
+
+/// Calls `f(block)` for the blocks of sequence b, in order.
+template <class F>
+void for_each_block(const Sequences<Cpu>& sequences, std::size_t b, const F& f) {
+  const auto at = [](View<const std::int32_t, Cpu> v, std::size_t i) { return static_cast<std::size_t>(v(i)); };
+  const std::size_t begin = at(sequences.row_begin, b), end = at(sequences.row_begin, b + 1), past = at(sequences.past, b);
+  for (std::size_t row = begin; row < end; row += attention_rows) {
+    const std::size_t rows = std::min(attention_rows, end - row);
+    f(AttentionBlock{row, rows, past + (row - begin) + rows});
+  }
+}
+
+/// Query heads that read a common key or value head, by number; their gradients add into that head, so one task does them all.
+template <class T>
+std::vector<std::vector<std::size_t>> independent_heads(View<const HeadPair<T>, Cpu> heads) {
+  std::vector<std::vector<std::size_t>> groups;
+  for (std::size_t h = 0; h < heads.size(); ++h) {
+    std::vector<std::size_t> joined{h};
+    const auto meets = [&](const std::vector<std::size_t>& group) {
+      return std::any_of(group.begin(), group.end(), [&](std::size_t other) {
+        return heads(h).key.data == heads(other).key.data || heads(h).value.data == heads(other).value.data;
+      });
+    };
+    for (auto& group : groups) {
+      if (!meets(group)) continue;
+      joined.insert(joined.end(), group.begin(), group.end());
+      group.clear();
+    }
+    std::erase_if(groups, [](const auto& group) { return group.empty(); });
+    std::sort(joined.begin(), joined.end());
+    groups.push_back(std::move(joined));
+  }
+  return groups;
+}
+
+/// Zeroes those heads, of sequence b, to which query heads of `group` add and that are fresh: its new rows add to zeros then.
+template <class T>
+void clear_fresh(const std::vector<std::size_t>& group, View<const HeadPair<T>, Cpu> dheads,
+                 View<const HeadPair<const T>, Cpu> heads, const Sequences<Cpu>& sequences, std::size_t b, std::size_t key_width,
+                 std::size_t value_width) {
+  const std::int32_t rows = sequences.row_begin(b + 1) - sequences.row_begin(b);
+  const auto keys = static_cast<std::size_t>(sequences.past(b) + rows);
+  const auto clear = [&](const Head<T>& head, std::size_t width) {
+    for (std::size_t s = 0; head.fresh && s < keys; ++s) std::fill_n(head.at(b, s), width, T(0));
+  };
+  for (std::size_t h : group)
+    if (rows > 0 && heads(h).value.data) clear(dheads(h).key, key_width), clear(dheads(h).value, value_width);
+}
+
+/// Dimensions of a call: H heads, query and key width, value width; row strides of (N, H, width) tensors follow from them.
+struct AttentionWidths {
+  std::size_t heads, key, value;
+};
+
+template <class T>
+void attention_forward_block(T* out, T* lse, const T* q, const Head<const T>& key, const Head<const T>& value, std::size_t b,
+                             const AttentionBlock& block, const AttentionWidths& width, T scale, T* scores) {
+  const std::size_t keys = block.keys;
+  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.key, T(1), q, width.heads * width.key, key.at(b, 0), key.row_stride,
+       T(0), scores, keys);
+  for (std::size_t i = 0; i < block.rows; ++i) {
+    T* row = scores + i * keys;
+    const std::size_t seen = block.keys_of(i);
+    const T most = largest_score(row, seen, scale);
+    const T sum = exp_and_sum(seen, row, scale, most);
+    for (std::size_t j = 0; j < seen; ++j) row[j] /= sum;
+    std::fill(row + seen, row + keys, T(0));
+    lse[i * width.heads] = most + std::log(sum);
+  }
+  gemm(Transpose::no, Transpose::no, block.rows, width.value, keys, T(1), scores, keys, value.at(b, 0), value.row_stride, T(0),
+       out, width.heads * width.value);
+}
+
+}  // namespace detail
+
+/// `out[n, h] = sum over s of p_s v_s`, `p = softmax over s of scale q[n, h] . k_s`, keys and values of the heads that `heads[h]`
+/// names, `s` over the positions that row n sees (`Sequences`). A query head whose value has no data gives zero.
+/// out (N, H, d_v), lse (N, H): log of the softmax's denominator, q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide.
+template <class T>
+void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q,
+                       View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads, const Sequences<Cpu>& sequences,
+                       double scale) {
+  const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
+  require(heads.size() == width.heads && out.extent(1) == width.heads && out.extent(0) == q.extent(0), "attention: q ", q.shape(),
+          ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");
+  if (sequences.max_rows <= 1) return detail::attention_decode<T>(out, lse, q, heads, sequences, static_cast<T>(scale));
+  parallel_for(sequences.batch() * width.heads, [&](std::size_t task) {
+    const std::size_t b = task / width.heads, h = task % width.heads;
+    const auto scores =
+        std::make_unique_for_overwrite<T[]>(std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys);
+    detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
+      T* o = out.data() + (block.row * width.heads + h) * width.value;
+      T* log_sum = lse.data() + block.row * width.heads + h;
+      if (!heads(h).value.data) {
+        for (std::size_t i = 0; i < block.rows; ++i) {
+          std::fill_n(o + i * width.heads * width.value, width.value, T(0));
+          log_sum[i * width.heads] = T(0);
+        }
+        return;
+      }
+      detail::attention_forward_block(o, log_sum, q.data() + (block.row * width.heads + h) * width.key, heads(h).key,
+                                      heads(h).value, b, block, width, static_cast<T>(scale), scores.get());
+    });
+  });
+}
+
+namespace detail {
+
+/// Pointers of one query head's block in the backward pass.
+template <class T>
+struct AttentionBackward {
+  T* dq;
+  const T *dout, *out, *lse, *q;
+  Head<const T> key, value;
+  Head<T> dkey, dvalue;
+};
+
+template <class T>
+void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, const AttentionBlock& block,
+                              const AttentionWidths& width, T scale, T* p, T* dp) {
+  const std::size_t keys = block.keys, q_stride = width.heads * width.key, v_stride = width.heads * width.value;
+  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.key, T(1), a.q, q_stride, a.key.at(b, 0), a.key.row_stride, T(0), p,
+       keys);
+  gemm(Transpose::no, Transpose::yes, block.rows, keys, width.value, T(1), a.dout, v_stride, a.value.at(b, 0), a.value.row_stride,
+       T(0), dp, keys);
+  for (std::size_t i = 0; i < block.rows; ++i) {
+    const std::size_t seen = block.keys_of(i);
+    const T log_sum = a.lse[i * width.heads];
+    T *pi = p + i * keys, *di = dp + i * keys;
+    transform(
+        seen, pi, [=](auto s) { return xsimd::exp(scale * s - log_sum); }, pi);
+    T dot(0);  // sum over s of p_s dp_s, which is dout . out
+    for (std::size_t j = 0; j < width.value; ++j) dot += a.dout[i * v_stride + j] * a.out[i * v_stride + j];
+    for (std::size_t j = 0; j < seen; ++j) di[j] = scale * pi[j] * (di[j] - dot);
+    std::fill(pi + seen, pi + keys, T(0));
+    std::fill(di + seen, di + keys, T(0));
+  }
+  gemm(Transpose::yes, Transpose::no, keys, width.value, block.rows, T(1), p, keys, a.dout, v_stride, T(1), a.dvalue.at(b, 0),
+       a.dvalue.row_stride);
+  gemm(Transpose::yes, Transpose::no, keys, width.key, block.rows, T(1), dp, keys, a.q, q_stride, T(1), a.dkey.at(b, 0),
+       a.dkey.row_stride);
+  gemm(Transpose::no, Transpose::no, block.rows, width.key, keys, T(1), dp, keys, a.key.at(b, 0), a.key.row_stride, T(0), a.dq,
+       q_stride);
+}
+
+}  // namespace detail
+
+/// Gradients of `attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of `heads` do,
+/// keys' and values' gradients are added, or set where their readers, of which one at least has a value, call a head fresh: at
+/// all keys of sequences that have new rows. dout, out (N, H, d_v), lse (N, H), q, heads, scale as forward.
+template <class T>
+void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout,
+                        ConstView<T, Cpu> out, ConstView<T, Cpu> lse, ConstView<T, Cpu> q,
+                        View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads, const Sequences<Cpu>& sequences,
+                        double scale) {
+  const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
+  const auto groups = detail::independent_heads<T>(dheads);
+  parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
+    const std::size_t b = task / groups.size();
+    const std::size_t size = std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys;
+    const auto p = std::make_unique_for_overwrite<T[]>(size), dp = std::make_unique_for_overwrite<T[]>(size);
+    const std::vector<std::size_t>& group = groups[task % groups.size()];
+    detail::clear_fresh<T>(group, dheads, heads, sequences, b, width.key, width.value);
+    for (std::size_t h : group) {
+      detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
+        const std::size_t at = block.row * width.heads + h;
+        if (!heads(h).value.data) {
+          for (std::size_t i = 0; i < block.rows; ++i)
+            std::fill_n(dq.data() + (at + i * width.heads) * width.key, width.key, T(0));
+          return;
+        }
+        const detail::AttentionBackward<T> pointers{dq.data() + at * width.key,
+                                                    dout.data() + at * width.value,
+                                                    out.data() + at * width.value,
+                                                    lse.data() + at,
+                                                    q.data() + at * width.key,
+                                                    heads(h).key,
+                                                    heads(h).value,
+                                                    dheads(h).key,
+                                                    dheads(h).value};
+        detail::attention_backward_block(pointers, b, block, width, static_cast<T>(scale), p.get(), dp.get());
+      });
+    }
+  });
+}
+
+}  // namespace skipv1

@@ -1,0 +1,141 @@
+// What attention's kernels share: sizes, the sequence of a row, the first kernels ("one thread, one row").
+#pragma once
+
+#include <cstdint>
+
+#include "skipv1/device/memory.cuh"
+#include "skipv1/ops/head.hpp"
+
+namespace skipv1::detail {
+
+constexpr std::size_t attention_widest = 256;  ///< the widest head
+constexpr double log2_e = 1.4426950408889634;
+
+/// A call's sizes and sequences: H heads, query and key width, value width.
+struct AttentionSizes {
+  std::size_t rows, heads, key, value, batch;
+  const std::int32_t *row_begin, *past;
+};
+
+/// The sizes of a call; throws if they do not fit.
+template <class T>
+AttentionSizes attention_sizes(const Shape& q, const Shape& out, std::size_t heads, const Sequences<Cuda>& sequences) {
+  const AttentionSizes z{q[0], q[1], q[2], out[2], sequences.batch(), sequences.row_begin.data(), sequences.past.data()};
+  require(heads == z.heads && out[1] == z.heads && out[0] == z.rows, "attention: q ", q, ", out ", out, " and ", heads,
+          " routed heads do not fit");
+  require(z.key <= attention_widest && z.value <= attention_widest, "attention: heads of ", z.key, " and ", z.value,
+          " numbers: at most ", attention_widest, " on the device");
+  return z;
+}
+
+/// Sequence b: its rows `begin …` in the batch, how many, and the keys before them.
+struct AttentionSequence {
+  std::size_t begin, rows, past;
+};
+SKIPV1_DEVICE AttentionSequence sequence(const AttentionSizes& z, std::size_t b) {
+  const auto begin = static_cast<std::size_t>(z.row_begin[b]), end = static_cast<std::size_t>(z.row_begin[b + 1]);
+  return {begin, end - begin, static_cast<std::size_t>(z.past[b])};
+}
+/// The sequence of row n.
+SKIPV1_DEVICE std::size_t sequence_of(const AttentionSizes& z, std::size_t n) {
+  std::size_t low = 0, high = z.batch;  // row_begin[low] <= n < row_begin[high]
+  while (high - low > 1) {
+    const std::size_t middle = (low + high) / 2;
+    (static_cast<std::size_t>(z.row_begin[middle]) <= n ? low : high) = middle;
+  }
+  return low;
+}
+template <class S, class T>
+SKIPV1_DEVICE S dot(const T* a, const T* b, std::size_t n) {
+  S sum(0);
+  for (std::size_t i = 0; i < n; ++i) sum += static_cast<S>(a[i]) * static_cast<S>(b[i]);
+  return sum;
+}
+
+/// One thread, one row of one head: the softmax's maximum, its sum, then the weighted sum of the values.
+template <class T>
+SKIPV1_KERNEL attention_forward_first(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, AttentionSizes z,
+                                      Sum<T> scale) {
+  using S = Sum<T>;
+  const std::size_t at = global_thread(), n = at / z.heads, h = at % z.heads;
+  if (n >= z.rows) return;
+  const std::size_t b = sequence_of(z, n);
+  const AttentionSequence own = sequence(z, b);
+  const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
+  const T* k = key.data + b * key.batch_stride;
+  const T* v = value.data + b * value.batch_stride;
+  const std::size_t seen = value.data ? own.past + (n - own.begin) + 1 : 0;
+  S most = -infinity<S>(), sum(0), acc[attention_widest] = {};
+  for (std::size_t s = 0; s < seen; ++s) {
+    const S x = scale * dot<S>(q + at * z.key, k + s * key.row_stride, z.key);
+    most = x > most ? x : most;
+  }
+  for (std::size_t s = 0; s < seen; ++s) {
+    const S p = std::exp(scale * dot<S>(q + at * z.key, k + s * key.row_stride, z.key) - most);
+    sum += p;
+    for (std::size_t j = 0; j < z.value; ++j) acc[j] += p * static_cast<S>(v[s * value.row_stride + j]);
+  }
+  for (std::size_t j = 0; j < z.value; ++j) out[at * z.value + j] = static_cast<T>(seen ? acc[j] / sum : S(0));
+  lse[at] = seen ? most + std::log(sum) : S(0);
+}
+
+/// One thread, one row of one head: dq.
+template <class T>
+SKIPV1_KERNEL attention_backward_query_first(T* dq, const T* dout, const T* out, const Sum<T>* lse, const T* q,
+                                             const HeadPair<const T, Cuda>* heads, AttentionSizes z, Sum<T> scale) {
+  using S = Sum<T>;
+  const std::size_t at = global_thread(), n = at / z.heads, h = at % z.heads;
+  if (n >= z.rows) return;
+  const std::size_t b = sequence_of(z, n);
+  const AttentionSequence own = sequence(z, b);
+  const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
+  const std::size_t seen = value.data ? own.past + (n - own.begin) + 1 : 0;
+  const S delta = dot<S>(dout + at * z.value, out + at * z.value, z.value);  // sum over s of p_s dp_s
+  S acc[attention_widest] = {};
+  for (std::size_t s = 0; s < seen; ++s) {
+    const T* k = key.data + b * key.batch_stride + s * key.row_stride;
+    const S p = std::exp(scale * dot<S>(q + at * z.key, k, z.key) - lse[at]);
+    const S dp = dot<S>(dout + at * z.value, value.data + b * value.batch_stride + s * value.row_stride, z.value);
+    for (std::size_t i = 0; i < z.key; ++i) acc[i] += scale * p * (dp - delta) * static_cast<S>(k[i]);
+  }
+  for (std::size_t i = 0; i < z.key; ++i) dq[at * z.key + i] = static_cast<T>(acc[i]);
+}
+
+/// One thread, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The thread of
+/// a head's first reader does it.
+template <class T, bool keys>
+SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, const T* dout, const T* out, const Sum<T>* lse,
+                                            const T* q, const HeadPair<const T, Cuda>* heads, AttentionSizes z,
+                                            std::size_t positions, Sum<T> scale) {
+  using S = Sum<T>;
+  const std::size_t at = global_thread(), s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads;
+  if (b >= z.batch) return;
+  const AttentionSequence own = sequence(z, b);
+  if (own.rows == 0 || s >= own.past + own.rows) return;
+  const auto target = [&](std::size_t reader) { return keys ? dheads[reader].key : dheads[reader].value; };
+  if (!heads[h].value.data) return;
+  for (std::size_t other = 0; other < h; ++other)
+    if (heads[other].value.data && target(other).data == target(h).data) return;
+  const std::size_t width = keys ? z.key : z.value;
+  S acc[attention_widest] = {};
+  for (std::size_t reader = h; reader < z.heads; ++reader) {
+    if (target(reader).data != target(h).data || !heads[reader].value.data) continue;
+    const Head<const T, Cuda> key = heads[reader].key, value = heads[reader].value;
+    for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
+      const std::size_t r = (own.begin + row) * z.heads + reader;
+      const S p = std::exp(scale * dot<S>(q + r * z.key, key.data + b * key.batch_stride + s * key.row_stride, z.key) - lse[r]);
+      S factor = p;
+      if (keys) {
+        const S dp = dot<S>(dout + r * z.value, value.data + b * value.batch_stride + s * value.row_stride, z.value);
+        factor = scale * p * (dp - dot<S>(dout + r * z.value, out + r * z.value, z.value));
+      }
+      const T* from = keys ? q + r * z.key : dout + r * z.value;
+      for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
+    }
+  }
+  const Head<T, Cuda> to = target(h);
+  T* row = to.data + b * to.batch_stride + s * to.row_stride;
+  for (std::size_t i = 0; i < width; ++i) row[i] = static_cast<T>((to.fresh ? S(0) : static_cast<S>(row[i])) + acc[i]);
+}
+
+}  // namespace skipv1::detail

@@ -1,0 +1,322 @@
+// Attention of few query rows to many keys, as in decoding, on tensor cores: the keys of all sequences are shared out evenly, so
+// that neither one long sequence nor many of different lengths leave a multiprocessor idle.
+//
+// Bytes: 2 (d_k + d_v) a position and pair of heads, each read once for all query heads that read the pair: memory bounds it. To
+// hide its latency a multiprocessor needs some 40 KB on their way; its warps have 96 to 144 KB, in pipelines of their own,
+// without barriers between them.
+#pragma once
+
+#include "skipv1/kernel/tile.cuh"
+#include "skipv1/ops/attention/decode_plan.cuh"
+
+namespace skipv1::detail {
+
+/// The keys of a tile, and the tiles of a warp's pipeline. A block has 8 warps, or as many as its shared memory allows, and a
+/// multiprocessor holds one block.
+template <unsigned W>
+inline constexpr unsigned decode_keys = W <= 64 ? 32 : 16;
+template <unsigned W>
+inline constexpr unsigned decode_stages = W <= 128 ? 3 : 2;
+constexpr unsigned decode_most_warps = 8;
+
+/// Bytes of shared memory: the warps' pipelines, the heads' groups.
+template <unsigned W>
+SKIPV1_HOST_DEVICE std::size_t decode_tile_bytes(std::size_t warps) {
+  return std::size_t{2} * warps * decode_stages<W> * 2 * decode_keys<W> * Tile<W>::pitch;
+}
+template <unsigned W>
+std::size_t attention_decode_bytes(std::size_t warps, std::size_t heads) {
+  return decode_tile_bytes<W>(warps) + 3 * heads * sizeof(std::uint16_t);
+}
+
+/// The softmax's state for a warp's 16 rows, a lane's rows g and g + 8, in base 2; sums are of the lane's keys alone until
+/// `join`.
+template <unsigned W>
+struct DecodeState {
+  float most[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {}, values[W / 8][4] = {};
+
+  /// Takes in the scores of a tile of keys, and their values. Where `masked`, row g sees the first `seen[0]` of the keys, row
+  /// g + 8 `seen[1]`.
+  template <unsigned N>
+  SKIPV1_DEVICE_MEMBER void take(float (&x)[N][4], const Tile<W>& v, bool masked, const int (&seen)[2], float scale) {
+    const int c = static_cast<int>(lane() % 4 * 2);
+    float shrink[2];
+    SKIPV1_UNROLL
+    for (unsigned n = 0; n < N; ++n)
+      for (unsigned j = 0; j < 4; ++j) x[n][j] *= scale;
+    if (masked) {
+      SKIPV1_UNROLL
+      for (unsigned n = 0; n < N; ++n)
+        for (unsigned j = 0; j < 4; ++j)
+          if (static_cast<int>(n * 8 + j % 2) + c >= seen[j / 2]) x[n][j] = -infinity<float>();
+    }
+    SKIPV1_UNROLL
+    for (unsigned half = 0; half < 2; ++half) {
+      float higher = most[half];
+      for (unsigned n = 0; n < N; ++n) higher = fmaxf(higher, fmaxf(x[n][2 * half], x[n][2 * half + 1]));
+      for (unsigned step = 1; step <= 2; step *= 2) higher = fmaxf(higher, shuffle_xor(higher, step));
+      const float base = higher == -infinity<float>() ? 0 : higher;  // a row may see none of the piece's keys
+      shrink[half] = fast_exp2(most[half] - base);
+      most[half] = higher;
+      sum[half] *= shrink[half];
+      for (unsigned n = 0; n < N; ++n) {
+        for (unsigned j = 2 * half; j < 2 * half + 2; ++j) {
+          x[n][j] = fast_exp2(x[n][j] - base);
+          sum[half] += x[n][j];
+        }
+      }
+    }
+    for (auto& value : values)
+      for (unsigned j = 0; j < 4; ++j) value[j] *= shrink[j / 2];
+    SKIPV1_UNROLL
+    for (unsigned k = 0; k < N; k += 2) {
+      std::uint32_t p[4];
+      round_to_a(p, x[k], x[k + 1]);
+      SKIPV1_UNROLL
+      for (unsigned m = 0; m < W / 8; m += 2) {
+        std::uint32_t fb[2][2];
+        v.load_b(fb, k * 8, m * 8);
+        mma(values[m], p, fb[0]);
+        mma(values[m + 1], p, fb[1]);
+      }
+    }
+  }
+  /// Sums over all keys.
+  SKIPV1_DEVICE_MEMBER void join() {
+    for (unsigned half = 0; half < 2; ++half)
+      for (unsigned step = 1; step <= 2; step *= 2) sum[half] += shuffle_xor(sum[half], step);
+  }
+};
+
+/// A warp's tiles on their way into shared memory, ahead of their use and across the ends of pieces.
+template <unsigned W>
+class DecodeStream {
+ public:
+  SKIPV1_DEVICE_MEMBER DecodeStream(const Decode& a, const HeadGroups& groups, const DecodePlan& plan, const DecodePiece& first,
+                                    std::uint64_t tiles)
+      : a_(a),
+        groups_(groups),
+        plan_(plan),
+        memory_(dynamic_shared<bfloat16>(0, decode_tile_bytes<W>(block_size().x / warp_size) / 2)),
+        piece_(first),
+        left_(tiles) {
+    start_piece();
+    for (unsigned i = 0; i < stages - 1; ++i) copy_next();
+  }
+  /// Waits for the next tile's keys and values, and starts another's copy. The tiles before are no longer there.
+  SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v) {
+    copy_async_wait<stages - 2>();
+    sync_warp();
+    copy_next();
+    k = tile(to_, 0);  // the oldest: what is copied next goes there
+    v = tile(to_, 1);
+  }
+
+ private:
+  static constexpr unsigned stages = decode_stages<W>;
+
+  SKIPV1_DEVICE_MEMBER Tile<W> tile(unsigned stage, unsigned which) const {
+    return {memory_, ((warp() * stages + stage) * 2 + which) * decode_keys<W> * Tile<W>::pitch};
+  }
+  SKIPV1_DEVICE_MEMBER void start_piece() {
+    const unsigned group = group_of(groups_, plan_, piece_);
+    pair_ = group < groups_.count ? a_.heads[groups_.first[group]] : HeadPair<const bfloat16, Cuda>{};
+  }
+  SKIPV1_DEVICE_MEMBER void copy_next() {
+    if (left_ > 0 && piece_.begin == piece_.end) {
+      next_piece<decode_keys<W>>(a_.z, plan_.sets, piece_);
+      start_piece();
+    }
+    if (left_ > 0 && pair_.value.data) {
+      const std::size_t s0 = std::size_t{piece_.begin} * decode_keys<W>, count = piece_.own.past + piece_.own.rows - s0;
+      const auto copy = [&](const Head<const bfloat16, Cuda>& head, unsigned which, std::size_t width) {
+        tile(to_, which)
+            .template copy<decode_keys<W>, warp_size>(head.data + piece_.b * head.batch_stride + s0 * head.row_stride,
+                                                      head.row_stride, count, width, lane());
+      };
+      copy(pair_.key, 0, a_.z.key);
+      copy(pair_.value, 1, a_.z.value);
+    }
+    if (left_ > 0) ++piece_.begin, --left_;
+    copy_async_commit();
+    to_ = to_ == stages - 1 ? 0 : to_ + 1;
+  }
+
+  const Decode& a_;
+  const HeadGroups& groups_;
+  const DecodePlan& plan_;
+  Shared<bfloat16> memory_;
+  DecodePiece piece_;  ///< its tiles from `begin` on are still to be copied
+  HeadPair<const bfloat16, Cuda> pair_;
+  std::uint64_t left_;
+  unsigned to_ = 0;
+};
+
+/// Goes through a piece's keys.
+template <unsigned W>
+SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, const Decode& a, const DecodePiece& piece,
+                              const DecodeRow (&row)[2], bool has_value) {
+  constexpr unsigned K = decode_keys<W>;
+  const unsigned c = lane() % 4 * 2;
+  std::uint32_t fq[W / 16][4] = {};
+  SKIPV1_UNROLL
+  for (unsigned k = 0; k < W / 16; ++k) {
+    for (unsigned j = 0; j < 4; ++j) {
+      const unsigned i = k * 16 + j / 2 * 8;
+      if (row[j % 2].at != no_row && i < a.z.key) fq[k][j] = load_pair(a.q + row[j % 2].at * a.z.key + i + c);
+    }
+  }
+  for (std::uint32_t i = piece.begin; i < piece.end; ++i) {
+    Tile<W> keys, values;
+    stream.next(keys, values);
+    if (!has_value) continue;
+    float x[K / 8][4] = {};
+    SKIPV1_UNROLL
+    for (unsigned k = 0; k < W / 16; ++k) {
+      SKIPV1_UNROLL
+      for (unsigned n = 0; n < K / 8; n += 2) {
+        std::uint32_t fb[2][2];
+        keys.load_b_transposed(fb, n * 8, k * 16);
+        mma(x[n], fq[k], fb[0]);
+        mma(x[n + 1], fq[k], fb[1]);
+      }
+    }
+    const std::size_t s0 = std::size_t{i} * K;
+    const int seen[2] = {static_cast<int>(row[0].keys) - static_cast<int>(s0),
+                         static_cast<int>(row[1].keys) - static_cast<int>(s0)};
+    state.take(x, values, s0 + K > piece.own.past + 1, seen, a.scale);
+  }
+  state.join();
+}
+
+/// The result of a row: its values over their sum, and the log-sum-exp.
+SKIPV1_DEVICE void store_log_sum(const Decode& a, std::size_t at, float most, float sum) {
+  a.lse[at] = sum > 0 ? most * 0.6931471805599453f + std::log(sum) : 0;
+}
+
+/// Writes the rows of a group all of whose keys the warp had, or its part of them, and where the parts are: with `count` teams
+/// from `first_team` on.
+template <unsigned W>
+SKIPV1_DEVICE void store_piece(const DecodeState<W>& state, const Decode& a, const DecodePlan& plan, const DecodePiece& piece,
+                               const DecodeRow (&row)[2], std::uint32_t first_team, std::uint32_t count) {
+  const unsigned g = lane() / 4, c = lane() % 4 * 2;
+  const bool whole = piece.begin == 0 && piece.end == piece.tiles;
+  const std::uint32_t own_warp = block().x * (block_size().x / warp_size) + warp();
+  SKIPV1_UNROLL
+  for (unsigned half = 0; half < 2; ++half) {
+    if (row[half].at == no_row) continue;
+    float* part = a.partial + ((std::size_t{own_warp} * 2 + (piece.begin == 0)) * decode_rows + half * 8 + g) * (a.z.value + 4);
+    const float factor = state.sum[half] > 0 ? 1 / state.sum[half] : 0;
+    SKIPV1_UNROLL
+    for (unsigned m = 0; m < W / 8; ++m) {
+      if (m * 8 >= a.z.value) continue;
+      const float low = state.values[m][2 * half], high = state.values[m][2 * half + 1];
+      if (whole) store_pair(a.out + row[half].at * a.z.value + m * 8 + c, pack_bfloat16(low * factor, high * factor));
+      if (!whole) store_vector(part + m * 8 + c, Vector<float, 2>{low, high});
+    }
+    if (c > 0) continue;
+    if (whole) store_log_sum(a, row[half].at, state.most[half], state.sum[half]);
+    if (!whole) store_vector(part + a.z.value, Vector<float, 2>{state.most[half], state.sum[half]});
+    if (piece.begin == 0)
+      a.parts[row[half].at] = {first_team * plan.size + warp() % plan.size, plan.size, whole ? 1 : count, half * 8 + g};
+  }
+}
+
+/// One wave of blocks.
+template <unsigned W>
+SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_decode(Decode a) {
+  const unsigned warps = block_size().x / warp_size;
+  const unsigned most = decode_rows / static_cast<unsigned>(a.max_rows);
+  const HeadGroups groups = group_heads(decode_tile_bytes<W>(warps), a.heads, static_cast<unsigned>(a.z.heads), most);
+  const DecodePlan plan = make_plan(tiles_of_all<decode_keys<W>>(a.z), groups.count, grid_size().x * warps, warps);
+  const std::uint32_t team = (block().x * warps + warp()) / plan.size;
+  if (team >= plan.teams) return;
+  std::uint64_t at = plan.begin_of(team);
+  const std::uint64_t end = plan.begin_of(team + 1);
+  DecodePiece piece = find_piece<decode_keys<W>>(a.z, plan, at);
+  DecodeStream<W> stream(a, groups, plan, piece, end - at);
+  for (;; next_piece<decode_keys<W>>(a.z, plan.sets, piece)) {
+    const std::uint64_t sequence_begin = at - piece.begin;
+    const std::uint32_t first_team = plan.team_of(sequence_begin),
+                        count = plan.team_of(sequence_begin + piece.tiles - 1) - first_team + 1;
+    if (end - at < piece.end - piece.begin) piece.end = piece.begin + static_cast<std::uint32_t>(end - at);
+    at += piece.end - piece.begin;
+    const unsigned group = group_of(groups, plan, piece);
+    DecodeRow row[2];
+    bool has_value = false;
+    if (group < groups.count) {
+      for (unsigned half = 0; half < 2; ++half) row[half] = row_of(a, groups, group, piece.own, lane() / 4 + 8 * half);
+      has_value = a.heads[groups.first[group]].value.data != nullptr;
+    }
+    DecodeState<W> state;
+    take_piece(state, stream, a, piece, row, has_value);
+    if (!has_value) piece.end = piece.tiles;  // nothing to join: who begins writes zeros
+    if (has_value || piece.begin == 0) store_piece(state, a, plan, piece, row, first_team, count);
+    if (at >= end) break;
+  }
+  copy_async_wait<0>();
+}
+
+/// One block, one row of one head: puts its parts together. Its warps take them in turn, several at once, all of which are loaded
+/// before the first is looked at, each with a softmax of its own; these are joined in shared memory.
+template <unsigned warps>
+SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_join_decode(Decode a) {
+  constexpr unsigned V = 4, C = attention_widest / warp_size / V, at_once = 8;
+  SKIPV1_SHARED(float, values_of, warps* attention_widest);
+  SKIPV1_SHARED(float, states_of, warps * 2);
+  const std::size_t at = block().x, width = a.z.value + 4;
+  if (at >= static_cast<std::size_t>(a.z.row_begin[a.z.batch]) * a.z.heads) return;  // a row of no sequence
+  const DecodeParts own = a.parts[at];
+  if (own.count < 2) return;
+  const auto part = [&](std::uint32_t p) {  // the first is the second of its warp's two
+    return a.partial + ((std::size_t{own.first + p * own.step} * 2 + (p == 0 ? 1 : 0)) * decode_rows + own.r) * width;
+  };
+  const auto column = [](unsigned c) { return (c * warp_size + lane()) * V; };
+  const auto base_of = [](float most) { return most == -infinity<float>() ? 0 : most; };  // no key of these parts is seen
+  float most = -infinity<float>(), sum(0), values[C][V] = {};
+  for (std::uint32_t p0 = warp(); p0 < own.count; p0 += at_once * warps) {
+    Vector<float, 2> state[at_once];
+    Vector<float, V> loaded[at_once][C];
+    float higher = most;
+    SKIPV1_UNROLL
+    for (unsigned k = 0; k < at_once; ++k) {
+      const bool there = p0 + k * warps < own.count;
+      const float* from = part(there ? p0 + k * warps : p0);
+      state[k] = there ? load_vector<2>(from + a.z.value) : Vector<float, 2>{-infinity<float>(), 0};
+      SKIPV1_UNROLL
+      for (unsigned c = 0; c < C; ++c) {
+        loaded[k][c] = {};
+        if (there && column(c) < a.z.value) loaded[k][c] = load_vector<V>(from + column(c));
+      }
+    }
+    for (const Vector<float, 2>& x : state) higher = fmaxf(higher, x[0]);
+    const float base = base_of(higher), shrink = fast_exp2(most - base);
+    most = higher;
+    sum *= shrink;
+    for (auto& some : values)
+      for (float& v : some) v *= shrink;
+    SKIPV1_UNROLL
+    for (unsigned k = 0; k < at_once; ++k) {
+      const float factor = fast_exp2(state[k][0] - base);
+      sum += factor * state[k][1];
+      for (unsigned c = 0; c < C; ++c)
+        for (unsigned j = 0; j < V; ++j) values[c][j] += factor * loaded[k][c][j];
+    }
+  }
+  for (unsigned c = 0; c < C; ++c)
+    for (unsigned j = 0; j < V; ++j) values_of[warp() * attention_widest + column(c) + j] = values[c][j];
+  if (lane() == 0) states_of[2 * warp()] = most, states_of[2 * warp() + 1] = sum;
+  sync_threads();
+  most = -infinity<float>(), sum = 0;
+  for (unsigned w = 0; w < warps; ++w) most = fmaxf(most, states_of[2 * w]);
+  for (unsigned w = 0; w < warps; ++w) sum += fast_exp2(states_of[2 * w] - base_of(most)) * states_of[2 * w + 1];
+  for (unsigned j = thread().x; j < a.z.value; j += warps * warp_size) {
+    float value(0);
+    for (unsigned w = 0; w < warps; ++w)
+      value += fast_exp2(states_of[2 * w] - base_of(most)) * values_of[w * attention_widest + j];
+    a.out[at * a.z.value + j] = static_cast<bfloat16>(value / sum);
+  }
+  if (thread().x == 0) store_log_sum(a, at, most, sum);
+}
+
+}  // namespace skipv1::detail

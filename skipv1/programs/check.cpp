@@ -1,0 +1,96 @@
+// skipv1-check: the library, or another implementation, held against conformance cases (docs/conformance.md).
+#include "skipv1/io/cli.hpp"
+#include "skipv1/conformance/actual.hpp"
+#include "skipv1/conformance/measure.hpp"
+#include "skipv1/conformance/report.hpp"
+
+using namespace skipv1;
+using namespace skipv1::conformance;
+
+namespace {
+
+struct Options {
+  std::vector<std::string> cases;
+  std::string device = "cpu", dtype, actual, json, trace;
+};
+
+Measured measure(const Case& c, const std::string& dtype, const std::string& device) {
+  if (device != "cpu") return measure_on_device(c, dtype);
+  return dtype == "f64" ? measure_f64(c) : dtype == "f32" ? measure_f32(c) : measure_bf16(c);
+}
+
+/// Runs the library on a case: the five items of formats.md.
+std::vector<Comparison> compare_library(const Case& c, const std::string& dtype, const std::string& device) {
+  const Measured m = measure(c, dtype, device);
+  const auto bound = [&](const char* kind, const std::string& tensor) { return c.bounds.find(dtype, kind, tensor); };
+  std::vector<Comparison> all;
+  for (const auto& [check, logits] : m.logits) {
+    all.push_back(compare(check, "logits", logits, c.logits, bound("logits", "logits")));
+    if (check == "forward") all.push_back(compare(check, "loss", {&m.loss, {}}, {&c.loss, {}}, bound("loss", "loss")));
+  }
+  if (m.gradients) {
+    for (const ParameterLayout::Entry& entry : c.gradients.layout().entries())
+      all.push_back(compare("gradients", entry.name, (*m.gradients)[entry.name], c.gradients[entry.name],
+                            bound("gradients", entry.name), least_gradient_divisor(c)));
+  }
+  all.push_back(compare_counts("cache", "kv_elements_per_token", m.elements, c.elements));
+  all.push_back(compare_counts("cache", "parameters", c.stored, c.parameters));
+  return all;
+}
+
+/// Checks all cases; whether all hold.
+bool check_all(const Options& options) {
+  require(options.device == "cpu" || options.device == device_of_build(), "--device ", options.device, ": this build has cpu and ",
+          device_of_build());
+  require(options.actual.empty() || options.cases.size() == 1, "--actual compares with one case: ", options.cases.size(),
+          " are named");
+  require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");
+  Report report;
+  std::size_t differing = 0;
+  for (const std::string& folder : options.cases) {
+    const Case c = read_case(folder);
+    if (!options.trace.empty()) write_trace(c, options.trace);
+    const std::string dtype = options.dtype.empty() ? "f64" : options.dtype;
+    const bool library = options.actual.empty();
+    const std::vector<Comparison> comparisons =
+        library ? compare_library(c, dtype, options.device) : compare_actual(c, options.actual, options.dtype);
+    std::cout << c.name << ": " << (library ? "the library in " + dtype + " on " + options.device : options.actual) << '\n';
+    print(std::cout, comparisons);
+    const auto first = std::find_if(comparisons.begin(), comparisons.end(), [](const Comparison& x) { return !x.pass; });
+    if (first != comparisons.end()) {
+      ++differing;
+      std::cout << "  first difference: " << first->tensor << ", " << first->note << '\n';
+    }
+    report.add(c.name, comparisons);
+  }
+  std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;
+  if (!options.json.empty()) report.write(options.json);
+  return differing == 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Holds the library, or with --actual another implementation, against conformance cases.\n"
+      "Exit status: 0 all hold, 1 some differ, 2 a case or an argument is unusable.\n\n"
+      "Example: skipv1-check data/conformance/llama_skipv1 --actual my_output"};
+  Options options;
+  app.add_option("CASE", options.cases, "folders of cases")->required();
+  app.add_option("--device", options.device, "where the library runs; emulated: the CUDA kernels on the CPU")
+      ->check(CLI::IsMember({"cpu", "cuda", "emulated"}))
+      ->capture_default_str();
+  app.add_option("--dtype", options.dtype,
+                 "scalar, and with it the bounds (1e-10, 2e-4, 5e-2); default f64, with --actual each file's own. bf16 on the "
+                 "CPU: parameters "
+                 "rounded to bfloat16, arithmetic in f32, no gradients")
+      ->check(CLI::IsMember({"f64", "f32", "bf16"}));
+  app.add_option(
+         "--actual", options.actual,
+         "run nothing: compare logits.npy, grads.safetensors, expected.json and trace files found in this folder with the case "
+         "(trace files with the library's own in f64)")
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--json", options.json, "write every comparison to this file");
+  app.add_option("--trace", options.trace, "write the library's intermediate tensors in f64 to this folder: layer0.keys.npy, …");
+  return run_program(app, argc, argv, [&] { return check_all(options) ? 0 : 1; });
+}

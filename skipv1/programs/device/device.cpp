@@ -1,0 +1,35 @@
+#include "skipv1/programs/device.hpp"
+
+#include "skipv1/model/decoder.cuh"
+
+namespace skipv1 {
+
+std::string why_no_device() { return why_no_cuda(); }
+
+namespace {
+/// Calls `work(decoder)` with the model on the device.
+template <class T, class Work>
+auto with_decoder(const Config& config, const Parameters<float>& parameters, const Work& work) {
+  const Parameters<T, Cuda> there(config);
+  Tensor<T> converted(parameters.flat().shape());
+  for (std::size_t i = 0; i < converted.size(); ++i) converted.data()[i] = static_cast<T>(parameters.flat().data()[i]);
+  copy(there.flat(), View<const T>(converted));
+  return work(Decoder<T, Cuda>(config, there));
+}
+}  // namespace
+
+Evaluation evaluate_on_device(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
+                              const TextData& text, std::size_t length, std::size_t windows, std::size_t batch,
+                              Progress* progress) {
+  const auto work = [&](const auto& decoder) { return evaluate(decoder, text, length, windows, batch, progress); };
+  return dtype == "bf16" ? with_decoder<bfloat16>(config, parameters, work) : with_decoder<float>(config, parameters, work);
+}
+
+void generate_on_device(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
+                        const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
+                        const OnToken& on_token) {
+  const auto work = [&](const auto& decoder) { generate(decoder, {prompt}, count, sampling, seed, on_token); };
+  dtype == "bf16" ? with_decoder<bfloat16>(config, parameters, work) : with_decoder<float>(config, parameters, work);
+}
+
+}  // namespace skipv1

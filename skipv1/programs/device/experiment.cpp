@@ -1,0 +1,33 @@
+#include "skipv1/training/trainer.cuh"
+#include "skipv1/programs/experiment_run.hpp"
+
+namespace skipv1 {
+
+namespace {
+std::size_t memory_in_use() {
+  std::size_t free = 0, total = 0;
+#if defined(__CUDACC__)
+  synchronize();
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+#endif
+  return total - free;
+}
+std::string device_name() {
+#if defined(__CUDACC__)
+  int device = 0;
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaGetDeviceProperties(&properties, device), "asking for the device's name");
+  return properties.name;
+#else
+  return cuda_device_name();
+#endif
+}
+}  // namespace
+
+Measured measure_on_device(const PlannedRun& run, const RunInput& input, const std::string& dtype) {
+  const Place place{device_name(), memory_in_use};
+  return dtype == "bf16" ? measure<bfloat16, Cuda>(run, input, place) : measure<float, Cuda>(run, input, place);
+}
+
+}  // namespace skipv1

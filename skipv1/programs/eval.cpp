@@ -1,0 +1,83 @@
+// skipv1-eval: what a model makes of a whole file.
+#include <cstdio>
+#include <optional>
+
+#include "skipv1/io/cli.hpp"
+#include "skipv1/training/evaluate.hpp"
+#include "skipv1/training/run_folder.hpp"
+#include "skipv1/training/vocabulary.hpp"
+#include "skipv1/programs/device.hpp"
+#include "skipv1/programs/open_model.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+struct Options {
+  std::string model, text, tokenizer, dtype = "f32", device = "cpu", json;
+  std::size_t length = 0, windows = 0, batch = 8;
+  int threads = 0;
+};
+
+template <class T>
+void run(const Options& o) {
+  std::optional<NewFile> file;
+  if (!o.json.empty()) file.emplace(o.json);  // what cannot be written is said before the work
+  const std::filesystem::path path = model_path(o.model);
+  const Checkpoint<T> model = open_model<T>(path);
+  const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size, o.tokenizer);
+  const TextData text(load_text(o.text), *vocabulary.tokenizer);
+  const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
+  Progress progress("evaluate", evaluated_tokens(text, length, o.windows), "tokens");
+  Evaluation e;
+  if constexpr (std::is_same_v<T, float>) {
+    if (o.device != "cpu")
+      e = evaluate_on_device(model.config, model.parameters, o.dtype, text, length, o.windows, o.batch, &progress);
+  }
+  if (e.tokens == 0) e = evaluate(Decoder<T>(model.config, model.parameters), text, length, o.windows, o.batch, &progress);
+  std::printf("loss %.6f nats a token, perplexity %.4f, %.6f bits a byte\n", e.nats_per_token, e.perplexity(), e.bits_per_byte());
+  std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
+              e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
+  if (!file) return;
+  const Json json = {{"model", o.model},
+                     {"text", o.text},
+                     {"dtype", o.dtype},
+                     {"loss", e.nats_per_token},
+                     {"perplexity", e.perplexity()},
+                     {"bits_per_byte", e.bits_per_byte()},
+                     {"predicted_tokens", e.tokens},
+                     {"predicted_bytes", e.bytes},
+                     {"tokens", text.size()},
+                     {"length", length}};
+  file->out() << json.dump(2) << '\n';
+  file->close();
+  file->commit();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Loss, perplexity and bits a byte of a model over a text: every token but the first is predicted once, from those before "
+      "it in\n"
+      "its window; windows lie next to each other. No start mark is put before the text.\n"
+      "Example: skipv1-eval run --text other.txt --json loss.json"};
+  Options o;
+  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file")
+      ->required();
+  app.add_option("--text", o.text, "UTF-8 text")->required();
+  app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
+  app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
+  app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();
+  app.add_option("--batch", o.batch, "windows at a time")->capture_default_str();
+  app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->capture_default_str();
+  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--json", o.json, "write the numbers into this file too");
+  return run_program(app, argc, argv, [&] {
+    if (o.threads > 0) set_threads(o.threads);
+    check_device(o.device, o.dtype);
+    require(o.device == "cpu" || o.dtype != "f64", "dtype f64 on ", o.device, ": f32 and bf16 are evaluated there");
+    o.dtype == "f64" ? run<double>(o) : run<float>(o);
+  });
+}

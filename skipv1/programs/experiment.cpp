@@ -1,0 +1,52 @@
+// skipv1-experiment: the experiments of docs/results, by one command each.
+#include "skipv1/io/cli.hpp"
+#include "skipv1/io/file.hpp"
+#include "skipv1/training/sentencepiece.hpp"
+#include "skipv1/programs/device.hpp"
+#include "skipv1/programs/experiment.hpp"
+#include "skipv1/programs/experiment_runner.hpp"
+
+using namespace skipv1;
+
+int main(int argc, char** argv) {
+  std::string names;
+  for (const auto& [name, summary] : experiments()) names += "\n  " + name + ": " + summary;
+  CLI::App app{"Runs an experiment and keeps its results; the same command again goes on where it stopped. Experiments:" + names +
+               "\nExample: skipv1-experiment point-bytes --text train.txt --valid valid.txt --out point-bytes.json --device cuda "
+               "--dtype bf16 --table"};
+  ExperimentJob asked;
+  app.add_option("name", asked.name, "which experiment")->required();
+  app.add_option("--text", asked.text, "UTF-8 text to learn");
+  app.add_option("--valid", asked.valid, "held-out text; else the last tenth of --text");
+  app.add_option("--out", asked.out, "results, in JSON")->required();
+  auto* folder =
+      app.add_option("--tokenizer-folder", asked.tokenizer_folder, "where trained vocabularies and the texts' tokens are kept");
+  app.add_flag("--prepare", asked.prepare, "only make what goes into --tokenizer-folder")->needs(folder);
+  app.add_option("--from", asked.from, "uptraining: the trained model to convert, instead of one of the experiment's own");
+  app.add_option("--device", asked.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--dtype", asked.dtype, "f32 or, on the device, bf16")->capture_default_str();
+  auto* seeds = app.add_option("--seeds", asked.seeds, "seeds 1 to this for every run; else as many as the run has in the list")
+                    ->check(CLI::PositiveNumber);
+  app.add_option("--seed-list", asked.seed_list, "these seeds for every run")->delimiter(',')->excludes(seeds);
+  app.add_option("--only", asked.only, "these labels, groups (before the slash) or models (after it)")->delimiter(',');
+  app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
+  app.add_flag("--table", asked.table, "print the results as a table; without --text of what is there, and nothing is run");
+  app.add_option("--figure", asked.figure, "draw them into this PNG file, likewise");
+  return run_program(app, argc, argv, [&] {
+    require(std::isfinite(asked.budget), "--budget is ", asked.budget, ": must be finite");
+    if (!asked.figure.empty()) require_writable(asked.figure);
+    Json results;
+    if (asked.text.empty() && (asked.table || !asked.figure.empty())) {
+      Source file(asked.out);
+      results = at_place(asked.out, [&] { return parse_json(file.text(0, file.size())); });
+    } else {
+      check_device(asked.device, asked.dtype);
+      require(asked.dtype != "f64", "dtype f64: must be f32", asked.device == "cpu" ? "" : " or bf16");
+      results = run_experiment(asked);
+    }
+    if (asked.table) print_results(results);
+    if (!asked.figure.empty()) draw_results(results, asked.figure);
+  });
+}

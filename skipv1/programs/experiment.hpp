@@ -1,0 +1,79 @@
+// The experiments of docs/results: lists of runs, what a run gives, and what is said of the results. Compiled once, in library/
+// and, for the device, cuda/.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "skipv1/io/json.hpp"
+#include "skipv1/programs/curve.hpp"
+
+namespace skipv1 {
+
+/// A run: a model's training or, where there are `contexts`, the memory that it takes to generate.
+struct PlannedRun {
+  std::string label;  ///< "group/model", or the model alone; a group's mha is what its others are compared with
+  Config config;
+  TrainingOptions training;
+  std::size_t seeds = 1;                   ///< it is done with seeds 1 … so many, unless others are asked for
+  std::string start = {};                  ///< the run whose model it goes on with; or `imported`
+  std::string strategy = {};               ///< by which that model is converted first, if it is
+  std::vector<std::size_t> contexts = {};  ///< tokens of a sequence
+};
+inline constexpr const char* imported = "(imported)";
+
+struct Experiment {
+  std::vector<PlannedRun> runs;
+  CurveOptions curve;
+};
+
+/// The experiments' names, each with a line about it.
+const std::vector<std::pair<std::string, std::string>>& experiments();
+/// The runs of the experiment called `name`; `small`: the same with models and steps that take a CPU moments. `trained` is the
+/// configuration of the model that uptraining starts from instead of one of its own. Throws if there is no such experiment, or if
+/// it has no use for a trained model.
+Experiment plan_experiment(const std::string& name, bool small, const std::optional<Config>& trained);
+
+/// The part of a label before its slash, empty if there is none; and the part after it.
+inline std::string group_of(const std::string& label) {
+  const std::size_t slash = label.find('/');
+  return slash == label.npos ? std::string() : label.substr(0, slash);
+}
+inline std::string model_of(const std::string& label) { return label.substr(label.find('/') + 1); }
+
+/// What a run works on besides its plan.
+struct RunInput {
+  std::uint64_t seed = 1;  ///< of the initial weights and of the windows
+  const TextData *text = nullptr, *held_out = nullptr;
+  CurveOptions curve;
+  const Parameters<float>* initial = nullptr;  ///< null: `initialize`
+  bool keep = false;                           ///< the trained model is wanted
+};
+
+/// What generating in a context of so many tokens takes, of `sequences` at a time.
+struct MemoryPoint {
+  std::size_t context = 0, cache_bytes = 0;
+  std::size_t peak_bytes = 0;  ///< with the parameters, of the device; 0: not known
+};
+
+struct Measured {
+  std::string device;
+  std::size_t parameters = 0, cache_bytes = 0;  ///< of the cache, a token, as the cache counts its own memory
+  Curve curve;
+  std::vector<MemoryPoint> memory;
+  std::optional<Parameters<float>> model;
+};
+
+/// Does a run: on the CPU in float, on the device in float or, where `dtype` is "bf16", in bfloat16.
+Measured measure_on_cpu(const PlannedRun& run, const RunInput& input);
+Measured measure_on_device(const PlannedRun& run, const RunInput& input, const std::string& dtype);
+
+/// Prints the results as a table in Markdown, with each seed's difference from the group's mha.
+void print_results(const Json& results);
+/// Draws them: validation loss over tokens; for uptraining over the share of the first training; memory over the context; for the
+/// map three files, the gain over vocabulary, depth and tokens, whose names end so.
+void draw_results(const Json& results, const std::filesystem::path& file);
+
+}  // namespace skipv1

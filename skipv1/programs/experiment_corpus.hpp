@@ -1,0 +1,106 @@
+// The texts of an experiment in each of its vocabularies, encoded once in a process and, with a folder to keep them, once at all.
+#pragma once
+
+#include <map>
+
+#include "skipv1/io/npy.hpp"
+#include "skipv1/training/text.hpp"
+#include "skipv1/training/vocabulary.hpp"
+#include "skipv1/programs/job.hpp"
+
+namespace skipv1 {
+
+/// A tokenizer whose encodings of whole texts lie in a folder: an array for each text, named by the vocabulary and the text.
+class KeptEncodings : public Tokenizer {
+ public:
+  KeptEncodings(const Vocabulary& vocabulary, std::filesystem::path folder)
+      : of_(*vocabulary.tokenizer), folder_(std::move(folder)), vocabulary_(fingerprint(vocabulary.content)) {}
+
+  std::string name() const override { return of_.name(); }
+  std::size_t vocab_size() const override { return of_.vocab_size(); }
+  std::string piece(std::int32_t id) const override { return of_.piece(id); }
+  bool adds_space() const override { return of_.adds_space(); }
+  std::vector<std::int32_t> encode(std::string_view text) const override {
+    const std::filesystem::path file = folder_ / ("tokens-" + vocabulary_ + "-" + fingerprint(text) + ".npy");
+    if (std::filesystem::exists(file)) {
+      const Tensor<std::int32_t> kept = read_npy<std::int32_t>(file);
+      const std::vector<std::int32_t> ids(kept.data(), kept.data() + kept.size());
+      for (const std::int32_t id : ids) checked(id);
+      return ids;
+    }
+    const std::vector<std::int32_t> ids = of_.encode(text);
+    write_npy(file, View<const std::int32_t>(ids.data(), {ids.size()}));
+    return ids;
+  }
+
+ private:
+  const Tokenizer& of_;
+  std::filesystem::path folder_;
+  std::string vocabulary_;
+};
+
+/// The texts as tokens.
+struct EncodedTexts {
+  TextData text, held_out;
+};
+
+class Corpus {
+ public:
+  /// Reads the texts; without `valid` the last tenth of `text` is held out. Vocabularies trained are kept in `folder`, with the
+  /// tokens, unless it is empty. Throws if a text cannot be read.
+  Corpus(const std::string& text, const std::string& valid, std::filesystem::path folder)
+      : text_(load_text(text)), valid_(valid.empty() ? std::string() : load_text(valid)), folder_(std::move(folder)) {
+    if (!folder_.empty()) std::filesystem::create_directories(folder_);
+    std::tie(first_, rest_) =
+        valid.empty() ? split_text(text_, 0.1) : std::pair<std::string_view, std::string_view>(text_, valid_);
+  }
+  Corpus(const Corpus&) = delete;  // views into itself
+  Corpus& operator=(const Corpus&) = delete;
+
+  /// What tells these texts from others.
+  Json identity() const {
+    return {{"bytes", first_.size()},
+            {"fingerprint", fingerprint(first_)},
+            {"valid_bytes", rest_.size()},
+            {"valid_fingerprint", fingerprint(rest_)}};
+  }
+
+  /// The texts in `size` pieces: those of `model`'s vocabulary where there is a model, else of one trained on the first text; 256
+  /// without a model: bytes.
+  const EncodedTexts& in_pieces(std::size_t size, const std::filesystem::path& model) {
+    auto& encoded = by_size_[size];
+    if (!encoded) {
+      const Vocabulary vocabulary = model.empty() ? trained(size) : vocabulary_of(model, size);
+      std::fprintf(stderr, "%zu + %zu bytes in a vocabulary of %zu\n", first_.size(), rest_.size(), size);
+      if (folder_.empty() || size == 256) {
+        encoded.emplace(EncodedTexts{TextData(first_, *vocabulary.tokenizer), TextData(rest_, *vocabulary.tokenizer)});
+      } else {
+        const KeptEncodings kept(vocabulary, folder_);
+        encoded.emplace(EncodedTexts{TextData(first_, kept), TextData(rest_, kept)});
+      }
+    }
+    return *encoded;
+  }
+
+ private:
+  Vocabulary trained(std::size_t size) const {
+    const std::filesystem::path file = folder_ / (std::to_string(size) + ".model");
+    if (size != 256 && !folder_.empty() && std::filesystem::exists(file)) {
+      Vocabulary kept = open_vocabulary(file);
+      require(kept.tokenizer->vocab_size() == size, file.string(), ": ", kept.tokenizer->vocab_size(), " pieces, expected ",
+              size);
+      return kept;
+    }
+    if (size != 256) std::fprintf(stderr, "training a vocabulary of %zu pieces\n", size);
+    Vocabulary vocabulary = train_vocabulary(first_, size);
+    if (size != 256 && !folder_.empty()) write_whole(file, [&](std::ostream& out) { out << vocabulary.content; });
+    return vocabulary;
+  }
+
+  std::string text_, valid_;
+  std::filesystem::path folder_;
+  std::string_view first_, rest_;
+  std::map<std::size_t, std::optional<EncodedTexts>> by_size_;
+};
+
+}  // namespace skipv1

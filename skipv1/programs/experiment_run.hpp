@@ -1,0 +1,71 @@
+// One run of an experiment, in any scalar and memory space.
+#pragma once
+
+#include "skipv1/training/run.hpp"
+#include "skipv1/programs/experiment.hpp"
+
+namespace skipv1 {
+
+/// Where a run is done.
+struct Place {
+  std::string name;
+  std::size_t (*memory_in_use)();  ///< bytes, of the device as a whole; 0: not known
+};
+
+/// Windows of a model that has been trained are not those it has seen first.
+inline std::uint64_t windows_seed(const PlannedRun& run, std::uint64_t seed) {
+  return run.start.empty() ? seed : seed + 1'000'000;
+}
+
+template <class T, class Space>
+void train_planned(Measured& m, const PlannedRun& run, const RunInput& in) {
+  Trainer<T, Space> trainer(run.config, run.training, in.initial ? *in.initial : initial_parameters<float>(run.config, in.seed));
+  m.parameters = trainer.parameters().layout().count();
+  m.cache_bytes = Cache<T, Space>(trainer.decoder().routing(), 1, 1).bytes_per_token();
+  m.curve = train_with_curve(trainer, run.training, windows_seed(run, in.seed), *in.text, *in.held_out, in.curve,
+                             run.label + ", seed " + std::to_string(in.seed));
+  if (in.keep) {
+    m.model.emplace(run.config);
+    copy(m.model->flat(), on_host(trainer.master(), run.config).flat());
+  }
+}
+
+/// Reads sequences of `context - 1` tokens into a cache, a thousand at a time, then one token more: the largest memory on the
+/// way. Weights are zeros, which no size depends on.
+template <class T, class Space>
+MemoryPoint generate_in(const PlannedRun& run, std::size_t context, const Place& place, Measured& m) {
+  const std::size_t before = place.memory_in_use(), rows = run.training.batch;
+  const Parameters<T, Space> parameters(run.config);
+  const Decoder<T, Space> decoder(run.config, parameters);
+  Cache<T, Space> cache(decoder.routing(), rows, context);
+  Activations<T, Space> activations;
+  std::size_t peak = before;
+  for (std::size_t done = 0; done < context;) {
+    const std::size_t count = done + 1 < context ? std::min<std::size_t>(1024, context - 1 - done) : 1;
+    decoder.forward({std::vector<std::int32_t>(rows * count), std::vector<std::size_t>(rows, count)}, cache, activations,
+                    Keep::nothing, Logits::last);
+    peak = std::max(peak, place.memory_in_use());
+    done += count;
+  }
+  m.parameters = parameters.layout().count(), m.cache_bytes = cache.bytes_per_token();
+  return {context, rows * context * m.cache_bytes, peak - before};
+}
+
+template <class T, class Space>
+Measured measure(const PlannedRun& run, const RunInput& in, const Place& place) {
+  Measured m;
+  m.device = place.name;
+  if (run.contexts.empty()) {
+    train_planned<T, Space>(m, run, in);
+    return m;
+  }
+  generate_in<T, Space>(run, run.contexts.front(), place, m);  // what the libraries keep for themselves is there from now on
+  Progress progress(run.label, run.contexts.size(), "contexts");
+  for (const std::size_t context : run.contexts) {
+    m.memory.push_back(generate_in<T, Space>(run, context, place, m));
+    progress.advance();
+  }
+  return m;
+}
+
+}  // namespace skipv1

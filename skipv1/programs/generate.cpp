@@ -1,0 +1,118 @@
+// skipv1-generate: a model continues a text, from its cache.
+#include <chrono>
+#include <cstdio>
+
+#include "skipv1/io/cli.hpp"
+#include "skipv1/training/run_folder.hpp"
+#include "skipv1/training/vocabulary.hpp"
+#include "skipv1/programs/device.hpp"
+#include "skipv1/programs/open_model.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+struct Options {
+  std::string model, prompt, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", json;
+  Sampling sampling{0.8, 0, 0.95};
+  std::size_t count = 0;
+  std::uint64_t seed = 1;
+  int threads = 0;
+};
+
+/// The prompt's tokens, behind the mark that begins a text where one is wanted: `auto`, with a vocabulary that follows LLaMA's
+/// rules.
+std::vector<std::int32_t> tokens_of(const Options& o, const Tokenizer& tokenizer) {
+  std::vector<std::int32_t> tokens = tokenizer.encode(o.prompt);
+  if (o.start_mark == "yes" || (o.start_mark == "auto" && tokenizer.adds_space())) {
+    require(tokenizer.start().has_value(), "tokenizer ", tokenizer.name(), " has no start mark");
+    tokens.insert(tokens.begin(), *tokenizer.start());
+  }
+  require(!tokens.empty(), "an empty prompt, and no start mark before it: there is nothing to continue");
+  return tokens;
+}
+
+void run(const Options& o) {
+  if (!o.json.empty()) require_writable(o.json);
+  const std::filesystem::path path = model_path(o.model);
+  const Checkpoint<float> model = open_model<float>(path);
+  const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size, o.tokenizer);
+  const Tokenizer& tokenizer = *vocabulary.tokenizer;
+  const std::vector<std::int32_t> prompt = tokens_of(o, tokenizer);
+  const std::size_t most = model.config.max_position_embeddings;
+  require(prompt.size() <= most && o.count <= most - prompt.size(), "a prompt of ", prompt.size(), " tokens and ", o.count,
+          " more: the model reads at most ", most);
+  const std::size_t count = o.count ? o.count : most - prompt.size();
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  Clock::time_point first = start, last = start;
+  std::vector<std::int32_t> said = prompt;
+  std::string text = tokenizer.decode(said);
+  std::fputs(text.c_str(), stdout);
+  const auto seconds = [](Clock::time_point a, Clock::time_point b) { return std::chrono::duration<double>(b - a).count(); };
+  const auto on_token = [&](std::size_t, std::int32_t token) {
+    last = Clock::now();
+    if (said.size() == prompt.size()) first = last;
+    if (tokenizer.piece(token).empty()) return false;  // a mark: the text ends
+    said.push_back(token);
+    const std::string longer = tokenizer.decode(said);
+    std::fputs(longer.c_str() + text.size(), stdout);
+    std::fflush(stdout);
+    text = longer;
+    return true;
+  };
+  if (o.device == "cpu")
+    generate(Decoder<float>(model.config, model.parameters), {prompt}, count, o.sampling, o.seed, on_token);
+  else
+    generate_on_device(model.config, model.parameters, o.dtype, prompt, count, o.sampling, o.seed, on_token);
+  std::putchar('\n');
+
+  const std::size_t bytes = cache_elements_per_token(make_routing(model.config)) * (o.dtype == "bf16" ? 2 : 4),
+                    tokens = said.size() - prompt.size();
+  const double rate = last > first && tokens > 1 ? static_cast<double>(tokens - 1) / seconds(first, last) : 0;
+  std::fprintf(
+      stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes a token, %zu in all; seed %llu\n", tokens,
+      prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(), static_cast<unsigned long long>(o.seed));
+  if (o.json.empty()) return;
+  const Json json = {{"prompt", o.prompt},
+                            {"text", text},
+                            {"tokens", said},
+                            {"prompt_tokens", prompt.size()},
+                            {"seed", o.seed},
+                            {"prefill_seconds", seconds(start, first)},
+                            {"tokens_per_second", rate},
+                            {"cache_bytes_per_token", bytes}};
+  write_whole(o.json, [&](std::ostream& out) { out << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n'; });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Continues a prompt: one pass over the prompt, then token by token from the cache.\n"
+      "Example: skipv1-generate run --prompt \"Once upon a time\" --temperature 0 --count 100"};
+  Options o;
+  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file")
+      ->required();
+  app.add_option("--prompt", o.prompt, "text to continue");
+  app.add_option("--count", o.count, "most tokens to add; 0: as many as the model reads")->capture_default_str();
+  app.add_option("--temperature", o.sampling.temperature, "0: always the likeliest token")->capture_default_str();
+  app.add_option("--top-k", o.sampling.top_k, "draw from the so many likeliest; 0: all")->capture_default_str();
+  app.add_option("--top-p", o.sampling.top_p, "draw from the likeliest that make up this share")->capture_default_str();
+  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--start-mark", o.start_mark, "yes, no, or auto: where the vocabulary follows LLaMA's rules")
+      ->check(CLI::IsMember({"auto", "yes", "no"}))
+      ->capture_default_str();
+  app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
+  app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->capture_default_str();
+  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--json", o.json, "write text, tokens and rates into this file too");
+  return run_program(app, argc, argv, [&] {
+    validate(o.sampling);
+    check_device(o.device, o.dtype);
+    require(o.dtype != "f64", "dtype f64: f32 is used, on the device bf16 too");
+    if (o.threads > 0) set_threads(o.threads);
+    run(o);
+  });
+}

@@ -1,0 +1,124 @@
+// A job under way: texts, vocabulary, model, and the run.
+#pragma once
+
+#include "skipv1/training/vocabulary.hpp"
+#include "skipv1/programs/job.hpp"
+#include "skipv1/programs/open_model.hpp"
+
+namespace skipv1 {
+
+/// Runs a job in scalars `T`, its model and training in `Space`.
+template <class T, class Space = Cpu>
+class JobRun {
+ public:
+  explicit JobRun(PreparedJob prepared) : p_(std::move(prepared)) {}
+
+  void run() {
+    if (!p_.job.json.empty()) require_writable(p_.job.json);
+    open_texts();
+    choose_model();
+    const auto [first, rest] = parts();
+    const TextData text(first, *vocabulary_.tokenizer), held_out(rest, *vocabulary_.tokenizer);
+    TrainingRun<T, Space> run(
+        config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },
+        [&](const std::filesystem::path& folder) { save_beside(folder); });
+    print_start(text, held_out);
+    print_end(run.run());
+  }
+
+ private:
+  void open_texts() {
+    whole_ = load_text(p_.job.text);
+    if (!p_.job.valid.empty()) held_out_ = load_text(p_.job.valid);
+    const std::string text = fingerprint(whole_), valid = fingerprint(held_out_);
+    require(!p_.last || text == p_.text_fingerprint, p_.job.text, ": not the text that the run to be resumed has learned from");
+    require(!p_.last || valid == p_.valid_fingerprint, p_.job.valid, ": not the held-out text of the run to be resumed");
+    p_.text_fingerprint = text, p_.valid_fingerprint = valid;
+  }
+  std::pair<std::string_view, std::string_view> parts() const {
+    return p_.job.valid.empty() ? split_text(whole_, p_.job.valid_share)
+                                : std::pair<std::string_view, std::string_view>(whole_, held_out_);
+  }
+
+  void choose_model() {
+    if (p_.last) {
+      const std::filesystem::path checkpoint = p_.folder.checkpoint(*p_.last);
+      config_ = read_config(checkpoint / "config.json");
+      vocabulary_ = vocabulary_of(checkpoint, config_.vocab_size);
+    } else if (!p_.job.from.empty()) {
+      open_trained();
+    } else if (!p_.job.config.empty()) {
+      config_ = read_config(p_.job.config);
+      vocabulary_ = p_.job.tokenizer.empty() ? train_vocabulary(parts().first, config_.vocab_size)
+                                             : vocabulary_of(p_.job.config, config_.vocab_size, p_.job.tokenizer);
+    } else {
+      if (p_.job.tokenizer.empty()) config_of(p_.job, p_.job.vocab);  // what is wrong is said before the work
+      vocabulary_ = p_.job.tokenizer.empty() ? train_vocabulary(parts().first, p_.job.vocab) : open_vocabulary(p_.job.tokenizer);
+      config_ = config_of(p_.job, vocabulary_.tokenizer->vocab_size());
+    }
+  }
+  void open_trained() {
+    Checkpoint<Sum<T>> model = skipv1::open_model<Sum<T>>(p_.job.from, p_.job.strategy);
+    config_ = model.config;
+    vocabulary_ = vocabulary_of(model_path(p_.job.from), config_.vocab_size, p_.job.tokenizer);
+    initial_ = std::move(model.parameters);
+  }
+  Parameters<Sum<T>> initial() {
+    if (!initial_) return initial_parameters<Sum<T>>(config_, p_.job.run.seed);
+    Parameters<Sum<T>> parameters = std::move(*initial_);
+    initial_.reset();
+    return parameters;
+  }
+
+  void save_beside(const std::filesystem::path& folder) const {
+    vocabulary_.save(folder);
+    const Json json = {{"settings", settings_of(p_.job)},
+                              {"text_fingerprint", p_.text_fingerprint},
+                              {"valid_fingerprint", p_.valid_fingerprint}};
+    write_whole(folder / "run.json", [&](std::ostream& out) { out << json.dump(2) << '\n'; });
+  }
+
+  void print_start(const TextData& text, const TextData& held_out) const {
+    const Config& c = config_;
+    std::printf("%s %s, %zu layers, width %zu, %zu heads (%zu key/value), vocabulary %zu (%s)\n", to_string(c.architecture),
+                c.attention.variant.c_str(), c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.num_key_value_heads,
+                c.vocab_size, vocabulary_.tokenizer->name().c_str());
+    std::printf("%zu parameters; %zu cache bytes a token (%s)\n", ParameterLayout(c).count(),
+                cache_elements_per_token(make_routing(c)) * sizeof(T), p_.job.dtype.c_str());
+    std::printf("learns from %zu tokens, %zu held out; %zu steps of %zu x %zu tokens, seed %zu, %s, %d threads\n", text.size(),
+                held_out.size(), p_.job.run.training.schedule.steps, p_.job.run.training.batch, p_.job.run.training.length,
+                p_.job.run.seed, p_.job.dtype.c_str(), threads());
+    if (p_.last) std::printf("goes on after step %zu\n", *p_.last);
+    std::fflush(stdout);
+  }
+  void print_end(const RunResult& r) const {
+    std::printf("held out: %.4f nats a token over %zu tokens (%zu bytes), perplexity %.3f, %.4f bits a byte\n",
+                r.valid.nats_per_token, r.valid.tokens, r.valid.bytes, r.valid.perplexity(), r.valid.bits_per_byte());
+    std::printf("%zu steps, %.0f s of training", r.steps, r.seconds);
+    if (r.tokens_per_second > 0) std::printf(", %.0f tokens/s", r.tokens_per_second);
+    std::printf("; model in %s\n", p_.folder.checkpoint(r.steps).string().c_str());
+    const Json json = {{"variant", config_.attention.variant},
+                              {"seed", p_.job.run.seed},
+                              {"steps", r.steps},
+                              {"tokens", r.tokens},
+                              {"parameters", r.parameters},
+                              {"cache_bytes_per_token", r.cache_bytes_per_token},
+                              {"valid_nats_per_token", r.valid.nats_per_token},
+                              {"valid_perplexity", r.valid.perplexity()},
+                              {"valid_bits_per_byte", r.valid.bits_per_byte()},
+                              {"valid_tokens", r.valid.tokens},
+                              {"valid_bytes", r.valid.bytes},
+                              {"seconds", r.seconds},
+                              {"tokens_per_second", r.tokens_per_second}};
+    for (const std::filesystem::path& path : {p_.folder.path() / "result.json", std::filesystem::path(p_.job.json)})
+      if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json.dump(2) << '\n'; });
+  }
+
+  PreparedJob p_;
+  std::string whole_, held_out_;
+  Vocabulary vocabulary_;
+  Config config_;
+  std::optional<Parameters<Sum<T>>> initial_;
+};
+
+}  // namespace skipv1

@@ -1,0 +1,287 @@
+// Tables and figures of an experiment's results.
+#include <cstdio>
+#include <map>
+
+#include "skipv1/plot/chart.hpp"
+#include "skipv1/programs/experiment.hpp"
+#include "skipv1/programs/spread.hpp"
+
+namespace skipv1 {
+
+namespace {
+
+using Numbers = std::vector<double>;
+
+/// The runs of one label.
+struct Labelled {
+  std::string label;
+  std::vector<Json> runs;  ///< by seed
+
+  const Json& first() const { return runs.front(); }
+  /// A number of each seed's run.
+  template <class F>
+  Numbers each(const F& f) const {
+    Numbers values;
+    for (const Json& run : runs) values.push_back(f(run));
+    return values;
+  }
+  Numbers each(const char* key) const {
+    return each([key](const Json& run) { return run.at(key).get<double>(); });
+  }
+  const Json* of_seed(const Json& seed) const {
+    for (const Json& run : runs)
+      if (run.at("seed") == seed) return &run;
+    return nullptr;
+  }
+};
+
+/// The runs by label, in the order in which labels first came.
+std::vector<Labelled> by_label(const Json& results) {
+  std::vector<Labelled> all;
+  for (const Json& run : results.at("runs")) {
+    const auto label = run.at("label").get<std::string>();
+    auto found = std::find_if(all.begin(), all.end(), [&](const Labelled& l) { return l.label == label; });
+    if (found == all.end()) found = all.insert(all.end(), {label, {}});
+    found->runs.push_back(run);
+  }
+  require(!all.empty(), "there are no results yet");
+  return all;
+}
+const Labelled* find(const std::vector<Labelled>& all, const std::string& label) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Labelled& l) { return l.label == label; });
+  return found == all.end() ? nullptr : &*found;
+}
+/// The mha of a label's group; null if it is that itself, or if there is none.
+const Labelled* base_of(const std::vector<Labelled>& all, const std::string& label) {
+  const std::string group = group_of(label), base = group.empty() ? "mha" : group + "/mha";
+  return base == label ? nullptr : find(all, base);
+}
+
+/// The differences of one number, seed by seed, where both have the seed.
+Numbers gaps(const Labelled& of, const Labelled& base, const char* key) {
+  Numbers values;
+  for (const Json& run : of.runs)
+    if (const Json* other = base.of_seed(run.at("seed")))
+      values.push_back(run.at(key).get<double>() - other->at(key).get<double>());
+  return values;
+}
+
+std::string text_of(const char* format, double value) {
+  char text[48];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+std::string spread_text(const Numbers& values) {
+  return text_of("%.4f", mean(values)) + (values.size() > 1 ? text_of(" ± %.4f", deviation(values)) : "");
+}
+std::string gap_text(const Numbers& values) {
+  if (values.empty()) return "";
+  std::string text = text_of("%+.4f", mean(values));
+  if (values.size() == 1) return text + " (one seed)";
+  for (std::size_t i = 0; i < values.size(); ++i) text += text_of(i ? ", %+.4f" : " (%+.4f", values[i]);
+  return text + "): " + sign_verdict(values);
+}
+void print_row(const std::vector<std::string>& cells) {
+  for (const std::string& cell : cells) std::printf("| %s ", cell.c_str());
+  std::printf("|\n");
+}
+void print_head(const std::vector<std::string>& cells) {
+  print_row(cells);
+  for (std::size_t i = 0; i < cells.size(); ++i) std::printf("|---");
+  std::printf("|\n");
+}
+std::string whole(const Json& run, const char* key) { return std::to_string(run.at(key).get<std::size_t>()); }
+
+/// "6400", or "1600 to 6400" where labels differ.
+std::string range_text(const std::vector<Labelled>& all, const char* key) {
+  std::size_t low = all[0].first().at(key).get<std::size_t>(), high = low;
+  for (const Labelled& l : all)
+    low = std::min(low, l.first().at(key).get<std::size_t>()), high = std::max(high, l.first().at(key).get<std::size_t>());
+  return std::to_string(low) + (low == high ? "" : " to " + std::to_string(high));
+}
+
+void print_trainings(const std::vector<Labelled>& all) {
+  print_head(
+      {"run", "parameters", "cache bytes/token", "seeds", "nats a token", "bits a byte", "nats a token - mha's", "tokens/s"});
+  for (const Labelled& l : all) {
+    const Labelled* base = base_of(all, l.label);
+    print_row({l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"), std::to_string(l.runs.size()),
+               spread_text(l.each("final_nats_per_token")), text_of("%.4f", mean(l.each("bits_per_byte"))),
+               base ? gap_text(gaps(l, *base, "final_nats_per_token")) : "", text_of("%.0f", mean(l.each("tokens_per_second")))});
+  }
+  std::printf("\nheld out: %s tokens, %s bytes; device: %s\n", range_text(all, "final_tokens").c_str(),
+              range_text(all, "final_bytes").c_str(), all[0].first().at("device").get<std::string>().c_str());
+}
+
+/// The loss after the last step on the windows of the curve.
+double curve_end(const Json& run) { return run.at("valid_nats_per_token").back().get<double>(); }
+bool goes_on(const Labelled& l) { return l.first().at("settings").contains("start"); }
+/// How many tokens the model had been trained on before; 0 if it was imported.
+double tokens_before(const std::vector<Labelled>& all, const Labelled& l) {
+  const Labelled* start = find(all, l.first().at("settings").at("start").get<std::string>());
+  return start ? start->first().at("tokens").back().get<double>() : 0;
+}
+/// After how many tokens a run's loss is at most `target`, "no" if it never is; as a share of `unit` if that is not 0.
+std::string reaches(const Json& run, double target, double unit) {
+  for (std::size_t i = 0; i < run.at("tokens").size(); ++i) {
+    const auto tokens = run.at("tokens")[i].get<double>();
+    if (run.at("valid_nats_per_token")[i].get<double>() <= target)
+      return unit > 0 ? text_of("%.0f %%", 100 * tokens / unit) : text_of("%.0f tokens", tokens);
+  }
+  return "no";
+}
+
+/// Of each run that went on from another: its loss after quarters of its steps, and when it comes down to what others ended with.
+void print_further(const std::vector<Labelled>& all) {
+  std::printf("\nFirst seed, on the windows of the curve; tokens as a share of the first training's.\n\n");
+  const std::vector<std::string> targets = {"mha", "skipv1", "unconverted"};
+  std::vector<std::string> head = {"run", "initial", "1/4", "1/2", "3/4", "end"};
+  for (const std::string& target : targets)
+    if (find(all, target)) head.push_back("reaches " + target + "'s");
+  print_head(head);
+  for (const Labelled& l : all) {
+    if (!goes_on(l)) continue;
+    const Json& losses = l.first().at("valid_nats_per_token");
+    std::vector<std::string> row = {l.label};
+    for (std::size_t quarter = 0; quarter <= 4; ++quarter)
+      row.push_back(text_of("%.4f", losses[(losses.size() - 1) * quarter / 4].get<double>()));
+    for (const std::string& target : targets)
+      if (const Labelled* other = find(all, target))
+        row.push_back(other->label == l.label ? "" : reaches(l.first(), curve_end(other->first()), tokens_before(all, l)));
+    print_row(row);
+  }
+}
+
+void print_memory(const std::vector<Labelled>& all) {
+  std::vector<std::string> head = {"run", "parameters", "cache bytes/token", "of mha's"};
+  for (const Json& point : all[0].first().at("memory")) {
+    head.push_back("cache MiB at " + whole(point, "context"));
+    if (point.contains("peak_bytes")) head.push_back("peak MiB");
+  }
+  print_head(head);
+  const auto mib = [](const Json& point, const char* key) { return text_of("%.4g", point.at(key).get<double>() / (1 << 20)); };
+  for (const Labelled& l : all) {
+    const Labelled* mha = find(all, "mha");
+    const double bytes = l.each("cache_bytes_per_token")[0];
+    std::vector<std::string> row = {l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"),
+                                    mha ? text_of("%.2f %%", 100 * bytes / mha->each("cache_bytes_per_token")[0]) : ""};
+    for (const Json& point : l.first().at("memory")) {
+      row.push_back(mib(point, "cache_bytes"));
+      if (point.contains("peak_bytes")) row.push_back(mib(point, "peak_bytes"));
+    }
+    print_row(row);
+  }
+  std::printf("\n%s sequences at a time; device: %s\n", whole(all[0].first().at("settings"), "batch").c_str(),
+              all[0].first().at("device").get<std::string>().c_str());
+}
+
+void add_point(plot::Series& series, double x, const Numbers& values) {
+  series.x.push_back(x), series.y.push_back(mean(values));
+  series.low.push_back(*std::min_element(values.begin(), values.end()));
+  series.high.push_back(*std::max_element(values.begin(), values.end()));
+}
+std::filesystem::path with_suffix(const std::filesystem::path& file, const std::string& suffix) {
+  const std::string stem = file.stem().string() + (suffix.empty() ? "" : "-" + suffix);
+  return file.parent_path() / (stem + file.extension().string());
+}
+
+/// Validation loss, a file for each group; the first fifth of the steps is left out.
+void draw_curves(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  std::map<std::string, plot::Chart> charts;
+  for (const Labelled& l : all) {
+    const std::string group = group_of(l.label);
+    plot::Chart& chart = charts[group];
+    chart.title = "Validation loss" + (group.empty() ? "" : ", " + group), chart.x_label = "tokens of training";
+    chart.y_label = "nats a token";
+    plot::Series series{model_of(l.label), {}, {}};
+    const Json& tokens = l.first().at("tokens");
+    for (std::size_t i = tokens.size() / 5; i < tokens.size(); ++i)
+      add_point(series, tokens[i].get<double>(),
+                l.each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
+    chart.series.push_back(series);
+  }
+  for (const auto& [group, chart] : charts) plot::save_png(with_suffix(file, group), chart);
+}
+
+/// Loss over the share of the first training, or over tokens where that is not known.
+void draw_further(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  plot::Chart chart{"Uptraining", "tokens", "nats a token", {}};
+  for (const Labelled& l : all) {
+    if (!goes_on(l)) {
+      chart.references.push_back({curve_end(l.first()), l.label + " from scratch"});
+      continue;
+    }
+    const double before = tokens_before(all, l);
+    if (before > 0) chart.x_label = "tokens, % of the first training's";
+    plot::Series series{l.label, {}, {}};
+    for (std::size_t i = 0; i < l.first().at("tokens").size(); ++i)
+      add_point(series, l.first()["tokens"][i].get<double>() * (before > 0 ? 100 / before : 1),
+                l.each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
+    chart.series.push_back(series);
+  }
+  plot::save_png(file, chart);
+}
+
+void draw_memory(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  const bool peak = all[0].first().at("memory")[0].contains("peak_bytes");
+  const std::size_t rows = all[0].first().at("settings").at("batch").get<std::size_t>();
+  plot::Chart chart{
+      (peak ? "Peak of memory, " : "Key/value cache, ") + std::to_string(rows) + " sequences", "context (tokens)", "MiB", {}};
+  for (const Labelled& l : all) {
+    plot::Series series{l.label, {}, {}};
+    for (const Json& point : l.first().at("memory")) {
+      series.x.push_back(point.at("context").get<double>());
+      series.y.push_back(point.at(peak ? "peak_bytes" : "cache_bytes").get<double>() / (1 << 20));
+    }
+    chart.series.push_back(series);
+  }
+  plot::save_png(file, chart);
+}
+
+/// The gain over one of vocabulary, layers and tokens, a line for all groups that share the other two.
+void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  constexpr const char* names[] = {"vocabulary", "layers", "tokens"};
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    std::map<std::string, std::map<double, Numbers>> lines;
+    for (const Labelled& l : all) {
+      const Labelled* mha = base_of(all, l.label);
+      if (!mha) continue;
+      const Json& config = l.first().at("settings").at("config");
+      const double place[] = {config.at("vocab_size").get<double>(), config.at("num_hidden_layers").get<double>(),
+                              l.first().at("tokens").back().get<double>()};
+      std::string line;
+      for (std::size_t other = 0; other < 3; ++other)
+        if (other != axis) line += (line.empty() ? "" : ", ") + text_of("%.0f ", place[other]) + names[other];
+      lines[line][place[axis]] = gaps(l, *mha, "final_nats_per_token");
+    }
+    plot::Chart chart{"SkipV1's loss - MHA's", names[axis], "nats a token", {}, {{0, ""}}, true};
+    for (const auto& [name, points] : lines) {
+      if (points.size() < 2) continue;
+      plot::Series series{name, {}, {}};
+      series.spread = plot::Series::Spread::bars;
+      for (const auto& [x, values] : points)
+        if (!values.empty()) add_point(series, x, values);
+      chart.series.push_back(series);
+    }
+    if (!chart.series.empty()) plot::save_png(with_suffix(file, names[axis]), chart);
+  }
+}
+
+}  // namespace
+
+void print_results(const Json& results) {
+  const std::vector<Labelled> all = by_label(results);
+  if (all[0].first().contains("memory")) return print_memory(all);
+  print_trainings(all);
+  if (std::any_of(all.begin(), all.end(), goes_on)) print_further(all);
+}
+
+void draw_results(const Json& results, const std::filesystem::path& file) {
+  const std::vector<Labelled> all = by_label(results);
+  if (all[0].first().contains("memory")) return draw_memory(all, file);
+  if (results.at("experiment") == "map") return draw_map(all, file);
+  if (std::any_of(all.begin(), all.end(), goes_on)) return draw_further(all, file);
+  draw_curves(all, file);
+}
+
+}  // namespace skipv1

@@ -1,0 +1,228 @@
+// Run after run into a file, which it goes on with.
+#include "skipv1/programs/experiment_runner.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "skipv1/io/checkpoint.hpp"
+#include "skipv1/training/sentencepiece.hpp"
+#include "skipv1/programs/experiment.hpp"
+#include "skipv1/programs/experiment_corpus.hpp"
+#include "skipv1/programs/open_model.hpp"
+
+namespace skipv1 {
+
+namespace {
+
+/// All that a run's numbers depend on besides texts and seed.
+Json settings_of(const PlannedRun& run, const CurveOptions& curve, const ExperimentJob& job) {
+  const TrainingOptions& t = run.training;
+  Json settings = {{"config", Json::parse(config_text(run.config))}, {"dtype", job.dtype}, {"batch", t.batch}};
+  if (!run.contexts.empty()) {
+    settings["contexts"] = run.contexts;
+    return settings;
+  }
+  if (!run.start.empty())
+    settings["start"] = run.start == imported ? std::filesystem::path(job.from).filename().string() : run.start;
+  if (!run.strategy.empty()) settings["strategy"] = run.strategy;
+  settings.update({{"length", t.length},
+                   {"steps", t.schedule.steps},
+                   {"peak", t.schedule.peak},
+                   {"warm_up", t.schedule.warm_up},
+                   {"floor", t.schedule.floor},
+                   {"weight_decay", t.adamw.weight_decay},
+                   {"beta1", t.adamw.beta1},
+                   {"beta2", t.adamw.beta2},
+                   {"epsilon", t.adamw.epsilon},
+                   {"clip", t.clip},
+                   {"curve_windows", curve.windows},
+                   {"final_windows", curve.last_windows}});
+  return settings;
+}
+
+Json result_of(const PlannedRun& run, std::uint64_t seed, const Json& settings, const Measured& m, double seconds) {
+  Json result = {{"label", run.label},         {"seed", seed},
+                 {"settings", settings},       {"device", m.device},
+                 {"parameters", m.parameters}, {"cache_bytes_per_token", m.cache_bytes},
+                 {"wall_seconds", seconds}};
+  for (const MemoryPoint& point : m.memory) {
+    Json row = {{"context", point.context}, {"cache_bytes", point.cache_bytes}};
+    if (point.peak_bytes) row["peak_bytes"] = point.peak_bytes;
+    result["memory"].push_back(row);
+  }
+  if (m.memory.empty())
+    result.update({{"tokens", m.curve.tokens},
+                   {"train_nats_per_token", m.curve.train_nats},
+                   {"valid_nats_per_token", m.curve.valid_nats},
+                   {"final_nats_per_token", m.curve.last.nats_per_token},
+                   {"final_tokens", m.curve.last.tokens},
+                   {"final_bytes", m.curve.last.bytes},
+                   {"bits_per_byte", m.curve.last.bits_per_byte()},
+                   {"seconds", m.curve.seconds},
+                   {"tokens_per_second", m.curve.tokens_per_second}});
+  return result;
+}
+
+/// An experiment under way: its file, and what is still to do.
+class Runner {
+ public:
+  explicit Runner(const ExperimentJob& asked) : asked_(asked) {
+    if (!asked.from.empty()) from_.emplace(open_model<float>(asked.from));
+    experiment_ = plan_experiment(asked.name, asked.small, from_ ? std::optional<Config>(from_->config) : std::nullopt);
+    if (!asked.text.empty()) corpus_.emplace(asked.text, asked.valid, asked.tokenizer_folder);
+    const bool measures = !experiment_.runs.front().contexts.empty();
+    require(corpus_ || measures, "--text is required; without it only --table and --figure, of the results in --out");
+    results_ = {{"experiment", asked.name}, {"text", measures ? Json() : corpus_->identity()}, {"runs", Json::array()}};
+    if (std::filesystem::exists(asked.out)) take_over();
+  }
+
+  /// Does what is not in the file yet, as far as the budget reaches.
+  void run() {
+    const std::vector<std::pair<const PlannedRun*, std::uint64_t>> left = missing();
+    if (asked_.prepare) {
+      for (const auto& [run, seed] : left) encoded(*run);
+      return;
+    }
+    if (!left.empty()) write();  // what cannot be written is said before the work
+    for (std::size_t i = 0; i < left.size(); ++i) {
+      const auto& [run, seed] = left[i];
+      if (asked_.budget > 0 && passed() + expected(*run) > asked_.budget) {
+        std::fprintf(stderr, "after %.0f s, not done yet:", passed());
+        for (std::size_t j = i; j < left.size(); ++j)
+          std::fprintf(stderr, " %s (seed %zu)", left[j].first->label.c_str(), static_cast<std::size_t>(left[j].second));
+        std::fprintf(stderr, "\n");
+        return;
+      }
+      std::fprintf(stderr, "run %zu of %zu: %s, seed %zu\n", i + 1, left.size(), run->label.c_str(),
+                   static_cast<std::size_t>(seed));
+      carry_out(*run, seed);
+    }
+  }
+  const Json& results() const { return results_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  double passed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+  /// Results of an interrupted or shorter call; of the same texts and settings, or nobody could compare them.
+  void take_over() {
+    Source file(asked_.out);
+    const Json before = at_place(asked_.out, [&] { return parse_json(file.text(0, file.size())); });
+    for (const char* key : {"experiment", "text"})
+      require(before.contains(key) && before[key] == results_[key], asked_.out, ": holds results of another ", key);
+    results_["runs"] = before.at("runs");
+    for (const PlannedRun& run : experiment_.runs)
+      for (const Json& result : results_["runs"]) {
+        if (result.at("label") != run.label) continue;
+        require(result.at("settings") == settings_of(run, curve_of(run), asked_), asked_.out, ": holds ", run.label,
+                " with other settings");
+        taken_.emplace_back(work(run), result.at("wall_seconds").get<double>());
+      }
+  }
+  bool done(const std::string& label, std::uint64_t seed) const {
+    return std::any_of(results_["runs"].begin(), results_["runs"].end(),
+                       [&](const Json& result) { return result.at("label") == label && result.at("seed") == seed; });
+  }
+  std::vector<std::pair<const PlannedRun*, std::uint64_t>> missing() const {
+    const auto names = [](const std::string& name, const PlannedRun& run) {
+      return name == run.label || name == group_of(run.label) || name == model_of(run.label);
+    };
+    for (const std::string& name : asked_.only)
+      require(
+          std::any_of(experiment_.runs.begin(), experiment_.runs.end(), [&](const PlannedRun& run) { return names(name, run); }),
+          "--only ", name, ": the experiment has no run, group or model of that name");
+    const auto wanted = [&](const PlannedRun& run) {
+      return asked_.only.empty() ||
+             std::any_of(asked_.only.begin(), asked_.only.end(), [&](const std::string& name) { return names(name, run); });
+    };
+    std::vector<std::uint64_t> seeds = asked_.seed_list;
+    std::size_t most = asked_.seeds;
+    for (const PlannedRun& run : experiment_.runs) most = asked_.seeds ? most : std::max(most, run.seeds);
+    for (std::uint64_t seed = 1; seed <= most && asked_.seed_list.empty(); ++seed) seeds.push_back(seed);
+    std::vector<std::pair<const PlannedRun*, std::uint64_t>> left;
+    for (const std::uint64_t seed : seeds)
+      for (const PlannedRun& run : experiment_.runs)
+        if (wanted(run) && (asked_.seeds || !asked_.seed_list.empty() || seed <= run.seeds) && !done(run.label, seed))
+          left.emplace_back(&run, seed);
+    return left;
+  }
+
+  /// A run's operations; of memory's measurements each counts as one.
+  static double work(const PlannedRun& run) {
+    const TrainingOptions& t = run.training;
+    return run.contexts.empty() ? training_flops(run.config, t.batch, t.length) * static_cast<double>(t.schedule.steps) : 1;
+  }
+  /// Seconds that a run will take, at the rate of the one done whose work is nearest to its; 0 if none is.
+  double expected(const PlannedRun& run) const {
+    double nearest = std::numeric_limits<double>::infinity(), seconds = 0;
+    for (const auto& [done, took] : taken_) {
+      const double ratio = work(run) / done;
+      if (std::abs(std::log(ratio)) < nearest) nearest = std::abs(std::log(ratio)), seconds = took * ratio;
+    }
+    return seconds;
+  }
+  CurveOptions curve_of(const PlannedRun& run) const {
+    CurveOptions curve = experiment_.curve;
+    curve.before = !run.start.empty();
+    return curve;
+  }
+  /// Where a model that others start from is kept: beside the results.
+  std::filesystem::path kept(const std::string& label, std::uint64_t seed) const {
+    const std::filesystem::path out = asked_.out;
+    return out.parent_path() / (out.stem().string() + "-" + label + "-" + std::to_string(seed));
+  }
+
+  const EncodedTexts& encoded(const PlannedRun& run) {
+    return corpus_->in_pieces(run.config.vocab_size, asked_.from.empty() ? "" : model_path(asked_.from));
+  }
+
+  void write() const {
+    write_whole(asked_.out, [&](std::ostream& out) { out << results_.dump(1) << '\n'; });
+  }
+
+  void carry_out(const PlannedRun& run, std::uint64_t seed) {
+    RunInput in;
+    in.seed = seed;
+    in.curve = curve_of(run);
+    in.keep = std::any_of(experiment_.runs.begin(), experiment_.runs.end(),
+                          [&](const PlannedRun& other) { return other.start == run.label; });
+    if (run.contexts.empty()) {
+      const EncodedTexts& texts = encoded(run);
+      in.text = &texts.text, in.held_out = &texts.held_out;
+    }
+    const auto start = Clock::now();
+    std::optional<Checkpoint<float>> initial;
+    if (!run.start.empty())
+      initial.emplace(
+          open_model<float>(run.start == imported ? std::filesystem::path(asked_.from) : kept(run.start, seed), run.strategy));
+    if (initial) in.initial = &initial->parameters;
+    const Measured m = asked_.device == "cpu" ? measure_on_cpu(run, in) : measure_on_device(run, in, asked_.dtype);
+    if (in.keep) write_checkpoint<float>(kept(run.label, seed), run.config, *m.model);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    taken_.emplace_back(work(run), seconds);
+    results_["runs"].push_back(result_of(run, seed, settings_of(run, in.curve, asked_), m, seconds));
+    write();
+    if (m.memory.empty())
+      std::fprintf(stderr, "%s, seed %zu: %.4f nats a token, %.0f tokens/s, %.0f s in all\n", run.label.c_str(),
+                   static_cast<std::size_t>(seed), m.curve.last.nats_per_token, m.curve.tokens_per_second, seconds);
+  }
+
+  ExperimentJob asked_;
+  Clock::time_point start_ = Clock::now();
+  std::optional<Checkpoint<float>> from_;
+  Experiment experiment_;
+  std::optional<Corpus> corpus_;
+  Json results_;
+  std::vector<std::pair<double, double>> taken_;  ///< work and seconds of the runs done
+};
+
+}  // namespace
+
+Json run_experiment(const ExperimentJob& job) {
+  Runner runner(job);
+  runner.run();
+  return runner.results();
+}
+
+}  // namespace skipv1

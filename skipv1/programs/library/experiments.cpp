@@ -1,0 +1,214 @@
+// The lists of runs.
+#include "skipv1/programs/experiment.hpp"
+
+#include "skipv1/uptraining/convert.hpp"
+
+namespace skipv1 {
+
+namespace {
+
+/// LLaMA with an output head of its own and feed-forward layers of about 8/3 of the width.
+Config llama(std::size_t vocab, std::size_t width, std::size_t layers, std::size_t feed_forward) {
+  Config c;
+  c.vocab_size = vocab, c.hidden_size = width, c.num_hidden_layers = layers, c.intermediate_size = feed_forward;
+  c.num_attention_heads = c.num_key_value_heads = 8;
+  c.max_position_embeddings = 512;
+  c.tie_word_embeddings = false;
+  return c;
+}
+
+Config with(Config c, const std::string& variant) {
+  c.attention.variant = variant;
+  return c;
+}
+/// Half as many key/value heads.
+Config grouped(Config c, const std::string& variant) {
+  c.num_key_value_heads /= 2;
+  return with(c, variant);
+}
+/// A latent of a quarter of the width, a rotary key of half a head's: the proportions of the paper's (models.md).
+Config latent(Config c, const std::string& variant) {
+  c.attention.kv_latent_size = c.hidden_size / 4, c.attention.rotary_size = c.head_width() / 2;
+  return with(c, variant);
+}
+
+/// The paper's recipe for LLaMA (paper.md): AdamW 0.9 and 0.95 without decay, 10 % warm-up, a cosine to 10 %, clipped at 1.
+TrainingOptions recipe(std::size_t steps, std::size_t batch = 64) {
+  TrainingOptions t;
+  t.schedule = {steps, 2e-3};
+  t.adamw.beta1 = 0.9, t.adamw.beta2 = 0.95, t.adamw.weight_decay = 0;
+  t.batch = batch, t.length = 512;
+  return t;
+}
+
+using Runs = std::vector<PlannedRun>;
+
+Runs point_bytes() {
+  Runs runs;
+  for (const char* variant : {"mha", "skipv1", "skipv0", "yoco_v"})
+    runs.push_back({variant, with(llama(256, 384, 8, 1024), variant), recipe(1800, 128), 2});
+  return runs;
+}
+
+Runs point_pieces() {
+  Runs runs;
+  for (const char* variant : {"mha", "skipv1", "yoco_v"})
+    runs.push_back({variant, with(llama(16384, 512, 8, 1376), variant), recipe(2400), 3});
+  return runs;
+}
+
+Runs variant_list() {
+  Runs runs;
+  for (const auto& [size, base] : {std::pair{"10M", llama(8192, 256, 8, 688)}, {"34M", llama(8192, 512, 8, 1376)}}) {
+    const std::string group = std::string(size) + "/";
+    for (const char* variant : {"mha", "skipv1"}) runs.push_back({group + variant, with(base, variant), recipe(1200), 3});
+    for (const char* variant : {"resformer", "denseformer", "yoco_v", "cla_v", "skipv1_yoco", "skipkv1"})
+      runs.push_back({group + variant, with(base, variant), recipe(1200)});
+    runs.push_back({group + "gqa", grouped(base, "gqa"), recipe(1200)});
+    runs.push_back({group + "skipv1_gqa", grouped(base, "skipv1"), recipe(1200)});
+    for (const char* variant : {"mla", "skipv1_mla"}) runs.push_back({group + variant, latent(base, variant), recipe(1200)});
+  }
+  return runs;
+}
+
+Runs settings() {
+  const Config base = llama(8192, 512, 8, 1376);
+  Runs runs;
+  const auto add = [&](const std::string& label, const std::string& variant, const auto& change) {
+    Config c = with(base, variant);
+    change(c.attention);
+    runs.push_back({label, c, recipe(1200)});
+  };
+  const auto as_it_is = [](AttentionConfig&) {};
+  add("mha", "mha", as_it_is);
+  add("skipv1", "skipv1", as_it_is);
+  for (const double ratio : {0.25, 0.75})
+    add("ratio-0." + std::to_string(static_cast<int>(100 * ratio)), "skipv1", [=](AttentionConfig& a) { a.skip_ratio = ratio; });
+  for (const std::size_t source : {1u, 2u, 3u})
+    add("source-" + std::to_string(source), "skipv1", [=](AttentionConfig& a) { a.source_layer = source; });
+  add("skipv0", "skipv0", as_it_is);
+  for (const Injection injection : {Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer})
+    add(std::string("injection-") + to_string(injection), "skipv1", [=](AttentionConfig& a) { a.injection = injection; });
+  return runs;
+}
+
+/// The learning rate is 1.5 times that at which the first training ended, as the paper's; a fifth of its steps.
+Runs uptraining(const std::optional<Config>& trained) {
+  const TrainingOptions first = recipe(2400);
+  TrainingOptions further = recipe(first.schedule.steps / 5);
+  further.schedule.peak = 1.5 * first.schedule.floor * first.schedule.peak, further.schedule.warm_up = 0;
+  const Config base = trained.value_or(with(llama(8192, 512, 8, 1376), "mha"));
+  further.length = std::min(further.length, base.max_position_embeddings);
+  Runs runs;
+  if (!trained) {
+    runs.push_back({"mha", base, first});
+    runs.push_back({"skipv1", with(base, "skipv1"), first});
+  }
+  const std::string start = trained ? imported : "mha";
+  runs.push_back({"unconverted", base, further, 1, start});
+  for (const Strategy strategy : strategies)
+    runs.push_back({to_string(strategy), converted_config(base), further, 1, start, to_string(strategy)});
+  // Is it the rate, or the time, that keeps a converted model above the one it was made from? Half the first training's peak,
+  // then also half its steps.
+  further.schedule.peak = first.schedule.peak / 2;
+  for (const Strategy strategy : {Strategy::mean_v, Strategy::top_vo, Strategy::svd})
+    runs.push_back({std::string(to_string(strategy)) + "-fast", converted_config(base), further, 1, start, to_string(strategy)});
+  further.schedule.steps = first.schedule.steps / 2;
+  runs.push_back({"top_vo-fast-half", converted_config(base), further, 1, start, to_string(Strategy::top_vo)});
+  runs.push_back({"unconverted-fast-half", base, further, 1, start});
+  return runs;
+}
+
+/// MHA and SkipV1 over vocabularies, depths and budgets, around one point that all three have in common.
+Runs map() {
+  Runs runs;
+  const auto add = [&](std::size_t vocab, std::size_t layers, std::size_t steps) {
+    const std::string group = "v" + std::to_string(vocab) + "-l" + std::to_string(layers) + "-s" + std::to_string(steps) + "/";
+    for (const char* variant : {"mha", "skipv1"})
+      runs.push_back({group + variant, with(llama(vocab, 512, layers, 1376), variant), recipe(steps), 3});
+  };
+  for (const std::size_t vocab : {256u, 512u, 2048u, 8192u, 16384u}) add(vocab, 8, 1200);
+  for (const std::size_t layers : {2u, 4u, 16u}) add(16384, layers, 1200);
+  for (const std::size_t steps : {150u, 300u, 600u, 2400u}) add(16384, 8, steps);
+  return runs;
+}
+
+/// The shape of the paper's LLaMA-1B (feed-forward layers of 5464 for 5461: rows of whole 16 bytes), four sequences at a time.
+Runs memory() {
+  Config base = llama(32000, 2048, 24, 5464);
+  base.num_attention_heads = base.num_key_value_heads = 32;
+  base.max_position_embeddings = 32768;
+  TrainingOptions four;
+  four.batch = 4;
+  Runs runs;
+  for (const char* variant : {"mha", "skipv1", "yoco_v", "cla_v", "skipkv1", "skipv1_yoco"})
+    runs.push_back({variant, with(base, variant), four});
+  runs.push_back({"gqa", grouped(base, "gqa"), four});
+  runs.push_back({"skipv1_gqa", grouped(base, "skipv1"), four});
+  for (const char* variant : {"mla", "skipv1_mla"}) runs.push_back({variant, latent(base, variant), four});
+  for (PlannedRun& run : runs) run.contexts = {1024, 4096, 8192, 16384, 32768};
+  return runs;
+}
+
+/// The same run, small and once. What differs between runs stays different, and bytes stay bytes.
+void shrink(PlannedRun& run, bool model) {
+  TrainingOptions& t = run.training;
+  t.schedule.steps = 2 + t.schedule.steps / 300;
+  t.batch = 2, t.length = 16, run.seeds = 1;
+  for (std::size_t& context : run.contexts) context /= 256;
+  if (!model) return;
+  Config& c = run.config;
+  if (c.vocab_size != 256) c.vocab_size = 400 + c.vocab_size / 128;  // more than a text has characters
+  const std::size_t groups = c.num_attention_heads / c.num_key_value_heads;
+  c.hidden_size = 32, c.intermediate_size = 48, c.num_attention_heads = 8, c.num_key_value_heads = 8 / groups;
+  if (!run.contexts.empty()) c.num_hidden_layers = 4;
+  if (c.latent()) c = latent(c, c.attention.variant);
+}
+
+struct Entry {
+  const char *name, *summary;
+};
+constexpr Entry list[] = {
+    {"point-bytes", "MHA, SkipV1, SkipV0 and YOCO-V on bytes, 118M of them"},
+    {"point-pieces", "MHA, SkipV1 and YOCO-V on a vocabulary of 16,384 pieces, 79M of them"},
+    {"variants", "all variants at two sizes"},
+    {"settings", "SkipV1's ratio, source layer and injection"},
+    {"uptraining", "a trained MHA model converted by each strategy and trained further"},
+    {"map", "SkipV1's gain over vocabulary, depth and tokens"},
+    {"memory", "the cache and the peak of memory over the context"},
+};
+
+}  // namespace
+
+const std::vector<std::pair<std::string, std::string>>& experiments() {
+  static const std::vector<std::pair<std::string, std::string>> all = [] {
+    std::vector<std::pair<std::string, std::string>> names;
+    for (const Entry& entry : list) names.emplace_back(entry.name, entry.summary);
+    return names;
+  }();
+  return all;
+}
+
+Experiment plan_experiment(const std::string& name, bool small, const std::optional<Config>& trained) {
+  require(!trained || name == "uptraining", "--from: only the experiment uptraining starts from a trained model");
+  Experiment e;
+  if (name == "point-bytes") e.runs = point_bytes();
+  if (name == "point-pieces") e.runs = point_pieces();
+  if (name == "variants") e.runs = variant_list();
+  if (name == "settings") e.runs = settings();
+  if (name == "uptraining") e.runs = uptraining(trained);
+  if (name == "map") e.runs = map();
+  if (name == "memory") e.runs = memory();
+  std::string known;
+  for (const Entry& entry : list) known += (known.empty() ? "" : ", ") + std::string(entry.name);
+  require(!e.runs.empty(), "experiment \"", name, "\" is unknown; known are ", known);
+  e.curve = {20, 128, 0, 32};
+  if (small) e.curve = {4, 4, 16, 4};
+  for (PlannedRun& run : e.runs) {
+    if (small) shrink(run, !trained);
+    validate(run.config);
+  }
+  return e;
+}
+
+}  // namespace skipv1

@@ -1,0 +1,81 @@
+#include "skipv1/programs/job_options.hpp"
+
+#include "skipv1/programs/device.hpp"
+
+namespace skipv1 {
+
+void add_job_options(CLI::App& app, Job& job, bool model) {
+  app.add_option("--out", job.out, "folder of the run: checkpoints and logs")->required();
+  each_setting(job, [&](About about, const char* name, auto& value, const char* help) {
+    if (!model && (about == About::model || std::string_view(name) == "from")) return;
+    const std::string flag = std::string("--") + name;
+    CLI::Option* option = nullptr;
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, bool>)
+      option = app.add_flag(flag, value, help);
+    else
+      option = app.add_option(flag, value, help)->capture_default_str();
+    if (about != About::model) return;
+    option->excludes("--from");  // the model is given: nothing of it is left to set
+    if (flag != "--config") option->excludes("--config");
+    if (flag == "--vocab") option->excludes("--tokenizer");
+  });
+  app.add_flag("--resume", job.resume, "go on from the last checkpoint in --out, if there is one; --out is enough then");
+  app.add_option("--threads", job.threads, "0: all cores")->check(CLI::NonNegativeNumber);
+  app.add_option("--device", job.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--json", job.json, "write the result into this file too");
+}
+
+namespace {
+
+/// Settings come from the last checkpoint; those given once more must be the same, but for the texts' places.
+void take_over(PreparedJob& p, const Json& stored, const CLI::App& app) {
+  JsonFields root(stored);
+  root.read("text_fingerprint", p.text_fingerprint);
+  root.read("valid_fingerprint", p.valid_fingerprint);
+  JsonFields fields(*root.find("settings", true), "settings.");
+  root.finish();
+  fields.read("strategy", p.job.strategy);
+  each_setting(p.job, [&](About, const char* name, auto& value, const char*) {
+    const auto asked = value;
+    const bool place = std::string_view(name) == "text" || std::string_view(name) == "valid";
+    const CLI::Option* option = app.get_option_no_throw(std::string("--") + name);
+    fields.read(setting_key(name), value);
+    if (option == nullptr || option->count() == 0) return;
+    require(place || asked == value, "--", name, " is ", asked, ", the run to be resumed has ", value);
+    value = asked;
+  });
+  fields.finish();
+}
+
+/// `job` with the settings of the run it resumes, checked.
+PreparedJob prepare(const Job& job, const CLI::App& app) {
+  require(!job.out.empty(), "--out is empty: must name a folder");
+  PreparedJob p{job, RunFolder(job.out)};
+  p.last = p.folder.last();
+  require(!p.last || job.resume, job.out, ": holds a run already, at step ", p.last.value_or(0), ": --resume continues it");
+  if (p.last) {
+    const std::filesystem::path path = p.folder.checkpoint(*p.last) / "run.json";
+    Source file(path);
+    at_place(path.string(), [&] { take_over(p, parse_json(file.text(0, file.size())), app); });
+  }
+  require(!p.job.text.empty(),
+          job.resume ? job.out + ": no checkpoint to resume, and no --text to start with" : "--text is required");
+  require(p.job.run.log_every >= 1, "log-every is 0: must be at least 1");
+  check_device(p.job.device, p.job.dtype);
+  return p;
+}
+
+}  // namespace
+
+void run_job(const Job& job, const CLI::App& app) {
+  if (job.threads > 0) set_threads(job.threads);
+  PreparedJob prepared = prepare(job, app);
+  const bool on_cpu = prepared.job.device == "cpu";
+  const std::string& dtype = prepared.job.dtype;
+  const auto run = dtype == "f32"   ? (on_cpu ? run_float : run_device_float)
+                   : dtype == "f64" ? (on_cpu ? run_double : run_device_double)
+                                    : run_device_bfloat16;
+  run(std::move(prepared));
+}
+
+}  // namespace skipv1

@@ -1,0 +1,20 @@
+#include "skipv1/programs/open_model.hpp"
+
+#include "skipv1/io/imports.hpp"
+#include "skipv1/training/run_folder.hpp"
+#include "skipv1/uptraining/convert.hpp"
+
+namespace skipv1 {
+
+template <class T>
+Checkpoint<T> open_model(const std::filesystem::path& path, const std::string& strategy) {
+  Checkpoint<T> model = import_checkpoint<T>(model_path(path));
+  if (strategy.empty()) return model;
+  const Strategy by = parse_strategy(strategy);
+  return {converted_config(model.config), convert(model.config, model.parameters, by)};
+}
+
+template Checkpoint<float> open_model(const std::filesystem::path&, const std::string&);
+template Checkpoint<double> open_model(const std::filesystem::path&, const std::string&);
+
+}  // namespace skipv1

@@ -1,0 +1,24 @@
+// skipv1-make-case: a new conformance case from the library itself (docs/conformance.md).
+#include "skipv1/io/cli.hpp"
+#include "skipv1/conformance/new_case.hpp"
+
+using namespace skipv1;
+using namespace skipv1::conformance;
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Writes a conformance case for a configuration: weights, tokens and targets drawn from the seed, results computed by the "
+      "library in "
+      "float64.\nExample: skipv1-make-case config.json --seed 7 --batch 2 --length 11 --out my_case"};
+  std::string config, out;
+  NewCase options;
+  app.add_option("CONFIG", config, "a config.json")->required();
+  app.add_option("--seed", options.seed, "seed of everything that is drawn")->required();
+  app.add_option("--batch", options.batch, "sequences")->capture_default_str();
+  app.add_option("--length", options.length, "tokens of each")->capture_default_str();
+  app.add_option("--dtype", options.dtype, "scalar of model.safetensors")
+      ->check(CLI::IsMember({"F64", "F32", "BF16"}))
+      ->capture_default_str();
+  app.add_option("--out", out, "the case's folder, which must not exist")->required();
+  return run_program(app, argc, argv, [&] { make_case(config, options, out); });
+}

@@ -1,0 +1,54 @@
+// How one model of tutorial 05 learns, and everything that is measured on it.
+#pragma once
+
+#include <exception>
+#include <mutex>
+
+#include "skipv1/mesa/probes.hpp"
+#include "skipv1/programs/mesa/trained.hpp"
+
+namespace skipv1::mesa {
+
+/// Trains a model from scratch in `Space`, on fresh prompts, and measures it on `s.test` others, the same for all models.
+template <class Space>
+Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::function<void()>& on_step) {
+  Learner<float, Space> learner(config_of(m, s), s.task.dim, s.recipe, seed);
+  const Random prompts = Random(seed).split(2);
+  Outcome found;
+  std::vector<double>& curve = found["curve"];
+  double sum = 0;
+  for (std::size_t step = 0, begin = 0; step < s.recipe.steps; ++step) {
+    sum += learner.step(draw_prompts<float>(s.task, m.labels, s.recipe.batch, prompts.split(step)));
+    on_step();
+    if ((step + 1) * s.points / s.recipe.steps == curve.size()) continue;
+    curve.push_back(sum / static_cast<double>(step + 1 - begin));
+    sum = 0, begin = step + 1;
+  }
+  const Prompts<float> test = draw_prompts<float>(s.task, m.labels, s.test, Random(s.first_seed).split(3));
+  found["pairs"] = errors_by_pairs(learner.predict(test, Keep::for_backward), test.labels);
+  found["error"] = {detail::mean(found["pairs"])};
+  const Probes probes = probe(learner, test);
+  found["x"] = probes.x, found["y"] = probes.y, found["label"] = probes.label;
+  found["heads"] = probes.heads, found["tokens"] = probes.tokens;
+  return found;
+}
+
+/// Sets the outcomes of all models and seeds to `learn(model, seed)`, as many at once as there are threads. Throws, when all have
+/// ended, the first error of those that threw.
+template <class Learn>
+void learn_each(std::vector<Trained>& all, const Setting& s, const Learn& learn) {
+  std::mutex mutex;
+  std::exception_ptr error;
+  parallel_for(all.size() * s.seeds, [&](std::size_t i) {
+    Trained& t = all[i / s.seeds];
+    try {
+      t.outcomes[i % s.seeds] = learn(t.model, s.first_seed + i % s.seeds);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!error) error = std::current_exception();
+    }
+  });
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace skipv1::mesa

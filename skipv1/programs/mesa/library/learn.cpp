@@ -1,0 +1,52 @@
+#include "skipv1/programs/mesa/learn.hpp"
+
+#include "skipv1/mesa/predictors.hpp"
+#include "skipv1/programs/mesa/device.hpp"
+#include "skipv1/programs/mesa/experiment.hpp"
+
+namespace skipv1::mesa {
+
+template class Learner<float>;
+
+std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor<float>& labels) {
+  std::vector<double> errors(labels.extent(1), 0);
+  const std::size_t batch = labels.extent(0), dim = labels.extent(2);
+  for (std::size_t b = 0; b < batch; ++b)
+    for (std::size_t i = 0; i < errors.size(); ++i)
+      for (std::size_t j = 0; j < dim; ++j) {
+        const double miss = static_cast<double>(predicted(b, i, j)) - static_cast<double>(labels(b, i, j));
+        errors[i] += miss * miss / static_cast<double>(batch * dim);
+      }
+  return errors;
+}
+
+void check_device(const std::string& device) {
+  require(device == "cpu" || device == "cuda", "device ", device, ": must be cpu or cuda");
+  const std::string missing = device == "cpu" ? "" : why_no_device();
+  require(missing.empty(), "device cuda: ", missing);
+}
+
+std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::string& device,
+                               const std::function<void()>& on_step) {
+  check_device(device);
+  std::vector<Trained> all;
+  for (const Model& m : models) {
+    validate(config_of(m, s));
+    all.push_back({m, std::vector<Outcome>(s.seeds)});
+  }
+  if (device == "cpu")
+    learn_each(all, s, [&](const Model& m, std::uint64_t seed) { return learn<Cpu>(m, s, seed, on_step); });
+  else
+    learn_on_device(all, s, on_step);
+  return all;
+}
+
+Predictors::Predictors(Task task) : one_step{1}, ridge{1} {
+  const std::size_t n = task.context;
+  for (task.context = 1; task.context <= n; ++task.context) {
+    one_step.push_back(mesa::one_step(task).loss / zero_loss(task));
+    ridge.push_back(SpectralPredictors(task, 1 << 14, Random(1)).ridge().value / zero_loss(task));
+  }
+}
+
+}  // namespace skipv1::mesa

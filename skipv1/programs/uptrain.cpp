@@ -1,0 +1,64 @@
+// skipv1-uptrain: a trained model with full or grouped heads becomes a SkipV1Former, and goes on learning.
+#include <cstdio>
+
+#include "skipv1/training/vocabulary.hpp"
+#include "skipv1/programs/job_options.hpp"
+#include "skipv1/programs/open_model.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+/// In which type a model's weights are stored, as far as we can write it.
+Dtype stored_dtype(const std::filesystem::path& model) {
+  if (!std::filesystem::exists(model / "model.safetensors")) return dtype_of<float>();
+  const SafetensorsFile file(model / "model.safetensors");
+  const Dtype dtype = file.entries().empty() ? dtype_of<float>() : file.entries().begin()->second.dtype;
+  return dtype == dtype_of<double>() || dtype == dtype_of<bfloat16>() ? dtype : dtype_of<float>();
+}
+
+void convert_model(const std::string& from, const std::string& strategy, const std::string& out, const std::string& dtype) {
+  const std::filesystem::path path = model_path(from);
+  require(!std::filesystem::exists(out), out, ": exists already");
+  const Checkpoint<double> model = open_model<double>(path, strategy);
+  const Dtype as = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype);
+  write_checkpoint<double>(out, model.config, model.parameters, as);
+  const std::filesystem::path vocabulary = vocabulary_file(path, model.config.vocab_size);
+  if (!vocabulary.empty()) open_vocabulary(vocabulary).save(out);
+
+  Config before = model.config;
+  before.attention.variant = "gqa";  // of all heads: mha
+  std::printf("by %s: skipv1 of %zu parameters (before: %zu), %zu cache elements a token (before: %zu); %s, in %s\n",
+              strategy.c_str(), ParameterLayout(model.config).count(), ParameterLayout(before).count(),
+              cache_elements_per_token(make_routing(model.config)), cache_elements_per_token(make_routing(before)), as.name,
+              out.c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Makes a SkipV1Former of a trained model.\n"
+      "Example: skipv1-uptrain run trained --strategy mean_v --text book.txt --steps 200 --out uptrained"};
+  app.require_subcommand(1);
+  Job job;
+  job.strategy = "mean_v";
+  std::string dtype;
+  CLI::App* conversion = app.add_subcommand("convert", "convert and write a checkpoint");
+  CLI::App* run = app.add_subcommand("run", "convert and go on training");
+  for (CLI::App* sub : {conversion, run}) {
+    sub->add_option("model", job.from, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file");
+    sub->add_option("--strategy", job.strategy, "mean_v, mean_vo, top_v, top_vo or svd")->capture_default_str();
+  }
+  conversion->add_option("--out", job.out, "folder of the checkpoint")->required();
+  conversion->add_option("--dtype", dtype, "F64, F32 or BF16 instead of the model's own")
+      ->check(CLI::IsMember({"F64", "F32", "BF16"}));
+  add_job_options(*run, job, false);
+  return run_program(app, argc, argv, [&] {
+    require(!job.from.empty() || job.resume, "a model is required");
+    if (*conversion)
+      convert_model(job.from, job.strategy, job.out, dtype);
+    else
+      run_job(job, *run);
+  });
+}

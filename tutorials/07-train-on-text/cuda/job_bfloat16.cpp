@@ -1,5 +1,0 @@
-#include "skipv1/training/trainer.cuh"
-#include "skipv1/training/sentencepiece.hpp"
-#include "tutorials/07-train-on-text/job_run.hpp"
-
-void skipv1::run_device_bfloat16(PreparedJob job) { JobRun<bfloat16, Cuda>(std::move(job)).run(); }

@@ -1,5 +1,0 @@
-#include "skipv1/training/sentencepiece.hpp"
-#include "tutorials/07-train-on-text/job_run.hpp"
-
-void skipv1::run_float(PreparedJob job) { JobRun<float>(std::move(job)).run(); }
-void skipv1::run_double(PreparedJob job) { JobRun<double>(std::move(job)).run(); }

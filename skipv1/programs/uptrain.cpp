@@ -21,10 +21,13 @@ void convert_model(const std::string& from, const std::string& strategy, const s
   const std::filesystem::path path = model_path(from);
   require(!std::filesystem::exists(out), out, ": exists already");
   const Checkpoint<double> model = open_model<double>(path, strategy);
+  const FoundVocabulary found = find_vocabulary(path, model.config.vocab_size);
   const Dtype as = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype);
   write_checkpoint<double>(out, model.config, model.parameters, as);
-  const std::filesystem::path vocabulary = vocabulary_file(path, model.config.vocab_size);
-  if (!vocabulary.empty()) open_vocabulary(vocabulary).save(out);
+  if (found.vocabulary) found.vocabulary->save(out);
+  if (!found.vocabulary && !found.passed_over.empty())
+    std::fprintf(stderr, "skipv1-uptrain: no vocabulary goes with the model of %zu pieces: beside it %s\n", model.config.vocab_size,
+                 found.passed_over.c_str());
 
   Config before = model.config;
   before.attention.variant = "gqa";  // of all heads: mha

@@ -1,8 +1,9 @@
 // SentencePiece vocabularies: read LLaMA's `tokenizer.model`, or train one of your own. Empty where SentencePiece is not
-// installed; programs that use it link sentencepiece and, for training, sentencepiece_train.
+// installed, or with SKIPV1_NO_SENTENCEPIECE; programs that use it link sentencepiece and, for training, sentencepiece_train.
 #pragma once
 
-#if __has_include(<sentencepiece_processor.h>) && __has_include(<sentencepiece_trainer.h>)
+#if !defined(SKIPV1_NO_SENTENCEPIECE) && __has_include(<sentencepiece_processor.h>) && __has_include(<sentencepiece_trainer.h>)
+#define SKIPV1_SENTENCEPIECE
 
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
@@ -36,11 +37,15 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
   /// Trains `vocab_size` byte-pair pieces (3 marks and 256 bytes among them) on the lines of `text`; of long texts on lines
-  /// spread evenly over `most_bytes`. Everything outside the vocabulary falls back to bytes; spaces are kept as they are.
-  /// The same text gives the same vocabulary. Throws if the text is not UTF-8 or too short for so many pieces.
+  /// spread evenly over `most_bytes`, words of more than 8 KiB cut. Everything outside the vocabulary falls back to bytes; spaces
+  /// are kept as they are. The same text gives the same vocabulary. Throws if the text is not UTF-8 or too short for so many
+  /// pieces.
   static SentencePieceTokenizer train(std::string_view text, std::size_t vocab_size, std::size_t most_bytes = 8'000'000) {
     require_utf8(text, "training a vocabulary");
     require(vocab_size >= 260, "a vocabulary of ", vocab_size, " pieces: must be at least 260 (3 marks, 256 bytes, the space)");
+    // Each piece is a mark, a byte, a character of the text or the merge of two tokens of it. The trainer itself allocates first.
+    require(vocab_size <= 260 + 2 * text.size(), "a vocabulary of ", vocab_size, " pieces cannot be trained on ", text.size(),
+            " bytes: so many give at most ", 260 + 2 * text.size());
     Lines lines(text, std::max<std::size_t>(1, (text.size() + most_bytes - 1) / std::max<std::size_t>(1, most_bytes)));
     const std::unordered_map<std::string, std::string> options = {
         {"model_type", "bpe"},         {"vocab_size", std::to_string(vocab_size)}, {"byte_fallback", "true"},
@@ -103,7 +108,8 @@ class SentencePieceTokenizer : public Tokenizer {
   static constexpr std::string_view space_mark = "\xe2\x96\x81";  // U+2581
   static constexpr std::size_t part_bytes = 512;
 
-  /// Every `step`-th line of a text.
+  /// Every `step`-th line of a text. A line also ends where a word would be longer than `most_word` bytes: SentencePiece's
+  /// trainer ends the program at words of 65,536 characters, some of half that length crash it.
   class Lines : public sentencepiece::SentenceIterator {
    public:
     Lines(std::string_view text, std::size_t step) : rest_(text), step_(step) { Next(); }
@@ -117,10 +123,16 @@ class SentencePieceTokenizer : public Tokenizer {
     sentencepiece::util::Status status() const override { return {}; }
 
    private:
+    static constexpr std::size_t most_word = 8192;
     std::string take() {
-      const std::size_t end = std::min(rest_.find('\n'), rest_.size());
+      std::size_t end = 0;
+      for (std::size_t word = 0; end < rest_.size() && rest_[end] != '\n'; ++end) {
+        word = rest_[end] == ' ' ? 0 : word + 1;
+        const bool begins_character = (static_cast<unsigned char>(rest_[end]) & 0xc0) != 0x80;
+        if (word > most_word && begins_character) break;
+      }
       std::string line(rest_.substr(0, end));
-      rest_.remove_prefix(std::min(end + 1, rest_.size()));
+      rest_.remove_prefix(end + (rest_.substr(end).starts_with('\n') ? 1 : 0));
       return line;
     }
     std::string_view rest_;

@@ -1,9 +1,25 @@
 // The vocabulary of a model, and its file beside the model's.
 #pragma once
 
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "skipv1/io/file.hpp"
 #include "skipv1/training/sentencepiece.hpp"
+#include "skipv1/training/tokenizer.hpp"
 
 namespace skipv1 {
+
+namespace detail {
+/// For vocabularies that only SentencePiece has.
+[[noreturn]] inline void fail_without_sentencepiece(const std::string& what) {
+  fail(what, " needs SentencePiece, without which this program was built");
+}
+}  // namespace detail
 
 /// A tokenizer with its file, which goes wherever the model goes. Bytes have no file.
 struct Vocabulary {
@@ -29,7 +45,11 @@ inline Vocabulary open_vocabulary(const std::filesystem::path& path) {
     v.tokenizer = std::make_unique<Llama2cTokenizer>(Llama2cTokenizer::load(path));
   } else {
     v.file_name = "tokenizer.model";
+#ifdef SKIPV1_SENTENCEPIECE
     v.tokenizer = std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::load(path));
+#else
+    detail::fail_without_sentencepiece("vocabulary " + path.string());
+#endif
   }
   return v;
 }
@@ -37,31 +57,59 @@ inline Vocabulary open_vocabulary(const std::filesystem::path& path) {
 /// Trains a vocabulary of `size` pieces on a text; 256: bytes. Throws as `SentencePieceTokenizer::train`.
 inline Vocabulary train_vocabulary(std::string_view text, std::size_t size) {
   if (size == 256) return byte_vocabulary();
+#ifdef SKIPV1_SENTENCEPIECE
   auto tokenizer = std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::train(text, size));
   std::string content = tokenizer->content();
   return {std::move(tokenizer), "tokenizer.model", std::move(content)};
+#else
+  detail::fail_without_sentencepiece("a vocabulary of " + std::to_string(size) + " pieces for " + std::to_string(text.size()) +
+                                     " bytes of text");
+#endif
 }
 
-/// The vocabulary file of the model at `path`: tokenizer.model, tokenizer.bin or tok{size}.bin in its folder (if it is a file,
-/// beside it); empty if there is none.
-inline std::filesystem::path vocabulary_file(const std::filesystem::path& path, std::size_t size) {
+/// What lies beside a model: the vocabulary that fits it, if there is one, and why each other file was passed over.
+struct FoundVocabulary {
+  std::optional<Vocabulary> vocabulary;
+  std::string passed_over;  ///< "tokenizer.model: 32000 pieces; …"; empty if all fit, or there are none
+};
+
+/// The first of tokenizer.model, tokenizer.bin and tok{size}.bin in the folder of the model at `path` (if it is a file, beside
+/// it) that can be read and has `size` pieces. A folder may hold the vocabularies of several models.
+inline FoundVocabulary find_vocabulary(const std::filesystem::path& path, std::size_t size) {
   const std::filesystem::path folder = std::filesystem::is_directory(path) ? path : path.parent_path();
+  FoundVocabulary found;
+  const auto pass = [&](const std::string& why) { found.passed_over += (found.passed_over.empty() ? "" : "; ") + why; };
   for (const std::string& name :
-       {std::string("tokenizer.model"), std::string("tokenizer.bin"), "tok" + std::to_string(size) + ".bin"})
-    if (std::filesystem::exists(folder / name)) return folder / name;
-  return {};
+       {std::string("tokenizer.model"), std::string("tokenizer.bin"), "tok" + std::to_string(size) + ".bin"}) {
+    if (!std::filesystem::exists(folder / name)) continue;
+    try {
+      Vocabulary v = open_vocabulary(folder / name);
+      const std::size_t pieces = v.tokenizer->vocab_size();
+      if (pieces == size) {
+        found.vocabulary = std::move(v);
+        return found;
+      }
+      pass(name + ": " + std::to_string(pieces) + " pieces");
+    } catch (const Error& error) {
+      pass(error.what());
+    }
+  }
+  return found;
 }
 
-/// The vocabulary of `size` pieces of the model at `path`: `file` if given, else its `vocabulary_file`, else, if `size` is 256,
-/// bytes. Throws if there is none or if it is of another size.
-inline Vocabulary vocabulary_of(const std::filesystem::path& path, std::size_t size, std::filesystem::path file = {}) {
-  if (file.empty()) file = vocabulary_file(path, size);
-  require(!file.empty() || size == 256, path.string(), ": a vocabulary of ", size,
-          " pieces, but no tokenizer.model and no tokenizer.bin beside it");
-  if (file.empty()) return byte_vocabulary();
-  Vocabulary v = open_vocabulary(file);
-  require(v.tokenizer->vocab_size() == size, file.string(), ": ", v.tokenizer->vocab_size(), " pieces, the model has ", size);
-  return v;
+/// The vocabulary of `size` pieces of the model at `path`: `file` if given, else what `find_vocabulary` finds, else, if `size` is
+/// 256, bytes. Throws if there is none or if it is of another size.
+inline Vocabulary vocabulary_of(const std::filesystem::path& path, std::size_t size, const std::filesystem::path& file = {}) {
+  if (!file.empty()) {
+    Vocabulary v = open_vocabulary(file);
+    require(v.tokenizer->vocab_size() == size, file.string(), ": ", v.tokenizer->vocab_size(), " pieces, the model has ", size);
+    return v;
+  }
+  FoundVocabulary found = find_vocabulary(path, size);
+  if (found.vocabulary) return std::move(*found.vocabulary);
+  if (size == 256) return byte_vocabulary();
+  fail(path.string(), ": a vocabulary of ", size, " pieces, but beside it ",
+       found.passed_over.empty() ? "no tokenizer.model and no tokenizer.bin" : found.passed_over);
 }
 
 }  // namespace skipv1

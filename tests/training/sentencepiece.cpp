@@ -95,9 +95,27 @@ TEST_CASE("a model that adds a space, as LLaMA's does, gives texts back too") {
 
 TEST_CASE("training refuses a text that is too short, not UTF-8, or too small a vocabulary") {
   CHECK_THROWS_WITH(SentencePieceTokenizer::train("short", 1000), Catch::Contains("cannot be trained on 5 bytes"));
+  CHECK_THROWS_WITH(SentencePieceTokenizer::train("short", 2'000'000'000), Catch::Contains("so many give at most 270"));
   CHECK_THROWS_AS(SentencePieceTokenizer::train("", 1000), Error);
   CHECK_THROWS_AS(SentencePieceTokenizer::train("\xff\xfe", 300), Error);
   CHECK_THROWS_WITH(SentencePieceTokenizer::train(corpus(), 200), Catch::Contains("must be at least 260"));
+}
+
+TEST_CASE("words of any length are trained on: letters, digits, characters of several bytes") {
+  Random random(5);
+  for (const std::string unit :
+       {"a", "", "7", "\xe4\xb8\x80", "\xf0\x9f\x98\x80", "\xcc\x81", "\xc2\xa0", "\t", "\xe2\x96\x81", " "}) {
+    for (const std::size_t count : {33'000u, 70'000u}) {
+      std::string word;
+      for (std::size_t i = 0; i < count; ++i)
+        word += unit.empty() ? std::string(1, static_cast<char>('a' + random.below(26))) : unit;
+      const SentencePieceTokenizer t = SentencePieceTokenizer::train(corpus() + word + "\n" + word, 300);
+      INFO('"' << unit << "\" x " << count);
+      CHECK(t.vocab_size() == 300);
+      const std::string text = unit == "\xe2\x96\x81" ? std::string(count, ' ') : word;  // which stands for a space
+      CHECK(t.decode(t.encode(word)) == text);
+    }
+  }
 }
 
 TEST_CASE("a long text is trained on in part") {

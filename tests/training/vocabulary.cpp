@@ -1,0 +1,66 @@
+#include "skipv1/training/vocabulary.hpp"
+
+#include "tests/catch.hpp"
+#include "tests/check.hpp"
+#include "tests/training/folder.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+namespace {
+/// A llama2.c vocabulary of `size` (>= 259) pieces as its file.
+std::string llama2c_file(std::size_t size) {
+  const auto little_endian = [](std::uint32_t value) {
+    std::string bytes;
+    for (int i = 0; i < 4; ++i) bytes += static_cast<char>(value >> 8 * i & 0xff);
+    return bytes;
+  };
+  std::string bytes = little_endian(8);
+  for (std::size_t id = 0; id < size; ++id) {
+    char piece[16];
+    std::snprintf(piece, sizeof piece, id >= 3 && id < 259 ? "<0x%02zX>" : "p%zu", id >= 3 && id < 259 ? id - 3 : id);
+    bytes += little_endian(0) + little_endian(static_cast<std::uint32_t>(std::strlen(piece))) + piece;
+  }
+  return bytes;
+}
+std::string refused(const std::filesystem::path& path, std::size_t size) {
+  return message([&] { vocabulary_of(path, size); });
+}
+}  // namespace
+
+TEST_CASE("of several vocabularies beside a model the one that fits is taken") {
+  const Folder folder("vocabularies");
+  write_file(folder / "model.bin", "");
+  write_file(folder / "tokenizer.model", "broken");
+  write_file(folder / "tokenizer.bin", llama2c_file(300));
+  write_file(folder / "tok280.bin", llama2c_file(280));
+  write_file(folder / "tok290.bin", llama2c_file(291));  // its name lies
+  for (const std::filesystem::path& path : {folder / "model.bin", folder.path}) {
+    for (const std::size_t size : {280u, 300u}) {
+      CHECK(vocabulary_of(path, size).tokenizer->vocab_size() == size);
+      CHECK(vocabulary_of(path, size).content == llama2c_file(size));
+    }
+    CHECK(vocabulary_of(path, 256).tokenizer->name() == "bytes");
+    CHECK_THAT(refused(path, 290), Catch::Contains("beside it") && Catch::Contains("tokenizer.model: ") &&
+                                       Catch::Contains("tokenizer.bin: 300 pieces; tok290.bin: 291 pieces"));
+    CHECK_FALSE(find_vocabulary(path, 290).vocabulary);
+  }
+  CHECK(vocabulary_of(folder / "model.bin", 291, folder / "tok290.bin").tokenizer->vocab_size() == 291);
+  CHECK_THAT(message([&] { vocabulary_of(folder / "model.bin", 300, folder / "tok280.bin"); }),
+             Catch::Contains("tok280.bin: 280 pieces, the model has 300"));
+  std::filesystem::remove_all(folder.path);
+  std::filesystem::create_directories(folder.path);
+  CHECK_THAT(refused(folder.path, 300), Catch::Contains("no tokenizer.model and no tokenizer.bin"));
+}
+
+#ifdef SKIPV1_SENTENCEPIECE
+TEST_CASE("a SentencePiece vocabulary beside one of llama2.c goes with the model of its size") {
+  const Folder folder("two-kinds");
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "word" + std::to_string(i * i) + " and " + std::to_string(i) + "\n";
+  train_vocabulary(text, 280).save(folder.path);
+  write_file(folder / "tokenizer.bin", llama2c_file(300));
+  CHECK(vocabulary_of(folder.path, 280).tokenizer->name() == "sentencepiece");
+  CHECK(vocabulary_of(folder.path, 300).tokenizer->name() == "llama2.c");
+}
+#endif

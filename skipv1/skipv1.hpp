@@ -46,6 +46,7 @@
 #include "skipv1/ops/add.hpp"
 #include "skipv1/ops/attention/attention.hpp"
 #include "skipv1/ops/attention/decode.hpp"
+#include "skipv1/ops/attention/reference.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
 #include "skipv1/ops/depth_average.hpp"
 #include "skipv1/ops/embedding.hpp"

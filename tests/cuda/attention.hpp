@@ -6,6 +6,7 @@
 
 #include "skipv1/ops/attention/attention.cuh"
 #include "skipv1/ops/attention/attention.hpp"
+#include "skipv1/ops/attention/reference.hpp"
 #include "skipv1/ops/linear_attention.cuh"
 #include "skipv1/ops/linear_attention.hpp"
 #include "tests/cuda/pair.hpp"
@@ -134,7 +135,7 @@ void check_attention(const Sizes& size, Version version, Random& random, double 
   auto out = unwritten<T>({p.n, size.heads, size.value});
   auto lse = unwritten<Sum<T>>({p.n, size.heads});
   attention_forward<T>(out, lse, p.q, table.read_on(), p.on_device(), scale, version);
-  attention_forward<double>(out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
+  reference::attention_forward<double>(out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
   check_close("attention_forward out", out, 2 * bound<T>);
   check_close("lse", lse, 2 * (std::is_same_v<T, bfloat16> ? 1e-5 : bound<Sum<T>>));
 
@@ -142,7 +143,8 @@ void check_attention(const Sizes& size, Version version, Random& random, double 
   lse = both<Sum<T>>(lse.host);
   auto dq = unwritten<T>({p.n, size.heads, size.key});
   attention_backward<T>(dq, table.add_on(), p.dout, out, lse, p.q, table.read_on(), p.on_device(), scale, version);
-  attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
+  reference::attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(),
+                                        p.sequences(), scale);
   check_close("attention_backward dq", dq, 4 * bound<T>, 1);
   check_head_gradients("attention_backward", p);
 

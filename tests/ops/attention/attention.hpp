@@ -1,7 +1,8 @@
-// Attention's tests: problems whose query heads read heads of two layers, and the same attention in plain loops of doubles.
+// Attention's tests: problems whose query heads read heads of two layers, and the reference in doubles.
 #pragma once
 
 #include "skipv1/ops/attention/attention.hpp"
+#include "skipv1/ops/attention/reference.hpp"
 
 #include "tests/catch.hpp"
 #include "tests/check.hpp"
@@ -89,14 +90,11 @@ struct AttentionProblem {
   View<const HeadPair<const T>> table() const { return {heads.data(), {heads.size()}}; }
   void forward() { attention_forward(out, lse, q, table(), sequences, scale); }
 
-  /// The same in doubles, row by row.
-  void naive(Tensor<double>& o, Tensor<double>& log_sum) const {
-    o = zeros<double>(out.shape());
-    log_sum = zeros<double>(lse.shape());
-    for (std::size_t b = 0; b < past.size(); ++b)
-      for (std::size_t i = 0; i < spec.rows[b]; ++i)
-        for (std::size_t h = 0; h < heads.size(); ++h)
-          if (values_at(h).layer != none) naive_row(o, log_sum, b, i, h);
+  /// The reference's output and log-sum-exp, in doubles of the same numbers.
+  static std::pair<Tensor<double>, Tensor<double>> reference(const AttentionSpec& spec) {
+    AttentionProblem<double> exact(spec);
+    reference::attention_forward<double>(exact.out, exact.lse, exact.q, exact.table(), exact.sequences, exact.scale);
+    return {exact.out, exact.lse};
   }
 
   AttentionSpec spec;
@@ -105,24 +103,6 @@ struct AttentionProblem {
   Tensor<T> q, keys[2], values[2], out, lse;
   std::vector<HeadPair<const T>> heads;
   double scale = 0.7;
-
- private:
-  void naive_row(Tensor<double>& o, Tensor<double>& log_sum, std::size_t b, std::size_t i, std::size_t h) const {
-    const std::size_t n = static_cast<std::size_t>(row_begin[b]) + i, seen = spec.past[b] + i + 1;
-    const Place key = keys_at(h), value = values_at(h);
-    std::vector<double> p(seen, 0.0);
-    double most = -std::numeric_limits<double>::infinity(), sum = 0;
-    for (std::size_t s = 0; s < seen; ++s) {
-      for (std::size_t c = 0; c < spec.key_width; ++c)
-        p[s] += scale * static_cast<double>(q(n, h, c)) * static_cast<double>(keys[key.layer](b, s, key.column + c));
-      most = std::max(most, p[s]);
-    }
-    for (double& each : p) sum += each = std::exp(each - most);
-    for (std::size_t s = 0; s < seen; ++s)
-      for (std::size_t c = 0; c < spec.value_width; ++c)
-        o(n, h, c) += p[s] / sum * static_cast<double>(values[value.layer](b, s, value.column + c));
-    log_sum(n, h) = most + std::log(sum);
-  }
 };
 
 }  // namespace skipv1::test

@@ -48,6 +48,24 @@ TEST_CASE("attention's gradients equal finite differences: the query's written, 
   }
 }
 
+TEST_CASE("attention's gradients equal the reference's") {
+  for (const AttentionSpec& spec : attention_specs()) {
+    CAPTURE(spec.name);
+    AttentionProblem<double> problem(spec);
+    problem.forward();
+    const Tensor<double> dout = draw<double>(problem.out.shape(), 10);
+    Gradients<double> expected(problem), gradients(problem);
+    reference::attention_backward<double>(expected.dq, {expected.dheads.data(), {expected.dheads.size()}}, dout, problem.out,
+                                          problem.lse, problem.q, problem.table(), problem.sequences, problem.scale);
+    gradients.backward(problem, dout);
+    CHECK(error<double>(gradients.dq, expected.dq) < rounding<double>);
+    for (std::size_t l = 0; l < 2; ++l) {
+      CHECK(error<double>(gradients.keys[l], expected.keys[l]) < rounding<double>);
+      CHECK(error<double>(gradients.values[l], expected.values[l]) < rounding<double>);
+    }
+  }
+}
+
 TEST_CASE("attention sets the gradients of heads that are fresh, whatever stood there") {
   for (const AttentionSpec& spec : attention_specs()) {
     CAPTURE(spec.name);

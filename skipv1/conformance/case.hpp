@@ -1,4 +1,4 @@
-// A conformance case (formats.md, "A conformance case is a folder too") in memory.
+// A conformance case (docs/spec/formats.md, "Conformance case") in memory.
 #pragma once
 
 #include <filesystem>

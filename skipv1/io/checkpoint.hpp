@@ -1,4 +1,4 @@
-// A checkpoint is a folder: config.json and model.safetensors (formats.md).
+// A checkpoint is a folder: config.json and model.safetensors (docs/spec/formats.md, "Checkpoint").
 #pragma once
 
 #include "skipv1/io/config.hpp"

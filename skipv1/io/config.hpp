@@ -1,4 +1,4 @@
-// config.json <-> Config (formats.md).
+// config.json <-> Config (docs/spec/formats.md, "config.json").
 #pragma once
 
 #include "skipv1/io/file.hpp"

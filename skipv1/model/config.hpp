@@ -1,4 +1,5 @@
-// The configuration of a model (formats.md, `config.json`) and the rules it must obey (models.md).
+// The configuration of a model (docs/spec/formats.md, "config.json") and the rules it must
+// obey (docs/spec/models.md, "Refused configurations").
 #pragma once
 
 #include <cmath>
@@ -29,7 +30,7 @@ struct AttentionConfig {
 
 inline constexpr std::size_t every_layer = std::numeric_limits<std::size_t>::max();
 
-/// What the models of the paper's section 4 have and `config.json` has no keys for; as it stands, a model of models.md.
+/// What the models of the paper's section 4 have and `config.json` has no keys for; as it stands, a model of docs/spec/models.md.
 struct TheoryConfig {
   std::size_t head_size = 0;                 ///< d_h; 0: hidden_size / num_attention_heads
   std::size_t softmax_layers = every_layer;  ///< so many first layers have softmax attention, the others linear attention
@@ -114,7 +115,7 @@ inline void check_latent(const Config& c) {
 }
 }  // namespace detail
 
-/// Throws unless `c` is a model that models.md allows; the line names the field, its value and the rule.
+/// Throws unless `c` is a model that docs/spec/models.md allows; the line names the field, its value and the rule.
 inline void validate(const Config& c) {
   detail::check_sizes(c);
   const AttentionConfig& a = c.attention;

@@ -1,5 +1,6 @@
-// The decoder, written once for all variants, both architectures, every scalar and memory space (models.md, "Block"). Training,
-// prefill and decoding are the same pass: keys and values always lie in a cache; training's holds just the batch at hand.
+// The decoder, written once for all variants, both architectures, every scalar and memory space (docs/spec/models.md, "Block").
+// Training, prefill and decoding are the same pass: keys and values always lie in a cache; training's holds just the batch at
+// hand.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,4 @@
-// A model's parameters: one flat buffer, cut into named tensors (formats.md, "Tensor names").
+// A model's parameters: one flat buffer, cut into named tensors (docs/spec/formats.md, "Tensor names").
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Softmax cross-entropy with ignored targets (models.md, "Loss").
+// Softmax cross-entropy with ignored targets (docs/spec/models.md, "Loss").
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// DenseFormer's depth-weighted average (Pagliardini et al. 2024; models.md, "denseformer").
+// DenseFormer's depth-weighted average (Pagliardini et al. 2024; docs/spec/models.md, eq. (10)).
 #pragma once
 
 #include "skipv1/core/parallel.hpp"

@@ -1,4 +1,4 @@
-// GELU in its tanh form (Hendrycks and Gimpel 2016; models.md, "gpt2").
+// GELU in its tanh form (Hendrycks and Gimpel 2016; docs/spec/models.md, eq. (6)).
 #pragma once
 
 #include "skipv1/core/parallel.hpp"

@@ -1,4 +1,4 @@
-// LayerNorm: y = w (x - mean) / sqrt(variance + epsilon) + b, biased variance (Ba et al. 2016; models.md, "gpt2").
+// LayerNorm: y = w (x - mean) / sqrt(variance + epsilon) + b, biased variance (Ba et al. 2016; docs/spec/models.md, eq. (5)).
 #pragma once
 
 #include <cmath>

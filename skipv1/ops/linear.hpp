@@ -1,4 +1,4 @@
-// Linear map: y = x W^T + b, W stored (out, in) (models.md, "Notation"). The products are BLAS's.
+// Linear map: y = x W^T + b, W stored (out, in) (docs/spec/models.md, "Notation"). The products are BLAS's.
 #pragma once
 
 #include "skipv1/core/blas.hpp"

@@ -1,4 +1,4 @@
-// RMSNorm: y = w x / sqrt(mean(x^2) + epsilon) (Zhang and Sennrich 2019; models.md, "llama").
+// RMSNorm: y = w x / sqrt(mean(x^2) + epsilon) (Zhang and Sennrich 2019; docs/spec/models.md, eq. (5)).
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Rotary positions on half-split pairs (models.md, "llama"; Su et al. 2021).
+// Rotary positions on half-split pairs (docs/spec/models.md, eq. (4); Su et al. 2021).
 #pragma once
 
 #include <cmath>

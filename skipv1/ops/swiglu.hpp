@@ -1,4 +1,4 @@
-// SwiGLU's product: silu(gate) * up (Shazeer 2020; models.md, "llama").
+// SwiGLU's product: silu(gate) * up (Shazeer 2020; docs/spec/models.md, "Feed-forward").
 #pragma once
 
 #include "skipv1/core/parallel.hpp"

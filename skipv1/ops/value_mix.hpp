@@ -1,5 +1,5 @@
-// Mixing values: ResFormer's `lambda V_l + (1 - lambda) V_0`, and means of two heads (models.md, "Variants that mix",
-// "injection").
+// Mixing values: ResFormer's `lambda V_l + (1 - lambda) V_0`, and means of two heads (docs/spec/models.md,
+// eq. (9); docs/spec/models.md, "Injections").
 #pragma once
 
 #include <vector>

@@ -19,7 +19,7 @@ Measured measure(const Case& c, const std::string& dtype, const std::string& dev
   return dtype == "f64" ? measure_f64(c) : dtype == "f32" ? measure_f32(c) : measure_bf16(c);
 }
 
-/// Runs the library on a case: the five items of formats.md.
+/// Runs the library on a case: the five items of docs/spec/formats.md.
 std::vector<Comparison> compare_library(const Case& c, const std::string& dtype, const std::string& device) {
   const Measured m = measure(c, dtype, device);
   const auto bound = [&](const char* kind, const std::string& tensor) { return c.bounds.find(dtype, kind, tensor); };
@@ -40,8 +40,8 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype,
 
 /// Checks all cases; whether all hold.
 bool check_all(const Options& options) {
-  require(options.device == "cpu" || options.device == device_of_build(), "--device ", options.device, ": this build has cpu and ",
-          device_of_build());
+  require(options.device == "cpu" || options.device == device_of_build(), "--device ", options.device,
+          ": this build has cpu and ", device_of_build());
   require(options.actual.empty() || options.cases.size() == 1, "--actual compares with one case: ", options.cases.size(),
           " are named");
   require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");

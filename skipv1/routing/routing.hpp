@@ -1,5 +1,5 @@
 // Head routing: which layer's key and value head each query head reads. A variant is such a table
-// (models.md, "One idea carries most variants").
+// (docs/spec/models.md, "Head routing").
 #pragma once
 
 #include <algorithm>

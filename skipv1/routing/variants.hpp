@@ -1,4 +1,4 @@
-// Every variant of models.md by name: its routing table, and what it mixes besides.
+// Every variant of docs/spec/models.md by name: its routing table, and what it mixes besides.
 #pragma once
 
 #include <string>
@@ -124,7 +124,7 @@ inline Routing skipv1_mla(const RoutingShape& s) {
 
 }  // namespace routing
 
-/// All known variants; those of models.md first. Not to be changed while other threads read it.
+/// All known variants; those of docs/spec/models.md first. Not to be changed while other threads read it.
 inline std::vector<Variant>& variants() {
   static std::vector<Variant> all = {
       {"mha", "every head reads its own layer", routing::own_layer},

@@ -1,4 +1,5 @@
-// Learning rate over the steps of a run: linear warm-up, then a cosine (the paper's recipe: paper.md, "Training recipes").
+// Learning rate over the steps of a run: linear warm-up, then a cosine (the paper's recipe: docs/spec/paper.md, "Training
+// recipes").
 #pragma once
 
 #include <algorithm>

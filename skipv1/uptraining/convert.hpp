@@ -1,4 +1,5 @@
-// From a trained model with full or grouped heads to SkipV1Former: its starting point for uptraining (models.md, "Uptraining").
+// From a trained model with full or grouped heads to SkipV1Former: its starting point for uptraining (docs/spec/models.md,
+// "Uptraining").
 //
 // With `H_kv < H` everything runs over the `H_kv` groups: a group's value head with the `n = H / H_kv` column blocks of W_O that
 // belong to its query heads, so that a value head and the blocks that read it move together.

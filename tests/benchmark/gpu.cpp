@@ -120,7 +120,7 @@ Tensor<double> head_of(const Tensor<bfloat16, Cuda>& x, std::size_t first, std::
     for (std::size_t i = 0; i < D; ++i) head(r, i) = static_cast<double>(host(r, h * D + i));
   return head;
 }
-/// The error of formats.md: the largest difference over the largest entry.
+/// The error of docs/spec/formats.md, eq. (1): the largest difference over the largest entry.
 double error_of(const Tensor<double>& got, const Tensor<double>& want) {
   double worst = 0, most = 1e-12;
   for (std::size_t i = 0; i < want.size(); ++i) {
@@ -163,7 +163,7 @@ double check(const Problem& p, bool gradients) {
   return worst;
 }
 
-constexpr double bound = 5e-2;  ///< of formats.md, for bfloat16
+constexpr double bound = 5e-2;  ///< of docs/spec/formats.md, "Error and bounds", for bfloat16
 
 /// Times, prints and collects.
 class Bench {

@@ -116,8 +116,8 @@ class Decoding {
   DecodingStep<bfloat16, Cuda> step_;
 };
 
-/// The largest error of formats.md of five steps' logits behind prompts of different lengths, of a small model of the
-/// configuration's architecture and variant, against the CPU in double with the same (rounded) weights.
+/// The largest error (docs/spec/formats.md, eq. (1)) of five steps' logits behind prompts of different lengths, of a small model
+/// of the configuration's architecture and variant, against the CPU in double with the same (rounded) weights.
 inline double decoding_error(Config config) {
   config.hidden_size = 256, config.intermediate_size = 512, config.num_hidden_layers = 4, config.vocab_size = 512;
   config.num_attention_heads = config.num_key_value_heads = 4, config.max_position_embeddings = 128;

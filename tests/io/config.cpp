@@ -35,7 +35,7 @@ std::string config_error(const std::string& text) {
 
 }  // namespace
 
-TEST_CASE("a configuration is read and written as formats.md has it") {
+TEST_CASE("a configuration is read and written as docs/spec/formats.md has it") {
   const Config c = parse_config(good);
   CHECK((c.architecture == Architecture::llama && c.vocab_size == 300 && c.hidden_size == 32 && c.intermediate_size == 80));
   CHECK(

@@ -69,9 +69,9 @@ TEST_CASE("moments are exact where Wishart matrices' are known") {
       labels += moments.second()(moments.index(3 + i, j), moments.index(3 + i, j));
     }
   }
-  CHECK(squares == Approx(d * (n + d + 1) / n));                           // E||X X^T||^2 = n d (n + d + 1)
-  CHECK(labels == Approx(d * d * (n + d + 1 + 0.64) / (n * sigma2)));      // mesa.md's E||Y X^T||^2
-  CHECK(moments.target()(moments.index(3, 0), 0) == Approx(1 / sigma2));   // E[(Y X^T)_00 W_00] = n
+  CHECK(squares == Approx(d * (n + d + 1) / n));                          // E||X X^T||^2 = n d (n + d + 1)
+  CHECK(labels == Approx(d * d * (n + d + 1 + 0.64) / (n * sigma2)));     // E||Y X^T||^2: docs/spec/mesa.md, eq. (3)
+  CHECK(moments.target()(moments.index(3, 0), 0) == Approx(1 / sigma2));  // E[(Y X^T)_00 W_00] = n
   CHECK(moments.target()(moments.index(3, 1), 0) == Approx(0).margin(1e-15));
 }
 

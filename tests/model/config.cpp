@@ -1,4 +1,4 @@
-// Every rule of models.md that a configuration can break, broken once; and every combination it allows.
+// Every rule of docs/spec/models.md that a configuration can break, broken once; and every combination it allows.
 #include "skipv1/model/config.hpp"
 
 #include <functional>

@@ -1,7 +1,7 @@
 // Sampling, and generation from the cache.
 #include "skipv1/model/generate.hpp"
 
-#include "../catch.hpp"
+#include "tests/catch.hpp"
 
 using namespace skipv1;
 

@@ -1,4 +1,4 @@
-// Names, shapes and counts of parameters held to formats.md's list, written out here once more.
+// Names, shapes and counts of parameters held to docs/spec/formats.md, "Tensor names", written out here once more.
 #include "skipv1/model/parameters.hpp"
 
 #include <map>
@@ -41,7 +41,8 @@ std::vector<Config> configurations() {
 
 using Shapes = std::map<std::string, std::vector<std::size_t>>;
 
-/// Heads that layer l of four owns, by models.md's column "owned" at a ratio of one half: keys and values.
+/// Heads that layer l of four owns, by docs/spec/models.md, "Head routing", column "owned" at a ratio of one half: keys and
+/// values.
 std::pair<std::size_t, std::size_t> owned(const Config& c, std::size_t l) {
   const std::string& v = c.attention.variant;
   const std::size_t all = c.num_key_value_heads, half = l <= c.attention.source_layer ? all : (all + 1) / 2;
@@ -67,7 +68,7 @@ void add_norm(Shapes& shapes, const Config& c, const std::string& name) {
   if (c.gpt2()) shapes[name + ".bias"] = {c.hidden_size};
 }
 
-/// The tensors of formats.md.
+/// The tensors of docs/spec/formats.md.
 Shapes expected_shapes(const Config& c) {
   Shapes shapes;
   const std::size_t d = c.hidden_size, d_h = d / c.num_attention_heads, H = c.num_attention_heads,
@@ -103,7 +104,7 @@ Shapes expected_shapes(const Config& c) {
 
 }  // namespace
 
-TEST_CASE("tensors of every variant have the names and shapes of formats.md") {
+TEST_CASE("tensors of every variant have the names and shapes of docs/spec/formats.md") {
   for (const Config& config : configurations()) {
     CAPTURE(to_string(config.architecture), config.attention.variant);
     const ParameterLayout layout(config);

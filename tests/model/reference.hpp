@@ -1,7 +1,7 @@
-// A second implementation of the forward pass, written from models.md alone and deliberately naive: float64, plain loops, one
-// sequence at a time, every query head's keys and values spelt out in every layer. No routing table, no cache, no BLAS. Tests
-// hold the decoder against it; with a `Mistake` it errs as implementers do, which is where the negative conformance cases come
-// from.
+// A second implementation of the forward pass, written from docs/spec/models.md alone and deliberately naive: float64, plain
+// loops, one sequence at a time, every query head's keys and values spelt out in every layer. No routing table, no cache, no
+// BLAS. Tests hold the decoder against it; with a `Mistake` it errs as implementers do, which is where the negative conformance
+// cases come from.
 #pragma once
 
 #include <cmath>

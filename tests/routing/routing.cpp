@@ -39,7 +39,7 @@ TEST_CASE("query heads are grouped in order") {
 
 TEST_CASE("a layer keeps H_kv - ceil(r H_kv - 1/2) heads") {
   const auto kept = [](double ratio, std::size_t heads) { return RoutingShape{1, heads, heads, ratio}.own(); };
-  CHECK(kept(0.5, 5) == 3);  // models.md: 3 own, 2 skipped
+  CHECK(kept(0.5, 5) == 3);  // docs/spec/models.md, eq. (8): 3 own, 2 skipped
   CHECK(kept(0.5, 1) == 1);
   CHECK(kept(0.25, 2) == 2);
   CHECK(kept(0.75, 2) == 1);

@@ -1,4 +1,4 @@
-// Every variant's table held to models.md's, written out here once more.
+// Every variant's table held to docs/spec/models.md, "Head routing", written out here once more.
 #include "skipv1/routing/variants.hpp"
 
 #include <functional>

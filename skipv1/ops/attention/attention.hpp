@@ -1,6 +1,6 @@
 // The one attention: causal softmax attention whose query heads read key and value heads wherever they lie (the paper's section
-// 3; models.md, "head routing"). Nothing is concatenated, and no (B, H, T, T) tensor exists: each row's log-sum-exp is kept, and
-// the backward pass recomputes probabilities from it (Dao et al. 2022, FlashAttention, algorithms 1 and 4).
+// 3; docs/spec/models.md, "Head routing"). Nothing is concatenated, and no (B, H, T, T) tensor exists: each row's log-sum-exp is
+// kept, and the backward pass recomputes probabilities from it (Dao et al. 2022, FlashAttention, algorithms 1 and 4).
 #pragma once
 
 #include <algorithm>

@@ -26,13 +26,14 @@ Config grouped(Config c, const std::string& variant) {
   c.num_key_value_heads /= 2;
   return with(c, variant);
 }
-/// A latent of a quarter of the width, a rotary key of half a head's: the proportions of the paper's (models.md).
+/// A latent of a quarter of the width, a rotary key of half a head's: the proportions of the paper's (docs/spec/models.md).
 Config latent(Config c, const std::string& variant) {
   c.attention.kv_latent_size = c.hidden_size / 4, c.attention.rotary_size = c.head_width() / 2;
   return with(c, variant);
 }
 
-/// The paper's recipe for LLaMA (paper.md): AdamW 0.9 and 0.95 without decay, 10 % warm-up, a cosine to 10 %, clipped at 1.
+/// The paper's recipe for LLaMA (docs/spec/paper.md, "Training recipes"): AdamW 0.9 and 0.95 without decay, 10 % warm-up, a
+/// cosine to 10 %, clipped at 1.
 TrainingOptions recipe(std::size_t steps, std::size_t batch = 64) {
   TrainingOptions t;
   t.schedule = {steps, 2e-3};

@@ -13,6 +13,29 @@ namespace skipv1 {
 
 inline constexpr std::int32_t ignored_target = -1;
 
+namespace reference {
+
+/// `loss_n = -log softmax(logits_n)[target_n]`, `dlogits = scale (softmax(logits) - onehot(target))`; both zero for an ignored
+/// target. loss (N), dlogits, logits (N, V), targets (N) in `-1 … V - 1`.
+template <class T>
+void cross_entropy(View<T> loss, View<T> dlogits, ConstView<T> logits, View<const std::int32_t> targets, double scale) {
+  const std::size_t N = logits.extent(0), V = logits.extent(1);
+  for (std::size_t n = 0; n < N; ++n) {
+    T row_max = logits(n, 0u), row_sum(0);
+    for (std::size_t v = 0; v < V; ++v) row_max = std::max(row_max, logits(n, v));
+    for (std::size_t v = 0; v < V; ++v) row_sum += std::exp(logits(n, v) - row_max);
+    const bool ignored = targets(n) == ignored_target;
+    const std::size_t target = ignored ? 0 : static_cast<std::size_t>(targets(n));
+    loss(n) = ignored ? T(0) : std::log(row_sum) + (row_max - logits(n, target));
+    for (std::size_t v = 0; v < V; ++v) {
+      const T p = std::exp(logits(n, v) - row_max) / row_sum;
+      dlogits(n, v) = ignored ? T(0) : static_cast<T>(scale) * (p - T(v == target));
+    }
+  }
+}
+
+}  // namespace reference
+
 /// `loss[n] = log sum over v of exp(logits[n, v]) - logits[n, targets[n]]`, zero for an ignored target. loss (N), logits (N, V),
 /// targets (N) in `-1 … V - 1`. Where dlogits (N, V) is not empty it becomes the gradient of `scale * sum of loss`; it may be
 /// logits.

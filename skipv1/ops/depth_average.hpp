@@ -6,6 +6,31 @@
 
 namespace skipv1 {
 
+namespace reference {
+
+/// `y[n, i] = sum over j of weights[j] x[j, n, i]`. y (N, d), x (J, N, d), weights (J).
+template <class T>
+void depth_average_forward(View<T> y, ConstView<T> x, ConstView<T> weights) {
+  for (std::size_t n = 0; n < y.extent(0); ++n)
+    for (std::size_t i = 0; i < y.extent(1); ++i) {
+      y(n, i) = T(0);
+      for (std::size_t j = 0; j < weights.size(); ++j) y(n, i) += weights(j) * x(j, n, i);
+    }
+}
+
+/// `dx[j] += weights[j] dy`, `dweights[j] += dy . x[j]`. Shapes as forward.
+template <class T>
+void depth_average_backward(View<T> dx, View<T> dweights, ConstView<T> dy, ConstView<T> x, ConstView<T> weights) {
+  for (std::size_t j = 0; j < weights.size(); ++j)
+    for (std::size_t n = 0; n < dy.extent(0); ++n)
+      for (std::size_t i = 0; i < dy.extent(1); ++i) {
+        dx(j, n, i) += weights(j) * dy(n, i);
+        dweights(j) += dy(n, i) * x(j, n, i);
+      }
+}
+
+}  // namespace reference
+
 /// `y = sum over j of weights[j] x[j]`. y (N, d), x (J, N, d), weights (J).
 template <class T>
 void depth_average_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weights) {

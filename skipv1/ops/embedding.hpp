@@ -8,6 +8,24 @@
 
 namespace skipv1 {
 
+namespace reference {
+
+/// `x[n] = table[ids[n]]`. x (N, d), table (V, d), ids (N) in `0 … V - 1`.
+template <class T>
+void embedding_forward(View<T> x, ConstView<T> table, View<const std::int32_t> ids) {
+  for (std::size_t n = 0; n < x.extent(0); ++n)
+    for (std::size_t i = 0; i < x.extent(1); ++i) x(n, i) = table(static_cast<std::size_t>(ids(n)), i);
+}
+
+/// `dtable[ids[n]] += dx[n]`: a token that occurs twice gathers two gradients. Shapes as forward.
+template <class T>
+void embedding_backward(View<T> dtable, ConstView<T> dx, View<const std::int32_t> ids) {
+  for (std::size_t n = 0; n < dx.extent(0); ++n)
+    for (std::size_t i = 0; i < dx.extent(1); ++i) dtable(static_cast<std::size_t>(ids(n)), i) += dx(n, i);
+}
+
+}  // namespace reference
+
 /// `x[n] = table[ids[n]]`, or `x[n] += table[ids[n]]` where `add` says so. x (N, d), table (V, d), ids (N) in `0 … V - 1`
 /// (the caller has checked them: the device cannot throw).
 template <class T>

@@ -1,11 +1,37 @@
 // GELU in its tanh form (Hendrycks and Gimpel 2016; docs/spec/models.md, eq. (6)).
 #pragma once
 
+#include <cmath>
+
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/simd.hpp"
 #include "skipv1/core/tensor.hpp"
 
 namespace skipv1 {
+
+namespace reference {
+
+/// `y = x / 2 (1 + tanh(u))`, `u = sqrt(2/pi) (x + 0.044715 x^3)`, element by element. y and x of one shape.
+template <class T>
+void gelu_forward(View<T> y, ConstView<T> x) {
+  const T root = static_cast<T>(0.79788456080286535588), cubic = static_cast<T>(0.044715);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const T v = x.data()[i], u = root * (v + cubic * v * v * v);
+    y.data()[i] = v / T(2) * (T(1) + std::tanh(u));
+  }
+}
+
+/// `dx = dy (1/2 (1 + tanh(u)) + x/2 (1 - tanh(u)^2) du/dx)`, `du/dx = sqrt(2/pi) (1 + 3 * 0.044715 x^2)`.
+template <class T>
+void gelu_backward(View<T> dx, ConstView<T> dy, ConstView<T> x) {
+  const T root = static_cast<T>(0.79788456080286535588), cubic = static_cast<T>(0.044715);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const T v = x.data()[i], t = std::tanh(root * (v + cubic * v * v * v)), du = root * (T(1) + T(3) * cubic * v * v);
+    dx.data()[i] = dy.data()[i] * ((T(1) + t) / T(2) + v / T(2) * (T(1) - t * t) * du);
+  }
+}
+
+}  // namespace reference
 
 namespace detail {
 template <class T>

@@ -8,6 +8,48 @@
 
 namespace skipv1 {
 
+namespace reference {
+
+/// `z = (x - mean(x)) r`, `r = 1 / sqrt(variance(x) + epsilon)`, `y = w z + b`, row by row. y, x (N, d); weight, bias (d);
+/// statistics (N, 2): mean and r.
+template <class T>
+void layer_norm_forward(View<T> y, View<T> statistics, ConstView<T> x, ConstView<T> weight, ConstView<T> bias, double epsilon) {
+  const std::size_t N = x.extent(0), d = x.extent(1);
+  for (std::size_t n = 0; n < N; ++n) {
+    T mean(0), variance(0);
+    for (std::size_t i = 0; i < d; ++i) mean += x(n, i) / static_cast<T>(d);
+    for (std::size_t i = 0; i < d; ++i) variance += (x(n, i) - mean) * (x(n, i) - mean) / static_cast<T>(d);
+    const T r = T(1) / std::sqrt(variance + static_cast<T>(epsilon));
+    for (std::size_t i = 0; i < d; ++i) y(n, i) = weight(i) * (x(n, i) - mean) * r + bias(i);
+    statistics(n, 0u) = mean, statistics(n, 1u) = r;
+  }
+}
+
+/// With `g = w dy`: `dx += r (g - mean(g) - z mean(g z))`, `dweight += sum over n of dy z`, `dbias += sum over n of dy`. Shapes
+/// as forward.
+template <class T>
+void layer_norm_backward(View<T> dx, View<T> dweight, View<T> dbias, ConstView<T> dy, ConstView<T> x, ConstView<T> weight,
+                         ConstView<T> statistics) {
+  const std::size_t N = x.extent(0), d = x.extent(1);
+  for (std::size_t n = 0; n < N; ++n) {
+    const T mean = statistics(n, 0u), r = statistics(n, 1u);
+    T g_mean(0), gz_mean(0);
+    for (std::size_t i = 0; i < d; ++i) {
+      const T g = weight(i) * dy(n, i), z = (x(n, i) - mean) * r;
+      g_mean += g / static_cast<T>(d);
+      gz_mean += g * z / static_cast<T>(d);
+    }
+    for (std::size_t i = 0; i < d; ++i) {
+      const T g = weight(i) * dy(n, i), z = (x(n, i) - mean) * r;
+      dx(n, i) += r * (g - g_mean - z * gz_mean);
+      dweight(i) += dy(n, i) * z;
+      dbias(i) += dy(n, i);
+    }
+  }
+}
+
+}  // namespace reference
+
 /// Normalises each row. y, x (N, d); weight, bias (d); statistics (N, 2): each row's mean and `1 / sqrt(variance + epsilon)`,
 /// kept for the backward pass.
 template <class T>

@@ -1,11 +1,42 @@
 // Linear map: y = x W^T + b, W stored (out, in) (docs/spec/models.md, "Notation"). The products are BLAS's.
 #pragma once
 
+#include <algorithm>
+
 #include "skipv1/core/blas.hpp"
 #include "skipv1/core/tensor.hpp"
 #include "skipv1/ops/add.hpp"
 
 namespace skipv1 {
+
+namespace reference {
+
+/// `y[n, o] = sum over i of x[n, i] W[o, i] + b[o]`. y (N, out), x (N, in), weight (out, in), bias (out) or empty.
+template <class T>
+void linear_forward(View<T> y, ConstView<T> x, ConstView<T> weight, ConstView<T> bias) {
+  for (std::size_t n = 0; n < y.extent(0); ++n)
+    for (std::size_t o = 0; o < y.extent(1); ++o) {
+      T sum = bias.empty() ? T(0) : bias(o);
+      for (std::size_t i = 0; i < x.extent(1); ++i) sum += x(n, i) * weight(o, i);
+      y(n, o) = sum;
+    }
+}
+
+/// `dx = dy W`, `dweight += dy^T x`, `dbias += sum over n of dy[n]`, nothing where dbias is empty. Shapes as forward.
+template <class T>
+void linear_backward(View<T> dx, View<T> dweight, View<T> dbias, ConstView<T> dy, ConstView<T> x, ConstView<T> weight) {
+  std::fill_n(dx.data(), dx.size(), T(0));
+  for (std::size_t n = 0; n < dy.extent(0); ++n)
+    for (std::size_t o = 0; o < dy.extent(1); ++o) {
+      if (!dbias.empty()) dbias(o) += dy(n, o);
+      for (std::size_t i = 0; i < x.extent(1); ++i) {
+        dx(n, i) += dy(n, o) * weight(o, i);
+        dweight(o, i) += dy(n, o) * x(n, i);
+      }
+    }
+}
+
+}  // namespace reference
 
 /// `y = x W^T + b + residual`. y, residual (N, out), x (N, in), weight (out, in), bias (out); bias and residual may be empty.
 /// Throws if the widths do not fit.

@@ -8,6 +8,39 @@
 
 namespace skipv1 {
 
+namespace reference {
+
+/// `r = 1 / sqrt(mean(x^2) + epsilon)`, `y = w x r`, row by row. y, x (N, d), weight (d), inverse_rms (N): r.
+template <class T>
+void rms_norm_forward(View<T> y, View<T> inverse_rms, ConstView<T> x, ConstView<T> weight, double epsilon) {
+  const std::size_t N = x.extent(0), d = x.extent(1);
+  for (std::size_t n = 0; n < N; ++n) {
+    T square(0);
+    for (std::size_t i = 0; i < d; ++i) square += x(n, i) * x(n, i);
+    const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon));
+    for (std::size_t i = 0; i < d; ++i) y(n, i) = weight(i) * x(n, i) * r;
+    inverse_rms(n) = r;
+  }
+}
+
+/// `dx += w dy r - x r^3 mean(w dy x)`, `dweight += sum over n of dy x r`. Shapes as forward.
+template <class T>
+void rms_norm_backward(View<T> dx, View<T> dweight, ConstView<T> dy, ConstView<T> x, ConstView<T> weight,
+                       ConstView<T> inverse_rms) {
+  const std::size_t N = x.extent(0), d = x.extent(1);
+  for (std::size_t n = 0; n < N; ++n) {
+    const T r = inverse_rms(n);
+    T mean(0);  // of w dy x
+    for (std::size_t i = 0; i < d; ++i) mean += weight(i) * dy(n, i) * x(n, i) / static_cast<T>(d);
+    for (std::size_t i = 0; i < d; ++i) {
+      dx(n, i) += weight(i) * dy(n, i) * r - x(n, i) * r * r * r * mean;
+      dweight(i) += dy(n, i) * x(n, i) * r;
+    }
+  }
+}
+
+}  // namespace reference
+
 /// Normalises each row. y, x (N, d), weight (d), inverse_rms (N): `1 / sqrt(mean(x^2) + epsilon)`, kept for the backward pass.
 template <class T>
 void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, double epsilon) {

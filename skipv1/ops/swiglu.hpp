@@ -1,11 +1,36 @@
 // SwiGLU's product: silu(gate) * up (Shazeer 2020; docs/spec/models.md, "Feed-forward").
 #pragma once
 
+#include <cmath>
+
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/simd.hpp"
 #include "skipv1/core/tensor.hpp"
 
 namespace skipv1 {
+
+namespace reference {
+
+/// `y = silu(gate) up`, `silu(g) = g s(g)`, `s(g) = 1 / (1 + exp(-g))`, element by element. y, gate, up of one shape.
+template <class T>
+void swiglu_forward(View<T> y, ConstView<T> gate, ConstView<T> up) {
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const T g = gate.data()[i];
+    y.data()[i] = g / (T(1) + std::exp(-g)) * up.data()[i];
+  }
+}
+
+/// `dgate = dy up s (1 + gate (1 - s))`, `dup = dy gate s`. Shapes as forward.
+template <class T>
+void swiglu_backward(View<T> dgate, View<T> dup, ConstView<T> dy, ConstView<T> gate, ConstView<T> up) {
+  for (std::size_t i = 0; i < dy.size(); ++i) {
+    const T d = dy.data()[i], g = gate.data()[i], u = up.data()[i], s = T(1) / (T(1) + std::exp(-g));
+    dgate.data()[i] = d * u * s * (T(1) + g * (T(1) - s));
+    dup.data()[i] = d * g * s;
+  }
+}
+
+}  // namespace reference
 
 /// `y = gate / (1 + exp(-gate)) * up`, element by element. y, gate, up of one shape.
 template <class T>

@@ -10,6 +10,29 @@
 
 namespace skipv1 {
 
+namespace reference {
+
+/// `mixed = lambda own + (1 - lambda) first`, over the first w columns of `first`. mixed, own (N, w), first (N, w0), lambda (1).
+template <class T>
+void value_mix_forward(View<T> mixed, ConstView<T> own, ConstView<T> first, ConstView<T> lambda) {
+  for (std::size_t n = 0; n < own.extent(0); ++n)
+    for (std::size_t i = 0; i < own.extent(1); ++i) mixed(n, i) = lambda(0u) * own(n, i) + (T(1) - lambda(0u)) * first(n, i);
+}
+
+/// `down = lambda dmixed`, `dfirst += (1 - lambda) dmixed`, `dlambda += sum of dmixed (own - first)`. Shapes as forward.
+template <class T>
+void value_mix_backward(View<T> down, View<T> dfirst, View<T> dlambda, ConstView<T> dmixed, ConstView<T> own, ConstView<T> first,
+                        ConstView<T> lambda) {
+  for (std::size_t n = 0; n < own.extent(0); ++n)
+    for (std::size_t i = 0; i < own.extent(1); ++i) {
+      down(n, i) = lambda(0u) * dmixed(n, i);
+      dfirst(n, i) += (T(1) - lambda(0u)) * dmixed(n, i);
+      dlambda(0u) += dmixed(n, i) * (own(n, i) - first(n, i));
+    }
+}
+
+}  // namespace reference
+
 /// `mixed = lambda own + (1 - lambda) first`, lambda (1). mixed, own (N, w); first (N, w0), w <= w0: its first w columns are read
 /// (a layer that owns fewer heads mixes them with the first layer's heads of the same numbers). mixed may be own.
 template <class T>

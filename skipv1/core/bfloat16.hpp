@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "skipv1/core/check.hpp"
+
 #if defined(__CUDACC__)
 #include <cuda_bf16.h>
 #endif

@@ -5,10 +5,13 @@
 #include <complex>
 #include <cstddef>
 
-#ifndef HAVE_CBLAS
-#define HAVE_CBLAS 1
-#endif
+#ifdef HAVE_CBLAS
 #include <xflens/cxxblas/cxxblas.cxx>
+#else
+#define HAVE_CBLAS 1
+#include <xflens/cxxblas/cxxblas.cxx>
+#undef HAVE_CBLAS  // nobody else's macro
+#endif
 
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/simd.hpp"

@@ -1,6 +1,10 @@
 // Errors: one clear line that names the thing, the place and the rule it breaks.
 #pragma once
 
+#if (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || defined(_M_FP_FAST)
+#error "skipv1: compiled with -ffast-math, -Ofast, -ffinite-math-only or /fp:fast, under which NaN and infinity pass every check"
+#endif
+
 #include <sstream>
 #include <stdexcept>
 #include <string>

@@ -6,22 +6,24 @@
 #include <cstdint>
 #include <xsimd/xsimd.hpp>
 
+#include "skipv1/core/check.hpp"
+
 namespace skipv1 {
 
 /// `out[i] = f(in[i]…)` for `i < n`; `f` takes and returns xsimd batches. `out` may be one of the inputs.
 /// The tail goes through a padded batch, so that an element's result never depends on its place.
 template <class T, class F>
 void transform(std::size_t n, T* out, const F& f, const auto*... in) {
-  using Batch = xsimd::batch<T>;
+  using Vector = xsimd::batch<T>;
   std::size_t i = 0;
-  for (; i + Batch::size <= n; i += Batch::size) f(Batch::load_unaligned(in + i)...).store_unaligned(out + i);
+  for (; i + Vector::size <= n; i += Vector::size) f(Vector::load_unaligned(in + i)...).store_unaligned(out + i);
   if (i == n) return;
   const auto padded = [&](const T* from) {
-    T lanes[Batch::size] = {};
+    T lanes[Vector::size] = {};
     std::copy_n(from + i, n - i, lanes);
-    return Batch::load_unaligned(lanes);
+    return Vector::load_unaligned(lanes);
   };
-  T lanes[Batch::size];
+  T lanes[Vector::size];
   f(padded(in)...).store_unaligned(lanes);
   std::copy_n(lanes, n - i, out + i);
 }
@@ -29,15 +31,15 @@ void transform(std::size_t n, T* out, const F& f, const auto*... in) {
 /// `sum over i of f(in[i])`, `in` as xsimd batches; the order of the sum depends on `n` alone.
 template <class T, class F>
 T sum_of(std::size_t n, const T* in, const F& f) {
-  using Batch = xsimd::batch<T>;
-  Batch lanes(T(0));
+  using Vector = xsimd::batch<T>;
+  Vector lanes(T(0));
   std::size_t i = 0;
-  for (; i + Batch::size <= n; i += Batch::size) lanes += f(Batch::load_unaligned(in + i));
-  T each[Batch::size], tail[Batch::size] = {}, sum(0);
+  for (; i + Vector::size <= n; i += Vector::size) lanes += f(Vector::load_unaligned(in + i));
+  T each[Vector::size], tail[Vector::size] = {}, sum(0);
   lanes.store_unaligned(each);  // (the name of xsimd's own reduction depends on its version)
   for (T lane : each) sum += lane;
   std::copy_n(in + i, n - i, tail);
-  f(Batch::load_unaligned(tail)).store_unaligned(each);
+  f(Vector::load_unaligned(tail)).store_unaligned(each);
   for (std::size_t j = 0; j < n - i; ++j) sum += each[j];
   return sum;
 }
@@ -68,19 +70,19 @@ void prefetch([[maybe_unused]] const T* x, [[maybe_unused]] std::size_t ahead) {
 
 template <std::size_t rows, class T>
 void dot_some(std::size_t n, const T* x, const T* row, std::size_t stride, T* out) {
-  using Batch = xsimd::batch<T>;
-  Batch sums[rows];
-  std::fill_n(sums, rows, Batch(T(0)));
-  const std::size_t whole = n - n % Batch::size;
-  for (std::size_t i = 0; i < whole; i += Batch::size) {
-    const Batch v = Batch::load_unaligned(x + i);
+  using Vector = xsimd::batch<T>;
+  Vector sums[rows];
+  std::fill_n(sums, rows, Vector(T(0)));
+  const std::size_t whole = n - n % Vector::size;
+  for (std::size_t i = 0; i < whole; i += Vector::size) {
+    const Vector v = Vector::load_unaligned(x + i);
     for (std::size_t j = 0; j < rows; ++j) {
       if (i % (64 / sizeof(T)) == 0) prefetch(row + j * stride + i, rows * stride);
-      sums[j] = xsimd::fma(v, Batch::load_unaligned(row + j * stride + i), sums[j]);
+      sums[j] = xsimd::fma(v, Vector::load_unaligned(row + j * stride + i), sums[j]);
     }
   }
   for (std::size_t j = 0; j < rows; ++j) {
-    T each[Batch::size], sum(0);
+    T each[Vector::size], sum(0);
     sums[j].store_unaligned(each);
     for (T lane : each) sum += lane;
     for (std::size_t k = whole; k < n; ++k) sum += x[k] * row[j * stride + k];
@@ -90,13 +92,13 @@ void dot_some(std::size_t n, const T* x, const T* row, std::size_t stride, T* ou
 
 template <std::size_t rows, class T>
 void add_some(std::size_t n, T* y, const T* weight, const T* row, std::size_t stride) {
-  using Batch = xsimd::batch<T>;
-  const std::size_t whole = n - n % Batch::size;
-  for (std::size_t i = 0; i < whole; i += Batch::size) {
-    Batch sum = Batch::load_unaligned(y + i);
+  using Vector = xsimd::batch<T>;
+  const std::size_t whole = n - n % Vector::size;
+  for (std::size_t i = 0; i < whole; i += Vector::size) {
+    Vector sum = Vector::load_unaligned(y + i);
     for (std::size_t j = 0; j < rows; ++j) {
       if (i % (64 / sizeof(T)) == 0) prefetch(row + j * stride + i, rows * stride);
-      sum = xsimd::fma(Batch(weight[j]), Batch::load_unaligned(row + j * stride + i), sum);
+      sum = xsimd::fma(Vector(weight[j]), Vector::load_unaligned(row + j * stride + i), sum);
     }
     sum.store_unaligned(y + i);
   }

@@ -7,6 +7,8 @@
 #include <deque>
 #include <vector>
 
+#include "skipv1/core/check.hpp"
+
 namespace skipv1::mesa {
 
 /// Where a minimisation ended.

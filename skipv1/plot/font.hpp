@@ -39,9 +39,9 @@ inline std::string printable(std::string_view text) {
 
 /// Twice as large, with staircases of diagonal strokes filled in (EPX: a corner takes the colour that its two
 /// outer neighbours share).
-inline std::vector<bool> enlarge(const std::vector<bool>& small, std::size_t width, std::size_t height) {
+inline std::vector<bool> enlarge(const std::vector<bool>& pixels, std::size_t width, std::size_t height) {
   std::vector<bool> large(4 * width * height);
-  const auto at = [&](std::size_t x, std::size_t y) { return x < width && y < height && small[y * width + x]; };
+  const auto at = [&](std::size_t x, std::size_t y) { return x < width && y < height && pixels[y * width + x]; };
   for (std::size_t y = 0; y < height; ++y) {
     for (std::size_t x = 0; x < width; ++x) {
       const bool centre = at(x, y), up = at(x, y - 1), down = at(x, y + 1), left = at(x - 1, y), right = at(x + 1, y);

@@ -128,7 +128,9 @@ inline LogColumns parse_csv(std::string_view text) {
       begin = end + 1;
     }
     if (number == 1) {
-      for (const std::string_view name : fields) columns[names.emplace_back(name)] = {};
+      for (const std::string_view name : fields)
+        require(columns.try_emplace(names.emplace_back(name)).second, "line 1: two columns are called \"",
+                brief(std::string(name)), "\"");
       continue;
     }
     require(fields.size() == names.size(), "line ", number, " has ", fields.size(), " fields, the first line ", names.size());

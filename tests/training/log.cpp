@@ -87,8 +87,12 @@ TEST_CASE("other tables are read too; what is no table is an error with its line
   CHECK(read_log(folder / "b.jsonl").at("y")[1] == 2);
   CHECK(read_log(folder / "b.jsonl").at("x").size() == 2);
   write_file(folder / "c.csv", "x,y\n1,2,3\n");
-  CHECK_THAT(message([&] { read_log(folder / "c.csv"); }),
-             Catch::Contains("c.csv: line 2 has 3 fields, the first line 2"));
+  CHECK_THAT(message([&] { read_log(folder / "c.csv"); }), Catch::Contains("c.csv: line 2 has 3 fields, the first line 2"));
+  write_file(folder / "twice.csv", "x,y,x\n1,2,3\n");
+  CHECK_THAT(message([&] { read_log(folder / "twice.csv"); }), Catch::Contains("line 1: two columns are called \"x\""));
+  write_file(folder / "twice.jsonl", "{\"x\": 1, \"x\": 2}\n");
+  CHECK_THAT(message([&] { read_log(folder / "twice.jsonl"); }),
+             Catch::Contains("line 1: ") && Catch::Contains("is there twice"));
   write_file(folder / "d.csv", "x,y\n1,two\n");
   CHECK_THAT(message([&] { read_log(folder / "d.csv"); }), Catch::Contains("line 2: \"two\" is not a number"));
   write_file(folder / "e.jsonl", "{\"x\": 1}\n{\"x\":\n");

@@ -115,9 +115,9 @@ Tensor<T> prefill(const Decoder<T, Space>& decoder, const std::vector<std::vecto
 }  // namespace detail
 
 /// Continues prompts of any lengths by up to `count` tokens each, all in one batch: one prefill, then a token a sequence and
-/// step. Returns the new tokens of each. Sequence b draws from `Random(seed).split(b)`, so what it says does not depend on its
-/// neighbours. Throws on an empty prompt, and as `Decoder::forward` where prompt and continuation exceed
-/// `max_position_embeddings`.
+/// step. Returns the new tokens of each. Sequence b draws from `Random(seed).split(b)` whatever its neighbours draw. Its logits
+/// are those of the sequence alone to a few roundings, not to the bit: a matrix product rounds by its number of rows. Throws on
+/// an empty prompt, and as `Decoder::forward` where prompt and continuation exceed `max_position_embeddings`.
 template <class T, class Space>
 std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder,
                                                 const std::vector<std::vector<std::int32_t>>& prompts, std::size_t count,

@@ -120,7 +120,7 @@ TEST_CASE("generate: greedy tokens are those of full forward passes") {
   }
 }
 
-TEST_CASE("generate: a seed decides, and the first sequence does not depend on its neighbours") {
+TEST_CASE("generate: a seed decides, and the first sequence draws as it does alone") {
   const TinyModel m;
   const auto alone = generate(m.decoder, {{3, 1, 4}}, 12, {}, 7), again = generate(m.decoder, {{3, 1, 4}}, 12, {}, 7);
   const auto crowd = generate(m.decoder, {{3, 1, 4}, {1}, {5, 9, 2, 6}}, 12, {}, 7),

@@ -1,4 +1,4 @@
-// What the emulator's blocks of one launch know of each other, where they take turns (kernel/tma.cuh).
+// What the blocks of an emulated launch know of each other through semaphores (kernel/semaphore.cuh).
 #pragma once
 
 #include <algorithm>
@@ -10,31 +10,30 @@
 
 namespace skipv1::emulator {
 
-/// What blocks of a launch that wait for each other must know: whether one has failed, whether all that have begun wait, and
-/// what of the others each has seen.
-class Turns {
+/// The happens-before relation of a launch's blocks, and whether any of those that wait can still go on.
+class Semaphores {
  public:
-  using Seen = std::map<std::size_t, std::size_t>;  ///< of each block how often it had passed a turn
+  using Seen = std::map<std::size_t, std::size_t>;  ///< per block, how many of its releases have been acquired: a vector clock
 
-  /// A block that has seen `seen` passes a turn; who looks at it sees that, too.
-  void pass(const void* turn, std::size_t block, Seen& seen) {
+  /// A block that has seen `seen` releases a semaphore, or acquires it.
+  void release(const void* semaphore, std::size_t block, Seen& seen) {
     const std::lock_guard lock(mutex_);
     ++seen[block];
-    see(passed_[turn], seen);
+    merge(released_[semaphore], seen);
   }
-  void look(const void* turn, Seen& seen) {
+  void acquire(const void* semaphore, Seen& seen) {
     const std::lock_guard lock(mutex_);
-    see(seen, passed_[turn]);
+    merge(seen, released_[semaphore]);
   }
-  /// The block that sends to the same place without that this one has seen it, if any. What is sent is there from then on, or
-  /// not.
-  std::optional<std::size_t> send(const void* to, std::size_t block, Seen& seen, bool there) {
+  /// Notes a bulk store; returns the block whose store to the same address this one races with, if any.
+  enum class Stage { issued, completed };
+  std::optional<std::size_t> note_store(const void* to, std::size_t block, Seen& seen, Stage stage) {
     const std::lock_guard lock(mutex_);
-    const auto last = sent_.find(to);
+    const auto last = stored_.find(to);
     std::optional<std::size_t> other;
-    if (last != sent_.end() && last->second.first != block && last->second.second >= seen[last->second.first])
+    if (last != stored_.end() && last->second.first != block && last->second.second >= seen[last->second.first])
       other = last->second.first;
-    if (there) sent_[to] = {block, seen[block]};
+    if (stage == Stage::completed) stored_[to] = {block, seen[block]};
     return other;
   }
   void begin_block() {
@@ -46,38 +45,38 @@ class Turns {
     --running_;
     failed_ = failed_ || failed;
   }
-  /// A block has let others go on, or goes on itself.
-  void move() {
+  /// A block has released a semaphore, or goes on after waiting for one.
+  void note_progress() {
     const std::lock_guard lock(mutex_);
-    ++moves_;
+    ++progress_;
     in_vain_ = 0;
   }
-  std::size_t moves() const {
+  std::size_t progress() const {
     const std::lock_guard lock(mutex_);
-    return moves_;
+    return progress_;
   }
   enum class Hope { some, failed, none };
-  /// A block that can do nothing else has looked in vain since the `moves`, for the first time or again.
-  Hope look_in_vain(std::size_t moves, bool first) {
+  /// A block none of whose threads can go on has looked in vain since `progress`, for the first time or again.
+  Hope look_in_vain(std::size_t progress, bool first) {
     const std::lock_guard lock(mutex_);
     if (failed_) return Hope::failed;
-    if (moves != moves_) return Hope::some;
+    if (progress != progress_) return Hope::some;
     if (first) ++in_vain_;
     return in_vain_ == running_ ? Hope::none : Hope::some;
   }
 
  private:
-  static void see(Seen& seen, const Seen& more) {
-    for (const auto& [block, passes] : more) seen[block] = std::max(seen[block], passes);
+  static void merge(Seen& seen, const Seen& more) {
+    for (const auto& [block, releases] : more) seen[block] = std::max(seen[block], releases);
   }
 
   mutable std::mutex mutex_;
-  std::map<const void*, Seen> passed_;
-  std::map<const void*, std::pair<std::size_t, std::size_t>> sent_;  ///< by which block last, and its passes then
-  std::size_t running_ = 0, moves_ = 0, in_vain_ = 0;
+  std::map<const void*, Seen> released_;
+  std::map<const void*, std::pair<std::size_t, std::size_t>> stored_;  ///< by which block last, and its releases then
+  std::size_t running_ = 0, progress_ = 0, in_vain_ = 0;
   bool failed_ = false;
 };
-/// Thrown in a block that waits for one that has failed: no fault of its own.
-struct GivenUp {};
+/// Thrown in a block that waits for a block that has failed: no fault of its own.
+struct Abandoned {};
 
 }  // namespace skipv1::emulator

@@ -113,22 +113,22 @@ class SharedMemory {
     return Fault::none;
   }
   /// Bytes arrive from now on; what thread `t` asked for, noted as written by it, arrives: whether nobody touched it meanwhile.
-  std::uint32_t begin_arrival() { return ++now_; }
-  bool arrive(Shadow& s, std::size_t t) {
+  std::uint32_t begin_completion() { return ++now_; }
+  bool complete_load(Shadow& s, std::size_t t) {
     const bool untouched = s.writer == t && s.read <= s.written;
     s.written = now_;
-    s.writer = engine;
+    s.writer = tma;
     return untouched;
   }
   /// Thread `t` has waited for bytes that arrived at `when`.
-  void waited(std::size_t t, std::uint32_t when) { waited_[t] = std::max(waited_[t], when); }
+  void acquire_loads(std::size_t t, std::uint32_t when) { waited_[t] = std::max(waited_[t], when); }
   /// A thread arrives, its warp with it; another, `t`, has waited for one that did, at `when`.
   std::uint32_t arrive() { return now_++; }
-  void waited(std::size_t t, std::size_t arrived, std::uint32_t when) {
+  void acquire(std::size_t t, std::size_t arrived, std::uint32_t when) {
     std::uint32_t& seen = seen_[t * warp_barrier_.size() + arrived / 32];
     seen = std::max(seen, when);
   }
-  static bool by_engine(const Shadow& s) { return s.writer == engine; }
+  static bool by_tma(const Shadow& s) { return s.writer == tma; }
   /// The thread to name as the other party of a fault; a reader's may be unknown.
   static std::size_t writer(const Shadow& s) { return s.writer & ~std::size_t{atomic}; }
   static bool one_reader(const Shadow& s) { return s.reader < warp_of_readers; }
@@ -136,14 +136,14 @@ class SharedMemory {
 
  private:
   static constexpr std::uint16_t atomic = 0x8000, warp_of_readers = 0x4000, many_readers = 0x7fff,
-                                 engine = 0x2000;  ///< threads are below 1024
+                                 tma = 0x2000;  ///< threads are below 1024
   struct alignas(16) Unit {
     std::byte bytes[16];
   };
 
   bool ordered(std::size_t other, std::uint32_t when, std::size_t t) const {
-    return other == t || when < barrier_ || ((other / 32 == t / 32 || other == engine) && when < warp_barrier_[t / 32]) ||
-           (other == engine ? when <= waited_[t] : when <= seen_[t * warp_barrier_.size() + other / 32]);
+    return other == t || when < barrier_ || ((other / 32 == t / 32 || other == tma) && when < warp_barrier_[t / 32]) ||
+           (other == tma ? when <= waited_[t] : when <= seen_[t * warp_barrier_.size() + other / 32]);
   }
   void note_reader(Shadow& s, std::size_t t) const {
     if (readers_ordered(s, t)) {  // whoever waits for this reader waits for those

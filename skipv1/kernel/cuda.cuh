@@ -10,6 +10,12 @@
 #include "skipv1/core/bfloat16.hpp"
 #include "skipv1/core/grid.cuh"
 
+/// Whether this is compiled for sm_90a, which has wgmma, TMA and setmaxnreg.
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define SKIPV1_SM90A 1
+#else
+#define SKIPV1_SM90A 0
+#endif
 #define SKIPV1_KERNEL __global__ void
 /// After it: the most threads of a block, and how many blocks a multiprocessor shall hold at least; registers are given
 /// accordingly.

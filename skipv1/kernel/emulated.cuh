@@ -9,6 +9,7 @@
 
 #include "skipv1/emulator/emulator.cuh"
 
+#define SKIPV1_SM90A 1
 #define SKIPV1_KERNEL void
 #define SKIPV1_BOUNDS(threads, blocks)
 #define SKIPV1_DEVICE inline
@@ -110,9 +111,9 @@ struct ElementIndex {
   if (fault == SharedMemory::Fault::unwritten) {
     worker.report(what, " element ", i, " of shared array ", array.name, " (", place, "), which nobody of the block has written");
   }
-  if (fault == SharedMemory::Fault::race_with_writer && SharedMemory::by_engine(shadow)) {
+  if (fault == SharedMemory::Fault::race_with_writer && SharedMemory::by_tma(shadow)) {
     worker.report("race: ", what, " element ", i, " of shared array ", array.name, " (", place,
-                  "), which has been copied, without waiting for its bytes");
+                  "), which TMA has written, without waiting at the mbarrier");
   }
   if (fault == SharedMemory::Fault::race_with_writer) {
     worker.report("race: ", what, " element ", i, " of shared array ", array.name, " (", place, "), which thread ",

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "skipv1/core/bfloat16.hpp"
+#include "skipv1/core/write_mode.hpp"
 
 #if defined(__CUDACC__)
 #include "skipv1/kernel/cuda.cuh"
@@ -28,14 +29,15 @@ SKIPV1_DEVICE std::size_t global_thread() { return std::size_t{block().x} * bloc
 /// How many threads the grid has along x: the step of a loop that all of them share.
 SKIPV1_DEVICE std::size_t global_threads() { return std::size_t{grid_size().x} * block_size().x; }
 
-/// x, of which the compiler does not know that it is the same as before: what is worked out from it is not kept in registers from
-/// one turn of a loop to the next.
-SKIPV1_DEVICE unsigned anew(unsigned x) {
+/// x, opaque to the compiler: it recomputes what depends on x in each iteration instead of keeping it in registers.
+SKIPV1_DEVICE unsigned opaque(unsigned x) {
 #if defined(__CUDACC__)
   asm volatile("" : "+r"(x));
 #endif
   return x;
 }
+
+SKIPV1_HOST_DEVICE WriteMode accumulate_if(bool condition) { return condition ? WriteMode::accumulate : WriteMode::overwrite; }
 
 /// Infinity, for floating-point types.
 template <class S>

@@ -32,7 +32,7 @@ SKIPV1_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::ui
 /// Loads M = 1, 2 or 4 matrices (8, 8). Lane i names, as an index of `from`, row `i % 8` of matrix `i / 8` (8 elements, 16
 /// bytes); `to[m]` gets elements (g, c) and (g, c + 1) of matrix m, with `transposed` (c, g) and (c + 1, g).
 template <std::size_t M, bool transposed = false>
-SKIPV1_DEVICE void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i) {
+SKIPV1_DEVICE void ldmatrix(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i) {
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(from.data + i));
   if constexpr (M == 1 && !transposed) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(to[0]) : "r"(p) : "memory");
@@ -56,7 +56,7 @@ SKIPV1_DEVICE void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>&
 }
 
 /// The reverse: stores 4 matrices (8, 8) of which lane i names row `i % 8` of matrix `i / 8` (compute capability 9.0).
-SKIPV1_DEVICE void store_matrices(const Shared<bfloat16>& to, std::size_t i, const std::uint32_t (&from)[4]) {
+SKIPV1_DEVICE void stmatrix(const Shared<bfloat16>& to, std::size_t i, const std::uint32_t (&from)[4]) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(p), "r"(from[0]), "r"(from[1]),
@@ -68,15 +68,15 @@ SKIPV1_DEVICE void store_matrices(const Shared<bfloat16>& to, std::size_t i, con
 /// Starts copying 16 bytes from global memory to elements `i …` of a shared array; zeros where not `valid` (then `from` is not
 /// read). Both are aligned to 16 bytes.
 template <class T>
-SKIPV1_DEVICE void copy_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true) {
+SKIPV1_DEVICE void cp_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true) {
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(p), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
 /// Closes a group of the copies this thread has started since the last one.
-SKIPV1_DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+SKIPV1_DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until all but the last `pending` groups of this thread are there. Other threads' copies need a barrier after it.
 template <int pending>
-SKIPV1_DEVICE void copy_async_wait() {
+SKIPV1_DEVICE void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }
 
@@ -117,14 +117,14 @@ inline void multiply_fragments(void* const* lanes, std::size_t count) {
   }
 }
 
-struct LoadMatrices {
+struct Ldmatrix {
   std::uint32_t* to;
   const std::byte* row;
 };
 template <std::size_t M, bool transposed>
 void load_fragments(void* const* lanes, std::size_t count) {
   if (count != 32) Worker::running().report("ldmatrix by a warp of ", count, " threads: it takes 32");
-  const auto of = [&](std::size_t i) -> const LoadMatrices& { return *static_cast<const LoadMatrices*>(lanes[i]); };
+  const auto of = [&](std::size_t i) -> const Ldmatrix& { return *static_cast<const Ldmatrix*>(lanes[i]); };
   for (std::size_t m = 0; m < M; ++m) {
     std::uint16_t x[8][8];
     for (std::size_t row = 0; row < 8; ++row) std::memcpy(x[row], of(m * 8 + row).row, 16);
@@ -136,13 +136,13 @@ void load_fragments(void* const* lanes, std::size_t count) {
   }
 }
 
-struct StoreMatrices {
+struct Stmatrix {
   std::byte* row;
   const std::uint32_t* from;
 };
 inline void store_fragments(void* const* lanes, std::size_t count) {
   if (count != 32) Worker::running().report("stmatrix by a warp of ", count, " threads: it takes 32");
-  const auto of = [&](std::size_t i) -> const StoreMatrices& { return *static_cast<const StoreMatrices*>(lanes[i]); };
+  const auto of = [&](std::size_t i) -> const Stmatrix& { return *static_cast<const Stmatrix*>(lanes[i]); };
   for (std::size_t i = 0; i < 32; ++i)
     for (std::size_t c = 0; c < 4; ++c) std::memcpy(of(i).row + 4 * c, of(i % 8 * 4 + c).from + i / 8, 4);
 }
@@ -156,10 +156,10 @@ inline void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t 
 }
 
 template <std::size_t M, bool transposed = false>
-void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i,
-                   emulator::Place place = emulator::Place::here()) {
+void ldmatrix(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i,
+              emulator::Place place = emulator::Place::here()) {
   static_assert(M == 1 || M == 2 || M == 4);
-  emulator::LoadMatrices mine{to, from.array.data + i * 2};
+  emulator::Ldmatrix mine{to, from.array.data + i * 2};
   if (emulator::this_lane() < 8 * M) {
     emulator::note_read(from.array, i, 8, place);
     check_aligned(mine.row, 16);
@@ -167,9 +167,9 @@ void load_matrices(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::si
   emulator::Worker::running().collective("ldmatrix", &mine, emulator::load_fragments<M, transposed>, place);
 }
 
-inline void store_matrices(const Shared<bfloat16>& to, std::size_t i, const std::uint32_t (&from)[4],
-                           emulator::Place place = emulator::Place::here()) {
-  emulator::StoreMatrices mine{to.array.data + i * 2, from};
+inline void stmatrix(const Shared<bfloat16>& to, std::size_t i, const std::uint32_t (&from)[4],
+                     emulator::Place place = emulator::Place::here()) {
+  emulator::Stmatrix mine{to.array.data + i * 2, from};
   emulator::note_write(to.array, i, 8, place);
   check_aligned(mine.row, 16);
   emulator::Worker::running().collective("stmatrix", &mine, emulator::store_fragments, place);
@@ -177,35 +177,36 @@ inline void store_matrices(const Shared<bfloat16>& to, std::size_t i, const std:
 
 // The copy happens when it is waited for. Until then its target holds NaN, and reading it races with the copy.
 template <class T>
-void copy_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true,
-                emulator::Place place = emulator::Place::here()) {
+void cp_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true,
+              emulator::Place place = emulator::Place::here()) {
   constexpr std::size_t n = per_16_bytes<T>;
   emulator::note_write(to.array, i, n, place);
   std::byte* target = to.array.data + i * sizeof(T);
   check_aligned(target, 16);
   check_aligned(from, 16);
   std::memset(target, 0xff, 16);
-  emulator::Worker::running().self().copies.push_back(
+  emulator::Worker::running().self().cp_asyncs.push_back(
       {to.array, i, n, valid ? reinterpret_cast<const std::byte*>(from) : nullptr, place});
 }
-inline void copy_async_commit() {
+inline void cp_async_commit() {
   emulator::Thread& thread = emulator::Worker::running().self();
-  thread.copy_groups.push_back(thread.copies.size());
+  thread.cp_async_groups.push_back(thread.cp_asyncs.size());
 }
 template <int pending>
-void copy_async_wait() {
+void cp_async_wait() {
   emulator::Thread& thread = emulator::Worker::running().self();
-  if (thread.copy_groups.size() <= pending) return;
-  const std::size_t groups = thread.copy_groups.size() - pending, end = thread.copy_groups[groups - 1];
+  if (thread.cp_async_groups.size() <= pending) return;
+  const std::size_t groups = thread.cp_async_groups.size() - pending, end = thread.cp_async_groups[groups - 1];
   for (std::size_t c = 0; c < end; ++c) {
-    const emulator::CopyAhead& copy = thread.copies[c];
+    const emulator::CpAsync& copy = thread.cp_asyncs[c];
     emulator::note_write(copy.array, copy.begin, copy.count, copy.place);
     std::byte* target = copy.array.data + copy.begin * copy.array.element;
     copy.from ? void(std::memcpy(target, copy.from, 16)) : void(std::memset(target, 0, 16));
   }
-  thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<std::ptrdiff_t>(end));
-  thread.copy_groups.erase(thread.copy_groups.begin(), thread.copy_groups.begin() + static_cast<std::ptrdiff_t>(groups));
-  for (std::size_t& group : thread.copy_groups) group -= end;
+  thread.cp_asyncs.erase(thread.cp_asyncs.begin(), thread.cp_asyncs.begin() + static_cast<std::ptrdiff_t>(end));
+  thread.cp_async_groups.erase(thread.cp_async_groups.begin(),
+                               thread.cp_async_groups.begin() + static_cast<std::ptrdiff_t>(groups));
+  for (std::size_t& group : thread.cp_async_groups) group -= end;
 }
 
 #endif

@@ -28,14 +28,14 @@ struct Tile {
   }
   /// Where the first of the numbers lies, in memory from `from` on, that thread t of `threads` copies; rows are `stride` apart.
   template <unsigned threads>
-  SKIPV1_DEVICE_MEMBER static const bfloat16* source(const bfloat16* from, std::size_t stride, unsigned t) {
+  SKIPV1_DEVICE_MEMBER static const bfloat16* thread_source(const bfloat16* from, std::size_t stride, unsigned t) {
     return from + t / pieces * stride + t % pieces * 8;
   }
   /// Starts copying `rows` rows into the tile, from `source` on, the thread's own: zeros from row `count`, and from column
   /// `width`, on. Rows are aligned to 16 bytes.
   template <unsigned rows, unsigned threads>
-  SKIPV1_DEVICE_MEMBER void copy_from(const bfloat16* source, std::size_t stride, std::size_t count, std::size_t width,
-                                      unsigned t) const {
+  SKIPV1_DEVICE_MEMBER void load_async_from(const bfloat16* source, std::size_t stride, std::size_t count, std::size_t width,
+                                            unsigned t) const {
     static_assert(threads % pieces == 0 && rows * pieces % threads == 0);
     constexpr unsigned step = threads / pieces;
     const unsigned column = t % pieces * 8, first = t / pieces;
@@ -43,40 +43,40 @@ struct Tile {
     const unsigned some = column < width ? static_cast<unsigned>(count < rows ? count : rows) : 0;
     SKIPV1_UNROLL
     for (unsigned row = 0; row < rows; row += step) {
-      copy_async(memory, at(row + first, column), source, row + first < some);
+      cp_async(memory, at(row + first, column), source, row + first < some);
       source += step * stride;
     }
   }
   /// The same from `from` on, which is the same for all threads.
   template <unsigned rows, unsigned threads>
-  SKIPV1_DEVICE_MEMBER void copy(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width,
-                                 unsigned t) const {
-    copy_from<rows, threads>(source<threads>(from, stride, t), stride, count, width, t);
+  SKIPV1_DEVICE_MEMBER void load_async(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width,
+                                       unsigned t) const {
+    load_async_from<rows, threads>(thread_source<threads>(from, stride, t), stride, count, width, t);
   }
   /// The tile's rows from `row`, a multiple of 8, on.
-  SKIPV1_DEVICE_MEMBER Tile from(unsigned row) const { return {memory, at(row, 0)}; }
+  SKIPV1_DEVICE_MEMBER Tile rows_from(unsigned row) const { return {memory, at(row, 0)}; }
   /// An A fragment: 16 rows from `row`, 16 columns from `column` on.
   SKIPV1_DEVICE_MEMBER void load_a(std::uint32_t (&a)[4], unsigned row, unsigned column) const {
-    load_matrices<4>(a, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
+    ldmatrix<4>(a, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
   }
   /// Stores one (compute capability 9.0).
   SKIPV1_DEVICE_MEMBER void store_a(const std::uint32_t (&a)[4], unsigned row, unsigned column) const {
-    store_matrices(memory, beside(at(lane() % 16, lane() / 16 * 8), row, column), a);
+    stmatrix(memory, beside(at(lane() % 16, lane() / 16 * 8), row, column), a);
   }
   /// Two B fragments of the product with the tile transposed: k are 16 columns from `column`, n twice 8 rows from `row` on.
-  SKIPV1_DEVICE_MEMBER void load_b_transposed(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
+  SKIPV1_DEVICE_MEMBER void load_bt(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
     std::uint32_t four[4];
-    load_matrices<4>(four, memory, beside(at(lane() / 16 * 8 + lane() % 8, lane() / 8 % 2 * 8), row, column));
+    ldmatrix<4>(four, memory, beside(at(lane() / 16 * 8 + lane() % 8, lane() / 8 % 2 * 8), row, column));
     for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
   }
   /// Two B fragments of the product with the tile: k are 16 rows from `row`, n twice 8 columns from `column` on.
   SKIPV1_DEVICE_MEMBER void load_b(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
     std::uint32_t four[4];
-    load_matrices<4, true>(four, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
+    ldmatrix<4, true>(four, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
     for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
   }
   /// Writes D fragments of 16 rows, W columns, rounded, as the rows from `row` on; rows g and g + 8 times a factor.
-  SKIPV1_DEVICE_MEMBER void put(const float (&x)[W / 8][4], unsigned row, const float (&factor)[2]) const {
+  SKIPV1_DEVICE_MEMBER void store_accumulators(const float (&x)[W / 8][4], unsigned row, const float (&factor)[2]) const {
     SKIPV1_UNROLL
     for (unsigned m = 0; m < W / 8; ++m) {
       SKIPV1_UNROLL
@@ -89,8 +89,8 @@ struct Tile {
   /// The warp copies `rows` rows of the tile from `row` on to `to`, or adds them to it: those below `count`, columns below
   /// `width`. What is added to is loaded whole before the first is stored: one wait for memory, not one a row.
   template <unsigned rows>
-  SKIPV1_DEVICE_MEMBER void write(bfloat16* to, std::size_t stride, unsigned row, std::size_t count, std::size_t width,
-                                  bool add = false) const {
+  SKIPV1_DEVICE_MEMBER void store_global(bfloat16* to, std::size_t stride, unsigned row, std::size_t count, std::size_t width,
+                                         WriteMode mode = WriteMode::overwrite) const {
     constexpr unsigned N = (rows * pieces + warp_size - 1) / warp_size;
     Vector<bfloat16, 8> before[N] = {};
     const auto each = [&](const auto& act) {
@@ -100,10 +100,11 @@ struct Tile {
         if (i < rows * pieces && r < count && column < width) act(n, r, column);
       }
     };
-    if (add) each([&](unsigned n, unsigned r, unsigned column) { before[n] = load_vector<8>(to + r * stride + column); });
+    if (mode == WriteMode::accumulate)
+      each([&](unsigned n, unsigned r, unsigned column) { before[n] = load_vector<8>(to + r * stride + column); });
     each([&](unsigned n, unsigned r, unsigned column) {
       Vector<bfloat16, 8> x = load_shared<8>(memory, at(r, column));
-      for (unsigned j = 0; add && j < 8; ++j)
+      for (unsigned j = 0; mode == WriteMode::accumulate && j < 8; ++j)
         x[j] = static_cast<bfloat16>(static_cast<float>(x[j]) + static_cast<float>(before[n][j]));
       store_vector(to + r * stride + column, x);
     });
@@ -121,7 +122,7 @@ struct Tile {
 };
 
 /// The A fragment of two D fragments beside each other, rounded: their registers lie alike.
-SKIPV1_DEVICE void round_to_a(std::uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
+SKIPV1_DEVICE void to_a_fragment(std::uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
   a[0] = pack_bfloat16(left[0], left[1]);
   a[1] = pack_bfloat16(left[2], left[3]);
   a[2] = pack_bfloat16(right[0], right[1]);
@@ -140,9 +141,9 @@ SKIPV1_DEVICE void clear(std::uint32_t (&a)[N][4]) {
 }
 /// Those of all pairs of 2 N.
 template <std::size_t N>
-SKIPV1_DEVICE void round_all(std::uint32_t (&a)[N][4], const float (&x)[2 * N][4]) {
+SKIPV1_DEVICE void to_a_fragments(std::uint32_t (&a)[N][4], const float (&x)[2 * N][4]) {
   SKIPV1_UNROLL
-  for (unsigned k = 0; k < N; ++k) round_to_a(a[k], x[2 * k], x[2 * k + 1]);
+  for (unsigned k = 0; k < N; ++k) to_a_fragment(a[k], x[2 * k], x[2 * k + 1]);
 }
 
 }  // namespace skipv1

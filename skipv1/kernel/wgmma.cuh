@@ -12,18 +12,13 @@
 namespace skipv1 {
 
 #if defined(__CUDACC__)
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define SKIPV1_HAS_WGMMA 1
-#else
-#define SKIPV1_HAS_WGMMA 0
-#endif
 
 /// Part of a tile in panels, as `wgmma` is told of it: the address, the distance of panels, that of 8 rows, in 16 bytes; the
 /// pieces of 8 rows exchanged within 128 bytes.
-struct SharedMatrix {
+struct MatrixDescriptor {
   std::uint64_t descriptor;
   template <unsigned W, unsigned R>
-  SKIPV1_DEVICE_MEMBER SharedMatrix(const Tile<W, R>& tile, unsigned row, unsigned column) {
+  SKIPV1_DEVICE_MEMBER MatrixDescriptor(const Tile<W, R>& tile, unsigned row, unsigned column) {
     static_assert(R % 8 == 0);
     // The tile's own part is worked out once for all its parts; theirs, constants mostly, are added.
     const auto base = static_cast<std::uint32_t>(__cvta_generic_to_shared(tile.memory.data)) + 2 * tile.base;
@@ -50,36 +45,36 @@ struct SharedMatrix {
 
 /// `d (64, 8 M) = a (64, 16) b (8 M, 16)^T`, or added to d: part of both tiles from their row and column on.
 template <std::size_t M>
-SKIPV1_DEVICE void warpgroup_rows(float (&d)[M][4], const SharedMatrix& a, const SharedMatrix& b, bool add) {
+SKIPV1_DEVICE void wgmma_ABt(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode) {
   static_assert(M == 8);
-#if SKIPV1_HAS_WGMMA
+#if SKIPV1_SM90A
   asm volatile(SKIPV1_WGMMA(64, SKIPV1_R16_0 ", " SKIPV1_R16_1, "%32, %33", "%34", "1, 1, 0, 0")
                : SKIPV1_F32(0)
-               : "l"(a.descriptor), "l"(b.descriptor), "r"(int{add}));
+               : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
 #endif
 }
 /// The same, a in the warps' fragments.
 template <std::size_t M>
-SKIPV1_DEVICE void warpgroup_rows(float (&d)[M][4], const std::uint32_t (&a)[4], const SharedMatrix& b, bool add) {
+SKIPV1_DEVICE void wgmma_ABt(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b, WriteMode mode) {
   static_assert(M == 8 || M == 16);
-#if SKIPV1_HAS_WGMMA
+#if SKIPV1_SM90A
   if constexpr (M == 8) {
     asm volatile(SKIPV1_WGMMA(64, SKIPV1_R16_0 ", " SKIPV1_R16_1, "{%32, %33, %34, %35}, %36", "%37", "1, 1, 0")
                  : SKIPV1_F32(0)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor), "r"(int{add}));
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
   } else {
     asm volatile(SKIPV1_WGMMA(128, SKIPV1_R16_0 ", " SKIPV1_R16_1 ", " SKIPV1_R16_2 ", " SKIPV1_R16_3,
                               "{%64, %65, %66, %67}, %68", "%69", "1, 1, 0")
                  : SKIPV1_F32(0), SKIPV1_F32(8)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor), "r"(int{add}));
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
   }
 #endif
 }
 /// `d (64, N) += a (64, 16) b (16, N)`: a the warps' fragments, b part of a tile from its row, and column 0, on; N = 8 M.
 template <std::size_t M>
-SKIPV1_DEVICE void warpgroup_columns(float (&d)[M][4], const std::uint32_t (&a)[4], const SharedMatrix& b) {
+SKIPV1_DEVICE void wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b) {
   static_assert(M == 8 || M == 12 || M == 16);
-#if SKIPV1_HAS_WGMMA
+#if SKIPV1_SM90A
   if constexpr (M == 8) {
     asm volatile(SKIPV1_WGMMA(64, SKIPV1_R16_0 ", " SKIPV1_R16_1, "{%32, %33, %34, %35}, %36", "1", "1, 1, 1")
                  : SKIPV1_F32(0)
@@ -98,29 +93,29 @@ SKIPV1_DEVICE void warpgroup_columns(float (&d)[M][4], const std::uint32_t (&a)[
 }
 /// `d (64, 8 M) = a (16, 64)^T b (16, 8 M)`, or added to d: part of both tiles from their row and column on.
 template <std::size_t M>
-SKIPV1_DEVICE void warpgroup_outer(float (&d)[M][4], const SharedMatrix& a, const SharedMatrix& b, bool add) {
+SKIPV1_DEVICE void wgmma_AtB(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode) {
   static_assert(M == 4 || M == 8);
-#if SKIPV1_HAS_WGMMA
+#if SKIPV1_SM90A
   if constexpr (M == 4) {
     asm volatile(SKIPV1_WGMMA(32, SKIPV1_R16_0, "%16, %17", "%18", "1, 1, 1, 1")
                  : SKIPV1_F16(0)
-                 : "l"(a.descriptor), "l"(b.descriptor), "r"(int{add}));
+                 : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
   } else {
     asm volatile(SKIPV1_WGMMA(64, SKIPV1_R16_0 ", " SKIPV1_R16_1, "%32, %33", "%34", "1, 1, 1, 1")
                  : SKIPV1_F32(0)
-                 : "l"(a.descriptor), "l"(b.descriptor), "r"(int{add}));
+                 : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
   }
 #endif
 }
 
 /// Keeps the compiler from moving what computes or reads these sums past this place.
 template <std::size_t M>
-SKIPV1_DEVICE void hold(float (&d)[M][4]) {
+SKIPV1_DEVICE void fence_operand(float (&d)[M][4]) {
   SKIPV1_UNROLL
   for (std::size_t n = 0; n < M; ++n) asm volatile("" : SKIPV1_F4(n)::"memory");
 }
 template <std::size_t M>
-SKIPV1_DEVICE void hold(std::uint32_t (&a)[M][4]) {
+SKIPV1_DEVICE void fence_operand(std::uint32_t (&a)[M][4]) {
   SKIPV1_UNROLL
   for (std::size_t n = 0; n < M; ++n) asm volatile("" : "+r"(a[n][0]), "+r"(a[n][1]), "+r"(a[n][2]), "+r"(a[n][3])::"memory");
 }
@@ -132,61 +127,55 @@ SKIPV1_DEVICE void hold(std::uint32_t (&a)[M][4]) {
 #undef SKIPV1_F16
 #undef SKIPV1_F32
 #undef SKIPV1_F4
-/// All threads of a block, so many, meet: as `sync_threads`, but warpgroups with different duties may do so at different places.
-template <unsigned threads>
-SKIPV1_DEVICE void meet() {
-  asm volatile("bar.sync 1, %0;" ::"n"(threads) : "memory");
-}
 /// Before products that add to, or take as fragments, what the threads have computed.
 template <class... Registers>
-SKIPV1_DEVICE void warpgroup_begin(Registers&... registers) {
-  (hold(registers), ...);
-#if SKIPV1_HAS_WGMMA
+SKIPV1_DEVICE void wgmma_fence(Registers&... registers) {
+  (fence_operand(registers), ...);
+#if SKIPV1_SM90A
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #endif
 }
 /// Closes a group of the products asked for since the last one.
-SKIPV1_DEVICE void warpgroup_commit() {
-#if SKIPV1_HAS_WGMMA
+SKIPV1_DEVICE void wgmma_commit() {
+#if SKIPV1_SM90A
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 #endif
 }
 /// Waits until all but the last `pending` groups are done: `sums` are theirs.
 template <int pending, class... Sums>
-SKIPV1_DEVICE void warpgroup_wait(Sums&... sums) {
-#if SKIPV1_HAS_WGMMA
+SKIPV1_DEVICE void wgmma_wait(Sums&... sums) {
+#if SKIPV1_SM90A
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
 #endif
-  (hold(sums), ...);
+  (fence_operand(sums), ...);
 }
 /// A warpgroup's threads take, or give back, registers, `count` each from now on: what all warpgroups of a block have at most is
 /// shared by them.
 template <unsigned count>
-SKIPV1_DEVICE void take_registers() {
-#if SKIPV1_HAS_WGMMA
+SKIPV1_DEVICE void setmaxnreg_inc() {
+#if SKIPV1_SM90A
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
 #endif
 }
 template <unsigned count>
-SKIPV1_DEVICE void give_registers() {
-#if SKIPV1_HAS_WGMMA
+SKIPV1_DEVICE void setmaxnreg_dec() {
+#if SKIPV1_SM90A
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 #endif
 }
 /// Lets products see what this thread has written to shared memory, or has seen written; a barrier follows.
-SKIPV1_DEVICE void warpgroup_publish() {
-#if SKIPV1_HAS_WGMMA
+SKIPV1_DEVICE void fence_proxy_async() {
+#if SKIPV1_SM90A
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
 }
 
 #else
-#define SKIPV1_HAS_WGMMA 1
 
-struct SharedMatrix : emulator::SharedPart {
+struct MatrixDescriptor : emulator::MatrixPart {
   template <unsigned W, unsigned R>
-  SharedMatrix(const Tile<W, R>& tile, unsigned row, unsigned column)
-      : SharedPart{tile.memory.array, tile.base + column / 64 * R * 64 + row * 64 + column % 64, R * 64} {
+  MatrixDescriptor(const Tile<W, R>& tile, unsigned row, unsigned column)
+      : MatrixPart{tile.memory.array, tile.base + column / 64 * R * 64 + row * 64 + column % 64, R * 64} {
     static_assert(R % 8 == 0);
     if (tile.base % 512 != 0 || row % 8 != 0 || column % 16 != 0)
       emulator::Worker::running().report("wgmma: a tile from element ", tile.base, ", row ", row, ", column ", column,
@@ -197,11 +186,11 @@ struct SharedMatrix : emulator::SharedPart {
 namespace emulator {
 
 /// Where eight numbers of a row lie from a column, a multiple of 8, on.
-inline std::size_t piece_at(const SharedPart& from, std::size_t row, std::size_t column) {
+inline std::size_t piece_at(const MatrixPart& from, std::size_t row, std::size_t column) {
   const std::size_t at = from.begin % 64 + column, plain = from.begin / 64 * 64 + at / 64 * from.panel + row * 64 + at % 64;
   return plain ^ plain / 64 % 8 * 8;
 }
-inline void read_piece(float* to, const SharedPart& from, std::size_t row, std::size_t column, Place place) {
+inline void read_piece(float* to, const MatrixPart& from, std::size_t row, std::size_t column, Place place) {
   const std::size_t i = piece_at(from, row, column);
   note_read(from.array, i, 8, place);
   const auto* numbers = reinterpret_cast<const bfloat16*>(from.array.data) + i;
@@ -209,37 +198,38 @@ inline void read_piece(float* to, const SharedPart& from, std::size_t row, std::
 }
 
 /// The products that a lane waits for, which its thread keeps: a fiber given up after another's fault frees nothing of its own.
-struct Waited {
-  WarpgroupProduct* products;
+struct PendingWgmma {
+  Wgmma* products;
   std::size_t count;
 };
 /// A warp's 16 rows of the products that its lanes wait for.
-inline void multiply_warpgroups(void* const* lanes, std::size_t count) {
+inline void multiply_wgmmas(void* const* lanes, std::size_t count) {
   if (count != 32) Worker::running().report("wgmma by a warp of ", count, " threads: it takes 32");
-  const auto of = [&](std::size_t i) { return static_cast<Waited*>(lanes[i])->products; };
+  const auto of = [&](std::size_t i) { return static_cast<PendingWgmma*>(lanes[i])->products; };
   const std::size_t first_row = Worker::running().thread_number() / 32 % 4 * 16;
   float a[16][16], b[16][128], piece[8];
-  for (std::size_t p = 0; p < static_cast<Waited*>(lanes[0])->count; ++p) {
-    const WarpgroupProduct& first = of(0)[p];
+  for (std::size_t p = 0; p < static_cast<PendingWgmma*>(lanes[0])->count; ++p) {
+    const Wgmma& first = of(0)[p];
     for (std::size_t i = 0; i < 32; ++i) {
-      WarpgroupProduct& own = of(i)[p];
-      for (std::size_t n = 0; own.fresh && n < own.columns / 2; ++n) own.d[n] = own.add ? own.before[n] : 0;
+      Wgmma& own = of(i)[p];
+      for (std::size_t n = 0; own.first && n < own.columns / 2; ++n)
+        own.d[n] = own.mode == WriteMode::accumulate ? own.before[n] : 0;
       for (std::size_t j = 0; j < 4; ++j)
         for (std::size_t half = 0; half < 2; ++half)
           a[i / 4 + j % 2 * 8][i % 4 * 2 + j / 2 * 8 + half] = half_of(own.fragments[j], half);
     }
-    for (std::size_t row = 0; first.a && !first.outer && row < 16; ++row)
+    for (std::size_t row = 0; first.a && !first.a_transposed && row < 16; ++row)
       for (std::size_t k = 0; k < 16; k += 8) read_piece(&a[row][k], *first.a, first_row + row, k, first.place);
-    for (std::size_t k = 0; first.outer && k < 16; ++k) {
+    for (std::size_t k = 0; first.a_transposed && k < 16; ++k) {
       for (std::size_t row = 0; row < 16; row += 8) {
         read_piece(piece, *first.a, k, first_row + row, first.place);
         for (std::size_t j = 0; j < 8; ++j) a[row + j][k] = piece[j];
       }
     }
-    for (std::size_t k = 0; !first.rows && k < 16; ++k)
+    for (std::size_t k = 0; !first.b_transposed && k < 16; ++k)
       for (std::size_t column = 0; column < first.columns; column += 8)
         read_piece(&b[k][column], first.b, k, column, first.place);
-    for (std::size_t column = 0; first.rows && column < first.columns; ++column) {
+    for (std::size_t column = 0; first.b_transposed && column < first.columns; ++column) {
       for (std::size_t k = 0; k < 16; k += 8) {
         read_piece(piece, first.b, column, k, first.place);
         for (std::size_t j = 0; j < 8; ++j) b[k + j][column] = piece[j];
@@ -255,30 +245,31 @@ inline void multiply_warpgroups(void* const* lanes, std::size_t count) {
   }
 }
 /// A product may read as soon as it is asked for: a warp's reads are noted then too, not only when it is waited for.
-inline void note_reads(const WarpgroupProduct& product, std::size_t first_row) {
-  const auto note = [&](const SharedPart& from, std::size_t begin, std::size_t rows, std::size_t columns, std::size_t first) {
+inline void note_reads(const Wgmma& product, std::size_t first_row) {
+  const auto note = [&](const MatrixPart& from, std::size_t begin, std::size_t rows, std::size_t columns, std::size_t first) {
     for (std::size_t row = 0; row < rows; ++row)
       for (std::size_t k = 0; k < columns; k += 8)
         note_read(from.array, piece_at(from, begin + row, first + k), 8, product.place);
   };
-  if (product.a) note(*product.a, product.outer ? 0 : first_row, 16, 16, product.outer ? first_row : 0);
-  note(product.b, 0, product.rows ? product.columns : 16, product.rows ? 16 : product.columns, 0);
+  if (product.a) note(*product.a, product.a_transposed ? 0 : first_row, 16, 16, product.a_transposed ? first_row : 0);
+  note(product.b, 0, product.b_transposed ? product.columns : 16, product.b_transposed ? 16 : product.columns, 0);
 }
-/// The sums hold NaN until they are waited for.
+/// The sums fence_operand NaN until they are waited for.
 template <std::size_t M>
-void ask_for_product(float (&d)[M][4], WarpgroupProduct product) {
+void issue_wgmma(float (&d)[M][4], Wgmma product) {
   static_assert(M <= 16);
-  product.d = &d[0][0], product.columns = 8 * M, product.fresh = true;
-  const auto across = [](const SharedPart& part, std::size_t columns) {
+  product.d = &d[0][0], product.columns = 8 * M, product.first = true;
+  const auto across = [](const MatrixPart& part, std::size_t columns) {
     return part.begin % 64 != 0 && part.begin % 64 + columns > 64;
   };
-  if ((!product.rows && across(product.b, product.columns)) || (product.outer && across(*product.a, 64)))
+  if ((!product.b_transposed && across(product.b, product.columns)) || (product.a_transposed && across(*product.a, 64)))
     Worker::running().report("wgmma: columns that do not begin with a panel go on in the next");
-  std::vector<WarpgroupProduct>& all = Worker::running().self().products;
-  for (const WarpgroupProduct& other : all) product.fresh = product.fresh && other.d != product.d;
-  if (!product.fresh && !product.add) Worker::running().report("wgmma: a product replaces sums that are still computed");
+  std::vector<Wgmma>& all = Worker::running().self().wgmmas;
+  for (const Wgmma& other : all) product.first = product.first && other.d != product.d;
+  if (!product.first && product.mode == WriteMode::overwrite)
+    Worker::running().report("wgmma: a product overwrites an accumulator of a pending one");
   if (this_lane() == 0) note_reads(product, Worker::running().thread_number() / 32 % 4 * 16);
-  if (product.fresh) std::copy_n(product.d, 4 * M, product.before);
+  if (product.first) std::copy_n(product.d, 4 * M, product.before);
   std::fill_n(product.d, 4 * M, std::nanf(""));
   all.push_back(product);
 }
@@ -286,71 +277,65 @@ void ask_for_product(float (&d)[M][4], WarpgroupProduct product) {
 }  // namespace emulator
 
 template <std::size_t M>
-void warpgroup_rows(float (&d)[M][4], const SharedMatrix& a, const SharedMatrix& b, bool add,
-                    emulator::Place place = emulator::Place::here()) {
-  emulator::ask_for_product(d, {nullptr, 0, add, true, true, false, place, b, a, {}, {}});
+void wgmma_ABt(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode,
+               emulator::Place place = emulator::Place::here()) {
+  emulator::issue_wgmma(d, {nullptr, 0, mode, true, true, false, place, b, a, {}, {}});
 }
 template <std::size_t M>
-void warpgroup_rows(float (&d)[M][4], const std::uint32_t (&a)[4], const SharedMatrix& b, bool add,
-                    emulator::Place place = emulator::Place::here()) {
-  emulator::ask_for_product(d, {nullptr, 0, add, true, true, false, place, b, {}, {a[0], a[1], a[2], a[3]}, {}});
+void wgmma_ABt(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b, WriteMode mode,
+               emulator::Place place = emulator::Place::here()) {
+  emulator::issue_wgmma(d, {nullptr, 0, mode, true, true, false, place, b, {}, {a[0], a[1], a[2], a[3]}, {}});
 }
 template <std::size_t M>
-void warpgroup_columns(float (&d)[M][4], const std::uint32_t (&a)[4], const SharedMatrix& b,
-                       emulator::Place place = emulator::Place::here()) {
-  emulator::ask_for_product(d, {nullptr, 0, true, true, false, false, place, b, {}, {a[0], a[1], a[2], a[3]}, {}});
+void wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b,
+              emulator::Place place = emulator::Place::here()) {
+  emulator::issue_wgmma(d, {nullptr, 0, WriteMode::accumulate, true, false, false, place, b, {}, {a[0], a[1], a[2], a[3]}, {}});
 }
 template <std::size_t M>
-void warpgroup_outer(float (&d)[M][4], const SharedMatrix& a, const SharedMatrix& b, bool add,
-                     emulator::Place place = emulator::Place::here()) {
+void wgmma_AtB(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode,
+               emulator::Place place = emulator::Place::here()) {
   static_assert(M == 4 || M == 8);
-  emulator::ask_for_product(d, {nullptr, 0, add, true, false, true, place, b, a, {}, {}});
-}
-template <unsigned threads>
-void meet() {
-  if (block_size().size() != threads)
-    emulator::Worker::running().report(threads, " threads meet, of ", block_size().size(), ": all are needed");
-  sync_threads();
+  emulator::issue_wgmma(d, {nullptr, 0, mode, true, false, true, place, b, a, {}, {}});
 }
 template <class... Registers>
-void warpgroup_begin(Registers&...) {}
-inline void warpgroup_commit() {
+void wgmma_fence(Registers&...) {}
+inline void wgmma_commit() {
   emulator::Thread& thread = emulator::Worker::running().self();
-  thread.product_groups.push_back(thread.products.size());
+  thread.wgmma_groups.push_back(thread.wgmmas.size());
 }
 template <int pending, class... Sums>
-void warpgroup_wait(Sums&...) {
+void wgmma_wait(Sums&...) {
   emulator::Thread& thread = emulator::Worker::running().self();
-  if (thread.product_groups.size() <= pending) return;
-  const std::size_t groups = thread.product_groups.size() - pending, count = thread.product_groups[groups - 1];
-  emulator::Waited mine{thread.products.data(), count};
-  emulator::Worker::running().collective("wgmma.wait_group", &mine, emulator::multiply_warpgroups, emulator::Place::here());
-  thread.products.erase(thread.products.begin(), thread.products.begin() + static_cast<std::ptrdiff_t>(count));
-  thread.product_groups.erase(thread.product_groups.begin(), thread.product_groups.begin() + static_cast<std::ptrdiff_t>(groups));
-  for (std::size_t& group : thread.product_groups) group -= count;
+  if (thread.wgmma_groups.size() <= pending) return;
+  const std::size_t groups = thread.wgmma_groups.size() - pending, count = thread.wgmma_groups[groups - 1];
+  emulator::PendingWgmma mine{thread.wgmmas.data(), count};
+  emulator::Worker::running().collective("wgmma.wait_group", &mine, emulator::multiply_wgmmas, emulator::Place::here());
+  thread.wgmmas.erase(thread.wgmmas.begin(), thread.wgmmas.begin() + static_cast<std::ptrdiff_t>(count));
+  thread.wgmma_groups.erase(thread.wgmma_groups.begin(), thread.wgmma_groups.begin() + static_cast<std::ptrdiff_t>(groups));
+  for (std::size_t& group : thread.wgmma_groups) group -= count;
 }
 template <unsigned count>
-void take_registers() {}
+void setmaxnreg_inc() {}
 template <unsigned count>
-void give_registers() {}
-inline void warpgroup_publish() {}
+void setmaxnreg_dec() {}
+inline void fence_proxy_async() {}
 
 #endif
 
 namespace detail {
 /// Its bounds tell the host what the device's code was compiled for.
 template <class T>
-SKIPV1_KERNEL SKIPV1_BOUNDS(SKIPV1_HAS_WGMMA ? 128 : 32, 1) warpgroup_probe() {}
+SKIPV1_KERNEL SKIPV1_BOUNDS(SKIPV1_SM90A ? 128 : 32, 1) sm90a_probe() {}
 }  // namespace detail
 
 /// Whether the device has warpgroups' products, the program was compiled for them, and the environment has no SKIPV1_PORTABLE:
 /// compute-sanitizer's initcheck does not see what the copy engine stores, and its synccheck wants all threads at one barrier to
 /// be at one place. The emulator has them.
-inline bool has_warpgroup_products() {
+inline bool has_sm90a() {
 #if defined(__CUDACC__)
   static const bool has = [] {
     cudaFuncAttributes attributes{};
-    check_cuda(cudaFuncGetAttributes(&attributes, detail::warpgroup_probe<void>), "asking for a kernel's attributes");
+    check_cuda(cudaFuncGetAttributes(&attributes, detail::sm90a_probe<void>), "asking for a kernel's attributes");
     return attributes.maxThreadsPerBlock == 128 && std::getenv("SKIPV1_PORTABLE") == nullptr;
   }();
   return has;

@@ -101,12 +101,14 @@ LastAttended Decoder<T, Space>::resolve_gradients(const Cache<T, Space>& dcache,
   for (std::size_t i = 0; i < heads.size(); ++i) {
     const std::size_t l = i / routing_.heads;
     const auto begins = [&](const std::vector<HeadName>& reads, const std::vector<std::vector<std::size_t>>& last) {
-      if (config_.latent()) return true;  // the table has the latent's parts, not heads: `i` may lie behind its end
+      if (config_.latent())
+        return WriteMode::overwrite;  // the table has the latent's parts, not heads: `i` may lie behind its end
       const HeadName& name = reads[i];
-      return !name.none() && !name.pooled() && last[name.layer][name.head] == l;
+      const bool first = !name.none() && !name.pooled() && last[name.layer][name.head] == l;
+      return first ? WriteMode::overwrite : WriteMode::accumulate;
     };
-    heads[i].key.fresh = begins(routing_.keys, attended.keys);
-    heads[i].value.fresh = begins(routing_.values, attended.values);
+    heads[i].key.mode = begins(routing_.keys, attended.keys);
+    heads[i].value.mode = begins(routing_.values, attended.values);
   }
   if (heads != g.resolved) {
     copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));

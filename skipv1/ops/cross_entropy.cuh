@@ -62,9 +62,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 2)
   const bool ignored = targets[n] == ignored_target;
   const auto target = static_cast<std::size_t>(targets[n]);
   if constexpr (keep) {  // each thread what it reads itself
-    for (std::size_t v = first; !ignored && v < vocab; v += step) copy_async(row, v, in + v);
-    copy_async_commit();
-    copy_async_wait<0>();
+    for (std::size_t v = first; !ignored && v < vocab; v += step) cp_async(row, v, in + v);
+    cp_async_commit();
+    cp_async_wait<0>();
   }
   const auto numbers = [&](std::size_t v) {
     if constexpr (keep)

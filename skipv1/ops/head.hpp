@@ -4,20 +4,20 @@
 #include <cstdint>
 
 #include "skipv1/core/tensor.hpp"
+#include "skipv1/core/write_mode.hpp"
 
 namespace skipv1 {
 
 /// One head of one layer, all sequences and positions: entry (b, t) starts at `data + b batch_stride + t row_stride` (elements).
-/// Without data it is no head. Of one to which gradients are added `fresh` says that what lies there counts as zero: they are
-/// set.
+/// Without data it is no head. Gradients are written to it by `mode`.
 template <class T, class Space = Cpu>
 struct Head {
   T* data = nullptr;
   std::size_t batch_stride = 0, row_stride = 0;
-  bool fresh = false;
+  WriteMode mode = WriteMode::accumulate;
 
   T* at(std::size_t b, std::size_t t) const { return data + b * batch_stride + t * row_stride; }
-  operator Head<const T, Space>() const requires(!std::is_const_v<T>) { return {data, batch_stride, row_stride, fresh}; }
+  operator Head<const T, Space>() const requires(!std::is_const_v<T>) { return {data, batch_stride, row_stride, mode}; }
   friend bool operator==(const Head&, const Head&) = default;
 };
 

@@ -79,7 +79,8 @@ void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T,
   matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, {dx.data(), dy.data(), weight.data()},
                     version);
 }
-/// As on the CPU. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate: docs/performance/ledger.md.)
+/// As on the CPU. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate:
+/// docs/performance/ledger.md.)
 template <class T>
 void linear_backward_bias(View<T, Cuda> dbias, ConstView<T, Cuda> dy, Version version = Version::fast) {
   if (dbias.empty()) return;

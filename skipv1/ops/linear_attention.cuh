@@ -77,7 +77,8 @@ struct LinearHead {
     }
     const Head<T, Cuda> to = target(h);
     T* row = to.data + b * to.batch_stride + s * to.row_stride;
-    for (std::size_t i = 0; i < width; ++i) row[i] = static_cast<T>((to.fresh ? S(0) : static_cast<S>(row[i])) + acc[i]);
+    for (std::size_t i = 0; i < width; ++i)
+      row[i] = static_cast<T>((to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
   }
 };
 

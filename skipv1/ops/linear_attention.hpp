@@ -96,7 +96,7 @@ void linear_attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_id
     const std::size_t b = task / groups.size();
     const detail::LinearRows rows(sequences, b);
     const std::vector<std::size_t>& group = groups[task % groups.size()];
-    detail::clear_fresh<T>(group, dheads, heads, sequences, b, d_k, d_v);
+    detail::zero_overwritten<T>(group, dheads, heads, sequences, b, d_k, d_v);
     for (std::size_t h : group) {
       const HeadPair<const T>& head = heads(h);
       std::vector<T> state(d_k * d_v, T(0)), scaled(d_k);

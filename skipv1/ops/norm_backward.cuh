@@ -111,13 +111,13 @@ struct RowsAhead {
         if constexpr (V == 1)
           store_shared(memory, to + (array * loads + c) * piece, load_vector<V>(from[array] + i + c * width()));
         else
-          copy_async(memory, to + (array * loads + c) * piece, from[array] + i + c * width());
+          cp_async(memory, to + (array * loads + c) * piece, from[array] + i + c * width());
       }
     }
-    copy_async_commit();
+    cp_async_commit();
   }
   SKIPV1_DEVICE_MEMBER void wait() const {
-    stages == 3 ? copy_async_wait<2>() : stages == 2 ? copy_async_wait<1>() : copy_async_wait<0>();
+    stages == 3 ? cp_async_wait<2>() : stages == 2 ? cp_async_wait<1>() : cp_async_wait<0>();
   }
   /// Load c of the row waited for, of x (0), dy (1) or dx (2).
   SKIPV1_DEVICE_MEMBER Wide<T, V> get(unsigned array, unsigned c) const {

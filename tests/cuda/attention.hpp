@@ -102,12 +102,12 @@ struct Tables {
         ddevice(upload(p.template table<Cuda, T>([&](bool key, std::size_t layer) -> View<T, Cuda> {
           return key ? p.dkeys[layer].device : p.dvalues[layer].device;
         }))) {}
-  /// Gradients are set from now on.
-  void call_fresh() {
+  /// Gradients overwrite from now on.
+  void overwrite_gradients() {
     Tensor<HeadPair<T, Cuda>> on = to_host<HeadPair<T, Cuda>>(ddevice);
     for (std::size_t h = 0; h < dhost.size(); ++h) {
-      dhost[h].key.fresh = dhost[h].value.fresh = true;
-      on(h).key.fresh = on(h).value.fresh = true;
+      dhost[h].key.mode = dhost[h].value.mode = WriteMode::overwrite;
+      on(h).key.mode = on(h).value.mode = WriteMode::overwrite;
     }
     copy(ddevice, on);
   }
@@ -148,10 +148,10 @@ void check_attention(const Sizes& size, Version version, Random& random, double 
   check_close("attention_backward dq", dq, 4 * bound<T>, 1);
   check_head_gradients("attention_backward", p);
 
-  table.call_fresh();  // once more: set, not added
+  table.overwrite_gradients();  // once more: set, not added
   attention_backward<T>(dq, table.add_on(), p.dout, out, lse, p.q, table.read_on(), p.on_device(), scale, version);
   attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
-  check_head_gradients("attention_backward of fresh heads", p);
+  check_head_gradients("attention_backward of overwritten heads", p);
 }
 
 template <class T>
@@ -166,10 +166,10 @@ void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) 
   linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
   check_close("linear_attention_backward dq", dq, 2 * bound<T>);
   check_head_gradients("linear_attention_backward", p);
-  table.call_fresh();
+  table.overwrite_gradients();
   linear_attention_backward<T>(dq, table.add_on(), p.dout, p.q, table.read_on(), p.on_device(), 0.3, norm);
   linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
-  check_head_gradients("linear_attention_backward of fresh heads", p);
+  check_head_gradients("linear_attention_backward of overwritten heads", p);
 }
 
 /// Everything for one type.

@@ -1,10 +1,11 @@
-// Tensor cores and asynchronous copies in the emulator, against plain loops; and the three kernels that must not pass.
+// Tensor cores and asynchronous copies in the emulator, against plain loops; and three broken kernels.
 #include <cmath>
 #include <vector>
 
 #include "skipv1/kernel/mma.cuh"
 #include "skipv1/kernel/launch.cuh"
 #include "skipv1/core/random.hpp"
+#include "tests/kernel/fault.hpp"
 #include "tests/catch.hpp"
 
 using namespace skipv1;
@@ -19,14 +20,14 @@ SKIPV1_KERNEL multiply(float* d, const bfloat16* a, const bfloat16* b) {
   SKIPV1_SHARED(bfloat16, a_tile, 16 * 16);
   SKIPV1_SHARED(bfloat16, b_tile, 16 * 8);
   const std::size_t i = lane();
-  copy_async(a_tile, 8 * i, a + 8 * i);
-  if (i < 16) copy_async(b_tile, 8 * i, b + 8 * i);
-  copy_async_commit();
-  copy_async_wait<0>();
+  cp_async(a_tile, 8 * i, a + 8 * i);
+  if (i < 16) cp_async(b_tile, 8 * i, b + 8 * i);
+  cp_async_commit();
+  cp_async_wait<0>();
   if (fault != Fault::no_barrier) sync_warp();
   std::uint32_t fa[4], fb[2];
-  load_matrices<4>(fa, a_tile, (i % 16) * 16 + i / 16 * 8);
-  load_matrices<2, true>(fb, b_tile, (i % 16) * 8);
+  ldmatrix<4>(fa, a_tile, (i % 16) * 16 + i / 16 * 8);
+  ldmatrix<2, true>(fb, b_tile, (i % 16) * 8);
   if (fault == Fault::swapped_rows) {
     const std::uint32_t upper = fa[0];
     fa[0] = fa[1];
@@ -86,13 +87,13 @@ SKIPV1_KERNEL load_all_ways(std::uint32_t* out, const bfloat16* x) {
   store_shared(tile, 8 * i, load_vector<8>(x + 8 * i));
   sync_warp();
   std::uint32_t one[1], two[2], four[4];
-  load_matrices<1>(one, tile, 8 * i);
+  ldmatrix<1>(one, tile, 8 * i);
   out[i] = one[0];
-  load_matrices<1, true>(one, tile, 8 * i);
+  ldmatrix<1, true>(one, tile, 8 * i);
   out[32 + i] = one[0];
-  load_matrices<2>(two, tile, 8 * i);
+  ldmatrix<2>(two, tile, 8 * i);
   for (std::size_t m = 0; m < 2; ++m) out[(2 + m) * 32 + i] = two[m];
-  load_matrices<4, true>(four, tile, 8 * i);
+  ldmatrix<4, true>(four, tile, 8 * i);
   for (std::size_t m = 0; m < 4; ++m) out[(4 + m) * 32 + i] = four[m];
 }
 
@@ -101,16 +102,34 @@ template <bool early>
 SKIPV1_KERNEL two_groups(float* out, const float* x) {
   SKIPV1_SHARED(float, tile, 256);
   const std::size_t t = thread().x;
-  copy_async(tile, 4 * t, x + 4 * t);
-  copy_async_commit();
-  copy_async(tile, 128 + 4 * t, x + 128 + 4 * t, t != 7);
-  copy_async_commit();
-  copy_async_wait<1>();
+  cp_async(tile, 4 * t, x + 4 * t);
+  cp_async_commit();
+  cp_async(tile, 128 + 4 * t, x + 128 + 4 * t, t != 7);
+  cp_async_commit();
+  cp_async_wait<1>();
   sync_warp();
   out[t] = tile[127 - t];
-  if (!early) copy_async_wait<0>();
+  if (!early) cp_async_wait<0>();
   sync_warp();
   out[32 + t] = tile[128 + (t + 4) % 32];
+}
+
+SKIPV1_KERNEL store_and_load(std::uint32_t* out, const std::uint32_t* x) {
+  SKIPV1_SHARED(bfloat16, tile, 256);
+  std::uint32_t four[4];
+  for (unsigned m = 0; m < 4; ++m) four[m] = x[lane() * 4 + m];
+  stmatrix(tile, 8 * lane(), four);
+  sync_warp();
+  ldmatrix<4>(four, tile, 8 * lane());
+  for (unsigned m = 0; m < 4; ++m) out[lane() * 4 + m] = four[m];
+  ldmatrix<4, true>(four, tile, 8 * lane());
+  for (unsigned m = 0; m < 4; ++m) out[128 + lane() * 4 + m] = four[m];
+}
+SKIPV1_KERNEL store_unordered() {
+  SKIPV1_SHARED(bfloat16, tile, 256);
+  std::uint32_t four[4] = {};
+  stmatrix(tile, 8 * lane(), four);
+  ldmatrix<4>(four, tile, 8 * (lane() ^ 1));
 }
 
 }  // namespace
@@ -149,6 +168,15 @@ TEST_CASE("ldmatrix hands out rows, and columns where transposed") {
       }
     }
   }
+}
+
+TEST_CASE("stmatrix stores what ldmatrix loads") {
+  std::vector<std::uint32_t> x(128), out(256);
+  for (std::uint32_t i = 0; i < 128; ++i) x[i] = i << 16 | (1000 + i);
+  launch({"store_and_load", 1, 32}, store_and_load, out.data(), x.data());
+  for (std::size_t i = 0; i < 128; ++i) REQUIRE(out[i] == x[i]);
+  CHECK(out[128 + 4] != x[4]);  // transposed
+  CHECK_THAT(skipv1::fault(1, 32, store_unordered), Catch::Contains("race: reads element"));
 }
 
 TEST_CASE("asynchronous copies are there once waited for, and not before") {

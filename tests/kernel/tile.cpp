@@ -18,20 +18,20 @@ constexpr unsigned rows = 32, width = 40, stride = 56, W = 48;  // one column of
 /// itself, negated, added to `copied`.
 SKIPV1_KERNEL use_tile(float* products, bfloat16* sums, bfloat16* copied, const bfloat16* x, std::size_t count) {
   const Tile<W> tile{dynamic_shared<bfloat16>(0, 2 * rows * Tile<W>::pitch), 0}, other{tile.memory, rows * Tile<W>::pitch};
-  tile.copy<rows, 32>(x, stride, count, width, thread().x);
-  copy_async_commit();
-  copy_async_wait<0>();
+  tile.load_async<rows, 32>(x, stride, count, width, thread().x);
+  cp_async_commit();
+  cp_async_wait<0>();
   sync_warp();
   float product[2][4] = {}, sum[W / 8][4] = {};
   for (unsigned k = 0; k < W; k += 16) {
     std::uint32_t a[4], b[2][2];
     tile.load_a(a, 0, k);
-    tile.load_b_transposed(b, 16, k);
+    tile.load_bt(b, 16, k);
     mma(product[0], a, b[0]);
     mma(product[1], a, b[1]);
   }
   std::uint32_t a[4];
-  round_to_a(a, product[0], product[1]);
+  to_a_fragment(a, product[0], product[1]);
   for (unsigned m = 0; m < W / 8; m += 2) {
     std::uint32_t b[2][2];
     tile.load_b(b, 0, m * 8);
@@ -42,13 +42,13 @@ SKIPV1_KERNEL use_tile(float* products, bfloat16* sums, bfloat16* copied, const 
   for (unsigned n = 0; n < 2; ++n)
     for (unsigned j = 0; j < 4; ++j) products[(g + j / 2 * 8) * 16 + n * 8 + c + j % 2] = product[n][j];
   const float factor[2] = {1, 2};
-  other.put(sum, 16, factor);
+  other.store_accumulators(sum, 16, factor);
   sync_warp();
-  other.write<16>(sums, W, 16, rows, W);
+  other.store_global<16>(sums, W, 16, rows, W);
   sync_warp();
   tile.negate<rows>(0);
   sync_warp();
-  tile.write<rows>(copied, stride, 0, count, width, true);
+  tile.store_global<rows>(copied, stride, 0, count, width, WriteMode::accumulate);
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ void check_beside(const T& tile) {
       for (unsigned row = 0; r + row < 64; row += 8)
         for (unsigned column = 0; column < 128; column += 16) {
           REQUIRE(T::beside(tile.at(r, c), row, column) == tile.at(r + row, c + column));
-          REQUIRE(tile.from(row).at(r, c + column) == tile.at(r + row, c + column));
+          REQUIRE(tile.rows_from(row).at(r, c + column) == tile.at(r + row, c + column));
         }
 }
 

@@ -75,7 +75,7 @@ template <class T>
 void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
                   std::size_t max_rows, double scale, Version version) {
   if constexpr (std::is_same_v<T, bfloat16>) {
-    if (version == Version::fast && has_warpgroup_products() && uses_mma(z, 128, q, out)) {
+    if (version == Version::fast && has_sm90a() && uses_mma(z, 128, q, out)) {
       return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
         constexpr auto W = static_cast<unsigned>(decltype(width)::value);
         if constexpr (W <= 64) {
@@ -84,13 +84,13 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
                  attention_forward_narrow<W>, out, lse, q, heads, z, scale);
         } else {
           using Shape = WideForward<W>;
-          const std::size_t maps = head_maps * z.heads * z.batch * (sizeof(TileMap) / sizeof(float));
+          const std::size_t maps = tensor_maps_per_head * z.heads * z.batch * (sizeof(TensorMap) / sizeof(float));
           auto* memory = scratch<float>(maps + 1);
-          const ForwardMemory m{reinterpret_cast<TileMap*>(memory), reinterpret_cast<std::uint32_t*>(memory + maps),
+          const ForwardMemory m{reinterpret_cast<TensorMap*>(memory), reinterpret_cast<std::uint32_t*>(memory + maps),
                                 ceil_div(max_rows, Shape::rows)};
           static thread_local std::size_t blocks = 0;
           if (blocks == 0) blocks = resident_blocks(attention_forward_wide<W>, Shape::threads, Shape::bytes);
-          launch({"attention_forward_prepare", {z.heads, z.batch}, 128, 4 * sizeof(TileMap)}, attention_forward_prepare<>, q,
+          launch({"attention_forward_prepare", {z.heads, z.batch}, 128, 4 * sizeof(TensorMap)}, attention_forward_prepare<>, q,
                  heads, z, m);
           launch({"attention_forward_wide", std::min(blocks, m.row_tiles * z.heads * z.batch), Shape::threads, Shape::bytes},
                  attention_forward_wide<W>, out, lse, heads, z, m, scale);
@@ -117,30 +117,30 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>
 
 /// All gradients, by warpgroups' products.
 template <class T>
-void launch_backward_wgmma(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
+void launch_sm90_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
   with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     using Shape = WarpgroupBackward<W>;
     const std::size_t row_tiles = ceil_div(max_rows, Shape::R), tiles = z.batch * z.heads * row_tiles,
-                      maps = head_maps * z.batch * z.heads;
-    const std::size_t numbers = 2 * Shape::R * tiles, sums = Shape::R * Shape::pitch * tiles;
+                      maps = tensor_maps_per_head * z.batch * z.heads;
+    const std::size_t lse_delta = 2 * Shape::R * tiles, dq_acc = Shape::R * Shape::pitch * tiles;
     BackwardMemory m{};
     m.heads = z.heads;
     m.tiles = row_tiles;
     m.key_tiles = ceil_div(a.positions, Shape::K);
     const std::size_t words = z.heads * m.words() * 2;
-    auto* memory = scratch<float>(maps * (sizeof(TileMap) / sizeof(float)) + numbers + sums + tiles + words + 1);
+    auto* memory = scratch<float>(maps * (sizeof(TensorMap) / sizeof(float)) + lse_delta + dq_acc + tiles + words + 1);
     const auto take = [&](std::size_t count) { return std::exchange(memory, memory + count); };
-    m.maps = reinterpret_cast<TileMap*>(take(maps * (sizeof(TileMap) / sizeof(float))));
-    m.numbers = take(numbers);
-    m.sums = take(sums);
-    m.turns = reinterpret_cast<std::uint32_t*>(take(tiles));
+    m.maps = reinterpret_cast<TensorMap*>(take(maps * (sizeof(TensorMap) / sizeof(float))));
+    m.lse_delta = take(lse_delta);
+    m.dq_acc = take(dq_acc);
+    m.semaphores = reinterpret_cast<std::uint32_t*>(take(tiles));
     m.readers = reinterpret_cast<std::uint32_t*>(take(words));
-    m.next = reinterpret_cast<std::uint32_t*>(take(1));
+    m.next_tile = reinterpret_cast<std::uint32_t*>(take(1));
     static thread_local std::size_t blocks = 0;
     if (blocks == 0) blocks = resident_blocks(attention_backward_wgmma<W>, Shape::threads, Shape::bytes);
     const Index3 rows{row_tiles, z.heads, z.batch};
-    launch({"attention_backward_prepare", rows, 128, 4 * sizeof(TileMap)}, attention_backward_prepare<W>, a, z, m);
+    launch({"attention_backward_prepare", rows, 128, 4 * sizeof(TensorMap)}, attention_backward_prepare<W>, a, z, m);
     launch({"attention_backward_wgmma", std::min(blocks, m.key_tiles * z.heads * z.batch), Shape::threads, Shape::bytes},
            attention_backward_wgmma<W>, a, z, m, scale);
     launch({"attention_backward_finish", rows, 128, 2 * Shape::R * Shape::pitch}, attention_backward_finish<W>, a, z, m, scale);
@@ -148,7 +148,7 @@ void launch_backward_wgmma(const AttentionGradients<T>& a, const AttentionSizes&
 }
 /// By warps'.
 template <class T>
-void launch_backward_mma(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
+void launch_sm80_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
   with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     using Queries = QueryShape<W>;
@@ -161,7 +161,7 @@ void launch_backward_mma(const AttentionGradients<T>& a, const AttentionSizes& z
 }
 /// dq, and every query head's part of the heads' gradients; then these are put together.
 template <class T>
-void launch_backward_tiled(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
+void launch_tiled_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
   const std::size_t bytes = sizeof(Sum<T>) * attention_backward_elements(z.key, z.value);
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr std::size_t C = decltype(width)::value / 32;
@@ -200,7 +200,7 @@ void attention_forward(View<T, Cuda> out, View<Sum<T>, Cuda> lse, ConstView<T, C
   }
 }
 
-/// As on the CPU: dq is written, into the heads of `dheads` is added, or what is fresh set.
+/// As on the CPU: dq is written, the heads of `dheads` are written by their mode.
 template <class T>
 void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads,
                         ConstView<T, Cuda> dout, ConstView<T, Cuda> out, ConstView<Sum<T>, Cuda> lse, ConstView<T, Cuda> q,
@@ -222,10 +222,10 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
     const std::size_t rows = z.rows * z.heads, positions = sequences.max_keys, count = z.heads * z.batch * positions;
     const bool mma = detail::uses_mma(z, 128, q.data(), dout.data(), out.data());
     if constexpr (std::is_same_v<T, bfloat16>) {
-      if (mma && version == Version::fast && has_warpgroup_products()) {
+      if (mma && version == Version::fast && has_sm90a()) {
         const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), out.data(),   q.data(), lse.data(),
                                               nullptr,   nullptr,       nullptr,     heads.data(), positions};
-        return detail::launch_backward_wgmma(a, z, sequences.max_rows, scale);
+        return detail::launch_sm90_backward(a, z, sequences.max_rows, scale);
       }
     }
     S* delta = detail::scratch<S>(rows + (mma ? 0 : count * (z.key + z.value) + 8));
@@ -234,12 +234,12 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
     const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), out.data(),   q.data(), lse.data(),
                                           delta,     dkeys,         dvalues,     heads.data(), positions};
     if constexpr (std::is_same_v<T, bfloat16>)
-      if (mma) return detail::launch_backward_mma(a, z, sequences.max_rows, scale);
+      if (mma) return detail::launch_sm80_backward(a, z, sequences.max_rows, scale);
     constexpr std::size_t V = per_16_bytes<T>;
     const bool wide = reads_16_bytes(z.value, dout.data(), out.data());
     launch({"attention_delta", ceil_div(rows, 16), 128}, wide ? detail::attention_delta<T, V> : detail::attention_delta<T, 1>,
            delta, dout.data(), out.data(), rows, z.value);
-    detail::launch_backward_tiled(a, z, sequences.max_rows, scale);
+    detail::launch_tiled_backward(a, z, sequences.max_rows, scale);
   }
 }
 

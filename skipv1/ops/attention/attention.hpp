@@ -60,15 +60,15 @@ std::vector<std::vector<std::size_t>> independent_heads(View<const HeadPair<T>, 
   return groups;
 }
 
-/// Zeroes those heads, of sequence b, to which query heads of `group` add and that are fresh: its new rows add to zeros then.
+/// Zeroes those heads, of sequence b, to which query heads of `group` add and whose mode is overwrite.
 template <class T>
-void clear_fresh(const std::vector<std::size_t>& group, View<const HeadPair<T>, Cpu> dheads,
+void zero_overwritten(const std::vector<std::size_t>& group, View<const HeadPair<T>, Cpu> dheads,
                  View<const HeadPair<const T>, Cpu> heads, const Sequences<Cpu>& sequences, std::size_t b, std::size_t key_width,
                  std::size_t value_width) {
   const std::int32_t rows = sequences.row_begin(b + 1) - sequences.row_begin(b);
   const auto keys = static_cast<std::size_t>(sequences.past(b) + rows);
   const auto clear = [&](const Head<T>& head, std::size_t width) {
-    for (std::size_t s = 0; head.fresh && s < keys; ++s) std::fill_n(head.at(b, s), width, T(0));
+    for (std::size_t s = 0; head.mode == WriteMode::overwrite && s < keys; ++s) std::fill_n(head.at(b, s), width, T(0));
   };
   for (std::size_t h : group)
     if (rows > 0 && heads(h).value.data) clear(dheads(h).key, key_width), clear(dheads(h).value, value_width);
@@ -173,7 +173,7 @@ void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, cons
 }  // namespace detail
 
 /// Gradients of `attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of `heads` do,
-/// keys' and values' gradients are added, or set where their readers, of which one at least has a value, call a head fresh: at
+/// keys' and values' gradients are written by their mode, which all readers of a head share (one of them at least has a value), at
 /// all keys of sequences that have new rows. dout, out (N, H, d_v), lse (N, H), q, heads, scale as forward.
 template <class T>
 void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout,
@@ -187,7 +187,7 @@ void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_
     const std::size_t size = std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys;
     const auto p = std::make_unique_for_overwrite<T[]>(size), dp = std::make_unique_for_overwrite<T[]>(size);
     const std::vector<std::size_t>& group = groups[task % groups.size()];
-    detail::clear_fresh<T>(group, dheads, heads, sequences, b, width.key, width.value);
+    detail::zero_overwritten<T>(group, dheads, heads, sequences, b, width.key, width.value);
     for (std::size_t h : group) {
       detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
         const std::size_t at = block.row * width.heads + h;

@@ -65,18 +65,18 @@ SKIPV1_KERNEL attention_forward_first(T* out, Sum<T>* lse, const T* q, const Hea
   const T* k = key.data + b * key.batch_stride;
   const T* v = value.data + b * value.batch_stride;
   const std::size_t seen = value.data ? own.past + (n - own.begin) + 1 : 0;
-  S most = -infinity<S>(), sum(0), acc[attention_widest] = {};
+  S row_max = -infinity<S>(), row_sum(0), acc[attention_widest] = {};
   for (std::size_t s = 0; s < seen; ++s) {
     const S x = scale * dot<S>(q + at * z.key, k + s * key.row_stride, z.key);
-    most = x > most ? x : most;
+    row_max = x > row_max ? x : row_max;
   }
   for (std::size_t s = 0; s < seen; ++s) {
-    const S p = std::exp(scale * dot<S>(q + at * z.key, k + s * key.row_stride, z.key) - most);
-    sum += p;
+    const S p = std::exp(scale * dot<S>(q + at * z.key, k + s * key.row_stride, z.key) - row_max);
+    row_sum += p;
     for (std::size_t j = 0; j < z.value; ++j) acc[j] += p * static_cast<S>(v[s * value.row_stride + j]);
   }
-  for (std::size_t j = 0; j < z.value; ++j) out[at * z.value + j] = static_cast<T>(seen ? acc[j] / sum : S(0));
-  lse[at] = seen ? most + std::log(sum) : S(0);
+  for (std::size_t j = 0; j < z.value; ++j) out[at * z.value + j] = static_cast<T>(seen ? acc[j] / row_sum : S(0));
+  lse[at] = seen ? row_max + std::log(row_sum) : S(0);
 }
 
 /// One thread, one row of one head: dq.
@@ -135,7 +135,8 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, con
   }
   const Head<T, Cuda> to = target(h);
   T* row = to.data + b * to.batch_stride + s * to.row_stride;
-  for (std::size_t i = 0; i < width; ++i) row[i] = static_cast<T>((to.fresh ? S(0) : static_cast<S>(row[i])) + acc[i]);
+  for (std::size_t i = 0; i < width; ++i)
+    row[i] = static_cast<T>((to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
 }
 
 }  // namespace skipv1::detail

@@ -33,14 +33,14 @@ std::size_t attention_decode_bytes(std::size_t warps, std::size_t heads) {
 /// `join`.
 template <unsigned W>
 struct DecodeState {
-  float most[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {}, values[W / 8][4] = {};
+  float row_max[2] = {-infinity<float>(), -infinity<float>()}, row_sum[2] = {}, acc_o[W / 8][4] = {};
 
   /// Takes in the scores of a tile of keys, and their values. Where `masked`, row g sees the first `seen[0]` of the keys, row
   /// g + 8 `seen[1]`.
   template <unsigned N>
   SKIPV1_DEVICE_MEMBER void take(float (&x)[N][4], const Tile<W>& v, bool masked, const int (&seen)[2], float scale) {
     const int c = static_cast<int>(lane() % 4 * 2);
-    float shrink[2];
+    float rescale[2];
     SKIPV1_UNROLL
     for (unsigned n = 0; n < N; ++n)
       for (unsigned j = 0; j < 4; ++j) x[n][j] *= scale;
@@ -52,39 +52,39 @@ struct DecodeState {
     }
     SKIPV1_UNROLL
     for (unsigned half = 0; half < 2; ++half) {
-      float higher = most[half];
-      for (unsigned n = 0; n < N; ++n) higher = fmaxf(higher, fmaxf(x[n][2 * half], x[n][2 * half + 1]));
-      for (unsigned step = 1; step <= 2; step *= 2) higher = fmaxf(higher, shuffle_xor(higher, step));
-      const float base = higher == -infinity<float>() ? 0 : higher;  // a row may see none of the piece's keys
-      shrink[half] = fast_exp2(most[half] - base);
-      most[half] = higher;
-      sum[half] *= shrink[half];
+      float new_max = row_max[half];
+      for (unsigned n = 0; n < N; ++n) new_max = fmaxf(new_max, fmaxf(x[n][2 * half], x[n][2 * half + 1]));
+      for (unsigned step = 1; step <= 2; step *= 2) new_max = fmaxf(new_max, shuffle_xor(new_max, step));
+      const float base = new_max == -infinity<float>() ? 0 : new_max;  // a row may see none of the piece's keys
+      rescale[half] = fast_exp2(row_max[half] - base);
+      row_max[half] = new_max;
+      row_sum[half] *= rescale[half];
       for (unsigned n = 0; n < N; ++n) {
         for (unsigned j = 2 * half; j < 2 * half + 2; ++j) {
           x[n][j] = fast_exp2(x[n][j] - base);
-          sum[half] += x[n][j];
+          row_sum[half] += x[n][j];
         }
       }
     }
-    for (auto& value : values)
-      for (unsigned j = 0; j < 4; ++j) value[j] *= shrink[j / 2];
+    for (auto& acc : acc_o)
+      for (unsigned j = 0; j < 4; ++j) acc[j] *= rescale[j / 2];
     SKIPV1_UNROLL
     for (unsigned k = 0; k < N; k += 2) {
       std::uint32_t p[4];
-      round_to_a(p, x[k], x[k + 1]);
+      to_a_fragment(p, x[k], x[k + 1]);
       SKIPV1_UNROLL
       for (unsigned m = 0; m < W / 8; m += 2) {
         std::uint32_t fb[2][2];
         v.load_b(fb, k * 8, m * 8);
-        mma(values[m], p, fb[0]);
-        mma(values[m + 1], p, fb[1]);
+        mma(acc_o[m], p, fb[0]);
+        mma(acc_o[m + 1], p, fb[1]);
       }
     }
   }
   /// Sums over all keys.
   SKIPV1_DEVICE_MEMBER void join() {
     for (unsigned half = 0; half < 2; ++half)
-      for (unsigned step = 1; step <= 2; step *= 2) sum[half] += shuffle_xor(sum[half], step);
+      for (unsigned step = 1; step <= 2; step *= 2) row_sum[half] += shuffle_xor(row_sum[half], step);
   }
 };
 
@@ -105,7 +105,7 @@ class DecodeStream {
   }
   /// Waits for the next tile's keys and values, and starts another's copy. The tiles before are no longer there.
   SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v) {
-    copy_async_wait<stages - 2>();
+    cp_async_wait<stages - 2>();
     sync_warp();
     copy_next();
     k = tile(to_, 0);  // the oldest: what is copied next goes there
@@ -131,14 +131,14 @@ class DecodeStream {
       const std::size_t s0 = std::size_t{piece_.begin} * decode_keys<W>, count = piece_.own.past + piece_.own.rows - s0;
       const auto copy = [&](const Head<const bfloat16, Cuda>& head, unsigned which, std::size_t width) {
         tile(to_, which)
-            .template copy<decode_keys<W>, warp_size>(head.data + piece_.b * head.batch_stride + s0 * head.row_stride,
-                                                      head.row_stride, count, width, lane());
+            .template load_async<decode_keys<W>, warp_size>(head.data + piece_.b * head.batch_stride + s0 * head.row_stride,
+                                                            head.row_stride, count, width, lane());
       };
       copy(pair_.key, 0, a_.z.key);
       copy(pair_.value, 1, a_.z.value);
     }
     if (left_ > 0) ++piece_.begin, --left_;
-    copy_async_commit();
+    cp_async_commit();
     to_ = to_ == stages - 1 ? 0 : to_ + 1;
   }
 
@@ -176,7 +176,7 @@ SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, co
       SKIPV1_UNROLL
       for (unsigned n = 0; n < K / 8; n += 2) {
         std::uint32_t fb[2][2];
-        keys.load_b_transposed(fb, n * 8, k * 16);
+        keys.load_bt(fb, n * 8, k * 16);
         mma(x[n], fq[k], fb[0]);
         mma(x[n + 1], fq[k], fb[1]);
       }
@@ -190,8 +190,8 @@ SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, co
 }
 
 /// The result of a row: its values over their sum, and the log-sum-exp.
-SKIPV1_DEVICE void store_log_sum(const Decode& a, std::size_t at, float most, float sum) {
-  a.lse[at] = sum > 0 ? most * 0.6931471805599453f + std::log(sum) : 0;
+SKIPV1_DEVICE void store_lse(const Decode& a, std::size_t at, float row_max, float row_sum) {
+  a.lse[at] = row_sum > 0 ? row_max * 0.6931471805599453f + std::log(row_sum) : 0;
 }
 
 /// Writes the rows of a group all of whose keys the warp had, or its part of them, and where the parts are: with `count` teams
@@ -206,17 +206,17 @@ SKIPV1_DEVICE void store_piece(const DecodeState<W>& state, const Decode& a, con
   for (unsigned half = 0; half < 2; ++half) {
     if (row[half].at == no_row) continue;
     float* part = a.partial + ((std::size_t{own_warp} * 2 + (piece.begin == 0)) * decode_rows + half * 8 + g) * (a.z.value + 4);
-    const float factor = state.sum[half] > 0 ? 1 / state.sum[half] : 0;
+    const float factor = state.row_sum[half] > 0 ? 1 / state.row_sum[half] : 0;
     SKIPV1_UNROLL
     for (unsigned m = 0; m < W / 8; ++m) {
       if (m * 8 >= a.z.value) continue;
-      const float low = state.values[m][2 * half], high = state.values[m][2 * half + 1];
+      const float low = state.acc_o[m][2 * half], high = state.acc_o[m][2 * half + 1];
       if (whole) store_pair(a.out + row[half].at * a.z.value + m * 8 + c, pack_bfloat16(low * factor, high * factor));
       if (!whole) store_vector(part + m * 8 + c, Vector<float, 2>{low, high});
     }
     if (c > 0) continue;
-    if (whole) store_log_sum(a, row[half].at, state.most[half], state.sum[half]);
-    if (!whole) store_vector(part + a.z.value, Vector<float, 2>{state.most[half], state.sum[half]});
+    if (whole) store_lse(a, row[half].at, state.row_max[half], state.row_sum[half]);
+    if (!whole) store_vector(part + a.z.value, Vector<float, 2>{state.row_max[half], state.row_sum[half]});
     if (piece.begin == 0)
       a.parts[row[half].at] = {first_team * plan.size + warp() % plan.size, plan.size, whole ? 1 : count, half * 8 + g};
   }
@@ -254,7 +254,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
     if (has_value || piece.begin == 0) store_piece(state, a, plan, piece, row, first_team, count);
     if (at >= end) break;
   }
-  copy_async_wait<0>();
+  cp_async_wait<0>();
 }
 
 /// One block, one row of one head: puts its parts together. Its warps take them in turn, several at once, all of which are loaded
@@ -272,12 +272,12 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_join_decode(
     return a.partial + ((std::size_t{own.first + p * own.step} * 2 + (p == 0 ? 1 : 0)) * decode_rows + own.r) * width;
   };
   const auto column = [](unsigned c) { return (c * warp_size + lane()) * V; };
-  const auto base_of = [](float most) { return most == -infinity<float>() ? 0 : most; };  // no key of these parts is seen
-  float most = -infinity<float>(), sum(0), values[C][V] = {};
+  const auto base_of = [](float max) { return max == -infinity<float>() ? 0 : max; };  // no key of these parts is seen
+  float row_max = -infinity<float>(), row_sum(0), values[C][V] = {};
   for (std::uint32_t p0 = warp(); p0 < own.count; p0 += at_once * warps) {
     Vector<float, 2> state[at_once];
     Vector<float, V> loaded[at_once][C];
-    float higher = most;
+    float new_max = row_max;
     SKIPV1_UNROLL
     for (unsigned k = 0; k < at_once; ++k) {
       const bool there = p0 + k * warps < own.count;
@@ -289,34 +289,34 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_join_decode(
         if (there && column(c) < a.z.value) loaded[k][c] = load_vector<V>(from + column(c));
       }
     }
-    for (const Vector<float, 2>& x : state) higher = fmaxf(higher, x[0]);
-    const float base = base_of(higher), shrink = fast_exp2(most - base);
-    most = higher;
-    sum *= shrink;
+    for (const Vector<float, 2>& x : state) new_max = fmaxf(new_max, x[0]);
+    const float base = base_of(new_max), rescale = fast_exp2(row_max - base);
+    row_max = new_max;
+    row_sum *= rescale;
     for (auto& some : values)
-      for (float& v : some) v *= shrink;
+      for (float& v : some) v *= rescale;
     SKIPV1_UNROLL
     for (unsigned k = 0; k < at_once; ++k) {
       const float factor = fast_exp2(state[k][0] - base);
-      sum += factor * state[k][1];
+      row_sum += factor * state[k][1];
       for (unsigned c = 0; c < C; ++c)
         for (unsigned j = 0; j < V; ++j) values[c][j] += factor * loaded[k][c][j];
     }
   }
   for (unsigned c = 0; c < C; ++c)
     for (unsigned j = 0; j < V; ++j) values_of[warp() * attention_widest + column(c) + j] = values[c][j];
-  if (lane() == 0) states_of[2 * warp()] = most, states_of[2 * warp() + 1] = sum;
+  if (lane() == 0) states_of[2 * warp()] = row_max, states_of[2 * warp() + 1] = row_sum;
   sync_threads();
-  most = -infinity<float>(), sum = 0;
-  for (unsigned w = 0; w < warps; ++w) most = fmaxf(most, states_of[2 * w]);
-  for (unsigned w = 0; w < warps; ++w) sum += fast_exp2(states_of[2 * w] - base_of(most)) * states_of[2 * w + 1];
+  row_max = -infinity<float>(), row_sum = 0;
+  for (unsigned w = 0; w < warps; ++w) row_max = fmaxf(row_max, states_of[2 * w]);
+  for (unsigned w = 0; w < warps; ++w) row_sum += fast_exp2(states_of[2 * w] - base_of(row_max)) * states_of[2 * w + 1];
   for (unsigned j = thread().x; j < a.z.value; j += warps * warp_size) {
     float value(0);
     for (unsigned w = 0; w < warps; ++w)
-      value += fast_exp2(states_of[2 * w] - base_of(most)) * values_of[w * attention_widest + j];
-    a.out[at * a.z.value + j] = static_cast<bfloat16>(value / sum);
+      value += fast_exp2(states_of[2 * w] - base_of(row_max)) * values_of[w * attention_widest + j];
+    a.out[at * a.z.value + j] = static_cast<bfloat16>(value / row_sum);
   }
-  if (thread().x == 0) store_log_sum(a, at, most, sum);
+  if (thread().x == 0) store_lse(a, at, row_max, row_sum);
 }
 
 }  // namespace skipv1::detail

@@ -29,9 +29,9 @@ struct HeadsShape {
 /// `p = 2^(scale x - lse)`, of a score x.
 SKIPV1_DEVICE float probability(float x, bool seen, float scale, float lse) { return seen ? fast_exp2(x * scale - lse) : 0; }
 /// The scores' gradients up to the scale, `ds = p (dp - delta)`, dp being products of values and output gradients: fragments of
-/// probabilities become those of ds. `delta(i, k, l)` is that of the numbers of register l of fragment (i, k).
+/// probabilities become those of ds. `delta(i, k, l)` is delta of the two values of register l of fragment (i, k).
 template <unsigned S, unsigned K, class Delta>
-SKIPV1_DEVICE void take_gradients(std::uint32_t (&p)[S][K][4], const float (&dp)[S][2 * K][4], const Delta& delta) {
+SKIPV1_DEVICE void p_to_ds(std::uint32_t (&p)[S][K][4], const float (&dp)[S][2 * K][4], const Delta& delta) {
   SKIPV1_UNROLL
   for (unsigned i = 0; i < S; ++i) {
     for (unsigned k = 0; k < K; ++k) {
@@ -46,8 +46,8 @@ SKIPV1_DEVICE void take_gradients(std::uint32_t (&p)[S][K][4], const float (&dp)
 
 /// `dout . out` of the warp's 16 rows, of which `rows` exist, the first being number `at` of (N, H): to memory, and of rows g and
 /// g + 8 to `delta`.
-SKIPV1_DEVICE void take_deltas(float (&delta)[2], const AttentionGradients<bfloat16>& a, const AttentionSizes& z, std::size_t at,
-                               std::size_t rows) {
+SKIPV1_DEVICE void compute_delta(float (&delta)[2], const AttentionGradients<bfloat16>& a, const AttentionSizes& z,
+                                 std::size_t at, std::size_t rows) {
   const std::size_t r = lane() / 2, n = at + r * z.heads;
   float sum = 0;
   for (std::size_t j = lane() % 2 * 8; r < rows && j < z.value; j += 16) {
@@ -78,21 +78,21 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   };
   const unsigned t = thread().x, row = warp() * Shape::rows_of_warp;
   const auto seen = static_cast<int>(own.past + first + row + 1), keys = static_cast<int>(own.past + first + rows);
-  const bfloat16 *next_keys = nullptr, *next_values = nullptr;  // where the thread reads next
+  const bfloat16 *next_k = nullptr, *next_v = nullptr;  // where the thread reads next
   const auto copy = [&](unsigned i) {
     const std::size_t count = static_cast<unsigned>(keys) - i * K;
-    tile(i, 0).template copy_from<K, mma_threads>(next_keys, key.row_stride, count, z.key, t);
-    tile(i, 1).template copy_from<K, mma_threads>(next_values, value.row_stride, count, z.value, t);
-    copy_async_commit();
-    next_keys += K * key.row_stride;
-    next_values += K * value.row_stride;
+    tile(i, 0).template load_async_from<K, mma_threads>(next_k, key.row_stride, count, z.key, t);
+    tile(i, 1).template load_async_from<K, mma_threads>(next_v, value.row_stride, count, z.value, t);
+    cp_async_commit();
+    next_k += K * key.row_stride;
+    next_v += K * value.row_stride;
   };
-  float lse[S][2] = {}, delta[S][2] = {}, sums[S][W / 8][4] = {};
+  float lse[S][2] = {}, delta[S][2] = {}, acc_dq[S][W / 8][4] = {};
   if (value.data) {
-    q_tile.template copy<Shape::rows, mma_threads>(a.q + at * z.key, z.heads * z.key, rows, z.key, t);
-    dout_tile.template copy<Shape::rows, mma_threads>(a.dout + at * z.value, z.heads * z.value, rows, z.value, t);
-    next_keys = Tile<W>::template source<mma_threads>(key.data + b * key.batch_stride, key.row_stride, t);
-    next_values = Tile<W>::template source<mma_threads>(value.data + b * value.batch_stride, value.row_stride, t);
+    q_tile.template load_async<Shape::rows, mma_threads>(a.q + at * z.key, z.heads * z.key, rows, z.key, t);
+    dout_tile.template load_async<Shape::rows, mma_threads>(a.dout + at * z.value, z.heads * z.value, rows, z.value, t);
+    next_k = Tile<W>::template thread_source<mma_threads>(key.data + b * key.batch_stride, key.row_stride, t);
+    next_v = Tile<W>::template thread_source<mma_threads>(value.data + b * value.batch_stride, value.row_stride, t);
     copy(0);
     for (unsigned j = 0; j < 2 * S; ++j) {
       const std::size_t r = row + lane() / 4 + 8 * j;
@@ -101,44 +101,45 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     }
     for (unsigned j = 0; j < S; ++j) {
       const std::size_t begin = row + 16 * j;
-      take_deltas(delta[j], a, z, at + begin * z.heads, begin < rows ? rows - begin : 0);
+      compute_delta(delta[j], a, z, at + begin * z.heads, begin < rows ? rows - begin : 0);
     }
   }
-  const float steepness = scale * static_cast<float>(log2_e);
+  const float scale_log2 = scale * static_cast<float>(log2_e);
   for (unsigned i = 0; value.data && static_cast<int>(i * K) < keys; ++i) {
-    copy_async_wait<0>();
+    cp_async_wait<0>();
     sync_threads();
     const int s0 = static_cast<int>(i * K);
     if (s0 + static_cast<int>(K) < keys) copy(i + 1);
     if (row >= rows || s0 >= seen + static_cast<int>(Shape::rows_of_warp) - 1) continue;
     std::uint32_t p[S][K / 16][4];
     {
-      float x[S][K / 8][4] = {};
-      multiply_by_rows(x, q_tile.from(row), tile(i, 0));
+      float acc_s[S][K / 8][4] = {};
+      mma_ABt(acc_s, q_tile.rows_from(row), tile(i, 0));
       const int rest = seen - s0 + static_cast<int>(lane() / 4) - static_cast<int>(lane() % 4 * 2);
       const auto probabilities = [&](bool masked) {
         SKIPV1_UNROLL
         for (unsigned j = 0; j < S; ++j)
           for (unsigned n = 0; n < K / 8; ++n)
             for (unsigned l = 0; l < 4; ++l)
-              x[j][n][l] = probability(x[j][n][l],
-                                       !masked || static_cast<int>(n * 8 + l % 2) < rest + static_cast<int>(16 * j + l / 2 * 8),
-                                       steepness, lse[j][l / 2]);
+              acc_s[j][n][l] = probability(
+                  acc_s[j][n][l], !masked || static_cast<int>(n * 8 + l % 2) < rest + static_cast<int>(16 * j + l / 2 * 8),
+                  scale_log2, lse[j][l / 2]);
       };
       seen - s0 < static_cast<int>(K) ? probabilities(true) : probabilities(false);
-      for (unsigned j = 0; j < S; ++j) round_all(p[j], x[j]);
+      for (unsigned j = 0; j < S; ++j) to_a_fragments(p[j], acc_s[j]);
     }
-    float dp[S][K / 8][4] = {};
-    multiply_by_rows(dp, dout_tile.from(row), tile(i, 1));
-    take_gradients(p, dp, [&](unsigned j, unsigned, unsigned l) { return Vector<float, 2>{delta[j][l % 2], delta[j][l % 2]}; });
-    multiply_by_columns(sums, p, tile(i, 0));
+    float acc_dp[S][K / 8][4] = {};
+    mma_ABt(acc_dp, dout_tile.rows_from(row), tile(i, 1));
+    p_to_ds(p, acc_dp, [&](unsigned j, unsigned, unsigned l) { return Vector<float, 2>{delta[j][l % 2], delta[j][l % 2]}; });
+    mma_AB(acc_dq, p, tile(i, 0));
   }
   sync_warp();
   const float factor[2] = {scale, scale};
   SKIPV1_UNROLL
-  for (unsigned j = 0; j < S; ++j) q_tile.put(sums[j], row + 16 * j, factor);  // these rows the warp alone has read
+  for (unsigned j = 0; j < S; ++j)
+    q_tile.store_accumulators(acc_dq[j], row + 16 * j, factor);  // these rows the warp alone has read
   sync_warp();
-  q_tile.template write<Shape::rows_of_warp>(a.dq + at * z.key, z.heads * z.key, row, rows, z.key);
+  q_tile.template store_global<Shape::rows_of_warp>(a.dq + at * z.key, z.heads * z.key, row, rows, z.key);
 }
 
 /// Whether readers r and h of a table have the key head (`keys`), or the value head, in common.
@@ -158,12 +159,12 @@ SKIPV1_DEVICE bool reads_first(const AttentionGradients<bfloat16>& a, std::size_
 /// Calls `add(r, with_key, with_value)` for each query head r, in order, that reads h's key head or value head, where h is the
 /// first to read it. A warp looks at 32 heads at once.
 template <class Add>
-SKIPV1_DEVICE void for_each_reader(const AttentionGradients<bfloat16>& a, std::size_t h, std::size_t heads, bool leads_key,
-                                   bool leads_value, const Add& add) {
+SKIPV1_DEVICE void for_each_reader(const AttentionGradients<bfloat16>& a, std::size_t h, std::size_t heads, bool first_of_key,
+                                   bool first_of_value, const Add& add) {
   for (std::size_t begin = h; begin < heads; begin += warp_size) {
     const std::size_t r = begin + lane();
-    const unsigned of_key = ballot(leads_key && r < heads && reads_alike<true>(a, r, h)),
-                   of_value = ballot(leads_value && r < heads && reads_alike<false>(a, r, h));
+    const unsigned of_key = ballot(first_of_key && r < heads && reads_alike<true>(a, r, h)),
+                   of_value = ballot(first_of_value && r < heads && reads_alike<false>(a, r, h));
     for (unsigned left = of_key | of_value; left != 0; left &= left - 1) {
       const unsigned i = lowest_bit(left);
       add(begin + i, (of_key >> i & 1) != 0, (of_value >> i & 1) != 0);
@@ -183,18 +184,18 @@ SKIPV1_DEVICE KeyTile own_keys(const AttentionGradients<bfloat16>& a, const Atte
   return {b, s0, own.rows > 0 && a.heads[h].value.data ? own.past + own.rows : 0, own};
 }
 
-/// Adds to the warp's sums, dv or, up to the scale, dk, what query head r adds to the gradients of the pair's keys, with
+/// Adds to acc, the warp's dv or, up to the scale, dk, what query head r adds to the gradients of the pair's keys, with
 /// transposed scores; if `adds`: the values' side works for its partner in any case. The keys' side multiplies a tile late, while
 /// the other takes the exponentials of the next. Whatever is worked out anew here, or kept as few pointers, leaves registers for
 /// fragments read ahead: the kernel is as fast as it has those (docs/performance/ledger.md).
 template <unsigned W>
-SKIPV1_DEVICE void add_reader(float (&sums)[HeadsShape<W>::S][W / 8][4], const AttentionGradients<bfloat16>& a,
-                              const AttentionSizes& z, std::size_t r, bool adds, float steepness) {
+SKIPV1_DEVICE void add_reader(float (&acc)[HeadsShape<W>::S][W / 8][4], const AttentionGradients<bfloat16>& a,
+                              const AttentionSizes& z, std::size_t r, bool adds, float scale_log2) {
   using Shape = HeadsShape<W>;
   constexpr unsigned S = Shape::S, R = Shape::rows, pitch = Tile<W>::pitch;
   const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::tiles);
   const Shared<std::uint32_t> exchange = dynamic_shared<std::uint32_t>(2 * Shape::tiles, Shape::keys * R / 2);
-  const Shared<float> numbers = dynamic_shared<float>(2 * Shape::elements, 3 * 2 * R);  // lse and delta of three tiles' rows
+  const Shared<float> lse_delta = dynamic_shared<float>(2 * Shape::elements, 3 * 2 * R);  // lse and delta of three tiles' rows
   // Side 0 multiplies keys by queries, and what comes of it by gradients of outputs; side 1 values by those, and that by queries.
   const auto head_tile = [&](unsigned which) { return Tile<W>{memory, which * Shape::keys * pitch}; };
   const auto tile = [&](unsigned i, unsigned which) {
@@ -208,64 +209,64 @@ SKIPV1_DEVICE void add_reader(float (&sums)[HeadsShape<W>::S][W / 8][4], const A
   const std::size_t past = own.own.past, begin = own.s0 < past ? 0 : (own.s0 - past) / R * R,
                     at = (own.own.begin + begin) * z.heads + r;
   auto left = static_cast<int>(own.own.rows - begin);
-  const bfloat16* q = Tile<W>::template source<Shape::threads>(a.q + at * z.key, z.heads * z.key, t);
-  const bfloat16* dout = Tile<W>::template source<Shape::threads>(a.dout + at * z.value, z.heads * z.value, t);
-  const float* number = (t < R ? a.lse : a.delta) + at + t % R * z.heads;
+  const bfloat16* q = Tile<W>::template thread_source<Shape::threads>(a.q + at * z.key, z.heads * z.key, t);
+  const bfloat16* dout = Tile<W>::template thread_source<Shape::threads>(a.dout + at * z.value, z.heads * z.value, t);
+  const float* lse_or_delta = (t < R ? a.lse : a.delta) + at + t % R * z.heads;
   static_assert(Shape::threads >= 2 * R);
   const auto copy = [&](unsigned i) {
     const std::size_t count = static_cast<unsigned>(left), q_stride = z.heads * z.key, dout_stride = z.heads * z.value;
-    tile(i, 0).template copy_from<R, Shape::threads>(q, q_stride, count, z.key, t);
-    tile(i, 1).template copy_from<R, Shape::threads>(dout, dout_stride, count, z.value, t);
-    copy_async_commit();
+    tile(i, 0).template load_async_from<R, Shape::threads>(q, q_stride, count, z.key, t);
+    tile(i, 1).template load_async_from<R, Shape::threads>(dout, dout_stride, count, z.value, t);
+    cp_async_commit();
     q += R * q_stride;
     dout += R * dout_stride;
   };
-  const auto next_number = [&] {
-    const float x = t < 2 * R && static_cast<int>(t % R) < left ? *number : 0;
-    number += R * z.heads;
+  const auto load_lse_delta = [&] {
+    const float x = t < 2 * R && static_cast<int>(t % R) < left ? *lse_or_delta : 0;
+    lse_or_delta += R * z.heads;
     left -= static_cast<int>(R);
     return x;
   };
-  const auto put_number = [&](unsigned i, float x) {
-    if (t < 2 * R) numbers[i % 3 * 2 * R + t] = t < R ? x * static_cast<float>(log2_e) : x;
+  const auto store_lse_delta = [&](unsigned i, float x) {
+    if (t < 2 * R) lse_delta[i % 3 * 2 * R + t] = t < R ? x * static_cast<float>(log2_e) : x;
   };
   const auto exchanged = [&](unsigned j, unsigned k) { return (((pair * S + j) * (R / 16) + k) * warp_size + lane()) * 4; };
   sync_threads();  // the reader before
   const auto copy_own = [&](const Tile<W>& to, const Head<const bfloat16, Cuda>& head, std::size_t width) {
-    to.template copy<Shape::keys, Shape::threads>(head.data + own.b * head.batch_stride + own.s0 * head.row_stride,
-                                                  head.row_stride, own.keys - own.s0, width, t);
+    to.template load_async<Shape::keys, Shape::threads>(head.data + own.b * head.batch_stride + own.s0 * head.row_stride,
+                                                        head.row_stride, own.keys - own.s0, width, t);
   };
   copy_own(head_tile(0), a.heads[r].key, z.key);
   copy_own(head_tile(1), a.heads[r].value, z.value);
   copy(0);
-  put_number(0, next_number());
+  store_lse_delta(0, load_lse_delta());
   // How many of the pair's keys a tile's first row sees; less than 1 where rows further down see the first of them.
   int seen = static_cast<int>(past + begin + 1) - static_cast<int>(own.s0 + own_key);
   const unsigned tiles = (static_cast<unsigned>(own.own.rows - begin) + R - 1) / R;
-  std::uint32_t weights[S][R / 16][4];
+  std::uint32_t p_or_ds[S][R / 16][4];
   for (unsigned i = 0;; ++i, seen += static_cast<int>(R)) {
-    copy_async_wait<0>();
+    cp_async_wait<0>();
     sync_threads();
     const bool more = left > 0;
     float next = 0;
     if (more) {
       copy(i + 1);
-      next = next_number();
+      next = load_lse_delta();
     }
-    if (side == 1 && i > 0 && adds) multiply_by_columns(sums, weights, tile(i - 1, 0));  // of the tile before
+    if (side == 1 && i > 0 && adds) mma_AB(acc, p_or_ds, tile(i - 1, 0));  // of the tile before
     if (i == tiles) break;
     const bool works = seen + static_cast<int>(R) > 1 && (side == 0 || adds);
-    float x[S][R / 8][4] = {};
-    if (works) multiply_by_rows(x, head_tile(side).from(own_key), tile(i, side));
+    float acc_s[S][R / 8][4] = {};
+    if (works) mma_ABt(acc_s, head_tile(side).rows_from(own_key), tile(i, side));
     if (works && side == 0) {
       const auto probabilities = [&](bool masked) {
         SKIPV1_UNROLL
         for (unsigned n = 0; n < R / 8; ++n) {
-          const Vector<float, 2> lse = load_shared<2>(numbers, i % 3 * 2 * R + n * 8 + c);
+          const Vector<float, 2> lse = load_shared<2>(lse_delta, i % 3 * 2 * R + n * 8 + c);
           for (unsigned j = 0; j < S; ++j) {
             for (unsigned l = 0; l < 4; ++l) {
               const bool sees = static_cast<int>(lane() / 4 + l / 2 * 8 + 16 * j) < seen + static_cast<int>(n * 8 + c + l % 2);
-              x[j][n][l] = probability(x[j][n][l], !masked || sees, steepness, lse[l % 2]);
+              acc_s[j][n][l] = probability(acc_s[j][n][l], !masked || sees, scale_log2, lse[l % 2]);
             }
           }
         }
@@ -275,7 +276,7 @@ SKIPV1_DEVICE void add_reader(float (&sums)[HeadsShape<W>::S][W / 8][4], const A
       for (unsigned j = 0; j < S; ++j) {
         for (unsigned k = 0; k < R / 16; ++k) {
           Vector<std::uint32_t, 4> p;
-          round_to_a(p.at, x[j][2 * k], x[j][2 * k + 1]);
+          to_a_fragment(p.at, acc_s[j][2 * k], acc_s[j][2 * k + 1]);
           store_shared(exchange, exchanged(j, k), p);
         }
       }
@@ -285,16 +286,16 @@ SKIPV1_DEVICE void add_reader(float (&sums)[HeadsShape<W>::S][W / 8][4], const A
     for (unsigned j = 0; j < S; ++j) {
       for (unsigned k = 0; k < R / 16; ++k) {
         const Vector<std::uint32_t, 4> p = works ? load_shared<4>(exchange, exchanged(j, k)) : Vector<std::uint32_t, 4>{};
-        for (unsigned l = 0; l < 4; ++l) weights[j][k][l] = p[l];
+        for (unsigned l = 0; l < 4; ++l) p_or_ds[j][k][l] = p[l];
       }
     }
     if (side == 1) {
-      take_gradients(weights, x, [&](unsigned, unsigned k, unsigned l) {
-        return load_shared<2>(numbers, (i % 3 * 2 + 1) * R + k * 16 + l / 2 * 8 + c);
+      p_to_ds(p_or_ds, acc_s, [&](unsigned, unsigned k, unsigned l) {
+        return load_shared<2>(lse_delta, (i % 3 * 2 + 1) * R + k * 16 + l / 2 * 8 + c);
       });
     }
-    if (side == 0 && adds && works) multiply_by_columns(sums, weights, tile(i, 1));
-    if (more) put_number(i + 1, next);
+    if (side == 0 && adds && works) mma_AB(acc, p_or_ds, tile(i, 1));
+    if (more) store_lse_delta(i + 1, next);
   }
 }
 
@@ -307,13 +308,13 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
   const std::size_t h = block().x;
   const auto own_tile = [&] { return own_keys(a, z, h, block().z, std::size_t{block().y} * Shape::keys); };
   if (const KeyTile own = own_tile(); own.s0 >= own.keys) return;  // not kept: registers are scarce
-  const bool leads_key = reads_first<true>(a, h), leads_value = reads_first<false>(a, h);
-  float sums[Shape::S][W / 8][4] = {};
+  const bool first_of_key = reads_first<true>(a, h), first_of_value = reads_first<false>(a, h);
+  float acc[Shape::S][W / 8][4] = {};
   const unsigned side = Shape::side();
-  for_each_reader(a, h, z.heads, leads_key, leads_value, [&](std::size_t r, bool with_key, bool with_value) {
-    add_reader<W>(sums, a, z, r, side == 0 ? with_value : with_key, scale * static_cast<float>(log2_e));
+  for_each_reader(a, h, z.heads, first_of_key, first_of_value, [&](std::size_t r, bool with_key, bool with_value) {
+    add_reader<W>(acc, a, z, r, side == 0 ? with_value : with_key, scale * static_cast<float>(log2_e));
   });
-  if (!(side == 0 ? leads_value : leads_key)) return;
+  if (!(side == 0 ? first_of_value : first_of_key)) return;
   const KeyTile own = own_tile();
   const unsigned own_key = Shape::pair() * Shape::keys_of_pair;
   const Head<bfloat16, Cuda> to = side == 0 ? a.dheads[h].value : a.dheads[h].key;
@@ -321,10 +322,11 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
   const float by = side == 0 ? 1 : scale, factor[2] = {by, by};
   sync_warp();
   SKIPV1_UNROLL
-  for (unsigned j = 0; j < Shape::S; ++j) tile.put(sums[j], own_key + 16 * j, factor);  // these rows the warp alone has read
+  for (unsigned j = 0; j < Shape::S; ++j)
+    tile.store_accumulators(acc[j], own_key + 16 * j, factor);  // these rows the warp alone has read
   sync_warp();
-  tile.template write<Shape::keys_of_pair>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, own_key,
-                                           own.keys - own.s0, side == 0 ? z.value : z.key, !to.fresh);
+  tile.template store_global<Shape::keys_of_pair>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride,
+                                                  own_key, own.keys - own.s0, side == 0 ? z.value : z.key, to.mode);
 }
 
 }  // namespace skipv1::detail

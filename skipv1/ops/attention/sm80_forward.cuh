@@ -1,5 +1,5 @@
-// Attention's forward pass on tensor cores, bfloat16 with float sums: tiles, an online softmax, and the probabilities kept in
-// registers between the two products (Dao 2023, FlashAttention-2).
+// Attention's forward pass on tensor cores, bfloat16 with float accumulators: tiles, an online softmax, and the probabilities
+// kept in registers between the two products (Dao 2023, FlashAttention-2).
 #pragma once
 
 #include "skipv1/kernel/tile.cuh"
@@ -16,10 +16,10 @@ struct ForwardShape {
   static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (rows + 2 * 2 * keys), bytes = 2 * elements;
 };
 
-/// `x (16 S, 8 N) += a (its first 16 S rows) b^T (8 N rows)`. Fragments are read one step ahead: reading takes as long as the
+/// `d (16 S, 8 N) += a (its first 16 S rows) b^T (8 N rows)`. Fragments are read one step ahead: reading takes as long as the
 /// four products of a step, and there are not enough warps to wait for each other.
 template <unsigned W, unsigned S, unsigned N>
-SKIPV1_DEVICE void multiply_by_rows(float (&x)[S][N][4], const Tile<W>& a, const Tile<W>& b) {
+SKIPV1_DEVICE void mma_ABt(float (&d)[S][N][4], const Tile<W>& a, const Tile<W>& b) {
   constexpr unsigned steps = W / 16 * (N / 2);
   std::uint32_t fa[2][S][4], fb[2][2][2];
   const auto load = [&](unsigned step) {
@@ -27,7 +27,7 @@ SKIPV1_DEVICE void multiply_by_rows(float (&x)[S][N][4], const Tile<W>& a, const
     if (n == 0) {
       for (unsigned i = 0; i < S; ++i) a.load_a(fa[k % 2][i], 16 * i, 16 * k);
     }
-    b.load_b_transposed(fb[step % 2], n * 8, 16 * k);
+    b.load_bt(fb[step % 2], n * 8, 16 * k);
   };
   load(0);
   SKIPV1_UNROLL
@@ -35,12 +35,12 @@ SKIPV1_DEVICE void multiply_by_rows(float (&x)[S][N][4], const Tile<W>& a, const
     const unsigned k = step / (N / 2), n = step % (N / 2) * 2;
     if (step + 1 < steps) load(step + 1);
     for (unsigned j = 0; j < 2; ++j)
-      for (unsigned i = 0; i < S; ++i) mma(x[i][n + j], fa[k % 2][i], fb[step % 2][j]);
+      for (unsigned i = 0; i < S; ++i) mma(d[i][n + j], fa[k % 2][i], fb[step % 2][j]);
   }
 }
-/// `sums (16 S, W) += weights (16 S, 16 K) b`, b a tile of 16 K rows.
+/// `d (16 S, W) += a (16 S, 16 K) b`, b a tile of 16 K rows.
 template <unsigned W, unsigned S, unsigned K>
-SKIPV1_DEVICE void multiply_by_columns(float (&sums)[S][W / 8][4], const std::uint32_t (&weights)[S][K][4], const Tile<W>& b) {
+SKIPV1_DEVICE void mma_AB(float (&d)[S][W / 8][4], const std::uint32_t (&a)[S][K][4], const Tile<W>& b) {
   constexpr unsigned steps = K * (W / 16);
   std::uint32_t fb[2][2][2];
   const auto load = [&](unsigned step) { b.load_b(fb[step % 2], step / (W / 16) * 16, step % (W / 16) * 16); };
@@ -50,59 +50,60 @@ SKIPV1_DEVICE void multiply_by_columns(float (&sums)[S][W / 8][4], const std::ui
     const unsigned k = step / (W / 16), m = step % (W / 16) * 2;
     if (step + 1 < steps) load(step + 1);
     for (unsigned j = 0; j < 2; ++j)
-      for (unsigned i = 0; i < S; ++i) mma(sums[i][m + j], weights[i][k], fb[step % 2][j]);
+      for (unsigned i = 0; i < S; ++i) mma(d[i][m + j], a[i][k], fb[step % 2][j]);
   }
 }
 
-/// The online softmax of 16 rows, a lane's rows g and g + 8, in base 2 with the scores times `scale`, which is positive. `most`
-/// is a score that no later one exceeds by more than `slack` halvings: so earlier sums need shrinking only in the first few
-/// tiles. The probabilities' factor, at most 2^slack, cancels in the end. `sum` is of the lane's keys alone.
+/// The online softmax of 16 rows, a lane's rows g and g + 8, in base 2 with the scores times `scale`, which is positive.
+/// `row_max` is a score that no later one exceeds by more than `slack` halvings: so acc_o is rescaled only in the first few
+/// tiles. The probabilities' factor, at most 2^slack, cancels in the end. `row_sum` is of the lane's keys alone.
 struct OnlineSoftmax {
   static constexpr float slack = 8;
-  float most[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {};
+  float row_max[2] = {-infinity<float>(), -infinity<float>()}, row_sum[2] = {};
 
-  /// Turns scores of 8 N keys into probabilities, up to the factor that `sum` holds; returns whether earlier sums must shrink,
-  /// by `shrink`. A key that row g does not see, from its `seen`th on, is left out where `masked` says there are such.
+  /// Turns scores of 8 N keys into probabilities, up to the factor that `row_sum` holds; returns whether acc_o must be multiplied
+  /// by `rescale`. A key that row g does not see, from its `seen`th on, is left out where `masked` says there are such.
   template <unsigned N>
-  SKIPV1_DEVICE_MEMBER bool take(float (&x)[N][4], float (&shrink)[2], bool masked, int seen, float scale) {
+  SKIPV1_DEVICE_MEMBER bool update(float (&acc_s)[N][4], float (&rescale)[2], bool masked, int seen, float scale) {
     const int c = static_cast<int>(lane() % 4 * 2);
     if (masked) {
       SKIPV1_UNROLL
       for (unsigned n = 0; n < N; ++n)
         for (unsigned j = 0; j < 4; ++j)
-          if (static_cast<int>(n * 8 + j % 2) + c >= seen + static_cast<int>(j / 2 * 8)) x[n][j] = -infinity<float>();
+          if (static_cast<int>(n * 8 + j % 2) + c >= seen + static_cast<int>(j / 2 * 8)) acc_s[n][j] = -infinity<float>();
     }
     SKIPV1_UNROLL
     for (unsigned half = 0; half < 2; ++half) {
-      float higher = most[half];
+      float new_max = row_max[half];
       SKIPV1_UNROLL
-      for (unsigned n = 0; n < N; ++n) higher = fmaxf(higher, fmaxf(x[n][2 * half], x[n][2 * half + 1]));
-      for (unsigned step = 1; step <= 2; step *= 2) higher = fmaxf(higher, shuffle_xor(higher, step));  // the four lanes of a row
-      const bool grows = (higher - most[half]) * scale > slack;  // every row sees key 0: after it `most` is finite
-      shrink[half] = grows ? fast_exp2((most[half] - higher) * scale) : 1;
-      most[half] = grows ? higher : most[half];
-      const float base = most[half] * scale;
-      float own(0);
+      for (unsigned n = 0; n < N; ++n) new_max = fmaxf(new_max, fmaxf(acc_s[n][2 * half], acc_s[n][2 * half + 1]));
+      for (unsigned step = 1; step <= 2; step *= 2)
+        new_max = fmaxf(new_max, shuffle_xor(new_max, step));           // the four lanes of a row
+      const bool rescales = (new_max - row_max[half]) * scale > slack;  // every row sees key 0: after it `row_max` is finite
+      rescale[half] = rescales ? fast_exp2((row_max[half] - new_max) * scale) : 1;
+      row_max[half] = rescales ? new_max : row_max[half];
+      const float max_scaled = row_max[half] * scale;
+      float tile_sum(0);
       SKIPV1_UNROLL
       for (unsigned n = 0; n < N; ++n) {
         for (unsigned j = 2 * half; j < 2 * half + 2; ++j) {
-          x[n][j] = fast_exp2(x[n][j] * scale - base);
-          own += x[n][j];
+          acc_s[n][j] = fast_exp2(acc_s[n][j] * scale - max_scaled);
+          tile_sum += acc_s[n][j];
         }
       }
-      sum[half] = sum[half] * shrink[half] + own;
+      row_sum[half] = row_sum[half] * rescale[half] + tile_sum;
     }
-    return shrink[0] < 1 || shrink[1] < 1;
+    return rescale[0] < 1 || rescale[1] < 1;
   }
-  /// The sums' factors; and the log-sum-exp of the rows, the first being number `row` of `rows`, to `lse`, `stride` apart.
-  SKIPV1_DEVICE_MEMBER void finish(float (&factor)[2], float* lse, std::size_t stride, std::size_t row, std::size_t rows,
-                                   float scale) const {
+  /// The factors of acc_o; and the log-sum-exp of the rows, the first being number `row` of `rows`, to `lse`, `stride` apart.
+  SKIPV1_DEVICE_MEMBER void finalize(float (&factor)[2], float* lse, std::size_t stride, std::size_t row, std::size_t rows,
+                                     float scale) const {
     for (unsigned half = 0; half < 2; ++half) {
-      float all = sum[half];
+      float all = row_sum[half];
       for (unsigned step = 1; step <= 2; step *= 2) all += shuffle_xor(all, step);
       factor[half] = 1 / all;
       const std::size_t r = row + lane() / 4 + 8 * half;
-      if (lane() % 4 == 0 && r < rows) lse[r * stride] = most[half] * scale * 0.6931471805599453f + std::log(all);
+      if (lane() % 4 == 0 && r < rows) lse[r * stride] = row_max[half] * scale * 0.6931471805599453f + std::log(all);
     }
   }
 };
@@ -137,20 +138,20 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   const unsigned t = thread().x, row = warp() * Shape::rows_of_warp;
   const auto seen = static_cast<int>(own.past + first + row + 1);  // by the warp's first row
   const auto keys = static_cast<int>(own.past + first + rows);
-  const bfloat16 *keys_at = key.data + b * key.batch_stride, *values_at = value.data + b * value.batch_stride;
+  const bfloat16 *k_data = key.data + b * key.batch_stride, *v_data = value.data + b * value.batch_stride;
   const auto copy = [&](unsigned i) {
     const std::size_t s0 = std::size_t{i} * K, count = static_cast<std::size_t>(keys) - s0;
-    tile(i, 0).template copy<K, mma_threads>(keys_at + s0 * key.row_stride, key.row_stride, count, z.key, t);
-    tile(i, 1).template copy<K, mma_threads>(values_at + s0 * value.row_stride, value.row_stride, count, z.value, t);
-    copy_async_commit();
+    tile(i, 0).template load_async<K, mma_threads>(k_data + s0 * key.row_stride, key.row_stride, count, z.key, t);
+    tile(i, 1).template load_async<K, mma_threads>(v_data + s0 * value.row_stride, value.row_stride, count, z.value, t);
+    cp_async_commit();
   };
-  q_tile.template copy<Shape::rows, mma_threads>(q + at * z.key, z.heads * z.key, rows, z.key, t);
+  q_tile.template load_async<Shape::rows, mma_threads>(q + at * z.key, z.heads * z.key, rows, z.key, t);
   copy(0);
   OnlineSoftmax softmax[S];
-  float sums[S][W / 8][4] = {};
-  const float steepness = fabsf(scale) * static_cast<float>(log2_e);
+  float acc_o[S][W / 8][4] = {};
+  const float scale_log2 = fabsf(scale) * static_cast<float>(log2_e);
   for (unsigned i = 0; static_cast<int>(i * K) < keys; ++i) {
-    copy_async_wait<0>();
+    cp_async_wait<0>();
     sync_threads();
     const int s0 = static_cast<int>(i * K);
     if (s0 + static_cast<int>(K) < keys) copy(i + 1);
@@ -159,30 +160,30 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
       sync_warp();
     }
     if (row >= rows || s0 >= seen + static_cast<int>(Shape::rows_of_warp) - 1) continue;
-    float x[S][K / 8][4] = {}, shrink[S][2];
-    multiply_by_rows(x, q_tile.from(row), tile(i, 0));
+    float acc_s[S][K / 8][4] = {}, rescale[S][2];
+    mma_ABt(acc_s, q_tile.rows_from(row), tile(i, 0));
     SKIPV1_UNROLL
     for (unsigned j = 0; j < S; ++j) {
       const int rest = seen - s0 + static_cast<int>(16 * j);
-      const bool shrinks =
-          softmax[j].take(x[j], shrink[j], rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), steepness);
-      if (!any(shrinks)) continue;
-      for (auto& sum : sums[j])
-        for (unsigned l = 0; l < 4; ++l) sum[l] *= shrink[j][l / 2];
+      const bool rescales =
+          softmax[j].update(acc_s[j], rescale[j], rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), scale_log2);
+      if (!any(rescales)) continue;
+      for (auto& acc : acc_o[j])
+        for (unsigned l = 0; l < 4; ++l) acc[l] *= rescale[j][l / 2];
     }
     std::uint32_t p[S][K / 16][4];
-    for (unsigned j = 0; j < S; ++j) round_all(p[j], x[j]);
-    multiply_by_columns(sums, p, tile(i, 1));
+    for (unsigned j = 0; j < S; ++j) to_a_fragments(p[j], acc_s[j]);
+    mma_AB(acc_o, p, tile(i, 1));
   }
   sync_warp();
   SKIPV1_UNROLL
   for (unsigned j = 0; j < S; ++j) {
     float factor[2];
-    softmax[j].finish(factor, lse + at, z.heads, row + 16 * j, rows, steepness);
-    q_tile.put(sums[j], row + 16 * j, factor);  // these rows of the queries the warp alone has read
+    softmax[j].finalize(factor, lse + at, z.heads, row + 16 * j, rows, scale_log2);
+    q_tile.store_accumulators(acc_o[j], row + 16 * j, factor);  // these rows of the queries the warp alone has read
   }
   sync_warp();
-  q_tile.template write<Shape::rows_of_warp>(out + at * z.value, z.heads * z.value, row, rows, z.value);
+  q_tile.template store_global<Shape::rows_of_warp>(out + at * z.value, z.heads * z.value, row, rows, z.value);
 }
 
 }  // namespace skipv1::detail

@@ -1,29 +1,31 @@
 // Attention by warpgroups' products and the copy engine (compute capability 9.0, compiled for sm_90a): what sm80_forward.cuh
 // does. A product runs while the threads take the softmax of the next tile (Shah et al. 2024, FlashAttention-3): each turn of the
-// loop asks for its tile's scores, then for the last tile's sums, and waits for the scores alone before it works on them. Wide
+// loop asks for its tile's scores, then for the last tile's acc_o, and waits for the scores alone before it works on them. Wide
 // heads' keys and values are copied by a warp that does nothing else; warpgroups tell it when they are done with a tile, and do
 // not wait for each other.
 #pragma once
 
+#include "skipv1/kernel/semaphore.cuh"
+#include "skipv1/kernel/wgmma.cuh"
 #include "skipv1/kernel/tma.cuh"
 #include "skipv1/ops/attention/sm80_backward.cuh"
 
 namespace skipv1::detail {
 
-/// Of each sequence and head, in order: maps of the rows' queries and outputs' gradients, and of the head's keys and values.
-inline constexpr unsigned head_maps = 4;
+/// Of each sequence and head, in order: tensor maps of q, dO, k and v.
+inline constexpr unsigned tensor_maps_per_head = 4;
 /// Four warps make those of a sequence and head; none where there is nothing to read.
-SKIPV1_DEVICE void make_head_maps(TileMap* maps, const bfloat16* q, const bfloat16* dout,
-                                  const HeadPair<const bfloat16, Cuda>& pair, const AttentionSizes& z,
-                                  const AttentionSequence& own, std::size_t h, std::size_t b) {
+SKIPV1_DEVICE void make_head_tensor_maps(TensorMap* maps, const bfloat16* q, const bfloat16* dout,
+                                         const HeadPair<const bfloat16, Cuda>& pair, const AttentionSizes& z,
+                                         const AttentionSequence& own, std::size_t h, std::size_t b) {
   const unsigned which = warp();
   const Head<const bfloat16, Cuda> head = which == 2 ? pair.key : pair.value;
   const std::size_t width = which % 2 == 0 ? z.key : z.value;
   const bfloat16* rows = which == 0 ? q : dout;
-  if (which >= head_maps || own.rows == 0 || !pair.value.data || (which < 2 && !rows)) return;
-  make_tile_map(maps + which, dynamic_shared<std::uint32_t>(which * sizeof(TileMap), 32),
-                which < 2 ? rows + (own.begin * z.heads + h) * width : head.data + b * head.batch_stride, width,
-                which < 2 ? own.rows : own.past + own.rows, which < 2 ? z.heads * width : head.row_stride);
+  if (which >= tensor_maps_per_head || own.rows == 0 || !pair.value.data || (which < 2 && !rows)) return;
+  make_tensor_map(maps + which, dynamic_shared<std::uint32_t>(which * sizeof(TensorMap), 32),
+                  which < 2 ? rows + (own.begin * z.heads + h) * width : head.data + b * head.batch_stride, width,
+                  which < 2 ? own.rows : own.past + own.rows, which < 2 ? z.heads * width : head.row_stride);
 }
 
 /// Blocks of one warpgroup, which has 64 rows, and tiles of 64 keys; a multiprocessor holds `blocks`.
@@ -38,8 +40,8 @@ template <unsigned W>
 struct WideForward {
   static constexpr unsigned groups = 2, rows = 64 * groups, threads = 128 * (groups + 1), K = 128, stages = 2,
                             pitch = Tile<W>::pitch;
-  static constexpr std::size_t elements = std::size_t{2 * rows + stages * 2 * K} * pitch, arrivals = 4 * stages + 2;
-  static constexpr std::size_t bytes = 2 * elements + arrivals * sizeof(std::uint64_t) + sizeof(std::uint32_t);
+  static constexpr std::size_t elements = std::size_t{2 * rows + stages * 2 * K} * pitch, mbarrier_count = 4 * stages + 2;
+  static constexpr std::size_t bytes = 2 * elements + mbarrier_count * sizeof(std::uint64_t) + sizeof(std::uint32_t);
 
   SKIPV1_DEVICE_MEMBER static Shared<bfloat16> memory() { return dynamic_shared<bfloat16>(0, elements); }
   SKIPV1_DEVICE_MEMBER static Tile<W, rows> q_tile() { return {memory(), 0}; }
@@ -47,21 +49,21 @@ struct WideForward {
   SKIPV1_DEVICE_MEMBER static Tile<W, K> tile(unsigned stage, unsigned which) {
     return {memory(), (2 * rows + (stage * 2 + which) * K) * pitch};
   }
-  /// Counters: of tiles of keys and values that are there, of those that have been used, of queries.
-  SKIPV1_DEVICE_MEMBER static Arrivals counters() { return dynamic_shared<std::uint64_t>(2 * elements, arrivals); }
-  SKIPV1_DEVICE_MEMBER static unsigned there(unsigned stage, unsigned which) { return stage * 2 + which; }
-  SKIPV1_DEVICE_MEMBER static unsigned used(unsigned stage, unsigned which) { return 2 * stages + stage * 2 + which; }
-  static constexpr unsigned queries_there = 4 * stages, queries_used = queries_there + 1;
-  /// Which rows are worked on.
-  SKIPV1_DEVICE_MEMBER static Shared<std::uint32_t> chosen() {
-    return dynamic_shared<std::uint32_t>(2 * elements + arrivals * sizeof(std::uint64_t), 1);
+  /// Mbarriers: full and empty of each stage's keys and values, then of q.
+  SKIPV1_DEVICE_MEMBER static Mbarriers mbarriers() { return dynamic_shared<std::uint64_t>(2 * elements, mbarrier_count); }
+  SKIPV1_DEVICE_MEMBER static unsigned full(unsigned stage, unsigned which) { return stage * 2 + which; }
+  SKIPV1_DEVICE_MEMBER static unsigned empty(unsigned stage, unsigned which) { return 2 * stages + stage * 2 + which; }
+  static constexpr unsigned q_full = 4 * stages, q_empty = q_full + 1;
+  /// The ticket of the tile of rows that is computed.
+  SKIPV1_DEVICE_MEMBER static Shared<std::uint32_t> tile_ticket() {
+    return dynamic_shared<std::uint32_t>(2 * elements + mbarrier_count * sizeof(std::uint64_t), 1);
   }
 };
 
 /// What the forward pass's kernels hand on, in memory.
 struct ForwardMemory {
-  TileMap* maps;        ///< of each sequence and head (`make_head_maps`)
-  std::uint32_t* next;  ///< the next rows to work on
+  TensorMap* maps;           ///< of each sequence and head (`make_head_tensor_maps`)
+  std::uint32_t* next_tile;  ///< the tile scheduler's counter
   std::size_t row_tiles;
 };
 
@@ -70,8 +72,8 @@ template <class = void>
 SKIPV1_KERNEL attention_forward_prepare(const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads, AttentionSizes z,
                                         ForwardMemory m) {
   const std::size_t h = block().x, b = block().y;
-  make_head_maps(m.maps + (b * z.heads + h) * head_maps, q, nullptr, heads[h], z, sequence(z, b), h, b);
-  if (h == 0 && b == 0 && thread().x == 0) *m.next = 0;
+  make_head_tensor_maps(m.maps + (b * z.heads + h) * tensor_maps_per_head, q, nullptr, heads[h], z, sequence(z, b), h, b);
+  if (h == 0 && b == 0 && thread().x == 0) *m.next_tile = 0;
 }
 
 /// Rows of one head of one sequence, of which a block has some.
@@ -92,40 +94,40 @@ SKIPV1_DEVICE RowTile row_tile(const AttentionSizes& z, std::size_t tiles, std::
 
 /// The warp's 16 rows, which are the tile's first; their negatives where scores shall change their sign.
 template <unsigned W, unsigned R>
-SKIPV1_DEVICE void load_queries(std::uint32_t (&queries)[W / 16][4], const Tile<W, R>& tile, bool negative) {
+SKIPV1_DEVICE void load_q(std::uint32_t (&q_fragments)[W / 16][4], const Tile<W, R>& tile, bool negative) {
   SKIPV1_UNROLL
   for (unsigned k = 0; k < W; k += 16) {
-    tile.load_a(queries[k / 16], 0, k);
-    for (std::uint32_t& pair : queries[k / 16]) pair ^= negative ? 0x80008000u : 0;
+    tile.load_a(q_fragments[k / 16], 0, k);
+    for (std::uint32_t& pair : q_fragments[k / 16]) pair ^= negative ? 0x80008000u : 0;
   }
 }
-/// Asks for `x (64, 8 N) = a (64 rows from `row` on) b^T (8 N rows)`.
+/// Issues `d (64, 8 N) = a (64 rows from `row` on) b^T (8 N rows)`.
 template <unsigned W, unsigned R, unsigned K, std::size_t N>
-SKIPV1_DEVICE void ask_for_scores(float (&x)[N][4], const Tile<W, R>& a, unsigned row, const Tile<W, K>& b) {
+SKIPV1_DEVICE void issue_wgmma_ABt(float (&d)[N][4], const Tile<W, R>& a, unsigned row, const Tile<W, K>& b) {
   static_assert(K == 8 * N);
   SKIPV1_UNROLL
-  for (unsigned k = 0; k < W; k += 16) warpgroup_rows(x, SharedMatrix(a, row, k), SharedMatrix(b, 0, k), k > 0);
+  for (unsigned k = 0; k < W; k += 16) wgmma_ABt(d, MatrixDescriptor(a, row, k), MatrixDescriptor(b, 0, k), accumulate_if(k > 0));
 }
-/// The same, the rows in fragments.
+/// The same, a in fragments.
 template <unsigned W, unsigned K, std::size_t N>
-SKIPV1_DEVICE void ask_for_scores(float (&x)[N][4], const std::uint32_t (&rows)[W / 16][4], const Tile<W, K>& b) {
+SKIPV1_DEVICE void issue_wgmma_ABt(float (&d)[N][4], const std::uint32_t (&a)[W / 16][4], const Tile<W, K>& b) {
   SKIPV1_UNROLL
-  for (unsigned k = 0; k < W; k += 16) warpgroup_rows(x, rows[k / 16], SharedMatrix(b, 0, k), k > 0);
+  for (unsigned k = 0; k < W; k += 16) wgmma_ABt(d, a[k / 16], MatrixDescriptor(b, 0, k), accumulate_if(k > 0));
 }
-/// Asks for `sums (64, W) += weights (64, K) b`.
+/// Issues `d (64, W) += a (64, K) b`, a in fragments.
 template <unsigned W, unsigned K, std::size_t M, std::size_t N>
-SKIPV1_DEVICE void ask_for_sums(float (&sums)[M][4], const std::uint32_t (&weights)[N][4], const Tile<W, K>& b) {
+SKIPV1_DEVICE void issue_wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[N][4], const Tile<W, K>& b) {
   static_assert(K == 16 * N && W == 8 * M);
   SKIPV1_UNROLL
-  for (unsigned k = 0; k < N; ++k) warpgroup_columns(sums, weights[k], SharedMatrix(b, 16 * k, 0));
+  for (unsigned k = 0; k < N; ++k) wgmma_AB(d, a[k], MatrixDescriptor(b, 16 * k, 0));
 }
 
-/// Rows g and g + 8 of a warp's sums times their factors.
+/// Multiplies rows g and g + 8 of acc_o by their factors.
 template <std::size_t M>
-SKIPV1_DEVICE void shrink_sums(float (&sums)[M][4], const float (&shrink)[2]) {
+SKIPV1_DEVICE void rescale_acc_o(float (&acc_o)[M][4], const float (&rescale)[2]) {
   SKIPV1_UNROLL
-  for (auto& sum : sums)
-    for (unsigned l = 0; l < 4; ++l) sum[l] *= shrink[l / 2];
+  for (auto& acc : acc_o)
+    for (unsigned l = 0; l < 4; ++l) acc[l] *= rescale[l / 2];
 }
 
 /// Grid (row tiles, H, B): for narrow heads, whose exponentials take as long as their products. Small blocks overlap best, and
@@ -134,7 +136,7 @@ template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(NarrowForward<W>::threads, NarrowForward<W>::blocks)
     attention_forward_narrow(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
                              AttentionSizes z, float scale) {
-  if constexpr (!SKIPV1_HAS_WGMMA) return;
+  if constexpr (!SKIPV1_SM90A) return;
   constexpr unsigned K = 64, R = 64, size = 64 * Tile<W>::pitch, threads = NarrowForward<W>::threads;
   const std::size_t h = block().y, b = block().z;
   const std::size_t first = (grid_size().x - 1 - block().x) * R;  // the longest rows start first
@@ -151,63 +153,63 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(NarrowForward<W>::threads, NarrowForward<W>::blocks)
   const auto keys = static_cast<unsigned>(own.past + first + rows), tiles = (keys + K - 1) / K;
   const auto copy = [&](const Tile<W, K>& to, unsigned i, const Head<const bfloat16, Cuda>& head, std::size_t width) {
     const bfloat16* from = head.data + b * head.batch_stride + std::size_t{i} * K * head.row_stride;
-    to.template copy<K, threads>(from, head.row_stride, keys - i * K, width, t);
+    to.template load_async<K, threads>(from, head.row_stride, keys - i * K, width, t);
   };
   const auto arrive = [&] {
-    copy_async_wait<0>();
-    warpgroup_publish();
+    cp_async_wait<0>();
+    fence_proxy_async();
     sync_threads();
   };
-  q_tile.template copy<R, threads>(q + at * z.key, z.heads * z.key, rows, z.key, t);
+  q_tile.template load_async<R, threads>(q + at * z.key, z.heads * z.key, rows, z.key, t);
   copy(k_tile(0), 0, key, z.key);
-  copy_async_commit();
+  cp_async_commit();
   arrive();
-  std::uint32_t queries[W / 16][4], weights[K / 16][4];
-  load_queries(queries, q_tile.from(row), scale < 0);
+  std::uint32_t q_fragments[W / 16][4], p[K / 16][4];
+  load_q(q_fragments, q_tile.rows_from(row), scale < 0);
   OnlineSoftmax softmax;
-  const float steepness = fabsf(scale) * static_cast<float>(log2_e);
+  const float scale_log2 = fabsf(scale) * static_cast<float>(log2_e);
   const auto seen = static_cast<int>(own.past + first + row + 1);  // by the warp's first row
-  float x[K / 8][4], sums[W / 8][4] = {}, shrink[2];
-  const auto take = [&](unsigned i) {
+  float acc_s[K / 8][4], acc_o[W / 8][4] = {}, rescale[2];
+  const auto update_softmax = [&](unsigned i) {
     const int rest = seen - static_cast<int>(i * K);
-    return softmax.take(x, shrink, rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), steepness);
+    return softmax.update(acc_s, rescale, rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), scale_log2);
   };
   const auto copy_ahead = [&](unsigned i) {  // the keys of the next tile, the values of this one
     if (i + 1 < tiles) copy(k_tile(i + 1), i + 1, key, z.key);
     copy(v_tile(i), i, value, z.value);
-    copy_async_commit();
+    cp_async_commit();
   };
   copy_ahead(0);
-  warpgroup_begin(queries);
-  ask_for_scores(x, queries, k_tile(0));
-  warpgroup_commit();
-  warpgroup_wait<0>(x);
-  take(0);
-  round_all(weights, x);
+  wgmma_fence(q_fragments);
+  issue_wgmma_ABt(acc_s, q_fragments, k_tile(0));
+  wgmma_commit();
+  wgmma_wait<0>(acc_s);
+  update_softmax(0);
+  to_a_fragments(p, acc_s);
   for (unsigned i = 1; i < tiles; ++i) {
     arrive();
     copy_ahead(i);
-    warpgroup_begin(x, sums, weights);
-    ask_for_scores(x, queries, k_tile(i));
-    warpgroup_commit();
-    ask_for_sums(sums, weights, v_tile(i - 1));
-    warpgroup_commit();
-    warpgroup_wait<1>(x);
-    const bool shrinks = take(i);
-    warpgroup_wait<0>(sums, weights);
-    if (any(shrinks)) shrink_sums(sums, shrink);
-    round_all(weights, x);
+    wgmma_fence(acc_s, acc_o, p);
+    issue_wgmma_ABt(acc_s, q_fragments, k_tile(i));
+    wgmma_commit();
+    issue_wgmma_AB(acc_o, p, v_tile(i - 1));
+    wgmma_commit();
+    wgmma_wait<1>(acc_s);
+    const bool rescales = update_softmax(i);
+    wgmma_wait<0>(acc_o, p);
+    if (any(rescales)) rescale_acc_o(acc_o, rescale);
+    to_a_fragments(p, acc_s);
   }
   arrive();
-  warpgroup_begin(sums, weights);
-  ask_for_sums(sums, weights, v_tile(tiles - 1));
-  warpgroup_commit();
-  warpgroup_wait<0>(sums);
+  wgmma_fence(acc_o, p);
+  issue_wgmma_AB(acc_o, p, v_tile(tiles - 1));
+  wgmma_commit();
+  wgmma_wait<0>(acc_o);
   float factor[2];
-  softmax.finish(factor, lse + at, z.heads, row, rows, steepness);
-  q_tile.put(sums, row, factor);  // these rows the warp alone has read
+  softmax.finalize(factor, lse + at, z.heads, row, rows, scale_log2);
+  q_tile.store_accumulators(acc_o, row, factor);  // these rows the warp alone has read
   sync_warp();
-  q_tile.template write<16>(out + at * z.value, z.heads * z.value, row, rows, z.value);
+  q_tile.template store_global<16>(out + at * z.value, z.heads * z.value, row, rows, z.value);
 }
 
 /// Blocks take rows of a head of a sequence, one tile after the other.
@@ -215,65 +217,65 @@ template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(WideForward<W>::threads, 1)
     attention_forward_wide(bfloat16* out, float* lse, const HeadPair<const bfloat16, Cuda>* heads, AttentionSizes z,
                            ForwardMemory m, float scale) {
-  if constexpr (!SKIPV1_HAS_WGMMA) return;
+  if constexpr (!SKIPV1_SM90A) return;
   using Shape = WideForward<W>;
   constexpr unsigned K = Shape::K, groups = Shape::groups, stages = Shape::stages, pitch = Shape::pitch, warps = 4 * groups;
-  const Arrivals counters = Shape::counters();
-  const Shared<std::uint32_t> chosen = Shape::chosen();
-  const auto count_of = static_cast<std::uint32_t>(m.row_tiles * z.heads * z.batch);
+  const Mbarriers mbarriers = Shape::mbarriers();
+  const Shared<std::uint32_t> tile_ticket = Shape::tile_ticket();
+  const auto tile_count = static_cast<std::uint32_t>(m.row_tiles * z.heads * z.batch);
   if (thread().x == 0) {
-    begin_arrivals(counters, Shape::there(0, 0), 2 * stages);
-    begin_arrivals(counters, Shape::used(0, 0), 2 * stages, warps);
-    begin_arrivals(counters, Shape::queries_there, 1);
-    begin_arrivals(counters, Shape::queries_used, 1, warps);
+    mbarrier_init(mbarriers, Shape::full(0, 0), 2 * stages);
+    mbarrier_init(mbarriers, Shape::empty(0, 0), 2 * stages, warps);
+    mbarrier_init(mbarriers, Shape::q_full, 1);
+    mbarrier_init(mbarriers, Shape::q_empty, 1, warps);
   }
   sync_threads();
   const unsigned group = shuffle(thread().x / 128, 0);
   unsigned n = 0;  // tiles of keys before
   if (group == groups) {
-    give_registers<24>();
+    setmaxnreg_dec<24>();
     if (thread().x % 128 != 0) return;
-    for (unsigned turn = 0;; ++turn) {
-      const std::uint32_t number = take_number(m.next);
-      if (turn > 0) wait_for_arrival(counters, Shape::queries_used, turn - 1);
-      chosen[0] = number;
-      const RowTile own = row_tile<Shape::rows>(z, m.row_tiles, number);
+    for (unsigned round = 0;; ++round) {
+      const std::uint32_t ticket = take_ticket(m.next_tile);
+      if (round > 0) mbarrier_wait(mbarriers, Shape::q_empty, round - 1);
+      tile_ticket[0] = ticket;
+      const RowTile own = row_tile<Shape::rows>(z, m.row_tiles, ticket);
       if (own.rows == 0 || !heads[own.h].value.data) {
-        arrive(counters, Shape::queries_there);
-        if (number >= count_of) return;
+        mbarrier_arrive(mbarriers, Shape::q_full);
+        if (ticket >= tile_count) return;
         continue;
       }
-      const TileMap* maps = m.maps + (own.b * z.heads + own.h) * head_maps;
-      for (unsigned which = 0; which < head_maps; ++which)
-        if (which != 1) acquire_tile_map(maps + which);
-      expect_bytes(counters, Shape::queries_there, 2 * Shape::rows * pitch);
-      for (unsigned row = 0; row < Shape::rows; row += copied_rows)
-        copy_tile(Shape::q_tile(), row, maps, own.first + row, counters, Shape::queries_there);
+      const TensorMap* maps = m.maps + (own.b * z.heads + own.h) * tensor_maps_per_head;
+      for (unsigned which = 0; which < tensor_maps_per_head; ++which)
+        if (which != 1) fence_acquire_tensor_map(maps + which);
+      mbarrier_arrive_expect_tx(mbarriers, Shape::q_full, 2 * Shape::rows * pitch);
+      for (unsigned row = 0; row < Shape::rows; row += tma_box_rows)
+        tma_load_tile(Shape::q_tile(), row, maps, own.first + row, mbarriers, Shape::q_full);
       const auto tiles = static_cast<unsigned>((own.own.past + own.first + own.rows + K - 1) / K);
       for (unsigned i = 0; i < tiles; ++i, ++n) {
         for (unsigned which = 0; which < 2; ++which) {
-          const unsigned stage = n % stages, there = Shape::there(stage, which);
-          if (n >= stages) wait_for_arrival(counters, Shape::used(stage, which), n / stages - 1);
-          expect_bytes(counters, there, 2 * K * pitch);
-          for (unsigned row = 0; row < K; row += copied_rows)
-            copy_tile(Shape::tile(stage, which), row, maps + 2 + which, std::size_t{i} * K + row, counters, there);
+          const unsigned stage = n % stages, full = Shape::full(stage, which);
+          if (n >= stages) mbarrier_wait(mbarriers, Shape::empty(stage, which), n / stages - 1);
+          mbarrier_arrive_expect_tx(mbarriers, full, 2 * K * pitch);
+          for (unsigned row = 0; row < K; row += tma_box_rows)
+            tma_load_tile(Shape::tile(stage, which), row, maps + 2 + which, std::size_t{i} * K + row, mbarriers, full);
         }
       }
     }
   }
-  take_registers<240>();
+  setmaxnreg_inc<240>();
   const unsigned row = warp() * 16;
-  const float steepness = fabsf(scale) * static_cast<float>(log2_e);
-  for (unsigned turn = 0;; ++turn) {
-    wait_for_arrival(counters, Shape::queries_there, turn);
-    const std::uint32_t number = shuffle(lane() == 0 ? static_cast<std::uint32_t>(chosen[0]) : 0, 0);
-    const RowTile own = row_tile<Shape::rows>(z, m.row_tiles, number);
-    std::uint32_t queries[W / 16][4], weights[K / 16][4];
+  const float scale_log2 = fabsf(scale) * static_cast<float>(log2_e);
+  for (unsigned round = 0;; ++round) {
+    mbarrier_wait(mbarriers, Shape::q_full, round);
+    const std::uint32_t ticket = shuffle(lane() == 0 ? static_cast<std::uint32_t>(tile_ticket[0]) : 0, 0);
+    const RowTile own = row_tile<Shape::rows>(z, m.row_tiles, ticket);
+    std::uint32_t q_fragments[W / 16][4], p[K / 16][4];
     const bool works = own.rows > 0 && heads[own.h].value.data;
-    if (works) load_queries(queries, Shape::q_tile().from(row), scale < 0);
+    if (works) load_q(q_fragments, Shape::q_tile().rows_from(row), scale < 0);
     sync_warp();
-    if (lane() == 0) arrive(counters, Shape::queries_used);
-    if (number >= count_of) return;
+    if (lane() == 0) mbarrier_arrive(mbarriers, Shape::q_empty);
+    if (ticket >= tile_count) return;
     if (own.rows == 0) continue;
     if (!works) {
       store_no_value<128 * groups>(out + own.at * z.value, lse + own.at, z, own.rows);
@@ -284,57 +286,57 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(WideForward<W>::threads, 1)
     const auto all = static_cast<unsigned>((keys + K - 1) / K),
                tiles = static_cast<unsigned>(((end < keys ? end : keys) + K - 1) / K);
     const auto seen = static_cast<int>(own.own.past + own.first + row + 1);  // by the warp's first row
-    const auto wait = [&](unsigned i, unsigned which) {
-      wait_for_arrival(counters, Shape::there((n + i) % stages, which), (n + i) / stages);
+    const auto wait_full = [&](unsigned i, unsigned which) {
+      mbarrier_wait(mbarriers, Shape::full((n + i) % stages, which), (n + i) / stages);
     };
-    const auto pass = [&](unsigned i, unsigned which) {
-      if (lane() == 0) arrive(counters, Shape::used((n + i) % stages, which));
+    const auto arrive_empty = [&](unsigned i, unsigned which) {
+      if (lane() == 0) mbarrier_arrive(mbarriers, Shape::empty((n + i) % stages, which));
     };
     OnlineSoftmax softmax;
-    float x[K / 8][4], sums[W / 8][4] = {}, shrink[2];
-    const auto take = [&](unsigned i) {
+    float acc_s[K / 8][4], acc_o[W / 8][4] = {}, rescale[2];
+    const auto update_softmax = [&](unsigned i) {
       const int rest = seen - static_cast<int>(i * K);
-      return softmax.take(x, shrink, rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), steepness);
+      return softmax.update(acc_s, rescale, rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), scale_log2);
     };
-    wait(0, 0);
-    warpgroup_begin(x, queries);
-    ask_for_scores(x, queries, Shape::tile(n % stages, 0));
-    warpgroup_commit();
-    warpgroup_wait<0>(x);
-    pass(0, 0);
-    take(0);
-    round_all(weights, x);
+    wait_full(0, 0);
+    wgmma_fence(acc_s, q_fragments);
+    issue_wgmma_ABt(acc_s, q_fragments, Shape::tile(n % stages, 0));
+    wgmma_commit();
+    wgmma_wait<0>(acc_s);
+    arrive_empty(0, 0);
+    update_softmax(0);
+    to_a_fragments(p, acc_s);
     for (unsigned i = 1; i < tiles; ++i) {
-      wait(i - 1, 1);
-      wait(i, 0);
-      warpgroup_begin(x, sums, weights);
-      ask_for_scores(x, queries, Shape::tile((n + i) % stages, 0));
-      warpgroup_commit();
-      ask_for_sums(sums, weights, Shape::tile((n + i - 1) % stages, 1));
-      warpgroup_commit();
-      warpgroup_wait<1>(x);
-      pass(i, 0);
-      const bool shrinks = take(i);
-      warpgroup_wait<0>(sums, weights);
-      pass(i - 1, 1);
-      if (any(shrinks)) shrink_sums(sums, shrink);
-      round_all(weights, x);
+      wait_full(i - 1, 1);
+      wait_full(i, 0);
+      wgmma_fence(acc_s, acc_o, p);
+      issue_wgmma_ABt(acc_s, q_fragments, Shape::tile((n + i) % stages, 0));
+      wgmma_commit();
+      issue_wgmma_AB(acc_o, p, Shape::tile((n + i - 1) % stages, 1));
+      wgmma_commit();
+      wgmma_wait<1>(acc_s);
+      arrive_empty(i, 0);
+      const bool rescales = update_softmax(i);
+      wgmma_wait<0>(acc_o, p);
+      arrive_empty(i - 1, 1);
+      if (any(rescales)) rescale_acc_o(acc_o, rescale);
+      to_a_fragments(p, acc_s);
     }
-    wait(tiles - 1, 1);
-    warpgroup_begin(sums, weights);
-    ask_for_sums(sums, weights, Shape::tile((n + tiles - 1) % stages, 1));
-    warpgroup_commit();
-    warpgroup_wait<0>(sums);
-    pass(tiles - 1, 1);
+    wait_full(tiles - 1, 1);
+    wgmma_fence(acc_o, p);
+    issue_wgmma_AB(acc_o, p, Shape::tile((n + tiles - 1) % stages, 1));
+    wgmma_commit();
+    wgmma_wait<0>(acc_o);
+    arrive_empty(tiles - 1, 1);
     for (unsigned i = tiles; i < all; ++i)  // in order: each was there
-      for (unsigned which = 0; which < 2; ++which) wait(i, which), pass(i, which);
+      for (unsigned which = 0; which < 2; ++which) wait_full(i, which), arrive_empty(i, which);
     n += all;
     float factor[2];
-    softmax.finish(factor, lse + own.at, z.heads, row, own.rows, steepness);
+    softmax.finalize(factor, lse + own.at, z.heads, row, own.rows, scale_log2);
     const Tile<W, Shape::rows> tile = Shape::out_tile();
-    tile.put(sums, row, factor);
+    tile.store_accumulators(acc_o, row, factor);
     sync_warp();
-    tile.template write<16>(out + own.at * z.value, z.heads * z.value, row, own.rows, z.value);
+    tile.template store_global<16>(out + own.at * z.value, z.heads * z.value, row, own.rows, z.value);
     sync_warp();
   }
 }

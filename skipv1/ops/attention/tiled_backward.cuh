@@ -155,7 +155,7 @@ SKIPV1_KERNEL attention_collect(AttentionGradients<T> a, AttentionSizes z) {
   const Head<T, Cuda> to = target(h);
   for (std::size_t at = global_thread(); at < (own.past + own.rows) * width; at += global_threads()) {
     T& sum = to.data[b * to.batch_stride + at / width * to.row_stride + at % width];
-    S x = to.fresh ? S(0) : static_cast<S>(sum);
+    S x = to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(sum);
     for (std::size_t reader = h; reader < z.heads; ++reader) {
       if (!a.heads[reader].value.data || target(reader).data != to.data) continue;
       x += (keys ? a.dkeys : a.dvalues)[(reader * z.batch + b) * a.positions * width + at];

@@ -101,8 +101,8 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
   const Shared<S> tile = dynamic_shared<S>(sizeof(S) * (tile_rows * z.key + 1024), tile_keys * stride);
   const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
   const bool busy = warp() * rows_of_warp < rows;  // whether the warp has rows
-  S most[8], sum[8] = {}, acc[8][C] = {};
-  for (S& m : most) m = -infinity<S>();
+  S row_max[8], row_sum[8] = {}, acc[8][C] = {};
+  for (S& m : row_max) m = -infinity<S>();
   load_rows(queries, q + at * z.key, z.heads * z.key, rows, z.key);
   for (std::size_t s0 = 0; value.data && s0 < keys; s0 += tile_keys) {
     load_tile(tile, stride, key.data + b * key.batch_stride, key.row_stride, s0, keys, z.key);
@@ -114,11 +114,11 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
     for (std::size_t r = 0; busy && r < 8; ++r) {
       const std::size_t seen = own.past + first + warp() * rows_of_warp + r + 1;
       x[r] = s0 + lane() < seen ? scale * x[r] : -infinity<S>();
-      const S higher = warp_max(x[r] > most[r] ? x[r] : most[r]);
-      const S p = std::exp(x[r] - higher), shrink = std::exp(most[r] - higher);  // every row sees key 0, so `higher` is finite
-      most[r] = higher;
-      sum[r] = sum[r] * shrink + warp_sum(p);
-      for (S& a : acc[r]) a *= shrink;
+      const S new_max = warp_max(x[r] > row_max[r] ? x[r] : row_max[r]);
+      const S p = std::exp(x[r] - new_max), rescale = std::exp(row_max[r] - new_max);  // every row sees key 0: new_max is finite
+      row_max[r] = new_max;
+      row_sum[r] = row_sum[r] * rescale + warp_sum(p);
+      for (S& a : acc[r]) a *= rescale;
       p_tile[(warp() * tile_keys + lane()) * 8 + r] = p;
     }
     sync_threads();
@@ -130,9 +130,9 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
     if (row >= rows) continue;
     for (std::size_t c = 0; c < C; ++c) {
       const std::size_t j = lane() + warp_size * c;
-      if (j < z.value) out[(at + row * z.heads) * z.value + j] = static_cast<T>(value.data ? acc[r][c] / sum[r] : S(0));
+      if (j < z.value) out[(at + row * z.heads) * z.value + j] = static_cast<T>(value.data ? acc[r][c] / row_sum[r] : S(0));
     }
-    if (lane() == 0) lse[at + row * z.heads] = value.data ? most[r] + std::log(sum[r]) : S(0);
+    if (lane() == 0) lse[at + row * z.heads] = value.data ? row_max[r] + std::log(row_sum[r]) : S(0);
   }
 }
 

@@ -66,7 +66,7 @@ TEST_CASE("attention's gradients equal the reference's") {
   }
 }
 
-TEST_CASE("attention sets the gradients of heads that are fresh, whatever stood there") {
+TEST_CASE("attention overwrites the gradients of heads whose mode says so, whatever stood there") {
   for (const AttentionSpec& spec : attention_specs()) {
     CAPTURE(spec.name);
     AttentionProblem<double> problem(spec);
@@ -77,7 +77,7 @@ TEST_CASE("attention sets the gradients of heads that are fresh, whatever stood 
       for (Tensor<double>* x : {&zeroed.keys[l], &zeroed.values[l]}) zero(View<double>(*x));
       for (Tensor<double>* x : {&set.keys[l], &set.values[l]}) std::fill_n(x->data(), x->size(), std::nan(""));
     }
-    for (HeadPair<double>& pair : set.dheads) pair.key.fresh = pair.value.fresh = true;
+    for (HeadPair<double>& pair : set.dheads) pair.key.mode = pair.value.mode = WriteMode::overwrite;
     zeroed.backward(problem, dout);
     set.backward(problem, dout);
     CHECK(same_bits<double>(set.dq, zeroed.dq));

@@ -1,0 +1,9 @@
+// What happens to the old content of an output.
+#pragma once
+
+namespace skipv1 {
+
+/// An output is added to, or replaced.
+enum class WriteMode { accumulate, overwrite };
+
+}  // namespace skipv1

@@ -1,0 +1,334 @@
+// Kernels on the CPU: the threads of a block are fibers of one thread, which take turns wherever they wait for each other. What a
+// card would leave undefined (divergent barriers and shuffles, races on shared memory, accesses past its arrays) throws `Error`
+// instead.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+#include "skipv1/emulator/fiber.cuh"
+#include "skipv1/emulator/asynchronous.cuh"
+#include "skipv1/emulator/semaphores.cuh"
+#include "skipv1/core/grid.cuh"
+
+namespace skipv1 {
+
+namespace emulator {
+
+/// A launch, and how to call its kernel for one thread.
+struct Kernel {
+  Launch launch;
+  void (*call)(const void* closure);
+  const void* closure;
+};
+
+/// What a thread waits for, or that it has ended.
+enum class State { ready, at_barrier, at_collective, at_mbarrier, at_semaphore, done };
+
+struct Thread {
+  Fiber fiber;
+  Index3 index;
+  State state = State::ready;
+  Place place;  ///< where it waits
+  std::vector<CpAsync> cp_asyncs;
+  std::vector<std::size_t> cp_async_groups;  ///< ends, in `cp_asyncs`, of the groups committed
+  std::vector<Wgmma> wgmmas;
+  std::vector<std::size_t> wgmma_groups;  ///< ends, in `wgmmas`
+  std::vector<BulkStore> stores;
+};
+
+/// Runs blocks, one after the other, on the thread it belongs to.
+class Worker {
+ public:
+  /// The worker of the calling thread.
+  static Worker& here() {
+    static thread_local Worker worker;
+    return worker;
+  }
+  /// The worker whose kernel is running on the calling thread.
+  static Worker& running() {
+    if (!current()) fail("emulator: a device function was called outside of a kernel");
+    return *current();
+  }
+
+  /// Runs block `index` of `kernel`; throws what a thread of it threw, or the fault found.
+  void run(const Kernel& kernel, Semaphores& semaphores, Index3 index) {
+    semaphores_ = &semaphores;
+    begin(kernel, index);
+    current() = this;
+    resume_next(main_);
+    current() = nullptr;
+    finish();
+  }
+
+  const Kernel& kernel() const { return *kernel_; }
+  Index3 block() const { return block_; }
+  Index3 thread() const { return threads_[now_]->index; }
+  std::size_t thread_number() const { return now_; }
+  Thread& self() { return *threads_[now_]; }
+  SharedMemory& shared() { return shared_; }
+
+  /// `__syncthreads()`.
+  void barrier(Place place) {
+    if (done_ > 0) report("waits at a barrier (", place, ") that thread ", index_of(ended_), " never reached: it has returned");
+    if (arrived_++ == 0) barrier_place_ = place, first_at_barrier_ = now_;
+    if (!(place == barrier_place_)) {
+      report("waits at the barrier of ", place, " while thread ", index_of(first_at_barrier_), " waits at that of ",
+             barrier_place_);
+    }
+    if (arrived_ < count_) return wait(State::at_barrier, place);
+    arrived_ = 0;
+    shared_.block_synchronised();
+    for (std::size_t t = 0; t < count_; ++t)
+      if (t != now_) make_ready(t);
+  }
+
+  /// What all lanes of a warp do together: the last to arrive calls `resolve(arguments of each lane, lanes)`. Throws if the lanes
+  /// are not all at the same operation at the same place.
+  using Resolve = void (*)(void* const* lanes, std::size_t count);
+  void collective(const char* what, void* arguments, Resolve resolve, Place place) {
+    const std::size_t w = now_ / 32, first = w * 32, lanes = std::min<std::size_t>(32, count_ - first);
+    Warp& warp = warps_[w];
+    if (warp.ended) report("calls ", what, " (", place, ") without a lane of its warp, which has returned");
+    if (warp.arrived++ == 0) warp.what = what, warp.resolve = resolve, warp.place = place, warp.first = now_;
+    if (warp.what != what || warp.resolve != resolve || !(warp.place == place)) {
+      report("calls ", what, " (", place, ") while thread ", index_of(warp.first), " of its warp waits at ", warp.what, " (",
+             warp.place, ")");
+    }
+    warp.arguments[now_ - first] = arguments;
+    if (warp.arrived < lanes) return wait(State::at_collective, place);
+    warp.arrived = 0;
+    resolve(warp.arguments, lanes);
+    for (std::size_t t = first; t < first + lanes; ++t)
+      if (t != now_) make_ready(t);
+  }
+
+  /// The block's mbarriers. Threads that wait at one look again after `wake`.
+  std::vector<Mbarrier>& mbarriers() { return mbarriers_; }
+  void wait_at_mbarrier(Place place) { wait(State::at_mbarrier, place); }
+  void wake() {
+    for (std::size_t t = 0; t < count_; ++t)
+      if (threads_[t]->state == State::at_mbarrier) make_ready(t);
+  }
+
+  /// A semaphore is released: other blocks rely on the bulk stores that this thread issued, and on those that any thread issued
+  /// before the last barrier.
+  void release(const void* semaphore, Place place) {
+    for (std::size_t t = 0; t < count_; ++t)
+      for (const BulkStore& store : threads_[t]->stores)
+        if (t == now_ || shared_.before_barrier(store.when))
+          report("releases a semaphore (", place, ") before the bulk store of thread ", index_of(t), " (", store.place,
+                 ") has completed");
+    semaphores_->release(semaphore, block_number(), seen_);
+  }
+  void note_store(const void* to, Semaphores::Stage stage, Place place) {
+    const std::optional<std::size_t> other = semaphores_->note_store(to, block_number(), seen_, stage);
+    if (other)
+      report("race: bulk store (", place, ") to the address of one of block number ", *other,
+             ", without acquiring a semaphore that it released");
+  }
+  Semaphores& semaphores() { return *semaphores_; }
+  /// Lets other threads and blocks go on until `reached()`, which looks at a semaphore.
+  template <class Reached>
+  void wait_at_semaphore(const void* semaphore, const Reached& reached, Place place) {
+    bool waited = false;
+    for (;; waited = true) {
+      const std::size_t progress = semaphores_->progress();
+      if (reached()) break;
+      if (progress != std::exchange(looked_at_, progress)) in_vain_ = 0;
+      if (++in_vain_ > ready_count_) {  // all that could go on here have looked
+        const Semaphores::Hope hope = semaphores_->look_in_vain(progress, in_vain_ == ready_count_ + 1);
+        if (hope == Semaphores::Hope::failed) throw Abandoned();
+        if (hope == Semaphores::Hope::none)
+          report("deadlock: waits at a semaphore (", place, ") that no resident block can release");
+        std::this_thread::yield();
+      }
+      make_ready(now_, State::at_semaphore);
+      resume_next(self().fiber);
+    }
+    self().state = State::ready;
+    if (waited) semaphores_->note_progress();
+    semaphores_->acquire(semaphore, seen_);
+  }
+
+  /// Throws an `Error` that begins with the kernel, block and thread running.
+  template <class... Parts>
+  [[noreturn]] void report(const Parts&... parts) const {
+    fail("kernel ", kernel_->launch.name, ", block ", block_, ", thread ", index_of(now_), ": ", parts...);
+  }
+  Index3 index_of(std::size_t t) const {
+    const Index3 n = kernel_->launch.block;
+    return {t % n.x, t / n.x % n.y, t / n.x / n.y};
+  }
+
+ private:
+  struct Warp {
+    std::size_t arrived = 0, first = 0;
+    const char* what = nullptr;
+    Resolve resolve = nullptr;
+    Place place;
+    bool ended = false;  ///< whether a lane has returned
+    void* arguments[32];
+  };
+
+  std::size_t block_number() const {
+    const Index3 n = kernel_->launch.grid;
+    return block_.x + n.x * (block_.y + std::size_t{n.y} * block_.z);
+  }
+  static Worker*& current() {
+    static constinit thread_local Worker* worker = nullptr;
+    return worker;
+  }
+
+  void begin(const Kernel& kernel, Index3 index) {
+    kernel_ = &kernel;
+    block_ = index;
+    count_ = kernel.launch.block.size();
+    while (threads_.size() < count_) threads_.push_back(std::make_unique<Thread>());
+    warps_.assign((count_ + 31) / 32, Warp{});
+    ready_.resize(std::max(ready_.size(), count_));
+    head_ = ready_count_ = arrived_ = done_ = 0;
+    in_vain_ = looked_at_ = 0;
+    error_ = nullptr;
+    mbarriers_.clear();
+    seen_.clear();
+    shared_.begin_block(kernel.launch.shared_bytes, count_);
+    for (std::size_t t = 0; t < count_; ++t) {
+      threads_[t]->index = index_of(t);
+      threads_[t]->cp_asyncs.clear();
+      threads_[t]->cp_async_groups.clear();
+      threads_[t]->wgmmas.clear();
+      threads_[t]->wgmma_groups.clear();
+      threads_[t]->stores.clear();
+      if (!threads_[t]->fiber.started()) threads_[t]->fiber.start(entry, t * 320 % 8192);
+      make_ready(t);
+    }
+  }
+
+  /// After the last switch back: everything is done, or a thread failed, or nobody can go on.
+  void finish() {
+    if (!error_ && done_ < count_) error_ = std::make_exception_ptr(Error(deadlock()));
+    for (std::size_t t = 0; t < count_; ++t) {
+      Thread& thread = *threads_[t];
+      if (error_ && thread.state != State::done) thread.fiber.abandon();
+      if (!error_ && thread.fiber.overflowed()) {
+        thread.fiber.abandon();
+        error_ = std::make_exception_ptr(
+            Error(std::string("kernel ") + kernel_->launch.name + ": a thread's stack overflowed in the emulator"));
+      }
+    }
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+  std::string deadlock() const {
+    std::ostringstream line;
+    line << "kernel " << kernel_->launch.name << ", block " << block_ << ": ";
+    const auto stuck = [&](State state) {
+      std::size_t t = 0;
+      while (t < count_ && threads_[t]->state != state) ++t;
+      return t;
+    };
+    const std::size_t a = stuck(State::at_collective), b = stuck(State::at_barrier), c = stuck(State::at_mbarrier);
+    if (a < count_)
+      line << "thread " << index_of(a) << " waits for its warp at " << warps_[a / 32].what << " (" << threads_[a]->place << ')';
+    if (b < count_)
+      line << (a < count_ ? " and " : "") << "thread " << index_of(b) << " waits at the barrier of " << threads_[b]->place;
+    if (c < count_)
+      line << (a < count_ || b < count_ ? " and " : "") << "thread " << index_of(c) << " waits at an mbarrier ("
+           << threads_[c]->place
+           << ") whose phase does not end: threads have not arrived, or bytes are not expected or not issued";
+    line << ": nobody can go on";
+    return line.str();
+  }
+
+  static void entry() {
+    Fiber::entered();
+    for (;;) current()->run_thread();
+  }
+  void run_thread() {
+    try {
+      kernel_->call(kernel_->closure);
+      leave();
+    } catch (...) {
+      error_ = std::current_exception();
+    }
+    Fiber& fiber = self().fiber;
+    if (error_) {
+      Fiber::swap(fiber, main_);
+    } else {
+      resume_next(fiber);
+    }
+  }
+  void leave() {
+    if (arrived_ > 0) {
+      report("returns without reaching the barrier (", barrier_place_, ") at which thread ", index_of(first_at_barrier_),
+             " waits");
+    }
+    Warp& warp = warps_[now_ / 32];
+    if (warp.arrived > 0) {
+      report("returns without ", warp.what, " (", warp.place, "), for which thread ", index_of(warp.first), " of its warp waits");
+    }
+    for (const BulkStore& store : self().stores) {
+      if (store.values.empty()) report("returns before its bulk store (", store.place, ") has read shared memory");
+      note_store(store.to, Semaphores::Stage::completed, store.place);
+      store.write();
+    }
+    warp.ended = true;
+    ended_ = now_;
+    self().state = State::done;
+    if (++done_ < count_) return;
+    for (const Mbarrier& mbarrier : mbarriers_)
+      if (mbarrier.issued > 0) report("returns, the last, while a load (", mbarrier.loads[0].place, ") is pending");
+  }
+
+  void make_ready(std::size_t t, State state = State::ready) {
+    threads_[t]->state = state;
+    std::size_t at = head_ + ready_count_++;
+    if (at >= ready_.size()) at -= ready_.size();
+    ready_[at] = static_cast<std::uint16_t>(t);
+  }
+  void wait(State state, Place place) {
+    Thread& thread = self();
+    thread.state = state;
+    thread.place = place;
+    resume_next(thread.fiber);
+  }
+  void resume_next(Fiber& from) {
+    if (ready_count_ == 0) return Fiber::swap(from, main_);
+    now_ = ready_[head_];
+    if (++head_ == ready_.size()) head_ = 0;
+    --ready_count_;
+    if (threads_[now_]->state == State::ready) in_vain_ = 0;
+    Fiber& next = threads_[now_]->fiber;
+    if (&next != &from) Fiber::swap(from, next);
+  }
+
+  const Kernel* kernel_ = nullptr;
+  Index3 block_;
+  std::size_t count_ = 0, now_ = 0, done_ = 0, ended_ = 0, arrived_ = 0, first_at_barrier_ = 0;
+  Place barrier_place_;
+  Fiber main_;
+  std::vector<std::unique_ptr<Thread>> threads_;
+  std::vector<Warp> warps_;
+  std::vector<std::uint16_t> ready_;  ///< a ring of threads that can go on
+  std::size_t head_ = 0, ready_count_ = 0;
+  std::vector<Mbarrier> mbarriers_;
+  Semaphores* semaphores_ = nullptr;
+  Semaphores::Seen seen_;
+  std::size_t in_vain_ = 0, looked_at_ = 0;  ///< how often threads looked for turns since one went on, and at which of the moves
+  SharedMemory shared_;
+  std::exception_ptr error_;
+};
+
+}  // namespace emulator
+}  // namespace skipv1

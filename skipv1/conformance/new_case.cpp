@@ -1,11 +1,11 @@
 #include "skipv1/conformance/new_case.hpp"
 
 #include "skipv1/io/checkpoint.hpp"
+#include "skipv1/io/new_folder.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/conformance/compare.hpp"
 #include "skipv1/conformance/draw.hpp"
 #include "skipv1/conformance/measure.hpp"
-#include "skipv1/conformance/new_folder.hpp"
 
 namespace skipv1::conformance {
 
@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 namespace {
 
 void write_json(const fs::path& path, const Json& json) {
-  write_whole(path, [&](std::ostream& out) { out << json.dump(2) << '\n'; });
+  write_whole(path, [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
 }
 
 /// Draws weights (such as `dtype` can store), tokens and targets, and lets the library compute the rest.
@@ -76,7 +76,7 @@ void write_case(const Case& c, const NewCase& options, const fs::path& out) {
   write_npy<double>(part / "logits.npy", c.logits);
   write_parameters(part / "grads.safetensors", c.gradients);
   const Json expected = {{"loss", c.loss}, {"kv_elements_per_token", c.elements}, {"parameters", c.parameters}};
-  write_whole(part / "expected.json", [&](std::ostream& file) { file << expected.dump() << '\n'; });
+  write_whole(part / "expected.json", [&](std::ostream& file) { file << json_text(expected) << '\n'; });
   std::ostringstream command;
   command << "skipv1-make-case config.json --seed " << options.seed << " --batch " << options.batch << " --length "
           << options.length << " --dtype " << options.dtype << " --out " << out.filename().string();

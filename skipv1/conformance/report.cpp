@@ -13,7 +13,7 @@ void Report::write(const std::filesystem::path& path) const {
     for (const Comparison& x : comparisons)
       report.push_back(
           {{"case", name}, {"check", x.check}, {"tensor", x.tensor}, {"error", x.error}, {"bound", x.bound}, {"pass", x.pass}});
-  write_whole(path, [&](std::ostream& out) { out << report.dump(1) << '\n'; });
+  write_whole(path, [&](std::ostream& out) { out << json_text(report, 1) << '\n'; });
 }
 
 void write_trace(const Case& c, const std::filesystem::path& folder) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -14,6 +15,10 @@
 #include <io.h>
 #elif __has_include(<unistd.h>)
 #include <unistd.h>
+#if __has_include(<sys/ioctl.h>)
+#include <sys/ioctl.h>
+#undef NCC  // a size of old terminals, and an argument in LAPACK's headers
+#endif
 #endif
 
 namespace skipv1 {
@@ -27,6 +32,17 @@ inline bool stderr_is_terminal() {
 #else
   return false;
 #endif
+}
+
+/// Columns of the terminal that standard error is: what it says itself, else COLUMNS, else 80.
+inline std::size_t terminal_columns() {
+#if !defined(_WIN32) && defined(TIOCGWINSZ)
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+#endif
+  const char* asked = std::getenv("COLUMNS");
+  const long columns = asked ? std::strtol(asked, nullptr, 10) : 0;
+  return columns > 0 ? static_cast<std::size_t>(columns) : 80;
 }
 
 /// `seconds` as 1:02:03, or 2:03 below an hour.
@@ -44,11 +60,14 @@ inline std::string clock_text(double seconds) {
 /// Shows "train [=====     ]  50% 500/1000 tokens, 250 tokens/s, 0:02 left" until it is destroyed. Not for several threads.
 class Progress {
  public:
-  /// Work of `total` pieces called `unit` (plural). `bar`: redraw one line ten times a second; else a line every five seconds.
-  Progress(std::string what, std::size_t total, std::string unit, std::ostream& out = std::cerr, bool bar = stderr_is_terminal())
+  /// Work of `total` pieces called `unit` (plural). `bar`: redraw one line ten times a second, within `columns` columns (0: as
+  /// many as the terminal has); else a line every five seconds.
+  Progress(std::string what, std::size_t total, std::string unit, std::ostream& out = std::cerr, bool bar = stderr_is_terminal(),
+           std::size_t columns = 0)
       : what_(std::move(what)),
         unit_(std::move(unit)),
         total_(total),
+        columns_(columns),
         out_(out),
         bar_(bar),
         start_(Clock::now()),
@@ -73,28 +92,50 @@ class Progress {
   void advance(std::size_t count = 1) { at(done_ + count, note_); }
 
   /// The line for `done` pieces after `seconds`.
-  std::string line(std::size_t done, double seconds) const {
-    const double share = total_ ? std::min(1.0, static_cast<double>(done) / static_cast<double>(total_)) : 1;
-    const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-    char numbers[160];
-    std::snprintf(numbers, sizeof numbers, " %3.0f%% %zu/%zu %s, %.*f %s/s, ", std::floor(100 * share), done, total_,
-                  unit_.c_str(), rate < 10 ? 2 : 0, rate, unit_.c_str());
-    std::string text = what_;
-    if (bar_) {
-      const auto filled = static_cast<std::size_t>(20 * share);
-      text += " [" + std::string(filled, '=') + std::string(20 - filled, ' ') + "]";
+  std::string line(std::size_t done, double seconds) const { return line(done, seconds, {bar_, true, true}); }
+  /// The same in at most `columns` columns: a line that the terminal wraps cannot be drawn over. The bar goes first, then the
+  /// count, then the rate; what is still too long is cut.
+  std::string line_within(std::size_t done, double seconds, std::size_t columns) const {
+    std::string text;
+    for (const Parts parts :
+         {Parts{bar_, true, true}, Parts{false, true, true}, Parts{false, false, true}, Parts{false, false, false}}) {
+      text = line(done, seconds, parts);
+      if (text.size() <= columns) return text;
     }
-    text += numbers + (done < total_ ? (rate > 0 ? clock_text(static_cast<double>(total_ - done) / rate) : "?") + " left"
-                                     : clock_text(seconds));
-    return note_.empty() ? text : text + ", " + note_;
+    while (columns > 0 && (static_cast<unsigned char>(text[columns]) & 0xc0) == 0x80) --columns;  // not within a character
+    return text.substr(0, columns);
   }
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  /// What a line has besides name, percentage, time and note.
+  struct Parts {
+    bool bar, count, rate;
+  };
+
+  std::string line(std::size_t done, double seconds, const Parts& parts) const {
+    const double share = total_ ? std::min(1.0, static_cast<double>(done) / static_cast<double>(total_)) : 1;
+    const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+    const auto filled = static_cast<std::size_t>(20 * share);
+    std::string text = what_;
+    if (parts.bar) text += " [" + std::string(filled, '=') + std::string(20 - filled, ' ') + "]";
+    char number[64];
+    std::snprintf(number, sizeof number, " %3.0f%%", std::floor(100 * share));
+    text += number;
+    if (parts.count) text += " " + std::to_string(done) + "/" + std::to_string(total_) + " " + unit_;
+    std::snprintf(number, sizeof number, ", %.*f ", rate < 10 ? 2 : 0, rate);
+    if (parts.rate) text += number + unit_ + "/s";
+    text += ", " + (done < total_ ? (rate > 0 ? clock_text(static_cast<double>(total_ - done) / rate) : "?") + " left"
+                                  : clock_text(seconds));
+    return note_.empty() ? text : text + ", " + note_;
+  }
+
   void show() {
     shown_ = Clock::now();
-    std::string text = line(done_, std::chrono::duration<double>(shown_ - start_).count());
+    const double seconds = std::chrono::duration<double>(shown_ - start_).count();
+    // The last column stays empty: some terminals wrap as soon as it is written.
+    std::string text = bar_ ? line_within(done_, seconds, (columns_ ? columns_ : terminal_columns()) - 1) : line(done_, seconds);
     const std::size_t length = text.size();
     if (bar_) text.append(last_.size() - std::min(last_.size(), length), ' ');  // covers a longer line before
     out_ << (bar_ ? "\r" : "") << text << (bar_ ? "" : "\n") << std::flush;
@@ -102,7 +143,7 @@ class Progress {
   }
 
   std::string what_, unit_, note_, last_;
-  std::size_t total_, done_ = 0;
+  std::size_t total_, columns_, done_ = 0;
   std::ostream& out_;
   bool bar_;
   Clock::time_point start_, shown_;

@@ -4,12 +4,16 @@
 #if __has_include(<CLI/CLI.hpp>)
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
 #include <type_traits>
+
+#include "skipv1/core/thread_limit.hpp"
+#include "skipv1/io/standard_streams.hpp"
 
 namespace skipv1 {
 
@@ -37,15 +41,19 @@ int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
     return 2;
   };
   try {
+    occupy_standard_streams();
+    require(stdout_is_open(), "standard output cannot be written: it is closed");
     detail::refuse_negative_counts(app);
     app.parse(argc, argv);
+    require(threads() <= most_threads(), "OMP_NUM_THREADS is ", threads(), ": must be at most ", most_threads());
     int status = 0;
     if constexpr (std::is_void_v<decltype(body())>) {
       body();
     } else {
       status = body();
     }
-    return std::cout.flush() ? status : error("standard output cannot be written");
+    const bool written = std::cout.flush() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+    return written ? status : error("standard output cannot be written");
   } catch (const CLI::ParseError& e) {
     return e.get_exit_code() == 0 ? app.exit(e) : error(e.what());
   } catch (const std::bad_alloc&) {

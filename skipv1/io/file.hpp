@@ -18,7 +18,31 @@
 
 #include "skipv1/core/view.hpp"
 
+#ifdef _WIN32
+#include <process.h>
+#elif __has_include(<unistd.h>)
+#include <unistd.h>
+#endif
+
 namespace skipv1 {
+
+/// The number of this process; 0 where it cannot be known.
+inline long process_id() {
+#ifdef _WIN32
+  return _getpid();
+#elif __has_include(<unistd.h>)
+  return getpid();
+#else
+  return 0;
+#endif
+}
+/// The temporary name of a file or folder in the making, a different one in each process: "x.part-1234".
+inline std::filesystem::path part_of(std::filesystem::path path) { return path += ".part-" + std::to_string(process_id()); }
+/// Whether a file's name is such a temporary one.
+inline bool is_part(const std::filesystem::path& path) {
+  const std::string end = path.extension().string();
+  return end.starts_with(".part-") && end.find_first_not_of("0123456789", 6) == std::string::npos;
+}
 
 static_assert(std::endian::native == std::endian::little,
               "the formats in io/ are little-endian, read and written as they lie in memory");
@@ -80,16 +104,17 @@ class Source {
   std::ifstream file_;
 };
 
-/// A file in the making. It has a temporary name until `commit`; without that, whatever `path` was stays as it is.
+/// A file in the making. It has a temporary name, its process's own, until `commit`; without that, whatever `path` was stays as
+/// it is.
 class NewFile {
  public:
   /// Throws if no file can be made there. A device or a pipe at `path` is written to directly.
-  explicit NewFile(std::filesystem::path path) : path_(std::move(path)), part_(path_) {
+  explicit NewFile(std::filesystem::path path) : path_(std::move(path)) {
     std::error_code error;
     require(!std::filesystem::is_directory(path_, error), path_.string(),
             ": cannot be written: ", std::make_error_code(std::errc::is_a_directory).message());
     direct_ = std::filesystem::is_other(path_, error);
-    if (!direct_) part_ += ".part";
+    part_ = direct_ ? path_ : part_of(path_);
     errno = 0;
     file_.open(part_, std::ios::binary | std::ios::trunc);
     check();

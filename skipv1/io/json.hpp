@@ -48,6 +48,11 @@ class JsonGuard {
 
 }  // namespace detail
 
+/// `value` as text, each level `indent` spaces further in, -1: on one line. Bytes that are no UTF-8 become U+FFFD.
+inline std::string json_text(const Json& value, int indent = -1) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 /// The value that `text` stands for. Throws if it is not JSON, has a key twice in an object, or is more than eight levels deep.
 inline Json parse_json(std::string_view text) {
   try {

@@ -2,7 +2,9 @@
 #include <cstdio>
 #include <optional>
 
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
+#include "skipv1/io/place.hpp"
 #include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
@@ -39,8 +41,8 @@ void run(const Options& o) {
   std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
               e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
   if (!file) return;
-  const Json json = {{"model", o.model},
-                     {"text", o.text},
+  const Json json = {{"model", place_text(o.model)},
+                     {"text", place_text(o.text)},
                      {"dtype", o.dtype},
                      {"loss", e.nats_per_token},
                      {"perplexity", e.perplexity()},
@@ -49,7 +51,7 @@ void run(const Options& o) {
                      {"predicted_bytes", e.bytes},
                      {"tokens", text.size()},
                      {"length", length}};
-  file->out() << json.dump(2) << '\n';
+  file->out() << json_text(json, 2) << '\n';
   file->close();
   file->commit();
 }
@@ -75,7 +77,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--json", o.json, "write the numbers into this file too");
   return run_program(app, argc, argv, [&] {
-    if (o.threads > 0) set_threads(o.threads);
+    use_threads(o.threads);
     check_device(o.device, o.dtype);
     require(o.device == "cpu" || o.dtype != "f64", "dtype f64 on ", o.device, ": f32 and bf16 are evaluated there");
     o.dtype == "f64" ? run<double>(o) : run<float>(o);

@@ -70,6 +70,8 @@ class Corpus {
   const EncodedTexts& in_pieces(std::size_t size, const std::filesystem::path& model) {
     auto& encoded = by_size_[size];
     if (!encoded) {
+      std::optional<Lock> lock;  // what one process makes, others wait for and find
+      if (!folder_.empty()) lock.emplace(folder_ / "lock", folder_.string(), Busy::wait);
       const Vocabulary vocabulary = model.empty() ? trained(size) : vocabulary_of(model, size);
       std::fprintf(stderr, "%zu + %zu bytes in a vocabulary of %zu\n", first_.size(), rest_.size(), size);
       if (folder_.empty() || size == 256) {

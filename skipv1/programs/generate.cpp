@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
@@ -75,14 +76,14 @@ void run(const Options& o) {
       prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(), static_cast<unsigned long long>(o.seed));
   if (o.json.empty()) return;
   const Json json = {{"prompt", o.prompt},
-                            {"text", text},
-                            {"tokens", said},
-                            {"prompt_tokens", prompt.size()},
-                            {"seed", o.seed},
-                            {"prefill_seconds", seconds(start, first)},
-                            {"tokens_per_second", rate},
-                            {"cache_bytes_per_token", bytes}};
-  write_whole(o.json, [&](std::ostream& out) { out << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n'; });
+                     {"text", text},
+                     {"tokens", said},
+                     {"prompt_tokens", prompt.size()},
+                     {"seed", o.seed},
+                     {"prefill_seconds", seconds(start, first)},
+                     {"tokens_per_second", rate},
+                     {"cache_bytes_per_token", bytes}};
+  write_whole(o.json, [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
 }
 
 }  // namespace
@@ -112,7 +113,7 @@ int main(int argc, char** argv) {
     validate(o.sampling);
     check_device(o.device, o.dtype);
     require(o.dtype != "f64", "dtype f64: f32 is used, on the device bf16 too");
-    if (o.threads > 0) set_threads(o.threads);
+    use_threads(o.threads);
     run(o);
   });
 }

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "skipv1/io/config.hpp"
+#include "skipv1/io/place.hpp"
 #include "skipv1/training/run.hpp"
 
 namespace skipv1 {
@@ -86,10 +87,10 @@ inline std::string setting_key(std::string name) {
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
-/// All settings; the texts' places so that they are found from anywhere.
+/// All settings; places so that they are found from anywhere.
 inline Json settings_of(Job job) {
-  for (std::string* place : {&job.text, &job.valid})
-    if (!place->empty()) *place = std::filesystem::absolute(*place).string();
+  for (std::string* place : {&job.text, &job.valid, &job.tokenizer, &job.config, &job.from})
+    if (!place->empty()) *place = place_text(std::filesystem::absolute(*place));
   Json settings = {{"strategy", job.strategy}};
   each_setting(job, [&](About, const char* name, auto& value, const char*) { settings[setting_key(name)] = value; });
   return settings;
@@ -119,10 +120,11 @@ inline Config config_of(const Job& j, std::size_t vocab) {
   return c;
 }
 
-/// A job that may go on: what its last checkpoint says.
+/// A job that may go on: what its last checkpoint says, and its folder, which no other process has.
 struct PreparedJob {
   Job job;
   RunFolder folder;
+  Lock lock;
   std::optional<std::size_t> last = {};
   std::string text_fingerprint = {}, valid_fingerprint = {};
 };

@@ -14,7 +14,6 @@ class JobRun {
   explicit JobRun(PreparedJob prepared) : p_(std::move(prepared)) {}
 
   void run() {
-    if (!p_.job.json.empty()) require_writable(p_.job.json);
     open_texts();
     choose_model();
     const auto [first, rest] = parts();
@@ -73,9 +72,9 @@ class JobRun {
   void save_beside(const std::filesystem::path& folder) const {
     vocabulary_.save(folder);
     const Json json = {{"settings", settings_of(p_.job)},
-                              {"text_fingerprint", p_.text_fingerprint},
-                              {"valid_fingerprint", p_.valid_fingerprint}};
-    write_whole(folder / "run.json", [&](std::ostream& out) { out << json.dump(2) << '\n'; });
+                       {"text_fingerprint", p_.text_fingerprint},
+                       {"valid_fingerprint", p_.valid_fingerprint}};
+    write_whole(folder / "run.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
   }
 
   void print_start(const TextData& text, const TextData& held_out) const {
@@ -98,20 +97,20 @@ class JobRun {
     if (r.tokens_per_second > 0) std::printf(", %.0f tokens/s", r.tokens_per_second);
     std::printf("; model in %s\n", p_.folder.checkpoint(r.steps).string().c_str());
     const Json json = {{"variant", config_.attention.variant},
-                              {"seed", p_.job.run.seed},
-                              {"steps", r.steps},
-                              {"tokens", r.tokens},
-                              {"parameters", r.parameters},
-                              {"cache_bytes_per_token", r.cache_bytes_per_token},
-                              {"valid_nats_per_token", r.valid.nats_per_token},
-                              {"valid_perplexity", r.valid.perplexity()},
-                              {"valid_bits_per_byte", r.valid.bits_per_byte()},
-                              {"valid_tokens", r.valid.tokens},
-                              {"valid_bytes", r.valid.bytes},
-                              {"seconds", r.seconds},
-                              {"tokens_per_second", r.tokens_per_second}};
+                       {"seed", p_.job.run.seed},
+                       {"steps", r.steps},
+                       {"tokens", r.tokens},
+                       {"parameters", r.parameters},
+                       {"cache_bytes_per_token", r.cache_bytes_per_token},
+                       {"valid_nats_per_token", r.valid.nats_per_token},
+                       {"valid_perplexity", r.valid.perplexity()},
+                       {"valid_bits_per_byte", r.valid.bits_per_byte()},
+                       {"valid_tokens", r.valid.tokens},
+                       {"valid_bytes", r.valid.bytes},
+                       {"seconds", r.seconds},
+                       {"tokens_per_second", r.tokens_per_second}};
     for (const std::filesystem::path& path : {p_.folder.path() / "result.json", std::filesystem::path(p_.job.json)})
-      if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json.dump(2) << '\n'; });
+      if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
   }
 
   PreparedJob p_;

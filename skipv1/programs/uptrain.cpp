@@ -1,6 +1,7 @@
 // skipv1-uptrain: a trained model with full or grouped heads becomes a SkipV1Former, and goes on learning.
 #include <cstdio>
 
+#include "skipv1/io/new_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/job_options.hpp"
 #include "skipv1/programs/open_model.hpp"
@@ -19,12 +20,13 @@ Dtype stored_dtype(const std::filesystem::path& model) {
 
 void convert_model(const std::string& from, const std::string& strategy, const std::string& out, const std::string& dtype) {
   const std::filesystem::path path = model_path(from);
-  require(!std::filesystem::exists(out), out, ": exists already");
+  NewFolder folder(out);
   const Checkpoint<double> model = open_model<double>(path, strategy);
   const FoundVocabulary found = find_vocabulary(path, model.config.vocab_size);
   const Dtype as = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype);
-  write_checkpoint<double>(out, model.config, model.parameters, as);
-  if (found.vocabulary) found.vocabulary->save(out);
+  write_checkpoint<double>(folder.path(), model.config, model.parameters, as);
+  if (found.vocabulary) found.vocabulary->save(folder.path());
+  folder.commit();
   if (!found.vocabulary && !found.passed_over.empty())
     std::fprintf(stderr, "skipv1-uptrain: no vocabulary goes with the model of %zu pieces: beside it %s\n", model.config.vocab_size,
                  found.passed_over.c_str());

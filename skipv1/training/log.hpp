@@ -41,7 +41,7 @@ inline std::string csv_line(const Json& row, bool keys) {
   std::string line;
   for (const auto& item : row.items()) {
     if (!line.empty()) line += ',';
-    line += keys ? item.key() : item.value().is_null() ? "" : item.value().dump();
+    line += keys ? item.key() : item.value().is_null() ? "" : json_text(item.value());
   }
   return line + '\n';
 }
@@ -73,7 +73,7 @@ class Log {
   void add(const LogRow& row) {
     const Json object = detail::json_of(row);
     write(csv_, csv_path_, detail::csv_line(object, false));
-    write(json_, json_path_, object.dump() + '\n');
+    write(json_, json_path_, json_text(object) + '\n');
   }
 
  private:

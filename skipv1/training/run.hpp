@@ -160,7 +160,7 @@ class TrainingRun {
       write_parameters<Sum<T>>(folder / "first_moment.safetensors", on_host(trainer_.first_moment(), config_));
       write_parameters<Sum<T>>(folder / "second_moment.safetensors", on_host(trainer_.second_moment(), config_));
       write_whole(folder / "state.json", [&](std::ostream& out) {
-        out << Json{{"step", trainer_.steps()}, {"seconds", seconds_}}.dump(2) << '\n';
+        out << json_text({{"step", trainer_.steps()}, {"seconds", seconds_}}, 2) << '\n';
       });
       if (beside_) beside_(folder);
     });

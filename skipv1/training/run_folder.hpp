@@ -8,11 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "skipv1/core/check.hpp"
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/lock.hpp"
 
 namespace skipv1 {
 
-/// The folder of a run. Whatever moment a program ends at, the last checkpoint in it is whole.
+/// The folder of a run. Whatever moment a program ends at, the last checkpoint in it is whole. Who writes to it has its `lock`.
 class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
@@ -23,6 +24,9 @@ class RunFolder {
     std::snprintf(name, sizeof name, "step-%08zu", step);
     return path_ / name;
   }
+  /// The folder, made if there is none, for this process alone. Throws while another one has it. A folder in which nothing is
+  /// done goes again.
+  Lock lock() const { return Lock(path_ / "lock", path_.string()); }
   /// The step of the last checkpoint; none if there is no checkpoint, or no such folder.
   std::optional<std::size_t> last() const {
     std::optional<std::size_t> last;
@@ -87,7 +91,8 @@ class RunFolder {
     return step;
   }
   static bool left_over(const std::filesystem::path& path) {
-    return path.filename().string().starts_with("step-") && (path.extension() == ".part" || path.extension() == ".old");
+    const bool step = path.filename().string().starts_with("step-");
+    return (step && (path.extension() == ".part" || path.extension() == ".old")) || is_part(path);
   }
 
   std::filesystem::path path_;

@@ -9,18 +9,23 @@
 
 namespace skipv1 {
 
-/// A run of `steps` steps with a peak learning rate, reached after a share `warm_up` of them and left by a half cosine that ends
-/// at `floor` times the peak.
+/// A run of `steps` steps. The rate rises linearly over the first `warm_up_steps()` of them to `peak`, and falls along half a
+/// cosine to `floor` times the peak, which the last step has.
 struct Schedule {
   std::size_t steps = 1000;
   double peak = 1e-3, warm_up = 0.1, floor = 0.1;
 
-  /// The rate of step `i = 0 … steps - 1`.
+  /// The share `warm_up` of the steps as a whole number, at least 1: without warm-up the first step has the peak.
+  std::size_t warm_up_steps() const {
+    return std::max<std::size_t>(1, static_cast<std::size_t>(std::round(warm_up * static_cast<double>(steps))));
+  }
+  /// The rate of step `i = 0 … steps - 1`; never above `peak`.
   double rate(std::size_t i) const {
-    const double at = static_cast<double>(i), ramp = std::max(1.0, warm_up * static_cast<double>(steps));
-    if (at < ramp) return peak * (at + 1) / ramp;
-    const double rest = std::max(1.0, static_cast<double>(steps) - ramp);
-    return peak * (floor + (1 - floor) * 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, (at - ramp) / rest))));
+    const std::size_t warm = warm_up_steps(), step = i + 1;  // counted from 1: step `warm` has the peak, step `steps` the floor
+    if (step <= warm) return peak * (static_cast<double>(step) / static_cast<double>(warm));
+    if (step >= steps) return peak * floor;
+    const double at = static_cast<double>(step - warm) / static_cast<double>(steps - warm);
+    return peak * (floor + (1 - floor) * 0.5 * (1 + std::cos(std::numbers::pi * at)));
   }
 };
 

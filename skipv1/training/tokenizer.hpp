@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/core/utf8.hpp"
 #include "skipv1/io/file.hpp"
 
 namespace skipv1 {
@@ -71,23 +72,6 @@ class ByteTokenizer : public Tokenizer {
   }
   std::string piece(std::int32_t id) const override { return std::string(1, static_cast<char>(checked(id))); }
 };
-
-/// The length in bytes of the UTF-8 character at `text[at]`, 0 if there is no valid one (RFC 3629: no overlong forms,
-/// no surrogates, nothing above U+10FFFF).
-inline std::size_t utf8_length(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u; };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return at < text.size() ? 1 : 0;
-  const std::size_t length = lead >= 0xc2 && lead < 0xe0   ? 2
-                             : lead >= 0xe0 && lead < 0xf0 ? 3
-                             : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                           : 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  const bool overlong = (lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xf0 && byte(1) < 0x90);
-  const bool beyond = (lead == 0xed && byte(1) >= 0xa0) || (lead == 0xf4 && byte(1) >= 0x90);
-  return overlong || beyond ? 0 : length;
-}
 
 /// Throws unless `text` is UTF-8; `needs` names who needs that.
 inline void require_utf8(std::string_view text, std::string_view needs) {

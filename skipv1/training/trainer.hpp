@@ -30,6 +30,8 @@ inline void validate(const TrainingOptions& o, const Config& config) {
   positive("steps", static_cast<double>(o.schedule.steps));
   positive("batch", static_cast<double>(o.batch));
   positive("length", static_cast<double>(o.length));
+  require(static_cast<double>(o.schedule.steps) * static_cast<double>(o.batch) * static_cast<double>(o.length) <= 0x1p53,
+          "steps ", o.schedule.steps, " of ", o.batch, " x ", o.length, " tokens: must be at most 2^53 tokens in all");
   require(o.length <= config.max_position_embeddings, "length ", o.length, ": the model reads at most max_position_embeddings ",
           config.max_position_embeddings);
   positive("peak", o.schedule.peak);

@@ -161,23 +161,29 @@ void measure(const Options& o) {
   for (const Line& line : lines) {
     const std::string& variant = o.variants[line.model];
     const double bytes = models[line.model]->bytes(line.context), time = quantile(line.token, 0.5);
-    std::printf("%-8s context %5zu: %6.1f tokens/s (%.1f to %.1f), "
-                "%.0f MB a token, %.1f GB/s, %.0f %% of reading (%.0f to %.0f); "
-                "choosing the token %.2f ms of %.1f\n",
-                variant.c_str(), line.context, 1 / time, 1 / quantile(line.token, 0.9), 1 / quantile(line.token, 0.1),
-                1e-6 * bytes, 1e-9 * bytes / time, 100 * quantile(line.share, 0.5), 100 * quantile(line.share, 0.1),
-                100 * quantile(line.share, 0.9), 1e3 * quantile(line.choosing, 0.5), 1e3 * time);
-    json["lines"].push_back({{"variant", variant}, {"context", line.context}, {"bytes", bytes}, {"seconds", line.token},
-                             {"choosing_seconds", line.choosing}, {"share", line.share}});
+    std::printf(
+        "%-8s context %5zu: %6.1f tokens/s (%.1f to %.1f), "
+        "%.0f MB a token, %.1f GB/s, %.0f %% of reading (%.0f to %.0f); "
+        "choosing the token %.2f ms of %.1f\n",
+        variant.c_str(), line.context, 1 / time, 1 / quantile(line.token, 0.9), 1 / quantile(line.token, 0.1), 1e-6 * bytes,
+        1e-9 * bytes / time, 100 * quantile(line.share, 0.5), 100 * quantile(line.share, 0.1), 100 * quantile(line.share, 0.9),
+        1e3 * quantile(line.choosing, 0.5), 1e3 * time);
+    json["lines"].push_back({{"variant", variant},
+                             {"context", line.context},
+                             {"bytes", bytes},
+                             {"seconds", line.token},
+                             {"choosing_seconds", line.choosing},
+                             {"share", line.share}});
   }
-  if (!o.json.empty()) write_whole(o.json, [&](std::ostream& out) { out << json.dump(1) << '\n'; });
+  if (!o.json.empty()) write_whole(o.json, [&](std::ostream& out) { out << json_text(json, 1) << '\n'; });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Decoding one sequence beside the rate of reading its weights.\n"
-               "Example: skipv1-benchmark-decoding --variants mha skipv1 --contexts 128 2048 --json decoding.json"};
+  CLI::App app{
+      "Decoding one sequence beside the rate of reading its weights.\n"
+      "Example: skipv1-benchmark-decoding --variants mha skipv1 --contexts 128 2048 --json decoding.json"};
   Options o;
   app.add_option("--variants", o.variants, "attention variants")->capture_default_str();
   app.add_option("--contexts", o.contexts, "how many tokens there are before the one timed")

@@ -233,7 +233,7 @@ class Bench {
     std::printf("  %s, sequences of %zu that fit: %s\n", name, context, fitting.str().c_str());
   }
   int finish(const std::string& path) const {
-    if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json_.dump(1) << '\n'; });
+    if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json_text(json_, 1) << '\n'; });
     return failed_ ? 1 : 0;
   }
 

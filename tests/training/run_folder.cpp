@@ -41,10 +41,12 @@ TEST_CASE("what interrupted programs leave is no checkpoint, and goes") {
   write_file(place / "step-00000002.old/a", "");
   write_file(place / "step-00000009.part/a", "half a nine");
   write_file(place / "step-none/a", "somebody's own");
+  write_file(place / "log.csv.part-4711", "half a log");
+  write_file(place / "notes.part-two", "somebody's own");
   write_file(place / "log.csv", "");
   CHECK(folder.last() == 7u);
   folder.clean();
-  CHECK(names(place.path) == std::set<std::string>{"log.csv", "step-00000007", "step-none"});
+  CHECK(names(place.path) == std::set<std::string>{"log.csv", "notes.part-two", "step-00000007", "step-none"});
   write_file(place / "step-00000009.part/b", "again half a nine");
   folder.save(9, writes("nine"));
   CHECK(names(place / "step-00000009") == std::set<std::string>{"a"});

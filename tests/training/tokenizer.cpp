@@ -141,17 +141,6 @@ TEST_CASE("llama2.c: pieces that cannot be a vocabulary are refused") {
   CHECK_THROWS_WITH(Llama2cTokenizer(pieces), "piece 10 must be that of byte 7");
 }
 
-TEST_CASE("UTF-8 characters have lengths, what is none has not") {
-  CHECK(utf8_length("a", 0) == 1);
-  CHECK(utf8_length("\xc3\xa9", 0) == 2);
-  CHECK(utf8_length("\xe2\x96\x81", 0) == 3);
-  CHECK(utf8_length("\xf4\x8f\xbf\xbf", 0) == 4);  // U+10FFFF
-  CHECK(utf8_length(std::string_view("\0", 1), 0) == 1);
-  for (const char* bad : {"\x80", "\xc3", "\xc3(", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                          "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x96", "\xff", ""})
-    CHECK(utf8_length(bad, 0) == 0);
-}
-
 TEST_CASE("pieces of bytes have a fixed form") {
   CHECK(byte_of_piece("<0x0A>") == '\n');
   CHECK(byte_of_piece("<0xFF>") == '\xff');

@@ -27,7 +27,8 @@ void print_predictors(const Results& r) {
   std::printf("zero predictor           %10.4f\n", r.zero);
   std::printf("one preconditioned step  %10.4f", r.one_step);
   if (r.has_closed_form()) std::printf("  closed form %.4f", closed_form(r.task, Model::skipv1, r.task.dim));
-  std::printf("\nbest linear in statistics%10.4f\nridge regression         %10.4f +- %.4f\n", r.linear, r.ridge.value, r.ridge.error);
+  std::printf("\nbest linear in statistics%10.4f\nridge regression         %10.4f +- %.4f\n", r.linear, r.ridge.value,
+              r.ridge.error);
   for (std::size_t i = 0; i < r.steps.size(); ++i)
     std::printf("gradient steps: %-2zu       %10.4f +- %.4f\n", r.steps[i], r.after_steps[i].value, r.after_steps[i].error);
   std::printf("\n");
@@ -72,15 +73,18 @@ void print_theorem(const Results& r) {
     worst = std::max(worst, std::abs(r.skip[a].loss - closed_form(r.task, Model::skipv1, a)));
   }
   worst /= r.zero - r.one_step;
-  std::printf("every minimum against its closed form: %s 0.01 %% of what one step gains\n", worst < 1e-4 ? "within" : "NOT WITHIN");
+  std::printf("every minimum against its closed form: %s 0.01 %% of what one step gains\n",
+              worst < 1e-4 ? "within" : "NOT WITHIN");
 }
 
 Json to_json(const Results& r, const Options& o) {
-  Json json{{"dim", o.dim},           {"context", o.context},    {"noise", o.noise},
-                   {"zero", r.zero},         {"one_step", r.one_step},  {"ridge", r.ridge.value},
-                   {"mha", losses(r.mha)},   {"skip", losses(r.skip)},  {"linear", r.linear}, {"ridge_error", r.ridge.error},
-                   {"w0", o.mean_scale},     {"seed", o.seed},          {"restarts", o.restarts},
-                   {"c", least(r.mha) - least(r.skip)}};
+  Json json{{"dim", o.dim},           {"context", o.context},
+            {"noise", o.noise},       {"zero", r.zero},
+            {"one_step", r.one_step}, {"ridge", r.ridge.value},
+            {"mha", losses(r.mha)},   {"skip", losses(r.skip)},
+            {"linear", r.linear},     {"ridge_error", r.ridge.error},
+            {"w0", o.mean_scale},     {"seed", o.seed},
+            {"restarts", o.restarts}, {"c", least(r.mha) - least(r.skip)}};
   for (const auto* curve : {&r.mha, &r.skip}) {
     Json& gradients = json[curve == &r.mha ? "mha_gradients" : "skip_gradients"];
     for (const LeastLoss& point : *curve) gradients.push_back(point.gradient);
@@ -104,7 +108,7 @@ void tutorial(const Options& o) {
   print_theorem(r);
   if (!o.figures.empty()) draw_curves(r, o.figures);
   if (!json) return;
-  json->out() << to_json(r, o).dump(2) << '\n';
+  json->out() << json_text(to_json(r, o), 2) << '\n';
   json->close();
   json->commit();
 }

@@ -94,8 +94,10 @@ void print_gaps(const Plan& plan, const std::vector<Trained>& all) {
 }
 
 void print_layers(const Plan& plan, const std::vector<Trained>& all) {
-  std::printf("\nby layer, width %zu: R^2 of x and of y from what the value heads see, cosines of heads and of tokens, then the "
-              "label's error from the stream\n", plan.focus);
+  std::printf(
+      "\nby layer, width %zu: R^2 of x and of y from what the value heads see, cosines of heads and of tokens, then the "
+      "label's error from the stream\n",
+      plan.focus);
   for (const Trained& t : all) {
     if (t.model.width != plan.focus || t.model.labels != Labels::context || t.model.heads != 2) continue;
     std::printf("%s, %s\n", sign(t.model).c_str(), t.model.name.c_str());
@@ -110,25 +112,25 @@ void print_layers(const Plan& plan, const std::vector<Trained>& all) {
 
 Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors) {
   const Setting& s = plan.setting;
-  Json json{{"dim", s.task.dim},     {"context", s.task.context}, {"noise", s.task.noise}, {"seeds", s.seeds},
-                   {"seed", s.first_seed},  {"steps", s.recipe.steps},   {"batch", s.recipe.batch}, {"rate", s.recipe.rate},
-                   {"one_step", predictors.one_step}, {"ridge", predictors.ridge}};
+  Json json{{"dim", s.task.dim},        {"context", s.task.context}, {"noise", s.task.noise},
+            {"seeds", s.seeds},         {"seed", s.first_seed},      {"steps", s.recipe.steps},
+            {"batch", s.recipe.batch},  {"rate", s.recipe.rate},     {"one_step", predictors.one_step},
+            {"ridge", predictors.ridge}};
   for (const std::size_t width : plan.widths)
     json["mha_bound"].push_back({{"width", width}, {"error", predictors.seeing(numbers_of_mha(width, s.task.dim), s.task.dim)}});
   for (const Trained& t : all) {
     const Model& m = t.model;
     Json model{{"name", m.name},
-                      {"variant", m.attention.variant},
-                      {"skip_ratio", m.attention.skip_ratio},
-                      {"source_layer", m.attention.source_layer},
-                      {"attention", to_string(m.kind)},
-                      {"width", m.width},
-                      {"layers", m.layers},
-                      {"query_heads", m.heads},
-                      {"labels", to_string(m.labels)}};
+               {"variant", m.attention.variant},
+               {"skip_ratio", m.attention.skip_ratio},
+               {"source_layer", m.attention.source_layer},
+               {"attention", to_string(m.kind)},
+               {"width", m.width},
+               {"layers", m.layers},
+               {"query_heads", m.heads},
+               {"labels", to_string(m.labels)}};
     for (const Outcome& o : t.outcomes) model["errors"].push_back(o.at("error")[0]);
-    for (const auto& [what, values] : t.outcomes[0])
-      model[what] = {{"mean", t.mean(what)}, {"deviation", t.deviation(what)}};
+    for (const auto& [what, values] : t.outcomes[0]) model[what] = {{"mean", t.mean(what)}, {"deviation", t.deviation(what)}};
     json["models"].push_back(model);
   }
   return json;
@@ -171,7 +173,7 @@ void tutorial(const Options& o) {
   print_layers(plan, all);
   if (!o.figures.empty()) draw_figures(plan, all, predictors, o.figures);
   if (!json) return;
-  json->out() << to_json(plan, all, predictors).dump(1) << '\n';
+  json->out() << json_text(to_json(plan, all, predictors), 1) << '\n';
   json->close();
   json->commit();
 }

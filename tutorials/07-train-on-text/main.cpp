@@ -9,6 +9,7 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
+#include "skipv1/io/place.hpp"
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/routing.hpp"
 #include "skipv1/training/sentencepiece.hpp"
@@ -82,7 +83,7 @@ void draw(const Comparison& o, const std::vector<Run>& runs, std::size_t vocab) 
 }
 
 void write_json(const std::string& path, const Comparison& o, const std::vector<Run>& runs) {
-  Json all = {{"text", std::filesystem::path(o.text).filename().string()},
+  Json all = {{"text", file_name_text(o.text)},
               {"vocab", o.vocab},
               {"width", o.width},
               {"layers", o.layers},
@@ -102,7 +103,7 @@ void write_json(const std::string& path, const Comparison& o, const std::vector<
                            {"final_nats_per_token", r.last.nats_per_token},
                            {"bits_per_byte", r.last.bits_per_byte()},
                            {"tokens_per_second", r.tokens_per_second}});
-  write_whole(path, [&](std::ostream& out) { out << all.dump(1) << "\n"; });
+  write_whole(path, [&](std::ostream& out) { out << json_text(all, 1) << "\n"; });
 }
 
 void compare(const Comparison& o) {

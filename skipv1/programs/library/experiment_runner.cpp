@@ -6,6 +6,8 @@
 #include <limits>
 
 #include "skipv1/io/checkpoint.hpp"
+#include "skipv1/io/lock.hpp"
+#include "skipv1/io/place.hpp"
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/experiment_corpus.hpp"
@@ -15,16 +17,17 @@ namespace skipv1 {
 
 namespace {
 
-/// All that a run's numbers depend on besides texts and seed.
-Json settings_of(const PlannedRun& run, const CurveOptions& curve, const ExperimentJob& job) {
+/// All that a run's numbers depend on besides texts and seed; `from` is the fingerprint of an imported model.
+Json settings_of(const PlannedRun& run, const CurveOptions& curve, const ExperimentJob& job,
+                 const std::optional<std::string>& from) {
   const TrainingOptions& t = run.training;
   Json settings = {{"config", Json::parse(config_text(run.config))}, {"dtype", job.dtype}, {"batch", t.batch}};
   if (!run.contexts.empty()) {
     settings["contexts"] = run.contexts;
     return settings;
   }
-  if (!run.start.empty())
-    settings["start"] = run.start == imported ? std::filesystem::path(job.from).filename().string() : run.start;
+  if (!run.start.empty()) settings["start"] = run.start == imported ? file_name_text(job.from) : run.start;
+  if (run.start == imported) settings["start_fingerprint"] = from.value();
   if (!run.strategy.empty()) settings["strategy"] = run.strategy;
   settings.update({{"length", t.length},
                    {"steps", t.schedule.steps},
@@ -68,7 +71,13 @@ Json result_of(const PlannedRun& run, std::uint64_t seed, const Json& settings, 
 class Runner {
  public:
   explicit Runner(const ExperimentJob& asked) : asked_(asked) {
-    if (!asked.from.empty()) from_.emplace(open_model<float>(asked.from));
+    require_writable(asked.out);
+    if (!std::filesystem::is_other(asked.out)) lock_.emplace(std::filesystem::path(asked.out) += ".lock", asked.out);
+    if (!asked.from.empty()) {
+      from_.emplace(open_model<float>(asked.from));
+      const View<float> weights = from_->parameters.flat();
+      from_fingerprint_ = fingerprint({reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float)});
+    }
     experiment_ = plan_experiment(asked.name, asked.small, from_ ? std::optional<Config>(from_->config) : std::nullopt);
     if (!asked.text.empty()) corpus_.emplace(asked.text, asked.valid, asked.tokenizer_folder);
     const bool measures = !experiment_.runs.front().contexts.empty();
@@ -115,8 +124,8 @@ class Runner {
     for (const PlannedRun& run : experiment_.runs)
       for (const Json& result : results_["runs"]) {
         if (result.at("label") != run.label) continue;
-        require(result.at("settings") == settings_of(run, curve_of(run), asked_), asked_.out, ": holds ", run.label,
-                " with other settings");
+        require(result.at("settings") == settings_of(run, curve_of(run), asked_, from_fingerprint_), asked_.out, ": holds ",
+                run.label, " with other settings");
         taken_.emplace_back(work(run), result.at("wall_seconds").get<double>());
       }
   }
@@ -178,7 +187,7 @@ class Runner {
   }
 
   void write() const {
-    write_whole(asked_.out, [&](std::ostream& out) { out << results_.dump(1) << '\n'; });
+    write_whole(asked_.out, [&](std::ostream& out) { out << json_text(results_, 1) << '\n'; });
   }
 
   void carry_out(const PlannedRun& run, std::uint64_t seed) {
@@ -201,7 +210,7 @@ class Runner {
     if (in.keep) write_checkpoint<float>(kept(run.label, seed), run.config, *m.model);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     taken_.emplace_back(work(run), seconds);
-    results_["runs"].push_back(result_of(run, seed, settings_of(run, in.curve, asked_), m, seconds));
+    results_["runs"].push_back(result_of(run, seed, settings_of(run, in.curve, asked_, from_fingerprint_), m, seconds));
     write();
     if (m.memory.empty())
       std::fprintf(stderr, "%s, seed %zu: %.4f nats a token, %.0f tokens/s, %.0f s in all\n", run.label.c_str(),
@@ -209,8 +218,10 @@ class Runner {
   }
 
   ExperimentJob asked_;
+  std::optional<Lock> lock_;  ///< on the file of results
   Clock::time_point start_ = Clock::now();
   std::optional<Checkpoint<float>> from_;
+  std::optional<std::string> from_fingerprint_;
   Experiment experiment_;
   std::optional<Corpus> corpus_;
   Json results_;

@@ -1,5 +1,6 @@
 #include "skipv1/programs/job_options.hpp"
 
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/programs/device.hpp"
 
 namespace skipv1 {
@@ -27,30 +28,61 @@ void add_job_options(CLI::App& app, Job& job, bool model) {
 
 namespace {
 
-/// Settings come from the last checkpoint; those given once more must be the same, but for the texts' places.
+/// A setting of the run to be resumed takes the place of the one asked for, which must be the same if it was given at all. The
+/// texts may lie elsewhere: their fingerprints are compared.
+class Settings {
+ public:
+  Settings(JsonFields& stored, const CLI::App& app) : stored_(stored), app_(app) {}
+
+  template <class T>
+  void take(const std::string& name, T& value) {
+    const T asked = value;
+    stored_.read(setting_key(name), value);
+    const bool text = name == "text" || name == "valid",
+               place = text || name == "tokenizer" || name == "config" || name == "from";
+    if constexpr (std::is_same_v<T, std::string>) {
+      if (place) value = place_of(value).string();
+      if (given(name)) {
+        require(text || (place ? same_place(asked, value) : asked == value), option(name), " is ", asked,
+                ", the run to be resumed has ", value.empty() ? "none" : value);
+        if (text) value = asked;
+      }
+    } else {
+      require(!given(name) || asked == value, option(name), " is ", asked, ", the run to be resumed has ", value);
+    }
+  }
+
+ private:
+  const CLI::Option* find(const std::string& name) const { return app_.get_option_no_throw(name); }
+  /// skipv1-uptrain's model is an argument without a name.
+  std::string option(const std::string& name) const { return name == "from" && !find("--from") ? "model" : "--" + name; }
+  bool given(const std::string& name) const {
+    const CLI::Option* of = find(option(name));
+    return of && of->count() > 0;
+  }
+  JsonFields& stored_;
+  const CLI::App& app_;
+};
+
+/// Settings come from the last checkpoint.
 void take_over(PreparedJob& p, const Json& stored, const CLI::App& app) {
   JsonFields root(stored);
   root.read("text_fingerprint", p.text_fingerprint);
   root.read("valid_fingerprint", p.valid_fingerprint);
   JsonFields fields(*root.find("settings", true), "settings.");
   root.finish();
-  fields.read("strategy", p.job.strategy);
-  each_setting(p.job, [&](About, const char* name, auto& value, const char*) {
-    const auto asked = value;
-    const bool place = std::string_view(name) == "text" || std::string_view(name) == "valid";
-    const CLI::Option* option = app.get_option_no_throw(std::string("--") + name);
-    fields.read(setting_key(name), value);
-    if (option == nullptr || option->count() == 0) return;
-    require(place || asked == value, "--", name, " is ", asked, ", the run to be resumed has ", value);
-    value = asked;
-  });
+  Settings settings(fields, app);
+  settings.take("strategy", p.job.strategy);
+  each_setting(p.job, [&](About, const char* name, auto& value, const char*) { settings.take(name, value); });
   fields.finish();
 }
 
 /// `job` with the settings of the run it resumes, checked.
 PreparedJob prepare(const Job& job, const CLI::App& app) {
   require(!job.out.empty(), "--out is empty: must name a folder");
-  PreparedJob p{job, RunFolder(job.out)};
+  if (!job.json.empty()) require_writable(job.json);
+  const RunFolder folder(job.out);
+  PreparedJob p{job, folder, folder.lock()};
   p.last = p.folder.last();
   require(!p.last || job.resume, job.out, ": holds a run already, at step ", p.last.value_or(0), ": --resume continues it");
   if (p.last) {
@@ -60,6 +92,8 @@ PreparedJob prepare(const Job& job, const CLI::App& app) {
   }
   require(!p.job.text.empty(),
           job.resume ? job.out + ": no checkpoint to resume, and no --text to start with" : "--text is required");
+  require(p.last || p.job.strategy.empty() || !p.job.from.empty(), job.out,
+          ": no checkpoint to resume, and no model to start with");
   require(p.job.run.log_every >= 1, "log-every is 0: must be at least 1");
   check_device(p.job.device, p.job.dtype);
   return p;
@@ -68,7 +102,7 @@ PreparedJob prepare(const Job& job, const CLI::App& app) {
 }  // namespace
 
 void run_job(const Job& job, const CLI::App& app) {
-  if (job.threads > 0) set_threads(job.threads);
+  use_threads(job.threads);
   PreparedJob prepared = prepare(job, app);
   const bool on_cpu = prepared.job.device == "cpu";
   const std::string& dtype = prepared.job.dtype;

@@ -5,11 +5,11 @@
 #include <string>
 #include <system_error>
 
-#include "skipv1/core/check.hpp"
+#include "skipv1/io/file.hpp"
 
-namespace skipv1::conformance {
+namespace skipv1 {
 
-/// A folder in the making. It has a temporary name until `commit`; without that it goes.
+/// A folder in the making. It has a temporary name, its process's own, until `commit`; without that it goes.
 class NewFolder {
  public:
   /// Throws if `path` exists already or cannot be made.
@@ -17,8 +17,7 @@ class NewFolder {
     if (path_.filename().empty()) path_ = path_.parent_path();  // "name/"
     std::error_code error;
     require(!std::filesystem::exists(path_, error), path_.string(), ": exists already");
-    part_ = path_;
-    part_ += ".part";
+    part_ = part_of(path_);
     std::filesystem::remove_all(part_, error);
     std::filesystem::create_directories(part_, error);
     require(!error, path_.string(), ": cannot be made: ", error.message());
@@ -45,4 +44,4 @@ class NewFolder {
   bool committed_ = false;
 };
 
-}  // namespace skipv1::conformance
+}  // namespace skipv1

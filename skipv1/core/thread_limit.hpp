@@ -1,0 +1,49 @@
+// How many threads a program may ask for. A thread that cannot be started would end the program from within OpenMP.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+#include "skipv1/core/parallel.hpp"
+
+namespace skipv1 {
+
+/// The most threads that can be asked for: far more than help, fewer than OpenMP and BLAS can hold.
+inline int most_threads() { return std::max(256, static_cast<int>(std::min(4096u, std::thread::hardware_concurrency()))); }
+
+/// Throws unless `count` threads, asked for by `who`, are in bounds and can be started: all are, once, and end again.
+inline void require_threads(int count, const std::string& who) {
+  require(count >= 1 && count <= most_threads(), who, " is ", count, ": must be at most ", most_threads());
+#ifdef _OPENMP
+  std::vector<std::thread> started;
+  std::atomic<bool> end = false;
+  std::string reason;
+  try {
+    for (int i = 1; i < count; ++i)
+      started.emplace_back([&end] {
+        const auto heap = std::make_unique<std::string>(100, 'x');  // a thread that works has a heap of its own, too
+        end.wait(false);
+      });
+  } catch (const std::system_error& error) {
+    reason = error.code().message();
+  }
+  end = true;
+  end.notify_all();
+  for (std::thread& thread : started) thread.join();
+  require(reason.empty(), who, " is ", count, ": only ", started.size() + 1, " threads can be started: ", reason);
+#endif
+}
+
+/// `set_threads`, checked: `count` is what --threads says, 0 for as many as there are cores or OMP_NUM_THREADS says.
+inline void use_threads(int count) {
+  require_threads(count > 0 ? count : threads(), count > 0 ? "--threads" : "OMP_NUM_THREADS");
+  if (count > 0) set_threads(count);
+}
+
+}  // namespace skipv1

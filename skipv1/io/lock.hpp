@@ -1,0 +1,137 @@
+// A lock between processes: whoever writes a run or a file of results has it alone.
+#pragma once
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+#include "skipv1/io/file.hpp"
+
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#include <share.h>
+#include <sys/stat.h>
+#elif __has_include(<sys/file.h>) && __has_include(<unistd.h>)
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
+namespace skipv1 {
+
+/// What to do while another process has the lock.
+enum class Busy { refuse, wait };
+
+/// The lock on a file of its own, which goes when the lock does. The system releases it when a process ends, in whatever way:
+/// a file that a killed process has left locks nobody out. On a file system without locks nobody is locked out either.
+class Lock {
+ public:
+  /// Takes the lock `file`, making its folder if there is none; errors call what is locked `name`. Throws if another process has
+  /// the lock, unless it is to be waited for, or if the file cannot be made.
+  Lock(std::filesystem::path file, const std::string& name, Busy busy = Busy::refuse) : file_(std::move(file)) {
+    try {
+      for (bool said = false; !take(name);) {
+        require(busy == Busy::wait, name, ": in use by another process", holder(), " (lock ", file_.string(), ")");
+        if (!said) std::fprintf(stderr, "%s: waiting for another process%s\n", name.c_str(), holder().c_str());
+        said = true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      }
+    } catch (...) {
+      remove_made();
+      throw;
+    }
+  }
+  Lock(Lock&& other) noexcept
+      : file_(std::move(other.file_)), made_(std::move(other.made_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+  Lock& operator=(Lock&&) = delete;
+  ~Lock() {
+    if (descriptor_ == -1) return;
+    std::error_code ignored;
+#ifdef _WIN32
+    _close(descriptor_);  // and with it the file goes
+#elif defined(LOCK_EX)
+    std::filesystem::remove(file_, ignored);  // before others can have it
+    close(descriptor_);
+#endif
+    remove_made();
+  }
+
+ private:
+  /// Tries to take the lock; whether it did.
+  bool take(const std::string& name) {
+    for (int tries = 0; tries < 100; ++tries) {  // a lock that is just given up may take its file, or the folder, along
+      make_folder(name);
+#ifdef _WIN32
+      _wsopen_s(&descriptor_, file_.c_str(), _O_CREAT | _O_RDWR | _O_TEMPORARY | _O_NOINHERIT, _SH_DENYRW, _S_IREAD | _S_IWRITE);
+      if (descriptor_ != -1) return true;
+      if (errno == EACCES) return false;
+#elif defined(LOCK_EX)
+      descriptor_ = open(file_.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+      if (descriptor_ != -1 && held()) return true;
+      if (descriptor_ != -1) {
+        close(std::exchange(descriptor_, -1));
+        if (busy_) return false;
+        continue;
+      }
+#else
+      return true;
+#endif
+      require(errno == ENOENT, name, ": cannot be written: ", std::generic_category().message(errno));
+    }
+    fail(name, ": cannot be written: its folder comes and goes");
+  }
+#if !defined(_WIN32) && defined(LOCK_EX)
+  /// Locks the descriptor; false if another has it (`busy_`), or if the file is no longer the one of that name.
+  bool held() {
+    busy_ = false;
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) == -1) {
+      busy_ = errno == EWOULDBLOCK || errno == EINTR;
+      return !busy_;
+    }
+    struct stat mine {
+    }, named{};
+    if (fstat(descriptor_, &mine) == -1 || stat(file_.c_str(), &named) == -1) return false;
+    if (mine.st_ino != named.st_ino || mine.st_dev != named.st_dev) return false;
+    const std::string process = std::to_string(process_id()) + "\n";
+    if (ftruncate(descriptor_, 0) == 0 && write(descriptor_, process.data(), process.size()) == -1) errno = 0;
+    return true;
+  }
+  bool busy_ = false;
+#endif
+  void make_folder(const std::string& name) {
+    std::error_code error;
+    const std::filesystem::path folder = file_.parent_path();
+    for (std::filesystem::path p = folder; !p.empty() && !std::filesystem::exists(p, error) && p != p.parent_path();
+         p = p.parent_path())
+      if (std::find(made_.begin(), made_.end(), p) == made_.end()) made_.push_back(p);
+    if (!folder.empty()) std::filesystem::create_directories(folder, error);
+    require(!error, name, ": cannot be written: ", error.message());
+  }
+  /// Removes the folders made for the lock, unless somebody has put something there.
+  void remove_made() {
+    std::error_code ignored;
+    for (const std::filesystem::path& folder : made_) std::filesystem::remove(folder, ignored);
+    made_.clear();
+  }
+  /// " 1234": the process that has the lock, where that can be read.
+  std::string holder() const {
+    std::ifstream file(file_);
+    long process = 0;
+    return file >> process ? " " + std::to_string(process) : "";
+  }
+
+  std::filesystem::path file_;
+  std::vector<std::filesystem::path> made_;  ///< folders, the deepest first
+  int descriptor_ = -1;
+};
+
+}  // namespace skipv1

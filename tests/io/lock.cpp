@@ -1,0 +1,76 @@
+#include "skipv1/io/lock.hpp"
+
+#include <thread>
+
+#include "tests/catch.hpp"
+#include "tests/io/files.hpp"
+
+using namespace skipv1;
+using namespace skipv1::testing;
+
+#if defined(LOCK_EX)
+
+TEST_CASE("a lock has one holder, whom the second is told; its file goes with it") {
+  const Folder folder("lock");
+  const auto file = folder / "lock";
+  {
+    const Lock first(file, "run");
+    CHECK(error_of([&] { Lock(file, "run"); }) ==
+          "run: in use by another process " + std::to_string(process_id()) + " (lock " + file.string() + ")");
+    CHECK(std::filesystem::exists(file));  // the one refused has not taken it away
+    CHECK_FALSE(error_of([&] { Lock(file, "run"); }).empty());
+  }
+  CHECK(folder.count() == 0);
+  const Lock again(file, "run");
+}
+
+TEST_CASE("a lock that is moved stays locked until its last place goes") {
+  const Folder folder("lock-moved");
+  const auto file = folder / "lock";
+  {
+    Lock first(file, "run");
+    const Lock second(std::move(first));
+    CHECK_FALSE(error_of([&] { Lock(file, "run"); }).empty());
+  }
+  CHECK(folder.count() == 0);
+}
+
+TEST_CASE("the file that a killed process has left locks nobody out") {
+  const Folder folder("lock-stale");
+  write(folder / "lock", "4711 and what else was in there\n");
+  {
+    const Lock lock(folder / "lock", "run");
+    CHECK(contents(folder / "lock") == std::to_string(process_id()) + "\n");
+  }
+  CHECK(folder.count() == 0);
+}
+
+TEST_CASE("a lock makes its folder, which goes unless something is in it") {
+  const Folder folder("lock-folder");
+  { const Lock lock(folder / "a/b/lock", "run"); }
+  CHECK(folder.count() == 0);
+  {
+    const Lock lock(folder / "a/b/lock", "run");
+    write(folder / "a/b/model", "");
+  }
+  CHECK(std::filesystem::exists(folder / "a/b/model"));
+  CHECK_FALSE(std::filesystem::exists(folder / "a/b/lock"));
+  CHECK(error_of([&] { Lock(folder / "a/b/model/lock", "run"); }) == "run: cannot be written: Not a directory");
+}
+
+TEST_CASE("a lock can be waited for") {
+  const Folder folder("lock-wait");
+  const auto file = folder / "lock";
+  std::optional<Lock> first(std::in_place, file, "run");
+  std::atomic<bool> released = false;
+  std::thread holder([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    released = true;
+    first.reset();
+  });
+  const Lock second(file, "run", Busy::wait);
+  CHECK(released);
+  holder.join();
+}
+
+#endif

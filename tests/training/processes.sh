@@ -1,0 +1,141 @@
+#!/bin/sh
+# Usage: processes.sh PROGRAMS WORK TEXT. What a program meets around it: closed descriptors, other processes at the same files,
+# too many threads, names that are not UTF-8, a terminal of 80 columns; and what a run to be resumed is compared by.
+set -eu
+programs=$1 work=$2 text=$3
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+head -c 20000 "$text" > text.txt
+tiny="--width 16 --layers 2 --heads 2 --batch 2 --length 16 --threads 1"
+fail() {
+  echo "processes.sh: $*" >&2
+  exit 1
+}
+run() {
+  program=$1
+  shift
+  "$programs/skipv1-$program" "$@" > out 2> err || fail "skipv1-$program $* says: $(cat err)"
+}
+# wrong LINE PROGRAM ...: status 2 and one line with LINE in it, and nothing written.
+wrong() {
+  expected=$1 program=$2
+  shift 2
+  status=0
+  "$programs/skipv1-$program" "$@" > out 2> err || status=$?
+  [ $status -eq 2 ] || fail "$program $*: status $status, $(cat err)"
+  [ "$(wc -l < err)" -eq 1 ] || fail "$program $*: says $(cat err)"
+  grep -q -- "$expected" err || fail "$program $*: says $(cat err)"
+  [ ! -e none ] || fail "$program $*: wrote something"
+}
+steps() { grep -c '^[0-9]' "$1/log.csv"; }
+
+# Descriptors closed at start: what is meant for standard error gets into no file; without standard output nothing is begun.
+"$programs/skipv1-train" --text text.txt $tiny --steps 30 --out mha --variant mha 2>&- > /dev/null || fail "2>&-: status $?"
+[ "$(steps mha)" = 30 ] && run plot mha --out loss.png
+grep -v '^[0-9]' mha/log.csv | grep -qv '^step,' && fail "2>&-: log.csv has $(grep -v '^[0-9]' mha/log.csv)"
+"$programs/skipv1-train" --text text.txt $tiny --steps 30 --out closed 0<&- 2>&- > /dev/null || fail "0<&- 2>&-: status $?"
+[ "$(steps closed)" = 30 ] && run plot closed --out loss.png
+for program in train uptrain eval generate plot experiment; do
+  status=0
+  "$programs/skipv1-$program" --help >&- 2> err || status=$?
+  [ $status = 2 ] && grep -q 'standard output cannot be written: it is closed' err || fail "$program >&-: $status, $(cat err)"
+done
+status=0
+"$programs/skipv1-train" --text text.txt $tiny --out none 0<&- >&- 2>&- || status=$?
+[ $status = 2 ] && [ ! -e none ] || fail "all closed: status $status"
+
+mkdir -p deep
+# Two processes at one run: the second is refused. Where the first was killed, the run goes on.
+"$programs/skipv1-train" --text text.txt $tiny --steps 1000000 --checkpoint-every 5 --out run > /dev/null 2>&1 &
+first=$!
+while [ ! -e run/log.csv ]; do sleep 0.02; done
+wrong "run: in use by another process $first" train --text text.txt $tiny --steps 1000000 --checkpoint-every 5 --out run --resume
+mkdir -p deep
+wrong "in use by another process $first" uptrain run --out deep/../run/. --resume
+kill -9 $first
+wait $first 2> /dev/null || true
+[ -e run/lock ] || fail "no lock was left: the next test is none"
+status=0
+timeout 2 "$programs/skipv1-train" --out run --resume --threads 1 > out 2> err || status=$?
+[ $status = 124 ] && grep -q "goes on after step" out || fail "after a kill: status $status, $(cat out err)"
+run train --text text.txt $tiny --steps 2 --out two
+[ "$(ls two | tr '\n' ' ')" = "log.csv log.jsonl result.json step-00000002 " ] || fail "left in the folder: $(ls two)"
+
+"$programs/skipv1-experiment" point-bytes --short --text text.txt --out results.json > /dev/null 2>&1 &
+first=$!
+while [ ! -e results.json.lock ] && kill -0 $first; do sleep 0.01; done
+wrong "results.json: in use by another process $first" experiment point-bytes --short --text text.txt --out results.json
+wait $first || fail "the first of two experiments: status $?"
+[ "$(grep -c '"label"' results.json)" = 4 ] && [ ! -e results.json.lock ] || fail "results of two experiments: $(ls)"
+
+# Two that share a folder of vocabularies: one waits for what the other makes.
+for i in 1 2; do
+  "$programs/skipv1-experiment" point-pieces --short --text text.txt --tokenizer-folder pieces --out pieces-$i.json > out-$i 2>&1 &
+  eval "process_$i=$!"
+done
+for i in 1 2; do
+  eval "wait \$process_$i" || fail "shared vocabularies: $(cat out-$i)"
+done
+
+# Threads.
+for threads in 257 2000 100000 2147483647; do
+  wrong "threads is $threads: must be at most" train --text text.txt --out none --threads $threads
+  wrong "threads is $threads: must be at most" eval mha --text text.txt --threads $threads
+  wrong "threads is $threads: must be at most" generate mha --prompt a --threads $threads
+done
+OMP_NUM_THREADS=100000 wrong "OMP_NUM_THREADS is 100000: must be at most" plot mha --out none
+run eval mha --text text.txt --windows 2 --threads 100
+limited() { (ulimit -v 2000000 && wrong "threads is 250: only [0-9]* threads can be started: " "$@" --threads 250); }
+if (ulimit -v 2000000) 2> /dev/null; then limited eval mha --text text.txt; fi
+
+# What a run to be resumed is compared by: everything that was given, and places as places.
+run train --text text.txt $tiny --steps 30 --out other --variant mha
+run uptrain run mha --strategy svd --text text.txt --length 16 --batch 2 --steps 2 --threads 1 --out uptrained
+wrong "strategy is mean_v, the run to be resumed has svd" uptrain run mha --strategy mean_v --out uptrained --resume
+wrong "model is other, the run to be resumed has .*mha" uptrain run other --strategy svd --out uptrained --resume
+wrong "from is other, the run to be resumed has .*mha" train --from other --out uptrained --resume
+run uptrain run ./mha/ --strategy svd --out uptrained --resume
+run uptrain run --out uptrained --resume
+
+(cd deep && run uptrain run ../mha --out ../uptrained --resume && run train --from ../mha --out ../uptrained --resume)
+wrong "no checkpoint to resume, and no model to start with" uptrain run --text text.txt --out none --resume
+run train --text text.txt --batch 2 --length 16 --threads 1 --steps 2 --config mha/step-00000030/config.json --out by-config
+run train --out by-config --resume --config ./mha/step-00000030/../step-00000030/config.json
+wrong "config is other/step-00000030/config.json, the run" train --out by-config --resume --config other/step-00000030/config.json
+
+# Names that are not UTF-8, everywhere; what is JSON is UTF-8.
+odd=$(printf 'caf\351')
+if mkdir "$odd" 2> /dev/null; then
+  cp text.txt "$odd/$odd.txt"
+  cd "$odd"
+  small="--width 16 --layers 2 --heads 2 --batch 2 --length 16 --threads 1 --steps 4"
+  run train --text "$odd.txt" --valid "$odd.txt" $small --vocab 400 --variant mha --out "$odd" --json "$odd.json"
+  cd ..
+  run train --out "$odd/$odd" --resume
+  run train --out "$odd/$odd" --resume --text "$odd/$odd.txt"
+  run train --out "$odd/$odd.config" --text text.txt --length 16 --steps 1 --config "$odd/$odd/step-00000004/config.json" \
+    --tokenizer "$odd/$odd/step-00000004/tokenizer.model"
+  run train --out "$odd/$odd.config" --resume
+  run eval "$odd/$odd" --text "$odd/$odd.txt" --json "$odd/$odd-eval.json"
+  run generate "$odd/$odd" --prompt The --count 3 --json "$odd/$odd-said.json"
+  run plot "$odd/$odd" "$odd/$odd/log.jsonl" --title "$odd" --out "$odd/$odd.png"
+  run uptrain convert "$odd/$odd" --out "$odd/$odd-converted"
+  run uptrain run "$odd/$odd" --text "$odd/$odd.txt" --length 16 --batch 2 --steps 2 --out "$odd/$odd-uptrained"
+  run uptrain run --out "$odd/$odd-uptrained" --resume
+  run experiment uptraining --short --from "$odd/$odd" --text "$odd/$odd.txt" --tokenizer-folder "$odd/$odd-pieces" \
+    --out "$odd/$odd-results.json" --seeds 1 --table --figure "$odd/$odd-figure.png"
+  wrong "$odd/none/$odd.json: cannot be written" eval "$odd/$odd" --text "$odd/$odd.txt" --json "$odd/none/$odd.json"
+  find "$odd" -name '*.json' > names
+  while read -r name; do iconv -f UTF-8 -t UTF-8 "$name" > /dev/null || fail "$name is not UTF-8"; done < names
+fi
+
+# The bar keeps to the terminal's width, so that each line is drawn over the one before.
+if command -v script > /dev/null; then
+  for columns in 40 80 160; do
+    script -qec "stty cols $columns && '$programs/skipv1-train' --text text.txt $tiny --steps 300 --checkpoint-every 0 --out bar-$columns" \
+      typescript > /dev/null
+    tr '\r' '\n' < typescript | grep -E '^(train|evaluate) ' > bars || fail "no bar: $(cat typescript)"
+    [ "$(awk '{ print length }' bars | sort -n | tail -1)" -lt $columns ] || fail "$columns columns: $(cat bars)"
+  done
+fi

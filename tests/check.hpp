@@ -17,7 +17,7 @@ struct Size {
 };
 inline constexpr Size sizes[] = {{1, 1}, {3, 1}, {1, 63}, {3, 64}, {65, 3}, {33, 65}, {2, 127}};
 
-/// Normal numbers of deviation `sigma`, rounded to float, so that a float and a double tensor of one seed are equal.
+/// Normal numbers of standard deviation `sigma`, rounded to float, so that a float and a double tensor of one seed are equal.
 template <class T>
 Tensor<T> draw(Shape shape, std::uint64_t seed, double sigma = 1) {
   Tensor<T> x(shape);

@@ -30,7 +30,7 @@ struct Case {
   Tensor<std::int32_t> tokens, targets;  ///< (B, T)
   Tensor<double> logits;                 ///< (B, T, V)
   double loss = 0;
-  std::size_t elements = 0, parameters = 0;  ///< cache elements a token; stored elements as expected.json says
+  std::size_t elements = 0, parameters = 0;  ///< cache elements per token; stored elements as expected.json says
   std::size_t stored = 0;                    ///< stored elements counted in model.safetensors
   Bounds bounds;
 

@@ -17,8 +17,8 @@ inline Random stream(std::uint64_t seed, const std::string& name) {
   return Random(seed).split(id);
 }
 
-/// Fills `parameters`: matrices normal with deviation `1 / sqrt(in)`, which leaves attention far from uniform, embeddings 0.8;
-/// norm weights around 1, biases around 0, learned scalars off their start, all with deviation 0.2.
+/// Fills `parameters`: matrices normal with standard deviation `1 / sqrt(in)`, which leaves attention far from uniform,
+/// embeddings 0.8; norm weights around 1, biases around 0, learned scalars off their start, all with standard deviation 0.2.
 template <class T>
 void draw_weights(const Parameters<T>& parameters, const Config& config, std::uint64_t seed) {
   for (const ParameterLayout::Entry& entry : parameters.layout().entries()) {

@@ -14,7 +14,7 @@ struct Measured {
   std::vector<std::pair<std::string, Tensor<double>>> logits;
   double loss = 0;
   std::optional<Parameters<double>> gradients;
-  std::size_t elements = 0;  ///< cache elements a token, counted in the cache
+  std::size_t elements = 0;  ///< cache elements per token, counted in the cache
 };
 
 /// Runs `c` on the CPU in float64 or float32.

@@ -38,7 +38,7 @@ class UseStream {
 };
 
 /// What `work` asks of the device, to be done again by each `replay`. `work` has run once before, so that it allocates nothing;
-/// it copies nothing from or to the host. What it reads is read anew at each replay, its kernels' arguments are those of the
+/// it copies nothing from or to the host. What it reads is read again at each replay, its kernels' arguments are those of the
 /// recording.
 class Graph {
  public:

@@ -9,7 +9,7 @@
 namespace skipv1 {
 
 /// What a cache is for: keys and values; or their gradients on the way from the last layer to the first, where layers whose heads
-/// no later one reads (but for layer 0, whose values others may mix in) take turns in the memory of one.
+/// no later one reads (but for layer 0, whose values others may mix in) share the memory of one.
 enum class Holds { heads, gradients };
 
 /// Keys and values of `batch` sequences with room for `capacity` positions each. What a layer does not own it does not hold:

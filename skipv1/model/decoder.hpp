@@ -147,7 +147,7 @@ class Decoder {
   void backward_tokens(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
   /// From the gradient of the final norm's rows; returns that of the stream's first rows.
   X backward_blocks(X dnormed, const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
-  /// Where attention adds heads' gradients, in `g.heads`; returns in which layer it sets those that lie in the cache.
+  /// Where attention accumulates dk and dv, in `g.heads`; returns in which layer it overwrites those that lie in the cache.
   LastAttended resolve_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const;
   void backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx, Activations<T, Space>& a) const;
   /// `stream_bias`: the gradient of the bias that the block before adds last.

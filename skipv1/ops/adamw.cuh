@@ -74,7 +74,7 @@ void add_squares(View<double, Cuda> square, ConstView<T, Cuda> x) {
   reads_16_bytes(x.size(), x.data()) ? run(numbers_a_load<T>) : run(one_a_load);
 }
 
-/// Launches the kernel that `pick(numbers a thread)` returns, with the arrays and then `rest`.
+/// Launches the kernel that `pick(numbers per thread)` returns, with the arrays and then `rest`.
 template <class T, class Pick, class... Rest>
 void launch_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
                   ConstView<T, Cuda> gradients, std::size_t decayed, Version version, const Pick& pick, const Rest&... rest) {

@@ -48,10 +48,10 @@ SKIPV1_DEVICE S exp_of(S x) {
   return fast_exp2(x * S(1.4426950408889634));
 }
 
-/// One block, one row; V numbers a load. Memory bounds it: the logits are read once for maximum and sum together (each thread
-/// rescales its sum when its maximum grows), and the gradient, which needs them again, is written once: 2 vocab sizeof(T) bytes a
-/// row where the row stays in shared memory (`keep`), 3 where it does not. 2 exponentials and about 15 operations a number are
-/// half of that at GPT-2's vocabulary.
+/// One block, one row; V numbers per load. Memory bounds it: the logits are read once for maximum and sum together (each thread
+/// rescales its sum when its maximum grows), and the gradient, which needs them again, is written once: 2 vocab sizeof(T) bytes
+/// per row where the row stays in shared memory (`keep`), 3 where it does not. 2 exponentials and about 15 operations per number
+/// are half of that at GPT-2's vocabulary.
 template <class T, std::size_t V, bool keep>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 2)
     cross_entropy_fast(Sum<T>* loss, T* dlogits, const T* logits, const std::int32_t* targets, std::size_t vocab, Sum<T> scale) {

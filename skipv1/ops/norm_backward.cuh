@@ -130,10 +130,10 @@ struct RowsAhead {
   }
 };
 
-/// Block (32 G, R) takes R rows at a time, as often as there are rows for the grid; V numbers a load. What its rows add to the
+/// Block (32 G, R) takes R rows at a time, as often as there are rows for the grid; V numbers per load. What its rows add to the
 /// gradients of weight and, for LayerNorm, bias goes to its row of the first and second of `parts (kinds, blocks, d)`; the sums
 /// of what dx becomes, with `sums_dx`, to that of the last. LayerNorm where `centred`, else RMSNorm: the same with a mean of 0
-/// that does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes a row for about 20 d operations.
+/// that does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes per row for about 20 d operations.
 template <class T, std::size_t V, bool centred, bool sums_dx>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,

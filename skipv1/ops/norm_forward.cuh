@@ -5,7 +5,7 @@
 
 namespace skipv1::detail {
 
-/// One warp, one row; V numbers a load, and a lane keeps the first `kept` loads in registers: as few as will do, so that many
+/// One warp, one row; V numbers per load, and a lane keeps the first `kept` loads in registers: as few as will do, so that many
 /// warps' loads are under way. LayerNorm where `centred`: `statistics` (N, 2) get mean and 1 / standard deviation; else RMSNorm:
 /// the same with a mean of 0, no bias, and `statistics` (N). Memory bounds it: a row of up to 32 V `kept` numbers is read and
 /// written once, 2 d sizeof(T) bytes for 4 d to 7 d operations; what is longer is read again.

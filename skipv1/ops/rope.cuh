@@ -34,7 +34,7 @@ struct Rope {
 };
 }  // namespace detail
 
-/// As on the CPU; the table's numbers are Sum<T>. Memory bounds it: 2 sizeof(T) bytes a number.
+/// As on the CPU; the table's numbers are Sum<T>. Memory bounds it: 2 sizeof(T) bytes per number.
 template <class T>
 void rope(View<T, Cuda> x, ConstView<Sum<T>, Cuda> table, View<const std::int32_t, Cuda> positions, bool inverse = false) {
   const std::size_t heads = x.extent(1), width = x.extent(2), half = table.extent(1);

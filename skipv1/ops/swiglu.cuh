@@ -12,7 +12,7 @@ struct Swiglu {
     return gate / (S(1) + std::exp(-gate)) * up;
   }
 };
-/// One thread, V elements of both gradients: 5 sizeof(T) bytes an element.
+/// One thread, V elements of both gradients: 5 sizeof(T) bytes per element.
 template <std::size_t V, class T>
 SKIPV1_KERNEL swiglu_backward_kernel(T* dgate, T* dup, const T* dy, const T* gate, const T* up, std::size_t n) {
   using S = Sum<T>;

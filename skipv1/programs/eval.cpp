@@ -37,7 +37,8 @@ void run(const Options& o) {
       e = evaluate_on_device(model.config, model.parameters, o.dtype, text, length, o.windows, o.batch, &progress);
   }
   if (e.tokens == 0) e = evaluate(Decoder<T>(model.config, model.parameters), text, length, o.windows, o.batch, &progress);
-  std::printf("loss %.6f nats a token, perplexity %.4f, %.6f bits a byte\n", e.nats_per_token, e.perplexity(), e.bits_per_byte());
+  std::printf("loss %.6f nats per token, perplexity %.4f, %.6f bits per byte\n", e.nats_per_token, e.perplexity(),
+              e.bits_per_byte());
   std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
               e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
   if (!file) return;
@@ -60,7 +61,7 @@ void run(const Options& o) {
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Loss, perplexity and bits a byte of a model over a text: every token but the first is predicted once, from those before "
+      "Loss, perplexity and bits per byte of a model over a text: every token but the first is predicted once, from those before "
       "it in\n"
       "its window; windows lie next to each other. No start mark is put before the text.\n"
       "Example: skipv1-eval run --text other.txt --json loss.json"};

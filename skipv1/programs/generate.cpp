@@ -72,7 +72,7 @@ void run(const Options& o) {
                     tokens = said.size() - prompt.size();
   const double rate = last > first && tokens > 1 ? static_cast<double>(tokens - 1) / seconds(first, last) : 0;
   std::fprintf(
-      stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes a token, %zu in all; seed %llu\n", tokens,
+      stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes per token, %zu in all; seed %llu\n", tokens,
       prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(), static_cast<unsigned long long>(o.seed));
   if (o.json.empty()) return;
   const Json json = {{"prompt", o.prompt},

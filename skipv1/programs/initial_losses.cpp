@@ -54,8 +54,8 @@ Model scaled(const Model& model, const Factor& factor) {
   });
 }
 
-/// W_O W_V of a layer factorized anew at full rank: each head attends as before, to its part of the singular vectors. As a row of
-/// attention sums to one, a bias of the values is moved behind W_O.
+/// W_O W_V of a layer factorized again at full rank: each head attends as before, to its part of the singular vectors. As a row
+/// of attention sums to one, a bias of the values is moved behind W_O.
 Model mixed(const Model& model) {
   return changed(model, [&](std::size_t, const Layer& layer) {
     const std::size_t d = layer.value.extent(1), head = layer.value.extent(0) / layer.groups, copies = layer.width / head;
@@ -116,7 +116,7 @@ void print_losses(const Options& o) {
     std::printf("%-36s %8.4f\n", name.c_str(), nats);
     std::fflush(stdout);
   };
-  std::printf("nats a token of %zu, in windows of %zu\n\n", evaluated_tokens(text, length, o.windows), length);
+  std::printf("nats per token of %zu, in windows of %zu\n\n", evaluated_tokens(text, length, o.windows), length);
   print("the model", loss(model));
   print("later half of the heads silenced", loss(scaled(model, [=](std::size_t g) { return g < half ? 1.f : 0.f; })));
   print("earlier half of the heads silenced", loss(scaled(model, [=](std::size_t g) { return g < half ? 0.f : 1.f; })));

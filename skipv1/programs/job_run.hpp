@@ -82,7 +82,7 @@ class JobRun {
     std::printf("%s %s, %zu layers, width %zu, %zu heads (%zu key/value), vocabulary %zu (%s)\n", to_string(c.architecture),
                 c.attention.variant.c_str(), c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.num_key_value_heads,
                 c.vocab_size, vocabulary_.tokenizer->name().c_str());
-    std::printf("%zu parameters; %zu cache bytes a token (%s)\n", ParameterLayout(c).count(),
+    std::printf("%zu parameters; %zu cache bytes per token (%s)\n", ParameterLayout(c).count(),
                 cache_elements_per_token(make_routing(c)) * sizeof(T), p_.job.dtype.c_str());
     std::printf("learns from %zu tokens, %zu held out; %zu steps of %zu x %zu tokens, seed %zu, %s, %d threads\n", text.size(),
                 held_out.size(), p_.job.run.training.schedule.steps, p_.job.run.training.batch, p_.job.run.training.length,
@@ -91,7 +91,7 @@ class JobRun {
     std::fflush(stdout);
   }
   void print_end(const RunResult& r) const {
-    std::printf("held out: %.4f nats a token over %zu tokens (%zu bytes), perplexity %.3f, %.4f bits a byte\n",
+    std::printf("held out: %.4f nats per token over %zu tokens (%zu bytes), perplexity %.3f, %.4f bits per byte\n",
                 r.valid.nats_per_token, r.valid.tokens, r.valid.bytes, r.valid.perplexity(), r.valid.bits_per_byte());
     std::printf("%zu steps, %.0f s of training", r.steps, r.seconds);
     if (r.tokens_per_second > 0) std::printf(", %.0f tokens/s", r.tokens_per_second);

@@ -33,7 +33,7 @@ void convert_model(const std::string& from, const std::string& strategy, const s
 
   Config before = model.config;
   before.attention.variant = "gqa";  // of all heads: mha
-  std::printf("by %s: skipv1 of %zu parameters (before: %zu), %zu cache elements a token (before: %zu); %s, in %s\n",
+  std::printf("by %s: skipv1 of %zu parameters (before: %zu), %zu cache elements per token (before: %zu); %s, in %s\n",
               strategy.c_str(), ParameterLayout(model.config).count(), ParameterLayout(before).count(),
               cache_elements_per_token(make_routing(model.config)), cache_elements_per_token(make_routing(before)), as.name,
               out.c_str());

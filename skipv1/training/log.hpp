@@ -61,7 +61,7 @@ inline std::optional<std::size_t> step_of_line(std::string_view line) {
 class Log {
  public:
   /// Goes on with the log in `folder` behind the row of `step`; later rows, and one that an interrupted program left half
-  /// written, go. With step 0 the log starts anew. Throws if the files cannot be written.
+  /// written, go. With step 0 the log is empty. Throws if the files cannot be written.
   Log(const std::filesystem::path& folder, std::size_t step) : csv_path_(folder / "log.csv"), json_path_(folder / "log.jsonl") {
     keep(csv_path_, step, detail::csv_line(detail::json_of({}), true));
     keep(json_path_, step, "");

@@ -114,7 +114,8 @@ class TextData {
   std::size_t added_ = 0;
 };
 
-/// Bits a byte of `tokens` tokens that stand for `bytes` bytes, at a mean loss of `nats` a token: comparable between tokenizers.
+/// Bits per byte of `tokens` tokens that stand for `bytes` bytes, at a mean loss of `nats` a token: comparable between
+/// tokenizers.
 inline double bits_per_byte(double nats, std::size_t tokens, std::size_t bytes) {
   return nats / std::numbers::ln2 * static_cast<double>(tokens) / static_cast<double>(bytes);
 }

@@ -121,7 +121,7 @@ double error_of(const std::string& variant) {
 /// Times of one variant behind one context.
 struct Line {
   std::size_t model, context;
-  std::vector<double> token, choosing, share;  ///< seconds a token, those of choosing it, share of the ceiling
+  std::vector<double> token, choosing, share;  ///< seconds per token, those of choosing it, share of the ceiling
 };
 
 void measure(const Options& o) {
@@ -163,7 +163,7 @@ void measure(const Options& o) {
     const double bytes = models[line.model]->bytes(line.context), time = quantile(line.token, 0.5);
     std::printf(
         "%-8s context %5zu: %6.1f tokens/s (%.1f to %.1f), "
-        "%.0f MB a token, %.1f GB/s, %.0f %% of reading (%.0f to %.0f); "
+        "%.0f MB per token, %.1f GB/s, %.0f %% of reading (%.0f to %.0f); "
         "choosing the token %.2f ms of %.1f\n",
         variant.c_str(), line.context, 1 / time, 1 / quantile(line.token, 0.9), 1 / quantile(line.token, 0.1), 1e-6 * bytes,
         1e-9 * bytes / time, 100 * quantile(line.share, 0.5), 100 * quantile(line.share, 0.1), 100 * quantile(line.share, 0.9),

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes data/conformance anew: sh tests/conformance/make_suite.sh BIN [OUT], BIN the folder of skipv1-make-case and skipv1-make-negatives.
+# Makes data/conformance: sh tests/conformance/make_suite.sh BIN [OUT], BIN the folder of skipv1-make-case and skipv1-make-negatives.
 # Models are tiny, so that the whole suite is a few megabytes; sizes differ from case to case.
 set -eu
 bin=$1

@@ -192,7 +192,7 @@ void check_all_attention() {
     check_attention<T>({1, 64, 64, {70}, {0}}, version, random, -0.3);
     check_attention<T>({2, 96, 128, {140, 2}, {3, 0}}, version, random, -0.3);
   }
-  if constexpr (std::is_same_v<T, bfloat16>)  // several blocks of keys take turns at several tiles of rows
+  if constexpr (std::is_same_v<T, bfloat16>)  // several blocks of keys accumulate to several tiles of rows
     check_attention<T>({3, 16, 64, {201, 90}, {0, 131}}, Version::fast, random);
   for (std::size_t length : awkward) check_attention<T>({2, 16, 16, {length}, {0}}, Version::fast, random);
   for (LinearNorm norm : {LinearNorm::none, LinearNorm::keys})

@@ -81,8 +81,8 @@ fi
 [ "${1:-}" = sanitize ] || exit 0
 
 # Each source's tests are a process of their own, eight at a time. Memory running out and a refused launch are meant.
-# initcheck does not see all that cuBLASLt and the copy engine store (docs/performance/pairs.md): plain products and portable kernels there; synccheck does not
-# know barriers at which warpgroups with different duties meet: portable kernels there, too. racecheck takes minutes for whole decoders, whose kernels
+# initcheck does not see all that cuBLASLt and TMA store (docs/performance/pairs.md): plain products and portable kernels there; synccheck does not
+# know named barriers that warpgroups reach at different places: portable kernels there, too. racecheck takes minutes for whole decoders, whose kernels
 # the other tests have.
 sanitize() {
   tool=$1 options=$2 sources=$3

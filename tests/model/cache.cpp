@@ -41,7 +41,7 @@ TEST_CASE("a cache holds what its layers own and nothing else, as much as the fo
   }
 }
 
-TEST_CASE("layers whose heads no other reads take turns in one layer's memory for gradients, but for layer 0") {
+TEST_CASE("layers whose heads no other reads share one layer's memory for gradients, but for layer 0") {
   for (const Variant& variant : variants()) {
     CAPTURE(variant.name);
     const Routing routing = routing_of(variant.name);

@@ -58,7 +58,7 @@ double error(const std::vector<double>& actual, const std::vector<double>& expec
   return most / largest;
 }
 
-/// Elements a token by the formulas of docs/spec/models.md, eq. (7), variant by variant.
+/// Elements per token by the formulas of docs/spec/models.md, eq. (7), variant by variant.
 std::size_t cached_elements(const Config& c) {
   const std::string& v = c.attention.variant;
   const std::size_t L = c.num_hidden_layers, H = c.num_key_value_heads, d = c.head_width(), half = L / 2;

@@ -55,7 +55,7 @@ TEST_CASE("a log goes on behind a checkpoint's step, without what came after it"
     CHECK(file_content(folder / "log.csv") == csv);
     CHECK(file_content(folder / "log.jsonl") == json);
   }
-  Log anew(folder.path, 0);
+  Log restarted(folder.path, 0);
   CHECK(file_content(folder / "log.csv") == header);
   CHECK(file_content(folder / "log.jsonl").empty());
 }

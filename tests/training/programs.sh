@@ -27,7 +27,7 @@ same "$(number mha/result.json valid_nats_per_token)" "$(number eval.json loss)"
 [ "$(number eval.json predicted_bytes)" -gt 10000 ] || fail "not the whole text"
 run generate mha --prompt "The namespace" --count 12 --seed 3
 mv out first
-grep -q 'cache: 256 bytes a token' err || fail "$(cat err)"
+grep -q 'cache: 256 bytes per token' err || fail "$(cat err)"
 run generate mha/step-00000008 --prompt "The namespace" --count 12 --seed 3
 cmp first out
 grep -q '^The namespace' out || fail "the prompt is lost: $(cat out)"

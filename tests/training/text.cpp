@@ -135,7 +135,7 @@ TEST_CASE("a text shorter than a window is an error with both numbers") {
   CHECK_THROWS_AS(letters(5).count(0), Error);
 }
 
-TEST_CASE("bits a byte: eight for uniform bytes, halved by tokens of two bytes") {
+TEST_CASE("bits per byte: eight for uniform bytes, halved by tokens of two bytes") {
   CHECK(bits_per_byte(std::log(256.0), 1000, 1000) == Approx(8));
   CHECK(bits_per_byte(std::log(256.0), 500, 1000) == Approx(4));
 }

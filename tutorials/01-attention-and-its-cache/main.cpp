@@ -66,7 +66,7 @@ double decode_difference(const Config& config) {
 
 /// GPT-2 355M's shape: what a cache of 2-byte elements takes, context by context.
 void draw_cache(const std::string& file) {
-  plot::Chart chart{"Key/value cache, GPT-2 355M's shape, 2 bytes an element", "context (tokens)", "MiB a sequence", {}};
+  plot::Chart chart{"Key/value cache, GPT-2 355M's shape, 2 bytes per element", "context (tokens)", "MiB per sequence", {}};
   const std::pair<const char*, std::size_t> shapes[] = {
       {"mha", 16}, {"skipv1", 16}, {"skipv1_yoco", 16}, {"gqa", 8}, {"skipv1", 8}};
   for (const auto& [variant, kv_heads] : shapes) {
@@ -86,7 +86,7 @@ void draw_cache(const std::string& file) {
 void tutorial(const std::string& figure) {
   attention_by_hand();
   std::printf("Decoding token by token against one pass (8 heads of width 8, 4 layers, float64)\n");
-  std::printf("  variant      key/value heads  cached elements a token  share of mha  difference\n");
+  std::printf("  variant      key/value heads  cached elements per token  share of mha  difference\n");
   const double whole = static_cast<double>(cache_elements_per_token(make_routing(small("mha", 8))));
   const std::pair<const char*, std::size_t> shapes[] = {{"mha", 8},    {"gqa", 2},  {"mqa", 1},        {"skipv1", 8},
                                                         {"skipv1", 2}, {"yoco", 8}, {"skipv1_yoco", 8}};
@@ -94,7 +94,7 @@ void tutorial(const std::string& figure) {
     const Config c = small(variant, kv_heads);
     const std::size_t elements = cache_elements_per_token(make_routing(c));
     const double difference = decode_difference(c);
-    std::printf("  %-12s %15zu  %23zu  %11.1f %%  %s\n", variant, kv_heads, elements, 100 * static_cast<double>(elements) / whole,
+    std::printf("  %-12s %15zu  %25zu  %11.1f %%  %s\n", variant, kv_heads, elements, 100 * static_cast<double>(elements) / whole,
                 difference < 1e-12 ? "below 1e-12" : "TOO LARGE");
   }
   if (!figure.empty()) draw_cache(figure);

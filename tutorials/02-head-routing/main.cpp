@@ -36,7 +36,7 @@ void print_table(const Variant& variant) {
   const Routing table = make_routing(shape_of(variant));
   std::printf("%s: %s\n", variant.name.c_str(), variant.summary.c_str());
   std::printf("%s", plot::to_text(table).c_str());
-  std::printf("  cache: %zu elements a token\n\n", cache_elements_per_token(table));
+  std::printf("  cache: %zu elements per token\n\n", cache_elements_per_token(table));
 }
 
 /// Logits of one pass and of token-by-token decoding, largest difference.

@@ -48,7 +48,7 @@ void print_table(const Comparison& o, const std::vector<Run>& runs) {
     std::vector<double> gap = of(runs, o.variants[v], loss);
     for (std::size_t s = 0; s < gap.size(); ++s) gap[s] -= base[s];
     const auto [low, high] = std::minmax_element(gap.begin(), gap.end());
-    std::printf("%s - %s: %+.4f nats a token (mean of %zu seeds, %+.4f to %+.4f): %s\n", o.variants[v].c_str(),
+    std::printf("%s - %s: %+.4f nats per token (mean of %zu seeds, %+.4f to %+.4f): %s\n", o.variants[v].c_str(),
                 o.variants[0].c_str(), mean(gap), gap.size(), *low, *high, sign_verdict(gap));
   }
   std::printf("validation: %zu tokens, %zu bytes\n", runs[0].last.tokens, runs[0].last.bytes);
@@ -59,7 +59,7 @@ void draw(const Comparison& o, const std::vector<Run>& runs, std::size_t vocab) 
   plot::Chart curves{
       "Validation loss (" + std::to_string(o.seeds) + (o.seeds == 1 ? " seed)" : " seeds: mean, lowest and highest)"),
       "tokens of training",
-      "nats a token",
+      "nats per token",
       {}};
   plot::Chart cache{"Key/value cache of the models trained", "context (tokens)", "KiB a sequence", {}};
   for (const std::string& variant : o.variants) {

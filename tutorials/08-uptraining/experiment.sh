@@ -25,7 +25,7 @@ done
 
 head -3 "$work-mha.txt"
 echo
-printf '%-22s %12s %18s %24s\n' "after $steps steps" parameters "cache bytes/token" "held out, nats a token"
+printf '%-22s %12s %18s %24s\n' "after $steps steps" parameters "cache bytes/token" "held out, nats per token"
 for variant in mha skipv1; do
   printf '%-22s %12s %18s %24.4f\n' $variant "$(number "$work/$variant" parameters)" "$(number "$work/$variant" cache_bytes_per_token)" \
     "$(number "$work/$variant" valid_nats_per_token)"

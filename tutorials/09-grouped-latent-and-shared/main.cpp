@@ -63,9 +63,9 @@ void tutorial(const std::string& figures) {
   for (const Model& m : models) print_table(m);
 
   std::printf("\nGPT2-355M's shape: 24 layers, 16 heads, width 1024; latent 256, rotary key 32\n");
-  std::printf("%-18s %18s %10s\n", "", "elements a token", "of MHA");
+  std::printf("%-18s %18s %10s\n", "", "elements per token", "of MHA");
   double all = 0;
-  plot::Chart chart{"Key/value cache in bfloat16", "context (tokens)", "MiB a sequence", {}};
+  plot::Chart chart{"Key/value cache in bfloat16", "context (tokens)", "MiB per sequence", {}};
   for (const Model& m : models) {
     const Config c = config_of(m, 24, 16, 1024);
     const std::size_t elements = Cache<float>(make_routing(c), 1, 1).elements_per_token();  // counted in the memory itself

@@ -101,8 +101,8 @@ std::string range_text(const std::vector<Labelled>& all, const char* key) {
 }
 
 void print_trainings(const std::vector<Labelled>& all) {
-  print_head(
-      {"run", "parameters", "cache bytes/token", "seeds", "nats a token", "bits a byte", "nats a token - mha's", "tokens/s"});
+  print_head({"run", "parameters", "cache bytes/token", "seeds", "nats per token", "bits per byte", "nats per token - mha's",
+              "tokens/s"});
   for (const Labelled& l : all) {
     const Labelled* base = base_of(all, l.label);
     print_row({l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"), std::to_string(l.runs.size()),
@@ -192,7 +192,7 @@ void draw_curves(const std::vector<Labelled>& all, const std::filesystem::path& 
     const std::string group = group_of(l.label);
     plot::Chart& chart = charts[group];
     chart.title = "Validation loss" + (group.empty() ? "" : ", " + group), chart.x_label = "tokens of training";
-    chart.y_label = "nats a token";
+    chart.y_label = "nats per token";
     plot::Series series{model_of(l.label), {}, {}};
     const Json& tokens = l.first().at("tokens");
     for (std::size_t i = tokens.size() / 5; i < tokens.size(); ++i)
@@ -205,7 +205,7 @@ void draw_curves(const std::vector<Labelled>& all, const std::filesystem::path& 
 
 /// Loss over the share of the first training, or over tokens where that is not known.
 void draw_further(const std::vector<Labelled>& all, const std::filesystem::path& file) {
-  plot::Chart chart{"Uptraining", "tokens", "nats a token", {}};
+  plot::Chart chart{"Uptraining", "tokens", "nats per token", {}};
   for (const Labelled& l : all) {
     if (!goes_on(l)) {
       chart.references.push_back({curve_end(l.first()), l.label + " from scratch"});
@@ -254,7 +254,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
         if (other != axis) line += (line.empty() ? "" : ", ") + text_of("%.0f ", place[other]) + names[other];
       lines[line][place[axis]] = gaps(l, *mha, "final_nats_per_token");
     }
-    plot::Chart chart{"SkipV1's loss - MHA's", names[axis], "nats a token", {}, {{0, ""}}, true};
+    plot::Chart chart{"SkipV1's loss - MHA's", names[axis], "nats per token", {}, {{0, ""}}, true};
     for (const auto& [name, points] : lines) {
       if (points.size() < 2) continue;
       plot::Series series{name, {}, {}};

@@ -213,7 +213,7 @@ class Runner {
     results_["runs"].push_back(result_of(run, seed, settings_of(run, in.curve, asked_, from_fingerprint_), m, seconds));
     write();
     if (m.memory.empty())
-      std::fprintf(stderr, "%s, seed %zu: %.4f nats a token, %.0f tokens/s, %.0f s in all\n", run.label.c_str(),
+      std::fprintf(stderr, "%s, seed %zu: %.4f nats per token, %.0f tokens/s, %.0f s in all\n", run.label.c_str(),
                    static_cast<std::size_t>(seed), m.curve.last.nats_per_token, m.curve.tokens_per_second, seconds);
   }
 

@@ -1,4 +1,5 @@
-# Every relative link and picture of a .md file leads to a file of the tree, and every #anchor to a heading.
+# Every relative link and picture of a .md file leads to a file of the tree, and every #anchor to a heading; every path that a
+# text or a comment names from the top of the tree exists.
 # cmake [-D root=FOLDER] -P links.cmake
 cmake_minimum_required(VERSION 3.25)
 include(${CMAKE_CURRENT_LIST_DIR}/texts.cmake)
@@ -52,4 +53,20 @@ foreach(page IN LISTS pages)
     endif()
   endforeach()
 endforeach()
-finish("${count} links lead somewhere")
+
+list_texts(files "README.md;docs;skipv1;tests;tutorials" "\\.(hpp|cuh|cpp|cu|md|sh|cmake|py)$")
+list(FILTER files EXCLUDE REGEX "^tests/docs/")
+foreach(file IN LISTS files)
+  read_text(text ${file})
+  string(REGEX MATCHALL "[^a-zA-Z0-9_./{}-](skipv1|tests|tutorials|docs|data)/[a-zA-Z0-9_./-]+\\.(hpp|cuh|cpp|cmake|sh|md|txt|py|json|png)"
+    paths "\n${text}")
+  foreach(path IN LISTS paths)
+    string(SUBSTRING "${path}" 1 -1 path)
+    math(EXPR count "${count} + 1")
+    if(NOT EXISTS "${root}/${path}" AND NOT path MATCHES "NAME")  # NAME stands for any
+      place_of(place ${file} "${text}" "${path}")
+      complain("${place}: there is no ${path}")
+    endif()
+  endforeach()
+endforeach()
+finish("${count} links and paths lead somewhere")

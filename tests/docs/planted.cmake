@@ -46,6 +46,7 @@ expect(arrows "\n  #  include \"tests/check.hpp\"\n" "" "skipv1/ops/a.hpp:2 incl
 expect(links "" "[here](docs/spec/models.md#head-routing) and ![there](https://nowhere)\n" "")
 expect(links "" "\n[here](docs/spec/model.md)\n" "README.md:2: the link \"docs/spec/model.md\" leads nowhere")
 expect(links "" "[here](docs/spec/models.md#head-rooting)\n" "README.md:1: the link \"docs/spec/models.md#head-rooting\" names no heading")
+expect(links "\n// As in docs/spec/modules.md.\n" "" "skipv1/ops/a.hpp:2: there is no docs/spec/modules.md")
 
 expect(words "// Bytes per token; the standard deviation.\n" "" "")
 expect(words "// The tensor copy\n// engine.\n" "" "skipv1/ops/a.hpp: \"copy engine\"")

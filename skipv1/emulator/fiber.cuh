@@ -54,9 +54,9 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// The next switch to this fiber calls `entry`, which must not return. What it did before is abandoned. Fibers that take turns
-  /// leave different `gap`s, multiples of 64 bytes, unused: else their stacks would all fall into the same few lines of the
-  /// cache.
+  /// The next switch to this fiber calls `entry`, which must not return. What it did before is abandoned. Fibers of one
+  /// thread leave different `gap`s, multiples of 64 bytes, unused: else their stacks would all fall into the same few lines of
+  /// the cache.
   void start(void (*entry)(), [[maybe_unused]] std::size_t gap) {
 #if defined(_WIN32)
     if (handle_) DeleteFiber(handle_);

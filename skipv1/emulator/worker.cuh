@@ -1,6 +1,5 @@
-// Kernels on the CPU: the threads of a block are fibers of one thread, which take turns wherever they wait for each other. What a
-// card would leave undefined (divergent barriers and shuffles, races on shared memory, accesses past its arrays) throws `Error`
-// instead.
+// Kernels on the CPU: the threads of a block are fibers of one thread; a fiber that waits for others yields to the next. What a card
+// would leave undefined (divergent barriers and shuffles, races on shared memory, accesses past its arrays) throws `Error` instead.
 #pragma once
 
 #include <algorithm>

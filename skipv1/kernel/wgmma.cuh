@@ -328,9 +328,9 @@ template <class T>
 SKIPV1_KERNEL SKIPV1_BOUNDS(SKIPV1_SM90A ? 128 : 32, 1) sm90a_probe() {}
 }  // namespace detail
 
-/// Whether the device has warpgroups' products, the program was compiled for them, and the environment has no SKIPV1_PORTABLE:
-/// compute-sanitizer's initcheck does not see what the copy engine stores, and its synccheck wants all threads at one barrier to
-/// be at one place. The emulator has them.
+/// Whether the device has `wgmma` and TMA, the program was compiled for them, and the environment has no SKIPV1_PORTABLE:
+/// compute-sanitizer's initcheck does not see TMA stores, and its synccheck reports a named barrier that is reached at two places
+/// of the code. The emulator has both.
 inline bool has_sm90a() {
 #if defined(__CUDACC__)
   static const bool has = [] {

@@ -42,7 +42,7 @@ SKIPV1_KERNEL multiply(float* d, const bfloat16* a, const bfloat16* b) {
   }
 }
 
-/// Sums of rows (rows, width): one block a row, 64 columns at a time through shared memory.
+/// Sums of rows (rows, width): one block per row, 64 columns at a time through shared memory.
 template <Fault fault>
 SKIPV1_KERNEL sum_rows(float* sums, const float* x, std::size_t width) {
   SKIPV1_SHARED(float, tile, 64);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -40,10 +41,16 @@ inline void require_threads(int count, const std::string& who) {
 #endif
 }
 
-/// `set_threads`, checked: `count` is what --threads says, 0 for as many as there are cores or OMP_NUM_THREADS says.
+/// The same of those that are used where nobody asks for others: as many as OMP_NUM_THREADS says, else as there are cores.
+inline void require_default_threads() {
+  require_threads(threads(), std::getenv("OMP_NUM_THREADS") ? "OMP_NUM_THREADS" : "the number of threads, one for each core,");
+}
+
+/// `set_threads`, checked: `count` is what --threads says, 0 for as many as there are by default.
 inline void use_threads(int count) {
-  require_threads(count > 0 ? count : threads(), count > 0 ? "--threads" : "OMP_NUM_THREADS");
-  if (count > 0) set_threads(count);
+  if (count == 0) return require_default_threads();
+  require_threads(count, "--threads");
+  set_threads(count);
 }
 
 }  // namespace skipv1

@@ -4,6 +4,7 @@
 #if __has_include(<CLI/CLI.hpp>)
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -27,6 +28,13 @@ inline void refuse_negative_counts(CLI::App& app) {
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) refuse_negative_counts(*command);
 }
 
+/// Whether `app`, or a subcommand in use, has an option --threads, and so looks after them itself.
+inline bool says_threads(const CLI::App& app) {
+  if (app.get_option_no_throw("--threads")) return true;
+  const auto commands = app.get_subcommands();
+  return std::any_of(commands.begin(), commands.end(), [](const CLI::App* command) { return says_threads(*command); });
+}
+
 }  // namespace detail
 
 /// Parses the arguments into `app`, runs `body()` and returns the exit status: what `body` returns (0 if nothing), 0 after
@@ -40,22 +48,25 @@ int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
     std::cerr << program << ": " << message << std::endl;
     return 2;
   };
+  const auto end = [&](int status) {
+    const bool written = std::cout.flush() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+    return written ? status : error("standard output cannot be written");
+  };
   try {
     occupy_standard_streams();
     require(stdout_is_open(), "standard output cannot be written: it is closed");
     detail::refuse_negative_counts(app);
     app.parse(argc, argv);
-    require(threads() <= most_threads(), "OMP_NUM_THREADS is ", threads(), ": must be at most ", most_threads());
+    if (!detail::says_threads(app)) require_default_threads();
     int status = 0;
     if constexpr (std::is_void_v<decltype(body())>) {
       body();
     } else {
       status = body();
     }
-    const bool written = std::cout.flush() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
-    return written ? status : error("standard output cannot be written");
+    return end(status);
   } catch (const CLI::ParseError& e) {
-    return e.get_exit_code() == 0 ? app.exit(e) : error(e.what());
+    return e.get_exit_code() == 0 ? end(app.exit(e)) : error(e.what());
   } catch (const std::bad_alloc&) {
     return error("out of memory");
   } catch (const std::exception& e) {

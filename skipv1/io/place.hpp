@@ -12,6 +12,13 @@
 
 namespace skipv1 {
 
+/// `path` from the root, without dots and a last slash; of links that exist, where they lead.
+inline std::filesystem::path whole_place(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const std::filesystem::path normal = std::filesystem::weakly_canonical(std::filesystem::absolute(path, ignored), ignored);
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
 /// `path` as it is where that is UTF-8, else as an absolute URI, "file:///tmp/caf%E9.txt" (RFC 8089).
 inline std::string place_text(const std::filesystem::path& path) {
   const std::string name = path.string();
@@ -27,10 +34,11 @@ inline std::string place_text(const std::filesystem::path& path) {
   return text;
 }
 
-/// The name of the file at `path`, alone, likewise.
+/// The last name of `path`, whichever way it is written: "run" of "./run/" and, in there, of ".".
 inline std::string file_name_text(const std::filesystem::path& path) {
-  const std::string name = path.filename().string(), text = place_text(path.filename());
-  return name == text ? text : text.substr(text.rfind('/') + 1);
+  const std::filesystem::path whole = whole_place(path), name = whole.filename();
+  const std::string text = place_text(name);
+  return name.string() == text ? text : text.substr(text.rfind('/') + 1);
 }
 
 /// The path of a `place_text`.
@@ -56,11 +64,7 @@ inline bool same_place(const std::filesystem::path& a, const std::filesystem::pa
   std::error_code error;
   if (a.empty() || b.empty()) return a.empty() && b.empty();
   if (std::filesystem::equivalent(a, b, error) && !error) return true;
-  const auto whole = [&](const std::filesystem::path& path) {
-    const std::filesystem::path normal = std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
-    return normal.has_filename() ? normal : normal.parent_path();  // "run/" is "run"
-  };
-  return whole(a) == whole(b);
+  return whole_place(a) == whole_place(b);
 }
 
 }  // namespace skipv1

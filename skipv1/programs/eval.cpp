@@ -25,9 +25,9 @@ template <class T>
 void run(const Options& o) {
   std::optional<NewFile> file;
   if (!o.json.empty()) file.emplace(o.json);  // what cannot be written is said before the work
-  const std::filesystem::path path = model_path(o.model);
-  const Checkpoint<T> model = open_model<T>(path);
-  const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size, o.tokenizer);
+  const Checkpoint<T> model = open_model<T>(o.model);
+  const Vocabulary vocabulary = read_model(
+      o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size, o.tokenizer); });
   const TextData text(load_text(o.text), *vocabulary.tokenizer);
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
   Progress progress("evaluate", evaluated_tokens(text, length, o.windows), "tokens");

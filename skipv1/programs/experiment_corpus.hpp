@@ -86,7 +86,8 @@ class Corpus {
 
  private:
   Vocabulary trained(std::size_t size) const {
-    const std::filesystem::path file = folder_ / (std::to_string(size) + ".model");
+    // By its text, too: another text's vocabulary of this size would be taken without a word.
+    const std::filesystem::path file = folder_ / (std::to_string(size) + "-" + fingerprint(first_) + ".model");
     if (size != 256 && !folder_.empty() && std::filesystem::exists(file)) {
       Vocabulary kept = open_vocabulary(file);
       require(kept.tokenizer->vocab_size() == size, file.string(), ": ", kept.tokenizer->vocab_size(), " pieces, expected ",

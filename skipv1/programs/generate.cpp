@@ -35,9 +35,9 @@ std::vector<std::int32_t> tokens_of(const Options& o, const Tokenizer& tokenizer
 
 void run(const Options& o) {
   if (!o.json.empty()) require_writable(o.json);
-  const std::filesystem::path path = model_path(o.model);
-  const Checkpoint<float> model = open_model<float>(path);
-  const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size, o.tokenizer);
+  const Checkpoint<float> model = open_model<float>(o.model);
+  const Vocabulary vocabulary = read_model(
+      o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size, o.tokenizer); });
   const Tokenizer& tokenizer = *vocabulary.tokenizer;
   const std::vector<std::int32_t> prompt = tokens_of(o, tokenizer);
   const std::size_t most = model.config.max_position_embeddings;

@@ -102,10 +102,10 @@ Model reordered(const Model& model, std::uint64_t seed) {
 }
 
 void print_losses(const Options& o) {
-  const std::filesystem::path path = model_path(o.model);
-  const Model model = open_model<float>(path);
+  const Model model = open_model<float>(o.model);
   const Config converted = converted_config(model.config);  // what cannot be converted is said before the work
-  const Vocabulary vocabulary = vocabulary_of(path, model.config.vocab_size);
+  const Vocabulary vocabulary =
+      read_model(o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size); });
   const TextData text(load_text(o.text), *vocabulary.tokenizer);
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
   const std::size_t half = model.config.num_key_value_heads / 2;

@@ -59,7 +59,9 @@ class JobRun {
   void open_trained() {
     Checkpoint<Sum<T>> model = skipv1::open_model<Sum<T>>(p_.job.from, p_.job.strategy);
     config_ = model.config;
-    vocabulary_ = vocabulary_of(model_path(p_.job.from), config_.vocab_size, p_.job.tokenizer);
+    vocabulary_ = read_model(p_.job.from, [&](const std::filesystem::path& path) {
+      return vocabulary_of(path, config_.vocab_size, p_.job.tokenizer);
+    });
     initial_ = std::move(model.parameters);
   }
   Parameters<Sum<T>> initial() {

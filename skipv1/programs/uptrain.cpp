@@ -19,17 +19,19 @@ Dtype stored_dtype(const std::filesystem::path& model) {
 }
 
 void convert_model(const std::string& from, const std::string& strategy, const std::string& out, const std::string& dtype) {
-  const std::filesystem::path path = model_path(from);
   NewFolder folder(out);
-  const Checkpoint<double> model = open_model<double>(path, strategy);
-  const FoundVocabulary found = find_vocabulary(path, model.config.vocab_size);
-  const Dtype as = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype);
+  const auto [as, model, found] = read_model(from, [&](const std::filesystem::path& path) {
+    const Dtype stored = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype);
+    Checkpoint<double> converted = open_model<double>(path, strategy);
+    FoundVocabulary vocabulary = find_vocabulary(path, converted.config.vocab_size);
+    return std::tuple(stored, std::move(converted), std::move(vocabulary));
+  });
   write_checkpoint<double>(folder.path(), model.config, model.parameters, as);
   if (found.vocabulary) found.vocabulary->save(folder.path());
   folder.commit();
   if (!found.vocabulary && !found.passed_over.empty())
-    std::fprintf(stderr, "skipv1-uptrain: no vocabulary goes with the model of %zu pieces: beside it %s\n", model.config.vocab_size,
-                 found.passed_over.c_str());
+    std::fprintf(stderr, "skipv1-uptrain: no vocabulary goes with the model of %zu pieces: beside it %s\n",
+                 model.config.vocab_size, found.passed_over.c_str());
 
   Config before = model.config;
   before.attention.variant = "gqa";  // of all heads: mha

@@ -107,4 +107,18 @@ inline std::filesystem::path model_path(const std::filesystem::path& path) {
   return folder.checkpoint(*last);
 }
 
+/// `read(path)` of the model that `path` names. A run that is learning may put a newer checkpoint in that one's place meanwhile:
+/// then that is read. Throws as `model_path` and `read` do.
+template <class Read>
+auto read_model(const std::filesystem::path& path, const Read& read) {
+  for (int tries = 0;; ++tries) {
+    const std::filesystem::path model = model_path(path);
+    try {
+      return read(model);
+    } catch (const Error&) {
+      if (tries == 100 || model == path || std::filesystem::exists(model)) throw;
+    }
+  }
+}
+
 }  // namespace skipv1

@@ -13,6 +13,8 @@ TEST_CASE("a place that is UTF-8 is text as it is") {
     CHECK(place_of(name).string() == name);
   }
   CHECK(file_name_text("/tmp/book.txt") == "book.txt");
+  CHECK(file_name_text("none/./run/") == "run");
+  CHECK(file_name_text(".") == std::filesystem::current_path().filename().string());
 }
 
 #ifndef _WIN32  // where a file's name may be any bytes

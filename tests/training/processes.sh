@@ -41,6 +41,11 @@ for program in train uptrain eval generate plot experiment; do
   "$programs/skipv1-$program" --help >&- 2> err || status=$?
   [ $status = 2 ] && grep -q 'standard output cannot be written: it is closed' err || fail "$program >&-: $status, $(cat err)"
 done
+if [ -c /dev/full ]; then
+  status=0
+  "$programs/skipv1-eval" --help > /dev/full 2> err || status=$?
+  [ $status = 2 ] && grep -q 'standard output cannot be written' err || fail "/dev/full: status $status, $(cat err)"
+fi
 status=0
 "$programs/skipv1-train" --text text.txt $tiny --out none 0<&- >&- 2>&- || status=$?
 [ $status = 2 ] && [ ! -e none ] || fail "all closed: status $status"
@@ -59,6 +64,10 @@ wait $first 2> /dev/null || true
 status=0
 timeout 2 "$programs/skipv1-train" --out run --resume --threads 1 > out 2> err || status=$?
 [ $status = 124 ] && grep -q "goes on after step" out || fail "after a kill: status $status, $(cat out err)"
+"$programs/skipv1-train" --out run --resume --threads 1 > /dev/null 2>&1 &
+first=$!
+for i in 1 2 3 4 5 6 7 8 9; do run eval run --text text.txt --windows 1 --threads 1; done
+kill $first
 run train --text text.txt $tiny --steps 2 --out two
 [ "$(ls two | tr '\n' ' ')" = "log.csv log.jsonl result.json step-00000002 " ] || fail "left in the folder: $(ls two)"
 
@@ -84,7 +93,12 @@ for threads in 257 2000 100000 2147483647; do
   wrong "threads is $threads: must be at most" eval mha --text text.txt --threads $threads
   wrong "threads is $threads: must be at most" generate mha --prompt a --threads $threads
 done
-OMP_NUM_THREADS=100000 wrong "OMP_NUM_THREADS is 100000: must be at most" plot mha --out none
+export OMP_NUM_THREADS=100000
+wrong "OMP_NUM_THREADS is 100000: must be at most" plot mha --out none
+wrong "OMP_NUM_THREADS is 100000: must be at most" uptrain convert mha --out none
+wrong "OMP_NUM_THREADS is 100000: must be at most" train --text text.txt --out none
+run eval mha --text text.txt --windows 2 --threads 1
+unset OMP_NUM_THREADS
 run eval mha --text text.txt --windows 2 --threads 100
 limited() { (ulimit -v 2000000 && wrong "threads is 250: only [0-9]* threads can be started: " "$@" --threads 250); }
 if (ulimit -v 2000000) 2> /dev/null; then limited eval mha --text text.txt; fi

@@ -52,6 +52,21 @@ TEST_CASE("what interrupted programs leave is no checkpoint, and goes") {
   CHECK(names(place / "step-00000009") == std::set<std::string>{"a"});
 }
 
+TEST_CASE("whoever reads a run that is learning reads the next checkpoint where the last one has gone") {
+  const Folder place("run-folder");
+  const RunFolder folder(place.path);
+  folder.save(1, writes("one"));
+  int reads = 0;
+  const auto read = [&](const std::filesystem::path& path) {
+    if (++reads < 3) folder.save(static_cast<std::size_t>(reads) + 1, writes("next"));
+    require(std::filesystem::exists(path / "a"), path.string(), ": cannot be read");
+    return path;
+  };
+  CHECK(read_model(place.path, read) == folder.checkpoint(3));
+  CHECK(reads == 3);
+  CHECK(message([&] { read_model(place / "model.bin", [](const auto&) { fail("broken"); }); }) == "broken");
+}
+
 TEST_CASE("a checkpoint that cannot be written leaves the one before") {
   const Folder place("run-folder");
   const RunFolder folder(place.path);

@@ -8,7 +8,7 @@ namespace skipv1 {
 
 template <class T>
 Checkpoint<T> open_model(const std::filesystem::path& path, const std::string& strategy) {
-  Checkpoint<T> model = import_checkpoint<T>(model_path(path));
+  Checkpoint<T> model = read_model(path, import_checkpoint<T>);
   if (strategy.empty()) return model;
   const Strategy by = parse_strategy(strategy);
   return {converted_config(model.config), convert(model.config, model.parameters, by)};

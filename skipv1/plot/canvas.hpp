@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +40,45 @@ struct Box {
   bool holds(Point p) const { return p.x >= left && p.x <= right && p.y >= top && p.y <= bottom; }
   bool meets(Box b) const { return left < b.right && b.left < right && top < b.bottom && b.top < bottom; }
 };
+
+/// The shares, from `from` to `to` within 0 to 1, at which the segment a b lies in `box`; `from` > `to` if it does not meet it.
+struct Shares {
+  double from = 0, to = 1;
+};
+inline Shares shares_within(Point a, Point b, const Box& box) {
+  Shares s;
+  const auto keep = [&](double begin, double step, double low, double high) {  // low <= begin + share * step <= high
+    if (step == 0) {
+      if (begin < low || begin > high) s.to = -1;
+      return;
+    }
+    const double one = (low - begin) / step, other = (high - begin) / step;
+    s.from = std::max(s.from, std::min(one, other));
+    s.to = std::min(s.to, std::max(one, other));
+  };
+  keep(a.x, b.x - a.x, box.left, box.right);
+  keep(a.y, b.y - a.y, box.top, box.bottom);
+  return s;
+}
+
+/// Of more than 10,000 points, those that a line through all shows: of each stretch within one column of pixels the first, the
+/// highest, the lowest and the last.
+inline std::vector<Point> thin(const std::vector<Point>& points) {
+  if (points.size() <= 10'000) return points;
+  std::vector<Point> kept;
+  for (std::size_t begin = 0, end = 0; begin < points.size(); begin = end) {
+    std::array<std::size_t, 4> keep{begin, begin, begin, begin};
+    for (; end < points.size() && std::floor(points[end].x) == std::floor(points[begin].x); ++end) {
+      if (points[end].y < points[keep[1]].y) keep[1] = end;
+      if (points[end].y > points[keep[2]].y) keep[2] = end;
+      keep[3] = end;
+    }
+    std::sort(keep.begin(), keep.end());
+    for (std::size_t i = 0; i < keep.size(); ++i)
+      if (i == 0 || keep[i] != keep[i - 1]) kept.push_back(points[keep[i]]);
+  }
+  return kept;
+}
 
 enum class Align { left, centre, right };
 enum class Marker { circle, square, diamond, triangle };
@@ -86,10 +126,12 @@ class Canvas {
         cover(mask, a, b, thickness / 2);
         continue;
       }
-      const double length = std::hypot(b.x - a.x, b.y - a.y);
+      const double length = std::hypot(b.x - a.x, b.y - a.y), reach = thickness + 1;
       const auto at = [&](double s) { return Point{std::lerp(a.x, b.x, s / length), std::lerp(a.y, b.y, s / length)}; };
-      for (double s = 0; s < length;) {
-        const double end = std::min(s + left, length);
+      const Shares seen = shares_within(a, b, {-reach, -reach, frame().right + reach, frame().bottom + reach});
+      if (seen.from >= seen.to) continue;  // out of the picture; dashes begin where it comes in
+      for (double s = seen.from * length, last = seen.to * length; s < last;) {
+        const double end = std::min(s + left, last);
         if (phase % 2 == 0) cover(mask, at(s), at(end), thickness / 2);
         left -= end - s;
         s = end;

@@ -174,24 +174,24 @@ class ChartPainter {
   void mark_data() {
     taken_.clear();
     for (const Series& s : chart_.series) {
-      std::optional<Point> last;
-      for (std::size_t i = 0; i < s.x.size(); ++i) {
-        if (!shows(s.x[i], s.y[i])) {
-          last.reset();
-          continue;
-        }
-        const Point at = place(s.x[i], s.y[i]);
-        mark(last && s.joined ? *last : at, at);
-        if (!s.low.empty() && shows(s.low[i], s.high[i])) mark(place(s.x[i], s.low[i]), place(s.x[i], s.high[i]));
-        last = at;
-      }
+      each_run(s, [&](const std::vector<Point>& points) {
+        for (std::size_t i = 0; i < points.size(); ++i) mark(points[i > 0 && s.joined ? i - 1 : i], points[i]);
+      });
+      for (std::size_t i = 0; i < s.low.size(); ++i)
+        if (shows(s.x[i], s.y[i]) && shows(s.x[i], s.low[i]) && shows(s.x[i], s.high[i]))
+          mark(place(s.x[i], s.low[i]), place(s.x[i], s.high[i]));
     }
     for (const Reference& r : chart_.references)
       if (y_.shows(r.y)) mark({plot_.left, y_.pixel(r.y)}, {plot_.right, y_.pixel(r.y)});
   }
   void mark(Point a, Point b) {
-    const double steps = std::ceil(std::hypot(b.x - a.x, b.y - a.y) / 4) + 1;
-    for (double i = 0; i <= steps; ++i) taken_.push_back({std::lerp(a.x, b.x, i / steps), std::lerp(a.y, b.y, i / steps)});
+    const Shares seen = shares_within(a, b, canvas_.frame());
+    if (seen.from > seen.to) return;
+    const double length = (seen.to - seen.from) * std::hypot(b.x - a.x, b.y - a.y), steps = std::ceil(length / 4) + 1;
+    for (double i = 0; i <= steps; ++i) {
+      const double share = std::lerp(seen.from, seen.to, i / steps);
+      taken_.push_back({std::lerp(a.x, b.x, share), std::lerp(a.y, b.y, share)});
+    }
   }
   std::size_t taken_in(const Box& box) const {
     return static_cast<std::size_t>(std::count_if(taken_.begin(), taken_.end(), [&](Point p) { return box.holds(p); }));
@@ -262,6 +262,17 @@ class ChartPainter {
     }
   }
 
+  /// Calls `task` with the places of each run of points that are shown; of very many, thinned out.
+  template <class Task>
+  void each_run(const Series& s, const Task& task) const {
+    const auto whole = [&](std::size_t i) { return shows(s.x[i], s.y[i]); };
+    runs(s.x.size(), whole, [&](std::size_t begin, std::size_t end) {
+      std::vector<Point> points;
+      for (std::size_t i = begin; i < end; ++i) points.push_back(place(s.x[i], s.y[i]));
+      task(thin(points));
+    });
+  }
+
   void paint_spread(const Series& s, std::size_t style) {
     if (s.low.empty()) return;
     const auto whole = [&](std::size_t i) { return shows(s.x[i], s.low[i]) && shows(s.x[i], s.high[i]); };
@@ -286,12 +297,8 @@ class ChartPainter {
 
   void paint_line(const Series& s, std::size_t style) {
     if (!s.joined) return;
-    const auto whole = [&](std::size_t i) { return shows(s.x[i], s.y[i]); };
-    runs(s.x.size(), whole, [&](std::size_t begin, std::size_t end) {
-      std::vector<Point> points;
-      for (std::size_t i = begin; i < end; ++i) points.push_back(place(s.x[i], s.y[i]));
-      canvas_.line(points, line_thickness, line_colour(style), line_dash(style));
-    });
+    each_run(
+        s, [&](const std::vector<Point>& points) { canvas_.line(points, line_thickness, line_colour(style), line_dash(style)); });
   }
 
   static bool has_markers(const Series& s) {

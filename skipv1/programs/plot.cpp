@@ -23,6 +23,22 @@ std::string label_of(const Options& o, std::size_t i) {
   return named.stem() == "log" && named.has_parent_path() ? named.parent_path().filename().string() : named.stem().string();
 }
 
+/// The mean of each value and up to `window` - 1 before it. Sums up to and from each multiple of `window`: time does not grow
+/// with it, and nothing is subtracted, which would leave the rounding of a large value behind.
+std::vector<double> running_mean(const std::vector<double>& values, std::size_t window) {
+  std::vector<double> before = values, after = values, mean;  // sums since the last multiple of `window`, and until the next
+  for (std::size_t i = 1; i < values.size(); ++i)
+    if (i % window != 0) before[i] += before[i - 1];
+  for (std::size_t i = values.size(); i-- > 1;)
+    if (i % window != 0) after[i - 1] += after[i];
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::size_t count = std::min(window, i + 1), first = i + 1 - count;
+    const double sum = first % window == 0 ? before[i] : after[first] + before[i];
+    mean.push_back(sum / static_cast<double>(count));
+  }
+  return mean;
+}
+
 /// Where the column `y` has numbers; each becomes the mean of the `smooth` last ones.
 plot::Series series_of(const Options& o, std::size_t i, const LogColumns& log, const std::string& y) {
   const auto column = [&](const std::string& name) -> const std::vector<double>& {
@@ -33,16 +49,13 @@ plot::Series series_of(const Options& o, std::size_t i, const LogColumns& log, c
     return found->second;
   };
   plot::Series series{o.y.size() > 1 ? label_of(o, i) + " " + y : label_of(o, i), {}, {}};
-  std::vector<double> kept;
-  for (std::size_t row = 0; row < column(y).size(); ++row) {
-    if (!std::isfinite(column(y)[row]) || !std::isfinite(column(o.x)[row])) continue;
-    kept.push_back(column(y)[row]);
-    const std::size_t count = std::min(o.smooth, kept.size());
-    double sum = 0;
-    for (std::size_t k = kept.size() - count; k < kept.size(); ++k) sum += kept[k];
-    series.x.push_back(column(o.x)[row]);
-    series.y.push_back(sum / static_cast<double>(count));
+  const std::vector<double>&xs = column(o.x), &ys = column(y);
+  for (std::size_t row = 0; row < ys.size(); ++row) {
+    if (!std::isfinite(xs[row]) || !std::isfinite(ys[row])) continue;
+    series.x.push_back(xs[row]);
+    series.y.push_back(ys[row]);
   }
+  series.y = running_mean(series.y, o.smooth);
   require(!series.x.empty(), o.logs[i], ": column \"", y, "\" has no numbers");
   return series;
 }

@@ -79,6 +79,43 @@ TEST_CASE("values far outside a given range leave the picture and take no time")
   CHECK(around(canvas, line_colour(1)).bottom > 500);
 }
 
+TEST_CASE("200,000 values far outside a given range take no memory, solid or dashed") {
+  Chart chart{"", "", "", {unnamed({}, {}), unnamed({}, {})}};
+  for (std::size_t i = 0; i < 200'000; ++i)
+    for (Series& s : chart.series) s.x.push_back(static_cast<double>(i)), s.y.push_back(i % 2 ? 1e300 : -1e300);
+  chart.y_range = {0, 1};
+  CHECK(around(draw(chart), line_colour(1)).top <= 21);
+}
+
+TEST_CASE("of many points the extremes of each column of pixels are kept, in order") {
+  std::vector<Point> points;
+  for (int i = 0; i < 100'000; ++i) points.push_back({i / 1000.0, i % 1000 == 500 ? 7.0 : i % 1000 == 700 ? -3.0 : 0.0});
+  const std::vector<Point> kept = thin(points);
+  REQUIRE(kept.size() == 400);
+  CHECK(kept[1].y == 7);
+  CHECK(kept[2].y == -3);
+  CHECK(kept[399].x == points.back().x);
+  CHECK(std::is_sorted(kept.begin(), kept.end(), [](Point a, Point b) { return a.x < b.x; }));
+  points.resize(10'000);
+  CHECK(thin(points).size() == points.size());
+}
+
+TEST_CASE("the part of a segment within a box") {
+  const Box box{0, 0, 10, 10};
+  const auto within = [&](Point a, Point b) {
+    const Shares s = shares_within(a, b, box);
+    return std::vector<double>{s.from, s.to};
+  };
+  CHECK(within({0, 0}, {10, 10}) == std::vector<double>{0, 1});
+  CHECK(within({-10, 5}, {10, 5}) == std::vector<double>{0.5, 1});
+  CHECK(within({5, 20}, {5, -20}) == std::vector<double>{0.25, 0.5});
+  CHECK(within({3, 3}, {3, 3}) == std::vector<double>{0, 1});
+  for (const auto& [a, b] : {std::pair<Point, Point>{{-5, 5}, {-1, 5}}, {{11, 3}, {11, 3}}, {{-5, 8}, {5, 20}}}) {
+    const Shares s = shares_within(a, b, box);
+    CHECK(s.from > s.to);
+  }
+}
+
 TEST_CASE("the legend takes a free corner, or the right margin") {
   const auto right_end = [](const Chart& chart) { return around(draw(chart), ink).right; };
   Chart falling{"", "", "", {Series{"falling", {0, 1, 2}, {2, 0.1, 0}}}}, full{"", "", "", {Series{"all over", {}, {}}}};

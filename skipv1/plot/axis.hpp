@@ -118,6 +118,7 @@ inline int thousands(double size) { return size < 1e4 || size >= 1e15 ? 0 : stat
 inline std::string general(int digits, double value) {
   std::string text = format("%.*g", digits, value);
   if (const std::size_t plus = text.find("e+"); plus != text.npos) text.erase(plus + 1, 1);
+  if (const std::size_t zero = text.find("e-0"); zero != text.npos) text.erase(zero + 2, 1);
   return text;
 }
 inline const char* suffix(int thousands) {

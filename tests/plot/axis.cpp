@@ -87,6 +87,7 @@ TEST_CASE("numbers beyond T have an exponent") {
   using Labels = std::vector<std::string>;
   CHECK(tick_labels({1e14, 2e14}, false) == Labels{"100T", "200T"});
   CHECK(tick_labels({1e22, 2e22}, false) == Labels{"1e22", "2e22"});
+  CHECK(tick_labels({1e-12, 1e-8, 1e-4}, true) == Labels{"1e-12", "1e-8", "0.0001"});
   CHECK(tick_labels({1e14, 1e18, 1e22}, true) == Labels{"100T", "1e18", "1e22"});
 }
 

@@ -20,6 +20,12 @@ struct CurveOptions {
   bool before = false;           ///< one more point, before the first step
 };
 
+/// Which windows of the text a training reads.
+struct Reading {
+  enum class Order { random, epochs } order = Order::random;  ///< `TextData::random` or `TextData::epochs`
+  std::size_t tokens = 0;                                     ///< epochs over so many first tokens; 0: the whole text
+};
+
 /// What a training shows.
 struct Curve {
   std::vector<double> tokens, train_nats,
@@ -28,10 +34,10 @@ struct Curve {
   double seconds = 0, tokens_per_second = 0;  ///< of the steps alone, evaluations excepted
 };
 
-/// Trains until the schedule's end on windows drawn by `seed`. `options` are the trainer's. Throws as `step` and `evaluate` do.
+/// Trains until the schedule's end on windows drawn by `seed` as `reading` says. `options` are the trainer's. Throws as `step` and `evaluate` do.
 template <class T, class Space>
 Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& options, std::uint64_t seed, const TextData& text,
-                       const TextData& held_out, const CurveOptions& o, const std::string& what) {
+                       const TextData& held_out, const CurveOptions& o, const std::string& what, const Reading& reading = {}) {
   Curve curve;
   const std::size_t steps = options.schedule.steps, per_step = options.batch * options.length;
   double loss = 0;  // since the last point
@@ -46,7 +52,9 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
   std::optional<Progress> progress(std::in_place, what, steps * per_step, "tokens");
   for (std::size_t i = 0; i < steps; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    const Windows w = text.random(options.batch, options.length, seed, i);
+    const Windows w = reading.order == Reading::Order::random
+                          ? text.random(options.batch, options.length, seed, i)
+                          : text.epochs(options.batch, options.length, seed, i, reading.tokens);
     const StepReport report = trainer.step(w.tokens, w.targets);
     curve.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     loss += report.loss, ++counted;

@@ -29,6 +29,11 @@ int main(int argc, char** argv) {
                     ->check(CLI::PositiveNumber);
   app.add_option("--seed-list", asked.seed_list, "these seeds for every run")->delimiter(',')->excludes(seeds);
   app.add_option("--only", asked.only, "these labels, groups (before the slash) or models (after it)")->delimiter(',');
+  app.add_option("--peaks", asked.peaks, "only runs with these peak rates")->delimiter(',');
+  app.add_option("--best", asked.best, "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--keep", asked.keep, "keep the models of these labels, each seed's, in folders beside --out")->delimiter(',');
+  app.add_option("--at-once", asked.at_once, "runs at a time, on the device")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
       ->check(CLI::PositiveNumber);
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
@@ -43,6 +48,7 @@ int main(int argc, char** argv) {
       results = at_place(asked.out, [&] { return parse_json(file.text(0, file.size())); });
     } else {
       check_device(asked.device, asked.dtype);
+      require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");
       require(asked.dtype != "f64", "dtype f64: must be f32", asked.device == "cpu" ? "" : " or bf16");
       results = run_experiment(asked);
     }

@@ -14,13 +14,14 @@ namespace skipv1 {
 
 /// A run: a model's training or, where there are `contexts`, the memory that it takes to generate.
 struct PlannedRun {
-  std::string label;  ///< "group/model", or the model alone; a group's mha is what its others are compared with
+  std::string label;  ///< "group/model@peak", without group or peak where there is one; a group's mha is what others are compared with
   Config config;
   TrainingOptions training;
   std::size_t seeds = 1;                   ///< it is done with seeds 1 … so many, unless others are asked for
   std::string start = {};                  ///< the run whose model it goes on with; or `imported`
   std::string strategy = {};               ///< by which that model is converted first, if it is
   std::vector<std::size_t> contexts = {};  ///< tokens of a sequence
+  Reading reading = {};
 };
 inline constexpr const char* imported = "(imported)";
 
@@ -42,6 +43,8 @@ inline std::string group_of(const std::string& label) {
   return slash == label.npos ? std::string() : label.substr(0, slash);
 }
 inline std::string model_of(const std::string& label) { return label.substr(label.find('/') + 1); }
+/// A label without its peak rate: the runs of one family differ in that alone.
+inline std::string family_of(const std::string& label) { return label.substr(0, label.find('@')); }
 
 /// What a run works on besides its plan.
 struct RunInput {

@@ -42,6 +42,7 @@ class KeptEncodings : public Tokenizer {
 /// The texts as tokens.
 struct EncodedTexts {
   TextData text, held_out;
+  std::string vocabulary;  ///< what tells it from others; "bytes"
 };
 
 class Corpus {
@@ -74,11 +75,12 @@ class Corpus {
       if (!folder_.empty()) lock.emplace(folder_ / "lock", folder_.string(), Busy::wait);
       const Vocabulary vocabulary = model.empty() ? trained(size) : vocabulary_of(model, size);
       std::fprintf(stderr, "%zu + %zu bytes in a vocabulary of %zu\n", first_.size(), rest_.size(), size);
+      const std::string name = vocabulary.content.empty() ? "bytes" : fingerprint(vocabulary.content);
       if (folder_.empty() || size == 256) {
-        encoded.emplace(EncodedTexts{TextData(first_, *vocabulary.tokenizer), TextData(rest_, *vocabulary.tokenizer)});
+        encoded.emplace(EncodedTexts{TextData(first_, *vocabulary.tokenizer), TextData(rest_, *vocabulary.tokenizer), name});
       } else {
         const KeptEncodings kept(vocabulary, folder_);
-        encoded.emplace(EncodedTexts{TextData(first_, kept), TextData(rest_, kept)});
+        encoded.emplace(EncodedTexts{TextData(first_, kept), TextData(rest_, kept), name});
       }
     }
     return *encoded;

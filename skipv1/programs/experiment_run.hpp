@@ -23,7 +23,7 @@ void train_planned(Measured& m, const PlannedRun& run, const RunInput& in) {
   m.parameters = trainer.parameters().layout().count();
   m.cache_bytes = Cache<T, Space>(trainer.decoder().routing(), 1, 1).bytes_per_token();
   m.curve = train_with_curve(trainer, run.training, windows_seed(run, in.seed), *in.text, *in.held_out, in.curve,
-                             run.label + ", seed " + std::to_string(in.seed));
+                             run.label + ", seed " + std::to_string(in.seed), run.reading);
   if (in.keep) {
     m.model.emplace(run.config);
     copy(m.model->flat(), on_host(trainer.master(), run.config).flat());

@@ -14,7 +14,9 @@ struct ExperimentJob {
   std::string name, text, valid, out, from, tokenizer_folder, figure, device = "cpu", dtype = "f32";
   std::vector<std::string> only;
   std::vector<std::uint64_t> seed_list;
-  std::size_t seeds = 0;
+  std::vector<double> peaks;
+  std::vector<std::string> keep;
+  std::size_t seeds = 0, best = 0, at_once = 1;
   double budget = 0;
   bool small = false, prepare = false, table = false;
 };

@@ -45,6 +45,35 @@ inline std::pair<std::string_view, std::string_view> split_text(std::string_view
   return {text.substr(0, cut), text.substr(cut)};
 }
 
+/// A permutation of `0 … n - 1` that needs no memory: four rounds of a Feistel network on the fewest even number of bits that hold
+/// `n - 1`, repeated while the result is `n` or more (Black and Rogaway 2002, cycle walking).
+class Permutation {
+ public:
+  Permutation(std::size_t n, const Random& key) : n_(n), key_(key) {
+    require(n >= 1, "a permutation of nothing");
+    while (half_ < 31 && (std::size_t{1} << (2 * half_)) < n) ++half_;
+  }
+  std::size_t operator()(std::size_t i) const {
+    require(i < n_, "element ", i, " of a permutation of ", n_);
+    do i = rounds(i);
+    while (i >= n_);
+    return i;
+  }
+
+ private:
+  std::size_t rounds(std::size_t i) const {
+    const std::size_t mask = (std::size_t{1} << half_) - 1;
+    std::size_t left = i >> half_, right = i & mask;
+    for (std::uint64_t round = 0; round < 4; ++round)
+      left ^= key_.split(round << 32 | right).bits() & mask, std::swap(left, right);
+    return left << half_ | right;
+  }
+
+  std::size_t n_;
+  Random key_;
+  unsigned half_ = 1;
+};
+
 /// Windows of a text, row by row: `targets[i]` is the token that follows `tokens[i]`.
 struct Windows {
   std::vector<std::int32_t> tokens, targets;  ///< (B T)
@@ -83,6 +112,29 @@ class TextData {
     Windows windows;
     windows.tokens.reserve(batch * length), windows.targets.reserve(batch * length);
     for (std::size_t b = 0; b < batch; ++b) append(windows, places.below(size() - length), length);
+    return windows;
+  }
+
+  /// How many windows `epochs` reads in one epoch over the first `tokens` tokens (0: the whole text). Throws if there is none.
+  std::size_t windows_of_epoch(std::size_t length, std::size_t tokens = 0) const {
+    require(tokens <= size(), "epochs over ", tokens, " tokens of a text of ", size());
+    const std::size_t used = tokens ? tokens : size();
+    require(length >= 1 && used >= 2 * length, "epochs over ", used, " tokens: must be at least two windows of ", length);
+    return (used - length) / length;
+  }
+
+  /// `batch` windows of `length` tokens without replacement: an epoch reads windows that lie next to each other in the first
+  /// `tokens` tokens (0: the whole text), each once, in an order and from a first place below `length` that depend on (seed, epoch).
+  /// Depends on (seed, step) only, so that a run goes on where it stopped. Throws as `windows_of_epoch`.
+  Windows epochs(std::size_t batch, std::size_t length, std::uint64_t seed, std::uint64_t step, std::size_t tokens = 0) const {
+    const std::size_t count = windows_of_epoch(length, tokens);
+    Windows windows;
+    windows.tokens.reserve(batch * length), windows.targets.reserve(batch * length);
+    for (std::uint64_t n = step * batch; n < (step + 1) * batch; ++n) {
+      const Random key = Random(seed).split(n / count);
+      const std::size_t first = Random(key).below(length);
+      append(windows, first + Permutation(count, key)(n % count) * length, length);
+    }
     return windows;
   }
 

@@ -26,6 +26,7 @@ std::string device_name() {
 }  // namespace
 
 Measured measure_on_device(const PlannedRun& run, const RunInput& input, const std::string& dtype) {
+  const UseStream own;  // several threads run at once
   const Place place{device_name(), memory_in_use};
   return dtype == "bf16" ? measure<bfloat16, Cuda>(run, input, place) : measure<float, Cuda>(run, input, place);
 }

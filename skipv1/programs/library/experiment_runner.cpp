@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <mutex>
+#include <thread>
 
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/lock.hpp"
@@ -41,7 +43,18 @@ Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Experim
                    {"clip", t.clip},
                    {"curve_windows", curve.windows},
                    {"final_windows", curve.last_windows}});
+  if (run.reading.order == Reading::Order::epochs) {
+    settings["windows"] = "epochs";
+    if (run.reading.tokens) settings["unique_tokens"] = run.reading.tokens;
+  }
   return settings;
+}
+
+/// How often a run reads its text, in the mean.
+double epochs_of(const PlannedRun& run, const TextData& text) {
+  const TrainingOptions& t = run.training;
+  const auto read = static_cast<double>(t.schedule.steps * t.batch * t.length);
+  return read / static_cast<double>(run.reading.tokens ? run.reading.tokens : text.size());
 }
 
 Json result_of(const PlannedRun& run, std::uint64_t seed, const Json& settings, const Measured& m, double seconds) {
@@ -81,6 +94,7 @@ class Runner {
     experiment_ = plan_experiment(asked.name, asked.small, from_ ? std::optional<Config>(from_->config) : std::nullopt);
     if (!asked.text.empty()) corpus_.emplace(asked.text, asked.valid, asked.tokenizer_folder);
     const bool measures = !experiment_.runs.front().contexts.empty();
+    require(asked.at_once == 1 || asked.name != "uptraining", "--at-once: the runs of uptraining start from each other");
     require(corpus_ || measures, "--text is required; without it only --table and --figure, of the results in --out");
     results_ = {{"experiment", asked.name}, {"text", measures ? Json() : corpus_->identity()}, {"runs", Json::array()}};
     if (std::filesystem::exists(asked.out)) take_over();
@@ -88,30 +102,21 @@ class Runner {
 
   /// Does what is not in the file yet, as far as the budget reaches.
   void run() {
-    const std::vector<std::pair<const PlannedRun*, std::uint64_t>> left = missing();
-    if (asked_.prepare) {
-      for (const auto& [run, seed] : left) encoded(*run);
-      return;
-    }
+    const Runs left = missing();
+    for (const auto& [run, seed] : left)
+      if (run->contexts.empty() && (asked_.prepare || asked_.at_once > 1)) encoded(*run);
+    if (asked_.prepare) return;
     if (!left.empty()) write();  // what cannot be written is said before the work
-    for (std::size_t i = 0; i < left.size(); ++i) {
-      const auto& [run, seed] = left[i];
-      if (asked_.budget > 0 && passed() + expected(*run) > asked_.budget) {
-        std::fprintf(stderr, "after %.0f s, not done yet:", passed());
-        for (std::size_t j = i; j < left.size(); ++j)
-          std::fprintf(stderr, " %s (seed %zu)", left[j].first->label.c_str(), static_cast<std::size_t>(left[j].second));
-        std::fprintf(stderr, "\n");
-        return;
-      }
-      std::fprintf(stderr, "run %zu of %zu: %s, seed %zu\n", i + 1, left.size(), run->label.c_str(),
-                   static_cast<std::size_t>(seed));
-      carry_out(*run, seed);
-    }
+    carry_out(left);
+    if (!asked_.best) return;
+    const Runs more = seeds_at_best();
+    if (!more.empty()) carry_out(more);
   }
   const Json& results() const { return results_; }
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Runs = std::vector<std::pair<const PlannedRun*, std::uint64_t>>;
   double passed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   /// Results of an interrupted or shorter call; of the same texts and settings, or nobody could compare them.
@@ -133,28 +138,55 @@ class Runner {
     return std::any_of(results_["runs"].begin(), results_["runs"].end(),
                        [&](const Json& result) { return result.at("label") == label && result.at("seed") == seed; });
   }
-  std::vector<std::pair<const PlannedRun*, std::uint64_t>> missing() const {
-    const auto names = [](const std::string& name, const PlannedRun& run) {
-      return name == run.label || name == group_of(run.label) || name == model_of(run.label);
+  /// Whether a run is among those asked for, by `--only` and `--peaks`.
+  bool wanted(const PlannedRun& run) const {
+    const auto among = [](const auto& list, const auto& matches) {
+      return list.empty() || std::any_of(list.begin(), list.end(), matches);
     };
+    return among(asked_.only, [&](const std::string& name) { return names(name, run); }) &&
+           among(asked_.peaks, [&](double peak) { return peak == run.training.schedule.peak; });
+  }
+  static bool names(const std::string& name, const PlannedRun& run) {
+    return name == run.label || name == group_of(run.label) || name == model_of(run.label) || name == family_of(run.label) ||
+           name == family_of(model_of(run.label));
+  }
+  Runs missing() const {
     for (const std::string& name : asked_.only)
       require(
           std::any_of(experiment_.runs.begin(), experiment_.runs.end(), [&](const PlannedRun& run) { return names(name, run); }),
           "--only ", name, ": the experiment has no run, group or model of that name");
-    const auto wanted = [&](const PlannedRun& run) {
-      return asked_.only.empty() ||
-             std::any_of(asked_.only.begin(), asked_.only.end(), [&](const std::string& name) { return names(name, run); });
-    };
+    for (const std::string& label : asked_.keep)
+      require(std::any_of(experiment_.runs.begin(), experiment_.runs.end(),
+                          [&](const PlannedRun& run) { return run.label == label; }),
+              "--keep ", label, ": the experiment has no run of that name");
     std::vector<std::uint64_t> seeds = asked_.seed_list;
     std::size_t most = asked_.seeds;
     for (const PlannedRun& run : experiment_.runs) most = asked_.seeds ? most : std::max(most, run.seeds);
     for (std::uint64_t seed = 1; seed <= most && asked_.seed_list.empty(); ++seed) seeds.push_back(seed);
-    std::vector<std::pair<const PlannedRun*, std::uint64_t>> left;
+    Runs left;
     for (const std::uint64_t seed : seeds)
       for (const PlannedRun& run : experiment_.runs)
         if (wanted(run) && (asked_.seeds || !asked_.seed_list.empty() || seed <= run.seeds) && !done(run.label, seed))
           left.emplace_back(&run, seed);
     return left;
+  }
+  /// The final loss of a run with seed 1; infinite if it is not done.
+  double first_loss(const PlannedRun& run) const {
+    for (const Json& result : results_["runs"])
+      if (result.at("label") == run.label && result.at("seed") == 1) return result.at("final_nats_per_token").get<double>();
+    return std::numeric_limits<double>::infinity();
+  }
+  /// What `--best` adds: of each family asked for, the run of the lowest loss, with seeds 1 to so many.
+  Runs seeds_at_best() const {
+    Runs more;
+    for (std::uint64_t seed = 1; seed <= asked_.best; ++seed)
+      for (const PlannedRun& run : experiment_.runs) {
+        const bool best = std::none_of(experiment_.runs.begin(), experiment_.runs.end(), [&](const PlannedRun& other) {
+          return family_of(other.label) == family_of(run.label) && first_loss(other) < first_loss(run);
+        });
+        if (best && wanted(run) && std::isfinite(first_loss(run)) && !done(run.label, seed)) more.emplace_back(&run, seed);
+      }
+    return more;
   }
 
   /// A run's operations; of memory's measurements each counts as one.
@@ -179,7 +211,9 @@ class Runner {
   /// Where a model that others start from is kept: beside the results.
   std::filesystem::path kept(const std::string& label, std::uint64_t seed) const {
     const std::filesystem::path out = asked_.out;
-    return out.parent_path() / (out.stem().string() + "-" + label + "-" + std::to_string(seed));
+    std::string name = out.stem().string() + "-" + label + "-" + std::to_string(seed);
+    std::replace(name.begin() + static_cast<std::ptrdiff_t>(out.stem().string().size()), name.end(), '/', '-');
+    return out.parent_path() / name;
   }
 
   const EncodedTexts& encoded(const PlannedRun& run) {
@@ -190,15 +224,56 @@ class Runner {
     write_whole(asked_.out, [&](std::ostream& out) { out << json_text(results_, 1) << '\n'; });
   }
 
+  /// Run after run, `at_once` at a time. After an error no run begins; the error is thrown once those begun have ended.
+  void carry_out(const Runs& runs) {
+    std::size_t next = 0;
+    std::exception_ptr error;
+    const auto take = [&]() -> const Runs::value_type* {
+      const std::lock_guard lock(mutex_);
+      if (error || next == runs.size()) return nullptr;
+      const auto& [run, seed] = runs[next];
+      if (asked_.budget > 0 && passed() + expected(*run) > asked_.budget) {
+        std::fprintf(stderr, "after %.0f s, not done yet:", passed());
+        for (; next < runs.size(); ++next)
+          std::fprintf(stderr, " %s (seed %zu)", runs[next].first->label.c_str(), static_cast<std::size_t>(runs[next].second));
+        std::fprintf(stderr, "\n");
+        return nullptr;
+      }
+      std::fprintf(stderr, "run %zu of %zu: %s, seed %zu\n", next + 1, runs.size(), run->label.c_str(),
+                   static_cast<std::size_t>(seed));
+      return &runs[next++];
+    };
+    const auto work = [&] {
+      try {
+        while (const auto* taken = take()) carry_out(*taken->first, taken->second);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        if (!error) error = std::current_exception();
+      }
+    };
+    std::vector<std::thread> others;
+    for (std::size_t i = 1; i < std::min(asked_.at_once, runs.size()); ++i) others.emplace_back(work);
+    work();
+    for (std::thread& other : others) other.join();
+    if (error) std::rethrow_exception(error);
+  }
+
+  bool keeps(const PlannedRun& run) const {
+    return std::find(asked_.keep.begin(), asked_.keep.end(), run.label) != asked_.keep.end() ||
+           std::any_of(experiment_.runs.begin(), experiment_.runs.end(),
+                       [&](const PlannedRun& other) { return other.start == run.label; });
+  }
+
   void carry_out(const PlannedRun& run, std::uint64_t seed) {
     RunInput in;
     in.seed = seed;
     in.curve = curve_of(run);
-    in.keep = std::any_of(experiment_.runs.begin(), experiment_.runs.end(),
-                          [&](const PlannedRun& other) { return other.start == run.label; });
+    in.keep = keeps(run);
+    const EncodedTexts* texts = nullptr;
     if (run.contexts.empty()) {
-      const EncodedTexts& texts = encoded(run);
-      in.text = &texts.text, in.held_out = &texts.held_out;
+      const std::lock_guard lock(mutex_);
+      texts = &encoded(run);
+      in.text = &texts->text, in.held_out = &texts->held_out;
     }
     const auto start = Clock::now();
     std::optional<Checkpoint<float>> initial;
@@ -209,8 +284,12 @@ class Runner {
     const Measured m = asked_.device == "cpu" ? measure_on_cpu(run, in) : measure_on_device(run, in, asked_.dtype);
     if (in.keep) write_checkpoint<float>(kept(run.label, seed), run.config, *m.model);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const std::lock_guard lock(mutex_);
     taken_.emplace_back(work(run), seconds);
-    results_["runs"].push_back(result_of(run, seed, settings_of(run, in.curve, asked_, from_fingerprint_), m, seconds));
+    Json result = result_of(run, seed, settings_of(run, in.curve, asked_, from_fingerprint_), m, seconds);
+    if (texts) result.update({{"epochs", epochs_of(run, texts->text)}, {"vocabulary", texts->vocabulary}});
+    if (asked_.at_once > 1) result["runs_at_once"] = asked_.at_once;
+    results_["runs"].push_back(std::move(result));
     write();
     if (m.memory.empty())
       std::fprintf(stderr, "%s, seed %zu: %.4f nats per token, %.0f tokens/s, %.0f s in all\n", run.label.c_str(),
@@ -225,6 +304,7 @@ class Runner {
   Experiment experiment_;
   std::optional<Corpus> corpus_;
   Json results_;
+  std::mutex mutex_;  ///< of what several runs at a time share: `results_`, `taken_`, `corpus_`
   std::vector<std::pair<double, double>> taken_;  ///< work and seconds of the runs done
 };
 

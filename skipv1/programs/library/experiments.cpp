@@ -134,6 +134,81 @@ Runs map() {
   return runs;
 }
 
+/// The peak rates of a sweep.
+constexpr std::pair<const char*, double> peaks[] = {{"1e-3", 1e-3}, {"2e-3", 2e-3}, {"4e-3", 4e-3}, {"8e-3", 8e-3}};
+
+/// `config` at each of the peak rates, on text read in epochs (over `unique` tokens, or all there are).
+void add_peaks(Runs& runs, const std::string& label, const Config& config, TrainingOptions training, std::size_t unique = 0) {
+  for (const auto& [name, peak] : peaks) {
+    training.schedule.peak = peak;
+    PlannedRun run{label + "@" + name, config, training};
+    run.reading = {Reading::Order::epochs, unique};
+    runs.push_back(run);
+  }
+}
+
+/// MHA and SkipV1 at four peak rates each, by size, depth and budget. A group is read once where the text has as many tokens:
+/// the names end with it.
+Runs rates() {
+  Runs runs;
+  const auto add = [&](const std::string& group, const Config& base, const TrainingOptions& training) {
+    for (const char* variant : {"mha", "skipv1"}) add_peaks(runs, group + "/" + variant, with(base, variant), training);
+  };
+  const Config small = llama(8192, 256, 8, 688), middle = llama(16384, 512, 8, 1376);
+  add("10M-13M", small, recipe(800, 32));
+  add("10M-26M", small, recipe(800));
+  add("42M-26M", middle, recipe(800));
+  add("42M-79M", middle, recipe(2400));
+  for (const std::size_t layers : {2u, 4u, 16u}) add("l" + std::to_string(layers) + "-26M", llama(16384, 512, layers, 1376), recipe(800));
+  Config gpt2 = llama(16384, 768, 12, 3072);
+  gpt2.architecture = Architecture::gpt2, gpt2.tie_word_embeddings = true;
+  gpt2.num_attention_heads = gpt2.num_key_value_heads = 12;
+  add("gpt2-98M-157M", gpt2, recipe(4800));
+  return runs;
+}
+
+/// The same number of steps over the whole budget's text, its half, quarter and eighth: 1, 2, 4 and 8 epochs.
+Runs repetition() {
+  Runs runs;
+  const TrainingOptions training = recipe(800);
+  const std::size_t tokens = training.schedule.steps * training.batch * training.length;
+  for (const std::size_t epochs : {1u, 2u, 4u, 8u})
+    for (const char* variant : {"mha", "skipv1"})
+      add_peaks(runs, "x" + std::to_string(epochs) + "/" + variant, with(llama(16384, 512, 8, 1376), variant), training,
+                tokens / epochs);
+  return runs;
+}
+
+/// All variants at 10M parameters, for the loss over the cache.
+Runs frontier() {
+  const Config base = llama(8192, 256, 8, 688);
+  std::vector<std::pair<std::string, Config>> models;
+  const auto add = [&](const std::string& label, const Config& config) { models.emplace_back(label, config); };
+  const auto shared = [&](const std::string& variant, std::size_t kv_heads) {
+    Config c = with(base, variant);
+    c.num_key_value_heads = kv_heads;
+    return c;
+  };
+  add("mha", with(base, "mha"));
+  for (const auto& [label, ratio] : {std::pair{"skipv1", 0.5}, {"skipv1-25", 0.25}, {"skipv1-75", 0.75}}) {
+    Config c = with(base, "skipv1");
+    c.attention.skip_ratio = ratio;
+    add(label, c);
+  }
+  for (const char* variant : {"skipkv1", "skipv1_yoco", "yoco_v", "cla_v", "yoco", "cla", "svformer", "skipv0"}) add(variant, with(base, variant));
+  add("gqa-2", shared("gqa", 4)), add("gqa-4", shared("gqa", 2)), add("mqa", shared("mqa", 1));
+  add("skipv1_gqa-2", shared("skipv1", 4)), add("skipv1_gqa-4", shared("skipv1", 2));
+  add("resformer", with(base, "resformer"));
+  Config learned = with(base, "resformer");
+  learned.attention.learn_value_mix = true;
+  add("resformer-learned", learned);
+  add("denseformer", with(base, "denseformer"));
+  for (const char* variant : {"mla", "skipv1_mla"}) add(variant, latent(base, variant));
+  Runs runs;
+  for (const auto& [label, config] : models) add_peaks(runs, label, config, recipe(800, 32));
+  return runs;
+}
+
 /// The shape of the paper's LLaMA-1B (feed-forward layers of 5464 for 5461: rows of whole 16 bytes), four sequences at a time.
 Runs memory() {
   Config base = llama(32000, 2048, 24, 5464);
@@ -156,6 +231,7 @@ void shrink(PlannedRun& run, bool model) {
   TrainingOptions& t = run.training;
   t.schedule.steps = 2 + t.schedule.steps / 300;
   t.batch = 2, t.length = 16, run.seeds = 1;
+  run.reading.tokens = (run.reading.tokens + 65535) / 65536;
   for (std::size_t& context : run.contexts) context /= 256;
   if (!model) return;
   Config& c = run.config;
@@ -176,6 +252,9 @@ constexpr Entry list[] = {
     {"settings", "SkipV1's ratio, source layer and injection"},
     {"uptraining", "a trained MHA model converted by each strategy and trained further"},
     {"map", "SkipV1's gain over vocabulary, depth and tokens"},
+    {"rates", "MHA and SkipV1 at four peak rates, by size, depth and budget, each window read once an epoch"},
+    {"repetition", "MHA and SkipV1 over 1, 2, 4 and 8 epochs, at equal steps"},
+    {"frontier", "all variants at 10M parameters: loss over cache"},
     {"memory", "the cache and the peak of memory over the context"},
 };
 
@@ -199,6 +278,9 @@ Experiment plan_experiment(const std::string& name, bool small, const std::optio
   if (name == "settings") e.runs = settings();
   if (name == "uptraining") e.runs = uptraining(trained);
   if (name == "map") e.runs = map();
+  if (name == "rates") e.runs = rates();
+  if (name == "repetition") e.runs = repetition();
+  if (name == "frontier") e.runs = frontier();
   if (name == "memory") e.runs = memory();
   std::string known;
   for (const Entry& entry : list) known += (known.empty() ? "" : ", ") + std::string(entry.name);

@@ -34,7 +34,8 @@ struct Curve {
   double seconds = 0, tokens_per_second = 0;  ///< of the steps alone, evaluations excepted
 };
 
-/// Trains until the schedule's end on windows drawn by `seed` as `reading` says. `options` are the trainer's. Throws as `step` and `evaluate` do.
+/// Trains until the schedule's end on windows drawn by `seed` as `reading` says. `options` are the trainer's. Throws as `step`
+/// and `evaluate` do.
 template <class T, class Space>
 Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& options, std::uint64_t seed, const TextData& text,
                        const TextData& held_out, const CurveOptions& o, const std::string& what, const Reading& reading = {}) {

@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
   app.add_option("--seed-list", asked.seed_list, "these seeds for every run")->delimiter(',')->excludes(seeds);
   app.add_option("--only", asked.only, "these labels, groups (before the slash) or models (after it)")->delimiter(',');
   app.add_option("--peaks", asked.peaks, "only runs with these peak rates")->delimiter(',');
-  app.add_option("--best", asked.best, "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
+  app.add_option("--best", asked.best,
+                 "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
       ->check(CLI::PositiveNumber);
   app.add_option("--keep", asked.keep, "keep the models of these labels, each seed's, in folders beside --out")->delimiter(',');
   app.add_option("--at-once", asked.at_once, "runs at a time, on the device")->check(CLI::PositiveNumber)->capture_default_str();

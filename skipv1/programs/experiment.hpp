@@ -14,7 +14,8 @@ namespace skipv1 {
 
 /// A run: a model's training or, where there are `contexts`, the memory that it takes to generate.
 struct PlannedRun {
-  std::string label;  ///< "group/model@peak", without group or peak where there is one; a group's mha is what others are compared with
+  std::string
+      label;  ///< "group/model@peak", without group or peak where there is one; a group's mha is what others are compared with
   Config config;
   TrainingOptions training;
   std::size_t seeds = 1;                   ///< it is done with seeds 1 … so many, unless others are asked for
@@ -72,6 +73,15 @@ struct Measured {
 /// Does a run: on the CPU in float, on the device in float or, where `dtype` is "bf16", in bfloat16.
 Measured measure_on_cpu(const PlannedRun& run, const RunInput& input);
 Measured measure_on_device(const PlannedRun& run, const RunInput& input, const std::string& dtype);
+
+/// Whether the results are of trainings that read their text in epochs; then `print_results` and `draw_results` are the two
+/// below.
+bool read_in_epochs(const Json& results);
+/// Prints training and held-out loss, epochs, and the differences from mha at the same peak rate and at each one's best, with
+/// intervals of 95 %.
+void print_epochs(const Json& results);
+/// Draws loss over peak rate, a file for each group; of the frontier loss over cache.
+void draw_epochs(const Json& results, const std::filesystem::path& file);
 
 /// Prints the results as a table in Markdown, with each seed's difference from the group's mha.
 void print_results(const Json& results);

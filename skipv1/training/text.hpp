@@ -45,8 +45,8 @@ inline std::pair<std::string_view, std::string_view> split_text(std::string_view
   return {text.substr(0, cut), text.substr(cut)};
 }
 
-/// A permutation of `0 … n - 1` that needs no memory: four rounds of a Feistel network on the fewest even number of bits that hold
-/// `n - 1`, repeated while the result is `n` or more (Black and Rogaway 2002, cycle walking).
+/// A permutation of `0 … n - 1` that needs no memory: four rounds of a Feistel network on the fewest even number of bits that
+/// hold `n - 1`, repeated while the result is `n` or more (Black and Rogaway 2002, cycle walking).
 class Permutation {
  public:
   Permutation(std::size_t n, const Random& key) : n_(n), key_(key) {
@@ -124,8 +124,8 @@ class TextData {
   }
 
   /// `batch` windows of `length` tokens without replacement: an epoch reads windows that lie next to each other in the first
-  /// `tokens` tokens (0: the whole text), each once, in an order and from a first place below `length` that depend on (seed, epoch).
-  /// Depends on (seed, step) only, so that a run goes on where it stopped. Throws as `windows_of_epoch`.
+  /// `tokens` tokens (0: the whole text), each once, in an order and from a first place below `length` that depend on (seed,
+  /// epoch). Depends on (seed, step) only, so that a run goes on where it stopped. Throws as `windows_of_epoch`.
   Windows epochs(std::size_t batch, std::size_t length, std::uint64_t seed, std::uint64_t step, std::size_t tokens = 0) const {
     const std::size_t count = windows_of_epoch(length, tokens);
     Windows windows;

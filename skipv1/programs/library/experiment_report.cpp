@@ -3,102 +3,13 @@
 #include <map>
 
 #include "skipv1/plot/chart.hpp"
-#include "skipv1/programs/experiment.hpp"
-#include "skipv1/programs/spread.hpp"
+#include "skipv1/programs/experiment_tables.hpp"
 
 namespace skipv1 {
 
 namespace {
 
-using Numbers = std::vector<double>;
-
-/// The runs of one label.
-struct Labelled {
-  std::string label;
-  std::vector<Json> runs;  ///< by seed
-
-  const Json& first() const { return runs.front(); }
-  /// A number of each seed's run.
-  template <class F>
-  Numbers each(const F& f) const {
-    Numbers values;
-    for (const Json& run : runs) values.push_back(f(run));
-    return values;
-  }
-  Numbers each(const char* key) const {
-    return each([key](const Json& run) { return run.at(key).get<double>(); });
-  }
-  const Json* of_seed(const Json& seed) const {
-    for (const Json& run : runs)
-      if (run.at("seed") == seed) return &run;
-    return nullptr;
-  }
-};
-
-/// The runs by label, in the order in which labels first came.
-std::vector<Labelled> by_label(const Json& results) {
-  std::vector<Labelled> all;
-  for (const Json& run : results.at("runs")) {
-    const auto label = run.at("label").get<std::string>();
-    auto found = std::find_if(all.begin(), all.end(), [&](const Labelled& l) { return l.label == label; });
-    if (found == all.end()) found = all.insert(all.end(), {label, {}});
-    found->runs.push_back(run);
-  }
-  require(!all.empty(), "there are no results yet");
-  return all;
-}
-const Labelled* find(const std::vector<Labelled>& all, const std::string& label) {
-  const auto found = std::find_if(all.begin(), all.end(), [&](const Labelled& l) { return l.label == label; });
-  return found == all.end() ? nullptr : &*found;
-}
-/// The mha of a label's group; null if it is that itself, or if there is none.
-const Labelled* base_of(const std::vector<Labelled>& all, const std::string& label) {
-  const std::string group = group_of(label), base = group.empty() ? "mha" : group + "/mha";
-  return base == label ? nullptr : find(all, base);
-}
-
-/// The differences of one number, seed by seed, where both have the seed.
-Numbers gaps(const Labelled& of, const Labelled& base, const char* key) {
-  Numbers values;
-  for (const Json& run : of.runs)
-    if (const Json* other = base.of_seed(run.at("seed")))
-      values.push_back(run.at(key).get<double>() - other->at(key).get<double>());
-  return values;
-}
-
-std::string text_of(const char* format, double value) {
-  char text[48];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
-std::string spread_text(const Numbers& values) {
-  return text_of("%.4f", mean(values)) + (values.size() > 1 ? text_of(" ± %.4f", deviation(values)) : "");
-}
-std::string gap_text(const Numbers& values) {
-  if (values.empty()) return "";
-  std::string text = text_of("%+.4f", mean(values));
-  if (values.size() == 1) return text + " (one seed)";
-  for (std::size_t i = 0; i < values.size(); ++i) text += text_of(i ? ", %+.4f" : " (%+.4f", values[i]);
-  return text + "): " + sign_verdict(values);
-}
-void print_row(const std::vector<std::string>& cells) {
-  for (const std::string& cell : cells) std::printf("| %s ", cell.c_str());
-  std::printf("|\n");
-}
-void print_head(const std::vector<std::string>& cells) {
-  print_row(cells);
-  for (std::size_t i = 0; i < cells.size(); ++i) std::printf("|---");
-  std::printf("|\n");
-}
-std::string whole(const Json& run, const char* key) { return std::to_string(run.at(key).get<std::size_t>()); }
-
-/// "6400", or "1600 to 6400" where labels differ.
-std::string range_text(const std::vector<Labelled>& all, const char* key) {
-  std::size_t low = all[0].first().at(key).get<std::size_t>(), high = low;
-  for (const Labelled& l : all)
-    low = std::min(low, l.first().at(key).get<std::size_t>()), high = std::max(high, l.first().at(key).get<std::size_t>());
-  return std::to_string(low) + (low == high ? "" : " to " + std::to_string(high));
-}
+using namespace report;
 
 void print_trainings(const std::vector<Labelled>& all) {
   print_head({"run", "parameters", "cache bytes/token", "seeds", "nats per token", "bits per byte", "nats per token - mha's",
@@ -272,6 +183,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
 void print_results(const Json& results) {
   const std::vector<Labelled> all = by_label(results);
   if (all[0].first().contains("memory")) return print_memory(all);
+  if (read_in_epochs(results)) return print_epochs(results);
   print_trainings(all);
   if (std::any_of(all.begin(), all.end(), goes_on)) print_further(all);
 }
@@ -279,6 +191,7 @@ void print_results(const Json& results) {
 void draw_results(const Json& results, const std::filesystem::path& file) {
   const std::vector<Labelled> all = by_label(results);
   if (all[0].first().contains("memory")) return draw_memory(all, file);
+  if (read_in_epochs(results)) return draw_epochs(results, file);
   if (results.at("experiment") == "map") return draw_map(all, file);
   if (std::any_of(all.begin(), all.end(), goes_on)) return draw_further(all, file);
   draw_curves(all, file);

@@ -304,7 +304,7 @@ class Runner {
   Experiment experiment_;
   std::optional<Corpus> corpus_;
   Json results_;
-  std::mutex mutex_;  ///< of what several runs at a time share: `results_`, `taken_`, `corpus_`
+  std::mutex mutex_;                              ///< of what several runs at a time share: `results_`, `taken_`, `corpus_`
   std::vector<std::pair<double, double>> taken_;  ///< work and seconds of the runs done
 };
 

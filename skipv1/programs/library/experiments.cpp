@@ -159,7 +159,8 @@ Runs rates() {
   add("10M-26M", small, recipe(800));
   add("42M-26M", middle, recipe(800));
   add("42M-79M", middle, recipe(2400));
-  for (const std::size_t layers : {2u, 4u, 16u}) add("l" + std::to_string(layers) + "-26M", llama(16384, 512, layers, 1376), recipe(800));
+  for (const std::size_t layers : {2u, 4u, 16u})
+    add("l" + std::to_string(layers) + "-26M", llama(16384, 512, layers, 1376), recipe(800));
   Config gpt2 = llama(16384, 768, 12, 3072);
   gpt2.architecture = Architecture::gpt2, gpt2.tie_word_embeddings = true;
   gpt2.num_attention_heads = gpt2.num_key_value_heads = 12;
@@ -195,7 +196,8 @@ Runs frontier() {
     c.attention.skip_ratio = ratio;
     add(label, c);
   }
-  for (const char* variant : {"skipkv1", "skipv1_yoco", "yoco_v", "cla_v", "yoco", "cla", "svformer", "skipv0"}) add(variant, with(base, variant));
+  for (const char* variant : {"skipkv1", "skipv1_yoco", "yoco_v", "cla_v", "yoco", "cla", "svformer", "skipv0"})
+    add(variant, with(base, variant));
   add("gqa-2", shared("gqa", 4)), add("gqa-4", shared("gqa", 2)), add("mqa", shared("mqa", 1));
   add("skipv1_gqa-2", shared("skipv1", 4)), add("skipv1_gqa-4", shared("skipv1", 2));
   add("resformer", with(base, "resformer"));

@@ -1,0 +1,115 @@
+// The results of an experiment by label, and the rows of its tables.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "skipv1/programs/experiment.hpp"
+#include "skipv1/programs/spread.hpp"
+
+namespace skipv1::report {
+
+using Numbers = std::vector<double>;
+
+/// The runs of one label.
+struct Labelled {
+  std::string label;
+  std::vector<Json> runs;  ///< by seed
+
+  const Json& first() const { return runs.front(); }
+  /// A number of each seed's run.
+  template <class F>
+  Numbers each(const F& f) const {
+    Numbers values;
+    for (const Json& run : runs) values.push_back(f(run));
+    return values;
+  }
+  Numbers each(const char* key) const {
+    return each([key](const Json& run) { return run.at(key).get<double>(); });
+  }
+  const Json* of_seed(const Json& seed) const {
+    for (const Json& run : runs)
+      if (run.at("seed") == seed) return &run;
+    return nullptr;
+  }
+};
+
+/// The runs by label, in the order in which labels first came.
+inline std::vector<Labelled> by_label(const Json& results) {
+  std::vector<Labelled> all;
+  for (const Json& run : results.at("runs")) {
+    const auto label = run.at("label").get<std::string>();
+    auto found = std::find_if(all.begin(), all.end(), [&](const Labelled& l) { return l.label == label; });
+    if (found == all.end()) found = all.insert(all.end(), {label, {}});
+    found->runs.push_back(run);
+  }
+  require(!all.empty(), "there are no results yet");
+  for (Labelled& l : all)
+    std::stable_sort(l.runs.begin(), l.runs.end(), [](const Json& a, const Json& b) { return a.at("seed") < b.at("seed"); });
+  return all;
+}
+inline const Labelled* find(const std::vector<Labelled>& all, const std::string& label) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Labelled& l) { return l.label == label; });
+  return found == all.end() ? nullptr : &*found;
+}
+/// The mha of a label's group, of the same peak rate if labels name it; null if it is that itself, or if there is none.
+inline const Labelled* base_of(const std::vector<Labelled>& all, const std::string& label) {
+  const std::string group = group_of(label),
+                    base = (group.empty() ? "mha" : group + "/mha") + label.substr(family_of(label).size());
+  return base == label ? nullptr : find(all, base);
+}
+
+/// The differences of one number, seed by seed, where both have the seed.
+inline Numbers gaps(const Labelled& of, const Labelled& base, const char* key) {
+  Numbers values;
+  for (const Json& run : of.runs)
+    if (const Json* other = base.of_seed(run.at("seed")))
+      values.push_back(run.at(key).get<double>() - other->at(key).get<double>());
+  return values;
+}
+
+inline std::string text_of(const char* format, double value) {
+  char text[48];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+inline std::string spread_text(const Numbers& values) {
+  return text_of("%.4f", mean(values)) + (values.size() > 1 ? text_of(" ± %.4f", deviation(values)) : "");
+}
+inline std::string gap_text(const Numbers& values) {
+  if (values.empty()) return "";
+  std::string text = text_of("%+.4f", mean(values));
+  if (values.size() == 1) return text + " (one seed)";
+  for (std::size_t i = 0; i < values.size(); ++i) text += text_of(i ? ", %+.4f" : " (%+.4f", values[i]);
+  return text + "): " + sign_verdict(values);
+}
+/// "-0.1099 [-0.1166, -0.1032], n = 5": the mean and its interval of 95 %.
+inline std::string interval_text(const Numbers& values) {
+  if (values.empty()) return "";
+  const double centre = mean(values), half = half_interval(values);
+  if (values.size() == 1) return text_of("%+.4f", centre) + ", n = 1";
+  return text_of("%+.4f", centre) + text_of(" [%+.4f", centre - half) + text_of(", %+.4f]", centre + half) +
+         ", n = " + std::to_string(values.size());
+}
+inline void print_row(const std::vector<std::string>& cells) {
+  for (const std::string& cell : cells) std::printf("| %s ", cell.c_str());
+  std::printf("|\n");
+}
+inline void print_head(const std::vector<std::string>& cells) {
+  print_row(cells);
+  for (std::size_t i = 0; i < cells.size(); ++i) std::printf("|---");
+  std::printf("|\n");
+}
+inline std::string whole(const Json& run, const char* key) { return std::to_string(run.at(key).get<std::size_t>()); }
+
+/// "6400", or "1600 to 6400" where labels differ.
+inline std::string range_text(const std::vector<Labelled>& all, const char* key) {
+  std::size_t low = all[0].first().at(key).get<std::size_t>(), high = low;
+  for (const Labelled& l : all)
+    low = std::min(low, l.first().at(key).get<std::size_t>()), high = std::max(high, l.first().at(key).get<std::size_t>());
+  return std::to_string(low) + (low == high ? "" : " to " + std::to_string(high));
+}
+
+}  // namespace skipv1::report

@@ -1,0 +1,162 @@
+// Tables and figures of trainings that read their text in epochs: rates, repetition, frontier.
+#include <cmath>
+#include <map>
+
+#include "skipv1/plot/chart.hpp"
+#include "skipv1/programs/experiment_tables.hpp"
+
+namespace skipv1 {
+
+using namespace report;
+
+namespace {
+
+/// The mean training loss of a run's last twentieth of steps.
+double train_loss(const Json& run) { return run.at("train_nats_per_token").back().get<double>(); }
+
+Numbers train_gaps(const Labelled& of, const Labelled& base) {
+  Numbers values;
+  for (const Json& run : of.runs)
+    if (const Json* other = base.of_seed(run.at("seed"))) values.push_back(train_loss(run) - train_loss(*other));
+  return values;
+}
+
+/// Of the labels of a family the one of the lowest held-out loss with the first seed; null if the family is not there.
+const Labelled* best_of(const std::vector<Labelled>& all, const std::string& family) {
+  const Labelled* best = nullptr;
+  const auto loss = [](const Labelled& l) { return l.first().at("final_nats_per_token").get<double>(); };
+  for (const Labelled& l : all)
+    if (family_of(l.label) == family && (!best || loss(l) < loss(*best))) best = &l;
+  return best;
+}
+
+/// Families and their labels, in the order of the results.
+std::vector<std::pair<std::string, std::size_t>> families(const std::vector<Labelled>& all) {
+  std::vector<std::pair<std::string, std::size_t>> found;
+  for (const Labelled& l : all) {
+    const std::string family = family_of(l.label);
+    const auto known = std::find_if(found.begin(), found.end(), [&](const auto& f) { return f.first == family; });
+    if (known == found.end()) {
+      found.emplace_back(family, 1);
+    } else {
+      ++known->second;
+    }
+  }
+  return found;
+}
+
+void print_best(const std::vector<Labelled>& all) {
+  const auto names = families(all);
+  if (std::none_of(names.begin(), names.end(), [](const auto& f) { return f.second > 1; })) return;
+  std::printf(
+      "\nEach model at its own best peak rate, chosen by the held-out loss with the first seed; mean and interval of 95 %% of "
+      "the "
+      "paired differences.\n\n");
+  print_head({"model", "held out", "- mha's", "- mha's without the first seed", "training - mha's"});
+  for (const auto& [family, count] : names) {
+    const std::string group = group_of(family);
+    const Labelled *best = best_of(all, family), *base = best_of(all, group.empty() ? "mha" : group + "/mha");
+    std::vector<std::string> row = {best->label, spread_text(best->each("final_nats_per_token")), "", "", ""};
+    if (base && base != best) {
+      Numbers others = gaps(*best, *base, "final_nats_per_token");
+      row[2] = interval_text(others), row[4] = interval_text(train_gaps(*best, *base));
+      others.erase(others.begin());
+      row[3] = interval_text(others);
+    }
+    print_row(row);
+  }
+}
+
+void add_point(plot::Series& series, double x, const Numbers& values) {
+  const double half = values.size() > 1 ? half_interval(values) : 0;
+  series.x.push_back(x), series.y.push_back(mean(values));
+  series.low.push_back(mean(values) - half), series.high.push_back(mean(values) + half);
+}
+
+/// The models of the frontier, in lines along which one thing changes.
+const std::vector<std::pair<std::string, std::vector<std::string>>>& frontier_lines() {
+  static const std::vector<std::pair<std::string, std::vector<std::string>>> lines = {
+      {"MHA, GQA 2 and 4, MQA", {"mha", "gqa-2", "gqa-4", "mqa"}},
+      {"SkipV1, 25, 50, 75 %", {"skipv1-25", "skipv1", "skipv1-75"}},
+      {"SkipV1-GQA 2, 4", {"skipv1_gqa-2", "skipv1_gqa-4"}},
+      {"SkipV1-YOCO", {"skipv1_yoco"}},
+      {"SkipKV1", {"skipkv1"}},
+      {"YOCO-V, YOCO", {"yoco_v", "yoco"}},
+      {"CLA-V, CLA", {"cla_v", "cla"}},
+      {"SVFormer", {"svformer"}},
+      {"SkipV0", {"skipv0"}},
+      {"ResFormer, fixed and learned", {"resformer", "resformer-learned"}},
+      {"DenseFormer", {"denseformer"}},
+      {"MLA, SkipV1-MLA", {"mla", "skipv1_mla"}},
+  };
+  return lines;
+}
+
+void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  plot::Chart chart{"Loss against cache", "cache, bytes per token", "held-out nats per token", {}};
+  for (const auto& [name, models] : frontier_lines()) {
+    plot::Series series{name, {}, {}};
+    series.spread = plot::Series::Spread::bars;
+    for (const std::string& model : models)
+      if (const Labelled* l = best_of(all, model))
+        add_point(series, l->each("cache_bytes_per_token")[0], l->each("final_nats_per_token"));
+    if (!series.x.empty()) chart.series.push_back(series);
+  }
+  plot::save_png(file, chart);
+}
+
+void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  std::map<std::string, plot::Chart> charts;
+  for (const auto& [family, count] : families(all)) {
+    if (count < 2) continue;
+    plot::Chart& chart = charts[group_of(family)];
+    chart.title = "Loss over the peak rate, " + group_of(family), chart.x_label = "peak learning rate";
+    chart.y_label = "nats per token, first seed", chart.log_x = true;
+    plot::Series held{model_of(family) + ", held out", {}, {}}, training{model_of(family) + ", training", {}, {}};
+    for (const Labelled& l : all)
+      if (family_of(l.label) == family) {
+        const auto peak = l.first().at("settings").at("peak").get<double>();
+        held.x.push_back(peak), held.y.push_back(l.first().at("final_nats_per_token").get<double>());
+        training.x.push_back(peak), training.y.push_back(train_loss(l.first()));
+      }
+    chart.series.push_back(held), chart.series.push_back(training);
+  }
+  for (auto& [group, chart] : charts)
+    plot::save_png(file.parent_path() / (file.stem().string() + "-" + group + file.extension().string()), chart);
+}
+
+}  // namespace
+
+bool read_in_epochs(const Json& results) {
+  const Json& runs = results.at("runs");
+  return !runs.empty() && runs[0].at("settings").contains("windows");
+}
+
+void print_epochs(const Json& results) {
+  const std::vector<Labelled> all = by_label(results);
+  print_head({"run", "parameters", "cache bytes per token", "epochs", "n", "training", "held out", "held out - mha's",
+              "training - mha's"});
+  for (const Labelled& l : all) {
+    const Labelled* base = base_of(all, l.label);
+    print_row({l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"),
+               text_of("%.2f", mean(l.each("epochs"))), std::to_string(l.runs.size()), spread_text(l.each(train_loss)),
+               spread_text(l.each("final_nats_per_token")), base ? interval_text(gaps(l, *base, "final_nats_per_token")) : "",
+               base ? interval_text(train_gaps(l, *base)) : ""});
+  }
+  print_best(all);
+  const Json& text = results.at("text");
+  std::printf(
+      "\nNats per token. Training: mean of the last twentieth of the steps. Text: %s bytes, %s; held out: %s bytes, %s, as %s "
+      "tokens; device: %s\n",
+      whole(text, "bytes").c_str(), text.at("fingerprint").get<std::string>().c_str(), whole(text, "valid_bytes").c_str(),
+      text.at("valid_fingerprint").get<std::string>().c_str(), range_text(all, "final_tokens").c_str(),
+      all[0].first().at("device").get<std::string>().c_str());
+}
+
+void draw_epochs(const Json& results, const std::filesystem::path& file) {
+  const std::vector<Labelled> all = by_label(results);
+  if (results.at("experiment") == "frontier") return draw_frontier(all, file);
+  draw_peaks(all, file);
+}
+
+}  // namespace skipv1

@@ -1,7 +1,7 @@
 cmake_minimum_required(VERSION 3.25)
 # An experiment's short form: every run is in the file, a second call changes nothing, one that was stopped goes on to the same losses,
 # and there are a table and a figure.
-# cmake -D program=… -D name=… -D text=FILE -D runs=COUNT -D figure=SUFFIX -D work=FOLDER -P experiment.cmake
+# cmake -D program=… -D name=… -D text=FILE -D runs=COUNT -D figure=SUFFIX -D asked=OPTIONS -D work=FOLDER -P experiment.cmake
 file(REMOVE_RECURSE ${work})
 file(MAKE_DIRECTORY ${work})
 function(call file)
@@ -40,7 +40,8 @@ function(losses result file)
   set(${result} "${all}" PARENT_SCOPE)
 endfunction()
 
-set(settings --short --text ${text} --tokenizer-folder ${work})
+string(REPLACE "," ";" asked "${asked}")
+set(settings --short --text ${text} --tokenizer-folder ${work} ${asked})
 call(whole.json ${settings})
 losses(whole whole.json)
 list(LENGTH whole labels)

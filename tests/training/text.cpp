@@ -116,6 +116,56 @@ TEST_CASE("random windows reach both ends of the text") {
   CHECK(starts == std::set<std::int32_t>{0, 1, 2, 3});  // 8 tokens and a target in 12
 }
 
+TEST_CASE("a permutation reaches every number once, and keys give different ones") {
+  for (const std::size_t n : {1u, 2u, 3u, 4u, 5u, 63u, 64u, 65u, 127u, 1000u}) {
+    const Permutation permutation(n, Random(1));
+    std::set<std::size_t> reached;
+    for (std::size_t i = 0; i < n; ++i) reached.insert(permutation(i));
+    CHECK(reached.size() == n);
+    CHECK(*reached.rbegin() == n - 1);
+  }
+  const Permutation first(1000, Random(1)), second(1000, Random(2));
+  std::size_t fixed = 0, equal = 0;
+  for (std::size_t i = 0; i < 1000; ++i) fixed += first(i) == i, equal += first(i) == second(i);
+  CHECK(fixed < 10);  // one in the mean
+  CHECK(equal < 10);
+  CHECK_THROWS_AS(first(1000), Error);
+  CHECK_THROWS_AS(Permutation(0, Random(1)), Error);
+}
+
+TEST_CASE("an epoch reads every window once, epochs differ, and only the first tokens are read where so asked") {
+  const TextData data = letters(1003);  // windows of 10: 99, from a first place of 0 … 9
+  REQUIRE(data.windows_of_epoch(10) == 99);
+  const auto starts = [&](std::uint64_t epoch) {
+    std::vector<std::int32_t> found;
+    for (std::uint64_t step = 0; step < 33; ++step) {
+      const Windows w = data.epochs(3, 10, 5, epoch * 33 + step);
+      for (std::size_t row = 0; row < 3; ++row) {
+        found.push_back(w.tokens[10 * row]);
+        CHECK(w.targets[10 * row + 9] == (w.tokens[10 * row] + 10) % 251);
+      }
+    }
+    return found;
+  };
+  std::vector<std::int32_t> first = starts(0), second = starts(1);
+  CHECK(first != second);
+  std::sort(first.begin(), first.end());
+  std::size_t begin = 0;
+  for (; begin < 10; ++begin) {  // windows next to each other, from one of the first places
+    std::vector<std::int32_t> expected;
+    for (std::size_t i = 0; i < 99; ++i) expected.push_back(static_cast<std::int32_t>((begin + 10 * i) % 251));
+    std::sort(expected.begin(), expected.end());
+    if (expected == first) break;
+  }
+  CHECK(begin < 10);
+  CHECK(data.epochs(3, 10, 5, 7).tokens == data.epochs(3, 10, 5, 7).tokens);
+  CHECK(data.epochs(3, 10, 5, 7).tokens != data.epochs(3, 10, 6, 7).tokens);
+  for (std::uint64_t step = 0; step < 50; ++step)
+    for (const std::int32_t target : data.epochs(2, 10, 5, step, 64).targets) CHECK(target < 64);
+  CHECK_THROWS_AS(data.epochs(1, 10, 1, 0, 19), Error);
+  CHECK_THROWS_AS(data.epochs(1, 10, 1, 0, 1004), Error);
+}
+
 TEST_CASE("sequential windows predict every token but the first once") {
   const TextData data = letters(101);
   REQUIRE(data.count(10) == 10);

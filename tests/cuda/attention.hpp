@@ -191,6 +191,9 @@ void check_all_attention() {
     check_attention<T>({4, 32, 64, {66}, {1}, 2}, version, random);
     check_attention<T>({1, 64, 64, {70}, {0}}, version, random, -0.3);
     check_attention<T>({2, 96, 128, {140, 2}, {3, 0}}, version, random, -0.3);
+    check_attention<T>({1, 64, 64, {70}, {0}}, version, random, 0.0);  // all keys alike
+    check_attention<T>({2, 64, 64, {1, 2}, {70, 3}}, version, random, 0.0);
+    check_attention<T>({2, 64, 64, {1, 2}, {70, 3}}, version, random, -0.3);
   }
   if constexpr (std::is_same_v<T, bfloat16>)  // several blocks of keys accumulate to several tiles of rows
     check_attention<T>({3, 16, 64, {201, 90}, {0, 131}}, Version::fast, random);

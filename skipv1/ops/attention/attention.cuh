@@ -61,7 +61,7 @@ void launch_decode(T* out, float* lse, const T* q, const HeadPair<const T, Cuda>
                    heads,
                    z,
                    max_rows,
-                   static_cast<float>(scale * log2_e),
+                   static_cast<float>(scale),
                    memory,
                    reinterpret_cast<DecodeParts*>(memory + partial)};
     launch({"attention_forward_decode", blocks, threads, bytes}, attention_forward_decode<W>, a);

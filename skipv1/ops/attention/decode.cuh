@@ -8,6 +8,7 @@
 
 #include "skipv1/kernel/tile.cuh"
 #include "skipv1/ops/attention/decode_plan.cuh"
+#include "skipv1/ops/attention/softmax.cuh"
 
 namespace skipv1::detail {
 
@@ -29,49 +30,21 @@ std::size_t attention_decode_bytes(std::size_t warps, std::size_t heads) {
   return decode_tile_bytes<W>(warps) + 3 * heads * sizeof(std::uint16_t);
 }
 
-/// The softmax's state for a warp's 16 rows, a lane's rows g and g + 8, in base 2; sums are of the lane's keys alone until
-/// `join`.
+/// The state of a warp's 16 rows: softmax and accumulators.
 template <unsigned W>
 struct DecodeState {
-  float row_max[2] = {-infinity<float>(), -infinity<float>()}, row_sum[2] = {}, acc_o[W / 8][4] = {};
+  OnlineSoftmax softmax;
+  float acc_o[W / 8][4] = {};
 
-  /// Takes in the scores of a tile of keys, and their values. Where `masked`, row g sees the first `seen[0]` of the keys, row
-  /// g + 8 `seen[1]`.
-  template <unsigned N>
-  SKIPV1_DEVICE_MEMBER void take(float (&x)[N][4], const Tile<W>& v, bool masked, const int (&seen)[2], float scale) {
-    const int c = static_cast<int>(lane() % 4 * 2);
+  /// Adds a tile of keys, by their scores, and its values; arguments as `OnlineSoftmax::update`. A row may see none of the keys.
+  template <std::size_t N>
+  SKIPV1_DEVICE_MEMBER void update(float (&acc_s)[N][4], const Tile<W>& v, bool masked, const int (&seen)[2], float scale_log2) {
     float rescale[2];
-    SKIPV1_UNROLL
-    for (unsigned n = 0; n < N; ++n)
-      for (unsigned j = 0; j < 4; ++j) x[n][j] *= scale;
-    if (masked) {
-      SKIPV1_UNROLL
-      for (unsigned n = 0; n < N; ++n)
-        for (unsigned j = 0; j < 4; ++j)
-          if (static_cast<int>(n * 8 + j % 2) + c >= seen[j / 2]) x[n][j] = -infinity<float>();
-    }
-    SKIPV1_UNROLL
-    for (unsigned half = 0; half < 2; ++half) {
-      float new_max = row_max[half];
-      for (unsigned n = 0; n < N; ++n) new_max = fmaxf(new_max, fmaxf(x[n][2 * half], x[n][2 * half + 1]));
-      for (unsigned step = 1; step <= 2; step *= 2) new_max = fmaxf(new_max, shuffle_xor(new_max, step));
-      const float base = new_max == -infinity<float>() ? 0 : new_max;  // a row may see none of the piece's keys
-      rescale[half] = fast_exp2(row_max[half] - base);
-      row_max[half] = new_max;
-      row_sum[half] *= rescale[half];
-      for (unsigned n = 0; n < N; ++n) {
-        for (unsigned j = 2 * half; j < 2 * half + 2; ++j) {
-          x[n][j] = fast_exp2(x[n][j] - base);
-          row_sum[half] += x[n][j];
-        }
-      }
-    }
-    for (auto& acc : acc_o)
-      for (unsigned j = 0; j < 4; ++j) acc[j] *= rescale[j / 2];
+    if (any(softmax.update(acc_s, rescale, masked, seen, scale_log2))) rescale_acc_o(acc_o, rescale);
     SKIPV1_UNROLL
     for (unsigned k = 0; k < N; k += 2) {
       std::uint32_t p[4];
-      to_a_fragment(p, x[k], x[k + 1]);
+      to_a_fragment(p, acc_s[k], acc_s[k + 1]);
       SKIPV1_UNROLL
       for (unsigned m = 0; m < W / 8; m += 2) {
         std::uint32_t fb[2][2];
@@ -80,11 +53,6 @@ struct DecodeState {
         mma(acc_o[m + 1], p, fb[1]);
       }
     }
-  }
-  /// Sums over all keys.
-  SKIPV1_DEVICE_MEMBER void join() {
-    for (unsigned half = 0; half < 2; ++half)
-      for (unsigned step = 1; step <= 2; step *= 2) row_sum[half] += shuffle_xor(row_sum[half], step);
   }
 };
 
@@ -158,12 +126,13 @@ SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, co
                               const DecodeRow (&row)[2], bool has_value) {
   constexpr unsigned K = decode_keys<W>;
   const unsigned c = lane() % 4 * 2;
+  const std::uint32_t sign = a.scale < 0 ? 0x80008000u : 0;  // of both bfloat16 in a register
   std::uint32_t fq[W / 16][4] = {};
   SKIPV1_UNROLL
   for (unsigned k = 0; k < W / 16; ++k) {
     for (unsigned j = 0; j < 4; ++j) {
       const unsigned i = k * 16 + j / 2 * 8;
-      if (row[j % 2].at != no_row && i < a.z.key) fq[k][j] = load_pair(a.q + row[j % 2].at * a.z.key + i + c);
+      if (row[j % 2].at != no_row && i < a.z.key) fq[k][j] = load_pair(a.q + row[j % 2].at * a.z.key + i + c) ^ sign;
     }
   }
   for (std::uint32_t i = piece.begin; i < piece.end; ++i) {
@@ -184,14 +153,9 @@ SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, co
     const std::size_t s0 = std::size_t{i} * K;
     const int seen[2] = {static_cast<int>(row[0].keys) - static_cast<int>(s0),
                          static_cast<int>(row[1].keys) - static_cast<int>(s0)};
-    state.take(x, values, s0 + K > piece.own.past + 1, seen, a.scale);
+    state.update(x, values, s0 + K > piece.own.past + 1, seen, positive_scale_log2(a.scale));
   }
-  state.join();
-}
-
-/// The result of a row: its values over their sum, and the log-sum-exp.
-SKIPV1_DEVICE void store_lse(const Decode& a, std::size_t at, float row_max, float row_sum) {
-  a.lse[at] = row_sum > 0 ? row_max * 0.6931471805599453f + std::log(row_sum) : 0;
+  state.softmax.reduce_row_sum();
 }
 
 /// Writes the rows of a group all of whose keys the warp had, or its part of them, and where the parts are: with `count` teams
@@ -206,7 +170,8 @@ SKIPV1_DEVICE void store_piece(const DecodeState<W>& state, const Decode& a, con
   for (unsigned half = 0; half < 2; ++half) {
     if (row[half].at == no_row) continue;
     float* part = a.partial + ((std::size_t{own_warp} * 2 + (piece.begin == 0)) * decode_rows + half * 8 + g) * (a.z.value + 4);
-    const float factor = state.row_sum[half] > 0 ? 1 / state.row_sum[half] : 0;
+    const float row_max = state.softmax.row_max[half] * positive_scale_log2(a.scale), row_sum = state.softmax.row_sum[half];
+    const float factor = row_sum > 0 ? 1 / row_sum : 0;
     SKIPV1_UNROLL
     for (unsigned m = 0; m < W / 8; ++m) {
       if (m * 8 >= a.z.value) continue;
@@ -215,8 +180,8 @@ SKIPV1_DEVICE void store_piece(const DecodeState<W>& state, const Decode& a, con
       if (!whole) store_vector(part + m * 8 + c, Vector<float, 2>{low, high});
     }
     if (c > 0) continue;
-    if (whole) store_lse(a, row[half].at, state.row_max[half], state.row_sum[half]);
-    if (!whole) store_vector(part + a.z.value, Vector<float, 2>{state.row_max[half], state.row_sum[half]});
+    if (whole) a.lse[row[half].at] = log_sum_exp(row_max, row_sum);
+    if (!whole) store_vector(part + a.z.value, Vector<float, 2>{row_max, row_sum});
     if (piece.begin == 0)
       a.parts[row[half].at] = {first_team * plan.size + warp() % plan.size, plan.size, whole ? 1 : count, half * 8 + g};
   }
@@ -316,7 +281,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_join_decode(
       value += fast_exp2(states_of[2 * w] - base_of(row_max)) * values_of[w * attention_widest + j];
     a.out[at * a.z.value + j] = static_cast<bfloat16>(value / row_sum);
   }
-  if (thread().x == 0) store_lse(a, at, row_max, row_sum);
+  if (thread().x == 0) a.lse[at] = log_sum_exp(row_max, row_sum);
 }
 
 }  // namespace skipv1::detail

@@ -25,7 +25,7 @@ struct Decode {
   const HeadPair<const bfloat16, Cuda>* heads;
   AttentionSizes z;
   std::size_t max_rows;  ///< of one sequence, at most 16
-  float scale;           ///< times log2(e)
+  float scale;           ///< of either sign
   float* partial;
   DecodeParts* parts;
 };

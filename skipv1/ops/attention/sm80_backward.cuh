@@ -26,8 +26,6 @@ struct HeadsShape {
   SKIPV1_DEVICE_MEMBER static unsigned pair() { return warp() % pairs; }
 };
 
-/// `p = 2^(scale x - lse)`, of a score x.
-SKIPV1_DEVICE float probability(float x, bool seen, float scale, float lse) { return seen ? fast_exp2(x * scale - lse) : 0; }
 /// The scores' gradients up to the scale, `ds = p (dp - delta)`, dp being products of values and output gradients: fragments of
 /// probabilities become those of ds. `delta(i, k, l)` is delta of the two values of register l of fragment (i, k).
 template <unsigned S, unsigned K, class Delta>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "skipv1/kernel/tile.cuh"
-#include "skipv1/ops/attention/common.cuh"
+#include "skipv1/ops/attention/softmax.cuh"
 
 namespace skipv1::detail {
 
@@ -54,60 +54,6 @@ SKIPV1_DEVICE void mma_AB(float (&d)[S][W / 8][4], const std::uint32_t (&a)[S][K
   }
 }
 
-/// The online softmax of 16 rows, a lane's rows g and g + 8, in base 2 with the scores times `scale`, which is positive.
-/// `row_max` is a score that no later one exceeds by more than `slack` halvings: so acc_o is rescaled only in the first few
-/// tiles. The probabilities' factor, at most 2^slack, cancels in the end. `row_sum` is of the lane's keys alone.
-struct OnlineSoftmax {
-  static constexpr float slack = 8;
-  float row_max[2] = {-infinity<float>(), -infinity<float>()}, row_sum[2] = {};
-
-  /// Turns scores of 8 N keys into probabilities, up to the factor that `row_sum` holds; returns whether acc_o must be multiplied
-  /// by `rescale`. A key that row g does not see, from its `seen`th on, is left out where `masked` says there are such.
-  template <unsigned N>
-  SKIPV1_DEVICE_MEMBER bool update(float (&acc_s)[N][4], float (&rescale)[2], bool masked, int seen, float scale) {
-    const int c = static_cast<int>(lane() % 4 * 2);
-    if (masked) {
-      SKIPV1_UNROLL
-      for (unsigned n = 0; n < N; ++n)
-        for (unsigned j = 0; j < 4; ++j)
-          if (static_cast<int>(n * 8 + j % 2) + c >= seen + static_cast<int>(j / 2 * 8)) acc_s[n][j] = -infinity<float>();
-    }
-    SKIPV1_UNROLL
-    for (unsigned half = 0; half < 2; ++half) {
-      float new_max = row_max[half];
-      SKIPV1_UNROLL
-      for (unsigned n = 0; n < N; ++n) new_max = fmaxf(new_max, fmaxf(acc_s[n][2 * half], acc_s[n][2 * half + 1]));
-      for (unsigned step = 1; step <= 2; step *= 2)
-        new_max = fmaxf(new_max, shuffle_xor(new_max, step));           // the four lanes of a row
-      const bool rescales = (new_max - row_max[half]) * scale > slack;  // every row sees key 0: after it `row_max` is finite
-      rescale[half] = rescales ? fast_exp2((row_max[half] - new_max) * scale) : 1;
-      row_max[half] = rescales ? new_max : row_max[half];
-      const float max_scaled = row_max[half] * scale;
-      float tile_sum(0);
-      SKIPV1_UNROLL
-      for (unsigned n = 0; n < N; ++n) {
-        for (unsigned j = 2 * half; j < 2 * half + 2; ++j) {
-          acc_s[n][j] = fast_exp2(acc_s[n][j] * scale - max_scaled);
-          tile_sum += acc_s[n][j];
-        }
-      }
-      row_sum[half] = row_sum[half] * rescale[half] + tile_sum;
-    }
-    return rescale[0] < 1 || rescale[1] < 1;
-  }
-  /// The factors of acc_o; and the log-sum-exp of the rows, the first being number `row` of `rows`, to `lse`, `stride` apart.
-  SKIPV1_DEVICE_MEMBER void finalize(float (&factor)[2], float* lse, std::size_t stride, std::size_t row, std::size_t rows,
-                                     float scale) const {
-    for (unsigned half = 0; half < 2; ++half) {
-      float all = row_sum[half];
-      for (unsigned step = 1; step <= 2; step *= 2) all += shuffle_xor(all, step);
-      factor[half] = 1 / all;
-      const std::size_t r = row + lane() / 4 + 8 * half;
-      if (lane() % 4 == 0 && r < rows) lse[r * stride] = row_max[half] * scale * 0.6931471805599453f + std::log(all);
-    }
-  }
-};
-
 /// Zeros for rows of a head without a value.
 template <unsigned threads>
 SKIPV1_DEVICE void store_no_value(bfloat16* out, float* lse, const AttentionSizes& z, std::size_t rows) {
@@ -149,7 +95,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   copy(0);
   OnlineSoftmax softmax[S];
   float acc_o[S][W / 8][4] = {};
-  const float scale_log2 = fabsf(scale) * static_cast<float>(log2_e);
+  const float scale_log2 = positive_scale_log2(scale);
   for (unsigned i = 0; static_cast<int>(i * K) < keys; ++i) {
     cp_async_wait<0>();
     sync_threads();
@@ -164,12 +110,10 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     mma_ABt(acc_s, q_tile.rows_from(row), tile(i, 0));
     SKIPV1_UNROLL
     for (unsigned j = 0; j < S; ++j) {
-      const int rest = seen - s0 + static_cast<int>(16 * j);
+      const int rest = seen - s0 + static_cast<int>(16 * j), g = static_cast<int>(lane() / 4);
       const bool rescales =
-          softmax[j].update(acc_s[j], rescale[j], rest < static_cast<int>(K), rest + static_cast<int>(lane() / 4), scale_log2);
-      if (!any(rescales)) continue;
-      for (auto& acc : acc_o[j])
-        for (unsigned l = 0; l < 4; ++l) acc[l] *= rescale[j][l / 2];
+          softmax[j].update(acc_s[j], rescale[j], rest < static_cast<int>(K), {rest + g, rest + g + 8}, scale_log2);
+      if (any(rescales)) rescale_acc_o(acc_o[j], rescale[j]);
     }
     std::uint32_t p[S][K / 16][4];
     for (unsigned j = 0; j < S; ++j) to_a_fragments(p[j], acc_s[j]);

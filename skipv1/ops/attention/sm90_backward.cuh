@@ -7,7 +7,8 @@
 #include "skipv1/kernel/named_barrier.cuh"
 #include "skipv1/kernel/semaphore.cuh"
 #include "skipv1/kernel/tma.cuh"
-#include "skipv1/ops/attention/sm90_forward.cuh"
+#include "skipv1/ops/attention/sm80_backward.cuh"
+#include "skipv1/ops/attention/sm90_common.cuh"
 
 namespace skipv1::detail {
 

@@ -1,6 +1,5 @@
 // skipv1-eval: what a model makes of a whole file.
 #include <cstdio>
-#include <optional>
 
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
@@ -23,8 +22,7 @@ struct Options {
 
 template <class T>
 void run(const Options& o) {
-  std::optional<NewFile> file;
-  if (!o.json.empty()) file.emplace(o.json);  // what cannot be written is said before the work
+  if (!o.json.empty()) require_writable(o.json);
   const Checkpoint<T> model = open_model<T>(o.model);
   const Vocabulary vocabulary = read_model(
       o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size, o.tokenizer); });
@@ -41,7 +39,7 @@ void run(const Options& o) {
               e.bits_per_byte());
   std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
               e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
-  if (!file) return;
+  if (o.json.empty()) return;
   const Json json = {{"model", place_text(o.model)},
                      {"text", place_text(o.text)},
                      {"dtype", o.dtype},
@@ -52,9 +50,7 @@ void run(const Options& o) {
                      {"predicted_bytes", e.bytes},
                      {"tokens", text.size()},
                      {"length", length}};
-  file->out() << json_text(json, 2) << '\n';
-  file->close();
-  file->commit();
+  write_whole(o.json, [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
 }
 
 }  // namespace

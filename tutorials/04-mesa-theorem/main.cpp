@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <optional>
 
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
@@ -93,8 +92,7 @@ Json to_json(const Results& r, const Options& o) {
 }
 
 void tutorial(const Options& o) {
-  std::optional<NewFile> json;
-  if (!o.json.empty()) json.emplace(o.json);
+  if (!o.json.empty()) require_writable(o.json);
   const Results r = compute(o);
   std::printf("d = %zu, n = %zu, s = %g, ", o.dim, o.context, o.noise);
   if (o.mean_scale > 0) {
@@ -107,10 +105,7 @@ void tutorial(const Options& o) {
   print_curves(r);
   print_theorem(r);
   if (!o.figures.empty()) draw_curves(r, o.figures);
-  if (!json) return;
-  json->out() << json_text(to_json(r, o), 2) << '\n';
-  json->close();
-  json->commit();
+  if (!o.json.empty()) write_whole(o.json, [&](std::ostream& out) { out << json_text(to_json(r, o), 2) << '\n'; });
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // Tutorial 05: transformers trained from scratch on regression in context: MHA, SkipV1 and ResFormer, and what they hold where.
 #include <cstdio>
 #include <mutex>
-#include <optional>
 #include <sstream>
 
 #include "skipv1/core/progress.hpp"
@@ -149,8 +148,7 @@ void tutorial(const Options& o) {
   const Plan& plan = o.plan;
   const Setting& s = plan.setting;
   check_device(o.device);
-  std::optional<NewFile> json;
-  if (!o.json.empty()) json.emplace(o.json);
+  if (!o.json.empty()) require_writable(o.json);
   const std::vector<Model> models = models_of(plan);
   const Predictors predictors(s.task);
   std::vector<Trained> all;
@@ -172,10 +170,8 @@ void tutorial(const Options& o) {
   print_gaps(plan, all);
   print_layers(plan, all);
   if (!o.figures.empty()) draw_figures(plan, all, predictors, o.figures);
-  if (!json) return;
-  json->out() << json_text(to_json(plan, all, predictors), 1) << '\n';
-  json->close();
-  json->commit();
+  if (!o.json.empty())
+    write_whole(o.json, [&](std::ostream& out) { out << json_text(to_json(plan, all, predictors), 1) << '\n'; });
 }
 
 void add_options(CLI::App& app, Options& o) {

@@ -7,14 +7,14 @@ namespace skipv1::conformance {
 namespace {
 template <class T>
 Measured measure(const Case& c, bool backward) {
-  return run_case<T, Cuda>(c, backward, [](double weight) { return static_cast<T>(weight); });
+  return run_case<T, Device>(c, backward, [](double weight) { return static_cast<T>(weight); });
 }
 }  // namespace
 
-const char* device_of_build() { return cuda_device_name(); }
+const char* device_of_build() { return device_name; }
 
 Measured measure_on_device(const Case& c, const std::string& dtype) {
-  require(cuda_available(), why_no_cuda());
+  require(device_available(), why_no_device());
   if (dtype == "bf16") return measure<bfloat16>(c, false);
   return dtype == "f32" ? measure<float>(c, true) : measure<double>(c, true);
 }

@@ -14,8 +14,9 @@
 
 namespace skipv1 {
 
-struct Cpu {};   ///< host memory
-struct Cuda {};  ///< device memory; its tensors and operations are in the .cuh files
+struct Cpu {};       ///< host memory
+struct Cuda {};      ///< memory of a GPU: the .cuh files, compiled by nvcc
+struct Emulated {};  ///< memory of the emulated GPU: the .cuh files, compiled by the host compiler
 
 /// The extents of a tensor, at most four, outermost first.
 class Shape {

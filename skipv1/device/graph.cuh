@@ -7,7 +7,7 @@
 #include "skipv1/device/memory.cuh"
 #include "skipv1/core/repeat.hpp"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// A stream of its own; while the object lives, this thread's launches, copies and `zero` go to it. In the emulator everything is
 /// done at once, in order.
@@ -95,10 +95,14 @@ class Graph {
 #endif
 };
 
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1 {
+
 /// On the device: the first call runs the work, which may allocate; the second records it; that and all later ones replay. So the
 /// work must be the same each time; `forget` before it changes.
 template <>
-class Repeat<Cuda> {
+class Repeat<Device> {
  public:
   void operator()(const std::function<void()>& work) {
     if (!warm_) {

@@ -12,10 +12,10 @@
 #include "skipv1/kernel/launch.cuh"
 #include "skipv1/core/tensor.hpp"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// Why there is no device to use, in one line; empty if there is one.
-inline std::string why_no_cuda() {
+inline std::string why_no_device() {
 #if defined(__CUDACC__)
   int count = 0, device = 0, major = 0, minor = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
@@ -30,17 +30,11 @@ inline std::string why_no_cuda() {
 #endif
   return {};
 }
-inline bool cuda_available() { return why_no_cuda().empty(); }
-/// What `Cuda` tensors of this build are kept and worked on by: "cuda" (a card) or "emulated".
-constexpr const char* cuda_device_name() {
-#if defined(__CUDACC__)
-  return "cuda";
-#else
-  return "emulated";
-#endif
-}
+inline bool device_available() { return why_no_device().empty(); }
 
-namespace detail {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 struct FreeDevice {
   void operator()(void* p) const {
@@ -110,29 +104,31 @@ inline void require_same_shape(const Shape& to, const Shape& from) {
   require(to == from, "copy: ", from, " into ", to, ": shapes must be equal");
 }
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// Copies `from` to `to`, of one shape, between host and device or on the device. To the host it waits for all that was asked of
 /// the stream before.
 template <class T>
-void copy(View<T, Cuda> to, ConstView<T, Cpu> from) {
+void copy(View<T, Device> to, ConstView<T, Cpu> from) {
   detail::require_same_shape(to.shape(), from.shape());
   detail::copy_bytes(to.data(), from.data(), from.size() * sizeof(T), detail::Direction::to_device);
 }
 template <class T>
-void copy(View<T, Cpu> to, ConstView<T, Cuda> from) {
+void copy(View<T, Cpu> to, ConstView<T, Device> from) {
   detail::require_same_shape(to.shape(), from.shape());
   detail::copy_bytes(to.data(), from.data(), from.size() * sizeof(T), detail::Direction::to_host);
 }
 template <class T>
-void copy(View<T, Cuda> to, ConstView<T, Cuda> from) {
+void copy(View<T, Device> to, ConstView<T, Device> from) {
   detail::require_same_shape(to.shape(), from.shape());
   detail::copy_bytes(to.data(), from.data(), from.size() * sizeof(T), detail::Direction::on_device);
 }
 
 /// Every byte of `x` becomes zero.
 template <class T>
-void zero(View<T, Cuda> x) {
+void zero(View<T, Device> x) {
   if (x.empty()) return;
 #if defined(__CUDACC__)
   check_cuda(cudaMemsetAsync(x.data(), 0, x.size() * sizeof(T), current_stream()), "cudaMemsetAsync of ", x.size() * sizeof(T),
@@ -142,21 +138,25 @@ void zero(View<T, Cuda> x) {
 #endif
 }
 
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1 {
+
 /// In device memory. Throws if there is too little of it.
 template <class T>
-class Tensor<T, Cuda> : public View<T, Cuda> {
+class Tensor<T, Device> : public View<T, Device> {
  public:
   Tensor() = default;
   explicit Tensor(Shape shape) : memory_(detail::allocate_device(shape.size() * sizeof(T))) {
     this->data_ = static_cast<T*>(memory_.get());
     this->shape_ = shape;
   }
-  Tensor(const Tensor& other) : View<T, Cuda>() {
+  Tensor(const Tensor& other) : View<T, Device>() {
     if (!other.data_) return;
     *this = Tensor(other.shape_);
-    copy<T>(View<T, Cuda>(*this), View<T, Cuda>(other));
+    copy<T>(View<T, Device>(*this), View<T, Device>(other));
   }
-  Tensor(Tensor&& other) noexcept : View<T, Cuda>() { swap(other); }
+  Tensor(Tensor&& other) noexcept : View<T, Device>() { swap(other); }
   Tensor& operator=(Tensor other) noexcept {
     swap(other);
     return *this;
@@ -172,21 +172,27 @@ class Tensor<T, Cuda> : public View<T, Cuda> {
   detail::DeviceMemory memory_;
 };
 
+}  // namespace skipv1
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
+
 /// A copy of `x` in device memory, and in host memory.
 template <class T>
-Tensor<T, Cuda> to_device(View<T, Cpu> x) {
-  Tensor<std::remove_const_t<T>, Cuda> y(x.shape());
-  copy<std::remove_const_t<T>>(View<std::remove_const_t<T>, Cuda>(y), x);
+Tensor<T, Device> to_device(View<T, Cpu> x) {
+  Tensor<std::remove_const_t<T>, Device> y(x.shape());
+  copy<std::remove_const_t<T>>(View<std::remove_const_t<T>, Device>(y), x);
   return y;
 }
 template <class T>
-Tensor<std::remove_const_t<T>, Cpu> to_host(View<T, Cuda> x) {
+Tensor<std::remove_const_t<T>, Cpu> to_host(View<T, Device> x) {
   Tensor<std::remove_const_t<T>, Cpu> y(x.shape());
   copy<std::remove_const_t<T>>(View<std::remove_const_t<T>, Cpu>(y), x);
   return y;
 }
 
-namespace detail {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// How often this thread's scratch memory has moved: a graph recorded before has lost it.
 inline std::size_t& scratch_moves() {
   static thread_local std::size_t count = 0;
@@ -224,6 +230,4 @@ template <class T>
 T* scratch(std::size_t count) {
   return Scratch<T>::here().of(count);
 }
-}  // namespace detail
-
-}  // namespace skipv1
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -3,7 +3,7 @@
 
 #include "skipv1/kernel/launch.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// Bytes of shared memory that a block may ask for.
 inline std::size_t shared_memory_of_block() {
@@ -35,4 +35,4 @@ std::size_t resident_blocks([[maybe_unused]] void (*kernel)(Parameters...), [[ma
 #endif
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -12,7 +12,7 @@
 #include <cub/device/device_radix_sort.cuh>
 #endif
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// Numbers in ascending order, and where each stood before; equal ones keep their order. Both (N), in scratch memory.
 struct Sorted {
@@ -26,7 +26,7 @@ SKIPV1_KERNEL count_up(I* x, std::size_t n) {
 }
 
 /// Sorts `numbers` (N), which are in `0 … limit - 1`; valid until the next call.
-inline Sorted sort(View<const std::int32_t, Cuda> numbers, [[maybe_unused]] std::size_t limit) {
+inline Sorted sort(View<const std::int32_t, Device> numbers, [[maybe_unused]] std::size_t limit) {
   const std::size_t n = numbers.size();
   std::int32_t* sorted = scratch<std::int32_t>(3 * n);
   std::int32_t *places = sorted + n, *before = sorted + 2 * n;
@@ -50,4 +50,4 @@ inline Sorted sort(View<const std::int32_t, Cuda> numbers, [[maybe_unused]] std:
   return {sorted, places};
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -10,7 +10,7 @@
 #include "skipv1/device/graph.cuh"
 
 #if defined(__CUDACC__)
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// Seconds, of the repeats that were timed.
 struct Time {
@@ -54,7 +54,9 @@ inline Time timed(std::size_t repeats, std::size_t count, const std::function<vo
   return time_of(seconds);
 }
 
-namespace detail {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// to = from, 16 bytes at a time; one thread, four of them.
 SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
   const std::size_t first = (std::size_t{block().x} * 4 * block_size().x + thread().x) * 8,
@@ -65,11 +67,13 @@ SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
   for (std::size_t i = 0; i < 4; ++i)
     if (first + i * step < count) store_vector(to + first + i * step, x[i]);
 }
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// The time of copying `x` to `y`, of one size, a multiple of 8 numbers at multiples of 16 bytes, else it throws; twice their
 /// bytes travel.
-inline Time timed_copy(std::size_t repeats, View<bfloat16, Cuda> y, View<bfloat16, Cuda> x) {
+inline Time timed_copy(std::size_t repeats, View<bfloat16, Device> y, View<bfloat16, Device> x) {
   require(x.size() == y.size() && reads_16_bytes(x.size(), x.data(), y.data()), "timed_copy: ", x.size(), " numbers to ",
           y.size(), ": as many, and 16 bytes at a time");
   return timed(repeats, 1, [&](std::size_t) {
@@ -77,5 +81,5 @@ inline Time timed_copy(std::size_t repeats, View<bfloat16, Cuda> y, View<bfloat1
   });
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
 #endif

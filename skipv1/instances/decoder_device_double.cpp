@@ -1,5 +1,5 @@
 // The decoder and its trainer on the device in double, compiled once for all our programs (they see `extern template`).
 #include "skipv1/training/trainer.cuh"
 
-template class skipv1::Decoder<double, skipv1::Cuda>;
-template class skipv1::Trainer<double, skipv1::Cuda>;
+template class skipv1::Decoder<double, skipv1::Device>;
+template class skipv1::Trainer<double, skipv1::Device>;

@@ -9,6 +9,7 @@
 
 #include "skipv1/core/bfloat16.hpp"
 #include "skipv1/core/grid.cuh"
+#include "skipv1/kernel/flavour.cuh"
 
 /// Whether this is compiled for sm_90a, which has wgmma, TMA and setmaxnreg.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -29,7 +30,7 @@
   __shared__ alignas(16) unsigned char name##_bytes[sizeof(T) * (count)]; \
   const ::skipv1::Shared<T> name { reinterpret_cast<T*>(name##_bytes), count }
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 SKIPV1_DEVICE uint3 thread() { return threadIdx; }
 SKIPV1_DEVICE uint3 block() { return blockIdx; }
@@ -99,4 +100,4 @@ SKIPV1_DEVICE double fast_exp2(double x) { return ::exp2(x); }
 SKIPV1_DEVICE float fast_rsqrt(float x) { return ::rsqrtf(x); }
 SKIPV1_DEVICE double fast_rsqrt(double x) { return ::rsqrt(x); }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "skipv1/emulator/emulator.cuh"
+#include "skipv1/kernel/flavour.cuh"
 
 #define SKIPV1_SM90A 1
 #define SKIPV1_KERNEL void
@@ -20,7 +21,7 @@
   static constexpr char name##_key = 0; \
   const ::skipv1::Shared<T> name = ::skipv1::emulator::declare_shared<T>(&name##_key, #name, count)
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 inline Index3 thread() { return emulator::Worker::running().thread(); }
 inline Index3 block() { return emulator::Worker::running().block(); }
@@ -40,7 +41,9 @@ inline void sync_warp(emulator::Place place = emulator::Place::here()) {
       place);
 }
 
-namespace emulator {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::emulator {
 
 /// A value handed in by a lane, which lane's it asks for, and what it gets.
 template <class T>
@@ -64,7 +67,9 @@ T exchange(const char* what, T value, std::size_t source, Place place) {
 }
 inline std::size_t this_lane() { return Worker::running().thread_number() % 32; }
 
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 template <class T>
 T shuffle(T x, unsigned lane, emulator::Place place = emulator::Place::here()) {
@@ -94,7 +99,9 @@ inline unsigned lowest_bit(unsigned bits) { return static_cast<unsigned>(std::co
 inline bool any(bool x, emulator::Place place = emulator::Place::here()) { return ballot(x, place) != 0; }
 inline bool all(bool x, emulator::Place place = emulator::Place::here()) { return ballot(!x, place) == 0; }
 
-namespace emulator {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::emulator {
 
 /// An index and the line it stands on.
 struct ElementIndex {
@@ -179,7 +186,9 @@ class Reference {
   ElementIndex index_;
 };
 
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 template <class T>
 struct Shared {
@@ -187,7 +196,9 @@ struct Shared {
   emulator::Reference<T> operator[](emulator::ElementIndex i) const { return {array, i}; }
 };
 
-namespace emulator {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::emulator {
 
 template <class T>
 Shared<T> declare_shared(const void* key, const char* name, std::size_t count) {
@@ -199,7 +210,9 @@ Shared<T> declare_shared(const void* key, const char* name, std::size_t count) {
   return {array};
 }
 
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 template <class T>
 Shared<T> dynamic_shared(std::size_t offset, std::size_t count) {
@@ -242,4 +255,4 @@ T fast_rsqrt(T x) {
   return T(1) / std::sqrt(x);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -17,7 +17,7 @@
 #include "skipv1/kernel/emulated.cuh"
 #endif
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 inline constexpr unsigned warp_size = 32;
 
@@ -104,4 +104,4 @@ SKIPV1_DEVICE void store_vector(T* to, const Vector<T, N>& v) {
   *reinterpret_cast<Vector<T, N>*>(to) = v;
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -7,7 +7,7 @@
 #include "skipv1/core/check.hpp"
 #include "skipv1/kernel/kernel.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// An operation's kernels: the first mirrors the CPU loop, the fast one is what is used; the portable one, where there is a
 /// choice, is what cards use that lack the newest instructions.
@@ -30,7 +30,10 @@ inline cudaStream_t& current_stream() {
 /// Waits until the current stream has done everything asked of it; throws what went wrong on the way.
 inline void synchronize() { check_cuda(cudaStreamSynchronize(current_stream()), "waiting for the device"); }
 #else
-namespace emulator {
+
+}  // namespace skipv1
+
+namespace skipv1::emulator {
 /// What is asked of the device while a graph is recorded (graph.cuh): kept there instead of done. Null: nothing is recorded.
 inline std::vector<std::function<void()>>*& recording() {
   static thread_local std::vector<std::function<void()>>* asked = nullptr;
@@ -40,7 +43,10 @@ template <class Work>
 void do_or_record(const Work& work) {
   recording() ? recording()->push_back(work) : work();
 }
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
+
 inline void synchronize() { require(!emulator::recording(), "waiting for the device: not while a graph is recorded"); }
 #endif
 
@@ -85,4 +91,4 @@ bool reads_16_bytes(std::size_t width, const T* first, const Pointers*... rest) 
   return width % per_16_bytes<T> == 0 && aligned(first) && (aligned(rest) && ...);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

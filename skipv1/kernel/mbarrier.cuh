@@ -3,7 +3,7 @@
 
 #include "skipv1/kernel/kernel.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// The mbarriers of a block. Each goes through phases 0, 1, 2 …: a phase ends once as many threads have arrived as
 /// `mbarrier_init` was given and all bytes that it was told to expect have been written.
@@ -50,7 +50,9 @@ SKIPV1_DEVICE void mbarrier_wait(const Mbarriers& mbarriers, unsigned i, unsigne
 
 #else
 
-namespace emulator {
+}  // namespace skipv1
+
+namespace skipv1::emulator {
 
 /// The state of mbarrier i.
 inline Mbarrier& mbarrier(const Mbarriers& mbarriers, unsigned i, Place place) {
@@ -79,7 +81,9 @@ inline void complete(const BulkLoad& load) {
   }
 }
 
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 inline void mbarrier_init(const Mbarriers& mbarriers, unsigned first, unsigned count, unsigned threads = 1,
                           emulator::Place place = emulator::Place::here()) {
@@ -134,4 +138,4 @@ inline void mbarrier_wait(const Mbarriers& mbarriers, unsigned i, unsigned phase
 
 #endif
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

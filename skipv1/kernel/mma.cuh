@@ -10,7 +10,7 @@
 
 #include "skipv1/kernel/kernel.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 #if defined(__CUDACC__)
 
@@ -87,7 +87,9 @@ inline std::uint32_t pack_bfloat16(float low, float high) {
   return bits(low) | bits(high) << 16;
 }
 
-namespace emulator {
+}  // namespace skipv1
+
+namespace skipv1::emulator {
 
 struct Mma {
   float* d;
@@ -147,7 +149,9 @@ inline void store_fragments(void* const* lanes, std::size_t count) {
     for (std::size_t c = 0; c < 4; ++c) std::memcpy(of(i).row + 4 * c, of(i % 8 * 4 + c).from + i / 8, 4);
 }
 
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 inline void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                 emulator::Place place = emulator::Place::here()) {
@@ -261,4 +265,4 @@ SKIPV1_DEVICE void store_pair(const Shared<bfloat16>& to, std::size_t i, std::ui
   store_shared(to, i, pair);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -3,7 +3,7 @@
 
 #include "skipv1/kernel/kernel.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 #if defined(__CUDACC__)
 
@@ -27,4 +27,4 @@ void named_barrier_sync() {
 
 #endif
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

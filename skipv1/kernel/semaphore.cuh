@@ -3,7 +3,7 @@
 
 #include "skipv1/kernel/kernel.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 #if defined(__CUDACC__)
 
@@ -45,4 +45,4 @@ inline void semaphore_wait(const std::uint32_t* semaphore, std::uint32_t ticket,
 
 #endif
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -3,7 +3,7 @@
 
 #include "skipv1/kernel/mma.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// Rows of W numbers, a multiple of 16, in shared memory from `base` on: row after row or, with R, R rows in panels of 64
 /// columns, one after the other, as warpgroups' products want them. The 16-byte piece c of row r lies where piece `c ^ (r % 8)`
@@ -146,4 +146,4 @@ SKIPV1_DEVICE void to_a_fragments(std::uint32_t (&a)[N][4], const float (&x)[2 *
   for (unsigned k = 0; k < N; ++k) to_a_fragment(a[k], x[2 * k], x[2 * k + 1]);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

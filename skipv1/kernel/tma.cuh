@@ -5,7 +5,7 @@
 #include "skipv1/kernel/mbarrier.cuh"
 #include "skipv1/kernel/tile.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// Rows of the box that one `tma_load_tile` loads.
 inline constexpr unsigned tma_box_rows = 64;
@@ -135,7 +135,9 @@ inline void make_tensor_map(TensorMap* to, const Shared<std::uint32_t>& buffer, 
 }
 inline void fence_acquire_tensor_map(const TensorMap*) {}
 
-namespace emulator {
+}  // namespace skipv1
+
+namespace skipv1::emulator {
 
 /// Until a load has completed its target holds NaN. A thread that touches the target is reported: at once if no barrier lies
 /// between, else when the load completes.
@@ -151,7 +153,9 @@ inline void issue_load(const Mbarriers& mbarriers, unsigned i, const BulkLoad& l
   if (mbarrier.issued == mbarrier.expected) Worker::running().wake();
 }
 
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 template <unsigned W, unsigned R>
 void tma_load_tile(const Tile<W, R>& to, unsigned row, const TensorMap* map, std::size_t first, const Mbarriers& mbarriers,
@@ -181,7 +185,9 @@ inline void bulk_load(const Shared<float>& to, unsigned at, const float* from, u
       {to.array, at, count, reinterpret_cast<const std::byte*>(from), 0, 0, 0, false, worker.thread_number(), place});
 }
 
-namespace emulator {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::emulator {
 
 /// A bulk store reads shared memory at `bulk_wait_group_read` and writes global memory at `bulk_wait_group`.
 inline void issue_store(float* to, const Shared<float>& from, unsigned at, unsigned count, WriteMode mode, Place place) {
@@ -194,7 +200,9 @@ inline void issue_store(float* to, const Shared<float>& from, unsigned at, unsig
   worker.self().stores.push_back({from.array, at, count, to, mode, worker.shared().now(), place, {}});
 }
 
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 inline void bulk_store(float* to, const Shared<float>& from, unsigned at, unsigned count,
                        emulator::Place place = emulator::Place::here()) {
@@ -224,4 +232,4 @@ inline void bulk_wait_group() {
 
 #endif
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -9,7 +9,7 @@
 #include "skipv1/kernel/tile.cuh"
 #include "skipv1/kernel/launch.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 #if defined(__CUDACC__)
 
@@ -183,7 +183,9 @@ struct MatrixDescriptor : emulator::MatrixPart {
   }
 };
 
-namespace emulator {
+}  // namespace skipv1
+
+namespace skipv1::emulator {
 
 /// Where eight numbers of a row lie from a column, a multiple of 8, on.
 inline std::size_t piece_at(const MatrixPart& from, std::size_t row, std::size_t column) {
@@ -274,7 +276,9 @@ void issue_wgmma(float (&d)[M][4], Wgmma product) {
   all.push_back(product);
 }
 
-}  // namespace emulator
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 template <std::size_t M>
 void wgmma_ABt(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode,
@@ -322,11 +326,15 @@ inline void fence_proxy_async() {}
 
 #endif
 
-namespace detail {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// Its bounds tell the host what the device's code was compiled for.
 template <class T>
 SKIPV1_KERNEL SKIPV1_BOUNDS(SKIPV1_SM90A ? 128 : 32, 1) sm90a_probe() {}
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// Whether the device has `wgmma` and TMA, the program was compiled for them, and the environment has no SKIPV1_PORTABLE:
 /// compute-sanitizer's initcheck does not see TMA stores, and its synccheck reports a named barrier that is reached at two places
@@ -344,4 +352,4 @@ inline bool has_sm90a() {
 #endif
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

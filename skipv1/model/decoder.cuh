@@ -24,8 +24,8 @@
 
 #ifdef SKIPV1_INSTANCES  // compiled elsewhere in the program, once
 namespace skipv1 {
-extern template class Decoder<float, Cuda>;
-extern template class Decoder<double, Cuda>;
-extern template class Decoder<bfloat16, Cuda>;
+extern template class Decoder<float, Device>;
+extern template class Decoder<double, Device>;
+extern template class Decoder<bfloat16, Device>;
 }  // namespace skipv1
 #endif

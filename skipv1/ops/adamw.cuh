@@ -4,9 +4,7 @@
 #include "skipv1/ops/adamw.hpp"
 #include "skipv1/ops/total.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// V parameters of the calling thread.
 template <class T, std::size_t V>
@@ -66,7 +64,7 @@ struct Squares {
 };
 /// `square += x's squared norm`. Memory bounds it.
 template <class T>
-void add_squares(View<double, Cuda> square, ConstView<T, Cuda> x) {
+void add_squares(View<double, Device> square, ConstView<T, Device> x) {
   const auto run = [&](auto numbers) {
     constexpr std::size_t V = decltype(numbers)::value;
     total<double>("norm", square.data(), 1, x.size() / V, Squares<T, V>{x.data()});
@@ -76,8 +74,8 @@ void add_squares(View<double, Cuda> square, ConstView<T, Cuda> x) {
 
 /// Launches the kernel that `pick(numbers per thread)` returns, with the arrays and then `rest`.
 template <class T, class Pick, class... Rest>
-void launch_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
-                  ConstView<T, Cuda> gradients, std::size_t decayed, Version version, const Pick& pick, const Rest&... rest) {
+void launch_adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>, Device> m, View<Sum<T>, Device> v,
+                  ConstView<T, Device> gradients, std::size_t decayed, Version version, const Pick& pick, const Rest&... rest) {
   constexpr std::size_t V = per_16_bytes<Sum<T>>;
   const std::size_t n = parameters.size();
   Sum<T>* kept = static_cast<const void*>(master.data()) == parameters.data() ? nullptr : master.data();
@@ -93,12 +91,14 @@ void launch_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<
     run(n, pick(std::integral_constant<std::size_t, 1>()));
 }
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; without a `master` the parameters are kept as they are.
 template <class T>
-void adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
-           ConstView<T, Cuda> gradients, const AdamW& s, std::size_t step, std::size_t decayed, double gradient_scale,
+void adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>, Device> m, View<Sum<T>, Device> v,
+           ConstView<T, Device> gradients, const AdamW& s, std::size_t step, std::size_t decayed, double gradient_scale,
            Version version = Version::fast) {
   detail::launch_adamw<T>(
       parameters, master, m, v, gradients, decayed, version,
@@ -108,9 +108,9 @@ void adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cud
 /// `adamw` with the gradients clipped to the norm `limit`, all on the device, so that a graph can hold it: `step` (1) lies there,
 /// and the gradients' squared norm is left in `square` (1).
 template <class T>
-void clipped_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v,
-                   ConstView<T, Cuda> gradients, View<const detail::AdamWStep<Sum<T>>, Cuda> step, View<double, Cuda> square,
-                   double limit, std::size_t decayed) {
+void clipped_adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>, Device> m, View<Sum<T>, Device> v,
+                   ConstView<T, Device> gradients, View<const detail::AdamWStep<Sum<T>>, Device> step,
+                   View<double, Device> square, double limit, std::size_t decayed) {
   zero<double>(square);
   detail::add_squares<T>(square, gradients);
   detail::launch_adamw<T>(
@@ -119,18 +119,18 @@ void clipped_adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> master, View<Sum
       static_cast<const double*>(square.data()), limit);
 }
 template <class T>
-void adamw(View<T, Cuda> parameters, View<Sum<T>, Cuda> m, View<Sum<T>, Cuda> v, ConstView<T, Cuda> gradients, const AdamW& s,
-           std::size_t step, std::size_t decayed, double gradient_scale, Version version = Version::fast) {
+void adamw(View<T, Device> parameters, View<Sum<T>, Device> m, View<Sum<T>, Device> v, ConstView<T, Device> gradients,
+           const AdamW& s, std::size_t step, std::size_t decayed, double gradient_scale, Version version = Version::fast) {
   adamw<T>(parameters, {}, m, v, gradients, s, step, decayed, gradient_scale, version);
 }
 
 /// As on the CPU. Waits for the device.
 template <class T>
-double norm(View<T, Cuda> x) {
-  static thread_local Tensor<double, Cuda> sum({1});
+double norm(View<T, Device> x) {
+  static thread_local Tensor<double, Device> sum({1});
   zero<double>(sum);
   detail::add_squares<std::remove_const_t<T>>(sum, x);
   return std::sqrt(to_host<double>(sum).data()[0]);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

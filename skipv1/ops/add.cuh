@@ -3,21 +3,21 @@
 
 #include "skipv1/ops/map.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 struct Add {
   template <class S>
   SKIPV1_DEVICE_MEMBER S operator()(S a, S b) const {
     return a + b;
   }
 };
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU.
 template <class T>
-void add(View<T, Cuda> y, ConstView<T, Cuda> a, ConstView<T, Cuda> b, Version version = Version::fast) {
+void add(View<T, Device> y, ConstView<T, Device> a, ConstView<T, Device> b, Version version = Version::fast) {
   detail::map("add", y, detail::Add{}, version, a.data(), b.data());
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

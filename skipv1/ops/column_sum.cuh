@@ -6,7 +6,7 @@
 
 #include "skipv1/device/memory.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One thread, one column.
 template <class T, class F>
@@ -19,7 +19,7 @@ SKIPV1_KERNEL column_sum_first_kernel(T* sums, std::size_t rows, std::size_t wid
 }
 /// `sums[i] += sum over n < rows of f(n, i)`, `f` a device functor.
 template <class T, class F>
-void column_sum_first(const char* name, View<T, Cuda> sums, std::size_t rows, const F& f) {
+void column_sum_first(const char* name, View<T, Device> sums, std::size_t rows, const F& f) {
   launch(one_thread_each(name, sums.size()), column_sum_first_kernel<T, F>, sums.data(), rows, sums.size(), f);
 }
 
@@ -69,11 +69,11 @@ SKIPV1_KERNEL column_sum_whole(SumsOfKinds<T> sums, const Sum<T>* parts, std::si
 
 /// Adds the sums over the rows of parts (kinds, count, width) to up to three `sums (width)`, a kind each; empty ones have none.
 template <class T>
-void add_parts(const char* name, std::initializer_list<View<T, Cuda>> sums, const Sum<T>* parts, std::size_t count) {
+void add_parts(const char* name, std::initializer_list<View<T, Device>> sums, const Sum<T>* parts, std::size_t count) {
   const std::size_t width = sums.begin()->size();
   std::size_t kinds = 0;
   SumsOfKinds<T> to{};
-  for (const View<T, Cuda>& of : sums)
+  for (const View<T, Device>& of : sums)
     if (!of.empty()) to.of[kinds++] = of.data();
   launch({name, {ceil_div(width, 32), kinds}, {32, 32}}, column_sum_whole<T>, to, parts, count, width);
 }
@@ -81,7 +81,7 @@ void add_parts(const char* name, std::initializer_list<View<T, Cuda>> sums, cons
 /// `sums[i] += sum over n < rows of x[n, i]`. The fast version reads x once, at memory speed when there are enough parts to fill
 /// the card: 64 rows each, at most 256 parts.
 template <class T>
-void column_sum(const char* name, View<T, Cuda> sums, View<const T, Cuda> x) {
+void column_sum(const char* name, View<T, Device> sums, View<const T, Device> x) {
   const std::size_t rows = x.rows(), width = sums.size();
   if (rows == 0) return;
   const std::size_t rows_of_part = std::max<std::size_t>(64, ceil_div(rows, 256)), parts = ceil_div(rows, rows_of_part);
@@ -103,4 +103,4 @@ struct RowsOf {
   SKIPV1_DEVICE_MEMBER Sum<T> operator()(std::size_t n, std::size_t i) const { return static_cast<Sum<T>>(x[n * d + i]); }
 };
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

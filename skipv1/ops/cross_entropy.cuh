@@ -8,9 +8,7 @@
 #include "skipv1/ops/cross_entropy.hpp"
 #include "skipv1/ops/total.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One thread, one row.
 template <class T>
@@ -107,12 +105,14 @@ struct Number {
   SKIPV1_DEVICE_MEMBER double operator()(std::size_t, std::size_t i) const { return static_cast<double>(x[i]); }
 };
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; the losses are Sum<T>.
 template <class T>
-void cross_entropy(View<Sum<T>, Cuda> loss, View<T, Cuda> dlogits, ConstView<T, Cuda> logits,
-                   View<const std::int32_t, Cuda> targets, double scale, Version version = Version::fast) {
+void cross_entropy(View<Sum<T>, Device> loss, View<T, Device> dlogits, ConstView<T, Device> logits,
+                   View<const std::int32_t, Device> targets, double scale, Version version = Version::fast) {
   const std::size_t rows = logits.rows(), vocab = logits.width();
   T* out = dlogits.empty() ? nullptr : dlogits.data();
   if (version == Version::first) {
@@ -135,9 +135,9 @@ void cross_entropy(View<Sum<T>, Cuda> loss, View<T, Cuda> dlogits, ConstView<T, 
 
 /// As on the CPU.
 template <class T>
-void total_loss(View<double, Cuda> sum, ConstView<T, Cuda> loss) {
+void total_loss(View<double, Device> sum, ConstView<T, Device> loss) {
   zero<double>(sum);
   detail::total<double>("total_loss", sum.data(), 1, loss.size(), detail::Number<T>{loss.data()});
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -4,9 +4,7 @@
 #include "skipv1/ops/map.cuh"
 #include "skipv1/ops/total.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// One call, one output.
 template <class T>
 struct DepthAverage {
@@ -37,17 +35,19 @@ struct DepthAverageWeight {
     return static_cast<Sum<T>>(dy[i]) * static_cast<Sum<T>>(x[j * size + i]);
   }
 };
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU.
 template <class T>
-void depth_average_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> weights) {
+void depth_average_forward(View<T, Device> y, ConstView<T, Device> x, ConstView<T, Device> weights) {
   detail::for_each("depth_average_forward", y.size(),
                    detail::DepthAverage<T>{y.data(), x.data(), weights.data(), y.size(), weights.size()});
 }
 template <class T>
-void depth_average_backward(View<T, Cuda> dx, View<T, Cuda> dweights, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
-                            ConstView<T, Cuda> weights) {
+void depth_average_backward(View<T, Device> dx, View<T, Device> dweights, ConstView<T, Device> dy, ConstView<T, Device> x,
+                            ConstView<T, Device> weights) {
   const std::size_t size = dy.size(), count = weights.size();
   detail::for_each("depth_average_backward", count * size,
                    detail::DepthAverageBackward<T>{dx.data(), dy.data(), weights.data(), size});
@@ -55,4 +55,4 @@ void depth_average_backward(View<T, Cuda> dx, View<T, Cuda> dweights, ConstView<
                         detail::DepthAverageWeight<T>{dy.data(), x.data(), size});
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

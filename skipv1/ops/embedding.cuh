@@ -6,9 +6,7 @@
 #include "skipv1/device/sort.cuh"
 #include "skipv1/ops/map.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One call, V outputs of row n.
 template <class T, std::size_t V>
@@ -92,11 +90,13 @@ SKIPV1_KERNEL embedding_add_parts(T* dtable, const Sum<T>* parts, Sorted ids, st
   }
 }
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU.
 template <class T>
-void embedding_forward(View<T, Cuda> x, ConstView<T, Cuda> table, View<const std::int32_t, Cuda> ids, bool add = false) {
+void embedding_forward(View<T, Device> x, ConstView<T, Device> table, View<const std::int32_t, Device> ids, bool add = false) {
   const std::size_t d = x.width();
   const auto run = [&](auto V) {
     detail::for_each_of_rows("embedding_forward", ids.size(), d / V,
@@ -106,7 +106,7 @@ void embedding_forward(View<T, Cuda> x, ConstView<T, Cuda> table, View<const std
 }
 /// As on the CPU; sums in Sum<T>, the same bits in every run.
 template <class T>
-void embedding_backward(View<T, Cuda> dtable, ConstView<T, Cuda> dx, View<const std::int32_t, Cuda> ids,
+void embedding_backward(View<T, Device> dtable, ConstView<T, Device> dx, View<const std::int32_t, Device> ids,
                         Version version = Version::fast) {
   using S = Sum<T>;
   const std::size_t rows = ids.size(), d = dx.width();
@@ -126,4 +126,4 @@ void embedding_backward(View<T, Cuda> dtable, ConstView<T, Cuda> dx, View<const 
   launch({"embedding_add_parts", pieces, 128}, detail::embedding_add_parts<T>, dtable.data(), parts, sorted, rows, d);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

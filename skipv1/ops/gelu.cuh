@@ -3,9 +3,7 @@
 
 #include "skipv1/ops/map.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// `1 / (1 + exp(-2u))` of gelu.hpp's u; `2 sqrt(2/pi)` and the cubic term's factor.
 template <class S>
 SKIPV1_DEVICE S gelu_gate(S x) {
@@ -26,16 +24,18 @@ struct GeluBackward {
     return dy * (s + x * s * (S(1) - s) * twice_root * (S(1) + S(3) * cubic * x * x));
   }
 };
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU.
 template <class T>
-void gelu_forward(View<T, Cuda> y, ConstView<T, Cuda> x, Version version = Version::fast) {
+void gelu_forward(View<T, Device> y, ConstView<T, Device> x, Version version = Version::fast) {
   detail::map("gelu_forward", y, detail::Gelu{}, version, x.data());
 }
 template <class T>
-void gelu_backward(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T, Cuda> x, Version version = Version::fast) {
+void gelu_backward(View<T, Device> dx, ConstView<T, Device> dy, ConstView<T, Device> x, Version version = Version::fast) {
   detail::map("gelu_backward", dx, detail::GeluBackward{}, version, dy.data(), x.data());
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -4,14 +4,12 @@
 #include "skipv1/ops/head.hpp"
 #include "skipv1/ops/map.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// One call, one output.
 template <class T>
 struct CopyHead {
-  Head<T, Cuda> to;
-  Head<const T, Cuda> from;
+  Head<T, Device> to;
+  Head<const T, Device> from;
   std::size_t positions;
   bool add;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
@@ -21,13 +19,15 @@ struct CopyHead {
     out = add ? static_cast<T>(static_cast<Sum<T>>(out) + static_cast<Sum<T>>(in)) : in;
   }
 };
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU.
 template <class T>
-void copy_head(Head<T, Cuda> to, ConstHead<T, Cuda> from, std::size_t batch, std::size_t positions, std::size_t width,
+void copy_head(Head<T, Device> to, ConstHead<T, Device> from, std::size_t batch, std::size_t positions, std::size_t width,
                bool add = false) {
   detail::for_each_of_rows("copy_head", batch * positions, width, detail::CopyHead<T>{to, from, positions, add});
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -4,9 +4,7 @@
 #include "skipv1/ops/norm_backward.cuh"
 #include "skipv1/ops/norm_forward.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One thread, one row.
 template <class T>
@@ -63,12 +61,14 @@ struct LayerNormWeight {
   }
 };
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; y, x (N, d), weight, bias (d), statistics (N, 2).
 template <class T>
-void layer_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> statistics, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
-                        ConstView<T, Cuda> bias, double epsilon, Version version = Version::fast) {
+void layer_norm_forward(View<T, Device> y, View<Sum<T>, Device> statistics, ConstView<T, Device> x, ConstView<T, Device> weight,
+                        ConstView<T, Device> bias, double epsilon, Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
   if (version == Version::fast)
     return detail::norm_forward<true, T>("layer_norm_forward", y, statistics, x, weight, bias, epsilon);
@@ -78,9 +78,9 @@ void layer_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> statistics, ConstVie
 
 /// As on the CPU: adds to dx (N, d), dweight, dbias and, where given, dx_sums (d).
 template <class T>
-void layer_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy,
-                         ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics,
-                         View<T, Cuda> dx_sums = {}, Version version = Version::fast) {
+void layer_norm_backward(View<T, Device> dx, View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy,
+                         ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<Sum<T>, Device> statistics,
+                         View<T, Device> dx_sums = {}, Version version = Version::fast) {
   const char* const name = "layer_norm_backward";
   const bool fast = version == Version::fast;
   if (fast && detail::norm_backward<true, T>(name, dx, dweight, dbias, dy, x, weight, statistics, dx_sums)) return;
@@ -93,4 +93,4 @@ void layer_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> 
   detail::column_sum_first("layer_norm_backward_dx_sums", dx_sums, rows, detail::RowsOf<T>{dx.data(), d});
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -6,9 +6,7 @@
 #include "skipv1/ops/map.cuh"
 #include "skipv1/ops/matrix_product.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// One call, one output: row n of y becomes the bias, and the residual's row where there is one.
 template <class T>
 struct BiasRow {
@@ -50,12 +48,14 @@ SKIPV1_KERNEL linear_one_row(T* y, const T* x, const T* weight, const T* bias, c
   if (residual) sum += static_cast<S>(residual[o]);
   y[o] = static_cast<T>(sum);
 }
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; what is added costs no pass of its own, but a bias in double, which cuBLASLt cannot add.
 template <class T>
-void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<T, Cuda> bias,
-                    ConstView<T, Cuda> residual = {}, Version version = Version::fast) {
+void linear_forward(View<T, Device> y, ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<T, Device> bias,
+                    ConstView<T, Device> residual = {}, Version version = Version::fast) {
   const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
   require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
           " transposed does not give y ", y.shape());
@@ -74,7 +74,7 @@ void linear_forward(View<T, Cuda> y, ConstView<T, Cuda> x, ConstView<T, Cuda> we
                     version);
 }
 template <class T>
-void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, bool add = false,
+void linear_backward_input(View<T, Device> dx, ConstView<T, Device> dy, ConstView<T, Device> weight, bool add = false,
                            Version version = Version::fast) {
   matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, {dx.data(), dy.data(), weight.data()},
                     version);
@@ -82,7 +82,7 @@ void linear_backward_input(View<T, Cuda> dx, ConstView<T, Cuda> dy, ConstView<T,
 /// As on the CPU. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate:
 /// docs/performance/ledger.md.)
 template <class T>
-void linear_backward_bias(View<T, Cuda> dbias, ConstView<T, Cuda> dy, Version version = Version::fast) {
+void linear_backward_bias(View<T, Device> dbias, ConstView<T, Device> dy, Version version = Version::fast) {
   if (dbias.empty()) return;
   if (version == Version::first)
     detail::column_sum_first("linear_backward_bias", dbias, dy.rows(), detail::RowsOf<T>{dy.data(), dy.width()});
@@ -90,10 +90,10 @@ void linear_backward_bias(View<T, Cuda> dbias, ConstView<T, Cuda> dy, Version ve
     detail::column_sum<T>("linear_backward_bias", dbias, dy);
 }
 template <class T>
-void linear_backward_weight(View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
+void linear_backward_weight(View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy, ConstView<T, Device> x,
                             Version version = Version::fast) {
   matrix_product<T>({dy.width(), x.width(), x.rows(), true, false, true}, {dweight.data(), dy.data(), x.data()}, version);
   linear_backward_bias<T>(dbias, dy, version);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

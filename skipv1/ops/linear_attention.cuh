@@ -7,9 +7,7 @@
 #include "skipv1/ops/linear_attention.hpp"
 #include "skipv1/ops/map.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 template <class S>
 SKIPV1_DEVICE S linear_factor(std::size_t seen, S scale, LinearNorm norm) {
@@ -21,7 +19,7 @@ template <class T, bool backward>
 struct LinearRow {
   T* to;
   const T* from;
-  const HeadPair<const T, Cuda>* heads;
+  const HeadPair<const T, Device>* heads;
   AttentionSizes z;
   Sum<T> scale;
   LinearNorm norm;
@@ -31,7 +29,7 @@ struct LinearRow {
     const AttentionSequence own = sequence(z, b);
     const std::size_t seen = own.past + (n - own.begin) + 1, from_width = backward ? z.value : z.key,
                       width = backward ? z.key : z.value;
-    const Head<const T, Cuda> in = backward ? heads[h].value : heads[h].key, out = backward ? heads[h].key : heads[h].value;
+    const Head<const T, Device> in = backward ? heads[h].value : heads[h].key, out = backward ? heads[h].key : heads[h].value;
     S acc[attention_widest] = {};
     for (std::size_t s = 0; heads[h].value.data && s < seen; ++s) {
       const S weight = dot<S>(from + at * from_width, in.data + b * in.batch_stride + s * in.row_stride, from_width);
@@ -46,9 +44,9 @@ struct LinearRow {
 /// first reader does it.
 template <class T, bool keys>
 struct LinearHead {
-  const HeadPair<T, Cuda>* dheads;
+  const HeadPair<T, Device>* dheads;
   const T *dout, *q;
-  const HeadPair<const T, Cuda>* heads;
+  const HeadPair<const T, Device>* heads;
   AttentionSizes z;
   std::size_t positions;
   Sum<T> scale;
@@ -65,7 +63,7 @@ struct LinearHead {
     S acc[attention_widest] = {};
     for (std::size_t reader = h; reader < z.heads; ++reader) {
       if (!heads[reader].value.data || target(reader).data != target(h).data) continue;
-      const Head<const T, Cuda> in = keys ? heads[reader].value : heads[reader].key;
+      const Head<const T, Device> in = keys ? heads[reader].value : heads[reader].key;
       const T* own_row = in.data + b * in.batch_stride + s * in.row_stride;
       for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
         const std::size_t r = (own.begin + row) * z.heads + reader;
@@ -75,30 +73,32 @@ struct LinearHead {
         for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
       }
     }
-    const Head<T, Cuda> to = target(h);
+    const Head<T, Device> to = target(h);
     T* row = to.data + b * to.batch_stride + s * to.row_stride;
     for (std::size_t i = 0; i < width; ++i)
       row[i] = static_cast<T>((to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
   }
 };
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; heads at most 256 wide.
 template <class T>
-void linear_attention_forward(View<T, Cuda> out, ConstView<T, Cuda> q,
-                              View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads,
-                              const Sequences<Cuda>& sequences, double scale, LinearNorm norm) {
+void linear_attention_forward(View<T, Device> out, ConstView<T, Device> q,
+                              View<const HeadPair<const std::type_identity_t<T>, Device>, Device> heads,
+                              const Sequences<Device>& sequences, double scale, LinearNorm norm) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   detail::for_each("linear_attention_forward", z.rows * z.heads,
                    detail::LinearRow<T, false>{out.data(), q.data(), heads.data(), z, static_cast<Sum<T>>(scale), norm});
 }
 
 template <class T>
-void linear_attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads,
-                               ConstView<T, Cuda> dout, ConstView<T, Cuda> q,
-                               View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads,
-                               const Sequences<Cuda>& sequences, double scale, LinearNorm norm) {
+void linear_attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identity_t<T>, Device>, Device> dheads,
+                               ConstView<T, Device> dout, ConstView<T, Device> q,
+                               View<const HeadPair<const std::type_identity_t<T>, Device>, Device> heads,
+                               const Sequences<Device>& sequences, double scale, LinearNorm norm) {
   const auto z = detail::attention_sizes<T>(q.shape(), dout.shape(), heads.size(), sequences);
   const auto s = static_cast<Sum<T>>(scale);
   const std::size_t positions = sequences.max_keys, count = z.batch * z.heads * positions;
@@ -110,4 +110,4 @@ void linear_attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_i
                    detail::LinearHead<T, false>{dheads.data(), dout.data(), q.data(), heads.data(), z, positions, s, norm});
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -5,12 +5,12 @@
 #include "skipv1/ops/gelu.cuh"
 #include "skipv1/ops/linear.cuh"
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU. GELU is that of `before` as it was before rounding, where one pass does it, which it does not for one row.
 template <class T>
-void linear_gelu_forward(View<T, Cuda> y, View<T, Cuda> before, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
-                         ConstView<T, Cuda> bias, Version version = Version::fast) {
+void linear_gelu_forward(View<T, Device> y, View<T, Device> before, ConstView<T, Device> x, ConstView<T, Device> weight,
+                         ConstView<T, Device> bias, Version version = Version::fast) {
   const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
   require(weight.width() == in && y.rows() == rows && y.width() == out && before.shape() == y.shape(), "linear: x ", x.shape(),
           " times weight ", weight.shape(), " transposed does not give y ", y.shape(), " and ", before.shape(), " before GELU");
@@ -19,12 +19,12 @@ void linear_gelu_forward(View<T, Cuda> y, View<T, Cuda> before, ConstView<T, Cud
   const ProductOf<T> of{
       .c = y.data(), .a = x.data(), .b = weight.data(), .bias = bias.empty() ? nullptr : bias.data(), .before = before.data()};
   if (version == Version::fast && rows > 1 && matrix_product<T>(product, of, version)) return;
-  linear_forward<T>(before, x, weight, bias, View<T, Cuda>(), version);
+  linear_forward<T>(before, x, weight, bias, View<T, Device>(), version);
   gelu_forward<T>(y, before, version);
 }
 template <class T>
-void gelu_linear_backward(View<T, Cuda> dbefore, ConstView<T, Cuda> dy, ConstView<T, Cuda> weight, ConstView<T, Cuda> before,
-                          Version version = Version::fast) {
+void gelu_linear_backward(View<T, Device> dbefore, ConstView<T, Device> dy, ConstView<T, Device> weight,
+                          ConstView<T, Device> before, Version version = Version::fast) {
   Product product{dy.rows(), weight.width(), weight.extent(0), false, false, false};
   product.slope = true;
   const ProductOf<T> of{.c = dbefore.data(), .a = dy.data(), .b = weight.data(), .slope_at = before.data()};
@@ -33,4 +33,4 @@ void gelu_linear_backward(View<T, Cuda> dbefore, ConstView<T, Cuda> dy, ConstVie
   gelu_backward<T>(dbefore, dbefore, before, version);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

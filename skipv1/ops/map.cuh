@@ -3,7 +3,7 @@
 
 #include "skipv1/device/memory.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 template <std::size_t V, class T, class F, class... Vectors>
 SKIPV1_DEVICE void map_vector(T* y, const F& f, const Vectors&... in) {
@@ -21,7 +21,7 @@ SKIPV1_KERNEL map_kernel(T* y, std::size_t n, F f, const In*... in) {
 /// `y[i] = f(in[i]…)`, computed in Sum<T>; y may be one of the inputs. Memory bounds it. The fast version moves 16 bytes at a
 /// time.
 template <class T, class F, class... In>
-void map(const char* name, View<T, Cuda> y, const F& f, Version version, const In*... in) {
+void map(const char* name, View<T, Device> y, const F& f, Version version, const In*... in) {
   constexpr std::size_t V = per_16_bytes<T>;
   const std::size_t n = y.size();
   if (version == Version::fast && reads_16_bytes(n, y.data(), in...)) {
@@ -58,4 +58,4 @@ void for_each_of_rows(const char* name, std::size_t rows, std::size_t width, con
   launch({name, ceil_div(rows, rows_of_block), {warps * warp_size, rows_of_block}}, for_each_of_rows_kernel<F>, rows, width, f);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -13,7 +13,7 @@
 #include <cublasLt.h>
 #endif
 
-namespace skipv1 {
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// `C (m, n) = op(A) op(B)`, and a matrix `from` more where `add` says so, and in each row `bias (n)` where that does; `op(A) (m,
 /// k)`, `op(B) (k, n)`; all contiguous and row-major as stored. Where `gelu` says so, that C is kept as `before (m, n)`, and C
@@ -36,7 +36,9 @@ struct ProductOf {
   const T* slope_at = nullptr;
 };
 
-namespace detail {
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One thread, one output.
 template <class T>
@@ -202,7 +204,9 @@ class CublasLt {
 };
 #endif
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// The product `p` of device memory: by cuBLASLt where it can, by the plain kernel for `Version::first` and in the emulator.
 /// cuBLASLt adds no bias in double. Returns false, with nothing done, where `p` is more than cuBLASLt can do at once.
@@ -218,4 +222,4 @@ bool matrix_product(const Product& p, ProductOf<T> x, [[maybe_unused]] Version v
   return true;
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -5,7 +5,7 @@
 #include "skipv1/device/resident.cuh"
 #include "skipv1/ops/column_sum.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// How many loads of a row are a thread's: what makes up to 128 registers a thread, with the sums over its columns.
 inline constexpr std::size_t norm_loads = 3;
@@ -196,9 +196,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
 /// false, with nothing done, where rows are longer than 1536 loads. Takes at most `room` bytes of shared
 /// memory, of which 1 KiB is `row_sums`'; 73 KiB do.
 template <bool centred, class T>
-bool norm_backward(const char* name, View<T, Cuda> dx, View<T, Cuda> dweight, View<T, Cuda> dbias, ConstView<T, Cuda> dy,
-                   ConstView<T, Cuda> x, ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> statistics, View<T, Cuda> dx_sums,
-                   std::size_t room = shared_memory_of_block()) {
+bool norm_backward(const char* name, View<T, Device> dx, View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy,
+                   ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<Sum<T>, Device> statistics,
+                   View<T, Device> dx_sums, std::size_t room = shared_memory_of_block()) {
   const std::size_t rows = x.rows(), d = x.width();
   const bool wide = reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data());
   const std::size_t numbers = wide ? per_16_bytes<T> : 1, warps = ceil_div(d, norm_loads * warp_size * numbers);
@@ -218,4 +218,4 @@ bool norm_backward(const char* name, View<T, Cuda> dx, View<T, Cuda> dweight, Vi
   return true;
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -3,7 +3,7 @@
 
 #include "skipv1/device/memory.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One warp, one row; V numbers per load, and a lane keeps the first `kept` loads in registers: as few as will do, so that many
 /// warps' loads are under way. LayerNorm where `centred`: `statistics` (N, 2) get mean and 1 / standard deviation; else RMSNorm:
@@ -55,8 +55,8 @@ SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* w
 
 /// As `layer_norm_forward`, or, not `centred`, `rms_norm_forward` without a bias.
 template <bool centred, class T>
-void norm_forward(const char* name, View<T, Cuda> y, View<Sum<T>, Cuda> statistics, ConstView<T, Cuda> x,
-                  ConstView<T, Cuda> weight, ConstView<T, Cuda> bias, double epsilon) {
+void norm_forward(const char* name, View<T, Device> y, View<Sum<T>, Device> statistics, ConstView<T, Device> x,
+                  ConstView<T, Device> weight, ConstView<T, Device> bias, double epsilon) {
   const std::size_t rows = x.rows(), d = x.width();
   const bool wide = reads_16_bytes(d, x.data(), y.data(), weight.data(), bias.data());
   constexpr std::size_t V = per_16_bytes<T>;
@@ -67,4 +67,4 @@ void norm_forward(const char* name, View<T, Cuda> y, View<Sum<T>, Cuda> statisti
          epsilon);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -4,9 +4,7 @@
 #include "skipv1/ops/norm_backward.cuh"
 #include "skipv1/ops/norm_forward.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One thread, one row.
 template <class T>
@@ -52,11 +50,13 @@ struct RmsNormWeight {
   }
 };
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; y, x (N, d), weight (d), inverse_rms (N).
 template <class T>
-void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView<T, Cuda> x, ConstView<T, Cuda> weight,
+void rms_norm_forward(View<T, Device> y, View<Sum<T>, Device> inverse_rms, ConstView<T, Device> x, ConstView<T, Device> weight,
                       double epsilon, Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
   if (version == Version::fast) return detail::norm_forward<false, T>("rms_norm_forward", y, inverse_rms, x, weight, {}, epsilon);
@@ -66,8 +66,8 @@ void rms_norm_forward(View<T, Cuda> y, View<Sum<T>, Cuda> inverse_rms, ConstView
 
 /// As on the CPU: adds to dx (N, d), dweight and, where given, dx_sums (d).
 template <class T>
-void rms_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, ConstView<T, Cuda> dy, ConstView<T, Cuda> x,
-                       ConstView<T, Cuda> weight, ConstView<Sum<T>, Cuda> inverse_rms, View<T, Cuda> dx_sums = {},
+void rms_norm_backward(View<T, Device> dx, View<T, Device> dweight, ConstView<T, Device> dy, ConstView<T, Device> x,
+                       ConstView<T, Device> weight, ConstView<Sum<T>, Device> inverse_rms, View<T, Device> dx_sums = {},
                        Version version = Version::fast) {
   const bool fast = version == Version::fast;
   if (fast && detail::norm_backward<false, T>("rms_norm_backward", dx, dweight, {}, dy, x, weight, inverse_rms, dx_sums)) return;
@@ -79,4 +79,4 @@ void rms_norm_backward(View<T, Cuda> dx, View<T, Cuda> dweight, ConstView<T, Cud
   detail::column_sum_first("rms_norm_backward_dx_sums", dx_sums, rows, detail::RowsOf<T>{dx.data(), d});
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

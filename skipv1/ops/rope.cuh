@@ -5,9 +5,7 @@
 
 #include "skipv1/ops/map.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// One call, V neighbouring pairs of a head of row n; `half / V` calls a head.
 template <class T, std::size_t V>
 struct Rope {
@@ -32,11 +30,13 @@ struct Rope {
     store_vector(second, b);
   }
 };
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; the table's numbers are Sum<T>. Memory bounds it: 2 sizeof(T) bytes per number.
 template <class T>
-void rope(View<T, Cuda> x, ConstView<Sum<T>, Cuda> table, View<const std::int32_t, Cuda> positions, bool inverse = false) {
+void rope(View<T, Device> x, ConstView<Sum<T>, Device> table, View<const std::int32_t, Device> positions, bool inverse = false) {
   const std::size_t heads = x.extent(1), width = x.extent(2), half = table.extent(1);
   const auto run = [&](auto V) {
     detail::for_each_of_rows("rope", x.extent(0), heads * half / V,
@@ -45,4 +45,4 @@ void rope(View<T, Cuda> x, ConstView<Sum<T>, Cuda> table, View<const std::int32_
   reads_16_bytes(half, x.data()) && width % per_16_bytes<T> == 0 ? run(numbers_a_load<T>) : run(one_a_load);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

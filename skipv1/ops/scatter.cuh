@@ -6,9 +6,7 @@
 #include "skipv1/ops/head.hpp"
 #include "skipv1/ops/map.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// One call, V numbers of row n: of one of a sequence's `max_rows` rows, if it has so many.
 template <class T, std::size_t V>
 struct ScatterRows {
@@ -24,11 +22,13 @@ struct ScatterRows {
                  load_vector<V>(x + (begin + row) * width + at * V));
   }
 };
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU.
 template <class T>
-void scatter_rows(View<T, Cuda> cache, ConstView<T, Cuda> x, const Sequences<Cuda>& sequences) {
+void scatter_rows(View<T, Device> cache, ConstView<T, Device> x, const Sequences<Device>& sequences) {
   const std::size_t w = cache.extent(2);
   const auto run = [&](auto V) {
     detail::for_each_of_rows("scatter_rows", sequences.batch() * sequences.max_rows, w / V,
@@ -38,4 +38,4 @@ void scatter_rows(View<T, Cuda> cache, ConstView<T, Cuda> x, const Sequences<Cud
   reads_16_bytes(w, cache.data(), x.data()) ? run(numbers_a_load<T>) : run(one_a_load);
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -3,9 +3,7 @@
 
 #include "skipv1/ops/map.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 struct Swiglu {
   template <class S>
   SKIPV1_DEVICE_MEMBER S operator()(S gate, S up) const {
@@ -28,16 +26,18 @@ SKIPV1_KERNEL swiglu_backward_kernel(T* dgate, T* dup, const T* dy, const T* gat
   store_vector(dgate + i, dg);
   store_vector(dup + i, du);
 }
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU.
 template <class T>
-void swiglu_forward(View<T, Cuda> y, ConstView<T, Cuda> gate, ConstView<T, Cuda> up, Version version = Version::fast) {
+void swiglu_forward(View<T, Device> y, ConstView<T, Device> gate, ConstView<T, Device> up, Version version = Version::fast) {
   detail::map("swiglu_forward", y, detail::Swiglu{}, version, gate.data(), up.data());
 }
 template <class T>
-void swiglu_backward(View<T, Cuda> dgate, View<T, Cuda> dup, ConstView<T, Cuda> dy, ConstView<T, Cuda> gate,
-                     ConstView<T, Cuda> up, Version version = Version::fast) {
+void swiglu_backward(View<T, Device> dgate, View<T, Device> dup, ConstView<T, Device> dy, ConstView<T, Device> gate,
+                     ConstView<T, Device> up, Version version = Version::fast) {
   constexpr std::size_t V = per_16_bytes<T>;
   const std::size_t n = dy.size();
   const auto run = [&](std::size_t threads, auto kernel) {
@@ -50,4 +50,4 @@ void swiglu_backward(View<T, Cuda> dgate, View<T, Cuda> dup, ConstView<T, Cuda> 
   }
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

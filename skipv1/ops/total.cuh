@@ -3,7 +3,7 @@
 
 #include "skipv1/device/memory.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// Block (x, j): the x-th part of sum j.
 template <class S, class F>
@@ -34,4 +34,4 @@ void total(const char* name, T* sums, std::size_t count, std::size_t n, const F&
   launch({name, count, 256}, total_of_parts<T, S>, sums, parts, blocks);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

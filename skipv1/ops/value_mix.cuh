@@ -5,9 +5,7 @@
 #include "skipv1/ops/map.cuh"
 #include "skipv1/ops/total.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 /// One call, one output.
 template <class T>
 struct ValueMix {
@@ -46,8 +44,8 @@ struct ValueMixLambda {
 };
 template <class T>
 struct Pool {
-  Head<T, Cuda> pooled;
-  Head<const T, Cuda> first, second;
+  Head<T, Device> pooled;
+  Head<const T, Device> first, second;
   std::size_t positions;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
     using S = Sum<T>;
@@ -59,8 +57,8 @@ struct Pool {
 };
 template <class T>
 struct PoolBackward {
-  Head<T, Cuda> dfirst, dsecond;
-  Head<const T, Cuda> dpooled;
+  Head<T, Device> dfirst, dsecond;
+  Head<const T, Device> dpooled;
   std::size_t positions;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
     using S = Sum<T>;
@@ -72,18 +70,20 @@ struct PoolBackward {
     c = static_cast<T>(static_cast<S>(c) + half);
   }
 };
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU.
 template <class T>
-void value_mix_forward(View<T, Cuda> mixed, ConstView<T, Cuda> own, ConstView<T, Cuda> first, ConstView<T, Cuda> lambda) {
+void value_mix_forward(View<T, Device> mixed, ConstView<T, Device> own, ConstView<T, Device> first, ConstView<T, Device> lambda) {
   detail::for_each_of_rows(
       "value_mix_forward", own.rows(), own.width(),
       detail::ValueMix<T>{mixed.data(), own.data(), first.data(), lambda.data(), own.width(), first.width()});
 }
 template <class T>
-void value_mix_backward(View<T, Cuda> down, View<T, Cuda> dfirst, View<T, Cuda> dlambda, ConstView<T, Cuda> dmixed,
-                        ConstView<T, Cuda> own, ConstView<T, Cuda> first, ConstView<T, Cuda> lambda) {
+void value_mix_backward(View<T, Device> down, View<T, Device> dfirst, View<T, Device> dlambda, ConstView<T, Device> dmixed,
+                        ConstView<T, Device> own, ConstView<T, Device> first, ConstView<T, Device> lambda) {
   const std::size_t w = dmixed.width(), w0 = first.width();
   if (!dlambda.empty()) {  // first, since dmixed may be overwritten below
     detail::total<Sum<T>>("value_mix_backward_lambda", dlambda.data(), 1, dmixed.size(),
@@ -93,15 +93,15 @@ void value_mix_backward(View<T, Cuda> down, View<T, Cuda> dfirst, View<T, Cuda> 
                            detail::ValueMixBackward<T>{down.data(), dfirst.data(), dmixed.data(), lambda.data(), w, w0});
 }
 template <class T>
-void pool_forward(Head<T, Cuda> pooled, ConstHead<T, Cuda> first, ConstHead<T, Cuda> second, std::size_t batch,
+void pool_forward(Head<T, Device> pooled, ConstHead<T, Device> first, ConstHead<T, Device> second, std::size_t batch,
                   std::size_t positions, std::size_t width) {
   detail::for_each_of_rows("pool_forward", batch * positions, width, detail::Pool<T>{pooled, first, second, positions});
 }
 template <class T>
-void pool_backward(Head<T, Cuda> dfirst, Head<T, Cuda> dsecond, ConstHead<T, Cuda> dpooled, std::size_t batch,
+void pool_backward(Head<T, Device> dfirst, Head<T, Device> dsecond, ConstHead<T, Device> dpooled, std::size_t batch,
                    std::size_t positions, std::size_t width) {
   detail::for_each_of_rows("pool_backward", batch * positions, width,
                            detail::PoolBackward<T>{dfirst, dsecond, dpooled, positions});
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -9,7 +9,7 @@
 namespace skipv1 {
 
 /// Why there is no device to use, in one line; empty if there is one.
-std::string why_no_device();
+std::string missing_device();
 /// Throws unless `device` is "cpu", or "cuda" and there is one; and unless `dtype` is one that it has: f32 and f64, on the device
 /// bf16 too.
 void check_device(const std::string& device, const std::string& dtype);

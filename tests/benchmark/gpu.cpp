@@ -20,8 +20,8 @@ using namespace skipv1::benchmark;
 
 namespace {
 
-Tensor<bfloat16, Cuda> drawn(Shape shape) {
-  Tensor<bfloat16, Cuda> x(shape);
+Tensor<bfloat16, Device> drawn(Shape shape) {
+  Tensor<bfloat16, Device> x(shape);
   draw(x);
   return x;
 }
@@ -51,20 +51,20 @@ class Problem {
     for (auto* x : {&keys, &values, &first_values}) *x = drawn({s.B, s.keys(), s.owned() * s.D});
     if (gradients) {
       dout = drawn({n, s.H, s.D});
-      dq = Tensor<bfloat16, Cuda>({n, s.H, s.D});
-      for (auto* x : {&dkeys, &dvalues, &dfirst_values}) *x = zeros<bfloat16, Cuda>({s.B, s.keys(), s.owned() * s.D});
+      dq = Tensor<bfloat16, Device>({n, s.H, s.D});
+      for (auto* x : {&dkeys, &dvalues, &dfirst_values}) *x = zeros<bfloat16, Device>({s.B, s.keys(), s.owned() * s.D});
       dtable_ = table<bfloat16>(dkeys, dvalues, dfirst_values);
     }
     table_ = table<const bfloat16>(keys, values, first_values);
   }
   void forward() const {
-    attention_forward<bfloat16>(View<bfloat16, Cuda>(out), View<float, Cuda>(lse), View<bfloat16, Cuda>(q),
-                                View<HeadPair<const bfloat16, Cuda>, Cuda>(table_), on_device(), scale(), shapes.version);
+    attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse), View<bfloat16, Device>(q),
+                                View<HeadPair<const bfloat16, Device>, Device>(table_), on_device(), scale(), shapes.version);
   }
   void backward() const {
-    attention_backward<bfloat16>(View<bfloat16, Cuda>(dq), View<HeadPair<bfloat16, Cuda>, Cuda>(dtable_),
-                                 View<bfloat16, Cuda>(dout), View<bfloat16, Cuda>(out), View<float, Cuda>(lse),
-                                 View<bfloat16, Cuda>(q), View<HeadPair<const bfloat16, Cuda>, Cuda>(table_), on_device(),
+    attention_backward<bfloat16>(View<bfloat16, Device>(dq), View<HeadPair<bfloat16, Device>, Device>(dtable_),
+                                 View<bfloat16, Device>(dout), View<bfloat16, Device>(out), View<float, Device>(lse),
+                                 View<bfloat16, Device>(q), View<HeadPair<const bfloat16, Device>, Device>(table_), on_device(),
                                  scale(), shapes.version);
   }
   double scale() const { return 1 / std::sqrt(static_cast<double>(shapes.D)); }
@@ -79,41 +79,41 @@ class Problem {
 
  private:
   Tensor<std::int32_t> begin_, past_;
-  Tensor<std::int32_t, Cuda> begin_on_, past_on_;
+  Tensor<std::int32_t, Device> begin_on_, past_on_;
 
  public:
   std::size_t n;
-  Tensor<bfloat16, Cuda> q, out, keys, values, first_values, dout, dq, dkeys, dvalues, dfirst_values;
-  Tensor<float, Cuda> lse;
+  Tensor<bfloat16, Device> q, out, keys, values, first_values, dout, dq, dkeys, dvalues, dfirst_values;
+  Tensor<float, Device> lse;
 
  private:
   template <class U>
-  Tensor<HeadPair<U, Cuda>, Cuda> table(const Tensor<bfloat16, Cuda>& k, const Tensor<bfloat16, Cuda>& v,
-                                        const Tensor<bfloat16, Cuda>& first) const {
+  Tensor<HeadPair<U, Device>, Device> table(const Tensor<bfloat16, Device>& k, const Tensor<bfloat16, Device>& v,
+                                            const Tensor<bfloat16, Device>& first) const {
     const Shapes& s = shapes;
-    std::vector<HeadPair<U, Cuda>> heads;
+    std::vector<HeadPair<U, Device>> heads;
     for (std::size_t h = 0; h < s.H; ++h) {
       const std::size_t g = h / s.group;
-      const auto head = [&](const Tensor<bfloat16, Cuda>& x) {
-        return Head<U, Cuda>{x.data() + g * s.D, s.keys() * s.owned() * s.D, s.owned() * s.D};
+      const auto head = [&](const Tensor<bfloat16, Device>& x) {
+        return Head<U, Device>{x.data() + g * s.D, s.keys() * s.owned() * s.D, s.owned() * s.D};
       };
       heads.push_back({head(k), head(pick(s, g, v, first))});
     }
-    Tensor<HeadPair<U, Cuda>, Cuda> on({s.H});
-    copy(on, View<const HeadPair<U, Cuda>>(heads.data(), {s.H}));
+    Tensor<HeadPair<U, Device>, Device> on({s.H});
+    copy(on, View<const HeadPair<U, Device>>(heads.data(), {s.H}));
     return on;
   }
-  Sequences<Cuda> on_device() const {
-    return {View<std::int32_t, Cuda>(begin_on_), View<std::int32_t, Cuda>(past_on_), shapes.rows, shapes.keys()};
+  Sequences<Device> on_device() const {
+    return {View<std::int32_t, Device>(begin_on_), View<std::int32_t, Device>(past_on_), shapes.rows, shapes.keys()};
   }
-  Tensor<HeadPair<const bfloat16, Cuda>, Cuda> table_;
-  Tensor<HeadPair<bfloat16, Cuda>, Cuda> dtable_;
+  Tensor<HeadPair<const bfloat16, Device>, Device> table_;
+  Tensor<HeadPair<bfloat16, Device>, Device> dtable_;
 };
 
 /// Head h, of `count`, of sequence b of rows `first … first + rows - 1` (of a (…, count, D) tensor), in double on the host.
-Tensor<double> head_of(const Tensor<bfloat16, Cuda>& x, std::size_t first, std::size_t rows, std::size_t h, std::size_t count,
+Tensor<double> head_of(const Tensor<bfloat16, Device>& x, std::size_t first, std::size_t rows, std::size_t h, std::size_t count,
                        std::size_t D) {
-  const View<bfloat16, Cuda> all(x.data() + first * count * D, {rows, count * D});
+  const View<bfloat16, Device> all(x.data() + first * count * D, {rows, count * D});
   const Tensor<bfloat16> host = to_host<bfloat16>(all);
   Tensor<double> head({rows, D});
   for (std::size_t r = 0; r < rows; ++r)
@@ -271,15 +271,16 @@ class Bench {
   }
   void ceilings() {
     {
-      const Tensor<bfloat16, Cuda> x = drawn({std::size_t{1} << 30}), y({x.size()});
+      const Tensor<bfloat16, Device> x = drawn({std::size_t{1} << 30}), y({x.size()});
       const Time t = timed_copy(repeats_, y, x);
       copy_ = 4 * static_cast<double>(x.size()) / t.median * 1e-9;
       line("copy of 2 GiB", t, copy_, copy_, "GB/s", std::nullopt);
     }
     constexpr std::size_t n = 8192;
-    const Tensor<bfloat16, Cuda> a = drawn({n, n}), b = drawn({n, n}), c({n, n});
+    const Tensor<bfloat16, Device> a = drawn({n, n}), b = drawn({n, n}), c({n, n});
     const auto multiply = [&](std::size_t) {
-      linear_forward<bfloat16>(View<bfloat16, Cuda>(c), View<bfloat16, Cuda>(a), View<bfloat16, Cuda>(b), View<bfloat16, Cuda>());
+      linear_forward<bfloat16>(View<bfloat16, Device>(c), View<bfloat16, Device>(a), View<bfloat16, Device>(b),
+                               View<bfloat16, Device>());
     };
     const Time t = timed(repeats_, 1, multiply);
     product_ = 2e-12 * n * n * n / t.median;
@@ -358,7 +359,7 @@ int main(int argc, char** argv) {
       }
     }
     if (only.empty() || only == "generate") {
-      const Tensor<std::byte, Cuda> kept_back = all_but(memory);
+      const Tensor<std::byte, Device> kept_back = all_but(memory);
       bench.generate(
           "GPT-2 124M", [](const char* variant, std::size_t) { return gpt2_124m(variant); }, 1024);
       for (const std::size_t context : {2048u, 8192u}) bench.generate("LLaMA 1.3B", llama_1b, context);

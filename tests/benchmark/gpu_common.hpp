@@ -40,7 +40,7 @@ SKIPV1_KERNEL draw_kernel(bfloat16* x, std::size_t count, std::uint64_t seed, fl
     x[i] = static_cast<bfloat16>((static_cast<float>(bits >> 40) * 0x1p-24f - 0.5f) * 3.4641016f * factor);
   }
 }
-inline void draw(View<bfloat16, Cuda> x, float factor = 1) {
+inline void draw(View<bfloat16, Device> x, float factor = 1) {
   static std::uint64_t seed = 1;
   launch({"draw", 1024, 256}, draw_kernel, x.data(), x.size(), seed++, factor);
 }

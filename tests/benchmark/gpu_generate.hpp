@@ -20,11 +20,11 @@ inline Config llama_1b(const char* variant, std::size_t context) {
 }
 
 /// Device memory taken so that so many GiB are left; none for 0. Throws if there are fewer.
-inline Tensor<std::byte, Cuda> all_but(double gib) {
+inline Tensor<std::byte, Device> all_but(double gib) {
   const auto bytes = static_cast<std::size_t>(gib * 0x1p30);
   const std::size_t free = free_memory();
   require(bytes <= free, "--memory: ", bytes, " bytes, ", free, " are free");
-  return bytes == 0 ? Tensor<std::byte, Cuda>() : Tensor<std::byte, Cuda>({free - bytes});
+  return bytes == 0 ? Tensor<std::byte, Device>() : Tensor<std::byte, Device>({free - bytes});
 }
 
 /// Does `work`; returns false if device memory did not suffice. What `work` had taken is then free again.
@@ -47,7 +47,7 @@ class DecodingModel {
   explicit DecodingModel(const Config& config) : before_(free_memory()), parameters_(config), decoder_(config, parameters_) {
     draw(parameters_.flat(), 0.02f);
   }
-  const Decoder<bfloat16, Cuda>& decoder() const { return decoder_; }
+  const Decoder<bfloat16, Device>& decoder() const { return decoder_; }
   /// Bytes of device memory taken since just before this model: weights, cache, activations, the step's graph.
   std::size_t taken() const { return before_ - free_memory(); }
   /// Bytes of the weights that a step multiplies by: all but tables of which it reads a row a sequence.
@@ -79,8 +79,8 @@ class DecodingModel {
 
  private:
   std::size_t before_;
-  Parameters<bfloat16, Cuda> parameters_;
-  Decoder<bfloat16, Cuda> decoder_;
+  Parameters<bfloat16, Device> parameters_;
+  Decoder<bfloat16, Device> decoder_;
 };
 
 /// `batch` sequences of `context` positions, whose last is computed over and over.
@@ -112,8 +112,8 @@ class Decoding {
  private:
   std::size_t context_;
   std::vector<std::int32_t> tokens_;
-  Cache<bfloat16, Cuda> cache_;
-  DecodingStep<bfloat16, Cuda> step_;
+  Cache<bfloat16, Device> cache_;
+  DecodingStep<bfloat16, Device> step_;
 };
 
 /// The largest error (docs/spec/formats.md, eq. (1)) of five steps' logits behind prompts of different lengths, of a small model
@@ -129,21 +129,21 @@ inline double decoding_error(Config config) {
     rounded.data()[i] = static_cast<bfloat16>(exact.flat().data()[i] + 0.05 * random.normal());
     exact.flat().data()[i] = static_cast<double>(rounded.data()[i]);
   }
-  const Parameters<bfloat16, Cuda> parameters(config);
+  const Parameters<bfloat16, Device> parameters(config);
   copy(parameters.flat(), rounded);
   const Decoder<double> cpu(config, exact);
-  const Decoder<bfloat16, Cuda> device(config, parameters);
+  const Decoder<bfloat16, Device> device(config, parameters);
 
   const std::vector<std::int32_t> tokens = drawn_tokens(config, 1, 113);
   const Batch prompts{tokens, {70, 3, 41}};
   Cache<double> cpu_cache(cpu.routing(), 3, 75);
-  Cache<bfloat16, Cuda> cache(device.routing(), 3, 75);
+  Cache<bfloat16, Device> cache(device.routing(), 3, 75);
   Activations<double> a;
-  Activations<bfloat16, Cuda> prefill;
+  Activations<bfloat16, Device> prefill;
   cpu.forward(prompts, cpu_cache, a);
   device.forward(prompts, cache, prefill);
   DecodingStep<double, Cpu> cpu_step(cpu, cpu_cache);
-  DecodingStep<bfloat16, Cuda> step(device, cache);
+  DecodingStep<bfloat16, Device> step(device, cache);
   double worst = 0;
   for (std::size_t i = 0; i < 5; ++i) {
     const std::vector<std::int32_t> next{tokens[i], tokens[i + 30], tokens[i + 60]};

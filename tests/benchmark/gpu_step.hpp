@@ -73,7 +73,7 @@ class Training {
   static constexpr std::size_t bytes_of_parameters = 2 * 2 + 3 * 4;
   std::size_t before_, batch_, bytes_ = 0;
   std::vector<std::int32_t> tokens_, inputs_, targets_;
-  mutable Trainer<bfloat16, Cuda> trainer_;
+  mutable Trainer<bfloat16, Device> trainer_;
 };
 
 /// How far loss and gradient norm of a first step on two sequences are from a trainer's in double, relatively.
@@ -82,8 +82,8 @@ inline double step_error(const Config& config, std::size_t length, const Paramet
   const std::vector<std::int32_t> inputs(tokens.begin(), tokens.end() - 1), targets(tokens.begin() + 1, tokens.end());
   Parameters<double> in_double(config);
   std::copy_n(initial.flat().data(), initial.flat().size(), in_double.flat().data());
-  Trainer<double, Cuda> exact(config, options_of(2, length), in_double);
-  Trainer<bfloat16, Cuda> rounded(config, options_of(2, length), initial);
+  Trainer<double, Device> exact(config, options_of(2, length), in_double);
+  Trainer<bfloat16, Device> rounded(config, options_of(2, length), initial);
   const StepReport want = exact.step(inputs, targets), got = rounded.step(inputs, targets);
   return std::max(std::abs(got.loss / want.loss - 1), std::abs(got.gradient_norm / want.gradient_norm - 1));
 }

@@ -26,7 +26,7 @@ struct Problem {
   Sizes size;
   Both<T> q, dout, keys[2], values[2], dkeys[2], dvalues[2];
   Tensor<std::int32_t> begin, past;
-  Tensor<std::int32_t, Cuda> begin_on, past_on;
+  Tensor<std::int32_t, Device> begin_on, past_on;
   std::size_t n = 0, capacity = 0, max_rows = 0;
 
   Problem(const Sizes& s, Random& random) : size(s), begin({s.rows.size() + 1}), past({s.rows.size()}) {
@@ -71,14 +71,14 @@ struct Problem {
     return heads;
   }
   Sequences<Cpu> sequences() const { return {begin, past, max_rows, capacity}; }
-  Sequences<Cuda> on_device() const {
-    return {View<std::int32_t, Cuda>(begin_on), View<std::int32_t, Cuda>(past_on), max_rows, capacity};
+  Sequences<Device> on_device() const {
+    return {View<std::int32_t, Device>(begin_on), View<std::int32_t, Device>(past_on), max_rows, capacity};
   }
 };
 
 template <class U, class Space>
-Tensor<HeadPair<U, Space>, Cuda> upload(const std::vector<HeadPair<U, Space>>& heads) {
-  Tensor<HeadPair<U, Space>, Cuda> table({heads.size()});
+Tensor<HeadPair<U, Space>, Device> upload(const std::vector<HeadPair<U, Space>>& heads) {
+  Tensor<HeadPair<U, Space>, Device> table({heads.size()});
   copy(table, View<const HeadPair<U, Space>>(heads.data(), {heads.size()}));
   return table;
 }
@@ -88,23 +88,23 @@ template <class T>
 struct Tables {
   std::vector<HeadPair<const double>> host;
   std::vector<HeadPair<double>> dhost;
-  Tensor<HeadPair<const T, Cuda>, Cuda> device;
-  Tensor<HeadPair<T, Cuda>, Cuda> ddevice;
+  Tensor<HeadPair<const T, Device>, Device> device;
+  Tensor<HeadPair<T, Device>, Device> ddevice;
 
   explicit Tables(const Problem<T>& p)
       : host(p.template table<Cpu, const double>(
             [&](bool key, std::size_t layer) -> View<const double> { return key ? p.keys[layer].host : p.values[layer].host; })),
         dhost(p.template table<Cpu, double>(
             [&](bool key, std::size_t layer) -> View<double> { return key ? p.dkeys[layer].host : p.dvalues[layer].host; })),
-        device(upload(p.template table<Cuda, const T>([&](bool key, std::size_t layer) -> View<const T, Cuda> {
-          return View<T, Cuda>(key ? p.keys[layer].device : p.values[layer].device);
+        device(upload(p.template table<Device, const T>([&](bool key, std::size_t layer) -> View<const T, Device> {
+          return View<T, Device>(key ? p.keys[layer].device : p.values[layer].device);
         }))),
-        ddevice(upload(p.template table<Cuda, T>([&](bool key, std::size_t layer) -> View<T, Cuda> {
+        ddevice(upload(p.template table<Device, T>([&](bool key, std::size_t layer) -> View<T, Device> {
           return key ? p.dkeys[layer].device : p.dvalues[layer].device;
         }))) {}
   /// Gradients overwrite from now on.
   void overwrite_gradients() {
-    Tensor<HeadPair<T, Cuda>> on = to_host<HeadPair<T, Cuda>>(ddevice);
+    Tensor<HeadPair<T, Device>> on = to_host<HeadPair<T, Device>>(ddevice);
     for (std::size_t h = 0; h < dhost.size(); ++h) {
       dhost[h].key.mode = dhost[h].value.mode = WriteMode::overwrite;
       on(h).key.mode = on(h).value.mode = WriteMode::overwrite;
@@ -113,8 +113,8 @@ struct Tables {
   }
   View<const HeadPair<const double>> read() const { return {host.data(), {host.size()}}; }
   View<const HeadPair<double>> add() const { return {dhost.data(), {dhost.size()}}; }
-  View<const HeadPair<const T, Cuda>, Cuda> read_on() const { return View<HeadPair<const T, Cuda>, Cuda>(device); }
-  View<const HeadPair<T, Cuda>, Cuda> add_on() const { return View<HeadPair<T, Cuda>, Cuda>(ddevice); }
+  View<const HeadPair<const T, Device>, Device> read_on() const { return View<HeadPair<const T, Device>, Device>(device); }
+  View<const HeadPair<T, Device>, Device> add_on() const { return View<HeadPair<T, Device>, Device>(ddevice); }
 };
 
 template <class T>

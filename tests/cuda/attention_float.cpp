@@ -9,9 +9,9 @@ TEST_CASE("attention's sizes are checked on the device", "[cuda]") {
   Random random(64);
   Problem<float> p({1, 264, 8, {2}, {0}}, random);
   auto out = unwritten<float>({2, 1, 8}), lse = unwritten<float>({2, 1});
-  using Table = View<const HeadPair<const float, Cuda>, Cuda>;
+  using Table = View<const HeadPair<const float, Device>, Device>;
   CHECK_THROWS_WITH(attention_forward<float>(out, lse, p.q, Table(nullptr, {1}), p.on_device(), 1),
                     Catch::Contains("do not fit"));
-  const HeadPair<const float, Cuda> none;
+  const HeadPair<const float, Device> none;
   CHECK_THROWS_WITH(attention_forward<float>(out, lse, p.q, Table(&none, {1}), p.on_device(), 1), Catch::Contains("at most 256"));
 }

@@ -34,13 +34,13 @@ std::vector<Config> configurations() {
 template <class T>
 struct Models {
   Parameters<double> host;
-  Parameters<T, Cuda> device;
+  Parameters<T, Device> device;
 
   Models(const Config& config, Random& random) : host(config), device(config) {
     for (std::size_t i = 0; i < host.flat().size(); ++i) host.flat().data()[i] = 0.2 * random.normal();
     const auto flat = both<T>(Tensor<double>(to_tensor(host.flat())));
     copy(host.flat(), View<const double>(flat.host));
-    copy(device.flat(), View<const T, Cuda>(View<T, Cuda>(flat.device)));
+    copy(device.flat(), View<const T, Device>(View<T, Device>(flat.device)));
   }
   static Tensor<double> to_tensor(View<double> x) {
     Tensor<double> y(x.shape());
@@ -50,8 +50,8 @@ struct Models {
 };
 
 template <class T>
-Both<T> pair_of(View<double> host, View<T, Cuda> device) {
-  Both<T> x{Tensor<double>(host.shape()), Tensor<T, Cuda>(device.shape())};
+Both<T> pair_of(View<double> host, View<T, Device> device) {
+  Both<T> x{Tensor<double>(host.shape()), Tensor<T, Device>(device.shape())};
   copy(x.host, host);
   copy(x.device, device);
   return x;
@@ -69,23 +69,23 @@ TEST_CASE("every variant's decoder on the device is that on the CPU, forward, lo
     INFO(config.attention.variant << ", " << to_string(config.architecture));
     Models<T> models(config, random);
     const Decoder<double> host(config, models.host);
-    const Decoder<T, Cuda> device(config, models.device);
+    const Decoder<T, Device> device(config, models.device);
     Cache<double> cache(host.routing(), 2, 5), dcache(host.routing(), 2, 5);
-    Cache<T, Cuda> cache_on(host.routing(), 2, 5), dcache_on(host.routing(), 2, 5);
+    Cache<T, Device> cache_on(host.routing(), 2, 5), dcache_on(host.routing(), 2, 5);
     Activations<double> a;
-    Activations<T, Cuda> a_on;
+    Activations<T, Device> a_on;
     const View<double> logits = host.forward(Batch{tokens, {5, 4}}, cache, a);
-    const View<T, Cuda> logits_on = device.forward(batch, cache_on, a_on);
+    const View<T, Device> logits_on = device.forward(batch, cache_on, a_on);
     check_close("logits", pair_of<T>(logits, logits_on), 1e-5);
     const Batch square{{tokens.begin(), tokens.begin() + 8}, {4, 4}};
     Cache<double> full(host.routing(), 2, 4), dfull(host.routing(), 2, 4);
-    Cache<T, Cuda> full_on(host.routing(), 2, 4), dfull_on(host.routing(), 2, 4);
+    Cache<T, Device> full_on(host.routing(), 2, 4), dfull_on(host.routing(), 2, 4);
     host.forward(square, full, a, Keep::for_backward);
     device.forward(square, full_on, a_on, Keep::for_backward);
     const std::vector<std::int32_t> wanted(targets.begin(), targets.begin() + 8);
     CHECK(device.loss(wanted, a_on) == Approx(host.loss(wanted, a)).epsilon(1e-5));
     Parameters<double> gradients(config);
-    Parameters<T, Cuda> gradients_on(config);
+    Parameters<T, Device> gradients_on(config);
     host.backward(gradients, dfull, a);
     device.backward(gradients_on, dfull_on, a_on);
     for (const ParameterLayout::Entry& entry : gradients.layout().entries()) {
@@ -104,7 +104,7 @@ TEST_CASE("decoding on the device says what the CPU says; training takes the sam
   config.attention.variant = "skipv1";
   Models<float> models(config, random);
   const Decoder<double> host(config, models.host);
-  const Decoder<float, Cuda> device(config, models.device);
+  const Decoder<float, Device> device(config, models.device);
   Sampling greedy;
   greedy.temperature = 0;
   const std::vector<std::vector<std::int32_t>> prompts{{1, 2, 3}, {4}};
@@ -113,7 +113,7 @@ TEST_CASE("decoding on the device says what the CPU says; training takes the sam
   TrainingOptions options;
   options.batch = 2, options.length = 4, options.schedule.steps = 4;
   Trainer<double> on_host(config, options, 5);
-  Trainer<float, Cuda> on_device(config, options, 5);
+  Trainer<float, Device> on_device(config, options, 5);
   const std::vector<std::int32_t> tokens{1, 5, 2, 9, 12, 0, 3, 3}, targets{5, 2, 9, 1, 0, 3, 3, 12};
   for (int i = 0; i < 3; ++i) {
     const StepReport want = on_host.step(tokens, targets), got = on_device.step(tokens, targets);

@@ -36,7 +36,7 @@ inline Config small_config(Architecture architecture, const Variant& variant) {
 
 /// Parameters on the device, of any type, with the values of `from`.
 template <class T>
-void load(const Parameters<T, Cuda>& to, const Parameters<double>& from) {
+void load(const Parameters<T, Device>& to, const Parameters<double>& from) {
   Tensor<T> host(to.flat().shape());
   for (std::size_t i = 0; i < host.size(); ++i) host.data()[i] = static_cast<T>(from.flat().data()[i]);
   copy(to.flat(), host);
@@ -51,7 +51,7 @@ void check_decoder(const Config& c, double bound, bool gradients) {
   initialize(reference, c, 1);
   Random random(2);
   for (std::size_t i = 0; i < reference.flat().size(); ++i) reference.flat().data()[i] += 0.1 * random.normal();
-  Parameters<T, Cuda> parameters(c), dparameters(c);
+  Parameters<T, Device> parameters(c), dparameters(c);
   load(parameters, reference);
   Batch batch{{}, {L, L}};
   std::vector<std::int32_t> targets;
@@ -60,11 +60,11 @@ void check_decoder(const Config& c, double bound, bool gradients) {
     targets.push_back(n % 5 == 1 ? ignored_target : static_cast<std::int32_t>(random.below(c.vocab_size)));
   }
   const Decoder<double> cpu(c, reference);
-  const Decoder<T, Cuda> device(c, parameters);
+  const Decoder<T, Device> device(c, parameters);
   Cache<double> cache(cpu.routing(), B, L), dcache(cpu.routing(), B, L);
-  Cache<T, Cuda> device_cache(cpu.routing(), B, L), device_dcache(cpu.routing(), B, L);
+  Cache<T, Device> device_cache(cpu.routing(), B, L), device_dcache(cpu.routing(), B, L);
   Activations<double> a;
-  Activations<T, Cuda> device_a, one_by_one;
+  Activations<T, Device> device_a, one_by_one;
   const Tensor<double> logits = [&] {
     Tensor<double> kept({B * L, c.vocab_size});
     copy(kept, cpu.forward(batch, cache, a, Keep::for_backward));
@@ -88,7 +88,7 @@ void check_decoder(const Config& c, double bound, bool gradients) {
   device.forward(batch, device_cache, device_a, Keep::for_backward, Logits::in_parts);
   zero(dparameters.flat());
   const double scale = device.place_targets(targets, device_a);
-  Cache<T, Cuda> in_turns(cpu.routing(), B, L, Holds::gradients);
+  Cache<T, Device> in_turns(cpu.routing(), B, L, Holds::gradients);
   device.run_loss_backward(scale, dparameters, in_turns, device_a);
   CHECK(device.mean_loss(scale, device_a) == Approx(cpu.mean_loss(scale, a)).epsilon(bound));
   CHECK(difference<T>(to_host(dparameters.flat()), dreference.flat()) <= bound);

@@ -61,11 +61,11 @@ TEMPLATE_TEST_CASE("what is not finite stays so on the device as on the CPU", "[
 }
 
 TEST_CASE("operations on nothing do nothing", "[cuda]") {
-  const Tensor<float, Cuda> none({0, 8});
+  const Tensor<float, Device> none({0, 8});
   add<float>(none, none, none);
   gelu_forward<float>(none, none);
   swiglu_forward<float>(none, none, none);
-  CHECK(norm<float>(View<float, Cuda>(none)) == 0);
+  CHECK(norm<float>(View<float, Device>(none)) == 0);
 }
 
 TEMPLATE_TEST_CASE("adamw and norm on the device are those on the CPU", "[cuda]", float, double, bfloat16) {

@@ -59,7 +59,7 @@ TEMPLATE_TEST_CASE("heads are pooled and copied on the device as on the CPU", "[
       return Head<double>{x.host.data() + h * width, positions * stride, stride};
     };
     const auto device = [&](Both<T>& x, std::size_t h) {
-      return Head<T, Cuda>{x.device.data() + h * width, positions * stride, stride};
+      return Head<T, Device>{x.device.data() + h * width, positions * stride, stride};
     };
     pool_forward<T>(device(to, 1), device(from, 0), device(from, 2), batch, positions, width);
     pool_forward<double>(host(to, 1), host(from, 0), host(from, 2), batch, positions, width);
@@ -84,10 +84,10 @@ TEMPLATE_TEST_CASE("rows go to the cache on the device as on the CPU", "[cuda]",
   std::copy_n(pasts, 3, past.data());
   const auto begin_on = to_device<std::int32_t>(begin), past_on = to_device<std::int32_t>(past);
   const Sequences<Cpu> sequences{begin, past, 7, 7};
-  const Sequences<Cuda> on_device{View<std::int32_t, Cuda>(begin_on), View<std::int32_t, Cuda>(past_on), 7, 7};
+  const Sequences<Device> on_device{View<std::int32_t, Device>(begin_on), View<std::int32_t, Device>(past_on), 7, 7};
   for (std::size_t w : widths) {
     auto cache = normal<T>({3, 9, w}, random), x = normal<T>({12, w}, random);
-    scatter_rows<T>(cache.device, View<T, Cuda>(x.device), on_device);
+    scatter_rows<T>(cache.device, View<T, Device>(x.device), on_device);
     scatter_rows<double>(cache.host, x.host, sequences);
     check_close("scatter_rows cache", cache, 0);
   }

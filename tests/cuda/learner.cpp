@@ -61,7 +61,7 @@ TEMPLATE_TEST_CASE("a learner on the device learns what the CPU's does, and hold
   for (const Case& c : cases()) {
     INFO(c.name);
     Learner<double> host(c.config, task.dim, recipe, 1);
-    Learner<T, Cuda> device(c.config, task.dim, recipe, 1);
+    Learner<T, Device> device(c.config, task.dim, recipe, 1);
     for (std::size_t i = 0; i < recipe.steps; ++i) {
       const std::size_t batch = i < 3 ? recipe.batch : recipe.batch + 1;  // another graph
       const double want = host.step(draw_prompts<double>(task, Labels::context, batch, Random(2).split(i)));
@@ -81,7 +81,7 @@ TEMPLATE_TEST_CASE("a learner on the device learns what the CPU's does, and hold
 TEST_CASE("a learner's step on the device allocates nothing from the second on", "[cuda]") {
   Recipe recipe;
   recipe.batch = 3;
-  Learner<float, Cuda> learner(cases()[1].config, task.dim, recipe, 1);
+  Learner<float, Device> learner(cases()[1].config, task.dim, recipe, 1);
   const Prompts<float> p = draw_prompts<float>(task, Labels::context, 3, Random(1));
   double loss = learner.step(p);
   const std::size_t allocations = skipv1::detail::device_allocations();

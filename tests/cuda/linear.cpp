@@ -36,14 +36,14 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
     const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random), bias = normal<T>({out}, random),
                dy = normal<T>({rows, out}, random);
     auto y = unwritten<T>({rows, out});
-    linear_forward<T>(y, x, weight, View<T, Cuda>(), View<T, Cuda>(), version);
+    linear_forward<T>(y, x, weight, View<T, Device>(), View<T, Device>(), version);
     linear_forward<double>(y.host, x.host, weight.host, View<double>());
     check_close("linear_forward y without bias", y);
-    linear_forward<T>(y, x, weight, bias, View<T, Cuda>(), version);
+    linear_forward<T>(y, x, weight, bias, View<T, Device>(), version);
     linear_forward<double>(y.host, x.host, weight.host, bias.host);
     check_close("linear_forward y", y);
     const auto residual = normal<T>({rows, out}, random);
-    linear_forward<T>(y, x, weight, View<T, Cuda>(), residual, version);
+    linear_forward<T>(y, x, weight, View<T, Device>(), residual, version);
     linear_forward<double>(y.host, x.host, weight.host, View<double>(), residual.host);
     check_close("linear_forward y with residual", y);
     linear_forward<T>(y, x, weight, bias, residual, version);
@@ -55,7 +55,7 @@ TEMPLATE_TEST_CASE("linear on the device is linear on the CPU", "[cuda]", float,
       linear_backward_input<double>(dx.host, dy.host, weight.host, add);
       check_close("linear_backward_input dx", dx);
     }
-    linear_backward_weight<T>(dweight, View<T, Cuda>(), dy, x, version);
+    linear_backward_weight<T>(dweight, View<T, Device>(), dy, x, version);
     linear_backward_weight<double>(dweight.host, View<double>(), dy.host, x.host);
     check_close("linear_backward_weight dweight without bias", dweight);
     linear_backward_weight<T>(dweight, dbias, dy, x, version);
@@ -74,8 +74,8 @@ TEMPLATE_TEST_CASE("a linear map's gradients are the same to the bit each time",
   const auto x = normal<T>({264, 64}, random), dy = normal<T>({264, 96}, random), start = normal<T>({97, 96}, random);
   std::vector<T> first;
   for (int turn = 0; turn < 3; ++turn) {
-    const Tensor<T, Cuda> gradients = start.device;
-    const View<T, Cuda> dweight(gradients.data(), {96, 64}), dbias(gradients.data() + 96 * 96, {96});
+    const Tensor<T, Device> gradients = start.device;
+    const View<T, Device> dweight(gradients.data(), {96, 64}), dbias(gradients.data() + 96 * 96, {96});
     linear_backward_weight<T>(dweight, dbias, dy, x);
     const Tensor<T> host = to_host<T>(gradients);
     const std::vector<T> all(host.data(), host.data() + host.size());
@@ -94,7 +94,7 @@ TEMPLATE_TEST_CASE("a linear map and its GELU on the device are those on the CPU
     const double small = 1 / std::sqrt(static_cast<double>(in));  // so that few numbers are where GELU is straight
     const auto x = normal<T>({rows, in}, random), weight = normal<T>({out, in}, random, small), bias = normal<T>({out}, random);
     auto y = unwritten<T>({rows, out}), before = unwritten<T>({rows, out});
-    linear_gelu_forward<T>(y, before, x, weight, View<T, Cuda>(), version);
+    linear_gelu_forward<T>(y, before, x, weight, View<T, Device>(), version);
     linear_gelu_forward<double>(y.host, before.host, x.host, weight.host, View<double>());
     check_close("linear_gelu_forward before without bias", before);
     check_close("linear_gelu_forward y without bias", y, 2 * bound<T>);
@@ -136,7 +136,7 @@ TEMPLATE_TEST_CASE("parts of up to three kinds of sums are added up", "[cuda]", 
       for (std::size_t kind = 0; kind < 3; ++kind)
         for (std::size_t n = 0; n < count; ++n)
           for (std::size_t i = 0; i < width; ++i) sums.host(kind, i) += parts.host(kind, n, i);
-      const auto of = [&](std::size_t kind) { return View<T, Cuda>(sums.device.data() + kind * width, {width}); };
+      const auto of = [&](std::size_t kind) { return View<T, Device>(sums.device.data() + kind * width, {width}); };
       detail::add_parts<T>("sums", {of(0), {}, of(1), of(2)}, parts.device.data(), count);
       check_close("column_sum parts", sums, 2 * bound<T>);
     }
@@ -146,7 +146,7 @@ TEMPLATE_TEST_CASE("parts of up to three kinds of sums are added up", "[cuda]", 
 #if defined(__CUDACC__)
 TEST_CASE("cuBLASLt makes what is asked of it beside products at GPT-2's widths", "[cuda]") {
   using detail::CublasLt;
-  const Tensor<bfloat16, Cuda> memory({3072});
+  const Tensor<bfloat16, Device> memory({3072});
   bfloat16* const at = memory.data();
   Product up{65536, 3072, 768, false, true, false, true}, dhidden{65536, 3072, 768, false, false, false};
   up.gelu = dhidden.slope = true;

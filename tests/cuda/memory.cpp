@@ -13,29 +13,29 @@ SKIPV1_KERNEL do_nothing() {}
 }  // namespace
 
 TEST_CASE("a tensor goes to the device and back, is copied, moved and cleared", "[cuda]") {
-  REQUIRE(cuda_available());
+  REQUIRE(device_available());
   Random random(81);
   const auto x = normal<float>({3, 5}, random);
-  const Tensor<float, Cuda> copied = x.device;
-  Tensor<float, Cuda> moved = copied;
+  const Tensor<float, Device> copied = x.device;
+  Tensor<float, Device> moved = copied;
   const float* at = moved.data();
-  const Tensor<float, Cuda> taken = std::move(moved);
+  const Tensor<float, Device> taken = std::move(moved);
   CHECK(taken.data() == at);
   CHECK(copied.data() != x.device.data());
   const Tensor<float> back = to_host<float>(taken);
   for (std::size_t i = 0; i < back.size(); ++i) CHECK(static_cast<double>(back.data()[i]) == x.host.data()[i]);
   zero<float>(taken);
   CHECK(to_host<float>(taken)(2, 4) == 0);
-  CHECK_THROWS_WITH(copy<float>(View<float, Cuda>(taken), Tensor<float>({5, 3})), Catch::Contains("(5, 3) into (3, 5)"));
-  CHECK(Tensor<float, Cuda>({0, 4}).empty());
+  CHECK_THROWS_WITH(copy<float>(View<float, Device>(taken), Tensor<float>({5, 3})), Catch::Contains("(5, 3) into (3, 5)"));
+  CHECK(Tensor<float, Device>({0, 4}).empty());
 }
 
 TEST_CASE("device memory that does not suffice is refused, and the process goes on", "[cuda]") {
-  CHECK_THROWS_WITH((Tensor<double, Cuda>({std::size_t{1} << 45})),
+  CHECK_THROWS_WITH((Tensor<double, Device>({std::size_t{1} << 45})),
                     Catch::Contains("device memory") && Catch::Contains("281474976710656 bytes do not fit"));
 #if !defined(__CUDACC__)
   const std::size_t before = std::exchange(detail::emulated_memory(), 1000);
-  CHECK_THROWS_WITH((Tensor<float, Cuda>({251})), "device memory (emulated): 1004 bytes do not fit");
+  CHECK_THROWS_WITH((Tensor<float, Device>({251})), "device memory (emulated): 1004 bytes do not fit");
   detail::emulated_memory() = before;
 #endif
   Random random(82);
@@ -60,7 +60,7 @@ TEST_CASE("a graph repeats its launches on what the memory holds then", "[cuda]"
   float* const at = x.device.data();
   std::size_t n = 1000;
   const auto work = [&] {
-    add<float>(View<float, Cuda>(at, {n}), View<float, Cuda>(at, {n}), View<float, Cuda>(step.device.data(), {n}));
+    add<float>(View<float, Device>(at, {n}), View<float, Device>(at, {n}), View<float, Device>(step.device.data(), {n}));
   };
   work();
   const Graph graph(work);
@@ -79,9 +79,9 @@ TEST_CASE("a graph repeats its launches on what the memory holds then", "[cuda]"
 TEST_CASE("repeated work runs, is recorded, and is recorded again once scratch memory has moved", "[cuda]") {
   Random random(85);
   const auto dy = normal<float>({33, 65}, random);
-  Tensor<float, Cuda> sum({65});
+  Tensor<float, Device> sum({65});
   zero<float>(sum);
-  Repeat<Cuda> repeat;
+  Repeat<Device> repeat;
   int asked = 0;
   const auto work = [&] {
     ++asked;
@@ -112,8 +112,8 @@ TEST_CASE("device results are the same to the bit with any number of threads", "
   std::vector<float> first;
   for (int n : {1, 2, 3}) {
     set_threads(n);
-    Tensor<float, Cuda> dx = start.device, dweight = dstart.device;
-    rms_norm_backward<float>(View<float, Cuda>(dx), View<float, Cuda>(dweight), dy, x, weight, r);
+    Tensor<float, Device> dx = start.device, dweight = dstart.device;
+    rms_norm_backward<float>(View<float, Device>(dx), View<float, Device>(dweight), dy, x, weight, r);
     const Tensor<float> a = to_host<float>(dx), b = to_host<float>(dweight);
     std::vector<float> all(a.data(), a.data() + a.size());
     all.insert(all.end(), b.data(), b.data() + b.size());

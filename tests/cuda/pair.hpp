@@ -34,10 +34,10 @@ inline std::vector<std::pair<std::size_t, std::size_t>> row_shapes() {
 template <class T>
 struct Both {
   Tensor<double> host;
-  Tensor<T, Cuda> device;
+  Tensor<T, Device> device;
 
-  operator View<T, Cuda>() const { return device; }
-  operator View<const T, Cuda>() const { return View<T, Cuda>(device); }
+  operator View<T, Device>() const { return device; }
+  operator View<const T, Device>() const { return View<T, Device>(device); }
 };
 
 template <class T>
@@ -70,12 +70,12 @@ Both<T> unwritten(Shape shape) {
 /// Whole numbers in `0 … limit - 1`, on both sides.
 struct Numbers {
   Tensor<std::int32_t> host;
-  Tensor<std::int32_t, Cuda> device;
+  Tensor<std::int32_t, Device> device;
 };
 inline Numbers numbers(std::size_t count, std::size_t limit, Random& random) {
   Tensor<std::int32_t> x({count});
   for (std::size_t i = 0; i < count; ++i) x.data()[i] = static_cast<std::int32_t>(random.below(limit));
-  Tensor<std::int32_t, Cuda> y = to_device<std::int32_t>(x);
+  Tensor<std::int32_t, Device> y = to_device<std::int32_t>(x);
   return {std::move(x), std::move(y)};
 }
 

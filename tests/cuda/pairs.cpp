@@ -51,7 +51,7 @@ TEST_CASE("every operation on the CPU has a twin on the device", "[cuda]") {
     if (on_cpu.empty()) continue;
     INFO(file.path().filename());
     REQUIRE(std::filesystem::exists(twin));
-    const std::set<std::string> on_device = functions(twin, "Cuda");
+    const std::set<std::string> on_device = functions(twin, "Device");
     for (const std::string& name : on_cpu) {
       if (name == "rope_table") continue;  // made once, on the host
       INFO(name);

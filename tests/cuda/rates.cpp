@@ -21,7 +21,7 @@ void line(const char* what, const char* type, double s, double bytes, double ope
 }
 /// Numbers of [-0.5, 0.5): some thousands drawn, then the same again; drawing them all would take longer than the kernels.
 template <class T>
-Tensor<T, Cuda> drawn(Shape shape) {
+Tensor<T, Device> drawn(Shape shape) {
   static Random random(91);
   constexpr std::size_t period = 65521;
   Tensor<T> x(shape);
@@ -30,11 +30,11 @@ Tensor<T, Cuda> drawn(Shape shape) {
   return to_device<T>(x);
 }
 template <class T>
-View<const T, Cuda> in(const Tensor<T, Cuda>& x) {
-  return View<T, Cuda>(x);
+View<const T, Device> in(const Tensor<T, Device>& x) {
+  return View<T, Device>(x);
 }
 template <class T>
-View<T, Cuda> to(const Tensor<T, Cuda>& x) {
+View<T, Device> to(const Tensor<T, Device>& x) {
   return x;
 }
 
@@ -66,7 +66,7 @@ void norms_and_pointwise(const char* type) {
          seconds([&] { swiglu_forward<T>(to(hidden), in(gate), in(up), v); }), 3 * wide * size, 5 * wide);
     line(first ? "gelu forward, first" : "gelu forward", type, seconds([&] { gelu_forward<T>(to(hidden), in(gate), v); }),
          2 * wide * size, 9 * wide);
-    const auto m = zeros<S, Cuda>({n, d}), second = zeros<S, Cuda>({n, d});
+    const auto m = zeros<S, Device>({n, d}), second = zeros<S, Device>({n, d});
     line(first ? "adamw, first" : "adamw", type,
          seconds([&] { adamw<T>(to(y), to(m), to(second), in(x), AdamW{}, 1, n * d, 1, v); }), rows * (3 * size + 4 * sizeof(S)),
          15 * rows);
@@ -88,7 +88,7 @@ void losses_and_products(const char* type) {
   }
   const auto x = drawn<T>({n, d}), w = drawn<T>({vocab, d});
   line("linear forward (4096, 1024) x 32000", type,
-       seconds([&] { linear_forward<T>(to(logits), in(x), in(w), View<T, Cuda>()); }),
+       seconds([&] { linear_forward<T>(to(logits), in(x), in(w), View<T, Device>()); }),
        (all + double(n + vocab) * double(d)) * size, 2 * all * double(d));
   line("embedding backward (4096, 1024)", type, seconds([&] { embedding_backward<T>(to(w), in(x), in(targets)); }),
        3 * double(n * d) * size, double(n * d));
@@ -98,7 +98,7 @@ void losses_and_products(const char* type) {
 void beside_products() {
   using T = bfloat16;
   const std::size_t n = 65536;
-  const View<T, Cuda> none;
+  const View<T, Device> none;
   for (const auto& [width, out] : {std::pair<std::size_t, std::size_t>{768, 768}, {768, 3072}, {3072, 768}}) {
     const auto x = drawn<T>({n, width}), dy = drawn<T>({n, out}), w = drawn<T>({out, width}), dw = drawn<T>({out, width}),
                b = drawn<T>({out});
@@ -137,24 +137,24 @@ void attention(const char* type, std::size_t batch, std::size_t rows, std::size_
              dq = drawn<T>({n, heads, d});
   const auto lse = drawn<Sum<T>>({n, heads});
   const auto cache = drawn<T>({2, batch, keys, heads * d}), dcache = drawn<T>({2, batch, keys, heads * d});
-  std::vector<HeadPair<const T, Cuda>> table;
-  std::vector<HeadPair<T, Cuda>> dtable;
+  std::vector<HeadPair<const T, Device>> table;
+  std::vector<HeadPair<T, Device>> dtable;
   for (std::size_t h = 0; h < heads; ++h) {
-    const auto head = [&](const Tensor<T, Cuda>& x, std::size_t which) {
-      return Head<T, Cuda>{x.data() + which * batch * keys * heads * d + h * d, keys * heads * d, heads * d};
+    const auto head = [&](const Tensor<T, Device>& x, std::size_t which) {
+      return Head<T, Device>{x.data() + which * batch * keys * heads * d + h * d, keys * heads * d, heads * d};
     };
     table.push_back({head(cache, 0), head(cache, 1)});
     dtable.push_back({head(dcache, 0), head(dcache, 1)});
   }
-  Tensor<HeadPair<const T, Cuda>, Cuda> on({heads});
-  Tensor<HeadPair<T, Cuda>, Cuda> don({heads});
-  copy(on, View<const HeadPair<const T, Cuda>>(table.data(), {heads}));
-  copy(don, View<const HeadPair<T, Cuda>>(dtable.data(), {heads}));
+  Tensor<HeadPair<const T, Device>, Device> on({heads});
+  Tensor<HeadPair<T, Device>, Device> don({heads});
+  copy(on, View<const HeadPair<const T, Device>>(table.data(), {heads}));
+  copy(don, View<const HeadPair<T, Device>>(dtable.data(), {heads}));
   Tensor<std::int32_t> begin({batch + 1}), before({batch});
   for (std::size_t b = 0; b <= batch; ++b) begin(b) = static_cast<std::int32_t>(b * rows);
   for (std::size_t b = 0; b < batch; ++b) before(b) = static_cast<std::int32_t>(past);
   const auto begin_on = to_device<std::int32_t>(begin), before_on = to_device<std::int32_t>(before);
-  const Sequences<Cuda> sequences{in(begin_on), in(before_on), rows, keys};
+  const Sequences<Device> sequences{in(begin_on), in(before_on), rows, keys};
   const double pairs = double(batch * heads) * (double(rows) * double(past) + double(rows) * double(rows + 1) / 2);
   const double bytes = double(batch * heads * d) * double(2 * keys + 2 * rows) * sizeof(T);
   char name[64];

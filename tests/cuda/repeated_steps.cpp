@@ -13,7 +13,7 @@ namespace {
 using Tokens = std::vector<std::int32_t>;
 
 template <class T>
-bool same_bits(View<T, Cuda> a, View<T, Cuda> b) {
+bool same_bits(View<T, Device> a, View<T, Device> b) {
   const Tensor<T> x = to_host(a), y = to_host(b);
   return x.shape() == y.shape() && std::memcmp(x.data(), y.data(), x.size() * sizeof(T)) == 0;
 }
@@ -36,20 +36,20 @@ TEMPLATE_TEST_CASE("a decoding step's graph gives the bits of plain decoding, an
   if (std::string(variant) == "skipv1") config.attention.injection = Injection::pooling;
   Parameters<double> host(config);
   initialize(host, config, 3);
-  Parameters<T, Cuda> parameters(config);
+  Parameters<T, Device> parameters(config);
   load(parameters, host);
-  const Decoder<T, Cuda> decoder(config, parameters);
+  const Decoder<T, Device> decoder(config, parameters);
   const Batch prompts{tokens_of_step(0, 7, config.vocab_size), {5, 2}};
-  Cache<T, Cuda> cache(decoder.routing(), 2, 12), plain_cache(decoder.routing(), 2, 12);
-  Activations<T, Cuda> prefill, plain;
+  Cache<T, Device> cache(decoder.routing(), 2, 12), plain_cache(decoder.routing(), 2, 12);
+  Activations<T, Device> prefill, plain;
   decoder.forward(prompts, cache, prefill, Keep::nothing, Logits::last);
   decoder.forward(prompts, plain_cache, prefill, Keep::nothing, Logits::last);
-  DecodingStep<T, Cuda> step(decoder, cache);
+  DecodingStep<T, Device> step(decoder, cache);
   std::size_t allocations = 0;
   for (std::size_t i = 1; i <= 6; ++i) {
     if (i == 4) cache.truncate(1, 0), plain_cache.truncate(1, 0);
     const Tokens next = tokens_of_step(i, 2, config.vocab_size);
-    const View<T, Cuda> logits = step(next);
+    const View<T, Device> logits = step(next);
     CHECK(same_bits<T>(logits, decoder.forward({next, {1, 1}}, plain_cache, plain)));
     if (i == 1) allocations = detail::device_allocations();
     CHECK(detail::device_allocations() == allocations);
@@ -63,11 +63,11 @@ TEST_CASE("a training step's graph takes the steps of plain calls, and allocates
   constexpr std::size_t B = 2, L = 6;
   TrainingOptions options;
   options.batch = B, options.length = L, options.schedule.steps = 6;
-  Trainer<float, Cuda> trainer(config, options, 5);
+  Trainer<float, Device> trainer(config, options, 5);
 
-  Parameters<float, Cuda> parameters(config), gradients(config), m(config), v(config);
+  Parameters<float, Device> parameters(config), gradients(config), m(config), v(config);
   copy(parameters.flat(), initial_parameters<float>(config, 5).flat());
-  const Decoder<float, Cuda> decoder(config, parameters);
+  const Decoder<float, Device> decoder(config, parameters);
   std::size_t allocations = 0;
   for (std::size_t i = 0; i < 6; ++i) {
     const Tokens tokens = tokens_of_step(i, B * L, config.vocab_size);
@@ -78,8 +78,8 @@ TEST_CASE("a training step's graph takes the steps of plain calls, and allocates
     allocations = detail::device_allocations() - before;
     if (i > 0) CHECK(allocations == 0);
 
-    Cache<float, Cuda> cache(decoder.routing(), B, L), dcache(decoder.routing(), B, L);
-    Activations<float, Cuda> a;
+    Cache<float, Device> cache(decoder.routing(), B, L), dcache(decoder.routing(), B, L);
+    Activations<float, Device> a;
     zero(gradients.flat());
     decoder.forward({tokens, {L, L}}, cache, a, Keep::for_backward);
     CHECK(decoder.loss(targets, a) == report.loss);
@@ -100,8 +100,8 @@ TEST_CASE("training on the device follows the CPU's losses in float, and in bflo
   TrainingOptions options;
   options.batch = B, options.length = L, options.schedule = {steps, 1e-2};
   Trainer<float> on_cpu(config, options, 7);
-  Trainer<float, Cuda> in_float(config, options, 7);
-  Trainer<bfloat16, Cuda> in_bfloat16(config, options, 7);
+  Trainer<float, Device> in_float(config, options, 7);
+  Trainer<bfloat16, Device> in_bfloat16(config, options, 7);
   const Tokens tokens = tokens_of_step(0, B * L, config.vocab_size);
   Tokens targets(tokens.begin() + 1, tokens.end());
   targets.push_back(tokens[0]);

@@ -26,7 +26,7 @@ TEMPLATE_TEST_CASE("rms_norm on the device is rms_norm on the CPU", "[cuda]", fl
 
     auto dx = normal<TestType>({rows, d}, random), dweight = normal<TestType>({d}, random);
     auto dx_sums = normal<TestType>({d}, more);
-    rms_norm_backward<TestType>(dx, dweight, dy, x, weight, r, sums ? dx_sums.device : View<TestType, Cuda>(), version);
+    rms_norm_backward<TestType>(dx, dweight, dy, x, weight, r, sums ? dx_sums.device : View<TestType, Device>(), version);
     rms_norm_backward<double>(dx.host, dweight.host, dy.host, x.host, weight.host, r.host);
     check_close("rms_norm_backward dx", dx);
     check_close("rms_norm_backward dweight", dweight, bound<TestType> * 2);
@@ -44,7 +44,7 @@ TEMPLATE_TEST_CASE("rms_norm_backward is the same to the bit with less shared me
   const auto r = normal<Sum<T>>({rows}, random);
   const auto dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random);
   const auto run = [&](std::size_t room) {
-    Tensor<T, Cuda> to = dx.device, sums = dweight.device;
+    Tensor<T, Device> to = dx.device, sums = dweight.device;
     CHECK(detail::norm_backward<false, T>("rms_norm_backward", to, sums, {}, dy, x, weight, r, {}, room));
     return std::pair(to_host<T>(to), to_host<T>(sums));
   };

@@ -36,7 +36,7 @@ TEMPLATE_TEST_CASE("layer_norm on the device is layer_norm on the CPU", "[cuda]"
     statistics = both<Sum<T>>(statistics.host);
     auto dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random), dbias = normal<T>({d}, random);
     auto dx_sums = normal<T>({d}, random);
-    layer_norm_backward<T>(dx, dweight, dbias, dy, x, weight, statistics, sums ? dx_sums.device : View<T, Cuda>(), version);
+    layer_norm_backward<T>(dx, dweight, dbias, dy, x, weight, statistics, sums ? dx_sums.device : View<T, Device>(), version);
     layer_norm_backward<double>(dx.host, dweight.host, dbias.host, dy.host, x.host, weight.host, statistics.host);
     if (d > 1) check_close("layer_norm_backward dx", dx, 10 * bound<T>);
     if (d > 1) check_close("layer_norm_backward dweight", dweight, 10 * bound<T>);
@@ -62,16 +62,16 @@ TEMPLATE_TEST_CASE("cross_entropy on the device is cross_entropy on the CPU", "[
     auto loss = unwritten<Sum<T>>({rows});
     auto dlogits = unwritten<T>({rows, vocab});
     cross_entropy<double>(loss.host, dlogits.host, logits.host, targets.host, 0.3);
-    cross_entropy<T>(loss, View<T, Cuda>(), logits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
+    cross_entropy<T>(loss, View<T, Device>(), logits, View<const std::int32_t, Device>(targets.device), 0.3, version);
     check_close("cross_entropy loss alone", loss, bound<Sum<T>>);
-    cross_entropy<T>(loss, dlogits, logits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
+    cross_entropy<T>(loss, dlogits, logits, View<const std::int32_t, Device>(targets.device), 0.3, version);
     check_close("cross_entropy loss", loss, bound<Sum<T>>);
     check_close("cross_entropy dlogits", dlogits, 2 * bound<T>);
     dlogits.device = logits.device;
-    cross_entropy<T>(loss, dlogits, dlogits, View<const std::int32_t, Cuda>(targets.device), 0.3, version);
+    cross_entropy<T>(loss, dlogits, dlogits, View<const std::int32_t, Device>(targets.device), 0.3, version);
     check_close("cross_entropy dlogits in place", dlogits, 2 * bound<T>);
     auto total = unwritten<double>({1});
-    total_loss<Sum<T>>(total.device, View<Sum<T>, Cuda>(loss.device));
+    total_loss<Sum<T>>(total.device, View<Sum<T>, Device>(loss.device));
     total_loss<double>(total.host, loss.host);
     check_close("total_loss sum", total, bound<Sum<T>>);
   }
@@ -85,7 +85,7 @@ TEMPLATE_TEST_CASE("embedding on the device is embedding on the CPU", "[cuda]", 
     const std::size_t vocab = 5;
     const auto table = normal<T>({vocab, d}, random), dx = normal<T>({rows, d}, random);
     const auto ids = numbers(rows, vocab, random);
-    const View<const std::int32_t, Cuda> on_device = View<std::int32_t, Cuda>(ids.device);
+    const View<const std::int32_t, Device> on_device = View<std::int32_t, Device>(ids.device);
     auto x = unwritten<T>({rows, d});
     embedding_forward<T>(x, table, on_device);
     embedding_forward<double>(x.host, table.host, ids.host);
@@ -110,7 +110,7 @@ TEMPLATE_TEST_CASE("a token's rows are added up over any number of pieces", "[cu
         const auto dx = normal<T>({rows, d}, random);
         const auto ids = numbers(rows, vocab, random);
         auto dtable = normal<T>({vocab, d}, random);
-        embedding_backward<T>(dtable, dx, View<std::int32_t, Cuda>(ids.device));
+        embedding_backward<T>(dtable, dx, View<std::int32_t, Device>(ids.device));
         embedding_backward<double>(dtable.host, dx.host, ids.host);
         check_close("embedding_backward dtable", dtable);
       }
@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE("rope on the device is rope on the CPU", "[cuda]", float, dou
       const auto table = both<Sum<T>>(rope_table<double>(100, 2 * half, 10000));
       auto x = normal<T>({rows, heads, rest + 2 * half}, random);
       for (bool inverse : {false, true}) {
-        rope<T>(x, table, View<std::int32_t, Cuda>(positions.device), inverse);
+        rope<T>(x, table, View<std::int32_t, Device>(positions.device), inverse);
         rope<double>(x.host, table.host, positions.host, inverse);
         check_close("rope x", x, 2 * bound<T>);
       }

@@ -56,7 +56,7 @@ double error_below(View<float> y, View<double> truth) {
 
 /// The forward pass of (rows, d) numbers on the device, by the kernel of that name: "first", "middle" (one_warp_one_row), "fast".
 template <class T>
-void forward(const std::string& kernel, View<T, Cuda> y, View<Sum<T>, Cuda> r, View<T, Cuda> x, View<T, Cuda> weight) {
+void forward(const std::string& kernel, View<T, Device> y, View<Sum<T>, Device> r, View<T, Device> x, View<T, Device> weight) {
   if constexpr (std::is_same_v<T, float>) {
     if (kernel == "middle") {
       return launch({"one_warp_one_row", ceil_div(x.rows(), 4), 128}, one_warp_one_row, y.data(), r.data(), x.data(),
@@ -78,10 +78,10 @@ void compare(std::size_t rows, std::size_t d) {
   Tensor<float> y({rows, d}), r({rows});
   rms_norm_forward<float>(y, r, x, weight, epsilon);
   std::printf("(%zu, %zu): errors below %.0e on the CPU", rows, d, error_below(y, truth));
-  const Tensor<float, Cuda> x_on = to_device<float>(x), weight_on = to_device<float>(weight);
+  const Tensor<float, Device> x_on = to_device<float>(x), weight_on = to_device<float>(weight);
   for (const char* kernel : {"first", "middle", "fast"}) {
     if (kernel == std::string("middle") && d % 4 != 0) continue;
-    const Tensor<float, Cuda> y_on({rows, d}), r_on({rows});
+    const Tensor<float, Device> y_on({rows, d}), r_on({rows});
     forward<float>(kernel, y_on, r_on, x_on, weight_on);
     std::printf(", %.0e %s", error_below(to_host<float>(y_on), truth), kernel);
   }
@@ -121,8 +121,9 @@ double seconds(const F& f) {
 template <class T>
 void measure(const char* type, std::size_t rows, std::size_t d) {
   Random random(2);
-  const Tensor<T, Cuda> x = to_device<T>(drawn<T>({rows, d}, random)), weight = to_device<T>(drawn<T>({d}, random)), y({rows, d});
-  const Tensor<Sum<T>, Cuda> r({rows});
+  const Tensor<T, Device> x = to_device<T>(drawn<T>({rows, d}, random)), weight = to_device<T>(drawn<T>({d}, random)),
+                          y({rows, d});
+  const Tensor<Sum<T>, Device> r({rows});
   const double bytes = 2.0 * static_cast<double>(rows * d * sizeof(T));
   const auto line = [&](const char* what, double s) {
     std::printf("%-6s %-4s %7.1f us  %5.0f GB/s\n", what, type, s * 1e6, bytes / s * 1e-9);
@@ -131,7 +132,7 @@ void measure(const char* type, std::size_t rows, std::size_t d) {
     if (kernel == std::string("middle") && !std::is_same_v<T, float>) continue;
     line(kernel, seconds([&] { forward<T>(kernel, y, r, x, weight); }));
   }
-  line("copy", seconds([&] { copy<T>(View<T, Cuda>(y), View<T, Cuda>(x)); }));
+  line("copy", seconds([&] { copy<T>(View<T, Device>(y), View<T, Device>(x)); }));
 }
 #endif
 
@@ -142,8 +143,8 @@ int main(int argc, char** argv) {
       "RMSNorm on the CPU and its kernels: the same numbers, what bounds their speed and, on a card, what they reach.\n"
       "Example: 06-a-pair-of-functions > output.txt"};
   return run_program(app, argc, argv, [] {
-    require(cuda_available(), why_no_cuda());
-    std::printf("kernels run on: %s\n", cuda_device_name());
+    require(device_available(), why_no_device());
+    std::printf("kernels run on: %s\n", device_name);
     compare(3, 7);
     compare(33, 132);
     compare(64, 1024);

@@ -37,9 +37,9 @@ SKIPV1_KERNEL draw(bfloat16* x, std::size_t count, std::uint32_t seed) {
     x[i] = static_cast<bfloat16>(static_cast<float>(bits >> 16) * 0x1p-15f - 1);
   }
 }
-Tensor<bfloat16, Cuda> drawn(Shape shape) {
+Tensor<bfloat16, Device> drawn(Shape shape) {
   static std::uint32_t seed = 0;
-  Tensor<bfloat16, Cuda> x(shape);
+  Tensor<bfloat16, Device> x(shape);
   launch({"draw", std::min<std::size_t>(ceil_div(x.size(), 256), 1024), 256}, draw, x.data(), x.size(), ++seed);
   return x;
 }
@@ -51,7 +51,7 @@ SKIPV1_KERNEL concatenate(bfloat16* to, const bfloat16* own, const bfloat16* fir
     store_vector(to + n * width + i, load_vector<8>(i < own_width ? own + n * own_width + i : first + n * width + i));
 }
 
-using Pair = HeadPair<const bfloat16, Cuda>;
+using Pair = HeadPair<const bfloat16, Device>;
 constexpr const char* ways[] = {"first", "simple", "concatenated", "fused"};
 
 /// A SkipV1 layer's step of decoding in bfloat16: keys and the lower half of the value heads are its own, the upper half is the
@@ -80,19 +80,19 @@ class Step {
       launch({"concatenate", B() * C(), std::min<std::size_t>(ceil_div(width(), 8), 512)}, concatenate, joined.data(), own.data(),
              first.data(), own_width(), width());
     }
-    const View<const Pair, Cuda> heads = joins ? joined_table_ : table_;
-    const Sequences<Cuda> sequences{View<std::int32_t, Cuda>(begin_), View<std::int32_t, Cuda>(past_), 1, C()};
+    const View<const Pair, Device> heads = joins ? joined_table_ : table_;
+    const Sequences<Device> sequences{View<std::int32_t, Device>(begin_), View<std::int32_t, Device>(past_), 1, C()};
     if (way == "simple") {
       const auto z = detail::attention_sizes<bfloat16>(q.shape(), out.shape(), heads.size(), sequences);
       detail::launch_rows<bfloat16>(out.data(), lse_.data(), q.data(), heads.data(), z, C(), scale());
     } else {
-      attention_forward<bfloat16>(View<bfloat16, Cuda>(out), View<float, Cuda>(lse_), View<bfloat16, Cuda>(q), heads, sequences,
-                                  scale(), way == "first" ? Version::first : Version::fast);
+      attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse_), View<bfloat16, Device>(q), heads,
+                                  sequences, scale(), way == "first" ? Version::first : Version::fast);
     }
   }
   /// What the kernels must give, by the CPU in double.
   Tensor<double> truth() const {
-    const auto host = [](const Tensor<bfloat16, Cuda>& from) {
+    const auto host = [](const Tensor<bfloat16, Device>& from) {
       const Tensor<bfloat16> x = to_host<bfloat16>(from);
       Tensor<double> y(x.shape());
       for (std::size_t i = 0; i < x.size(); ++i) y.data()[i] = static_cast<double>(x.data()[i]);
@@ -128,26 +128,26 @@ class Step {
   Head<const T, Space> head(const Tensor<T, Space>& x, std::size_t g) const {
     return {x.data() + g * rows_.d, x.extent(1) * x.extent(2), x.extent(2)};
   }
-  Tensor<Pair, Cuda> table(bool joins) const {
+  Tensor<Pair, Device> table(bool joins) const {
     std::vector<Pair> heads;
     for (std::size_t h = 0; h < rows_.heads; ++h) {
       const std::size_t g = h / rows_.group;
       heads.push_back({head(keys, g), joins ? head(joined, g) : g * rows_.d < own_width() ? head(own, g) : head(first, g)});
     }
-    Tensor<Pair, Cuda> on({heads.size()});
+    Tensor<Pair, Device> on({heads.size()});
     copy(on, View<const Pair>(heads.data(), {heads.size()}));
     return on;
   }
 
   Rows rows_;
-  Tensor<std::int32_t, Cuda> begin_, past_;
+  Tensor<std::int32_t, Device> begin_, past_;
 
  public:
-  Tensor<bfloat16, Cuda> q, keys, own, first, joined, out;
+  Tensor<bfloat16, Device> q, keys, own, first, joined, out;
 
  private:
-  Tensor<float, Cuda> lse_;
-  Tensor<Pair, Cuda> table_, joined_table_;
+  Tensor<float, Device> lse_;
+  Tensor<Pair, Device> table_, joined_table_;
 };
 
 /// The power of ten above (1e-2 at least) the largest error of x, relative to the largest number of the truth.
@@ -170,7 +170,7 @@ void compare(const Rows& rows) {
   std::printf(": errors below");
   Tensor<bfloat16> outs[std::size(ways)];
   for (std::size_t i = 0; i < std::size(ways); ++i) {
-    zero<bfloat16>(View<bfloat16, Cuda>(step.out));
+    zero<bfloat16>(View<bfloat16, Device>(step.out));
     step.run(ways[i]);
     outs[i] = to_host<bfloat16>(step.out);
     std::printf("%s %.0e %s", i ? "," : "", error_below(outs[i], truth), ways[i]);
@@ -244,16 +244,16 @@ void show_shares(const std::vector<std::size_t>& keys) {
   for (std::size_t b = 0; b <= B; ++b) begin(b) = static_cast<std::int32_t>(b);
   for (std::size_t b = 0; b < B; ++b) past(b) = static_cast<std::int32_t>(keys[b] - 1);
   const auto begin_on = to_device<std::int32_t>(begin), past_on = to_device<std::int32_t>(past);
-  const Tensor<bfloat16, Cuda> memory = drawn({heads * W});
+  const Tensor<bfloat16, Device> memory = drawn({heads * W});
   std::vector<Pair> table;
   for (unsigned h = 0; h < heads; ++h) table.push_back({{memory.data() + h * W, 0, 0}, {memory.data() + h * W, 0, 0}});
-  const Tensor<Pair, Cuda> table_on({heads});
+  const Tensor<Pair, Device> table_on({heads});
   copy(table_on, View<const Pair>(table.data(), {heads}));
   detail::Decode a{};
   a.heads = table_on.data(), a.max_rows = 1;
   a.z = {B, heads, W, W, B, begin_on.data(), past_on.data()};
-  const Tensor<Piece, Cuda> pieces_on({warps * most_pieces});
-  const auto counts_on = zeros<unsigned, Cuda>({warps});
+  const Tensor<Piece, Device> pieces_on({warps * most_pieces});
+  const auto counts_on = zeros<unsigned, Device>({warps});
   launch({"note_shares", blocks, warps / blocks * warp_size, 3 * heads * sizeof(std::uint16_t)}, note_shares<W>, pieces_on.data(),
          counts_on.data(), a);
   const Tensor<Piece> pieces = to_host<Piece>(pieces_on);
@@ -293,7 +293,7 @@ void count_bytes_on_their_way() {
 void measure(const std::vector<Rows>& all) {
   cudaDeviceProp properties;
   check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
-  const Tensor<bfloat16, Cuda> from = drawn({std::size_t{1} << 30}), to({from.size()});
+  const Tensor<bfloat16, Device> from = drawn({std::size_t{1} << 30}), to({from.size()});
   const double copied = 4 * static_cast<double>(from.size()) / timed_copy(20, to, from).median;
   std::printf("\n%s, which copies %.0f GB/s; us, and keys and values once over that time:\n", properties.name, copied * 1e-9);
   for (const Rows& rows : all) {
@@ -317,8 +317,8 @@ int main(int argc, char** argv) {
       "Decoding attention from the concatenation to the fused kernel: the same numbers, bytes, shares and, on a card, times.\n"
       "Example: 10-decoding-at-bandwidth > output.txt"};
   return run_program(app, argc, argv, [] {
-    require(cuda_available(), why_no_cuda());
-    std::printf("kernels run on: %s\n", cuda_device_name());
+    require(device_available(), why_no_device());
+    std::printf("kernels run on: %s\n", device_name);
     compare({{5, 70, 33}, 4, 64});
     compare({{1, 300}, 6, 128});
     compare({{129}, 8, 96, 2});

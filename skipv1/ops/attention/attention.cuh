@@ -12,12 +12,10 @@
 #include "skipv1/ops/attention/sm90_forward.cuh"
 #include "skipv1/ops/attention/sm90_backward.cuh"
 
-namespace skipv1 {
-
-namespace detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 template <class T>
-void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
+void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Device>* heads, const AttentionSizes& z,
                  std::size_t max_keys, double scale) {
   constexpr std::size_t V = per_16_bytes<T>, enough_blocks = 512, keys_of_part = 128;
   const std::size_t parts = std::clamp<std::size_t>(enough_blocks / (z.rows * z.heads), 1, ceil_div(max_keys, keys_of_part));
@@ -43,7 +41,7 @@ bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const Mor
 // bfloat16's launches are templates too, so that only who calls them compiles their kernels.
 constexpr std::size_t decode_most_heads = 4096;
 template <class T>
-void launch_decode(T* out, float* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
+void launch_decode(T* out, float* lse, const T* q, const HeadPair<const T, Device>* heads, const AttentionSizes& z,
                    std::size_t max_rows, double scale) {
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
@@ -55,15 +53,8 @@ void launch_decode(T* out, float* lse, const T* q, const HeadPair<const T, Cuda>
     if (blocks_of != bytes) blocks = resident_blocks(attention_forward_decode<W>, threads, bytes), blocks_of = bytes;
     const std::size_t warps = blocks * warps_of_block, partial = warps * 2 * decode_rows * (z.value + 4);
     float* memory = scratch<float>(partial + z.rows * z.heads * (sizeof(DecodeParts) / sizeof(float)));
-    const Decode a{out,
-                   lse,
-                   q,
-                   heads,
-                   z,
-                   max_rows,
-                   static_cast<float>(scale),
-                   memory,
-                   reinterpret_cast<DecodeParts*>(memory + partial)};
+    const Decode a{
+        out, lse, q, heads, z, max_rows, static_cast<float>(scale), memory, reinterpret_cast<DecodeParts*>(memory + partial)};
     launch({"attention_forward_decode", blocks, threads, bytes}, attention_forward_decode<W>, a);
     const std::size_t rows = z.rows * z.heads;  // one warp each, where they are many
     if (rows < 512) launch({"attention_join_decode", rows, 128}, attention_join_decode<4>, a);
@@ -72,7 +63,7 @@ void launch_decode(T* out, float* lse, const T* q, const HeadPair<const T, Cuda>
 }
 
 template <class T>
-void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, const AttentionSizes& z,
+void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Device>* heads, const AttentionSizes& z,
                   std::size_t max_rows, double scale, Version version) {
   if constexpr (std::is_same_v<T, bfloat16>) {
     if (version == Version::fast && has_sm90a() && uses_mma(z, 128, q, out)) {
@@ -177,13 +168,15 @@ void launch_tiled_backward(const AttentionGradients<T>& a, const AttentionSizes&
   collect("attention_collect_values", z.value, attention_collect<T, false>);
 }
 
-}  // namespace detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; heads at most 256 wide, lse Sum<T>. Few rows of each sequence (decoding) and many take different kernels.
 template <class T>
-void attention_forward(View<T, Cuda> out, View<Sum<T>, Cuda> lse, ConstView<T, Cuda> q,
-                       View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads, const Sequences<Cuda>& sequences,
-                       double scale, Version version = Version::fast) {
+void attention_forward(View<T, Device> out, View<Sum<T>, Device> lse, ConstView<T, Device> q,
+                       View<const HeadPair<const std::type_identity_t<T>, Device>, Device> heads,
+                       const Sequences<Device>& sequences, double scale, Version version = Version::fast) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;
   if (version == Version::first) {
@@ -202,10 +195,10 @@ void attention_forward(View<T, Cuda> out, View<Sum<T>, Cuda> lse, ConstView<T, C
 
 /// As on the CPU: dq is written, the heads of `dheads` are written by their mode.
 template <class T>
-void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity_t<T>, Cuda>, Cuda> dheads,
-                        ConstView<T, Cuda> dout, ConstView<T, Cuda> out, ConstView<Sum<T>, Cuda> lse, ConstView<T, Cuda> q,
-                        View<const HeadPair<const std::type_identity_t<T>, Cuda>, Cuda> heads, const Sequences<Cuda>& sequences,
-                        double scale, Version version = Version::fast) {
+void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identity_t<T>, Device>, Device> dheads,
+                        ConstView<T, Device> dout, ConstView<T, Device> out, ConstView<Sum<T>, Device> lse,
+                        ConstView<T, Device> q, View<const HeadPair<const std::type_identity_t<T>, Device>, Device> heads,
+                        const Sequences<Device>& sequences, double scale, Version version = Version::fast) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;
   if (version == Version::first) {
@@ -243,4 +236,4 @@ void attention_backward(View<T, Cuda> dq, View<const HeadPair<std::type_identity
   }
 }
 
-}  // namespace skipv1
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

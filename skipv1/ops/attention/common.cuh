@@ -6,7 +6,7 @@
 #include "skipv1/device/memory.cuh"
 #include "skipv1/ops/head.hpp"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 constexpr std::size_t attention_widest = 256;  ///< the widest head
 constexpr double log2_e = 1.4426950408889634;
@@ -19,7 +19,7 @@ struct AttentionSizes {
 
 /// The sizes of a call; throws if they do not fit.
 template <class T>
-AttentionSizes attention_sizes(const Shape& q, const Shape& out, std::size_t heads, const Sequences<Cuda>& sequences) {
+AttentionSizes attention_sizes(const Shape& q, const Shape& out, std::size_t heads, const Sequences<Device>& sequences) {
   const AttentionSizes z{q[0], q[1], q[2], out[2], sequences.batch(), sequences.row_begin.data(), sequences.past.data()};
   require(heads == z.heads && out[1] == z.heads && out[0] == z.rows, "attention: q ", q, ", out ", out, " and ", heads,
           " routed heads do not fit");
@@ -54,14 +54,14 @@ SKIPV1_DEVICE S dot(const T* a, const T* b, std::size_t n) {
 
 /// One thread, one row of one head: the softmax's maximum, its sum, then the weighted sum of the values.
 template <class T>
-SKIPV1_KERNEL attention_forward_first(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, AttentionSizes z,
+SKIPV1_KERNEL attention_forward_first(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Device>* heads, AttentionSizes z,
                                       Sum<T> scale) {
   using S = Sum<T>;
   const std::size_t at = global_thread(), n = at / z.heads, h = at % z.heads;
   if (n >= z.rows) return;
   const std::size_t b = sequence_of(z, n);
   const AttentionSequence own = sequence(z, b);
-  const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
+  const Head<const T, Device> key = heads[h].key, value = heads[h].value;
   const T* k = key.data + b * key.batch_stride;
   const T* v = value.data + b * value.batch_stride;
   const std::size_t seen = value.data ? own.past + (n - own.begin) + 1 : 0;
@@ -82,13 +82,13 @@ SKIPV1_KERNEL attention_forward_first(T* out, Sum<T>* lse, const T* q, const Hea
 /// One thread, one row of one head: dq.
 template <class T>
 SKIPV1_KERNEL attention_backward_query_first(T* dq, const T* dout, const T* out, const Sum<T>* lse, const T* q,
-                                             const HeadPair<const T, Cuda>* heads, AttentionSizes z, Sum<T> scale) {
+                                             const HeadPair<const T, Device>* heads, AttentionSizes z, Sum<T> scale) {
   using S = Sum<T>;
   const std::size_t at = global_thread(), n = at / z.heads, h = at % z.heads;
   if (n >= z.rows) return;
   const std::size_t b = sequence_of(z, n);
   const AttentionSequence own = sequence(z, b);
-  const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
+  const Head<const T, Device> key = heads[h].key, value = heads[h].value;
   const std::size_t seen = value.data ? own.past + (n - own.begin) + 1 : 0;
   const S delta = dot<S>(dout + at * z.value, out + at * z.value, z.value);  // sum over s of p_s dp_s
   S acc[attention_widest] = {};
@@ -104,8 +104,8 @@ SKIPV1_KERNEL attention_backward_query_first(T* dq, const T* dout, const T* out,
 /// One thread, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The thread of
 /// a head's first reader does it.
 template <class T, bool keys>
-SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, const T* dout, const T* out, const Sum<T>* lse,
-                                            const T* q, const HeadPair<const T, Cuda>* heads, AttentionSizes z,
+SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, const T* dout, const T* out, const Sum<T>* lse,
+                                            const T* q, const HeadPair<const T, Device>* heads, AttentionSizes z,
                                             std::size_t positions, Sum<T> scale) {
   using S = Sum<T>;
   const std::size_t at = global_thread(), s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads;
@@ -120,7 +120,7 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, con
   S acc[attention_widest] = {};
   for (std::size_t reader = h; reader < z.heads; ++reader) {
     if (target(reader).data != target(h).data || !heads[reader].value.data) continue;
-    const Head<const T, Cuda> key = heads[reader].key, value = heads[reader].value;
+    const Head<const T, Device> key = heads[reader].key, value = heads[reader].value;
     for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
       const std::size_t r = (own.begin + row) * z.heads + reader;
       const S p = std::exp(scale * dot<S>(q + r * z.key, key.data + b * key.batch_stride + s * key.row_stride, z.key) - lse[r]);
@@ -133,10 +133,10 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Cuda>* dheads, con
       for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
     }
   }
-  const Head<T, Cuda> to = target(h);
+  const Head<T, Device> to = target(h);
   T* row = to.data + b * to.batch_stride + s * to.row_stride;
   for (std::size_t i = 0; i < width; ++i)
     row[i] = static_cast<T>((to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -10,7 +10,7 @@
 #include "skipv1/ops/attention/decode_plan.cuh"
 #include "skipv1/ops/attention/softmax.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// The keys of a tile, and the tiles of a warp's pipeline. A block has 8 warps, or as many as its shared memory allows, and a
 /// multiprocessor holds one block.
@@ -88,7 +88,7 @@ class DecodeStream {
   }
   SKIPV1_DEVICE_MEMBER void start_piece() {
     const unsigned group = group_of(groups_, plan_, piece_);
-    pair_ = group < groups_.count ? a_.heads[groups_.first[group]] : HeadPair<const bfloat16, Cuda>{};
+    pair_ = group < groups_.count ? a_.heads[groups_.first[group]] : HeadPair<const bfloat16, Device>{};
   }
   SKIPV1_DEVICE_MEMBER void copy_next() {
     if (left_ > 0 && piece_.begin == piece_.end) {
@@ -97,7 +97,7 @@ class DecodeStream {
     }
     if (left_ > 0 && pair_.value.data) {
       const std::size_t s0 = std::size_t{piece_.begin} * decode_keys<W>, count = piece_.own.past + piece_.own.rows - s0;
-      const auto copy = [&](const Head<const bfloat16, Cuda>& head, unsigned which, std::size_t width) {
+      const auto copy = [&](const Head<const bfloat16, Device>& head, unsigned which, std::size_t width) {
         tile(to_, which)
             .template load_async<decode_keys<W>, warp_size>(head.data + piece_.b * head.batch_stride + s0 * head.row_stride,
                                                             head.row_stride, count, width, lane());
@@ -115,7 +115,7 @@ class DecodeStream {
   const DecodePlan& plan_;
   Shared<bfloat16> memory_;
   DecodePiece piece_;  ///< its tiles from `begin` on are still to be copied
-  HeadPair<const bfloat16, Cuda> pair_;
+  HeadPair<const bfloat16, Device> pair_;
   std::uint64_t left_;
   unsigned to_ = 0;
 };
@@ -284,4 +284,4 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_join_decode(
   if (thread().x == 0) a.lse[at] = log_sum_exp(row_max, row_sum);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -4,7 +4,7 @@
 #include "skipv1/kernel/kernel.cuh"
 #include "skipv1/ops/attention/common.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 // A warp goes through a tile of K keys at a time, for up to 16 query rows: those of one sequence, of heads that read one key head
 // and one value head.
@@ -22,7 +22,7 @@ struct Decode {
   bfloat16* out;
   float* lse;
   const bfloat16* q;
-  const HeadPair<const bfloat16, Cuda>* heads;
+  const HeadPair<const bfloat16, Device>* heads;
   AttentionSizes z;
   std::size_t max_rows;  ///< of one sequence, at most 16
   float scale;           ///< of either sign
@@ -36,7 +36,8 @@ struct HeadGroups {
   Shared<std::uint16_t> next, first, leads;
   unsigned count, most;
 };
-SKIPV1_DEVICE HeadGroups group_heads(std::size_t offset, const HeadPair<const bfloat16, Cuda>* heads, unsigned H, unsigned most) {
+SKIPV1_DEVICE HeadGroups group_heads(std::size_t offset, const HeadPair<const bfloat16, Device>* heads, unsigned H,
+                                     unsigned most) {
   const auto array = [&](unsigned i) { return dynamic_shared<std::uint16_t>(offset + i * H * sizeof(std::uint16_t), H); };
   HeadGroups groups{array(0), array(1), array(2), 0, most};
   for (unsigned h = thread().x; h < H; h += block_size().x) {
@@ -156,4 +157,4 @@ SKIPV1_DEVICE DecodeRow row_of(const Decode& a, const HeadGroups& groups, unsign
   return {(own.begin + t) * a.z.heads + h, own.past + t + 1};
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

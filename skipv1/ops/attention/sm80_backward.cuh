@@ -6,7 +6,7 @@
 #include "skipv1/ops/attention/tiled_backward.cuh"
 #include "skipv1/ops/attention/sm80_forward.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 template <unsigned W>
 struct QueryShape {
@@ -68,7 +68,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   if (first >= own.rows) return;
   const std::size_t rows = own.rows - first < Shape::rows ? own.rows - first : Shape::rows,
                     at = (own.begin + first) * z.heads + h;
-  const Head<const bfloat16, Cuda> key = a.heads[h].key, value = a.heads[h].value;
+  const Head<const bfloat16, Device> key = a.heads[h].key, value = a.heads[h].value;
   const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
   const Tile<W> q_tile{memory, 0}, dout_tile{memory, Shape::rows * pitch};
   const auto tile = [&](unsigned i, unsigned which) {
@@ -230,7 +230,7 @@ SKIPV1_DEVICE void add_reader(float (&acc)[HeadsShape<W>::S][W / 8][4], const At
   };
   const auto exchanged = [&](unsigned j, unsigned k) { return (((pair * S + j) * (R / 16) + k) * warp_size + lane()) * 4; };
   sync_threads();  // the reader before
-  const auto copy_own = [&](const Tile<W>& to, const Head<const bfloat16, Cuda>& head, std::size_t width) {
+  const auto copy_own = [&](const Tile<W>& to, const Head<const bfloat16, Device>& head, std::size_t width) {
     to.template load_async<Shape::keys, Shape::threads>(head.data + own.b * head.batch_stride + own.s0 * head.row_stride,
                                                         head.row_stride, own.keys - own.s0, width, t);
   };
@@ -315,7 +315,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
   if (!(side == 0 ? first_of_value : first_of_key)) return;
   const KeyTile own = own_tile();
   const unsigned own_key = Shape::pair() * Shape::keys_of_pair;
-  const Head<bfloat16, Cuda> to = side == 0 ? a.dheads[h].value : a.dheads[h].key;
+  const Head<bfloat16, Device> to = side == 0 ? a.dheads[h].value : a.dheads[h].key;
   const Tile<W> tile{dynamic_shared<bfloat16>(0, Shape::tiles), side * Shape::keys * Tile<W>::pitch};
   const float by = side == 0 ? 1 : scale, factor[2] = {by, by};
   sync_warp();
@@ -327,4 +327,4 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
                                                   own_key, own.keys - own.s0, side == 0 ? z.value : z.key, to.mode);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -5,7 +5,7 @@
 #include "skipv1/kernel/tile.cuh"
 #include "skipv1/ops/attention/softmax.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 // A block of 4 warps has 64 S rows, each warp 16 S of them: a fragment of keys or values, once read from shared memory, serves S
 // products. With S = 1 reading them takes as long as multiplying them; the registers of heads wider than 128 allow no more.
@@ -66,7 +66,7 @@ SKIPV1_DEVICE void store_no_value(bfloat16* out, float* lse, const AttentionSize
 /// one exponential a score, 16 a cycle: at d = 64 both take about as long, so warps must overlap them.
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
-    attention_forward_mma(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
+    attention_forward_mma(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Device>* heads,
                           AttentionSizes z, float scale) {
   using Shape = ForwardShape<W>;
   constexpr unsigned S = Shape::S, K = Shape::keys, pitch = Tile<W>::pitch;
@@ -76,7 +76,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   if (first >= own.rows) return;
   const std::size_t rows = own.rows - first < Shape::rows ? own.rows - first : Shape::rows,
                     at = (own.begin + first) * z.heads + h;
-  const Head<const bfloat16, Cuda> key = heads[h].key, value = heads[h].value;
+  const Head<const bfloat16, Device> key = heads[h].key, value = heads[h].value;
   if (!value.data) return store_no_value<mma_threads>(out + at * z.value, lse + at, z, rows);
   const Shared<bfloat16> memory = dynamic_shared<bfloat16>(0, Shape::elements);
   const Tile<W> q_tile{memory, 0};
@@ -130,4 +130,4 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   q_tile.template store_global<Shape::rows_of_warp>(out + at * z.value, z.heads * z.value, row, rows, z.value);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

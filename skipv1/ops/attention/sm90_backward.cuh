@@ -10,7 +10,7 @@
 #include "skipv1/ops/attention/sm80_backward.cuh"
 #include "skipv1/ops/attention/sm90_common.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// Two warpgroups of 64 keys each, and one that serves them; tiles of R rows, of which `stages` are on their way or in use.
 template <unsigned W>
@@ -42,7 +42,7 @@ SKIPV1_KERNEL attention_backward_prepare(AttentionGradients<bfloat16> a, Attenti
   if constexpr (!SKIPV1_SM90A) return;
   constexpr unsigned R = tma_box_rows;
   const std::size_t h = block().y, b = block().z, tile = m.tile(b, h, block().x);
-  const HeadPair<const bfloat16, Cuda> pair = a.heads[h];
+  const HeadPair<const bfloat16, Device> pair = a.heads[h];
   const AttentionSequence own = sequence(z, b);
   if (block().x == 0) make_head_tensor_maps(m.maps + (b * z.heads + h) * tensor_maps_per_head, a.q, a.dout, pair, z, own, h, b);
   if (block().x == 0 && b == 0) {
@@ -330,7 +330,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(WarpgroupBackward<W>::threads, 1)
         consume(dk, dv, here, with_key, with_value, scale * static_cast<float>(log2_e), readers++, copied);
         copied += here.tiles;
       });
-      const auto add = [&](const float(&acc)[W / 8][4], const Head<bfloat16, Cuda>& to, std::size_t width, float by) {
+      const auto add = [&](const float(&acc)[W / 8][4], const Head<bfloat16, Device>& to, std::size_t width, float by) {
         const Tile<W, K> tile = here.gradient_tile();
         const float factor[2] = {by, by};
         sync_warp();
@@ -370,4 +370,4 @@ SKIPV1_KERNEL attention_backward_finish(AttentionGradients<bfloat16> a, Attentio
                                  own.rows - first < R ? own.rows - first : R, z.key);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -5,17 +5,17 @@
 #include "skipv1/kernel/wgmma.cuh"
 #include "skipv1/ops/attention/common.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// Tensor maps per sequence and head, in this order: q, dO, k, v.
 inline constexpr unsigned tensor_maps_per_head = 4;
 /// Writes the tensor maps of one sequence and head, one warp each. Heads are found through the routing table, which lies on the
 /// device, so the maps are made there. Writes none where there is nothing to read.
 SKIPV1_DEVICE void make_head_tensor_maps(TensorMap* maps, const bfloat16* q, const bfloat16* dout,
-                                         const HeadPair<const bfloat16, Cuda>& pair, const AttentionSizes& z,
+                                         const HeadPair<const bfloat16, Device>& pair, const AttentionSizes& z,
                                          const AttentionSequence& own, std::size_t h, std::size_t b) {
   const unsigned which = warp();
-  const Head<const bfloat16, Cuda> head = which == 2 ? pair.key : pair.value;
+  const Head<const bfloat16, Device> head = which == 2 ? pair.key : pair.value;
   const std::size_t width = which % 2 == 0 ? z.key : z.value;
   const bfloat16* rows = which == 0 ? q : dout;
   if (which >= tensor_maps_per_head || own.rows == 0 || !pair.value.data || (which < 2 && !rows)) return;
@@ -71,4 +71,4 @@ SKIPV1_DEVICE void issue_wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[N][
   for (unsigned k = 0; k < N; ++k) wgmma_AB(d, a[k], MatrixDescriptor(b, 16 * k, 0));
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -12,7 +12,7 @@
 #include "skipv1/ops/attention/sm80_forward.cuh"
 #include "skipv1/ops/attention/sm90_common.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// A warp's 16 rows of the forward pass: queries in registers, the softmax's state, and O before the division by row_sum.
 template <unsigned W, unsigned K>
@@ -98,14 +98,14 @@ template <unsigned W>
 struct CpAsyncPipeline {
   static constexpr unsigned K = NarrowForward<W>::K, threads = NarrowForward<W>::threads, size = 64 * Tile<W>::pitch;
   Shared<bfloat16> memory;
-  Head<const bfloat16, Cuda> key, value;
+  Head<const bfloat16, Device> key, value;
   AttentionSizes z;
   std::size_t b;
   unsigned keys, tiles;
 
   SKIPV1_DEVICE_MEMBER Tile<W, K> k_tile(unsigned i) const { return {memory, (1 + i % 2) * size}; }
   SKIPV1_DEVICE_MEMBER Tile<W, K> v_tile(unsigned i) const { return {memory, (3 + i % 2) * size}; }
-  SKIPV1_DEVICE_MEMBER void load(const Tile<W, K>& to, unsigned i, const Head<const bfloat16, Cuda>& head,
+  SKIPV1_DEVICE_MEMBER void load(const Tile<W, K>& to, unsigned i, const Head<const bfloat16, Device>& head,
                                  std::size_t width) const {
     const bfloat16* from = head.data + b * head.batch_stride + std::size_t{i} * K * head.row_stride;
     to.template load_async<K, threads>(from, head.row_stride, keys - i * K, width, thread().x);
@@ -131,7 +131,7 @@ struct CpAsyncPipeline {
 /// Grid (row tiles, H, B).
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(NarrowForward<W>::threads, NarrowForward<W>::blocks)
-    attention_forward_narrow(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads,
+    attention_forward_narrow(bfloat16* out, float* lse, const bfloat16* q, const HeadPair<const bfloat16, Device>* heads,
                              AttentionSizes z, float scale) {
   if constexpr (!SKIPV1_SM90A) return;
   using Shape = NarrowForward<W>;
@@ -201,7 +201,7 @@ struct ForwardMemory {
 
 /// Grid (H, B): tensor maps, and the scheduler's counter.
 template <class = void>
-SKIPV1_KERNEL attention_forward_prepare(const bfloat16* q, const HeadPair<const bfloat16, Cuda>* heads, AttentionSizes z,
+SKIPV1_KERNEL attention_forward_prepare(const bfloat16* q, const HeadPair<const bfloat16, Device>* heads, AttentionSizes z,
                                         ForwardMemory m) {
   const std::size_t h = block().x, b = block().y;
   make_head_tensor_maps(m.maps + (b * z.heads + h) * tensor_maps_per_head, q, nullptr, heads[h], z, sequence(z, b), h, b);
@@ -210,7 +210,8 @@ SKIPV1_KERNEL attention_forward_prepare(const bfloat16* q, const HeadPair<const 
 
 /// The producer, one thread: draws tiles of rows, and loads their queries and all keys and values that they see.
 template <unsigned W>
-SKIPV1_DEVICE void produce_forward(const HeadPair<const bfloat16, Cuda>* heads, const AttentionSizes& z, const ForwardMemory& m) {
+SKIPV1_DEVICE void produce_forward(const HeadPair<const bfloat16, Device>* heads, const AttentionSizes& z,
+                                   const ForwardMemory& m) {
   using Shape = WideForward<W>;
   constexpr unsigned K = Shape::K, stages = Shape::stages, pitch = Shape::pitch;
   const Mbarriers mbarriers = Shape::mbarriers();
@@ -273,7 +274,7 @@ struct TmaPipeline {
 
 /// A consumer warpgroup, `group` of the block's: computes 64 rows of each tile that the producer draws.
 template <unsigned W>
-SKIPV1_DEVICE void consume_forward(bfloat16* out, float* lse, const HeadPair<const bfloat16, Cuda>* heads,
+SKIPV1_DEVICE void consume_forward(bfloat16* out, float* lse, const HeadPair<const bfloat16, Device>* heads,
                                    const AttentionSizes& z, const ForwardMemory& m, float scale, unsigned group) {
   using Shape = WideForward<W>;
   constexpr unsigned K = Shape::K;
@@ -314,7 +315,7 @@ SKIPV1_DEVICE void consume_forward(bfloat16* out, float* lse, const HeadPair<con
 /// Persistent blocks: as many as the device holds at once.
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(WideForward<W>::threads, 1)
-    attention_forward_wide(bfloat16* out, float* lse, const HeadPair<const bfloat16, Cuda>* heads, AttentionSizes z,
+    attention_forward_wide(bfloat16* out, float* lse, const HeadPair<const bfloat16, Device>* heads, AttentionSizes z,
                            ForwardMemory m, float scale) {
   if constexpr (!SKIPV1_SM90A) return;
   using Shape = WideForward<W>;
@@ -336,4 +337,4 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(WideForward<W>::threads, 1)
   consume_forward<W>(out, lse, heads, z, m, scale, group);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

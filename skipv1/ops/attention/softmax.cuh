@@ -10,7 +10,7 @@
 #include "skipv1/kernel/mma.cuh"
 #include "skipv1/ops/attention/common.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// `|scale| log2(e)`; a scale of zero becomes one that no score makes visible, so that masked scores times it stay -infinity.
 SKIPV1_DEVICE float positive_scale_log2(float scale) { return fmaxf(fabsf(scale) * static_cast<float>(log2_e), 1e-30f); }
@@ -97,4 +97,4 @@ SKIPV1_DEVICE float probability(float score, bool seen, float scale_log2, float 
   return seen ? fast_exp2(score * scale_log2 - lse_log2) : 0;
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -3,7 +3,7 @@
 
 #include "skipv1/ops/attention/common.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 // 8 lanes go through a key together, so a warp has 4 keys at a time and a block of 4 warps 16; each such group has a softmax of
 // its own, put together at the end. Every key and value is read once by 16-byte loads: memory bounds it, (d_k + d_v) sizeof(T)
@@ -14,7 +14,7 @@ constexpr std::size_t lanes_of_key = 8, groups_of_block = 16;
 /// group has `i V … i V + V - 1`, then those 8 V further on. `partial` (N, H, parts, d_v + 2): weighted values, maximum, sum;
 /// where there is one part, `out` and `lse` are written instead.
 template <class T, std::size_t V, std::size_t E>
-SKIPV1_KERNEL attention_forward_rows(T* out, Sum<T>* lse, Sum<T>* partial, const T* q, const HeadPair<const T, Cuda>* heads,
+SKIPV1_KERNEL attention_forward_rows(T* out, Sum<T>* lse, Sum<T>* partial, const T* q, const HeadPair<const T, Device>* heads,
                                      AttentionSizes z, Sum<T> scale) {
   using S = Sum<T>;
   SKIPV1_SHARED(S, most_of, groups_of_block);
@@ -22,7 +22,7 @@ SKIPV1_KERNEL attention_forward_rows(T* out, Sum<T>* lse, Sum<T>* partial, const
   SKIPV1_SHARED(S, values_of, groups_of_block * lanes_of_key * E);
   const std::size_t parts = grid_size().x, h = block().y, n = block().z, at = n * z.heads + h, b = sequence_of(z, n);
   const AttentionSequence own = sequence(z, b);
-  const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
+  const Head<const T, Device> key = heads[h].key, value = heads[h].value;
   const std::size_t keys = value.data ? own.past + (n - own.begin) + 1 : 0, step = (keys + parts - 1) / parts;
   const std::size_t begin = block().x * step, end = begin + step < keys ? begin + step : keys;
   const std::size_t group = thread().x / lanes_of_key, i = thread().x % lanes_of_key;
@@ -102,4 +102,4 @@ SKIPV1_KERNEL attention_join_parts(T* out, Sum<T>* lse, const Sum<T>* partial, s
   if (lane() == 0) lse[at] = total > S(0) ? highest + std::log(total) : S(0);
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -5,18 +5,18 @@
 
 #include "skipv1/ops/attention/tiled_forward.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// Where the backward pass reads and writes. `delta` (N, H): dout . out, which comes first; `dkeys` (H, B, positions, d_k),
 /// `dvalues` likewise: what query head h adds to the gradient of the heads it reads.
 template <class T>
 struct AttentionGradients {
   T* dq;
-  const HeadPair<T, Cuda>* dheads;
+  const HeadPair<T, Device>* dheads;
   const T *dout, *out, *q;
   const Sum<T>* lse;
   Sum<T>*delta, *dkeys, *dvalues;
-  const HeadPair<const T, Cuda>* heads;
+  const HeadPair<const T, Device>* heads;
   std::size_t positions;
 };
 
@@ -51,7 +51,7 @@ SKIPV1_KERNEL attention_backward_query(AttentionGradients<T> a, AttentionSizes z
   const Shared<S> douts = dynamic_shared<S>(sizeof(S) * tile_rows * z.key, tile_rows * z.value);
   const Shared<S> ds_tile = dynamic_shared<S>(sizeof(S) * tile_rows * (z.key + z.value), 1024);
   const Shared<S> tile = dynamic_shared<S>(sizeof(S) * (tile_rows * (z.key + z.value) + 1024), tile_keys * stride);
-  const Head<const T, Cuda> key = a.heads[h].key, value = a.heads[h].value;
+  const Head<const T, Device> key = a.heads[h].key, value = a.heads[h].value;
   const bool busy = warp() * rows_of_warp < rows;
   S acc[8][C] = {};
   load_rows(queries, a.q + at * z.key, z.heads * z.key, rows, z.key);
@@ -92,7 +92,7 @@ SKIPV1_KERNEL attention_backward_heads(AttentionGradients<T> a, AttentionSizes z
   const std::size_t h = block().y, b = block().z, s0 = block().x * tile_keys;
   const AttentionSequence own = sequence(z, b);
   const std::size_t keys = own.past + own.rows;
-  const Head<const T, Cuda> key = a.heads[h].key, value = a.heads[h].value;
+  const Head<const T, Device> key = a.heads[h].key, value = a.heads[h].value;
   if (s0 >= keys || !value.data) return;
   const std::size_t stride = (z.key > z.value ? z.key : z.value) | 1, count = keys - s0 < tile_keys ? keys - s0 : tile_keys;
   const Shared<S> k_tile = dynamic_shared<S>(0, tile_keys * z.key);
@@ -152,7 +152,7 @@ SKIPV1_KERNEL attention_collect(AttentionGradients<T> a, AttentionSizes z) {
   if (own.rows == 0 || !a.heads[h].value.data) return;
   for (std::size_t other = 0; other < h; ++other)
     if (a.heads[other].value.data && target(other).data == target(h).data) return;
-  const Head<T, Cuda> to = target(h);
+  const Head<T, Device> to = target(h);
   for (std::size_t at = global_thread(); at < (own.past + own.rows) * width; at += global_threads()) {
     T& sum = to.data[b * to.batch_stride + at / width * to.row_stride + at % width];
     S x = to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(sum);
@@ -164,4 +164,4 @@ SKIPV1_KERNEL attention_collect(AttentionGradients<T> a, AttentionSizes z) {
   }
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -4,7 +4,7 @@
 #include "skipv1/kernel/mma.cuh"
 #include "skipv1/ops/attention/common.cuh"
 
-namespace skipv1::detail {
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 // A block of 4 warps has 32 query rows, each warp 8 of them, and goes through the keys 32 at a time: lane s of every warp has key
 // s. For one of a key's numbers, a lane reads it and the 8 rows' (which lie together) from shared memory for 8 multiply-adds: 3
@@ -86,7 +86,7 @@ std::size_t attention_tiled_bytes(std::size_t key, std::size_t value) {
 
 /// Grid (row tiles, H, B). C = ceil(d_v / 32): lane i of a warp has outputs `i, i + 32 …` of its 8 rows.
 template <class T, std::size_t C>
-SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Cuda>* heads, AttentionSizes z,
+SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Device>* heads, AttentionSizes z,
                                       Sum<T> scale) {
   using S = Sum<T>;
   const std::size_t h = block().y, b = block().z,
@@ -99,7 +99,7 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
   const Shared<S> queries = dynamic_shared<S>(0, tile_rows * z.key),
                   p_tile = dynamic_shared<S>(sizeof(S) * tile_rows * z.key, 1024);
   const Shared<S> tile = dynamic_shared<S>(sizeof(S) * (tile_rows * z.key + 1024), tile_keys * stride);
-  const Head<const T, Cuda> key = heads[h].key, value = heads[h].value;
+  const Head<const T, Device> key = heads[h].key, value = heads[h].value;
   const bool busy = warp() * rows_of_warp < rows;  // whether the warp has rows
   S row_max[8], row_sum[8] = {}, acc[8][C] = {};
   for (S& m : row_max) m = -infinity<S>();
@@ -136,4 +136,4 @@ SKIPV1_KERNEL attention_forward_tiled(T* out, Sum<T>* lse, const T* q, const Hea
   }
 }
 
-}  // namespace skipv1::detail
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -4,17 +4,17 @@
 
 namespace skipv1 {
 
-std::string why_no_device() { return why_no_cuda(); }
+std::string missing_device() { return why_no_device(); }
 
 namespace {
 /// Calls `work(decoder)` with the model on the device.
 template <class T, class Work>
 auto with_decoder(const Config& config, const Parameters<float>& parameters, const Work& work) {
-  const Parameters<T, Cuda> there(config);
+  const Parameters<T, Device> there(config);
   Tensor<T> converted(parameters.flat().shape());
   for (std::size_t i = 0; i < converted.size(); ++i) converted.data()[i] = static_cast<T>(parameters.flat().data()[i]);
   copy(there.flat(), View<const T>(converted));
-  return work(Decoder<T, Cuda>(config, there));
+  return work(Decoder<T, Device>(config, there));
 }
 }  // namespace
 

@@ -12,7 +12,7 @@ std::size_t memory_in_use() {
 #endif
   return total - free;
 }
-std::string device_name() {
+std::string name_of_device() {
 #if defined(__CUDACC__)
   int device = 0;
   cudaDeviceProp properties{};
@@ -20,15 +20,15 @@ std::string device_name() {
   check_cuda(cudaGetDeviceProperties(&properties, device), "asking for the device's name");
   return properties.name;
 #else
-  return cuda_device_name();
+  return device_name;
 #endif
 }
 }  // namespace
 
 Measured measure_on_device(const PlannedRun& run, const RunInput& input, const std::string& dtype) {
   const UseStream own;  // several threads run at once
-  const Place place{device_name(), memory_in_use};
-  return dtype == "bf16" ? measure<bfloat16, Cuda>(run, input, place) : measure<float, Cuda>(run, input, place);
+  const Place place{name_of_device(), memory_in_use};
+  return dtype == "bf16" ? measure<bfloat16, Device>(run, input, place) : measure<float, Device>(run, input, place);
 }
 
 }  // namespace skipv1

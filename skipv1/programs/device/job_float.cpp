@@ -2,4 +2,4 @@
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/job_run.hpp"
 
-void skipv1::run_device_float(PreparedJob job) { JobRun<float, Cuda>(std::move(job)).run(); }
+void skipv1::run_device_float(PreparedJob job) { JobRun<float, Device>(std::move(job)).run(); }

@@ -11,7 +11,7 @@ struct Setting;
 struct Trained;
 
 /// Why there is no device to use, in one line; empty if there is one.
-std::string why_no_device();
+std::string missing_device();
 /// Trains all models with all seeds on the device, and sets their outcomes: see `learn_all`.
 void learn_on_device(std::vector<Trained>& all, const Setting& s, const std::function<void()>& on_step);
 

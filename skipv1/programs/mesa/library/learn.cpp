@@ -22,7 +22,7 @@ std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor
 
 void check_device(const std::string& device) {
   require(device == "cpu" || device == "cuda", "device ", device, ": must be cpu or cuda");
-  const std::string missing = device == "cpu" ? "" : why_no_device();
+  const std::string missing = device == "cpu" ? "" : missing_device();
   require(missing.empty(), "device cuda: ", missing);
 }
 

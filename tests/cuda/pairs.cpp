@@ -19,7 +19,7 @@ std::set<std::string> functions(const std::filesystem::path& header, const std::
   bool detail = false;
   std::string last;
   for (std::string line; std::getline(in, line);) {
-    static const std::regex begins(R"(^namespace (skipv1::)?detail\b.*)"), ends(R"(^\}  // namespace (skipv1::)?detail$)");
+    static const std::regex begins(R"(^namespace (skipv1::)?detail\b.*)"), ends(R"(^\}  // namespace (skipv1::)?detail\b.*)");
     if (std::regex_match(line, begins)) detail = true;
     if (std::regex_match(line, ends)) detail = false;
     std::smatch match;

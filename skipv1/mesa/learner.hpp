@@ -1,5 +1,5 @@
-// A decoder that learns the task from sequences of continuous tokens: a linear map reads them into the stream, another reads
-// y_hat out of it at the places of x, and the mean squared error is brought down by AdamW.
+// A decoder that learns the task from sequences of continuous tokens: a linear map reads them into the residual stream, another
+// reads y_hat out of it at the places of x, and the mean squared error is brought down by AdamW.
 #pragma once
 
 #include <initializer_list>

@@ -73,9 +73,9 @@ double token_similarity(View<const T> stream, std::size_t length) {
 
 /// What `probe` finds, layer by layer.
 struct Probes {
-  std::vector<double> x, y;            ///< (L) `R^2` of the raw pair from all that the layer's value heads can see at y's place
-  std::vector<double> label;           ///< (L + 1) `1 - R^2` of the query's label from the stream there, before and after blocks
-  std::vector<double> heads, tokens;   ///< (L) mean cosines: of two heads' outputs at one place, of two places' block outputs
+  std::vector<double> x, y;   ///< (L) `R^2` of the raw pair from all that the layer's value heads can see at y's place
+  std::vector<double> label;  ///< (L + 1) `1 - R^2` of the query's label from the residual stream, before and after blocks
+  std::vector<double> heads, tokens;  ///< (L) mean cosines: of two heads' outputs at one place, of two places' block outputs
 };
 
 namespace detail {

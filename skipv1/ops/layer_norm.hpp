@@ -73,7 +73,8 @@ void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cp
 
 /// Adds the gradients, with `z = (x - mean) r` and `g = w dy`: `dx += r (g - mean(g) - z mean(g z))`,
 /// `dweight += sum over n of dy z`, `dbias += sum over n of dy`. Shapes as forward. Adds to dx_sums (d), where given, the sums
-/// over rows of what dx became (for bfloat16: of the rounded numbers): the gradient of a bias of what was added to the stream
+/// over rows of what dx became (for bfloat16: of the rounded numbers): the gradient of a bias of what was added to the residual
+/// stream
 /// just before.
 template <class T>
 void layer_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,

@@ -46,13 +46,17 @@ class SentencePieceTokenizer : public Tokenizer {
     // Each piece is a mark, a byte, a character of the text or the merge of two tokens of it. The trainer itself allocates first.
     require(vocab_size <= 260 + 2 * text.size(), "a vocabulary of ", vocab_size, " pieces cannot be trained on ", text.size(),
             " bytes: so many give at most ", 260 + 2 * text.size());
-    Lines lines(text, std::max<std::size_t>(1, (text.size() + most_bytes - 1) / std::max<std::size_t>(1, most_bytes)));
+    const std::size_t step = std::max<std::size_t>(1, (text.size() + most_bytes - 1) / std::max<std::size_t>(1, most_bytes));
     const std::unordered_map<std::string, std::string> options = {
         {"model_type", "bpe"},         {"vocab_size", std::to_string(vocab_size)}, {"byte_fallback", "true"},
         {"character_coverage", "1.0"}, {"normalization_rule_name", "identity"},    {"remove_extra_whitespaces", "false"},
         {"add_dummy_prefix", "false"}, {"max_sentence_length", "1000000000"},      {"num_threads", "1"},
         {"minloglevel", "3"},
     };
+    // Without a piece for the space a text's spaces would come back as the bytes of U+2581.
+    bool spaces = false;
+    for (Lines l(text, step); !l.done() && !spaces; l.Next()) spaces = l.value().find(' ') != std::string::npos;
+    Lines lines(text, step, spaces ? "" : " ");
     std::string model;
     const auto status = sentencepiece::SentencePieceTrainer::Train(options, &lines, &model);
     require(status.ok(), "a vocabulary of ", vocab_size, " pieces cannot be trained on ", text.size(),
@@ -108,14 +112,21 @@ class SentencePieceTokenizer : public Tokenizer {
   static constexpr std::string_view space_mark = "\xe2\x96\x81";  // U+2581
   static constexpr std::size_t part_bytes = 512;
 
-  /// Every `step`-th line of a text. A line also ends where a word would be longer than `most_word` bytes: SentencePiece's
-  /// trainer ends the program at words of 65,536 characters, some of half that length crash it.
+  /// Every `step`-th line of a text, then `last` unless it is empty. A line also ends where a word would be longer than
+  /// `most_word` bytes: SentencePiece's trainer ends the program at words of 65,536 characters, some of half that length crash
+  /// it.
   class Lines : public sentencepiece::SentenceIterator {
    public:
-    Lines(std::string_view text, std::size_t step) : rest_(text), step_(step) { Next(); }
+    Lines(std::string_view text, std::size_t step, std::string last = "") : rest_(text), step_(step), last_(std::move(last)) {
+      Next();
+    }
     bool done() const override { return done_; }
     void Next() override {
-      done_ = rest_.empty();
+      if (rest_.empty()) {
+        done_ = last_.empty();
+        line_ = std::exchange(last_, "");
+        return;
+      }
       line_ = take();
       for (std::size_t i = 1; i < step_ && !rest_.empty(); ++i) take();
     }
@@ -137,7 +148,7 @@ class SentencePieceTokenizer : public Tokenizer {
     }
     std::string_view rest_;
     std::size_t step_;
-    std::string line_;
+    std::string last_, line_;
     bool done_ = false;
   };
 

@@ -118,6 +118,16 @@ TEST_CASE("words of any length are trained on: letters, digits, characters of se
   }
 }
 
+TEST_CASE("a vocabulary of a text without a space keeps spaces") {
+  std::string text;
+  for (int i = 0; i < 500; ++i) text += std::to_string(i * i * 7919) + "\n";
+  const SentencePieceTokenizer t = SentencePieceTokenizer::train(text, 290);
+  for (const std::string& other : {corpus(), std::string(" "), std::string("a  b\n c ")})
+    CHECK(t.decode(t.encode(other)) == other);
+  const SentencePieceTokenizer sampled = SentencePieceTokenizer::train("1234567\n7 6\n" + text, 290, 64);
+  CHECK(sampled.decode(sampled.encode(corpus())) == corpus());
+}
+
 TEST_CASE("a long text is trained on in part") {
   const SentencePieceTokenizer t = SentencePieceTokenizer::train(corpus(), 300, corpus().size() / 7);
   CHECK(t.vocab_size() == 300);

@@ -67,8 +67,7 @@ Json bounds() {
   return {{"f64", of_dtype(1e-12, 1e-11)}, {"f32", of_dtype(5e-5, 2e-4)}, {"bf16", of_dtype(5e-2, 5e-2)}};
 }
 
-void write_case(const Case& c, const NewCase& options, const fs::path& out) {
-  NewFolder folder(out);
+void write_case(const Case& c, const NewCase& options, NewFolder& folder, const fs::path& out) {
   const fs::path& part = folder.path();
   write_checkpoint(part, c.config, c.weights, *find_dtype(options.dtype));
   write_npy<std::int32_t>(part / "tokens.npy", c.tokens);
@@ -90,10 +89,11 @@ void write_case(const Case& c, const NewCase& options, const fs::path& out) {
 
 void make_case(const fs::path& config_file, const NewCase& options, const fs::path& out) {
   const Config config = read_config(config_file);
-  require(options.batch * options.length > 0, "--batch ", options.batch, " --length ", options.length, ": must be positive");
+  require(options.batch > 0 && options.length > 0, "--batch ", options.batch, " --length ", options.length, ": must be positive");
   require(options.length <= config.max_position_embeddings, "--length ", options.length, ": max_position_embeddings is ",
           config.max_position_embeddings);
-  write_case(draw_case(config, options), options, out);
+  NewFolder folder(out);  // where nothing can be written, that is said before the work
+  write_case(draw_case(config, options), options, folder, out);
 }
 
 void write_negative(const fs::path& out, const std::map<std::string, Tensor<float>>& tensors, const std::string& words,

@@ -7,13 +7,13 @@
 
 namespace skipv1::conformance {
 
-void Report::write(const std::filesystem::path& path) const {
+Json Report::json() const {
   Json report = Json::array();
   for (const auto& [name, comparisons] : cases_)
     for (const Comparison& x : comparisons)
       report.push_back(
           {{"case", name}, {"check", x.check}, {"tensor", x.tensor}, {"error", x.error}, {"bound", x.bound}, {"pass", x.pass}});
-  write_whole(path, [&](std::ostream& out) { out << json_text(report, 1) << '\n'; });
+  return report;
 }
 
 void write_trace(const Case& c, const std::filesystem::path& folder) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "skipv1/conformance/compare.hpp"
+#include "skipv1/io/json.hpp"
 
 namespace skipv1::conformance {
 
@@ -13,9 +14,9 @@ class Report {
   void add(const std::string& case_name, const std::vector<Comparison>& comparisons) {
     cases_.emplace_back(case_name, comparisons);
   }
-  /// Writes `[{"case": …, "check": …, "tensor": …, "error": …, "bound": …, "pass": …}, …]`; an error that is no finite number is
+  /// Gives `[{"case": …, "check": …, "tensor": …, "error": …, "bound": …, "pass": …}, …]`; an error that is no finite number is
   /// null.
-  void write(const std::filesystem::path& path) const;
+  Json json() const;
 
  private:
   std::vector<std::pair<std::string, std::vector<Comparison>>> cases_;

@@ -1,7 +1,10 @@
-// UTF-8: which bytes are characters.
+// UTF-8: which bytes are a character, and text as a line of a terminal shows it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdio>
+#include <string>
 #include <string_view>
 
 namespace skipv1 {
@@ -28,6 +31,51 @@ inline bool is_utf8(std::string_view text) {
   for (std::size_t at = 0, length = 0; at < text.size(); at += length)
     if ((length = utf8_length(text, at)) == 0) return false;
   return true;
+}
+
+/// The byte order mark, which some editors put before a text.
+inline constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
+namespace detail {
+/// The code point of the valid character `text`.
+inline unsigned code_point(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (text.size() == 1) return lead;
+  unsigned code = lead & (0xffu >> (text.size() + 1));
+  for (std::size_t i = 1; i < text.size(); ++i) code = code << 6 | (static_cast<unsigned char>(text[i]) & 0x3f);
+  return code;
+}
+/// Whether a terminal shows nothing, or acts on it: control characters, marks of width 0, of order and of direction.
+inline bool invisible(unsigned code) {
+  return code < 0x20 || (code >= 0x7f && code < 0xa1) || code == 0xad || (code >= 0x200b && code <= 0x200f) ||
+         (code >= 0x2028 && code <= 0x202f) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
+}
+}  // namespace detail
+
+/// `text` as one line in which everything can be seen: a space for a tab or the end of a line, <U+FEFF> for a character that
+/// a terminal does not show, \xff for a byte that is not UTF-8.
+inline std::string visible(std::string_view text) {
+  std::string line;
+  for (std::size_t at = 0, length = 0; at < text.size(); at += std::max<std::size_t>(length, 1)) {
+    length = utf8_length(text, at);
+    char shown[16];
+    if (length == 0) {
+      std::snprintf(shown, sizeof shown, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(text[at])));
+      line += shown;
+      continue;
+    }
+    const std::string_view character = text.substr(at, length);
+    const unsigned code = detail::code_point(character);
+    if (code == '\n' || code == '\t' || code == '\r') {
+      line += ' ';
+    } else if (detail::invisible(code)) {
+      std::snprintf(shown, sizeof shown, "<U+%04X>", code);
+      line += shown;
+    } else {
+      line += character;
+    }
+  }
+  return line;
 }
 
 }  // namespace skipv1

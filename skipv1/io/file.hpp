@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstddef>
@@ -15,6 +16,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "skipv1/core/view.hpp"
 
@@ -60,13 +62,23 @@ auto at_place(const std::string& place, const Work& work) {
 /// What a reader reads: a file, or bytes in memory, which must outlive it.
 class Source {
  public:
-  /// Opens a file. Throws if it cannot be read.
+  /// Opens a file; a pipe is read to its end, and kept. Throws if it cannot be read, or is a folder or a device.
   explicit Source(const std::filesystem::path& path) : name_(path.string()) {
     std::error_code error;
+    const std::filesystem::file_status status = std::filesystem::status(path, error);
+    require(std::filesystem::exists(status), name_, ": cannot be read: ", error ? error.message() : "no such file");
+    require(!std::filesystem::is_directory(status), name_, ": cannot be read: it is a folder, not a file");
+    const bool pipe = std::filesystem::is_fifo(status) || std::filesystem::is_socket(status);
+    require(pipe || std::filesystem::is_regular_file(status), name_, ": cannot be read: it is neither a file nor a pipe");
+    errno = 0;
+    file_.open(path, std::ios::binary);
+    require(file_.is_open(), name_, ": cannot be read", errno ? ": " : "", errno ? std::generic_category().message(errno) : "");
+    if (pipe) {
+      keep_all();
+      return;
+    }
     size_ = std::filesystem::file_size(path, error);
     require(!error, name_, ": cannot be read: ", error.message());
-    file_.open(path, std::ios::binary);
-    require(file_.is_open(), name_, ": cannot be read");
   }
   /// Reads `bytes`; errors call them `name`.
   Source(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)), bytes_(bytes), size_(bytes.size()) {}
@@ -78,7 +90,8 @@ class Source {
     expect(offset, count);
     if (count == 0) return;
     if (!file_.is_open()) {
-      std::memcpy(to, bytes_.data() + offset, count);
+      const void* from = kept_.empty() ? static_cast<const void*>(bytes_.data()) : kept_.data();
+      std::memcpy(to, static_cast<const char*>(from) + offset, count);
       return;
     }
     file_.seekg(static_cast<std::streamoff>(offset));
@@ -98,7 +111,15 @@ class Source {
     require(offset <= size_ && count <= size_ - offset, name_, ": ends at byte ", size_, ", too short: expected ", count,
             " bytes from byte ", offset, " on");
   }
-  std::string name_;
+  void keep_all() {
+    std::array<char, 1 << 16> part;
+    while (file_.read(part.data(), part.size()) || file_.gcount() > 0)
+      kept_.append(part.data(), static_cast<std::size_t>(file_.gcount()));
+    require(!file_.bad(), name_, ": cannot be read");
+    file_.close();
+    size_ = kept_.size();
+  }
+  std::string name_, kept_;
   std::span<const std::byte> bytes_;
   std::uint64_t size_ = 0;
   std::ifstream file_;
@@ -156,6 +177,27 @@ class NewFile {
 inline void require_writable(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_other(path, error)) const NewFile tried(path);
+}
+
+/// Throws if no file can be made in the folder `path`, which need not exist; nothing stays, and no folder that was not there.
+inline void require_writable_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  std::vector<std::filesystem::path> made;  // what `create_directories` makes, the deepest first
+  const std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
+  for (std::filesystem::path part = whole; !std::filesystem::exists(part, error) && part.has_relative_path();
+       part = part.parent_path())
+    if (part.has_filename()) made.push_back(part);
+  std::filesystem::create_directories(path, error);
+  std::string why = error ? error.message() : std::filesystem::is_directory(path) ? "" : "it is no folder";
+  if (why.empty()) {
+    try {
+      const NewFile tried(path / ".skipv1-tried");
+    } catch (const Error& failed) {
+      why = std::string(failed.what()).substr(std::string(failed.what()).rfind(": ") + 2);
+    }
+  }
+  for (const std::filesystem::path& folder : made) std::filesystem::remove(folder, error);  // where nobody else has put a file
+  require(why.empty(), path.string(), ": nothing can be written into this folder: ", why);
 }
 
 /// Writes a file whole or not at all: `writer(std::ostream&)` writes it. Throws, and keeps the previous file, if that fails.

@@ -6,10 +6,27 @@
 
 namespace skipv1 {
 
+namespace detail {
+/// What another format's file is called, by its first bytes; null if it may be llama2.c's.
+inline const char* foreign_format(Source& file) {
+  const std::string begin = file.text(0, std::min<std::uint64_t>(file.size(), 9));
+  if (begin.size() == 9 && begin[8] == '{') return "a safetensors file";
+  if (begin.starts_with('{')) return "a JSON file";
+  if (begin.starts_with("PK\3\4")) return "a PyTorch file";
+  return begin.starts_with("GGUF") ? "a GGUF file" : nullptr;
+}
+}  // namespace detail
+
 /// Reads the checkpoint at `path`: a llama2.c file, or a folder whose config.json is ours or, with a "model_type", transformers'.
 template <class T>
 Checkpoint<T> import_checkpoint(const std::filesystem::path& path) {
-  if (!std::filesystem::is_directory(path)) return import_llama2c<T>(path);
+  if (!std::filesystem::is_directory(path)) {
+    Source file(path);
+    const char* foreign = detail::foreign_format(file);
+    require(!foreign, file.name(), ": ", foreign ? foreign : "",
+            ": a model is a folder with config.json and model.safetensors, or a file of llama2.c's");
+    return import_llama2c<T>(file);
+  }
   const Json object = read_config_as(path / "config.json", parse_json);
   return object.is_object() && object.contains("model_type") ? import_hugging_face<T>(path) : read_checkpoint<T>(path);
 }

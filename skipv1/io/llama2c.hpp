@@ -67,7 +67,7 @@ inline Config read_llama2c_config(Source& from) {
   positive(5, "vocab_size", c.vocab_size);
   positive(6, "seq_len", c.max_position_embeddings);
   c.attention.variant = c.num_key_value_heads == c.num_attention_heads ? "mha" : c.num_key_value_heads == 1 ? "mqa" : "gqa";
-  at_place(from.name(), [&] { validate(c); });
+  at_place(from.name() + ": not a llama2.c checkpoint", [&] { validate(c); });
   return c;
 }
 

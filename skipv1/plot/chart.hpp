@@ -154,7 +154,8 @@ class ChartPainter {
     for (const std::string& label : tick_labels(y_ticks_, y_.log)) widest = std::max(widest, text_width(label, text_scale));
     plot_.left = 14 + (chart_.y_label.empty() ? 0 : text_height + 10) + widest + 10;
     plot_.right = width_ - 28 - right;
-    require(plot_.width() >= 100, "chart \"", chart_.title, "\": ", chart_.width, " pixels are too narrow for it");
+    require(plot_.width() >= 100, "chart \"", chart_.title, "\": ", chart_.width, " pixels are too narrow beside ",
+            right > widest ? "the name \"" + shortened(widest_name()) + "\" in its legend" : "the labels of its y axis");
     x_.from = plot_.left;
     x_.to = plot_.right;
     x_ticks_ = ticks(x_, plot_.width() / 95);
@@ -195,6 +196,19 @@ class ChartPainter {
   }
   std::size_t taken_in(const Box& box) const {
     return static_cast<std::size_t>(std::count_if(taken_.begin(), taken_.end(), [&](Point p) { return box.holds(p); }));
+  }
+
+  std::string widest_name() const {
+    std::string name;
+    for (const Series& s : chart_.series)
+      if (text_width(s.name, text_scale) > text_width(name, text_scale)) name = s.name;
+    return name;
+  }
+  /// The beginning of a long text, for a line of an error.
+  static std::string shortened(const std::string& text) {
+    std::size_t end = std::min<std::size_t>(text.size(), 60);
+    while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+    return end < text.size() ? text.substr(0, end) + "..." : text;
   }
 
   /// The legend's extent in pixels: one column, or as many of equal height as it takes to stay within the picture.

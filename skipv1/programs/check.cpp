@@ -3,6 +3,7 @@
 #include "skipv1/conformance/actual.hpp"
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/conformance/report.hpp"
+#include "skipv1/io/json_output.hpp"
 
 using namespace skipv1;
 using namespace skipv1::conformance;
@@ -45,6 +46,8 @@ bool check_all(const Options& options) {
   require(options.actual.empty() || options.cases.size() == 1, "--actual compares with one case: ", options.cases.size(),
           " are named");
   require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");
+  JsonOutput output(options.json);
+  if (!options.trace.empty()) require_writable_folder(options.trace);
   Report report;
   std::size_t differing = 0;
   for (const std::string& folder : options.cases) {
@@ -64,7 +67,7 @@ bool check_all(const Options& options) {
     report.add(c.name, comparisons);
   }
   std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;
-  if (!options.json.empty()) report.write(options.json);
+  output.write(report.json(), 1);
   return differing == 0;
 }
 
@@ -90,7 +93,7 @@ int main(int argc, char** argv) {
          "run nothing: compare logits.npy, grads.safetensors, expected.json and trace files found in this folder with the case "
          "(trace files with the library's own in f64)")
       ->check(CLI::ExistingDirectory);
-  app.add_option("--json", options.json, "write every comparison to this file");
+  app.add_option("--json", options.json, "write every comparison to this file; -: to standard output");
   app.add_option("--trace", options.trace, "write the library's intermediate tensors in f64 to this folder: layer0.keys.npy, …");
   return run_program(app, argc, argv, [&] { return check_all(options) ? 0 : 1; });
 }

@@ -34,8 +34,8 @@ struct Curve {
   double seconds = 0, tokens_per_second = 0;  ///< of the steps alone, evaluations excepted
 };
 
-/// Trains until the schedule's end on windows drawn by `seed` as `reading` says. `options` are the trainer's. Throws as `step`
-/// and `evaluate` do.
+/// Trains until the schedule's end on windows drawn by `seed` as `reading` says. `options` are the trainer's. Throws `Diverged`,
+/// which names `what` and the step, once a loss is not finite, and as `step` and `evaluate` do.
 template <class T, class Space>
 Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& options, std::uint64_t seed, const TextData& text,
                        const TextData& held_out, const CurveOptions& o, const std::string& what, const Reading& reading = {}) {
@@ -47,6 +47,7 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
     curve.tokens.push_back(static_cast<double>(done * per_step));
     curve.train_nats.push_back(counted ? loss / static_cast<double>(counted) : 0);
     curve.valid_nats.push_back(evaluate(trainer.decoder(), held_out, options.length, o.windows, o.batch).nats_per_token);
+    require_finite(curve.valid_nats.back(), done, what);
     loss = 0, counted = 0;
   };
   if (o.before) point(0);
@@ -58,6 +59,7 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
                           : text.epochs(options.batch, options.length, seed, i, reading.tokens);
     const StepReport report = trainer.step(w.tokens, w.targets);
     curve.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    require_finite(report, i + 1, what);
     loss += report.loss, ++counted;
     char note[32];
     std::snprintf(note, sizeof note, "loss %.3f", report.loss);
@@ -66,6 +68,7 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
   }
   progress.reset();
   curve.last = evaluate(trainer.decoder(), held_out, options.length, o.last_windows, o.batch);
+  require_finite(curve.last.nats_per_token, steps, what);
   curve.tokens_per_second = static_cast<double>(steps * per_step) / curve.seconds;
   return curve;
 }

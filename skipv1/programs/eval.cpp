@@ -3,6 +3,7 @@
 
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/io/place.hpp"
 #include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/run_folder.hpp"
@@ -22,7 +23,7 @@ struct Options {
 
 template <class T>
 void run(const Options& o) {
-  if (!o.json.empty()) require_writable(o.json);
+  JsonOutput output(o.json);
   const Checkpoint<T> model = open_model<T>(o.model);
   const Vocabulary vocabulary = read_model(
       o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size, o.tokenizer); });
@@ -35,22 +36,21 @@ void run(const Options& o) {
       e = evaluate_on_device(model.config, model.parameters, o.dtype, text, length, o.windows, o.batch, &progress);
   }
   if (e.tokens == 0) e = evaluate(Decoder<T>(model.config, model.parameters), text, length, o.windows, o.batch, &progress);
+  require(std::isfinite(e.nats_per_token), o.model, ": its loss over ", o.text, " is ", e.nats_per_token, " in ", o.dtype);
   std::printf("loss %.6f nats per token, perplexity %.4f, %.6f bits per byte\n", e.nats_per_token, e.perplexity(),
               e.bits_per_byte());
   std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
               e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
-  if (o.json.empty()) return;
-  const Json json = {{"model", place_text(o.model)},
-                     {"text", place_text(o.text)},
-                     {"dtype", o.dtype},
-                     {"loss", e.nats_per_token},
-                     {"perplexity", e.perplexity()},
-                     {"bits_per_byte", e.bits_per_byte()},
-                     {"predicted_tokens", e.tokens},
-                     {"predicted_bytes", e.bytes},
-                     {"tokens", text.size()},
-                     {"length", length}};
-  write_whole(o.json, [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
+  output.write({{"model", place_text(o.model)},
+                {"text", place_text(o.text)},
+                {"dtype", o.dtype},
+                {"loss", e.nats_per_token},
+                {"perplexity", e.perplexity()},
+                {"bits_per_byte", e.bits_per_byte()},
+                {"predicted_tokens", e.tokens},
+                {"predicted_bytes", e.bytes},
+                {"tokens", text.size()},
+                {"length", length}});
 }
 
 }  // namespace
@@ -71,8 +71,8 @@ int main(int argc, char** argv) {
   app.add_option("--batch", o.batch, "windows at a time")->capture_default_str();
   app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--json", o.json, "write the numbers into this file too");
+  app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
+  app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);
     check_device(o.device, o.dtype);

@@ -26,27 +26,26 @@ int main(int argc, char** argv) {
   app.add_option("--device", asked.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--dtype", asked.dtype, "f32 or, on the device, bf16")->capture_default_str();
   auto* seeds = app.add_option("--seeds", asked.seeds, "seeds 1 to this for every run; else as many as the run has in the list")
-                    ->check(CLI::PositiveNumber);
+                    ->check(in_range(1, 1000000));
   app.add_option("--seed-list", asked.seed_list, "these seeds for every run")->delimiter(',')->excludes(seeds);
   app.add_option("--only", asked.only, "these labels, groups (before the slash) or models (after it)")->delimiter(',');
   app.add_option("--peaks", asked.peaks, "only runs with these peak rates")->delimiter(',');
   app.add_option("--best", asked.best,
                  "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   app.add_option("--keep", asked.keep, "keep the models of these labels, each seed's, in folders beside --out")->delimiter(',');
-  app.add_option("--at-once", asked.at_once, "runs at a time, on the device")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--at-once", asked.at_once, "runs at a time, on the device")->check(at_least(1))->capture_default_str();
   app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
-      ->check(CLI::PositiveNumber);
+      ->check(above(0));
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
   app.add_flag("--table", asked.table, "print the results as a table; without --text of what is there, and nothing is run");
   app.add_option("--figure", asked.figure, "draw them into this PNG file, likewise");
   return run_program(app, argc, argv, [&] {
-    require(std::isfinite(asked.budget), "--budget is ", asked.budget, ": must be finite");
+    require_experiment(asked.name);
     if (!asked.figure.empty()) require_writable(asked.figure);
     Json results;
     if (asked.text.empty() && (asked.table || !asked.figure.empty())) {
-      Source file(asked.out);
-      results = at_place(asked.out, [&] { return parse_json(file.text(0, file.size())); });
+      results = read_results(asked.out, asked.name);
     } else {
       check_device(asked.device, asked.dtype);
       require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");

@@ -33,6 +33,8 @@ struct Experiment {
 
 /// The experiments' names, each with a line about it.
 const std::vector<std::pair<std::string, std::string>>& experiments();
+/// Throws if there is no experiment called `name`; the line names those that there are.
+void require_experiment(const std::string& name);
 /// The runs of the experiment called `name`; `small`: the same with models and steps that take a CPU moments. `trained` is the
 /// configuration of the model that uptraining starts from instead of one of its own. Throws if there is no such experiment, or if
 /// it has no use for a trained model.
@@ -82,7 +84,9 @@ bool read_in_epochs(const Json& results);
 void print_epochs(const Json& results);
 /// Draws loss over peak rate, a file for each group; of the frontier loss over cache.
 void draw_epochs(const Json& results, const std::filesystem::path& file);
-
+/// Reads the file of results of the experiment called `name`. Throws if it cannot be read, or if it is anything else; the line
+/// names the run and the number.
+Json read_results(const std::filesystem::path& file, const std::string& name);
 /// Prints the results as a table in Markdown, with each seed's difference from the group's mha.
 void print_results(const Json& results);
 /// Draws them: validation loss over tokens; for uptraining over the share of the first training; memory over the context; for the

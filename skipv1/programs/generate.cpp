@@ -4,6 +4,7 @@
 
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/device.hpp"
@@ -24,7 +25,7 @@ struct Options {
 /// The prompt's tokens, behind the mark that begins a text where one is wanted: `auto`, with a vocabulary that follows LLaMA's
 /// rules.
 std::vector<std::int32_t> tokens_of(const Options& o, const Tokenizer& tokenizer) {
-  std::vector<std::int32_t> tokens = tokenizer.encode(o.prompt);
+  std::vector<std::int32_t> tokens = at_place("--prompt", [&] { return tokenizer.encode(o.prompt); });
   if (o.start_mark == "yes" || (o.start_mark == "auto" && tokenizer.adds_space())) {
     require(tokenizer.start().has_value(), "tokenizer ", tokenizer.name(), " has no start mark");
     tokens.insert(tokens.begin(), *tokenizer.start());
@@ -34,7 +35,7 @@ std::vector<std::int32_t> tokens_of(const Options& o, const Tokenizer& tokenizer
 }
 
 void run(const Options& o) {
-  if (!o.json.empty()) require_writable(o.json);
+  JsonOutput output(o.json);
   const Checkpoint<float> model = open_model<float>(o.model);
   const Vocabulary vocabulary = read_model(
       o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size, o.tokenizer); });
@@ -72,18 +73,16 @@ void run(const Options& o) {
                     tokens = said.size() - prompt.size();
   const double rate = last > first && tokens > 1 ? static_cast<double>(tokens - 1) / seconds(first, last) : 0;
   std::fprintf(
-      stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes per token, %zu in all; seed %llu\n", tokens,
-      prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(), static_cast<unsigned long long>(o.seed));
-  if (o.json.empty()) return;
-  const Json json = {{"prompt", o.prompt},
-                     {"text", text},
-                     {"tokens", said},
-                     {"prompt_tokens", prompt.size()},
-                     {"seed", o.seed},
-                     {"prefill_seconds", seconds(start, first)},
-                     {"tokens_per_second", rate},
-                     {"cache_bytes_per_token", bytes}};
-  write_whole(o.json, [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
+      stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes per token, %zu in all; seed %llu\n",
+      tokens, prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(), static_cast<unsigned long long>(o.seed));
+  output.write({{"prompt", o.prompt},
+                {"text", text},
+                {"tokens", said},
+                {"prompt_tokens", prompt.size()},
+                {"seed", o.seed},
+                {"prefill_seconds", seconds(start, first)},
+                {"tokens_per_second", rate},
+                {"cache_bytes_per_token", bytes}});
 }
 
 }  // namespace
@@ -107,8 +106,8 @@ int main(int argc, char** argv) {
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
   app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--json", o.json, "write text, tokens and rates into this file too");
+  app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
+  app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     validate(o.sampling);
     check_device(o.device, o.dtype);

@@ -1,6 +1,7 @@
 // A job under way: texts, vocabulary, model, and the run.
 #pragma once
 
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/job.hpp"
 #include "skipv1/programs/open_model.hpp"
@@ -11,7 +12,7 @@ namespace skipv1 {
 template <class T, class Space = Cpu>
 class JobRun {
  public:
-  explicit JobRun(PreparedJob prepared) : p_(std::move(prepared)) {}
+  explicit JobRun(PreparedJob prepared) : p_(std::move(prepared)), output_(p_.job.json) {}
 
   void run() {
     open_texts();
@@ -92,7 +93,7 @@ class JobRun {
     if (p_.last) std::printf("goes on after step %zu\n", *p_.last);
     std::fflush(stdout);
   }
-  void print_end(const RunResult& r) const {
+  void print_end(const RunResult& r) {
     std::printf("held out: %.4f nats per token over %zu tokens (%zu bytes), perplexity %.3f, %.4f bits per byte\n",
                 r.valid.nats_per_token, r.valid.tokens, r.valid.bytes, r.valid.perplexity(), r.valid.bits_per_byte());
     std::printf("%zu steps, %.0f s of training", r.steps, r.seconds);
@@ -111,11 +112,12 @@ class JobRun {
                        {"valid_bytes", r.valid.bytes},
                        {"seconds", r.seconds},
                        {"tokens_per_second", r.tokens_per_second}};
-    for (const std::filesystem::path& path : {p_.folder.path() / "result.json", std::filesystem::path(p_.job.json)})
-      if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
+    write_whole(p_.folder.path() / "result.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
+    output_.write(json);
   }
 
   PreparedJob p_;
+  JsonOutput output_;
   std::string whole_, held_out_;
   Vocabulary vocabulary_;
   Config config_;

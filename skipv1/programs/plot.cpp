@@ -79,7 +79,7 @@ void widen(plot::Range& range, const std::vector<double>& asked, const char* opt
 }
 
 void run(const Options& o) {
-  require(o.smooth >= 1, "smooth is 0: must be at least 1");
+  require_writable(o.out);
   require(o.labels.empty() || o.labels.size() == o.logs.size(), o.labels.size(), " labels for ", o.logs.size(),
           " logs: must be as many");
   plot::Chart chart{o.title, o.x, o.y[0], {}};
@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
   app.add_option("--labels", o.labels, "a name for each log");
   app.add_option("--references", o.references, "horizontal lines: NUMBER or NUMBER=LABEL each");
   app.add_option("--title", o.title);
-  app.add_option("--smooth", o.smooth, "mean of the so many last values")->capture_default_str();
+  app.add_option("--smooth", o.smooth, "mean of the so many last values")->check(at_least(1))->capture_default_str();
   app.add_flag("--log-x", o.log_x, "logarithmic");
   app.add_flag("--log-y", o.log_y, "logarithmic");
   app.add_option("--x-range", o.x_range, "from, to")->expected(2);

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "skipv1/core/utf8.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
 
@@ -112,6 +113,7 @@ using LogColumns = std::map<std::string, std::vector<double>>;
 
 namespace detail {
 inline LogColumns parse_csv(std::string_view text) {
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
   std::vector<std::string> names;
   LogColumns columns;
   std::size_t number = 0;
@@ -121,6 +123,7 @@ inline LogColumns parse_csv(std::string_view text) {
     text.remove_prefix(std::min(length + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     ++number;
+    if (line.empty() && text.find_first_not_of("\r\n") == text.npos) break;  // a blank line at the end, as spreadsheets write it
     std::vector<std::string_view> fields;
     for (std::size_t begin = 0; begin <= line.size();) {
       const std::size_t end = std::min(line.find(',', begin), line.size());
@@ -149,6 +152,7 @@ inline LogColumns parse_json_lines(std::string_view text) {
   LogColumns columns;
   std::size_t rows = 0;
   while (!text.empty()) {
+    if (text.find_first_not_of("\r\n") == text.npos) break;  // blank lines at the end
     const std::size_t length = std::min(text.find('\n'), text.size());
     const Json row = at_place("line " + std::to_string(rows + 1), [&] { return parse_json(text.substr(0, length)); });
     text.remove_prefix(std::min(length + 1, text.size()));

@@ -134,12 +134,21 @@ class TrainingRun {
     const Windows w = text_.random(o.batch, o.length, options_.seed, trainer_.steps());
     const StepReport report = trainer_.step(w.tokens, w.targets);
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    require(std::isfinite(report.loss) && std::isfinite(report.gradient_norm), "step ", trainer_.steps(), ": the loss is ",
-            report.loss, ", its gradient's norm ", report.gradient_norm,
-            ": the run has diverged; the last checkpoint is of step ", folder_.last().value_or(0));
+    with_last_checkpoint([&] { require_finite(report, trainer_.steps()); });
     LogRow row{trainer_.steps(), trainer_.steps() * tokens_per_step(), report.loss, report.gradient_norm, report.learning_rate};
     row.seconds = seconds_;
     return row;
+  }
+
+  /// Calls `check()`; says where the run can go on from, if it has diverged.
+  template <class Check>
+  void with_last_checkpoint(const Check& check) const {
+    try {
+      check();
+    } catch (const Diverged& diverged) {
+      throw Diverged(std::string(diverged.what()) + "; the last checkpoint is of step " +
+                     std::to_string(folder_.last().value_or(0)));
+    }
   }
 
   /// Evaluates `windows` windows of the held-out text, 0: all of it.
@@ -148,6 +157,7 @@ class TrainingRun {
     if (held_out_.size() <= length) windows = 0;
     const Evaluation e =
         evaluate(trainer_.decoder(), held_out_, length, windows, std::min<std::size_t>(8, options_.training.batch), progress);
+    with_last_checkpoint([&] { require_finite(e.nats_per_token, trainer_.steps()); });
     row.valid_nats_per_token = e.nats_per_token;
     row.valid_bits_per_byte = e.bits_per_byte();
     row.seconds = seconds_;

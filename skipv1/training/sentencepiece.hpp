@@ -60,7 +60,7 @@ class SentencePieceTokenizer : public Tokenizer {
     std::string model;
     const auto status = sentencepiece::SentencePieceTrainer::Train(options, &lines, &model);
     require(status.ok(), "a vocabulary of ", vocab_size, " pieces cannot be trained on ", text.size(),
-            " bytes: ", status.message());
+            " bytes: ", plain(status.message()));
     return SentencePieceTokenizer(model);
   }
 
@@ -152,10 +152,16 @@ class SentencePieceTokenizer : public Tokenizer {
     bool done_ = false;
   };
 
+  /// SentencePiece's message without the place in its sources: "./src/x.cc(660) [a == b] Vocabulary size too high …".
+  static std::string plain(const std::string& message) {
+    const std::size_t end = message.find(".cc(") == message.npos ? message.npos : message.find("] ");
+    return end != message.npos ? message.substr(end + 2) : message.find(".cc(") == message.npos ? message : std::string();
+  }
+
   explicit SentencePieceTokenizer(const std::string& model)
       : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
     const auto status = processor_->LoadFromSerializedProto(model);
-    require(status.ok(), "not a SentencePiece model: ", status.message());
+    require(status.ok(), "not a SentencePiece model", plain(status.message()).empty() ? "" : ": ", plain(status.message()));
     const std::vector<int> ids = processor_->EncodeAsIds("a");
     std::string text;
     for (const int id : ids) text += piece(id);

@@ -1,7 +1,12 @@
 // One training step after another: forward, loss, backward, clipping, AdamW.
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <optional>
+#include <sstream>
+#include <string>
 #include <utility>
 
 #include "skipv1/core/repeat.hpp"
@@ -34,6 +39,8 @@ inline void validate(const TrainingOptions& o, const Config& config) {
           "steps ", o.schedule.steps, " of ", o.batch, " x ", o.length, " tokens: must be at most 2^53 tokens in all");
   require(o.length <= config.max_position_embeddings, "length ", o.length, ": the model reads at most max_position_embeddings ",
           config.max_position_embeddings);
+  constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
+  require(o.batch <= most / o.length, "batch ", o.batch, " of length ", o.length, ": a step has at most ", most, " tokens");
   positive("peak", o.schedule.peak);
   share("warm_up", o.schedule.warm_up);
   share("floor", o.schedule.floor);
@@ -49,6 +56,29 @@ inline void validate(const TrainingOptions& o, const Config& config) {
 struct StepReport {
   double loss = 0, gradient_norm = 0, learning_rate = 0;
 };
+
+/// What a training throws whose numbers are no longer finite.
+class Diverged : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Throws `Diverged` unless what `step` told is finite; `where` names the training, "" if there is only one.
+inline void require_finite(const StepReport& report, std::size_t step, const std::string& where = {}) {
+  if (std::isfinite(report.loss) && std::isfinite(report.gradient_norm)) return;
+  std::ostringstream line;
+  line << where << (where.empty() ? "" : ": ") << "step " << step << ": the loss is " << report.loss << ", its gradient's norm "
+       << report.gradient_norm << ": the run has diverged";
+  throw Diverged(line.str());
+}
+/// The same for the loss over the held-out text after `step`.
+inline void require_finite(double held_out_loss, std::size_t step, const std::string& where = {}) {
+  if (std::isfinite(held_out_loss)) return;
+  std::ostringstream line;
+  line << where << (where.empty() ? "" : ": ") << "after step " << step << ": the loss over the held-out text is "
+       << held_out_loss << ": the run has diverged";
+  throw Diverged(line.str());
+}
 
 /// A model's initial parameters, in host memory: see `initialize`.
 template <class T>

@@ -3,8 +3,7 @@
 #include <set>
 
 #include "skipv1/io/cli.hpp"
-#include "skipv1/io/file.hpp"
-#include "skipv1/io/json.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/model/generate.hpp"
 #include "tests/benchmark/seconds.hpp"
 
@@ -125,6 +124,7 @@ struct Line {
 };
 
 void measure(const Options& o) {
+  JsonOutput output(o.json);
   const std::size_t longest = *std::max_element(o.contexts.begin(), o.contexts.end()) + 1;
   std::vector<std::unique_ptr<Model>> models;
   std::vector<Line> lines;
@@ -175,7 +175,7 @@ void measure(const Options& o) {
                              {"choosing_seconds", line.choosing},
                              {"share", line.share}});
   }
-  if (!o.json.empty()) write_whole(o.json, [&](std::ostream& out) { out << json_text(json, 1) << '\n'; });
+  output.write(json, 1);
 }
 
 }  // namespace
@@ -187,10 +187,10 @@ int main(int argc, char** argv) {
   Options o;
   app.add_option("--variants", o.variants, "attention variants")->capture_default_str();
   app.add_option("--contexts", o.contexts, "how many tokens there are before the one timed")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
-  app.add_option("--layers", o.layers)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--repeats", o.repeats, "timed tokens of each line")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--json", o.json, "write the numbers into this file");
+  app.add_option("--layers", o.layers)->check(at_least(1))->capture_default_str();
+  app.add_option("--repeats", o.repeats, "timed tokens of each line")->check(at_least(1))->capture_default_str();
+  app.add_option("--json", o.json, "write the numbers into this file; -: to standard output");
   return run_program(app, argc, argv, [&] { measure(o); });
 }

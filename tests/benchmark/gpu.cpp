@@ -7,8 +7,7 @@
 
 #include "skipv1/core/random.hpp"
 #include "skipv1/io/cli.hpp"
-#include "skipv1/io/file.hpp"
-#include "skipv1/io/json.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/ops/attention/attention.cuh"
 #include "skipv1/ops/attention/attention.hpp"
 #include "skipv1/ops/linear.cuh"
@@ -232,8 +231,8 @@ class Bench {
     }
     std::printf("  %s, sequences of %zu that fit: %s\n", name, context, fitting.str().c_str());
   }
-  int finish(const std::string& path) const {
-    if (!path.empty()) write_whole(path, [&](std::ostream& out) { out << json_text(json_, 1) << '\n'; });
+  int finish(JsonOutput& output) const {
+    output.write(json_, 1);
     return failed_ ? 1 : 0;
   }
 
@@ -322,11 +321,12 @@ int main(int argc, char** argv) {
   std::string json, only;
   std::size_t repeats = 20;
   double memory = 0;
-  app.add_option("--json", json, "write the numbers into this file");
+  app.add_option("--json", json, "write the numbers into this file; -: to standard output");
   app.add_option("--only", only, "what to time")->check(CLI::IsMember({"decode", "train", "step", "generate"}));
-  app.add_option("--memory", memory, "GiB for generate's models and caches; 0: all that are free")->check(CLI::NonNegativeNumber);
-  app.add_option("--repeats", repeats, "timed repeats")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--memory", memory, "GiB for generate's models and caches; 0: all that are free")->check(at_least(0));
+  app.add_option("--repeats", repeats, "timed repeats")->check(at_least(1))->capture_default_str();
   return run_program(app, argc, argv, [&] {
+    JsonOutput output(json);
     Bench bench(repeats);
     if (only.empty() || only == "decode") {
       for (bool routed : {false, true}) {
@@ -364,6 +364,6 @@ int main(int argc, char** argv) {
           "GPT-2 124M", [](const char* variant, std::size_t) { return gpt2_124m(variant); }, 1024);
       for (const std::size_t context : {2048u, 8192u}) bench.generate("LLaMA 1.3B", llama_1b, context);
     }
-    return bench.finish(json);
+    return bench.finish(output);
   });
 }

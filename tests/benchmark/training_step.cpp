@@ -2,8 +2,7 @@
 #include <cstdio>
 
 #include "skipv1/io/cli.hpp"
-#include "skipv1/io/file.hpp"
-#include "skipv1/io/json.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/training/trainer.hpp"
 #include "tests/benchmark/seconds.hpp"
 
@@ -65,6 +64,7 @@ struct Options {
 };
 
 void measure(const Options& o) {
+  JsonOutput output(o.json);
   Config c;
   c.hidden_size = 256, c.intermediate_size = 688, c.num_hidden_layers = 6, c.num_attention_heads = c.num_key_value_heads = 8;
   c.vocab_size = 256;
@@ -94,12 +94,14 @@ void measure(const Options& o) {
   std::printf("the same, cut by us        %7.1f GFLOP/s\n", product_cut);
   std::printf("training step              %7.1f GFLOP/s  %.0f %% of the product, %.1f ms, %.0f tokens/s\n", step,
               100 * step / product, 1e3 * time, static_cast<double>(rows) / time);
-  if (o.json.empty()) return;
-  write_whole(o.json, [&](std::ostream& out) {
-    out << Json{{"architecture", o.architecture},    {"variant", o.variant}, {"threads", threads()}, {"product_gflops", product},
-                {"product_cut_gflops", product_cut}, {"step_gflops", step},  {"step_seconds", time}}
-        << '\n';
-  });
+  output.write({{"architecture", o.architecture},
+                {"variant", o.variant},
+                {"threads", threads()},
+                {"product_gflops", product},
+                {"product_cut_gflops", product_cut},
+                {"step_gflops", step},
+                {"step_seconds", time}},
+               -1);
 }
 
 }  // namespace
@@ -111,7 +113,7 @@ int main(int argc, char** argv) {
   app.add_option("--architecture", o.architecture, "gpt2 or llama")
       ->check(CLI::IsMember({"gpt2", "llama"}))
       ->capture_default_str();
-  app.add_option("--repeats", o.repeats, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--json", o.json, "write the numbers into this file");
+  app.add_option("--repeats", o.repeats, "timed steps")->check(at_least(1))->capture_default_str();
+  app.add_option("--json", o.json, "write the numbers into this file; -: to standard output");
   return run_program(app, argc, argv, [&] { measure(o); });
 }

@@ -133,6 +133,10 @@ int main(int argc, char** argv) {
   app.add_option("CASE", folder, "a case")->required();
   app.add_option("MISTAKE", mistakes, "mistakes to make")->required()->check(CLI::IsMember(known));
   return run_program(app, argc, argv, [&] {
+    for (const std::string& mistake : mistakes) {
+      const std::filesystem::path out = std::filesystem::path(folder) / "negative" / mistake;
+      require(!std::filesystem::exists(out), out.string(), ": exists already");
+    }
     for (const std::string& mistake : mistakes) make_negative(folder, mistake);
   });
 }

@@ -1,5 +1,7 @@
 #include "skipv1/io/cli.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <sstream>
 
 #include "skipv1/core/check.hpp"
@@ -62,38 +64,96 @@ TEST_CASE("every error is one line and status 2") {
     return outcome.status == 2 && outcome.out.empty() && outcome.error == "program: " + line + "\n";
   };
   CHECK(says(run({}, [](int) { fail("x.npy: not ", 2, "\nlines"); }), "x.npy: not 2 lines"));
-  CHECK(says(run({}, [](int) { throw std::bad_alloc(); }), "out of memory"));
-  CHECK(says(run({}, [](int) { throw std::out_of_range("far"); }), "far"));
+  const std::string memory = "out of memory: what is asked for needs more than there is";
+  CHECK(says(run({}, [](int) { throw std::bad_alloc(); }), memory));
+  CHECK(says(run({}, [](int) { std::vector<int>(std::numeric_limits<std::size_t>::max()); }), memory));
+  CHECK(says(run({}, [](int) { throw std::out_of_range("far"); }),
+             "a fault of this program, please report it with the command: far"));
+  CHECK(says(run({}, [](int) { std::filesystem::create_directory("no/such"); }), "no/such: No such file or directory"));
+  CHECK(says(run({}, [](int) { fail("column \"\xef\xbb\xbfstep\", \xff, \x1b[31m"); }),
+             "column \"<U+FEFF>step\", \\xff, <U+001B>[31m"));
   const Outcome unknown = run({"--many"}, [](int) {});
   CHECK((unknown.status == 2 && unknown.error.starts_with("program: ") && unknown.error.find("--many") != std::string::npos));
   CHECK(run({"--count", "many"}, [](int) {}).status == 2);
 }
 
-TEST_CASE("a negative count is refused, in subcommands and lists too; a negative number is not") {
-  const auto status = [](std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), "program");
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    CLI::App app;
-    CLI::App* sub = app.add_subcommand("sub");
-    std::size_t count = 0;
-    std::vector<std::uint64_t> list;
-    double number = 0;
-    app.add_option("--count", count);
-    app.add_option("--list", list);
-    app.add_option("--number", number);
-    sub->add_option("--count", count);
-    const Captured error(std::cerr);
-    const int result = run_program(app, static_cast<int>(argv.size()), argv.data(), [] {});
-    CHECK((result == 0 || error.text().find("-1: must not be negative") != std::string::npos));
-    return result;
-  };
-  CHECK(status({"--count", "1", "--list", "1", "2", "--number", "-1"}) == 0);
-  CHECK(status({"--count", "-1"}) == 2);
-  CHECK(status({"--list", "1", "-1"}) == 2);
-  CHECK(status({"sub", "--count", "1"}) == 0);
-  CHECK(status({"sub", "--count", "-1"}) == 2);
+namespace {
+
+/// What a program with options of all kinds says to `arguments`; "" if it takes them.
+std::string refusal(std::vector<std::string> arguments, std::uint64_t* seed = nullptr) {
+  arguments.insert(arguments.begin(), "program");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  CLI::App app;
+  CLI::App* sub = app.add_subcommand("sub");
+  std::size_t count = 0;
+  int threads = 0;
+  std::vector<std::uint64_t> seeds;
+  std::vector<std::string> names;
+  std::vector<double> range;
+  std::vector<double> peaks;
+  double number = 0;
+  app.add_option("--peaks", peaks);
+  app.add_option("--count", count)->check(in_range(0, 16));
+  app.add_option("--seeds", seeds)->delimiter(',');
+  app.add_option("--names", names);
+  app.add_option("--number", number);
+  app.add_option("--range", range)->expected(2);
+  app.add_option("--threads", threads)->check(at_least(0));
+  sub->add_option("--count", count);
+  const Captured out(std::cout), error(std::cerr);
+  const int status = run_program(app, static_cast<int>(argv.size()), argv.data(), [] {});
+  const std::string line = error.text();
+  CHECK((status == 0 ? line.empty() : status == 2 && std::count(line.begin(), line.end(), '\n') == 1 && line.size() < 120));
+  if (seed && !seeds.empty()) *seed = seeds[0];
+  return line.empty() ? out.text() : line.substr(9, line.size() - 10);
 }
+
+}  // namespace
+
+TEST_CASE("counts are decimal, whole and in range") {
+  std::uint64_t seed = 0;
+  CHECK((refusal({"--seeds", "010"}, &seed) == "" && seed == 10));
+  CHECK((refusal({"--seeds", "08"}, &seed) == "" && seed == 8));
+  CHECK((refusal({"--seeds", "18446744073709551615"}, &seed) == "" && seed + 1 == 0));
+  const std::string most = ": must be at most 18446744073709551615", whole = ": must be a whole number in decimal";
+  CHECK(refusal({"--seeds", "18446744073709551616"}) == "--seeds: 18446744073709551616" + most);
+  for (const char* text : {"0x10", "1e3", "1.0", "+1", " 1", "1 ", "1k", "one", "1_000"})
+    CHECK(refusal({std::string("--seeds=") + text}).ends_with(whole));
+  CHECK(refusal({"--count", ""}) == "--count: \"\"" + whole);
+  CHECK(refusal({"--count", "17"}) == "--count: 17: must be 0 to 16");
+  CHECK(refusal({"--threads", "-1"}) == "--threads: -1: must be at least 0");
+  CHECK(refusal({"--threads", "2147483648"}) == "--threads: 2147483648: must be at most 2147483647");
+}
+
+TEST_CASE("a negative count is refused, in subcommands and lists too; a negative number is not") {
+  CHECK(refusal({"--count", "1", "--seeds", "1", "2", "--number", "-1"}) == "");
+  CHECK(refusal({"--count", "-1"}) == "--count: -1: must not be negative");
+  CHECK(refusal({"--seeds", "1", "-1"}) == "--seeds: -1: must not be negative");
+  CHECK(refusal({"sub", "--count", "1"}) == "");
+  CHECK(refusal({"sub", "--count", "-1"}) == "--count: -1: must not be negative");
+}
+
+TEST_CASE("numbers are finite and decimal") {
+  CHECK(refusal({"--number", "-1.5e-3", "--range", "1", "1"}) == "");
+  for (const char* text : {"nan", "inf", "-inf", "0x1p3", "1,5", "1 "})
+    CHECK(refusal({std::string("--number=") + text}).ends_with(": must be a finite number in decimal"));
+  CHECK(refusal({"--number", "1e999"}) == "--number: \"1e999\": has no room in float64");
+}
+
+TEST_CASE("a list is a set") {
+  CHECK(refusal({"--names", "mha", "skipv1", "--seeds", "1,2"}) == "");
+  CHECK(refusal({"--names", "mha", "skipv1", "skipv1"}) == "--names: skipv1 is there twice");
+  CHECK(refusal({"--names", "runs/a", "runs/./a/"}) == "--names: runs/./a/ is there twice");
+  CHECK(refusal({"--seeds", "1,1"}) == "--seeds: 1 is there twice");
+  CHECK(refusal({"--seeds", "0", "00"}) == "--seeds: 0 is there twice");
+  CHECK(refusal({"--peaks", "1e-3", "0.0010"}) == "--peaks: 0.001 is there twice");
+  CHECK(refusal({"--seeds", "1", "--seeds", "01"}) == "--seeds: 1 is there twice");
+}
+
+TEST_CASE("an option is given once") { CHECK(refusal({"--count", "1", "--count", "2"}) == "--count: is there more than once"); }
+
+TEST_CASE("every program has its version") { CHECK(refusal({"--version"}) == "skipv1 " SKIPV1_VERSION "\n"); }
 
 TEST_CASE("output that is lost is an error") {
   const Outcome lost = run({}, [](int) { std::cout.setstate(std::ios::badbit); });

@@ -1,5 +1,11 @@
 #include "skipv1/io/file.hpp"
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
+#endif
+
+#include <thread>
+
 #include "tests/catch.hpp"
 #include "tests/io/files.hpp"
 
@@ -55,6 +61,36 @@ TEST_CASE("a source gives the bytes it has and no more") {
   }
   CHECK(error_of([&] { Source(folder / "y"); }) == (folder / "y").string() + ": cannot be read: No such file or directory");
   CHECK(error_of([&] { Source(folder.path()); }).starts_with(folder.path().string() + ": cannot be read: "));
+}
+
+#if defined(__unix__) || defined(__APPLE__)
+TEST_CASE("a pipe is read to its end, and from any place; a device is refused") {
+  const Folder folder("file-pipe");
+  const std::string name = (folder / "pipe").string(), text(100000, 'x');
+  REQUIRE(mkfifo(name.c_str(), 0600) == 0);
+  std::thread writer([&] { std::ofstream(name) << text << "end"; });
+  Source pipe(name);
+  writer.join();
+  CHECK(pipe.size() == text.size() + 3);
+  CHECK(pipe.text(text.size(), 3) == "end");
+  CHECK(pipe.text(0, text.size()) == text);
+  CHECK(error_of([] { Source("/dev/zero"); }) == "/dev/zero: cannot be read: it is neither a file nor a pipe");
+}
+#endif
+
+TEST_CASE("a folder that nothing can be written into is named, and none is left behind") {
+  const Folder folder("file-folder");
+  require_writable_folder(folder.path());
+  require_writable_folder(folder / "new/deep");
+  require_writable_folder(folder / "new/");
+  CHECK(folder.count() == 0);
+  write(folder / "x", "a file");
+  const std::string rule = ": nothing can be written into this folder: ";
+  for (const char* name : {"x", "x/y"})
+    CHECK(error_of([&] { require_writable_folder(folder / name); }).starts_with((folder / name).string() + rule));
+  CHECK(contents(folder / "x") == "a file");
+  if (std::filesystem::exists("/proc/self"))
+    CHECK(error_of([] { require_writable_folder("/proc/none"); }).starts_with("/proc/none" + rule));
 }
 
 TEST_CASE("bytes of a shape are counted without overflow") {

@@ -1,4 +1,4 @@
-#include "skipv1/io/llama2c.hpp"
+#include "skipv1/io/imports.hpp"
 
 #include <limits>
 
@@ -99,4 +99,19 @@ TEST_CASE("files that are no llama2.c checkpoint are refused") {
   CHECK(says(std::string(good).replace(28 + 4 * 3, 4, raw(std::nanf(""))),
              "tensor \"model.embed_tokens.weight\": element 3 is nan"));
   CHECK(llama2c_error(folder / "y.bin").find("cannot be read") != std::string::npos);
+}
+
+TEST_CASE("a file of another format is called by its name") {
+  const Folder folder("foreign");
+  const std::string rule = "a model is a folder with config.json and model.safetensors, or a file of llama2.c's";
+  for (const auto& [begin, what] : {std::pair<std::string, std::string>{raw(std::uint64_t{2}) + "{}", "a safetensors file"},
+                                    {"{\"model_type\": 1}", "a JSON file"},
+                                    {"PK\3\4 and more", "a PyTorch file"},
+                                    {"GGUF and more", "a GGUF file"}}) {
+    write(folder / "model", begin);
+    CHECK(error_of([&] { import_checkpoint<float>(folder / "model"); }) ==
+          (folder / "model").string() + ": " + what + ": " + rule);
+  }
+  write(folder / "model", "It was a dark and stormy night, and");
+  CHECK(error_of([&] { import_checkpoint<float>(folder / "model"); }).find(": not a llama2.c checkpoint: ") != std::string::npos);
 }

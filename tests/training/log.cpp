@@ -83,6 +83,12 @@ TEST_CASE("other tables are read too; what is no table is an error with its line
   const Folder folder("log");
   write_file(folder / "a.csv", "x,y\r\n1,2\r\n3,\r\n");
   CHECK(read_log(folder / "a.csv").at("x") == std::vector<double>{1, 3});
+  write_file(folder / "excel.csv", "\xef\xbb\xbfx,y\r\n1,2\r\n\r\n\n");
+  CHECK(read_log(folder / "excel.csv") == LogColumns{{"x", {1}}, {"y", {2}}});
+  write_file(folder / "blank.jsonl", "{\"x\": 1}\n\n");
+  CHECK(read_log(folder / "blank.jsonl") == LogColumns{{"x", {1}}});
+  write_file(folder / "gap.csv", "x,y\n\n1,2\n");
+  CHECK_THAT(message([&] { read_log(folder / "gap.csv"); }), Catch::Contains("line 2 has 1 fields"));
   write_file(folder / "b.jsonl", "{\"x\": 1}\n{\"y\": 2, \"name\": \"text\"}\n");
   CHECK(read_log(folder / "b.jsonl").at("y")[1] == 2);
   CHECK(read_log(folder / "b.jsonl").at("x").size() == 2);

@@ -97,7 +97,16 @@ wrong "length 64: the model reads at most" $train --text text.txt --from mha --l
 wrong "config excludes --width" $train --text text.txt --config mha/step-00000008/config.json --width 8
 wrong "dtype f16 on cpu: must be f32 or f64" $train --text text.txt --dtype f16
 wrong "steps: -1: must not be negative" $train --text text.txt --steps -1
-wrong "threads" $train --text text.txt --threads -1
+wrong "^skipv1-train: --threads: -1: must be at least 0$" $train --text text.txt --threads -1
+wrong "steps: \"0x10\": must be a whole number" $train --text text.txt --steps 0x10
+wrong "seed: 18446744073709551616: must be at most" $train --text text.txt --seed 18446744073709551616
+wrong "peak: \"nan\": must be a finite number" $train --text text.txt --peak nan
+wrong "batch 9223372036854775808 of length 16: a step has at most" $train --text text.txt --length 16 --batch 9223372036854775808
+wrong "a vocabulary of 100000 pieces cannot be trained on [0-9]* bytes: Vocabulary size too high" $train --text text.txt --vocab 100000
+wrong "text.txt: nothing can be written into this folder: " "$programs/skipv1-train" --out text.txt --text text.txt
+wrong "/dev/zero: cannot be read: it is neither" $train --text /dev/zero
+wrong "step [0-9]*: the loss is .*: the run has diverged; the last checkpoint is of step" "$programs/skipv1-train" --text text.txt --width 16 \
+  --layers 2 --heads 2 --length 16 --batch 2 --peak 1e30 --clip 0 --steps 9 --out diverged
 wrong "^skipv1-train: none/result.json: cannot be written" $train --text text.txt --json none/result.json
 wrong "out is empty" "$programs/skipv1-train" --out "" --text text.txt
 wrong "neither a model" "$programs/skipv1-eval" . --text text.txt
@@ -106,6 +115,9 @@ printf x > one.txt
 wrong "too short to predict any" "$programs/skipv1-eval" mha --text one.txt
 wrong "windows: -1: must not be negative" "$programs/skipv1-eval" mha --text text.txt --windows -1
 wrong "^skipv1-eval: none/loss.json: cannot be written" "$programs/skipv1-eval" mha --text text.txt --json none/loss.json
+wrong "model.safetensors: a safetensors file: a model is a folder" "$programs/skipv1-eval" config/step-00000008/model.safetensors \
+  --text text.txt
+wrong "prompt: the text is not UTF-8 at byte 0" "$programs/skipv1-generate" mha --prompt "$(cat binary.txt)"
 wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1
 wrong "nothing to continue" "$programs/skipv1-generate" mha
 wrong "^skipv1-generate: none/said.json: cannot be written" "$programs/skipv1-generate" mha --prompt a --json none/said.json
@@ -113,9 +125,34 @@ wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
 wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references 1.5,a --out none
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references nan --out none
+wrong "y: loss is there twice" "$programs/skipv1-plot" mha --y loss loss --out none
+wrong "logs: mha/ is there twice" "$programs/skipv1-plot" mha mha/ --out none
+wrong "smooth: 0: must be at least 1" "$programs/skipv1-plot" mha --smooth 0 --out none
+wrong "none/x.png: cannot be written" "$programs/skipv1-plot" nowhere --out none/x.png
 wrong "x-range is 3 to 1: must rise" "$programs/skipv1-plot" mha --x-range 3 1 --out none
-wrong "seeds" "$programs/skipv1-experiment" variants --out none --text text.txt --seeds 0
-wrong "budget is nan" "$programs/skipv1-experiment" variants --out none --text text.txt --budget nan
+wrong "seeds: 0: must be 1 to 1000000" "$programs/skipv1-experiment" variants --out none --text text.txt --seeds 0
+wrong "budget: \"nan\": must be a finite number" "$programs/skipv1-experiment" variants --out none --text text.txt --budget nan
 wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none
 wrong "variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
 wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd
+wrong "seed-list: 1 is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --seed-list 1,1
+wrong "only: mha is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --only mha,mha
+wrong "experiment \"nope\" is unknown; known are point-bytes" "$programs/skipv1-experiment" nope --out none --table
+wrong "experiment \"nope\" is unknown" "$programs/skipv1-experiment" nope --out none --text nowhere.txt
+
+# A file of results with a number missing, or of another experiment.
+run experiment point-bytes --short --text text.txt --only mha --out results.json
+run experiment point-bytes --out results.json --table
+sed 's/"final_nats_per_token": [0-9.]*/"final_nats_per_token": null/' results.json > null.json
+wrong "null.json: run 1 of 1 (\"mha\", seed 1): \"final_nats_per_token\": expected a number, found null" \
+  "$programs/skipv1-experiment" point-bytes --out null.json --table
+sed 's/"point-bytes"/"map"/' results.json > map.json
+wrong "null.json: run 1 of 1" "$programs/skipv1-experiment" point-bytes --out null.json --short --text text.txt
+wrong "results of another experiment: map" "$programs/skipv1-experiment" variants --out map.json --table
+
+# Texts from pipes, JSON to standard output alone, the version.
+cat text.txt | "$programs/skipv1-eval" mha --text /dev/stdin --batch 2 --json - > out 2> err || fail "from a pipe: $(cat err)"
+same "$(number out loss)" "$(number eval.json loss)" "loss of a file and of a pipe"
+[ "$(head -c 1 out)" = "{" ] && grep -q "^loss " err || fail "--json -: $(cat out)"
+run train --version
+grep -q "^skipv1 [0-9.]*$" out || fail "--version: $(cat out)"

@@ -205,6 +205,7 @@ Config grouped() {
 
 void tutorial(const std::string& out) {
   constexpr std::uint64_t seed = 8;
+  if (!out.empty()) require_writable_folder(out);
   const Config c = grouped();
   const Parameters<double> weights(c);
   conformance::draw_weights(weights, c, seed);

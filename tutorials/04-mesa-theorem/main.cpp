@@ -5,7 +5,7 @@
 
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
-#include "skipv1/io/json.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/mesa/results.hpp"
 
 using namespace skipv1;
@@ -92,7 +92,8 @@ Json to_json(const Results& r, const Options& o) {
 }
 
 void tutorial(const Options& o) {
-  if (!o.json.empty()) require_writable(o.json);
+  JsonOutput output(o.json);
+  if (!o.figures.empty()) require_writable_folder(o.figures);
   const Results r = compute(o);
   std::printf("d = %zu, n = %zu, s = %g, ", o.dim, o.context, o.noise);
   if (o.mean_scale > 0) {
@@ -105,7 +106,7 @@ void tutorial(const Options& o) {
   print_curves(r);
   print_theorem(r);
   if (!o.figures.empty()) draw_curves(r, o.figures);
-  if (!o.json.empty()) write_whole(o.json, [&](std::ostream& out) { out << json_text(to_json(r, o), 2) << '\n'; });
+  output.write(to_json(r, o));
 }
 
 }  // namespace
@@ -115,19 +116,19 @@ int main(int argc, char** argv) {
       "Theorem 2 in numbers: the least expected loss E||y_hat - y||^2 of MHA and of SkipV1.\n"
       "Example: 04-mesa-theorem --dim 4 --context 16 --noise 0.1 --json curves.json"};
   Options o;
-  app.add_option("--dim", o.dim, "width d of x and y")->check(CLI::Range(1, 12))->capture_default_str();
-  app.add_option("--context", o.context, "pairs n in context")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--noise", o.noise, "deviation s of the labels' noise")->check(CLI::Range(0., 100.))->capture_default_str();
+  app.add_option("--dim", o.dim, "width d of x and y")->check(in_range(1, 12))->capture_default_str();
+  app.add_option("--context", o.context, "pairs n in context")->check(in_range(1, 1000000))->capture_default_str();
+  app.add_option("--noise", o.noise, "deviation s of the labels' noise")->check(in_range(0., 100.))->capture_default_str();
   app.add_option("--seed", o.seed, "of the random starts, of ridge's contexts and of W_0")
-      ->check(CLI::Range(0, 2147483647))
+      ->check(in_range(0, 2147483647))
       ->capture_default_str();
   app.add_option("--restarts", o.restarts, "random starts of each minimisation, beside the proof's construction")
-      ->check(CLI::Range(1, 10000))
+      ->check(in_range(1, 10000))
       ->capture_default_str();
   app.add_option("--w0", o.mean_scale, "deviation of the entries of W_0, the mean of W; 0: W_0 = 0")
-      ->check(CLI::Range(0., 1000.))
+      ->check(in_range(0., 1000.))
       ->capture_default_str();
-  app.add_option("--json", o.json, "write the numbers to this file");
+  app.add_option("--json", o.json, "write the numbers to this file; -: to standard output");
   app.add_option("--figures", o.figures, "draw curves.png into this folder");
   return run_program(app, argc, argv, [&] { tutorial(o); });
 }

@@ -1,12 +1,11 @@
 // Tutorial 05: transformers trained from scratch on regression in context: MHA, SkipV1 and ResFormer, and what they hold where.
 #include <cstdio>
 #include <mutex>
-#include <sstream>
 
 #include "skipv1/core/progress.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
-#include "skipv1/io/json.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/mesa/by_hand.hpp"
 #include "skipv1/programs/mesa/figures.hpp"
 
@@ -18,32 +17,20 @@ namespace {
 struct Options {
   Plan plan;
   bool full = false, quick = false, by_hand = false;
-  std::string kinds = "linear", widths = "5,6", part = "grid", device = "cpu", json, figures;
+  std::vector<std::string> kinds = {"linear"};
+  std::string part = "grid", device = "cpu", json, figures;
 };
 
-std::vector<std::string> parts(const std::string& list) {
-  std::vector<std::string> all;
-  std::stringstream in(list);
-  for (std::string part; std::getline(in, part, ',');) all.push_back(part);
-  return all;
-}
-
 void read_lists(Options& o) {
-  o.plan.kinds.clear(), o.plan.widths.clear();
-  for (const std::string& part : parts(o.kinds)) {
-    require(part == "linear" || part == "softmax", "--attention ", o.kinds, ": \"", part, "\" is neither linear nor softmax");
-    o.plan.kinds.push_back(part == "linear" ? Kind::linear : Kind::softmax);
-  }
-  for (const std::string& part : parts(o.widths)) {
-    require(!part.empty() && part.size() < 5 && part.find_first_not_of("0123456789") == std::string::npos, "--widths ", o.widths,
-            ": \"", part, "\" is no width");
-    o.plan.widths.push_back(std::stoul(part));
+  o.plan.kinds.clear();
+  for (const std::string& kind : o.kinds) {
+    require(kind == "linear" || kind == "softmax", "--attention: \"", kind, "\" is neither linear nor softmax");
+    o.plan.kinds.push_back(kind == "linear" ? Kind::linear : Kind::softmax);
   }
   require(o.part == "grid" || o.part == "ablations" || o.part == "all", "--part ", o.part, ": must be grid, ablations or all");
   o.plan.grid = o.part != "ablations", o.plan.ablations = o.part != "grid";
-  require(!o.plan.kinds.empty() && !o.plan.widths.empty(), "--attention and --widths: at least one of each is needed");
   require(std::find(o.plan.widths.begin(), o.plan.widths.end(), o.plan.focus) != o.plan.widths.end(), "--focus ", o.plan.focus,
-          " is none of --widths ", o.widths);
+          " is none of --widths");
 }
 
 std::string sign(const Model& m) {
@@ -148,7 +135,8 @@ void tutorial(const Options& o) {
   const Plan& plan = o.plan;
   const Setting& s = plan.setting;
   check_device(o.device);
-  if (!o.json.empty()) require_writable(o.json);
+  JsonOutput output(o.json);
+  if (!o.figures.empty()) require_writable_folder(o.figures);
   const std::vector<Model> models = models_of(plan);
   const Predictors predictors(s.task);
   std::vector<Trained> all;
@@ -170,8 +158,7 @@ void tutorial(const Options& o) {
   print_gaps(plan, all);
   print_layers(plan, all);
   if (!o.figures.empty()) draw_figures(plan, all, predictors, o.figures);
-  if (!o.json.empty())
-    write_whole(o.json, [&](std::ostream& out) { out << json_text(to_json(plan, all, predictors), 1) << '\n'; });
+  if (output) output.write(to_json(plan, all, predictors), 1);
 }
 
 void add_options(CLI::App& app, Options& o) {
@@ -181,14 +168,19 @@ void add_options(CLI::App& app, Options& o) {
   app.add_flag("--full", o.full, "both kinds of attention, five seeds, more widths, longer, with the ablations")
       ->excludes("--quick");
   const auto count = [&](const char* name, std::size_t& value, std::size_t least, std::size_t most, const char* text) {
-    app.add_option(name, value, text)->check(CLI::Range(least, most))->capture_default_str();
+    app.add_option(name, value, text)->check(in_range(least, most))->capture_default_str();
   };
   count("--dim", s.task.dim, 1, 16, "width d of x and y");
   count("--context", s.task.context, 1, 256, "pairs n in context");
-  app.add_option("--noise", s.task.noise, "deviation s of the labels' noise")->check(CLI::Range(0., 10.))->capture_default_str();
-  app.add_option("--widths", o.widths, "widths D of the models")->capture_default_str();
+  app.add_option("--noise", s.task.noise, "deviation s of the labels' noise")->check(in_range(0., 10.))->capture_default_str();
+  app.add_option("--widths", plan.widths, "widths D of the models")
+      ->delimiter(',')
+      ->check(in_range(1, 9999))
+      ->capture_default_str();
   count("--focus", plan.focus, 1, 256, "the width of the curves and ablations, one of --widths");
-  app.add_option("--attention", o.kinds, "linear (behind a first layer of softmax), softmax, or both")->capture_default_str();
+  app.add_option("--attention", o.kinds, "linear (behind a first layer of softmax), softmax, or both")
+      ->delimiter(',')
+      ->capture_default_str();
   app.add_option("--part", o.part,
                  "grid: every width and attention; ablations: depth 4, source layers, skip ratios, SkipV0, controls, no softmax "
                  "at all; all: both")
@@ -197,18 +189,18 @@ void add_options(CLI::App& app, Options& o) {
   app.add_flag("--feed-forward", plan.feed_forward, "models with feed-forward blocks of width 4 D");
   count("--head-size", s.head_size, 2, 256, "width of the heads, even");
   app.add_option("--rope-theta", s.rope_theta, "RoPE's base, in the first layer")
-      ->check(CLI::Range(1., 1e6))
+      ->check(in_range(1., 1e6))
       ->capture_default_str();
   count("--seeds", s.seeds, 1, 1000, "how many times each model is trained");
-  app.add_option("--seed", s.first_seed, "the first seed")->check(CLI::Range(0, 2147483647))->capture_default_str();
+  app.add_option("--seed", s.first_seed, "the first seed")->check(in_range(0, 2147483647))->capture_default_str();
   count("--steps", s.recipe.steps, 20, 10000000, "training steps");
   count("--batch", s.recipe.batch, 1, 100000, "prompts in a step");
-  app.add_option("--rate", s.recipe.rate, "peak learning rate")->check(CLI::Range(1e-6, 1.))->capture_default_str();
+  app.add_option("--rate", s.recipe.rate, "peak learning rate")->check(in_range(1e-6, 1.))->capture_default_str();
   app.add_option("--gain", s.recipe.gain, "matrices start with the variance gain^2 / columns")
-      ->check(CLI::Range(0.01, 10.))
+      ->check(in_range(0.01, 10.))
       ->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
-  app.add_option("--json", o.json, "write every number of the figures to this file");
+  app.add_option("--json", o.json, "write every number of the figures to this file; -: to standard output");
   app.add_option("--figures", o.figures, "draw into this folder");
   app.add_flag("--by-hand", o.by_hand, "train nothing: SkipV1 of each of --widths with weights built by hand")
       ->excludes("--json")
@@ -221,9 +213,9 @@ void make_full(const CLI::App& app, Options& o) {
   const auto set = [&](const char* name, auto& value, const auto& full) {
     if (app.count(name) == 0) value = full;
   };
-  set("--widths", o.widths, "4,5,6,7,8,12");
+  set("--widths", o.plan.widths, std::vector<std::size_t>{4, 5, 6, 7, 8, 12});
   set("--part", o.part, "all");
-  set("--attention", o.kinds, "linear,softmax");
+  set("--attention", o.kinds, std::vector<std::string>{"linear", "softmax"});
   set("--seeds", o.plan.setting.seeds, 5u);
   set("--steps", o.plan.setting.recipe.steps, 3000u);
 }

@@ -7,8 +7,7 @@
 #include <memory>
 
 #include "skipv1/io/cli.hpp"
-#include "skipv1/io/file.hpp"
-#include "skipv1/io/json.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/io/place.hpp"
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/routing.hpp"
@@ -46,6 +45,7 @@ void print_table(const Comparison& o, const std::vector<Run>& runs) {
   const std::vector<double> base = of(runs, o.variants[0], loss);
   for (std::size_t v = 1; v < o.variants.size(); ++v) {
     std::vector<double> gap = of(runs, o.variants[v], loss);
+    if (gap.empty()) continue;  // a run has diverged before
     for (std::size_t s = 0; s < gap.size(); ++s) gap[s] -= base[s];
     const auto [low, high] = std::minmax_element(gap.begin(), gap.end());
     std::printf("%s - %s: %+.4f nats per token (mean of %zu seeds, %+.4f to %+.4f): %s\n", o.variants[v].c_str(),
@@ -82,7 +82,7 @@ void draw(const Comparison& o, const std::vector<Run>& runs, std::size_t vocab) 
   plot::save_png(std::filesystem::path(o.out) / "cache.png", cache);
 }
 
-void write_json(const std::string& path, const Comparison& o, const std::vector<Run>& runs) {
+Json to_json(const Comparison& o, const std::vector<Run>& runs) {
   Json all = {{"text", file_name_text(o.text)},
               {"vocab", o.vocab},
               {"width", o.width},
@@ -103,29 +103,55 @@ void write_json(const std::string& path, const Comparison& o, const std::vector<
                            {"final_nats_per_token", r.last.nats_per_token},
                            {"bits_per_byte", r.last.bits_per_byte()},
                            {"tokens_per_second", r.tokens_per_second}});
-  write_whole(path, [&](std::ostream& out) { out << json_text(all, 1) << "\n"; });
+  return all;
+}
+
+/// Says before the work what is wrong with the options.
+void check(const Comparison& o) {
+  check_device(o.device, "f32");
+  for (const std::string& variant : o.variants) compared_config(o, variant, std::max<std::size_t>(o.vocab, 1));
+  require(o.first_seed + (o.seeds - 1) >= o.first_seed, "--seed ", o.first_seed, " with --seeds ", o.seeds,
+          ": the last seed must be below 2^64");
+  require_writable_folder(o.out);
+  require(!o.prompt.empty(), "--prompt is empty: there is nothing to continue");
+  if (o.vocab != 256) at_place("--prompt", [&] { require_utf8(o.prompt, "a vocabulary of pieces"); });
+}
+void check_prompt(const Comparison& o, const Tokenizer& tokenizer) {
+  const std::size_t size = tokenizer.encode(o.prompt).size(), most = 2 * o.length - o.length / 2;
+  require(size >= 1 && size <= most, "--prompt has ", size, " tokens: must be 1 to ", most, ", so that ", o.length / 2,
+          " more fit into the models' context of ", 2 * o.length);
+}
+
+/// All runs in turn. Those before one that diverges stay in `runs`.
+void train_all(const Comparison& o, const Tokenizer& tokenizer, const TextData& text, const TextData& held_out,
+               std::vector<Run>& runs) {
+  const auto train = o.device == "cpu" ? train_and_evaluate_on_cpu : train_and_evaluate_on_device;
+  for (std::size_t i = 0; i < o.seeds; ++i)
+    for (const std::string& variant : o.variants) runs.push_back(train(o, variant, o.first_seed + i, tokenizer, text, held_out));
 }
 
 void compare(const Comparison& o) {
-  for (const std::string& variant : o.variants)
-    compared_config(o, variant, std::max<std::size_t>(o.vocab, 1));  // what is wrong is said before the work
-
-  const auto train = o.device == "cpu" ? train_and_evaluate_on_cpu : train_and_evaluate_on_device;
+  check(o);
+  JsonOutput output(o.json);
   const auto start = std::chrono::steady_clock::now();
   const std::string text = load_text(o.text);
   const auto [first, rest] = split_text(text, 0.1);
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(o, first);
+  check_prompt(o, *tokenizer);
   const TextData training(first, *tokenizer), held_out(rest, *tokenizer);
   std::printf("%s: %zu bytes, %zu + %zu tokens of a vocabulary of %zu; seeds %llu to %llu\n", o.text.c_str(), text.size(),
               training.size(), held_out.size(), tokenizer->vocab_size(), static_cast<unsigned long long>(o.first_seed),
               static_cast<unsigned long long>(o.first_seed + o.seeds - 1));
   std::vector<Run> runs;
-  for (std::uint64_t s = o.first_seed; s < o.first_seed + o.seeds; ++s)
-    for (const std::string& variant : o.variants) runs.push_back(train(o, variant, s, *tokenizer, training, held_out));
-
+  try {
+    train_all(o, *tokenizer, training, held_out, runs);
+  } catch (const Diverged&) {
+    if (!runs.empty()) print_table(o, runs);
+    throw;
+  }
   print_table(o, runs);
   draw(o, runs, tokenizer->vocab_size());
-  if (!o.json.empty()) write_json(o.json, o, runs);
+  output.write(to_json(o, runs), 1);
   std::printf("\n%s goes on after \"%s\": %s\n", runs.back().variant.c_str(), o.prompt.c_str(), runs.back().sample.c_str());
   std::printf("figures in %s; %.0f s in all\n", o.out.c_str(),
               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -144,18 +170,15 @@ int main(int argc, char** argv) {
   app.add_option("--width", o.width)->capture_default_str();
   app.add_option("--layers", o.layers)->capture_default_str();
   app.add_option("--heads", o.heads)->capture_default_str();
-  app.add_option("--length", o.length, "tokens of a training sequence")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--batch", o.batch, "sequences a step")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--steps", o.steps)->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--length", o.length, "tokens of a training sequence")->capture_default_str()->check(in_range(1, 1048576));
+  app.add_option("--batch", o.batch, "sequences a step")->capture_default_str()->check(at_least(1));
+  app.add_option("--steps", o.steps)->capture_default_str()->check(at_least(1));
   app.add_option("--peak", o.peak, "peak learning rate")->capture_default_str();
-  app.add_option("--seeds", o.seeds, "runs of each variant")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--seeds", o.seeds, "runs of each variant")->capture_default_str()->check(in_range(1, 1000000));
   app.add_option("--seed", o.first_seed, "the first seed")->capture_default_str();
   app.add_option("--prompt", o.prompt, "what each model continues at the end")->capture_default_str();
   app.add_option("--out", o.out, "folder for the figures")->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
-  app.add_option("--json", o.json, "write every number into this file");
-  return run_program(app, argc, argv, [&] {
-    check_device(o.device, "f32");
-    compare(o);
-  });
+  app.add_option("--json", o.json, "write every number into this file; -: to standard output");
+  return run_program(app, argc, argv, [&] { compare(o); });
 }

@@ -16,7 +16,7 @@ struct Model {
   bool grouped;
 };
 /// Each way by itself, then with SkipV1.
-constexpr Model models[] = {{"mha", false},  {"skipv1", false},      {"gqa", true}, {"skipv1", true},
+constexpr Model models[] = {{"mha", false},  {"skipv1", false},      {"gqa", true},  {"skipv1", true},
                             {"yoco", false}, {"skipv1_yoco", false}, {"mla", false}, {"skipv1_mla", false}};
 
 std::string name_of(const Model& m) {
@@ -60,6 +60,7 @@ void print_table(const Model& m) {
 }
 
 void tutorial(const std::string& figures) {
+  if (!figures.empty()) require_writable_folder(figures);
   for (const Model& m : models) print_table(m);
 
   std::printf("\nGPT2-355M's shape: 24 layers, 16 heads, width 1024; latent 256, rotary key 32\n");

@@ -84,8 +84,10 @@ Json result_of(const PlannedRun& run, std::uint64_t seed, const Json& settings, 
 class Runner {
  public:
   explicit Runner(const ExperimentJob& asked) : asked_(asked) {
+    require_experiment(asked.name);
     require_writable(asked.out);
     if (!std::filesystem::is_other(asked.out)) lock_.emplace(std::filesystem::path(asked.out) += ".lock", asked.out);
+    if (!asked.tokenizer_folder.empty()) require_writable_folder(asked.tokenizer_folder);
     if (!asked.from.empty()) {
       from_.emplace(open_model<float>(asked.from));
       const View<float> weights = from_->parameters.flat();
@@ -121,10 +123,8 @@ class Runner {
 
   /// Results of an interrupted or shorter call; of the same texts and settings, or nobody could compare them.
   void take_over() {
-    Source file(asked_.out);
-    const Json before = at_place(asked_.out, [&] { return parse_json(file.text(0, file.size())); });
-    for (const char* key : {"experiment", "text"})
-      require(before.contains(key) && before[key] == results_[key], asked_.out, ": holds results of another ", key);
+    const Json before = read_results(asked_.out, asked_.name);
+    require(before.at("text") == results_["text"], asked_.out, ": holds results of another text");
     results_["runs"] = before.at("runs");
     for (const PlannedRun& run : experiment_.runs)
       for (const Json& result : results_["runs"]) {

@@ -271,7 +271,17 @@ const std::vector<std::pair<std::string, std::string>>& experiments() {
   return all;
 }
 
+void require_experiment(const std::string& name) {
+  std::string known;
+  for (const Entry& entry : list) {
+    if (name == entry.name) return;
+    known += (known.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  fail("experiment \"", name, "\" is unknown; known are ", known);
+}
+
 Experiment plan_experiment(const std::string& name, bool small, const std::optional<Config>& trained) {
+  require_experiment(name);
   require(!trained || name == "uptraining", "--from: only the experiment uptraining starts from a trained model");
   Experiment e;
   if (name == "point-bytes") e.runs = point_bytes();
@@ -284,9 +294,6 @@ Experiment plan_experiment(const std::string& name, bool small, const std::optio
   if (name == "repetition") e.runs = repetition();
   if (name == "frontier") e.runs = frontier();
   if (name == "memory") e.runs = memory();
-  std::string known;
-  for (const Entry& entry : list) known += (known.empty() ? "" : ", ") + std::string(entry.name);
-  require(!e.runs.empty(), "experiment \"", name, "\" is unknown; known are ", known);
   e.curve = {20, 128, 0, 32};
   if (small) e.curve = {4, 4, 16, 4};
   for (PlannedRun& run : e.runs) {

@@ -21,9 +21,9 @@ void add_job_options(CLI::App& app, Job& job, bool model) {
     if (flag == "--vocab") option->excludes("--tokenizer");
   });
   app.add_flag("--resume", job.resume, "go on from the last checkpoint in --out, if there is one; --out is enough then");
-  app.add_option("--threads", job.threads, "0: all cores")->check(CLI::NonNegativeNumber);
+  app.add_option("--threads", job.threads, "0: all cores")->check(at_least(0));
   app.add_option("--device", job.device, "cpu; cuda where the program was built for it")->capture_default_str();
-  app.add_option("--json", job.json, "write the result into this file too");
+  app.add_option("--json", job.json, "write the result into this file too; -: to standard output");
 }
 
 namespace {
@@ -80,7 +80,8 @@ void take_over(PreparedJob& p, const Json& stored, const CLI::App& app) {
 /// `job` with the settings of the run it resumes, checked.
 PreparedJob prepare(const Job& job, const CLI::App& app) {
   require(!job.out.empty(), "--out is empty: must name a folder");
-  if (!job.json.empty()) require_writable(job.json);
+  require_writable_folder(job.out);
+  if (!job.json.empty() && job.json != "-") require_writable(job.json);
   const RunFolder folder(job.out);
   PreparedJob p{job, folder, folder.lock()};
   p.last = p.folder.last();

@@ -18,7 +18,10 @@ Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::f
   std::vector<double>& curve = found["curve"];
   double sum = 0;
   for (std::size_t step = 0, begin = 0; step < s.recipe.steps; ++step) {
-    sum += learner.step(draw_prompts<float>(s.task, m.labels, s.recipe.batch, prompts.split(step)));
+    const double loss = learner.step(draw_prompts<float>(s.task, m.labels, s.recipe.batch, prompts.split(step)));
+    require(std::isfinite(loss), m.name, ", ", to_string(m.kind), ", width ", m.width, ", depth ", m.layers, ", seed ", seed,
+            ": step ", step + 1, ": the loss is ", loss, ": the training has diverged");
+    sum += loss;
     on_step();
     if ((step + 1) * s.points / s.recipe.steps == curve.size()) continue;
     curve.push_back(sum / static_cast<double>(step + 1 - begin));
@@ -33,14 +36,18 @@ Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::f
   return found;
 }
 
-/// Sets the outcomes of all models and seeds to `learn(model, seed)`, as many at once as there are threads. Throws, when all have
-/// ended, the first error of those that threw.
+/// Sets the outcomes of all models and seeds to `learn(model, seed)`, as many at once as there are threads. Throws the first
+/// error of those that threw; after it none is begun.
 template <class Learn>
 void learn_each(std::vector<Trained>& all, const Setting& s, const Learn& learn) {
   std::mutex mutex;
   std::exception_ptr error;
   parallel_for(all.size() * s.seeds, [&](std::size_t i) {
     Trained& t = all[i / s.seeds];
+    {
+      const std::lock_guard lock(mutex);
+      if (error) return;
+    }
     try {
       t.outcomes[i % s.seeds] = learn(t.model, s.first_seed + i % s.seeds);
     } catch (...) {

@@ -1,0 +1,71 @@
+// Where a program's `--json` goes.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#if defined(_WIN32)
+#include <io.h>
+#else
+#include <unistd.h>
+#endif
+
+#include "skipv1/io/file.hpp"
+#include "skipv1/io/json.hpp"
+
+namespace skipv1 {
+
+namespace detail {
+#if defined(_WIN32)
+inline int duplicate(int descriptor) { return _dup(descriptor); }
+inline int duplicate_to(int descriptor, int as) { return _dup2(descriptor, as); }
+inline std::FILE* open_descriptor(int descriptor) { return _fdopen(descriptor, "wb"); }
+inline int descriptor_of(std::FILE* file) { return _fileno(file); }
+#else
+inline int duplicate(int descriptor) { return dup(descriptor); }
+inline int duplicate_to(int descriptor, int as) { return dup2(descriptor, as); }
+inline std::FILE* open_descriptor(int descriptor) { return fdopen(descriptor, "wb"); }
+inline int descriptor_of(std::FILE* file) { return fileno(file); }
+#endif
+}  // namespace detail
+
+/// A JSON file that is written whole or not at all; with the name "-" standard output, which from then on has the JSON alone: as
+/// long as this lives, all else that the program prints goes to standard error. With an empty name nothing is written.
+class JsonOutput {
+ public:
+  /// Throws if nothing can be written there, so that this is said before the work. A file there stays as it is until `write`.
+  explicit JsonOutput(std::string path) : path_(std::move(path)) {
+    if (path_ != "-") {
+      if (!path_.empty()) require_writable(path_);
+      return;
+    }
+    std::fflush(stdout);
+    const int own = detail::duplicate(1);
+    standard_output_ = own < 0 ? nullptr : detail::open_descriptor(own);
+    require(standard_output_ && detail::duplicate_to(2, 1) >= 0, "standard output cannot be written");
+  }
+  JsonOutput(const JsonOutput&) = delete;
+  JsonOutput& operator=(const JsonOutput&) = delete;
+  ~JsonOutput() {
+    if (!standard_output_) return;
+    std::fflush(stdout);
+    detail::duplicate_to(detail::descriptor_of(standard_output_), 1);
+    std::fclose(standard_output_);
+  }
+
+  explicit operator bool() const { return !path_.empty(); }
+  /// Writes `json`. Throws if it cannot be written (a full disk).
+  void write(const Json& json, int indent = 2) {
+    if (path_.empty()) return;
+    const std::string text = json_text(json, indent) + '\n';
+    if (!standard_output_) return write_whole(path_, [&](std::ostream& out) { out << text; });
+    const bool written = std::fwrite(text.data(), 1, text.size(), standard_output_) == text.size();
+    require(written && std::fflush(standard_output_) == 0, "standard output cannot be written");
+  }
+
+ private:
+  std::string path_;
+  std::FILE* standard_output_ = nullptr;
+};
+
+}  // namespace skipv1

@@ -1,0 +1,100 @@
+// The file of an experiment's results, read and checked.
+#include <map>
+#include <set>
+
+#include "skipv1/io/file.hpp"
+#include "skipv1/programs/experiment.hpp"
+
+namespace skipv1 {
+
+namespace {
+
+void require_number(const Json& value, const std::string& key) {
+  require(value.is_number(), '"', key, "\": expected a number, found ", detail::brief(value));
+}
+const Json& list_of(JsonFields& fields, const char* key) {
+  const Json& list = *fields.find(key, true);
+  fields.expect(list.is_array() && !list.empty(), key, "a list that is not empty", list);
+  return list;
+}
+
+void check_memory(JsonFields& fields) {
+  for (const Json& point : list_of(fields, "memory")) {
+    JsonFields of(point, "memory.");
+    std::size_t count = 0;
+    of.read("context", count), of.read("cache_bytes", count), of.read("peak_bytes", count, false);
+  }
+}
+
+/// Returns how many points the run's curve has.
+std::size_t check_training(JsonFields& fields) {
+  double number = 0;
+  std::size_t count = 0;
+  const std::size_t points = list_of(fields, "tokens").size();
+  for (const char* key : {"tokens", "train_nats_per_token", "valid_nats_per_token"}) {
+    const Json& list = list_of(fields, key);
+    require(list.size() == points, '"', key, "\" has ", list.size(), " numbers, \"tokens\" ", points);
+    for (const Json& value : list) require_number(value, key);
+  }
+  for (const char* key : {"final_nats_per_token", "bits_per_byte", "seconds", "tokens_per_second"}) fields.read(key, number);
+  for (const char* key : {"final_tokens", "final_bytes"}) fields.read(key, count);
+  return points;
+}
+
+/// Throws unless `run` has what tables, figures and a call that goes on read; returns its points, 0 of memory's.
+std::size_t check_run(const Json& run, bool memory) {
+  JsonFields fields(run);
+  std::string text;
+  std::size_t count = 0;
+  double number = 0;
+  fields.read("label", text), fields.read("device", text);
+  for (const char* key : {"seed", "parameters", "cache_bytes_per_token"}) fields.read(key, count, true, "a whole number");
+  fields.read("wall_seconds", number);
+  const Json& settings = *fields.find("settings", true);
+  JsonFields set(settings, "settings.");
+  set.read("batch", count), set.read("start", text, false);
+  const Json& config = *set.find("config", true);
+  JsonFields of(config, "settings.config.");
+  of.read("vocab_size", count), of.read("num_hidden_layers", count);
+  require(run.contains("memory") == memory, memory ? "\"memory\" is missing" : "\"memory\" beside runs of training");
+  if (!memory) return check_training(fields);
+  check_memory(fields);
+  return 0;
+}
+
+void check_results(const Json& results, const std::string& name) {
+  JsonFields fields(results);
+  std::string experiment;
+  fields.read("experiment", experiment);
+  fields.find("text", true);
+  require(experiment == name, "holds results of another experiment: ", detail::brief(experiment));
+  const Json& runs = *fields.find("runs", true);
+  fields.expect(runs.is_array(), "runs", "a list", runs);
+  std::set<std::string> done;
+  std::map<std::string, std::size_t> points;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const Json& run = runs[i];
+    const bool named = run.is_object() && run.contains("label") && run.contains("seed");
+    const std::string place = named ? " (" + detail::brief(run["label"]) + ", seed " + detail::brief(run["seed"]) + ")" : "";
+    at_place("run " + std::to_string(i + 1) + " of " + std::to_string(runs.size()) + place, [&] {
+      const std::size_t count = check_run(run, runs[0].is_object() && runs[0].contains("memory"));
+      require(done.insert(place).second, "is there twice");
+      const std::size_t first = points.try_emplace(run["label"].get<std::string>(), count).first->second;
+      require(first == count, "its curve has ", count, " points, that of the label's first run ", first);
+    });
+  }
+}
+
+}  // namespace
+
+Json read_results(const std::filesystem::path& file, const std::string& name) {
+  require_experiment(name);
+  Source source(file);
+  return at_place(file.string(), [&] {
+    Json results = parse_json(source.text(0, source.size()));
+    check_results(results, name);
+    return results;
+  });
+}
+
+}  // namespace skipv1

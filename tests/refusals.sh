@@ -1,0 +1,69 @@
+#!/bin/sh
+# Usage: refusals.sh TUTORIALS WORK TEXT. What the tutorials' programs say to arguments they cannot use: one line and status 2, before
+# any work; and to a training that diverges: its step, and the table of what there is.
+set -eu
+programs=$1 work=$2
+rm -rf "$work"
+mkdir -p "$work"
+cp "$3" "$work/text.txt"
+cd "$work"
+: > file
+fail() {
+  echo "refusals.sh: $*" >&2
+  exit 1
+}
+# wrong EXPECTED PROGRAM ARGUMENTS…
+wrong() {
+  expected=$1 program=$2
+  shift 2
+  status=0
+  "$programs/$program" "$@" > out 2> err || status=$?
+  [ $status -eq 2 ] || fail "$program $*: status $status"
+  [ "$(wc -l < err)" -eq 1 ] && [ "$(wc -c < err)" -lt 250 ] || fail "$program $*: says $(cat err)"
+  grep -q -- "$expected" err || fail "$program $*: says $(cat err)"
+  [ ! -s out ] || fail "$program $*: prints before it refuses: $(head -c 200 out)"
+  [ ! -e none ] || fail "$program $*: wrote something"
+}
+
+tiny="--text text.txt --vocab 256 --width 16 --layers 2 --heads 2 --batch 2 --length 16 --seeds 1"
+job() {
+  expected=$1
+  shift
+  wrong "$expected" 07-train-on-text $tiny "$@"
+}
+job "variants: skipv1 is there twice" --variants mha skipv1 skipv1 --out none
+job "none/x.json: cannot be written" --json none/x.json --out none
+job "file: nothing can be written into this folder" --out file
+job "file/new: nothing can be written into this folder" --out file/new
+job "prompt is empty" --prompt "" --out none
+job "seed: 18446744073709551616: must be" --seed 18446744073709551616 --out none
+"$programs/07-train-on-text" $tiny --steps 6 --seed 010 --out ten > out 2> err || fail "--seed 010: $(cat err)"
+grep -q "seeds 10 to 10$" out || fail "--seed 010 is not 10: $(cat out)"
+grep -q "figures in ten" out && [ -s ten/validation.png ] || fail "no figures"
+long=$(printf '%064d' 0)
+status=0
+"$programs/07-train-on-text" $tiny --prompt "$long" --out none > out 2> err || status=$?
+[ $status -eq 2 ] && [ ! -e none ] && grep -q "prompt has 64 tokens: must be 1 to 24" err || fail "a long prompt: $(cat err)"
+wrong "prompt: the text is not UTF-8 at byte 1" 07-train-on-text --text text.txt --vocab 400 --prompt "$(printf 'a\377')" --out none
+wrong "with --seeds 2: the last seed must be below" 07-train-on-text --text text.txt --seed 18446744073709551615 --seeds 2 --out none
+wrong "length: 0: must be 1 to" 07-train-on-text --text text.txt --length 0 --out none
+
+# A training that diverges: the table has the runs before it, which by its rate none is here.
+status=0
+"$programs/07-train-on-text" $tiny --peak 1e35 --steps 40 --out none > out 2> err || status=$?
+[ $status -eq 2 ] && [ ! -e none ] || fail "divergence: status $status"
+grep -q "mha, seed 1: .*step [0-9]*: the loss .*: the run has diverged" err || fail "divergence: $(cat err)"
+
+wrong "none/x.json: cannot be written" 04-mesa-theorem --dim 2 --json none/x.json
+wrong "file: nothing can be written into this folder" 04-mesa-theorem --dim 2 --figures file
+wrong "dim: 13: must be 1 to 12" 04-mesa-theorem --dim 13
+wrong "seed: \"1e3\": must be a whole number" 04-mesa-theorem --seed 1e3
+wrong "none/x.json: cannot be written" 05-mesa-learned --json none/x.json
+wrong "file: nothing can be written into this folder" 05-mesa-learned --figures file
+wrong "widths: 5 is there twice" 05-mesa-learned --widths 5,5 --focus 5
+wrong "attention: linear is there twice" 05-mesa-learned --attention linear,linear
+wrong "widths: \"x\": must be a whole number" 05-mesa-learned --widths 5,x
+wrong "none/x.png: cannot be written" 01-attention-and-its-cache --figure none/x.png
+wrong "file: nothing can be written into this folder" 02-head-routing --figures file
+wrong "file: nothing can be written into this folder" 03-validate-your-implementation --out file
+wrong "file: nothing can be written into this folder" 09-grouped-latent-and-shared --figures file

@@ -71,21 +71,25 @@ kill $first
 run train --text text.txt $tiny --steps 2 --out two
 [ "$(ls two | tr '\n' ' ')" = "log.csv log.jsonl result.json step-00000002 " ] || fail "left in the folder: $(ls two)"
 
-"$programs/skipv1-experiment" point-bytes --short --text text.txt --out results.json > /dev/null 2>&1 &
+"$programs/skipv1-experiment" point-bytes --short --text text.txt --only mha,skipv1 --out results.json > /dev/null 2>&1 &
 first=$!
 while [ ! -e results.json.lock ] && kill -0 $first; do sleep 0.01; done
-wrong "results.json: in use by another process $first" experiment point-bytes --short --text text.txt --out results.json
+wrong "results.json: in use by another process $first" experiment point-bytes --short --text text.txt --only mha,skipv1 --out results.json
 wait $first || fail "the first of two experiments: status $?"
-[ "$(grep -c '"label"' results.json)" = 4 ] && [ ! -e results.json.lock ] || fail "results of two experiments: $(ls)"
+[ "$(grep -c '"label"' results.json)" = 2 ] && [ ! -e results.json.lock ] || fail "results of two experiments: $(ls)"
 
-# Two that share a folder of vocabularies: one waits for what the other makes.
+# Two that share a folder of vocabularies: one waits for what the other makes. Another text has another vocabulary.
 for i in 1 2; do
-  "$programs/skipv1-experiment" point-pieces --short --text text.txt --tokenizer-folder pieces --out pieces-$i.json > out-$i 2>&1 &
+  "$programs/skipv1-experiment" point-pieces --short --prepare --text text.txt --tokenizer-folder pieces --out pieces-$i.json > out-$i 2>&1 &
   eval "process_$i=$!"
 done
 for i in 1 2; do
   eval "wait \$process_$i" || fail "shared vocabularies: $(cat out-$i)"
 done
+[ "$(ls pieces | wc -l)" = 3 ] || fail "a vocabulary and two texts: $(ls pieces)"
+tail -c 15000 text.txt > other.txt
+run experiment point-pieces --short --prepare --text other.txt --tokenizer-folder pieces --out pieces-3.json
+[ "$(ls pieces | wc -l)" = 6 ] || fail "two vocabularies and four texts: $(ls pieces)"
 
 # Threads.
 for threads in 257 2000 100000 2147483647; do
@@ -138,7 +142,7 @@ if mkdir "$odd" 2> /dev/null; then
   run uptrain run "$odd/$odd" --text "$odd/$odd.txt" --length 16 --batch 2 --steps 2 --out "$odd/$odd-uptrained"
   run uptrain run --out "$odd/$odd-uptrained" --resume
   run experiment uptraining --short --from "$odd/$odd" --text "$odd/$odd.txt" --tokenizer-folder "$odd/$odd-pieces" \
-    --out "$odd/$odd-results.json" --seeds 1 --table --figure "$odd/$odd-figure.png"
+    --out "$odd/$odd-results.json" --seeds 1 --only unconverted,mean_v --table --figure "$odd/$odd-figure.png"
   wrong "$odd/none/$odd.json: cannot be written" eval "$odd/$odd" --text "$odd/$odd.txt" --json "$odd/none/$odd.json"
   find "$odd" -name '*.json' > names
   while read -r name; do iconv -f UTF-8 -t UTF-8 "$name" > /dev/null || fail "$name is not UTF-8"; done < names

@@ -101,8 +101,8 @@ wrong "^skipv1-train: --threads: -1: must be at least 0$" $train --text text.txt
 wrong "steps: \"0x10\": must be a whole number" $train --text text.txt --steps 0x10
 wrong "seed: 18446744073709551616: must be at most" $train --text text.txt --seed 18446744073709551616
 wrong "peak: \"nan\": must be a finite number" $train --text text.txt --peak nan
-wrong "batch 9223372036854775808 of length 16: a step has at most" $train --text text.txt --length 16 --batch 9223372036854775808
-wrong "a vocabulary of 100000 pieces cannot be trained on [0-9]* bytes: Vocabulary size too high" $train --text text.txt --vocab 100000
+wrong "batch 200000000 of length 16: a step has at most" $train --text text.txt --length 16 --batch 200000000 --steps 1
+wrong "a vocabulary of 100000 pieces cannot be trained on [0-9]* bytes: " $train --text text.txt --vocab 100000
 wrong "text.txt: nothing can be written into this folder: " "$programs/skipv1-train" --out text.txt --text text.txt
 wrong "/dev/zero: cannot be read: it is neither" $train --text /dev/zero
 wrong "step [0-9]*: the loss is .*: the run has diverged; the last checkpoint is of step" "$programs/skipv1-train" --text text.txt --width 16 \

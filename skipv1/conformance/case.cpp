@@ -3,7 +3,9 @@
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
+#include "skipv1/conformance/draw.hpp"
 #include "skipv1/conformance/json_file.hpp"
+#include "skipv1/conformance/measure.hpp"
 
 namespace skipv1::conformance {
 
@@ -27,6 +29,23 @@ void read_expected(const Json& json, Case& c) {
   fields.read("kv_elements_per_token", c.elements);
   fields.read("parameters", c.parameters);
   fields.finish();
+}
+
+/// What of a manifest the checker needs.
+struct Manifest {
+  Bounds bounds;
+  std::uint64_t seed = 0;
+  std::string drawn;  ///< scalar of a model that is drawn rather than stored; else empty
+};
+
+void read_drawn(const Json& json, Manifest& result) {
+  JsonFields manifest(json);
+  const Json* drawn = manifest.find("drawn", false);
+  if (!drawn) return;
+  manifest.read("drawn", result.drawn);
+  const bool known = result.drawn == "F32" || result.drawn == "BF16";  // in F64 the last bit is the C library's
+  manifest.expect(known, "drawn", "F32 or BF16", *drawn);
+  manifest.read("seed", result.seed);
 }
 
 /// The bounds that a manifest gives: `"bounds": {"f32": {"logits": 1e-5, …}, …}`.
@@ -76,22 +95,44 @@ void read_arrays(const fs::path& folder, Case& c) {
     require(std::isfinite(c.logits.data()[i]), logits.string(), ": element ", i, " is ", c.logits.data()[i], ": must be finite");
 }
 
+/// The model and gradients of a folder that has them.
+Case read_stored(const fs::path& folder) {
+  const Checkpoint<double> model = read_checkpoint<double>(folder);
+  Case c(model.config);
+  copy(c.weights.flat(), model.parameters.flat());
+  const SafetensorsFile file(folder / "model.safetensors");
+  for (const auto& item : file.entries()) c.stored += item.second.shape.size();
+  read_parameters(folder / "grads.safetensors", c.gradients);
+  return c;
+}
+
+/// Draws the model of a folder that has none, and computes its gradients.
+void draw(Case& c, const Manifest& manifest) {
+  draw_weights(c.weights, c.config, manifest.seed);
+  round_to(c.weights.flat(), manifest.drawn);
+  c.stored = c.weights.layout().count();
+  copy(c.gradients.flat(), gradients_f64(c).flat());
+}
+
 }  // namespace
 
 Case read_case(const fs::path& folder) {
   std::error_code error;
   require(fs::is_directory(folder, error), folder.string(), ": not a folder");
-  const Checkpoint<double> model = read_checkpoint<double>(folder);
-  Case c(model.config);
+  Manifest manifest;
+  const fs::path path = folder / "manifest.json";
+  if (fs::exists(path, error)) {
+    read_json_file(path, [&](const Json& json) {
+      read_bounds(json, manifest.bounds);
+      read_drawn(json, manifest);
+    });
+  }
+  Case c = manifest.drawn.empty() ? read_stored(folder) : Case(read_config(folder / "config.json"));
   c.name = fs::weakly_canonical(folder).filename().string();
-  copy(c.weights.flat(), model.parameters.flat());
-  const SafetensorsFile file(folder / "model.safetensors");
-  for (const auto& item : file.entries()) c.stored += item.second.shape.size();
-  read_parameters(folder / "grads.safetensors", c.gradients);
+  c.bounds = manifest.bounds;
   read_arrays(folder, c);
   read_json_file(folder / "expected.json", [&](const Json& json) { read_expected(json, c); });
-  const fs::path manifest = folder / "manifest.json";
-  if (fs::exists(manifest, error)) read_json_file(manifest, [&](const Json& json) { read_bounds(json, c.bounds); });
+  if (!manifest.drawn.empty()) draw(c, manifest);
   return c;
 }
 

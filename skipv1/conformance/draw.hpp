@@ -1,10 +1,12 @@
 // Weights and tokens of a conformance case: everything away from where a mistake would not show.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "skipv1/core/bfloat16.hpp"
 #include "skipv1/model/parameters.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
 
@@ -33,6 +35,13 @@ void draw_weights(const Parameters<T>& parameters, const Config& config, std::ui
       x.data()[i] = static_cast<T>(start + sigma * random.normal());
     }
   }
+}
+
+/// Rounds what was drawn to what a file of scalar `dtype` (F64, F32, BF16) can hold.
+inline void round_to(View<double> x, const std::string& dtype) {
+  if (dtype == "F32") std::transform(x.data(), x.data() + x.size(), x.data(), [](double y) { return static_cast<float>(y); });
+  if (dtype == "BF16")
+    std::transform(x.data(), x.data() + x.size(), x.data(), [](double y) { return static_cast<double>(bfloat16(y)); });
 }
 
 /// Tokens (n), uniform over the vocabulary.

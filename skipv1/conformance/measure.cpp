@@ -9,6 +9,11 @@ Measured measure_f64(const Case& c) {
 Measured measure_f32(const Case& c) {
   return run_case<float, Cpu>(c, true, [](double x) { return static_cast<float>(x); });
 }
+Parameters<double> gradients_f64(const Case& c) {
+  Measured m;
+  run_whole(c, Decoder<double>(c.config, c.weights), true, m);
+  return std::move(*m.gradients);
+}
 Measured measure_bf16(const Case& c) {
   return run_case<float, Cpu>(c, false, [](double x) { return static_cast<float>(bfloat16(x)); });
 }

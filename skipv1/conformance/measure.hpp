@@ -20,11 +20,13 @@ struct Measured {
 /// Runs `c` on the CPU in float64 or float32.
 Measured measure_f64(const Case& c);
 Measured measure_f32(const Case& c);
+/// The gradients alone, in float64.
+Parameters<double> gradients_f64(const Case& c);
 /// The same with parameters rounded to bfloat16 and arithmetic in float32, without gradients.
 Measured measure_bf16(const Case& c);
 
-/// What a `Cuda` tensor of this build is worked on by: "cuda" or "emulated"; and the same measurements there, bfloat16 being the scalar
-/// of all storage then. Throws if there is no device.
+/// What a `Cuda` tensor of this build is worked on by: "cuda" or "emulated"; and the same measurements there, bfloat16 being the
+/// scalar of all storage then. Throws if there is no device.
 const char* device_of_build();
 Measured measure_on_device(const Case& c, const std::string& dtype);
 

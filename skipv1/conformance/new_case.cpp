@@ -22,11 +22,7 @@ Case draw_case(const Config& config, const NewCase& options) {
   Case c(config);
   const std::size_t n = options.batch * options.length;
   draw_weights(c.weights, config, options.seed);
-  const View<double> w = c.weights.flat();
-  if (options.dtype == "F32")
-    std::transform(w.data(), w.data() + w.size(), w.data(), [](double x) { return static_cast<float>(x); });
-  if (options.dtype == "BF16")
-    std::transform(w.data(), w.data() + w.size(), w.data(), [](double x) { return static_cast<double>(bfloat16(x)); });
+  round_to(c.weights.flat(), options.dtype);
   const auto fill = [&](Tensor<std::int32_t>& x, const std::vector<std::int32_t>& values) {
     x = Tensor<std::int32_t>({options.batch, options.length});
     std::copy(values.begin(), values.end(), x.data());
@@ -69,18 +65,23 @@ Json bounds() {
 
 void write_case(const Case& c, const NewCase& options, NewFolder& folder, const fs::path& out) {
   const fs::path& part = folder.path();
-  write_checkpoint(part, c.config, c.weights, *find_dtype(options.dtype));
+  if (options.drawn)
+    write_config(part / "config.json", c.config);
+  else
+    write_checkpoint(part, c.config, c.weights, *find_dtype(options.dtype));
   write_npy<std::int32_t>(part / "tokens.npy", c.tokens);
   write_npy<std::int32_t>(part / "targets.npy", c.targets);
   write_npy<double>(part / "logits.npy", c.logits);
-  write_parameters(part / "grads.safetensors", c.gradients);
+  if (!options.drawn) write_parameters(part / "grads.safetensors", c.gradients);
   const Json expected = {{"loss", c.loss}, {"kv_elements_per_token", c.elements}, {"parameters", c.parameters}};
   write_whole(part / "expected.json", [&](std::ostream& file) { file << json_text(expected) << '\n'; });
   std::ostringstream command;
   command << "skipv1-make-case config.json --seed " << options.seed << " --batch " << options.batch << " --length "
-          << options.length << " --dtype " << options.dtype << " --out " << out.filename().string();
-  const Json manifest = {
+          << options.length << " --dtype " << options.dtype << (options.drawn ? " --drawn" : "") << " --out "
+          << out.filename().string();
+  Json manifest = {
       {"covers", covers(c.config, options)}, {"seed", options.seed}, {"command", command.str()}, {"bounds", bounds()}};
+  if (options.drawn) manifest["drawn"] = options.dtype;
   write_json(part / "manifest.json", manifest);
   folder.commit();
 }
@@ -90,6 +91,8 @@ void write_case(const Case& c, const NewCase& options, NewFolder& folder, const 
 void make_case(const fs::path& config_file, const NewCase& options, const fs::path& out) {
   const Config config = read_config(config_file);
   require(options.batch > 0 && options.length > 0, "--batch ", options.batch, " --length ", options.length, ": must be positive");
+  require(!options.drawn || options.dtype != "F64",
+          "--drawn --dtype F64: the last bit of a double is not drawn alike everywhere");
   require(options.length <= config.max_position_embeddings, "--length ", options.length, ": max_position_embeddings is ",
           config.max_position_embeddings);
   NewFolder folder(out);  // where nothing can be written, that is said before the work

@@ -19,6 +19,10 @@ int main(int argc, char** argv) {
   app.add_option("--dtype", options.dtype, "scalar of model.safetensors")
       ->check(CLI::IsMember({"F64", "F32", "BF16"}))
       ->capture_default_str();
+  app.add_flag(
+      "--drawn", options.drawn,
+      "leave model.safetensors and grads.safetensors out: they are drawn and computed anew from the seed wherever the case "
+      "is read");
   app.add_option("--out", out, "the case's folder, which must not exist")->required();
   return run_program(app, argc, argv, [&] { make_case(config, options, out); });
 }

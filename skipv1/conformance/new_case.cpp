@@ -49,7 +49,7 @@ std::string covers(const Config& c, const NewCase& options) {
   if (a.variant.starts_with("skip")) s << ", skip ratio " << a.skip_ratio;
   if (a.source_layer > 0) s << ", source layer " << a.source_layer;
   if (a.injection != Injection::second_half) s << ", injection " << to_string(a.injection);
-  if (c.mixes_values()) s << ", lambda " << (a.learn_value_mix ? "learned" : "fixed");
+  if (c.mixing().values) s << ", lambda " << (a.learn_value_mix ? "learned" : "fixed");
   if (c.latent()) s << ", latent of " << a.kv_latent_size << ", rotary part of " << a.rotary_size;
   s << (c.tie_word_embeddings ? ", tied" : ", untied") << " output head, " << options.dtype << " weights, ignored targets";
   return s.str();

@@ -4,6 +4,6 @@
 namespace skipv1 {
 
 /// An output is added to, or replaced.
-enum class WriteMode { accumulate, overwrite };
+enum class WriteMode : unsigned char { accumulate, overwrite };
 
 }  // namespace skipv1

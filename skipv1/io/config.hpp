@@ -73,16 +73,16 @@ inline Config read_config(const std::filesystem::path& path) { return read_confi
 /// it has what the variant uses, and whatever else is not at its default.
 inline std::string config_text(const Config& c) {
   const AttentionConfig &a = c.attention, defaults;
-  const bool skips = a.variant.starts_with("skip") && !c.latent();
+  const VariantFields& fields = c.variant().fields;
   Json attention = {{"variant", a.variant}};
   const auto write = [&](bool used, const char* key, const auto& value, const auto& standard) {
     if (used || value != standard) attention[key] = value;
   };
-  write(skips, "skip_ratio", a.skip_ratio, defaults.skip_ratio);
-  write(a.variant == "skipv1", "source_layer", a.source_layer, defaults.source_layer);
-  write(a.variant == "skipv1", "injection", std::string(to_string(a.injection)), to_string(defaults.injection));
-  write(c.mixes_values(), "value_mix", a.value_mix, defaults.value_mix);
-  write(c.variant().mixes_values, "learn_value_mix", a.learn_value_mix, defaults.learn_value_mix);
+  write(fields.skip_ratio, "skip_ratio", a.skip_ratio, defaults.skip_ratio);
+  write(fields.source_layer, "source_layer", a.source_layer, defaults.source_layer);
+  write(fields.injection, "injection", std::string(to_string(a.injection)), to_string(defaults.injection));
+  write(c.mixing().values, "value_mix", a.value_mix, defaults.value_mix);
+  write(fields.learn_value_mix, "learn_value_mix", a.learn_value_mix, defaults.learn_value_mix);
   write(c.latent(), "kv_latent_size", a.kv_latent_size, defaults.kv_latent_size);
   write(c.latent(), "rotary_size", a.rotary_size, defaults.rotary_size);
   Json object = {

@@ -81,13 +81,13 @@ struct Probes {
 namespace detail {
 
 /// Which value heads of other layers layer l reads (each once), by name; ResFormer reads all of layer 0's.
-inline std::vector<HeadName> foreign_values(const Config& config, const Routing& routing, std::size_t l) {
+inline std::vector<HeadName> foreign_values(const Routing& routing, std::size_t l) {
   std::vector<HeadName> names;
   for (std::size_t h = 0; h < routing.heads; ++h) {
     const HeadName& name = routing.value(l, h);
     if (!name.none() && name.layer != l && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
-  if (config.mixes_values() && l > 0)
+  if (routing.mixes_values && l > 0)
     for (std::size_t g = 0; g < routing.owned_values[0]; ++g) names.push_back({0, g});
   return names;
 }
@@ -130,7 +130,7 @@ Probes probe(Learner<T, Space>& learner, const Prompts<T>& prompts) {
     const Tensor<T> input = detail::on_host(a.block_input(l));
     found.label.push_back(1 - read_out(rows_of(input, 0, [&](std::size_t b) { return prompts.row_of_x(b, query); }), label));
     if (l == layers) break;
-    const std::vector<HeadName> names = detail::foreign_values(config, routing, l);
+    const std::vector<HeadName> names = detail::foreign_values(routing, l);
     xt::xarray<double> seen = rows_of(input, names.size() * d_v, [&](std::size_t b) { return prompts.row_of_y(b, pair); });
     for (std::size_t k = 0; k < names.size(); ++k) {
       const Tensor<T> values = detail::on_host(learner.cache().values(names[k].layer));

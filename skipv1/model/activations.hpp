@@ -65,7 +65,9 @@ struct Activations {
   Tensor<double, Space> total_loss;             ///< (1)
   Tensor<std::int32_t, Space> tokens, positions, row_begin, past, targets;
   Tensor<HeadPair<const T, Space>, Space> heads;   ///< (L, H): the routing table resolved to memory
+  Tensor<HeadReader, Space> readers;               ///< (L, H): the table's
   std::vector<HeadPair<const T, Space>> resolved;  ///< what `heads` holds
+  std::vector<HeadReader> placed_readers;          ///< what `readers` holds
   std::vector<std::size_t> counts, pasts;          ///< what `positions`, `row_begin` and `past` hold
   Sequences<Space> sequences;
   std::vector<std::size_t> last;  ///< the rows whose logits are wanted; empty: all
@@ -90,22 +92,26 @@ struct Activations {
 
   /// Allocates for `n` rows of a batch read against `cache`.
   void prepare(const Config& c, const Routing& routing, const Cache<T, Space>& cache, std::size_t n, Keep to_keep) {
-    const std::size_t means = pooled_heads(routing).size(),
-                      most_values = *std::max_element(routing.owned_values.begin(), routing.owned_values.end());
+    const std::size_t means = routing.means.size();
+    std::size_t most_keys = 0, most_values = 0;
+    for (std::size_t l = 0; l < routing.layers; ++l) {
+      most_keys = std::max(most_keys, routing.key_columns(l));
+      most_values = std::max(most_values, routing.value_columns(l));
+    }
     if (n == rows && cache.batch() == batch && cache.capacity() == capacity && to_keep == keep && c == config &&
         means == (pooled.empty() ? 0 : pooled.extent(0)))
       return;
     config = c, rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = to_keep;
     const std::size_t d = c.hidden_size, kept = keep == Keep::for_backward ? c.num_hidden_layers : 1;
-    const bool dense = c.variant().averages_depth;
+    const bool dense = c.mixing().depth;
     const std::size_t outputs = keep == Keep::for_backward || dense ? c.num_hidden_layers + 1 : 2;
     layers.clear();
     for (std::size_t l = 0; l < kept; ++l) layers.push_back(allocate_layer(c, routing));
     stream = Tensor<T, Space>({outputs, n, d});
     averaged = dense ? Tensor<T, Space>({outputs, n, d}) : Tensor<T, Space>();
-    new_key = fills_cache() ? Tensor<T, Space>() : Tensor<T, Space>({n, c.num_attention_heads * routing.key_width});
-    new_value = fills_cache() ? Tensor<T, Space>() : Tensor<T, Space>({n, most_values * routing.value_width});
-    first_value = c.mixes_values() ? Tensor<T, Space>({n, routing.owned_values[0] * routing.value_width}) : Tensor<T, Space>();
+    new_key = fills_cache() ? Tensor<T, Space>() : Tensor<T, Space>({n, most_keys});
+    new_value = fills_cache() ? Tensor<T, Space>() : Tensor<T, Space>({n, most_values});
+    first_value = routing.mixes_values ? Tensor<T, Space>({n, routing.value_columns(0)}) : Tensor<T, Space>();
     pooled = means ? Tensor<T, Space>({means, batch, capacity, routing.value_width}) : Tensor<T, Space>();
     content = c.latent() ? Tensor<T, Space>({batch, capacity, c.num_attention_heads * c.head_width()}) : Tensor<T, Space>();
     tokens = Tensor<std::int32_t, Space>({n});
@@ -131,7 +137,7 @@ struct Activations {
     a.normed1 = X({n, d}), a.statistics1 = S(statistics);
     a.query = X({n, query_heads, c.query_width()}), a.attention = X({n, query_heads, c.head_width()}),
     a.lse = S({n, query_heads});
-    if (c.mixes_values()) a.own_value = X({n, routing.owned_values[0] * routing.value_width});
+    if (routing.mixes_values) a.own_value = X({n, routing.value_columns(0)});
     if (c.latent()) {
       a.latent = X({batch, capacity, c.attention.kv_latent_size});
       a.key = X({batch, capacity, query_heads * c.query_width()}), a.value = X({batch, capacity, query_heads * c.head_width()});

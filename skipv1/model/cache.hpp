@@ -19,19 +19,33 @@ class Cache {
  public:
   Cache(const Routing& routing, std::size_t batch, std::size_t capacity, Holds holds = Holds::heads)
       : lengths_(batch, 0), capacity_(capacity), key_width_(routing.key_width), value_width_(routing.value_width) {
-    const auto allocate = [&](Memory& memory, const std::vector<HeadName>& reads, const std::vector<std::size_t>& owned,
-                              std::size_t width) {
-      const std::vector<std::size_t> last = last_readers(routing, reads);
-      const auto takes_turns = [&](std::size_t l) { return holds == Holds::gradients && l > 0 && last[l] == l; };
+    const auto allocate = [&](Memory& memory, const auto& columns, const auto& last_reader) {
+      const auto takes_turns = [&](std::size_t l) { return holds == Holds::gradients && l > 0 && last_reader(l) == l; };
       for (std::size_t l = 0; l < routing.layers; ++l) {
         std::size_t with = 0;
-        while (with < l && !(takes_turns(l) && takes_turns(with) && owned[with] == owned[l])) ++with;
+        while (with < l && !(takes_turns(l) && takes_turns(with) && columns(with) == columns(l))) ++with;
+        memory.columns.push_back(columns(l));
         memory.at.push_back(with < l ? memory.at[with] : memory.pieces.size());
-        if (with == l) memory.pieces.push_back(zeros<T, Space>({batch, capacity, owned[l] * width}));
+        if (with == l) memory.pieces.push_back(zeros<T, Space>({batch, capacity, columns(l)}));
       }
     };
-    allocate(keys_, routing.keys, routing.owned_keys, key_width_);
-    allocate(values_, routing.values, routing.owned_values, value_width_);
+    allocate(
+        keys_, [&](std::size_t l) { return routing.key_columns(l); }, [&](std::size_t l) { return routing.last_key_reader(l); });
+    allocate(
+        values_, [&](std::size_t l) { return routing.value_columns(l); },
+        [&](std::size_t l) { return routing.last_value_reader(l); });
+    part_width_ = routing.latent.part_width;
+  }
+
+  /// Throws unless each layer caches as much here as `routing` has it cache: another variant's cache has its heads elsewhere.
+  void require_routing(const Routing& routing) const {
+    require(keys_.columns.size() == routing.layers, "a cache of ", keys_.columns.size(), " layers for a model of ",
+            routing.layers);
+    for (std::size_t l = 0; l < routing.layers; ++l)
+      require(keys_.columns[l] == routing.key_columns(l) && values_.columns[l] == routing.value_columns(l),
+              "a cache whose layer ", l, " holds ", keys_.columns[l], " and ", values_.columns[l],
+              " elements per token of keys and values, for a model whose layer holds ", routing.key_columns(l), " and ",
+              routing.value_columns(l));
   }
 
   std::size_t batch() const { return lengths_.size(); }
@@ -53,12 +67,15 @@ class Cache {
   }
   void reset() { lengths_.assign(lengths_.size(), 0); }
 
-  /// What layer l owns: (B, capacity, owned heads * width); the last extent may be 0.
+  /// What layer l owns: (B, capacity, owned heads * width), for MLA its rotary key and latent; the last extent may be 0.
   View<T, Space> keys(std::size_t l) const { return keys_.pieces[keys_.at[l]]; }
   View<T, Space> values(std::size_t l) const { return values_.pieces[values_.at[l]]; }
   /// One head where it lies.
   Head<T, Space> key(const HeadName& name) const { return head(keys(name.layer), name.head, key_width_); }
   Head<T, Space> value(const HeadName& name) const { return head(values(name.layer), name.head, value_width_); }
+  /// MLA: layer l's rotary key, and one part of a latent.
+  Head<T, Space> rotary_key(std::size_t l) const { return head(keys(l), 0, 0); }
+  Head<T, Space> part(const PartName& name) const { return head(values(name.layer), name.part, part_width_); }
 
   /// Elements held for one token, counted from the memory itself.
   std::size_t elements_per_token() const {
@@ -72,13 +89,13 @@ class Cache {
  private:
   struct Memory {
     std::vector<Tensor<T, Space>> pieces;
-    std::vector<std::size_t> at;  ///< (L): which of them
+    std::vector<std::size_t> at, columns;  ///< (L): which of them; how wide it is
   };
   Head<T, Space> head(View<T, Space> owned, std::size_t head, std::size_t width) const {
     return {owned.data() + head * width, capacity_ * owned.width(), owned.width()};
   }
   std::vector<std::size_t> lengths_;
-  std::size_t capacity_, key_width_, value_width_;
+  std::size_t capacity_, key_width_, value_width_, part_width_ = 0;
   Memory keys_, values_;
 };
 

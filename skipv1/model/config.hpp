@@ -55,25 +55,33 @@ struct Config {
   std::size_t head_width() const { return theory.head_size ? theory.head_size : hidden_size / num_attention_heads; }
   bool gpt2() const { return architecture == Architecture::gpt2; }
   const Variant& variant() const { return find_variant(attention.variant); }
-  bool latent() const { return variant().latent_parts != 0; }
+  bool latent() const { return variant().latent.count != 0; }
+  /// What the variant's table is filled from.
+  RoutingShape routing_shape() const {
+    return {.layers = num_hidden_layers,
+            .heads = num_attention_heads,
+            .kv_heads = num_key_value_heads,
+            .skip_ratio = attention.skip_ratio,
+            .source_layer = attention.source_layer,
+            .injection = attention.injection};
+  }
+  /// What the variant mixes besides what its table routes.
+  Mixing mixing() const { return variant().mixing_of(routing_shape()); }
   /// Width of a query and key head: `d_h`, for MLA `d_h + d_r`.
   std::size_t query_width() const { return head_width() + (latent() ? attention.rotary_size : 0); }
   bool rotates(std::size_t l) const { return !gpt2() && l < theory.rotary_layers; }  ///< layer l's queries and keys, by RoPE
   bool linear(std::size_t l) const { return l >= theory.softmax_layers; }            ///< layer l's attention
-  /// Whether the values that layers `l >= 1` own are mixed with layer 0's.
-  bool mixes_values() const { return variant().mixes_values || attention.injection == Injection::resformer; }
 };
 
 inline const char* to_string(Architecture a) { return a == Architecture::gpt2 ? "gpt2" : "llama"; }
-inline const char* to_string(Injection injection) {
-  constexpr const char* names[] = {"second_half", "pooling", "dynamic", "odd_even", "resformer"};
-  return names[static_cast<std::size_t>(injection)];
-}
 /// The injection called `name`; throws if there is none.
 inline Injection parse_injection(const std::string& name) {
-  for (std::size_t i = 0; i < 5; ++i)
-    if (name == to_string(static_cast<Injection>(i))) return static_cast<Injection>(i);
-  fail("injection \"", name, "\" is unknown; known are second_half, pooling, dynamic, odd_even, resformer");
+  std::string known;
+  for (std::size_t i = 0; i < std::size(injection_names); ++i) {
+    if (name == injection_names[i]) return static_cast<Injection>(i);
+    known += std::string(i == 0 ? "" : ", ") + injection_names[i];
+  }
+  fail("injection \"", name, "\" is unknown; known are ", known);
 }
 
 namespace detail {
@@ -108,8 +116,9 @@ inline void check_latent(const Config& c) {
           " must equal num_attention_heads ", c.num_attention_heads);
   require(a.kv_latent_size >= 1 && a.kv_latent_size <= 1u << 20, "kv_latent_size is ", a.kv_latent_size, ": must be 1 to ",
           1u << 20);
-  require(a.kv_latent_size % c.variant().latent_parts == 0, "kv_latent_size ", a.kv_latent_size, " is odd: variant ", a.variant,
-          " halves it");
+  const std::size_t parts = c.variant().latent.count;
+  require(a.kv_latent_size % parts == 0, "kv_latent_size ", a.kv_latent_size, " is not a multiple of ", parts, ": variant ",
+          a.variant, " routes so many parts of it");
   require(a.rotary_size >= 2 && a.rotary_size % 2 == 0 && a.rotary_size <= 1u << 20, "rotary_size is ", a.rotary_size,
           ": must be even and at least 2");
 }
@@ -120,26 +129,20 @@ inline void validate(const Config& c) {
   detail::check_sizes(c);
   const AttentionConfig& a = c.attention;
   const Variant& variant = find_variant(a.variant);
-  const bool grouped = c.num_key_value_heads != c.num_attention_heads;
-  require(a.variant != "mha" || !grouped, "variant mha: num_key_value_heads ", c.num_key_value_heads,
-          " must equal num_attention_heads ", c.num_attention_heads, " (fewer is gqa)");
-  require(a.variant != "mqa" || c.num_key_value_heads == 1, "variant mqa: num_key_value_heads is ", c.num_key_value_heads,
-          ": must be 1");
   require(!variant.even_layers || c.num_hidden_layers % 2 == 0, "variant ", a.variant, ": num_hidden_layers ",
           c.num_hidden_layers, " is odd: must be even");
   require(a.skip_ratio >= 0 && a.skip_ratio <= 1, "skip_ratio is ", a.skip_ratio, ": must be 0 to 1");
   require(std::isfinite(a.value_mix), "value_mix is ", a.value_mix, ": must be finite");
-  require(a.source_layer == 0 || a.variant == "skipv1", "source_layer ", a.source_layer, " with variant ", a.variant,
-          ": only skipv1 has one");
+  require(a.source_layer == 0 || variant.fields.source_layer, "source_layer ", a.source_layer, " with variant ", a.variant,
+          ": only ", variants_with(&VariantFields::source_layer), " has one");
   require(a.source_layer < c.num_hidden_layers, "source_layer ", a.source_layer, ": there are only ", c.num_hidden_layers,
           " layers");
-  require(a.injection == Injection::second_half || (a.variant == "skipv1" && !grouped && a.source_layer == 0), "injection ",
-          to_string(a.injection),
-          ": only skipv1 with num_key_value_heads equal to num_attention_heads and source_layer 0 has it");
-  require(a.injection != Injection::pooling || a.skip_ratio == 0.5, "injection pooling with skip_ratio ", a.skip_ratio,
-          ": must be 0.5");
-  require(!a.learn_value_mix || variant.mixes_values, "learn_value_mix with variant ", a.variant, ": only resformer learns it");
-  if (variant.latent_parts) {
+  require(a.injection == AttentionConfig{}.injection || variant.fields.injection, "injection ", to_string(a.injection),
+          " with variant ", a.variant, ": only ", variants_with(&VariantFields::injection), " has one");
+  require(!a.learn_value_mix || variant.fields.learn_value_mix, "learn_value_mix with variant ", a.variant, ": only ",
+          variants_with(&VariantFields::learn_value_mix), " learns it");
+  if (variant.check) variant.check(c.routing_shape());
+  if (variant.latent.count) {
     detail::check_latent(c);
   } else {
     require(!c.rotates(0) || c.head_width() % 2 == 0, c.theory.head_size ? "head_size" : "hidden_size / num_attention_heads",
@@ -147,20 +150,43 @@ inline void validate(const Config& c) {
   }
 }
 
-/// The routing table of a valid configuration. Throws if a registered variant's own table cannot be served.
+namespace detail {
+inline LatentRouting make_latent(const Config& c) {
+  const auto [parts, read] = c.variant().latent;
+  LatentRouting latent;
+  if (parts == 0) return latent;
+  latent.parts = parts;
+  latent.part_width = c.attention.kv_latent_size / parts, latent.rotary_width = c.attention.rotary_size;
+  latent.owned.assign(c.num_hidden_layers, 0);
+  for (std::size_t l = 0; l < c.num_hidden_layers; ++l) {
+    for (std::size_t p = 0; p < parts; ++p) {
+      const PartName name = read(l, p);
+      require(name.layer <= l && name.part < parts, "variant ", c.attention.variant, ": part ", p, " of layer ", l,
+              "'s latent is part ", name.part, " of layer ", name.layer, ": must be one of ", parts,
+              " of this or an earlier layer");
+      latent.reads.push_back(name);
+      latent.owned[name.layer] = std::max(latent.owned[name.layer], name.part + 1);
+    }
+  }
+  return latent;
+}
+}  // namespace detail
+
+/// The routing table of a valid configuration, with its inverse. Throws if a registered variant's own table cannot be served.
 inline Routing make_routing(const Config& c) {
   const Variant& variant = c.variant();
-  RoutingShape shape{c.num_hidden_layers,    c.num_attention_heads,    c.num_key_value_heads,
-                     c.attention.skip_ratio, c.attention.source_layer, c.attention.injection};
-  if (variant.latent_parts) shape.heads = shape.kv_heads = variant.latent_parts;
+  const RoutingShape shape = c.routing_shape();
   Routing table = variant.route(shape);
   require(table.layers == shape.layers && table.heads == shape.heads, "variant ", variant.name, " fills a table of ",
           table.layers, " layers and ", table.heads, " heads instead of ", shape.layers, " and ", shape.heads);
-  for (std::size_t l = 1; l < shape.layers && c.mixes_values(); ++l)
+  table.mixes_values = c.mixing().values;
+  count_owned(table);
+  for (std::size_t l = 1; l < shape.layers && table.mixes_values; ++l)
     require(table.owned_values[l] <= table.owned_values[0], "variant ", variant.name, ": layer ", l, " mixes ",
             table.owned_values[l], " values with layer 0's ", table.owned_values[0]);
-  table.key_width = variant.latent_parts ? c.attention.rotary_size : c.head_width();
-  table.value_width = variant.latent_parts ? c.attention.kv_latent_size / variant.latent_parts : c.head_width();
+  table.latent = detail::make_latent(c);
+  table.key_width = c.query_width();
+  table.value_width = c.head_width();
   return table;
 }
 

@@ -69,15 +69,18 @@ class Decoder {
   View<T, Space> backward_rows(ConstView<T, Space> doutputs, const Parameters<T, Space>& gradients,
                                Cache<T, Space>& cache_gradients, Activations<T, Space>& a) const;
 
-  /// The heads that each query head of layer l reads (H), after a forward pass with `a`.
-  View<const HeadPair<const T, Space>, Space> heads(const Activations<T, Space>& a, std::size_t l) const {
-    return a.heads.slice(l, 1).reshape({config_.num_attention_heads});
+  /// The heads that each query head of layer l reads, and its place among their readers, after a forward pass with `a`.
+  RoutedHeads<T, Space> heads(const Activations<T, Space>& a, std::size_t l) const {
+    const Shape shape{config_.num_attention_heads};
+    return {a.heads.slice(l, 1).reshape(shape), a.readers.slice(l, 1).reshape(shape)};
   }
 
  private:
   using X = View<T, Space>;
 
   void check_routing() const;
+  /// Key heads that layer l computes; for MLA the one rotary key.
+  std::size_t owned_keys(std::size_t l) const { return routing_.has_latent() ? 1 : routing_.owned_keys[l]; }
   void check(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache, Keep keep) const;
   void check(const std::vector<std::int32_t>& tokens) const;
   /// Brings positions and the sequences' places to where the operations read them.
@@ -147,8 +150,8 @@ class Decoder {
   void backward_tokens(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
   /// From the gradient of the final norm's rows; returns that of the stream's first rows.
   X backward_blocks(X dnormed, const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
-  /// Where attention accumulates dk and dv, in `g.heads`; returns in which layer it overwrites those that lie in the cache.
-  LastAttended resolve_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const;
+  /// Where attention writes dk and dv, in `g.heads`.
+  void resolve_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const;
   void backward_feed_forward(std::size_t l, const LayerWeights<T, Space>& dw, X dx, Activations<T, Space>& a) const;
   /// `stream_bias`: the gradient of the bias that the block before adds last.
   void backward_attend(std::size_t l, const Weights<T, Space>& dw, X dx, X stream_bias,

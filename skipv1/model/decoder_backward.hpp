@@ -92,31 +92,13 @@ View<T, Space> Decoder<T, Space>::backward_rows(ConstView<T, Space> doutputs, co
 }
 
 template <class T, class Space>
-LastAttended Decoder<T, Space>::resolve_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const {
-  LastAttended attended = last_attended(routing_);
-  const auto none_of = [](std::vector<std::size_t>& last) { std::fill(last.begin(), last.end(), no_head); };
-  if (config_.mixes_values()) none_of(attended.values[0]);  // later layers that mix them in add first
+void Decoder<T, Space>::resolve_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const {
+  dcache.require_routing(routing_);
   auto heads = resolve<T>(
       dcache, g.pooled, [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
-  for (std::size_t i = 0; i < heads.size(); ++i) {
-    const std::size_t l = i / routing_.heads;
-    const auto begins = [&](const std::vector<HeadName>& reads, const std::vector<std::vector<std::size_t>>& last) {
-      if (config_.latent())
-        return WriteMode::overwrite;  // the table has the latent's parts, not heads: `i` may lie behind its end
-      const HeadName& name = reads[i];
-      const bool first = !name.none() && !name.pooled() && last[name.layer][name.head] == l;
-      return first ? WriteMode::overwrite : WriteMode::accumulate;
-    };
-    heads[i].key.mode = begins(routing_.keys, attended.keys);
-    heads[i].value.mode = begins(routing_.values, attended.values);
-  }
-  if (heads != g.resolved) {
-    copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));
-    g.resolved = std::move(heads);
-  }
-  if (config_.latent())  // attention does not read what lies in the cache
-    for (std::size_t l = 0; l < routing_.layers; ++l) none_of(attended.keys[l]), none_of(attended.values[l]);
-  return attended;
+  if (heads == g.resolved) return;
+  copy(g.heads, View<const HeadPair<T, Space>>(heads.data(), g.heads.shape()));
+  g.resolved = std::move(heads);
 }
 
 template <class T, class Space>
@@ -136,13 +118,7 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
 
   if (!g.pooled.empty()) zero(X(g.pooled));
   if (!g.outputs.empty()) zero(X(g.outputs));
-  const LastAttended attended = resolve_gradients(dcache, g);
-  const auto all_set = [](const std::vector<std::size_t>& last) {
-    return std::find(last.begin(), last.end(), no_head) == last.end();
-  };
-  const std::vector<std::size_t> last_keys = last_readers(routing_, routing_.keys);
-  std::vector<std::size_t> last_values = last_readers(routing_, routing_.values);
-  if (config_.mixes_values()) last_values[0] = layers - 1;
+  resolve_gradients(dcache, g);
   for (std::size_t l = layers; l-- > 0;) {  // dy: the gradient of block l's output, then of its input
     if (averages) {
       depth_average_backward(g.outputs.slice(0, l + 2), dw.depth[l], dy, a.stream.slice(0, l + 2), weights_.depth[l]);
@@ -150,9 +126,9 @@ View<T, Space> Decoder<T, Space>::backward_blocks(X dnormed, const Weights<T, Sp
       linear_backward_bias(last_bias(l), dy);
     }
     backward_feed_forward(l, dw.layers[l], dy, a);
-    for (std::size_t m = 0; m <= l; ++m) {  // gradients begin where their heads are read last: attention sets, others add
-      if (last_keys[m] == l && !all_set(attended.keys[m])) zero(dcache.keys(m));
-      if (last_values[m] == l && !all_set(attended.values[m])) zero(dcache.values(m));
+    for (std::size_t m = 0; m <= l; ++m) {  // gradients begin where their heads are read last
+      if (routing_.last_key_reader(m) == l && !routing_.overwrites_keys(m)) zero(dcache.keys(m));
+      if (routing_.last_value_reader(m) == l && !routing_.overwrites_values(m)) zero(dcache.values(m));
     }
     backward_attend(l, dw, dy, l > 0 && !averages ? last_bias(l - 1) : X(),
                     g.heads.slice(l, 1).reshape({config_.num_attention_heads}), dcache, a);
@@ -205,7 +181,7 @@ void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& 
   linear_backward_input(g.normed, dquery, w.query);
   if (!w.key.empty()) {
     const X dkey = dcache.keys(l).reshape({n, w.key.extent(0)});
-    if (config_.rotates(l)) rope(dkey.reshape({n, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions, true);
+    if (config_.rotates(l)) rope(dkey.reshape({n, owned_keys(l), w.key.extent(0) / owned_keys(l)}), rope_, a.positions, true);
     linear_backward_weight(dw.key, dw.key_bias, dkey, s.normed1);
     linear_backward_input(g.normed, dkey, w.key, true);
   }
@@ -219,12 +195,12 @@ void Decoder<T, Space>::backward_values(std::size_t l, const LayerWeights<T, Spa
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const LayerActivations<T, Space>& s = a.layer(l);
   const X dvalue = dcache.values(l).reshape({a.rows, w.value.extent(0)});
-  const std::vector<HeadName> means = pooled_heads(routing_);
+  const std::vector<HeadName>& means = routing_.means;
   for (std::size_t m = 0; m < means.size(); ++m)
     if (means[m].layer == l)
       pool_backward(dcache.value({l, means[m].head}), dcache.value({l, means[m].other}), mean(a.gradient.pooled, m), a.batch,
                     a.capacity, routing_.value_width);
-  if (config_.mixes_values() && l > 0) {
+  if (routing_.mixes_values && l > 0) {
     const X dfirst = dcache.values(0).reshape(a.first_value.shape()), own(s.own_value.data(), dvalue.shape());
     value_mix_backward(dvalue, dfirst, dw.value_mix, dvalue, own, a.first_value, mix(l));
   }
@@ -238,12 +214,13 @@ void Decoder<T, Space>::backward_expand(std::size_t l, const LayerWeights<T, Spa
   const LayerWeights<T, Space>& w = weights_.layers[l];
   const LayerActivations<T, Space>& s = a.layer(l);
   GradientScratch<T, Space>& g = a.gradient;
+  const LatentRouting& latent_table = routing_.latent;
   const std::size_t d_h = config_.head_width(), keys = a.capacity, rows = a.rows;
   for (std::size_t h = 0; h < config_.num_attention_heads; ++h) {
     Head<T, Space> dkey = part(g.key, h, config_.query_width());
     copy_head(part(g.content, h, d_h), dkey, a.batch, keys, d_h);
     dkey.data += d_h;
-    copy_head(dcache.key(routing_.key(l, 0)), dkey, a.batch, keys, routing_.key_width, true);
+    copy_head(dcache.rotary_key(l), dkey, a.batch, keys, latent_table.rotary_width, true);
   }
   const X dcontent = g.content.reshape({rows, g.content.width()}), dvalue = g.value.reshape({rows, g.value.width()});
   const X latent = s.latent.reshape({rows, s.latent.width()}), dlatent = g.latent.reshape(latent.shape());
@@ -251,9 +228,9 @@ void Decoder<T, Space>::backward_expand(std::size_t l, const LayerWeights<T, Spa
   linear_backward_weight(dw.value_up, X(), dvalue, latent);
   linear_backward_input(dlatent, dcontent, w.key_up);
   linear_backward_input(dlatent, dvalue, w.value_up, true);
-  for (std::size_t p = 0; p < routing_.heads; ++p)
-    copy_head(dcache.value(routing_.value(l, p)), part(g.latent, p, routing_.value_width), a.batch, keys, routing_.value_width,
-              true);
+  for (std::size_t p = 0; p < latent_table.parts; ++p)
+    copy_head(dcache.part(latent_table.part(l, p)), part(g.latent, p, latent_table.part_width), a.batch, keys,
+              latent_table.part_width, true);
 }
 
 }  // namespace skipv1

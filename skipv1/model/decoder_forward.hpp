@@ -23,6 +23,7 @@ template <class T, class Space>
 Decoder<T, Space>::Decoder(const Config& config, const Parameters<T, Space>& parameters, Routing routing)
     : config_(config), routing_(std::move(routing)), weights_(parameters, config), value_mix_({1}) {
   check_routing();
+  invert(routing_);
   const std::size_t rotary = config.latent() ? config.attention.rotary_size : config.head_width();
   if (!config.gpt2()) {
     const Tensor<Sum<T>> table = rope_table<Sum<T>>(config.max_position_embeddings, rotary, config.rope_theta);
@@ -110,7 +111,8 @@ void Decoder<T, Space>::check_routing() const {
   const Routing own = make_routing(config_);
   require(routing_.layers == own.layers && routing_.heads == own.heads && routing_.owned_keys == own.owned_keys &&
               routing_.owned_values == own.owned_values && routing_.key_width == own.key_width &&
-              routing_.value_width == own.value_width,
+              routing_.value_width == own.value_width && routing_.mixes_values == own.mixes_values &&
+              routing_.latent == own.latent,
           "the routing table given does not own the heads of variant ", config_.attention.variant);
   for (std::size_t l = 0; l < own.layers; ++l) {
     for (std::size_t h = 0; h < own.heads; ++h) {
@@ -129,6 +131,7 @@ template <class T, class Space>
 void Decoder<T, Space>::check(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache,
                               Keep keep) const {
   std::size_t sum = 0;
+  cache.require_routing(routing_);
   require(counts.size() == cache.batch(), "batch of ", counts.size(), " sequences with a cache of ", cache.batch());
   for (std::size_t b = 0; b < counts.size(); ++b) {
     const std::size_t count = counts[b], length = cache.lengths()[b] + count;
@@ -175,7 +178,6 @@ template <class T, class Space>
 template <class U, class LatentKey, class LatentValue>
 std::vector<HeadPair<U, Space>> Decoder<T, Space>::resolve(const Cache<T, Space>& cache, X pooled, const LatentKey& latent_key,
                                                            const LatentValue& latent_value) const {
-  const std::vector<HeadName> means = pooled_heads(routing_);
   std::vector<HeadPair<U, Space>> table;
   for (std::size_t l = 0; l < config_.num_hidden_layers; ++l) {
     for (std::size_t h = 0; h < config_.num_attention_heads; ++h) {
@@ -186,7 +188,7 @@ std::vector<HeadPair<U, Space>> Decoder<T, Space>::resolve(const Cache<T, Space>
       const HeadName& name = routing_.value(l, h);
       Head<T, Space> value;
       if (name.pooled())
-        value = mean(pooled, static_cast<std::size_t>(std::find(means.begin(), means.end(), name) - means.begin()));
+        value = mean(pooled, routing_.mean_of[l * routing_.heads + h]);
       else if (!name.none())
         value = cache.value(name);
       table.push_back({cache.key(routing_.key(l, h)), value});
@@ -200,6 +202,11 @@ void Decoder<T, Space>::resolve_heads(const Cache<T, Space>& cache, Activations<
   auto table = resolve<const T>(
       cache, a.pooled, [&](std::size_t l) -> X { return a.layer(l).key; }, [&](std::size_t l) -> X { return a.layer(l).value; });
   const Shape shape{config_.num_hidden_layers, config_.num_attention_heads};
+  if (a.placed_readers != routing_.readers) {
+    if (!(a.readers.shape() == shape)) a.readers = Tensor<HeadReader, Space>(shape);
+    copy(a.readers, View<const HeadReader>(routing_.readers.data(), shape));
+    a.placed_readers = routing_.readers;
+  }
   if (table == a.resolved) return;
   if (!(a.heads.shape() == shape)) a.heads = Tensor<HeadPair<const T, Space>, Space>(shape);
   copy(a.heads, View<const HeadPair<const T, Space>>(table.data(), shape));
@@ -231,14 +238,14 @@ void Decoder<T, Space>::store_keys(std::size_t l, Cache<T, Space>& cache, Activa
   const Shape shape{a.rows, w.key.extent(0)};
   const X key = a.fills_cache() ? cache.keys(l).reshape(shape) : X(a.new_key.data(), shape);
   linear_forward(key, a.layer(l).normed1, w.key, w.key_bias);
-  if (config_.rotates(l)) rope(key.reshape({a.rows, routing_.owned_keys[l], routing_.key_width}), rope_, a.positions);
+  if (config_.rotates(l)) rope(key.reshape({a.rows, owned_keys(l), w.key.extent(0) / owned_keys(l)}), rope_, a.positions);
   if (!a.fills_cache()) scatter_rows(cache.keys(l), key, a.sequences);
 }
 
 template <class T, class Space>
 void Decoder<T, Space>::store_values(std::size_t l, Cache<T, Space>& cache, Activations<T, Space>& a) const {
   const LayerWeights<T, Space>& w = weights_.layers[l];
-  const bool mixes = config_.mixes_values();
+  const bool mixes = routing_.mixes_values;
   const Shape shape{a.rows, w.value.extent(0)};
   const X value = a.fills_cache() ? cache.values(l).reshape(shape) : X(a.new_value.data(), shape);
   const X own = mixes && l > 0 ? X(a.layer(l).own_value.data(), shape) : value;
@@ -249,7 +256,7 @@ void Decoder<T, Space>::store_values(std::size_t l, Cache<T, Space>& cache, Acti
 
 template <class T, class Space>
 void Decoder<T, Space>::pool(std::size_t l, const Cache<T, Space>& cache, Activations<T, Space>& a) const {
-  const std::vector<HeadName> means = pooled_heads(routing_);
+  const std::vector<HeadName>& means = routing_.means;
   for (std::size_t m = 0; m < means.size(); ++m)
     if (means[m].layer == l)
       pool_forward(mean(a.pooled, m), cache.value({l, means[m].head}), cache.value({l, means[m].other}), a.batch,
@@ -261,8 +268,9 @@ void Decoder<T, Space>::expand(std::size_t l, const Cache<T, Space>& cache, Acti
   const LayerWeights<T, Space>& w = weights_.layers[l];
   LayerActivations<T, Space>& s = a.layer(l);
   const std::size_t d_h = config_.head_width(), keys = a.sequences.max_keys;
-  for (std::size_t p = 0; p < routing_.heads; ++p)
-    copy_head(part(s.latent, p, routing_.value_width), cache.value(routing_.value(l, p)), a.batch, keys, routing_.value_width);
+  const LatentRouting& latent = routing_.latent;
+  for (std::size_t p = 0; p < latent.parts; ++p)
+    copy_head(part(s.latent, p, latent.part_width), cache.part(latent.part(l, p)), a.batch, keys, latent.part_width);
   for (std::size_t b = 0; b < a.batch; ++b) {
     linear_forward(positions_of(a.content, b, keys), positions_of(s.latent, b, keys), w.key_up, X());
     linear_forward(positions_of(s.value, b, keys), positions_of(s.latent, b, keys), w.value_up, X());
@@ -271,7 +279,7 @@ void Decoder<T, Space>::expand(std::size_t l, const Cache<T, Space>& cache, Acti
     Head<T, Space> key = part(s.key, h, config_.query_width());
     copy_head(key, part(a.content, h, d_h), a.batch, keys, d_h);
     key.data += d_h;
-    copy_head(key, cache.key(routing_.key(l, 0)), a.batch, keys, routing_.key_width);
+    copy_head(key, cache.rotary_key(l), a.batch, keys, latent.rotary_width);
   }
 }
 

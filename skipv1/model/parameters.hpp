@@ -65,7 +65,7 @@ class ParameterLayout {
     if (c.gpt2()) add("model.embed_positions.weight", {c.max_position_embeddings, d});
     for (std::size_t l = 0; l < c.num_hidden_layers; ++l) list_layer(c, routing, l);
     if (c.theory.norms) add_norm("model.norm", d, bias);
-    if (c.variant().averages_depth)
+    if (c.mixing().depth)
       for (std::size_t i = 0; i < c.num_hidden_layers; ++i) add("model.depth_weights." + std::to_string(i), {i + 2});
     if (!c.tie_word_embeddings) add("lm_head.weight", {c.vocab_size, d});
   }
@@ -75,8 +75,8 @@ class ParameterLayout {
     const std::string layer = "model.layers." + std::to_string(l) + ".", attention = layer + "self_attn.";
     if (c.theory.norms) add_norm(layer + "input_layernorm", d, bias);
     add_linear(attention + "q_proj", heads * c.query_width(), d, bias);
-    add_linear(attention + (latent ? "k_rotary_proj" : "k_proj"), routing.owned_keys[l] * routing.key_width, d, bias);
-    add_linear(attention + (latent ? "kv_down_proj" : "v_proj"), routing.owned_values[l] * routing.value_width, d, bias);
+    add_linear(attention + (latent ? "k_rotary_proj" : "k_proj"), routing.key_columns(l), d, bias);
+    add_linear(attention + (latent ? "kv_down_proj" : "v_proj"), routing.value_columns(l), d, bias);
     if (latent) {
       add(attention + "k_up_proj.weight", {heads * c.head_width(), c.attention.kv_latent_size});
       add(attention + "v_up_proj.weight", {heads * c.head_width(), c.attention.kv_latent_size});

@@ -64,7 +64,7 @@ struct Weights {
                         p[mlp + "up_proj.bias"],
                         p[mlp + "down_proj.weight"],
                         p[mlp + "down_proj.bias"]});
-      if (config.variant().averages_depth) depth.push_back(p["model.depth_weights." + std::to_string(l)]);
+      if (config.mixing().depth) depth.push_back(p["model.depth_weights." + std::to_string(l)]);
     }
   }
 };

@@ -4,20 +4,19 @@
 #include <cstdint>
 
 #include "skipv1/core/tensor.hpp"
-#include "skipv1/core/write_mode.hpp"
+#include "skipv1/routing/readers.hpp"
 
 namespace skipv1 {
 
 /// One head of one layer, all sequences and positions: entry (b, t) starts at `data + b batch_stride + t row_stride` (elements).
-/// Without data it is no head. Gradients are written to it by `mode`.
+/// Without data it is no head.
 template <class T, class Space = Cpu>
 struct Head {
   T* data = nullptr;
   std::size_t batch_stride = 0, row_stride = 0;
-  WriteMode mode = WriteMode::accumulate;
 
   T* at(std::size_t b, std::size_t t) const { return data + b * batch_stride + t * row_stride; }
-  operator Head<const T, Space>() const requires(!std::is_const_v<T>) { return {data, batch_stride, row_stride, mode}; }
+  operator Head<const T, Space>() const requires(!std::is_const_v<T>) { return {data, batch_stride, row_stride}; }
   friend bool operator==(const Head&, const Head&) = default;
 };
 
@@ -30,6 +29,29 @@ template <class T, class Space = Cpu>
 struct HeadPair {
   Head<T, Space> key, value;
   friend bool operator==(const HeadPair&, const HeadPair&) = default;
+};
+
+/// What attention reads: of each query head its pair of heads, and its place among the layer's readers (routing/readers.hpp).
+/// Without `readers` every query head counts as the only one to read its pair: forward passes give the same, the device's
+/// decoding reads shared heads once per query head, backward passes refuse.
+template <class T, class Space = Cpu>
+struct RoutedHeads {
+  View<const HeadPair<const T, Space>, Space> pairs;  ///< (H)
+  View<const HeadReader, Space> readers;              ///< (H), or empty
+
+  RoutedHeads() = default;
+  template <class Pairs>
+  requires std::is_convertible_v<const Pairs&, View<const HeadPair<const T, Space>, Space>> RoutedHeads(
+      const Pairs& p, View<const HeadReader, Space> r = {})
+      : pairs(p), readers(r) {}  // NOLINT: implicit
+
+  operator View<const HeadPair<const T, Space>, Space>() const { return pairs; }
+  std::size_t size() const { return pairs.size(); }
+  const HeadPair<const T, Space>& operator()(std::size_t h) const { return pairs(h); }
+  /// Throws unless all readers are there.
+  void require_readers(const char* who) const {
+    require(readers.size() == pairs.size(), who, ": ", readers.size(), " readers of ", pairs.size(), " routed heads");
+  }
 };
 
 /// The sequences of a batch, packed: rows `row_begin[b] … row_begin[b+1]` are new positions of sequence b, which follow

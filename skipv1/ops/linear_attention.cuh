@@ -47,6 +47,7 @@ struct LinearHead {
   const HeadPair<T, Device>* dheads;
   const T *dout, *q;
   const HeadPair<const T, Device>* heads;
+  const HeadReader* readers;
   AttentionSizes z;
   std::size_t positions;
   Sum<T> scale;
@@ -56,13 +57,10 @@ struct LinearHead {
     const std::size_t s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads,
                       width = keys ? z.key : z.value;
     const AttentionSequence own = sequence(z, b);
-    const auto target = [&](std::size_t reader) { return keys ? dheads[reader].key : dheads[reader].value; };
-    if (own.rows == 0 || s >= own.past + own.rows || !heads[h].value.data) return;
-    for (std::size_t other = 0; other < h; ++other)
-      if (heads[other].value.data && target(other).data == target(h).data) return;
+    if (own.rows == 0 || s >= own.past + own.rows || first_reader<keys>(readers[h]) != h) return;
     S acc[attention_widest] = {};
     for (std::size_t reader = h; reader < z.heads; ++reader) {
-      if (!heads[reader].value.data || target(reader).data != target(h).data) continue;
+      if (first_reader<keys>(readers[reader]) != h) continue;
       const Head<const T, Device> in = keys ? heads[reader].value : heads[reader].key;
       const T* own_row = in.data + b * in.batch_stride + s * in.row_stride;
       for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
@@ -73,10 +71,10 @@ struct LinearHead {
         for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
       }
     }
-    const Head<T, Device> to = target(h);
+    const Head<T, Device> to = keys ? dheads[h].key : dheads[h].value;
     T* row = to.data + b * to.batch_stride + s * to.row_stride;
     for (std::size_t i = 0; i < width; ++i)
-      row[i] = static_cast<T>((to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
+      row[i] = static_cast<T>((write_mode<keys>(readers[h]) == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
   }
 };
 
@@ -86,28 +84,30 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; heads at most 256 wide.
 template <class T>
-void linear_attention_forward(View<T, Device> out, ConstView<T, Device> q,
-                              View<const HeadPair<const std::type_identity_t<T>, Device>, Device> heads,
+void linear_attention_forward(View<T, Device> out, ConstView<T, Device> q, const RoutedHeads<std::type_identity_t<T>, Device>& heads,
                               const Sequences<Device>& sequences, double scale, LinearNorm norm) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   detail::for_each("linear_attention_forward", z.rows * z.heads,
-                   detail::LinearRow<T, false>{out.data(), q.data(), heads.data(), z, static_cast<Sum<T>>(scale), norm});
+                   detail::LinearRow<T, false>{out.data(), q.data(), heads.pairs.data(), z, static_cast<Sum<T>>(scale), norm});
 }
 
 template <class T>
 void linear_attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identity_t<T>, Device>, Device> dheads,
                                ConstView<T, Device> dout, ConstView<T, Device> q,
-                               View<const HeadPair<const std::type_identity_t<T>, Device>, Device> heads,
-                               const Sequences<Device>& sequences, double scale, LinearNorm norm) {
+                               const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences,
+                               double scale, LinearNorm norm) {
+  heads.require_readers("linear_attention_backward");
   const auto z = detail::attention_sizes<T>(q.shape(), dout.shape(), heads.size(), sequences);
   const auto s = static_cast<Sum<T>>(scale);
   const std::size_t positions = sequences.max_keys, count = z.batch * z.heads * positions;
   detail::for_each("linear_attention_backward", z.rows * z.heads,
-                   detail::LinearRow<T, true>{dq.data(), dout.data(), heads.data(), z, s, norm});
+                   detail::LinearRow<T, true>{dq.data(), dout.data(), heads.pairs.data(), z, s, norm});
   detail::for_each("linear_attention_backward_keys", count,
-                   detail::LinearHead<T, true>{dheads.data(), dout.data(), q.data(), heads.data(), z, positions, s, norm});
+                   detail::LinearHead<T, true>{dheads.data(), dout.data(), q.data(), heads.pairs.data(), heads.readers.data(), z,
+                                               positions, s, norm});
   detail::for_each("linear_attention_backward_values", count,
-                   detail::LinearHead<T, false>{dheads.data(), dout.data(), q.data(), heads.data(), z, positions, s, norm});
+                   detail::LinearHead<T, false>{dheads.data(), dout.data(), q.data(), heads.pairs.data(), heads.readers.data(), z,
+                                                positions, s, norm});
 }
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -60,9 +60,8 @@ struct LinearRows {
 /// data gives zero. out (N, H, d_v), q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide. O(d_k d_v) a position: `S
 /// = sum k_s v_s^T` is kept.
 template <class T>
-void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q,
-                              View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads, const Sequences<Cpu>& sequences,
-                              double scale, LinearNorm norm) {
+void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q, const RoutedHeads<std::type_identity_t<T>>& heads,
+                              const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
   const std::size_t h_count = q.extent(1), d_k = q.extent(2), d_v = out.extent(2);
   require(heads.size() == h_count && out.extent(1) == h_count && out.extent(0) == q.extent(0), "linear attention: q ", q.shape(),
           ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");
@@ -81,22 +80,23 @@ void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q,
   });
 }
 
-/// Gradients of `linear_attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of
-/// `heads` do, keys' and values' gradients are added, or set (`attention_backward`). dout (N, H, d_v); q, heads, sequences,
+/// Gradients of `linear_attention_forward`: dq (N, H, d_k) is overwritten; into the heads of `dheads` (H), which lie as those
+/// of `heads` do, dk and dv are accumulated, or overwrite (`attention_backward`). dout (N, H, d_v); q, heads, sequences,
 /// scale, norm as forward.
 ///
 /// `dq_n = c_n S_n dout_n`; with `U_s = sum over rows n that see s of c_n q_n dout_n^T`: `dk_s = U_s v_s`, `dv_s = U_s^T k_s`.
 template <class T>
 void linear_attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout,
-                               ConstView<T, Cpu> q, View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads,
+                               ConstView<T, Cpu> q, const RoutedHeads<std::type_identity_t<T>>& heads,
                                const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
+  heads.require_readers("linear_attention_backward");
   const std::size_t h_count = q.extent(1), d_k = q.extent(2), d_v = dout.extent(2);
-  const auto groups = detail::independent_heads<T>(dheads);
+  const auto groups = detail::independent_heads(heads.readers);
   parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
     const std::size_t b = task / groups.size();
     const detail::LinearRows rows(sequences, b);
     const std::vector<std::size_t>& group = groups[task % groups.size()];
-    detail::zero_overwritten<T>(group, dheads, heads, sequences, b, d_k, d_v);
+    detail::clear_overwritten<T>(group, dheads, heads, sequences, b, d_k, d_v);
     for (std::size_t h : group) {
       const HeadPair<const T>& head = heads(h);
       std::vector<T> state(d_k * d_v, T(0)), scaled(d_k);

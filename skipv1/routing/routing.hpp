@@ -4,44 +4,144 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <limits>
+#include <map>
+#include <span>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/routing/readers.hpp"
 
 namespace skipv1 {
 
-/// No head: what a query head without a value reads (its output is zero), or a mean's missing second part.
-inline constexpr std::size_t no_head = std::numeric_limits<std::size_t>::max();
+/// MLA: which part of which layer's latent stands in each part of a layer's latent. Parts are no heads: all heads' keys and
+/// values are made of the whole latent, in its own layer.
+struct PartName {
+  std::size_t layer = 0, part = 0;
+  friend bool operator==(const PartName&, const PartName&) = default;
+};
+struct LatentRouting {
+  std::size_t parts = 0;           ///< of each layer's latent, equally wide; 0: the model has no latent
+  std::vector<PartName> reads;     ///< (L, parts), row-major
+  std::vector<std::size_t> owned;  ///< (L): a layer computes and caches parts `0 … owned - 1`
+  std::size_t part_width = 0;      ///< d_c / parts
+  std::size_t rotary_width = 0;    ///< d_r: width of the rotary key, one per layer, which its own layer reads
 
-/// What a query head reads: head `head` of layer `layer`; or the mean of `head` and `other` where `other` is given.
-struct HeadName {
-  std::size_t layer = 0, head = no_head, other = no_head;
-
-  bool none() const { return head == no_head; }
-  bool pooled() const { return other != no_head; }
-  friend bool operator==(const HeadName&, const HeadName&) = default;
+  friend bool operator==(const LatentRouting&, const LatentRouting&) = default;
+  const PartName& part(std::size_t l, std::size_t p) const { return reads[l * parts + p]; }
+  /// The last layer that reads a part of layer l's latent.
+  std::size_t last_reader(std::size_t l) const {
+    std::size_t last = l;
+    for (std::size_t i = 0; i < reads.size(); ++i)
+      if (reads[i].layer == l) last = std::max(last, i / parts);
+    return last;
+  }
 };
 
-/// The table of a variant: `K(l, h)`, `V(l, h)` and what follows from them, who owns (computes and caches) what.
+/// The table of a variant: `K(l, h)`, `V(l, h)` and what follows from them: who owns (computes and caches) what, and, inverted,
+/// who reads each owned head.
 struct Routing {
   std::size_t layers = 0, heads = 0;
   std::vector<HeadName> keys, values;                 ///< (L, H), row-major
   std::vector<std::size_t> owned_keys, owned_values;  ///< (L) heads a layer owns
   std::size_t key_width = 0, value_width = 0;         ///< elements of one owned head
+  bool mixes_values = false;                          ///< owned values of layers `l >= 1` are mixed with layer 0's
+  LatentRouting latent;                               ///< where there is one, it is cached and not the heads made of it
+
+  // The inverse, by `invert`.
+  std::vector<std::vector<HeadReaders>> key_readers, value_readers;  ///< [layer][owned head]
+  std::vector<HeadReader> readers;                                   ///< (L, H): each query head among those of its layer
+  std::vector<HeadName> means;                                       ///< the distinct means, in order of first use
+  std::vector<std::size_t> mean_of;                                  ///< (L, H): which of them is read, or `no_head`
 
   const HeadName& key(std::size_t l, std::size_t h) const { return keys[l * heads + h]; }
   const HeadName& value(std::size_t l, std::size_t h) const { return values[l * heads + h]; }
+  bool has_latent() const { return latent.parts != 0; }
+  /// Elements per token of the keys, and of the values, that layer l caches; for MLA of its rotary key, and of its latent.
+  std::size_t key_columns(std::size_t l) const { return has_latent() ? latent.rotary_width : owned_keys[l] * key_width; }
+  std::size_t value_columns(std::size_t l) const {
+    return has_latent() ? latent.owned[l] * latent.part_width : owned_values[l] * value_width;
+  }
+  /// The last layer that reads what layer l caches, itself if none does: the backward pass comes there first.
+  std::size_t last_key_reader(std::size_t l) const { return has_latent() ? l : last_reader(key_readers[l], l); }
+  std::size_t last_value_reader(std::size_t l) const {
+    if (has_latent()) return latent.last_reader(l);
+    return mixes_values && l == 0 ? layers - 1 : last_reader(value_readers[l], l);
+  }
+  /// Whether attention overwrites the gradients of all that layer l caches, where it reads them last. Otherwise something
+  /// accumulates there first (a mean, a mixed value, a latent), and they start as zeros.
+  bool overwrites_keys(std::size_t l) const { return !has_latent() && all_attended(key_readers[l]); }
+  bool overwrites_values(std::size_t l) const {
+    return !has_latent() && !(mixes_values && l == 0) && all_attended(value_readers[l]);
+  }
+
+ private:
+  static std::size_t last_reader(const std::vector<HeadReaders>& owned, std::size_t l) {
+    std::size_t last = l;
+    for (const HeadReaders& head : owned)
+      if (!head.all.empty()) last = std::max(last, head.all.back().layer);
+    return last;
+  }
+  static bool all_attended(const std::vector<HeadReaders>& owned) {
+    return std::none_of(owned.begin(), owned.end(), [](const HeadReaders& head) { return head.attending.empty(); });
+  }
 };
+
+/// Builds the inverse of a table whose names are of heads that are owned.
+inline void invert(Routing& table) {
+  const auto empty = [&](const std::vector<std::size_t>& owned) {
+    std::vector<std::vector<HeadReaders>> of_layers;
+    for (const std::size_t heads : owned) of_layers.emplace_back(heads);
+    return of_layers;
+  };
+  table.key_readers = empty(table.owned_keys), table.value_readers = empty(table.owned_values);
+  table.readers.clear(), table.means.clear(), table.mean_of.clear();
+  const auto add = [](std::vector<std::vector<HeadReaders>>& readers, const HeadName& name, const QueryHead& reader,
+                      bool attends) {
+    if (name.none()) return;
+    HeadReaders& of_head = readers[name.layer][name.head];
+    of_head.all.push_back(reader);
+    if (name.pooled() && name.other != name.head) readers[name.layer][name.other].all.push_back(reader);
+    if (attends && !name.pooled()) of_head.attending.push_back(reader);
+  };
+  std::map<HeadName, std::size_t> mean_number;
+  for (std::size_t i = 0; i < table.values.size(); ++i) {
+    const QueryHead reader{i / table.heads, i % table.heads};
+    const HeadName& value = table.values[i];
+    add(table.key_readers, table.keys[i], reader, !value.none());
+    add(table.value_readers, value, reader, true);
+    table.mean_of.push_back(no_head);
+    if (!value.pooled()) continue;
+    const auto [mean, first] = mean_number.try_emplace(value, table.means.size());
+    if (first) table.means.push_back(value);
+    table.mean_of.back() = mean->second;
+  }
+  for (std::size_t l = 0; l < table.layers; ++l) {
+    const std::span<const HeadName> keys(&table.keys[l * table.heads], table.heads),
+        values(&table.values[l * table.heads], table.heads);
+    for (HeadReader reader : layer_readers(keys, values)) {
+      const std::size_t h = table.readers.size() - l * table.heads;
+      const HeadName &key = keys[h], &value = values[h];
+      if (table.key_readers[key.layer][key.head].last_attending_layer() == l) reader.key = WriteMode::overwrite;
+      if (!value.none() && !value.pooled() && !(table.mixes_values && value.layer == 0) &&
+          table.value_readers[value.layer][value.head].last_attending_layer() == l)
+        reader.value = WriteMode::overwrite;
+      table.readers.push_back(reader);
+    }
+  }
+}
 
 /// What a table is filled from: `H` query heads in `H_kv` groups over `L` layers, and the variant's parameters.
 enum class Injection { second_half, pooling, dynamic, odd_even, resformer };
+inline constexpr const char* injection_names[] = {"second_half", "pooling", "dynamic", "odd_even", "resformer"};
+inline const char* to_string(Injection injection) { return injection_names[static_cast<std::size_t>(injection)]; }
+
 struct RoutingShape {
   std::size_t layers = 1, heads = 1, kv_heads = 1;
   double skip_ratio = 0.5;
   std::size_t source_layer = 0;
   Injection injection = Injection::second_half;
 
+  bool grouped() const { return kv_heads != heads; }
   /// The group of query head `h`: `floor(h H_kv / H)`.
   std::size_t group(std::size_t h) const { return h * kv_heads / heads; }
   /// Heads that a layer keeps: `H_own = H_kv - ceil(r H_kv - 1/2)`; an exact half is kept, whatever `r`'s rounding in binary.
@@ -53,9 +153,9 @@ struct RoutingShape {
   }
 };
 
-/// Checks a table and counts what each layer owns: heads `0 … n - 1`, where `n - 1` is the largest that anybody reads.
-/// Throws if the table is not (L, H), if a head is read from a later layer, if an owned head is read by nobody, if a key is
-/// pooled or missing, or half of a mean is.
+/// Checks a table, counts what each layer owns, and inverts it: heads `0 … n - 1`, where `n - 1` is the largest that anybody
+/// reads. Throws if the table is not (L, H), if a head is read from a later layer, if an owned head is read by nobody, if a key
+/// is pooled or missing, or half of a mean is.
 inline void count_owned(Routing& table) {
   const std::size_t size = table.layers * table.heads;
   require(table.keys.size() == size && table.values.size() == size, "routing: a table of ", table.layers, " layers and ",
@@ -88,6 +188,7 @@ inline void count_owned(Routing& table) {
     require(!key.none() && !key.pooled(), "routing: every query head reads exactly one key head");
   count(table.keys, table.owned_keys, "key");
   count(table.values, table.owned_values, "value");
+  invert(table);
 }
 
 /// Fills a table from two functions of (layer, group), each returning the `HeadName` to read. This is all a new variant needs.
@@ -106,48 +207,11 @@ Routing fill_routing(const RoutingShape& shape, const Key& key, const Value& val
   return table;
 }
 
-/// Elements that a cache of this table holds for one token: `sum over l of owned heads * width`.
+/// Elements that a cache of this table holds per token (docs/spec/models.md, eq. (7)); for MLA the rotary keys and latents.
 inline std::size_t cache_elements_per_token(const Routing& table) {
   std::size_t elements = 0;
-  for (std::size_t l = 0; l < table.layers; ++l)
-    elements += table.owned_keys[l] * table.key_width + table.owned_values[l] * table.value_width;
+  for (std::size_t l = 0; l < table.layers; ++l) elements += table.key_columns(l) + table.value_columns(l);
   return elements;
-}
-
-/// For each layer the last one that reads its heads (L), itself if none does; `reads` are the table's keys or its values.
-inline std::vector<std::size_t> last_readers(const Routing& table, const std::vector<HeadName>& reads) {
-  std::vector<std::size_t> last(table.layers);
-  for (std::size_t l = 0; l < table.layers; ++l) {
-    last[l] = l;
-    for (std::size_t h = 0; h < table.heads; ++h)
-      if (const HeadName& name = reads[l * table.heads + h]; !name.none()) last[name.layer] = l;
-  }
-  return last;
-}
-
-/// For each head that a layer owns, `[layer][head]`, the last layer in which a query head with a value reads it, itself and not
-/// in a mean: on the way back from the last layer, the first that adds to its gradient. `no_head` if there is none.
-struct LastAttended {
-  std::vector<std::vector<std::size_t>> keys, values;
-};
-inline LastAttended last_attended(const Routing& table) {
-  const auto of = [&](const std::vector<HeadName>& reads, const std::vector<std::size_t>& owned) {
-    std::vector<std::vector<std::size_t>> last;
-    for (const std::size_t heads : owned) last.emplace_back(heads, no_head);
-    for (std::size_t i = 0; i < reads.size(); ++i)
-      if (const HeadName& name = reads[i]; !table.values[i].none() && !name.pooled())
-        last[name.layer][name.head] = i / table.heads;
-    return last;
-  };
-  return {of(table.keys, table.owned_keys), of(table.values, table.owned_values)};
-}
-
-/// The distinct pooled heads of a table (the means that its readers ask for), in order of first use.
-inline std::vector<HeadName> pooled_heads(const Routing& table) {
-  std::vector<HeadName> pooled;
-  for (const HeadName& value : table.values)
-    if (value.pooled() && std::find(pooled.begin(), pooled.end(), value) == pooled.end()) pooled.push_back(value);
-  return pooled;
 }
 
 }  // namespace skipv1

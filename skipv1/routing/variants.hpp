@@ -1,4 +1,5 @@
-// Every variant of docs/spec/models.md by name: its routing table, and what it mixes besides.
+// Every variant of docs/spec/models.md: one descriptor each, with its routing table, the fields that it reads, the rules that a
+// configuration must obey, and what it mixes besides.
 #pragma once
 
 #include <string>
@@ -8,14 +9,35 @@
 
 namespace skipv1 {
 
-/// A variant: a function that fills its table, and the steps around attention that no table can express.
+/// Which fields of `config.json`'s "attention" a variant reads. `source_layer`, `injection` and `learn_value_mix` must stay at
+/// their defaults where they are not read; others are accepted without effect.
+struct VariantFields {
+  bool skip_ratio = false, source_layer = false, injection = false, value_mix = false, learn_value_mix = false;
+};
+
+/// The steps around attention that no table can express (docs/spec/models.md, "Variants that mix").
+struct Mixing {
+  bool values = false;  ///< values that layers `l >= 1` own become `lambda V_l + (1 - lambda) V_0` (ResFormer, eq. (9))
+  bool depth = false;   ///< a block reads a weighted average of all earlier outputs (DenseFormer, eq. (10))
+};
+
+/// MLA: keys and values are made of a cached latent, cut into equally wide parts that the layers share by a table of their own.
+struct LatentParts {
+  std::size_t count = 0;                                            ///< 0: no latent
+  PartName (*read)(std::size_t layer, std::size_t part) = nullptr;  ///< whose part stands there
+};
+
+/// A variant. All that the library knows of it stands here, for those below and for a user's (`register_variant`) alike.
 struct Variant {
-  std::string name, summary;
-  Routing (*route)(const RoutingShape&);
-  bool mixes_values = false;     ///< owned values become `lambda V_l + (1 - lambda) V_0` (ResFormer)
-  bool averages_depth = false;   ///< a block reads a weighted average of all earlier outputs (DenseFormer)
-  std::size_t latent_parts = 0;  ///< MLA: the table routes this many parts of the latent `c`, not heads; 0: no latent
-  bool even_layers = false;      ///< the number of layers must be even
+  std::string name = {}, summary = {};
+  Routing (*route)(const RoutingShape&) = nullptr;  ///< fills its table
+  VariantFields fields = {};
+  Mixing (*mixing)(const RoutingShape&) = nullptr;  ///< null: mixes nothing
+  LatentParts latent = {};                          ///< of llama alone, with `H_kv = H`
+  bool even_layers = false;                         ///< the number of layers must be even
+  void (*check)(const RoutingShape&) = nullptr;     ///< throws where its further rules are broken; null: it has none
+
+  Mixing mixing_of(const RoutingShape& shape) const { return mixing ? mixing(shape) : Mixing{}; }
 };
 
 namespace routing {
@@ -105,46 +127,95 @@ inline Routing skipv1_yoco(const RoutingShape& s) {
       [&](std::size_t l, std::size_t g) { return skipped(s, l, g); });
 }
 
-/// MLA's one shared rotary key; of the latent, each part by `value(l, part)`.
-template <class Value>
-Routing latent(const RoutingShape& s, const Value& value) {
-  return fill_routing(
-      s,
-      [](std::size_t l, std::size_t) {
-        return HeadName{l, 0};
-      },
-      value);
+/// Of the latent: every layer its own; or the second part of layer 0's.
+inline PartName own_latent(std::size_t l, std::size_t part) { return {l, part}; }
+inline PartName first_latent_half(std::size_t l, std::size_t part) { return {part == 0 ? l : 0, part}; }
+
+inline Mixing mixes_values(const RoutingShape&) { return {.values = true}; }
+inline Mixing mixes_values_by_injection(const RoutingShape& s) { return {.values = s.injection == Injection::resformer}; }
+inline Mixing averages_depth(const RoutingShape&) { return {.depth = true}; }
+
+inline void check_ungrouped(const RoutingShape& s) {
+  require(!s.grouped(), "variant mha: num_key_value_heads ", s.kv_heads, " must equal num_attention_heads ", s.heads,
+          " (fewer is gqa)");
 }
-inline Routing mla(const RoutingShape& s) {
-  return latent(s, [](std::size_t l, std::size_t part) { return HeadName{l, part}; });
+inline void check_one_group(const RoutingShape& s) {
+  require(s.kv_heads == 1, "variant mqa: num_key_value_heads is ", s.kv_heads, ": must be 1");
 }
-inline Routing skipv1_mla(const RoutingShape& s) {
-  return latent(s, [](std::size_t l, std::size_t part) { return HeadName{part == 0 ? l : 0, part}; });
+/// SkipV1's injections are defined for `H_kv = H` and source layer 0 (docs/spec/models.md, "Injections").
+inline void check_injection(const RoutingShape& s) {
+  require(s.injection == Injection::second_half || (!s.grouped() && s.source_layer == 0), "injection ", to_string(s.injection),
+          ": only skipv1 with num_key_value_heads equal to num_attention_heads and source_layer 0 has it");
+  require(s.injection != Injection::pooling || s.skip_ratio == 0.5, "injection pooling with skip_ratio ", s.skip_ratio,
+          ": must be 0.5");
 }
 
 }  // namespace routing
 
 /// All known variants; those of docs/spec/models.md first. Not to be changed while other threads read it.
 inline std::vector<Variant>& variants() {
+  static constexpr VariantFields skips = {.skip_ratio = true};
   static std::vector<Variant> all = {
-      {"mha", "every head reads its own layer", routing::own_layer},
-      {"gqa", "groups of query heads share a key and a value head", routing::own_layer},
-      {"mqa", "all query heads share one key and one value head", routing::own_layer},
-      {"skipv1", "a share of each layer's value heads is the first layer's", routing::skipv1},
-      {"skipv0", "SkipV1's halving with nothing routed in", routing::skipv0},
-      {"svformer", "all layers read the first layer's values", routing::svformer},
-      {"yoco_v", "the second half reads the values of the first half's last layer", routing::yoco_v, false, false, 0, true},
-      {"yoco", "the second half reads keys and values of the first half's last layer", routing::yoco, false, false, 0, true},
-      {"cla_v", "pairs of layers share values", routing::cla_v},
-      {"cla", "pairs of layers share keys and values", routing::cla},
-      {"skipkv1", "SkipV1 for keys too", routing::skipkv1},
-      {"skipv1_yoco", "YOCO's keys with SkipV1's values", routing::skipv1_yoco, false, false, 0, true},
-      {"resformer", "values are mixed with the first layer's", routing::own_layer, true},
-      {"denseformer", "blocks read a learned average over depth", routing::own_layer, false, true},
-      {"mla", "keys and values come from a cached latent", routing::mla, false, false, 1},
-      {"skipv1_mla", "half of each later latent is the first layer's", routing::skipv1_mla, false, false, 2},
+      {.name = "mha",
+       .summary = "every head reads its own layer",
+       .route = routing::own_layer,
+       .check = routing::check_ungrouped},
+      {.name = "gqa", .summary = "groups of query heads share a key and a value head", .route = routing::own_layer},
+      {.name = "mqa",
+       .summary = "all query heads share one key and one value head",
+       .route = routing::own_layer,
+       .check = routing::check_one_group},
+      {.name = "skipv1",
+       .summary = "a share of each layer's value heads is the first layer's",
+       .route = routing::skipv1,
+       .fields = {.skip_ratio = true, .source_layer = true, .injection = true, .value_mix = true},
+       .mixing = routing::mixes_values_by_injection,
+       .check = routing::check_injection},
+      {.name = "skipv0", .summary = "SkipV1's halving with nothing routed in", .route = routing::skipv0, .fields = skips},
+      {.name = "svformer", .summary = "all layers read the first layer's values", .route = routing::svformer},
+      {.name = "yoco_v",
+       .summary = "the second half reads the values of the first half's last layer",
+       .route = routing::yoco_v,
+       .even_layers = true},
+      {.name = "yoco",
+       .summary = "the second half reads keys and values of the first half's last layer",
+       .route = routing::yoco,
+       .even_layers = true},
+      {.name = "cla_v", .summary = "pairs of layers share values", .route = routing::cla_v},
+      {.name = "cla", .summary = "pairs of layers share keys and values", .route = routing::cla},
+      {.name = "skipkv1", .summary = "SkipV1 for keys too", .route = routing::skipkv1, .fields = skips},
+      {.name = "skipv1_yoco",
+       .summary = "YOCO's keys with SkipV1's values",
+       .route = routing::skipv1_yoco,
+       .fields = skips,
+       .even_layers = true},
+      {.name = "resformer",
+       .summary = "values are mixed with the first layer's",
+       .route = routing::own_layer,
+       .fields = {.value_mix = true, .learn_value_mix = true},
+       .mixing = routing::mixes_values},
+      {.name = "denseformer",
+       .summary = "blocks read a learned average over depth",
+       .route = routing::own_layer,
+       .mixing = routing::averages_depth},
+      {.name = "mla",
+       .summary = "keys and values come from a cached latent",
+       .route = routing::own_layer,
+       .latent = {1, routing::own_latent}},
+      {.name = "skipv1_mla",
+       .summary = "half of each later latent is the first layer's",
+       .route = routing::own_layer,
+       .latent = {2, routing::first_latent_half}},
   };
   return all;
+}
+
+/// The variants that read a field, by name: "skipv1, mine".
+inline std::string variants_with(bool VariantFields::*field) {
+  std::string names;
+  for (const Variant& variant : variants())
+    if (variant.fields.*field) names += (names.empty() ? "" : ", ") + variant.name;
+  return names;
 }
 
 /// The variant called `name`; throws if there is none, listing those there are.
@@ -157,8 +228,11 @@ inline const Variant& find_variant(const std::string& name) {
   fail("attention variant \"", name, "\" is unknown; known are ", known);
 }
 
-/// Makes a variant known by its name; throws if the name is taken.
+/// Makes a variant known by its name; throws if the name is taken or empty, or it fills no table.
 inline void register_variant(Variant variant) {
+  require(!variant.name.empty() && variant.route, "variant \"", variant.name, "\": must have a name and a route");
+  require((variant.latent.count == 0) == !variant.latent.read, "variant \"", variant.name,
+          "\": a latent has one part or more and a table that routes them");
   for (const Variant& known : variants()) require(known.name != variant.name, "variant \"", variant.name, "\" exists already");
   variants().push_back(std::move(variant));
 }

@@ -55,16 +55,27 @@ class Problem {
       dtable_ = table<bfloat16>(dkeys, dvalues, dfirst_values);
     }
     table_ = table<const bfloat16>(keys, values, first_values);
+    std::vector<HeadName> key_names, value_names;
+    const std::size_t own_layer = 1, first_layer = 0;
+    for (std::size_t h = 0; h < s.H; ++h) {
+      const std::size_t g = h / s.group;
+      key_names.push_back({1, g}), value_names.push_back({pick(s, g, own_layer, first_layer), g});
+    }
+    const std::vector<HeadReader> readers = layer_readers(key_names, value_names);
+    readers_ = Tensor<HeadReader, Device>({s.H});
+    copy(readers_, View<const HeadReader>(readers.data(), {s.H}));
   }
   void forward() const {
-    attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse), View<bfloat16, Device>(q),
-                                View<HeadPair<const bfloat16, Device>, Device>(table_), on_device(), scale(), shapes.version);
+    attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse), View<bfloat16, Device>(q), heads(), on_device(),
+                                scale(), shapes.version);
   }
   void backward() const {
     attention_backward<bfloat16>(View<bfloat16, Device>(dq), View<HeadPair<bfloat16, Device>, Device>(dtable_),
                                  View<bfloat16, Device>(dout), View<bfloat16, Device>(out), View<float, Device>(lse),
-                                 View<bfloat16, Device>(q), View<HeadPair<const bfloat16, Device>, Device>(table_), on_device(),
-                                 scale(), shapes.version);
+                                 View<bfloat16, Device>(q), heads(), on_device(), scale(), shapes.version);
+  }
+  RoutedHeads<bfloat16, Device> heads() const {
+    return {View<HeadPair<const bfloat16, Device>, Device>(table_), View<HeadReader, Device>(readers_)};
   }
   double scale() const { return 1 / std::sqrt(static_cast<double>(shapes.D)); }
   std::size_t past(std::size_t b) const { return static_cast<std::size_t>(past_(b)); }
@@ -106,6 +117,7 @@ class Problem {
     return {View<std::int32_t, Device>(begin_on_), View<std::int32_t, Device>(past_on_), shapes.rows, shapes.keys()};
   }
   Tensor<HeadPair<const bfloat16, Device>, Device> table_;
+  Tensor<HeadReader, Device> readers_;
   Tensor<HeadPair<bfloat16, Device>, Device> dtable_;
 };
 

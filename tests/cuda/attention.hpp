@@ -57,7 +57,7 @@ struct Problem {
   /// Head h reads key h (of the pair with h's lower bit cleared, for odd h) of layer 1, and value h of layer 0 or 1; head 3 none.
   /// Where heads are grouped, those h of one `h / group` read one pair, but for the last, which reads a value of its own.
   template <class Space, class U, class Of>
-  std::vector<HeadPair<U, Space>> table(const Of& of) const {
+  std::vector<HeadPair<U, Space>> table(const Of& of) const {  // `readers` has the same names
     std::vector<HeadPair<U, Space>> heads;
     for (std::size_t h = 0; size.group > 1 && h < size.heads; ++h) {
       const std::size_t g = h / size.group, own = h + 1 < size.heads ? g : h;
@@ -70,17 +70,33 @@ struct Problem {
     }
     return heads;
   }
+  /// Who reads them, in the order of the table.
+  std::vector<HeadReader> readers(WriteMode write) const {
+    std::vector<HeadName> key_names, value_names;
+    for (std::size_t h = 0; h < size.heads; ++h) {
+      const std::size_t g = h / size.group;
+      if (size.group > 1) {
+        key_names.push_back({1, g}), value_names.push_back({g % 2, h + 1 < size.heads ? g : h});
+      } else {
+        key_names.push_back({1, h & ~std::size_t{1}});
+        value_names.push_back(h == 3 ? HeadName{} : HeadName{h % 3 == 0 ? 0u : 1u, h == 4 ? 2 : h});
+      }
+    }
+    std::vector<HeadReader> all = layer_readers(key_names, value_names);
+    for (HeadReader& reader : all) reader.key = reader.value = write;
+    return all;
+  }
   Sequences<Cpu> sequences() const { return {begin, past, max_rows, capacity}; }
   Sequences<Device> on_device() const {
     return {View<std::int32_t, Device>(begin_on), View<std::int32_t, Device>(past_on), max_rows, capacity};
   }
 };
 
-template <class U, class Space>
-Tensor<HeadPair<U, Space>, Device> upload(const std::vector<HeadPair<U, Space>>& heads) {
-  Tensor<HeadPair<U, Space>, Device> table({heads.size()});
-  copy(table, View<const HeadPair<U, Space>>(heads.data(), {heads.size()}));
-  return table;
+template <class X>
+Tensor<X, Device> upload(const std::vector<X>& list) {
+  Tensor<X, Device> on({list.size()});
+  copy(on, View<const X>(list.data(), {list.size()}));
+  return on;
 }
 
 /// The tables of a problem on both sides: what is read, and where gradients are added.
@@ -90,6 +106,8 @@ struct Tables {
   std::vector<HeadPair<double>> dhost;
   Tensor<HeadPair<const T, Device>, Device> device;
   Tensor<HeadPair<T, Device>, Device> ddevice;
+  std::vector<HeadReader> readers;
+  Tensor<HeadReader, Device> readers_on;
 
   explicit Tables(const Problem<T>& p)
       : host(p.template table<Cpu, const double>(
@@ -101,19 +119,21 @@ struct Tables {
         }))),
         ddevice(upload(p.template table<Device, T>([&](bool key, std::size_t layer) -> View<T, Device> {
           return key ? p.dkeys[layer].device : p.dvalues[layer].device;
-        }))) {}
-  /// Gradients overwrite from now on.
-  void overwrite_gradients() {
-    Tensor<HeadPair<T, Device>> on = to_host<HeadPair<T, Device>>(ddevice);
-    for (std::size_t h = 0; h < dhost.size(); ++h) {
-      dhost[h].key.mode = dhost[h].value.mode = WriteMode::overwrite;
-      on(h).key.mode = on(h).value.mode = WriteMode::overwrite;
-    }
-    copy(ddevice, on);
+        }))) {
+    write(p, WriteMode::accumulate);
   }
-  View<const HeadPair<const double>> read() const { return {host.data(), {host.size()}}; }
+  /// How gradients are written from now on.
+  void write(const Problem<T>& p, WriteMode how) {
+    readers = p.readers(how);
+    readers_on = upload(readers);
+  }
+  RoutedHeads<double> read() const {
+    return {View<const HeadPair<const double>>(host.data(), {host.size()}), {readers.data(), {readers.size()}}};
+  }
   View<const HeadPair<double>> add() const { return {dhost.data(), {dhost.size()}}; }
-  View<const HeadPair<const T, Device>, Device> read_on() const { return View<HeadPair<const T, Device>, Device>(device); }
+  RoutedHeads<T, Device> read_on() const {
+    return {View<HeadPair<const T, Device>, Device>(device), View<HeadReader, Device>(readers_on)};
+  }
   View<const HeadPair<T, Device>, Device> add_on() const { return View<HeadPair<T, Device>, Device>(ddevice); }
 };
 
@@ -148,10 +168,10 @@ void check_attention(const Sizes& size, Version version, Random& random, double 
   check_close("attention_backward dq", dq, 4 * bound<T>, 1);
   check_head_gradients("attention_backward", p);
 
-  table.overwrite_gradients();  // once more: set, not added
+  table.write(p, WriteMode::overwrite);  // once more: overwritten, not accumulated
   attention_backward<T>(dq, table.add_on(), p.dout, out, lse, p.q, table.read_on(), p.on_device(), scale, version);
   attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
-  check_head_gradients("attention_backward of overwritten heads", p);
+  check_head_gradients("attention_backward that overwrites", p);
 }
 
 template <class T>
@@ -166,10 +186,10 @@ void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) 
   linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
   check_close("linear_attention_backward dq", dq, 2 * bound<T>);
   check_head_gradients("linear_attention_backward", p);
-  table.overwrite_gradients();
+  table.write(p, WriteMode::overwrite);
   linear_attention_backward<T>(dq, table.add_on(), p.dout, p.q, table.read_on(), p.on_device(), 0.3, norm);
   linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
-  check_head_gradients("linear_attention_backward of overwritten heads", p);
+  check_head_gradients("linear_attention_backward that overwrites", p);
 }
 
 /// Everything for one type.

@@ -30,7 +30,7 @@ inline Config small_config(Architecture architecture, const Variant& variant) {
   c.max_position_embeddings = 16;
   c.attention.variant = variant.name;
   c.attention.kv_latent_size = 16, c.attention.rotary_size = 8;
-  c.attention.learn_value_mix = variant.mixes_values;
+  c.attention.learn_value_mix = variant.fields.learn_value_mix;
   return c;
 }
 
@@ -99,7 +99,7 @@ void check_all_decoders(double bound, bool gradients) {
   for (Architecture architecture : {Architecture::gpt2, Architecture::llama}) {
     for (const Variant& variant : variants()) {
       Config c = small_config(architecture, variant);
-      if (variant.latent_parts && c.gpt2()) continue;
+      if (variant.latent.count && c.gpt2()) continue;
       check_decoder<T>(c, bound, gradients);
     }
     for (Injection injection : {Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer}) {

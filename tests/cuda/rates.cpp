@@ -139,17 +139,23 @@ void attention(const char* type, std::size_t batch, std::size_t rows, std::size_
   const auto cache = drawn<T>({2, batch, keys, heads * d}), dcache = drawn<T>({2, batch, keys, heads * d});
   std::vector<HeadPair<const T, Device>> table;
   std::vector<HeadPair<T, Device>> dtable;
+  std::vector<HeadName> names;
   for (std::size_t h = 0; h < heads; ++h) {
     const auto head = [&](const Tensor<T, Device>& x, std::size_t which) {
       return Head<T, Device>{x.data() + which * batch * keys * heads * d + h * d, keys * heads * d, heads * d};
     };
     table.push_back({head(cache, 0), head(cache, 1)});
+    names.push_back({0, h});
     dtable.push_back({head(dcache, 0), head(dcache, 1)});
   }
   Tensor<HeadPair<const T, Device>, Device> on({heads});
   Tensor<HeadPair<T, Device>, Device> don({heads});
   copy(on, View<const HeadPair<const T, Device>>(table.data(), {heads}));
   copy(don, View<const HeadPair<T, Device>>(dtable.data(), {heads}));
+  const std::vector<HeadReader> readers = layer_readers(names, names);
+  Tensor<HeadReader, Device> readers_on({heads});
+  copy(readers_on, View<const HeadReader>(readers.data(), {heads}));
+  const RoutedHeads<T, Device> routed(View<HeadPair<const T, Device>, Device>(on), View<HeadReader, Device>(readers_on));
   Tensor<std::int32_t> begin({batch + 1}), before({batch});
   for (std::size_t b = 0; b <= batch; ++b) begin(b) = static_cast<std::int32_t>(b * rows);
   for (std::size_t b = 0; b < batch; ++b) before(b) = static_cast<std::int32_t>(past);
@@ -160,12 +166,12 @@ void attention(const char* type, std::size_t batch, std::size_t rows, std::size_
   char name[64];
   const Version v = first ? Version::first : Version::fast;
   std::snprintf(name, sizeof name, "attention%s %zux%zu+%zu H%zu d%zu", first ? ", first" : "", batch, past, rows, heads, d);
-  line(name, type, seconds([&] { attention_forward<T>(to(out), to(lse), in(q), in(on), sequences, 0.125, v); }), bytes,
+  line(name, type, seconds([&] { attention_forward<T>(to(out), to(lse), in(q), routed, sequences, 0.125, v); }), bytes,
        4 * pairs * double(d));
   if (past > 0) return;
   std::snprintf(name, sizeof name, "  backward%s", first ? ", first" : "");
   line(name, type,
-       seconds([&] { attention_backward<T>(to(dq), in(don), in(dout), in(out), in(lse), in(q), in(on), sequences, 0.125, v); }),
+       seconds([&] { attention_backward<T>(to(dq), in(don), in(dout), in(out), in(lse), in(q), routed, sequences, 0.125, v); }),
        3 * bytes, 10 * pairs * double(d));
 }
 

@@ -42,7 +42,7 @@ TEMPLATE_TEST_CASE("a checkpoint comes back to the bit", "", double, float) {
   for (const char* variant : {"skipv1", "resformer", "denseformer", "skipv1_mla"}) {
     Config c = small();
     c.attention.variant = variant;
-    c.attention.learn_value_mix = c.variant().mixes_values;
+    c.attention.learn_value_mix = c.variant().fields.learn_value_mix;
     if (c.latent()) c.attention.kv_latent_size = 8, c.attention.rotary_size = 4;
     c.tie_word_embeddings = c.latent();
     const Parameters<TestType> parameters = drawn<TestType>(c);

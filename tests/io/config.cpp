@@ -50,7 +50,7 @@ TEST_CASE("every variant's configuration comes back as it was written") {
   const auto path = folder / "config.json";
   for (const Variant& variant : variants()) {
     for (const Architecture architecture : {Architecture::gpt2, Architecture::llama}) {
-      if (variant.latent_parts && architecture == Architecture::gpt2) continue;
+      if (variant.latent.count && architecture == Architecture::gpt2) continue;
       Config c;
       c.architecture = architecture;
       c.attention.variant = variant.name;
@@ -59,8 +59,8 @@ TEST_CASE("every variant's configuration comes back as it was written") {
       c.attention.skip_ratio = 0.1 + 0.2;
       if (variant.name == "mqa") c.num_key_value_heads = 1;
       if (variant.name == "skipv1") c.attention.source_layer = 2;
-      if (variant.mixes_values) c.attention.learn_value_mix = true;
-      if (variant.latent_parts) c.attention.kv_latent_size = 24, c.attention.rotary_size = 6;
+      if (variant.fields.learn_value_mix) c.attention.learn_value_mix = true;
+      if (variant.latent.count) c.attention.kv_latent_size = 24, c.attention.rotary_size = 6;
       c.attention.value_mix = 0.7;
       write_config(path, c);
       INFO(config_text(c));

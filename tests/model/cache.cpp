@@ -29,8 +29,8 @@ TEST_CASE("a cache holds what its layers own and nothing else, as much as the fo
     const Cache<double> wider(routing, 1, 9);
     std::size_t elements = 0;
     for (std::size_t l = 0; l < routing.layers; ++l) {
-      CHECK(cache.keys(l).shape() == Shape{3, 5, routing.owned_keys[l] * routing.key_width});
-      CHECK(cache.values(l).shape() == Shape{3, 5, routing.owned_values[l] * routing.value_width});
+      CHECK(cache.keys(l).shape() == Shape{3, 5, routing.key_columns(l)});
+      CHECK(cache.values(l).shape() == Shape{3, 5, routing.value_columns(l)});
       elements += cache.keys(l).size() + cache.values(l).size();
     }
     CHECK(cache.elements_per_token() * 15 == elements);
@@ -47,20 +47,23 @@ TEST_CASE("layers whose heads no other reads share one layer's memory for gradie
     const Routing routing = routing_of(variant.name);
     const Cache<float> cache(routing, 2, 5, Holds::gradients);
     for (std::size_t l = 0; l < routing.layers; ++l) {
-      CHECK(cache.keys(l).shape() == Shape{2, 5, routing.owned_keys[l] * routing.key_width});
-      CHECK(cache.values(l).shape() == Shape{2, 5, routing.owned_values[l] * routing.value_width});
+      CHECK(cache.keys(l).shape() == Shape{2, 5, routing.key_columns(l)});
+      CHECK(cache.values(l).shape() == Shape{2, 5, routing.value_columns(l)});
     }
-    const auto alone = [&](const std::vector<HeadName>& reads, std::size_t m) {  // nobody behind m reads its heads
-      for (std::size_t i = (m + 1) * routing.heads; i < reads.size(); ++i)
-        if (!reads[i].none() && reads[i].layer == m) return false;
+    const auto alone = [&](const auto& reads, std::size_t m) {  // nobody behind m reads what it caches
+      for (std::size_t i = (m + 1) * (reads.size() / routing.layers); i < reads.size(); ++i)
+        if (reads[i].layer == m && !(reads[i] == std::decay_t<decltype(reads[i])>{})) return false;
       return m > 0;
+    };
+    const auto values_alone = [&](std::size_t m) {
+      return routing.has_latent() ? alone(routing.latent.reads, m) : alone(routing.values, m);
     };
     for (std::size_t l = 0; l < routing.layers; ++l) {
       for (std::size_t m = 0; m < l; ++m) {
         if (!cache.keys(l).empty() && !cache.keys(m).empty())
           CHECK((cache.keys(l).data() == cache.keys(m).data()) == (alone(routing.keys, l) && alone(routing.keys, m)));
         if (!cache.values(l).empty() && !cache.values(m).empty())
-          CHECK((cache.values(l).data() == cache.values(m).data()) == (alone(routing.values, l) && alone(routing.values, m)));
+          CHECK((cache.values(l).data() == cache.values(m).data()) == (values_alone(l) && values_alone(m)));
       }
     }
   }

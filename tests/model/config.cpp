@@ -110,13 +110,14 @@ TEST_CASE("skip ratio, source layer and value mix") {
 }
 
 TEST_CASE("injections") {
-  const std::string rule = ": only skipv1 with num_key_value_heads equal to num_attention_heads and source_layer 0 has it";
   for (Injection injection : {Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer}) {
     const auto inject = [&](Config& c) { c.attention.injection = injection; };
-    const std::string line = std::string("injection ") + to_string(injection) + rule;
+    const std::string name = std::string("injection ") + to_string(injection),
+                      line =
+                          name + ": only skipv1 with num_key_value_heads equal to num_attention_heads and source_layer 0 has it";
     CHECK(refusal(valid("skipv1"), inject) == "");
     for (const char* variant : {"mha", "skipv0", "skipkv1", "skipv1_yoco", "skipv1_mla", "resformer"})
-      CHECK(refusal(valid(variant), inject) == line);
+      CHECK(refusal(valid(variant), inject) == name + " with variant " + variant + ": only skipv1 has one");
     Config grouped = valid("skipv1"), later = valid("skipv1");
     grouped.num_key_value_heads = 2;
     later.attention.source_layer = 1;
@@ -145,22 +146,22 @@ TEST_CASE("mla's own rules") {
   }
   CHECK(refusal(valid("mla"), [](Config& c) { c.attention.kv_latent_size = 7; }) == "");
   CHECK(refusal(valid("skipv1_mla"), [](Config& c) { c.attention.kv_latent_size = 7; }) ==
-        "kv_latent_size 7 is odd: variant skipv1_mla halves it");
+        "kv_latent_size 7 is not a multiple of 2: variant skipv1_mla routes so many parts of it");
 }
 
 TEST_CASE("every allowed combination is accepted and has a table") {
   std::size_t accepted = 0;
   for (const Variant& variant : variants()) {
     for (Architecture architecture : {Architecture::gpt2, Architecture::llama}) {
-      if (variant.latent_parts && architecture == Architecture::gpt2) continue;
+      if (variant.latent.count && architecture == Architecture::gpt2) continue;
       for (std::size_t kv_heads : {1u, 2u, 4u}) {
-        if (kv_heads != 4 && (variant.name == "mha" || variant.latent_parts)) continue;
+        if (kv_heads != 4 && (variant.name == "mha" || variant.latent.count)) continue;
         if (kv_heads != 1 && variant.name == "mqa") continue;
         for (std::size_t layers : {2u, 3u, 4u}) {
           if (variant.even_layers && layers == 3) continue;
           Config c = valid(variant.name.c_str(), architecture);
           c.num_key_value_heads = kv_heads, c.num_hidden_layers = layers;
-          c.attention.learn_value_mix = variant.mixes_values;
+          c.attention.learn_value_mix = variant.fields.learn_value_mix;
           c.attention.source_layer = variant.name == "skipv1" ? layers - 1 : 0;
           for (double ratio : {0.0, 0.25, 0.5, 1.0}) {
             c.attention.skip_ratio = ratio;
@@ -179,17 +180,19 @@ TEST_CASE("every allowed combination is accepted and has a table") {
 }
 
 TEST_CASE("a registered variant that fills a table of another size is refused") {
-  register_variant({"config_test_short", "one layer too few", [](const RoutingShape& s) {
+  register_variant({.name = "config_test_short", .summary = "one layer too few", .route = [](const RoutingShape& s) {
                       RoutingShape shorter = s;
                       --shorter.layers;
                       return routing::own_layer(shorter);
                     }});
   register_variant(
-      {"config_test_mix", "mixes more values than layer 0 has",
-       [](const RoutingShape& s) {
-         return routing::own_keys(s, [](std::size_t l, std::size_t g) { return l == 0 ? HeadName{0, 0} : HeadName{l, g}; });
-       },
-       true});
+      {.name = "config_test_mix",
+       .summary = "mixes more values than layer 0 has",
+       .route =
+           [](const RoutingShape& s) {
+             return routing::own_keys(s, [](std::size_t l, std::size_t g) { return l == 0 ? HeadName{0, 0} : HeadName{l, g}; });
+           },
+       .mixing = routing::mixes_values});
   CHECK(message([] { make_routing(valid("config_test_short")); }) ==
         "variant config_test_short fills a table of 3 layers and 4 heads instead of 4 and 4");
   CHECK(message([] { make_routing(valid("config_test_mix")); }) ==
@@ -205,14 +208,14 @@ TEST_CASE("what a configuration says about itself") {
   CHECK(c.query_width() == 12);
   CHECK_FALSE(c.gpt2());
   CHECK_FALSE(c.latent());
-  CHECK_FALSE(c.mixes_values());
+  CHECK_FALSE(c.mixing().values);
   CHECK(&c.variant() == &find_variant("mha"));
   CHECK(valid("mla").query_width() == 16 + 4);
   CHECK(valid("mla").latent());
-  CHECK(valid("resformer").mixes_values());
+  CHECK(valid("resformer").mixing().values);
   Config injected = valid("skipv1");
   injected.attention.injection = Injection::resformer;
-  CHECK(injected.mixes_values());
+  CHECK(injected.mixing().values);
   CHECK(c == c);
   CHECK_FALSE(c == injected);
   CHECK(make_routing(c).key_width == 12);

@@ -101,17 +101,19 @@ std::pair<Tensor<double>, Tensor<double>> both_ways(const Decoder<double>& decod
 /// Variants of one's own, known as long as this lives.
 struct OwnVariants {
   OwnVariants() {
-    register_variant({"decoder_test_pairs", "cla_v once more", [](const RoutingShape& s) {
+    register_variant({.name = "decoder_test_pairs", .summary = "cla_v once more", .route = [](const RoutingShape& s) {
                         return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l - l % 2, g}; });
                       }});
-    register_variant({"decoder_test_means", "layer 3 reads means of layer 1's values", [](const RoutingShape& s) {
-                        return routing::own_keys(s, [](std::size_t l, std::size_t g) {
-                          return l == 3 ? HeadName{1, g, (g + 1) % 4} : HeadName{l, g};
-                        });
-                      }});
-    register_variant({"decoder_test_late", "layer 0 owns fewer values than later ones", [](const RoutingShape& s) {
-                        return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l, l == 0 ? 0 : g}; });
-                      }});
+    register_variant(
+        {.name = "decoder_test_means", .summary = "layer 3 reads means of layer 1's values", .route = [](const RoutingShape& s) {
+           return routing::own_keys(s, [](std::size_t l, std::size_t g) {
+             return l == 3 ? HeadName{1, g, (g + 1) % 4} : HeadName{l, g};
+           });
+         }});
+    register_variant(
+        {.name = "decoder_test_late", .summary = "layer 0 owns fewer values than later ones", .route = [](const RoutingShape& s) {
+           return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l, l == 0 ? 0 : g}; });
+         }});
   }
   ~OwnVariants() { variants().resize(variants().size() - 3); }
   OwnVariants(const OwnVariants&) = delete;

@@ -30,7 +30,7 @@ std::vector<Config> configurations() {
   std::vector<Config> all;
   for (Architecture architecture : {Architecture::gpt2, Architecture::llama})
     for (const Variant& variant : variants())
-      if (architecture == Architecture::llama || !variant.latent_parts) all.push_back(base(architecture, variant.name));
+      if (architecture == Architecture::llama || !variant.latent.count) all.push_back(base(architecture, variant.name));
   all.push_back(base(Architecture::gpt2, "resformer"));
   all.back().attention.learn_value_mix = true;
   all.push_back(base(Architecture::llama, "skipv1"));

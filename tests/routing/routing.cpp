@@ -109,24 +109,7 @@ TEST_CASE("count_owned allows layers without values, and means") {
   table.values = {{0, 0}, {0, 1}, {0, 0, 1}, {}};
   count_owned(table);
   CHECK(table.owned_values == std::vector<std::size_t>{2, 0});
-  CHECK(pooled_heads(table) == std::vector<HeadName>{{0, 0, 1}});
-}
-
-TEST_CASE("last_attended names the last layer in which attention reads a head itself") {
-  Routing table;
-  table.layers = 3, table.heads = 2;
-  table.keys = {{0, 0}, {0, 1}, {0, 1}, {1, 0}, {1, 0}, {2, 0}};
-  table.values = {{0, 0}, {0, 0}, {0, 0, 1}, {0, 0}, {}, {0, 1, 0}};
-  count_owned(table);
-  const LastAttended last = last_attended(table);
-  CHECK(last.keys == std::vector<std::vector<std::size_t>>{{0, 1}, {1}, {2}});  // without a value a head does not attend
-  CHECK(last.values == std::vector<std::vector<std::size_t>>{{1, no_head}, {}, {}});
-}
-
-TEST_CASE("pooled_heads lists each mean once, in order of first use") {
-  Routing table;
-  table.values = {{0, 1}, {0, 1, 3}, {0, 0, 2}, {0, 1, 3}, {}};
-  CHECK(pooled_heads(table) == std::vector<HeadName>{{0, 1, 3}, {0, 0, 2}});
+  CHECK(table.means == std::vector<HeadName>{{0, 0, 1}});
 }
 
 TEST_CASE("cache elements are owned heads times their width") {

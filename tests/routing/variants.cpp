@@ -135,14 +135,22 @@ TEST_CASE("table of skipkv1: keys as values") {
   check(route("skipkv1", {3, 4, 4, 0.25}), both, both, {4, 3, 3}, {4, 3, 3});
 }
 
-TEST_CASE("tables of mla route parts of the latent") {
+TEST_CASE("mla routes parts of the latent by a table of their own; its heads are made of the whole latent in their own layer") {
   const Routing mla = routing_of("mla", 3, 64, 4, 4), skip = routing_of("skipv1_mla", 3, 64, 4, 4);
-  check(mla, join({row(0, {0}), row(1, {0}), row(2, {0})}), join({row(0, {0}), row(1, {0}), row(2, {0})}), {1, 1, 1}, {1, 1, 1});
-  CHECK(mla.key_width == 32);
-  CHECK(mla.value_width == 256);
-  check(skip, join({row(0, {0, 0}), row(1, {0, 0}), row(2, {0, 0})}),
-        join({row(0, {0, 1}), row(1, {0}), row(0, {1}), row(2, {0}), row(0, {1})}), {1, 1, 1}, {2, 1, 1});
-  CHECK(skip.value_width == 128);
+  CHECK(mla.latent.reads == std::vector<PartName>{{0, 0}, {1, 0}, {2, 0}});
+  CHECK(skip.latent.reads == std::vector<PartName>{{0, 0}, {0, 1}, {1, 0}, {0, 1}, {2, 0}, {0, 1}});
+  CHECK(mla.latent.owned == Counts{1, 1, 1});
+  CHECK(skip.latent.owned == Counts{2, 1, 1});
+  CHECK(mla.latent.part_width == 256);
+  CHECK(skip.latent.part_width == 128);
+  for (const Routing& table : {mla, skip}) {
+    CHECK(table.keys == table.values);
+    CHECK(table.values == join({row(0, {0, 1, 2, 3}), row(1, {0, 1, 2, 3}), row(2, {0, 1, 2, 3})}));
+    CHECK((table.key_width == 16 + 32 && table.value_width == 16));
+    for (std::size_t l = 0; l < 3; ++l) CHECK(table.key_columns(l) == 32);
+  }
+  CHECK((skip.value_columns(0) == 256 && skip.value_columns(2) == 128));
+  CHECK((skip.last_value_reader(0) == 2 && skip.last_value_reader(1) == 1 && mla.last_value_reader(0) == 0));
 }
 
 TEST_CASE("every query head of every variant reads what is owned, at many shapes") {
@@ -152,7 +160,6 @@ TEST_CASE("every query head of every variant reads what is owned, at many shapes
         for (double ratio : {0.0, 0.3, 0.5, 1.0}) {
           CAPTURE(variant.name, layers, kv_heads, ratio);
           RoutingShape shape{layers, 2 * kv_heads, kv_heads, ratio};
-          if (variant.latent_parts) shape.heads = shape.kv_heads = variant.latent_parts;
           const Routing table = variant.route(shape);
           std::size_t wrong = 0;
           for (std::size_t l = 0; l < layers; ++l) {
@@ -195,5 +202,9 @@ TEST_CASE("variants have names of their own and a summary") {
     CHECK(&find_variant(variant.name) == &variant);
     CHECK_FALSE(variant.summary.empty());
   }
-  CHECK(message([] { register_variant({"skipv1", "mine", routing::own_layer}); }) == "variant \"skipv1\" exists already");
+  CHECK(message([] { register_variant({.name = "skipv1", .route = routing::own_layer}); }) ==
+        "variant \"skipv1\" exists already");
+  CHECK(message([] { register_variant({.name = "mine"}); }) == "variant \"mine\": must have a name and a route");
+  CHECK(message([] { register_variant({.name = "mine", .route = routing::own_layer, .latent = {.count = 2}}); }) ==
+        "variant \"mine\": a latent has one part or more and a table that routes them");
 }

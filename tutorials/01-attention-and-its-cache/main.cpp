@@ -31,7 +31,8 @@ void attention_by_hand() {
   const HeadPair<const double> reads{{&k[0][0], 6, 2},
                                      {&v[0][0], 6, 2}};  // data, elements to the next sequence, to the next position
   const std::int32_t row_begin[] = {0, 3}, past[] = {0};
-  attention_forward(out, lse, query, {&reads, {1}}, {{row_begin, {2}}, {past, {1}}, 3, 3}, scale);
+  const View<const HeadPair<const double>> heads(&reads, {1});
+  attention_forward(out, lse, query, heads, {{row_begin, {2}}, {past, {1}}, 3, 3}, scale);
   std::printf("  attention_forward, t = 2: (%.4f, %.4f), log of the sum %.4f\n\n", out(2u, 0u, 0u), out(2u, 0u, 1u), lse(2u, 0u));
 }
 

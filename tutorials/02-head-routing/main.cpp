@@ -58,8 +58,8 @@ double decode_difference(const Config& config) {
 }
 
 void tutorial(const std::string& figures) {
-  if (!figures.empty()) require_writable_folder(figures);
-  register_variant({"half_cla", "half of each odd layer's values is the even layer's below", half_cla});
+  register_variant(
+      {.name = "half_cla", .summary = "half of each odd layer's values is the even layer's below", .route = half_cla});
   for (const Variant& variant : variants()) {
     print_table(variant);
     if (figures.empty()) continue;

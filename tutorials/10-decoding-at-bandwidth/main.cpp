@@ -69,6 +69,7 @@ class Step {
         joined({B(), C(), width()}),
         out({B(), rows_.heads, rows_.d}),
         lse_({B(), rows_.heads}),
+        readers_(readers()),
         table_(table(false)),
         joined_table_(table(true)) {}
 
@@ -80,11 +81,12 @@ class Step {
       launch({"concatenate", B() * C(), std::min<std::size_t>(ceil_div(width(), 8), 512)}, concatenate, joined.data(), own.data(),
              first.data(), own_width(), width());
     }
-    const View<const Pair, Device> heads = joins ? joined_table_ : table_;
+    const View<const Pair, Device> pairs = joins ? joined_table_ : table_;
+    const RoutedHeads<bfloat16, Device> heads(pairs, View<HeadReader, Device>(readers_));
     const Sequences<Device> sequences{View<std::int32_t, Device>(begin_), View<std::int32_t, Device>(past_), 1, C()};
     if (way == "simple") {
       const auto z = detail::attention_sizes<bfloat16>(q.shape(), out.shape(), heads.size(), sequences);
-      detail::launch_rows<bfloat16>(out.data(), lse_.data(), q.data(), heads.data(), z, C(), scale());
+      detail::launch_rows<bfloat16>(out.data(), lse_.data(), q.data(), pairs.data(), z, C(), scale());
     } else {
       attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse_), View<bfloat16, Device>(q), heads,
                                   sequences, scale(), way == "first" ? Version::first : Version::fast);
@@ -128,6 +130,15 @@ class Step {
   Head<const T, Space> head(const Tensor<T, Space>& x, std::size_t g) const {
     return {x.data() + g * rows_.d, x.extent(1) * x.extent(2), x.extent(2)};
   }
+  /// Which query heads read one pair of heads: the names that a routing table has for them.
+  Tensor<HeadReader, Device> readers() const {
+    std::vector<HeadName> names;
+    for (std::size_t h = 0; h < rows_.heads; ++h) names.push_back({0, h / rows_.group});
+    const std::vector<HeadReader> host = layer_readers(names, names);
+    Tensor<HeadReader, Device> on({host.size()});
+    copy(on, View<const HeadReader>(host.data(), {host.size()}));
+    return on;
+  }
   Tensor<Pair, Device> table(bool joins) const {
     std::vector<Pair> heads;
     for (std::size_t h = 0; h < rows_.heads; ++h) {
@@ -147,6 +158,7 @@ class Step {
 
  private:
   Tensor<float, Device> lse_;
+  Tensor<HeadReader, Device> readers_;
   Tensor<Pair, Device> table_, joined_table_;
 };
 
@@ -216,7 +228,7 @@ SKIPV1_KERNEL note_shares(Piece* pieces, unsigned* count, detail::Decode a) {
   using namespace detail;
   constexpr unsigned K = decode_keys<W>;
   const unsigned warps = block_size().x / warp_size, own_warp = block().x * warps + warp();
-  const HeadGroups groups = group_heads(0, a.heads, static_cast<unsigned>(a.z.heads), decode_rows);
+  const HeadGroups groups = group_heads(0, a.readers, static_cast<unsigned>(a.z.heads), decode_rows);
   const DecodePlan plan = make_plan(tiles_of_all<K>(a.z), groups.count, grid_size().x * warps, warps);
   const unsigned team = own_warp / plan.size;
   if (team >= plan.teams) return;

@@ -41,7 +41,7 @@ bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const Mor
 // bfloat16's launches are templates too, so that only who calls them compiles their kernels.
 constexpr std::size_t decode_most_heads = 4096;
 template <class T>
-void launch_decode(T* out, float* lse, const T* q, const HeadPair<const T, Device>* heads, const AttentionSizes& z,
+void launch_decode(T* out, float* lse, const T* q, const RoutedHeads<T, Device>& heads, const AttentionSizes& z,
                    std::size_t max_rows, double scale) {
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
@@ -53,8 +53,16 @@ void launch_decode(T* out, float* lse, const T* q, const HeadPair<const T, Devic
     if (blocks_of != bytes) blocks = resident_blocks(attention_forward_decode<W>, threads, bytes), blocks_of = bytes;
     const std::size_t warps = blocks * warps_of_block, partial = warps * 2 * decode_rows * (z.value + 4);
     float* memory = scratch<float>(partial + z.rows * z.heads * (sizeof(DecodeParts) / sizeof(float)));
-    const Decode a{
-        out, lse, q, heads, z, max_rows, static_cast<float>(scale), memory, reinterpret_cast<DecodeParts*>(memory + partial)};
+    const Decode a{out,
+                   lse,
+                   q,
+                   heads.pairs.data(),
+                   heads.readers.data(),
+                   z,
+                   max_rows,
+                   static_cast<float>(scale),
+                   memory,
+                   reinterpret_cast<DecodeParts*>(memory + partial)};
     launch({"attention_forward_decode", blocks, threads, bytes}, attention_forward_decode<W>, a);
     const std::size_t rows = z.rows * z.heads;  // one warp each, where they are many
     if (rows < 512) launch({"attention_join_decode", rows, 128}, attention_join_decode<4>, a);
@@ -175,38 +183,39 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 /// As on the CPU; heads at most 256 wide, lse Sum<T>. Few rows of each sequence (decoding) and many take different kernels.
 template <class T>
 void attention_forward(View<T, Device> out, View<Sum<T>, Device> lse, ConstView<T, Device> q,
-                       View<const HeadPair<const std::type_identity_t<T>, Device>, Device> heads,
-                       const Sequences<Device>& sequences, double scale, Version version = Version::fast) {
+                       const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences, double scale,
+                       Version version = Version::fast) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;
   if (version == Version::first) {
     launch(one_thread_each("attention_forward_first", z.rows * z.heads), detail::attention_forward_first<T>, out.data(),
-           lse.data(), q.data(), heads.data(), z, scale);
+           lse.data(), q.data(), heads.pairs.data(), z, scale);
   } else if (sequences.max_rows <= detail::decode_rows && z.heads <= detail::decode_most_heads &&
              detail::uses_mma(z, 256, q.data(), out.data())) {
     if constexpr (std::is_same_v<T, bfloat16>)
-      detail::launch_decode(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_rows, scale);
+      detail::launch_decode<T>(out.data(), lse.data(), q.data(), heads, z, sequences.max_rows, scale);
   } else if (sequences.max_rows <= 4 && z.rows < 65536) {
-    detail::launch_rows(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_keys, scale);
+    detail::launch_rows(out.data(), lse.data(), q.data(), heads.pairs.data(), z, sequences.max_keys, scale);
   } else {
-    detail::launch_tiles(out.data(), lse.data(), q.data(), heads.data(), z, sequences.max_rows, scale, version);
+    detail::launch_tiles(out.data(), lse.data(), q.data(), heads.pairs.data(), z, sequences.max_rows, scale, version);
   }
 }
 
-/// As on the CPU: dq is written, the heads of `dheads` are written by their mode.
+/// As on the CPU: dq is overwritten; dk and dv are accumulated into the heads of `dheads`, or overwrite them.
 template <class T>
 void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identity_t<T>, Device>, Device> dheads,
-                        ConstView<T, Device> dout, ConstView<T, Device> out, ConstView<Sum<T>, Device> lse,
-                        ConstView<T, Device> q, View<const HeadPair<const std::type_identity_t<T>, Device>, Device> heads,
-                        const Sequences<Device>& sequences, double scale, Version version = Version::fast) {
+                        ConstView<T, Device> dout, ConstView<T, Device> out, ConstView<Sum<T>, Device> lse, ConstView<T, Device> q,
+                        const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences, double scale,
+                        Version version = Version::fast) {
+  heads.require_readers("attention_backward");
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;
   if (version == Version::first) {
     launch(one_thread_each("attention_backward_query_first", z.rows * z.heads), detail::attention_backward_query_first<T>,
-           dq.data(), dout.data(), out.data(), lse.data(), q.data(), heads.data(), z, scale);
+           dq.data(), dout.data(), out.data(), lse.data(), q.data(), heads.pairs.data(), z, scale);
     const auto run = [&](const char* name, auto kernel) {
       launch(one_thread_each(name, z.batch * z.heads * sequences.max_keys), kernel, dheads.data(), dout.data(), out.data(),
-             lse.data(), q.data(), heads.data(), z, sequences.max_keys, scale);
+             lse.data(), q.data(), heads.pairs.data(), heads.readers.data(), z, sequences.max_keys, scale);
     };
     run("attention_backward_key_first", detail::attention_backward_head_first<T, true>);
     run("attention_backward_value_first", detail::attention_backward_head_first<T, false>);
@@ -216,16 +225,18 @@ void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identi
     const bool mma = detail::uses_mma(z, 128, q.data(), dout.data(), out.data());
     if constexpr (std::is_same_v<T, bfloat16>) {
       if (mma && version == Version::fast && has_sm90a()) {
-        const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), out.data(),   q.data(), lse.data(),
-                                              nullptr,   nullptr,       nullptr,     heads.data(), positions};
+        const detail::AttentionGradients<T> a{
+            dq.data(), dheads.data(), dout.data(),        out.data(),           q.data(), lse.data(), nullptr,
+            nullptr,   nullptr,       heads.pairs.data(), heads.readers.data(), positions};
         return detail::launch_sm90_backward(a, z, sequences.max_rows, scale);
       }
     }
     S* delta = detail::scratch<S>(rows + (mma ? 0 : count * (z.key + z.value) + 8));
     S* dkeys = mma ? nullptr : delta + ceil_div(rows, 8) * 8;
     S* dvalues = mma ? nullptr : dkeys + count * z.key;
-    const detail::AttentionGradients<T> a{dq.data(), dheads.data(), dout.data(), out.data(),   q.data(), lse.data(),
-                                          delta,     dkeys,         dvalues,     heads.data(), positions};
+    const detail::AttentionGradients<T> a{
+        dq.data(), dheads.data(), dout.data(),        out.data(),           q.data(), lse.data(), delta,
+        dkeys,     dvalues,       heads.pairs.data(), heads.readers.data(), positions};
     if constexpr (std::is_same_v<T, bfloat16>)
       if (mma) return detail::launch_sm80_backward(a, z, sequences.max_rows, scale);
     constexpr std::size_t V = per_16_bytes<T>;

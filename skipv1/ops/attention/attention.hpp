@@ -37,41 +37,39 @@ void for_each_block(const Sequences<Cpu>& sequences, std::size_t b, const F& f) 
   }
 }
 
-/// Query heads that read a common key or value head, by number; their gradients add into that head, so one task does them all.
-template <class T>
-std::vector<std::vector<std::size_t>> independent_heads(View<const HeadPair<T>, Cpu> heads) {
-  std::vector<std::vector<std::size_t>> groups;
-  for (std::size_t h = 0; h < heads.size(); ++h) {
-    std::vector<std::size_t> joined{h};
-    const auto meets = [&](const std::vector<std::size_t>& group) {
-      return std::any_of(group.begin(), group.end(), [&](std::size_t other) {
-        return heads(h).key.data == heads(other).key.data || heads(h).value.data == heads(other).value.data;
-      });
-    };
-    for (auto& group : groups) {
-      if (!meets(group)) continue;
-      joined.insert(joined.end(), group.begin(), group.end());
-      group.clear();
+/// Query heads that read a common key or value head, in a chain too, in order; their gradients go to that head, so one task does
+/// them all.
+inline std::vector<std::vector<std::size_t>> independent_heads(View<const HeadReader> readers) {
+  std::vector<std::size_t> group(readers.size());
+  for (std::size_t h = 0; h < group.size(); ++h) {
+    group[h] = h;
+    for (const std::size_t first : {readers(h).key_first, readers(h).value_first}) {
+      if (first == HeadReader::none || group[first] == group[h]) continue;
+      const std::size_t low = std::min(group[first], group[h]), high = std::max(group[first], group[h]);
+      for (std::size_t other = 0; other <= h; ++other)
+        if (group[other] == high) group[other] = low;
     }
-    std::erase_if(groups, [](const auto& group) { return group.empty(); });
-    std::sort(joined.begin(), joined.end());
-    groups.push_back(std::move(joined));
   }
-  return groups;
+  std::vector<std::vector<std::size_t>> heads_of(group.size());
+  for (std::size_t h = 0; h < group.size(); ++h) heads_of[group[h]].push_back(h);
+  std::erase_if(heads_of, [](const auto& heads) { return heads.empty(); });
+  return heads_of;
 }
 
-/// Zeroes those heads, of sequence b, to which query heads of `group` add and whose mode is overwrite.
+/// Zeroes those gradients, of sequence b, that query heads of `group` overwrite: its new rows accumulate onto zeros then.
 template <class T>
-void zero_overwritten(const std::vector<std::size_t>& group, View<const HeadPair<T>, Cpu> dheads,
-                 View<const HeadPair<const T>, Cpu> heads, const Sequences<Cpu>& sequences, std::size_t b, std::size_t key_width,
-                 std::size_t value_width) {
+void clear_overwritten(const std::vector<std::size_t>& group, View<const HeadPair<T>, Cpu> dheads, const RoutedHeads<T>& heads,
+                       const Sequences<Cpu>& sequences, std::size_t b, std::size_t key_width, std::size_t value_width) {
   const std::int32_t rows = sequences.row_begin(b + 1) - sequences.row_begin(b);
   const auto keys = static_cast<std::size_t>(sequences.past(b) + rows);
   const auto clear = [&](const Head<T>& head, std::size_t width) {
-    for (std::size_t s = 0; head.mode == WriteMode::overwrite && s < keys; ++s) std::fill_n(head.at(b, s), width, T(0));
+    for (std::size_t s = 0; rows > 0 && s < keys; ++s) std::fill_n(head.at(b, s), width, T(0));
   };
-  for (std::size_t h : group)
-    if (rows > 0 && heads(h).value.data) clear(dheads(h).key, key_width), clear(dheads(h).value, value_width);
+  for (std::size_t h : group) {
+    const HeadReader& reader = heads.readers(h);
+    if (reader.key_first == h && reader.key == WriteMode::overwrite) clear(dheads(h).key, key_width);
+    if (reader.value_first == h && reader.value == WriteMode::overwrite) clear(dheads(h).value, value_width);
+  }
 }
 
 /// Dimensions of a call: H heads, query and key width, value width; row strides of (N, H, width) tensors follow from them.
@@ -104,13 +102,12 @@ void attention_forward_block(T* out, T* lse, const T* q, const Head<const T>& ke
 /// names, `s` over the positions that row n sees (`Sequences`). A query head whose value has no data gives zero.
 /// out (N, H, d_v), lse (N, H): log of the softmax's denominator, q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide.
 template <class T>
-void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q,
-                       View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads, const Sequences<Cpu>& sequences,
-                       double scale) {
+void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, const RoutedHeads<std::type_identity_t<T>>& heads,
+                       const Sequences<Cpu>& sequences, double scale) {
   const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
   require(heads.size() == width.heads && out.extent(1) == width.heads && out.extent(0) == q.extent(0), "attention: q ", q.shape(),
           ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");
-  if (sequences.max_rows <= 1) return detail::attention_decode<T>(out, lse, q, heads, sequences, static_cast<T>(scale));
+  if (sequences.max_rows <= 1) return detail::attention_decode<T>(out, lse, q, heads.pairs, sequences, static_cast<T>(scale));
   parallel_for(sequences.batch() * width.heads, [&](std::size_t task) {
     const std::size_t b = task / width.heads, h = task % width.heads;
     const auto scores =
@@ -172,22 +169,22 @@ void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, cons
 
 }  // namespace detail
 
-/// Gradients of `attention_forward`: dq (N, H, d_k) is written; into the heads of `dheads` (H), which lie as those of `heads` do,
-/// keys' and values' gradients are written by their mode, which all readers of a head share (one of them at least has a value), at
-/// all keys of sequences that have new rows. dout, out (N, H, d_v), lse (N, H), q, heads, scale as forward.
+/// Gradients of `attention_forward`: dq (N, H, d_k) is overwritten; into the heads of `dheads` (H), which lie as those of `heads`
+/// do, dk and dv are accumulated, or where `heads.readers` says so they overwrite what stands at all keys of sequences that have
+/// new rows. Throws without readers. dout, out (N, H, d_v), lse (N, H), q, heads, scale as forward.
 template <class T>
 void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout,
                         ConstView<T, Cpu> out, ConstView<T, Cpu> lse, ConstView<T, Cpu> q,
-                        View<const HeadPair<const std::type_identity_t<T>>, Cpu> heads, const Sequences<Cpu>& sequences,
-                        double scale) {
+                        const RoutedHeads<std::type_identity_t<T>>& heads, const Sequences<Cpu>& sequences, double scale) {
   const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
-  const auto groups = detail::independent_heads<T>(dheads);
+  heads.require_readers("attention_backward");
+  const auto groups = detail::independent_heads(heads.readers);
   parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
     const std::size_t b = task / groups.size();
     const std::size_t size = std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys;
     const auto p = std::make_unique_for_overwrite<T[]>(size), dp = std::make_unique_for_overwrite<T[]>(size);
     const std::vector<std::size_t>& group = groups[task % groups.size()];
-    detail::zero_overwritten<T>(group, dheads, heads, sequences, b, width.key, width.value);
+    detail::clear_overwritten<T>(group, dheads, heads, sequences, b, width.key, width.value);
     for (std::size_t h : group) {
       detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
         const std::size_t at = block.row * width.heads + h;

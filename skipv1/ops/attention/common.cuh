@@ -101,25 +101,32 @@ SKIPV1_KERNEL attention_backward_query_first(T* dq, const T* dout, const T* out,
   for (std::size_t i = 0; i < z.key; ++i) dq[at * z.key + i] = static_cast<T>(acc[i]);
 }
 
+/// A query head's part in writing the gradient of its key head (`keys`) or value head.
+template <bool keys>
+SKIPV1_DEVICE std::size_t first_reader(const HeadReader& reader) {
+  return keys ? reader.key_first : reader.value_first;
+}
+template <bool keys>
+SKIPV1_DEVICE WriteMode write_mode(const HeadReader& reader) {
+  return keys ? reader.key : reader.value;
+}
+
 /// One thread, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The thread of
 /// a head's first reader does it.
 template <class T, bool keys>
 SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, const T* dout, const T* out, const Sum<T>* lse,
-                                            const T* q, const HeadPair<const T, Device>* heads, AttentionSizes z,
-                                            std::size_t positions, Sum<T> scale) {
+                                            const T* q, const HeadPair<const T, Device>* heads, const HeadReader* readers,
+                                            AttentionSizes z, std::size_t positions, Sum<T> scale) {
   using S = Sum<T>;
   const std::size_t at = global_thread(), s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads;
   if (b >= z.batch) return;
   const AttentionSequence own = sequence(z, b);
   if (own.rows == 0 || s >= own.past + own.rows) return;
-  const auto target = [&](std::size_t reader) { return keys ? dheads[reader].key : dheads[reader].value; };
-  if (!heads[h].value.data) return;
-  for (std::size_t other = 0; other < h; ++other)
-    if (heads[other].value.data && target(other).data == target(h).data) return;
+  if (first_reader<keys>(readers[h]) != h) return;
   const std::size_t width = keys ? z.key : z.value;
   S acc[attention_widest] = {};
   for (std::size_t reader = h; reader < z.heads; ++reader) {
-    if (target(reader).data != target(h).data || !heads[reader].value.data) continue;
+    if (first_reader<keys>(readers[reader]) != h) continue;
     const Head<const T, Device> key = heads[reader].key, value = heads[reader].value;
     for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
       const std::size_t r = (own.begin + row) * z.heads + reader;
@@ -133,10 +140,10 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, c
       for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
     }
   }
-  const Head<T, Device> to = target(h);
+  const Head<T, Device> to = keys ? dheads[h].key : dheads[h].value;
   T* row = to.data + b * to.batch_stride + s * to.row_stride;
   for (std::size_t i = 0; i < width; ++i)
-    row[i] = static_cast<T>((to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
+    row[i] = static_cast<T>((write_mode<keys>(readers[h]) == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
 }
 
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -192,7 +192,7 @@ template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_decode(Decode a) {
   const unsigned warps = block_size().x / warp_size;
   const unsigned most = decode_rows / static_cast<unsigned>(a.max_rows);
-  const HeadGroups groups = group_heads(decode_tile_bytes<W>(warps), a.heads, static_cast<unsigned>(a.z.heads), most);
+  const HeadGroups groups = group_heads(decode_tile_bytes<W>(warps), a.readers, static_cast<unsigned>(a.z.heads), most);
   const DecodePlan plan = make_plan(tiles_of_all<decode_keys<W>>(a.z), groups.count, grid_size().x * warps, warps);
   const std::uint32_t team = (block().x * warps + warp()) / plan.size;
   if (team >= plan.teams) return;

@@ -23,6 +23,7 @@ struct Decode {
   float* lse;
   const bfloat16* q;
   const HeadPair<const bfloat16, Device>* heads;
+  const HeadReader* readers;  ///< null: every query head counts as its pair's only reader
   AttentionSizes z;
   std::size_t max_rows;  ///< of one sequence, at most 16
   float scale;           ///< of either sign
@@ -36,20 +37,13 @@ struct HeadGroups {
   Shared<std::uint16_t> next, first, leads;
   unsigned count, most;
 };
-SKIPV1_DEVICE HeadGroups group_heads(std::size_t offset, const HeadPair<const bfloat16, Device>* heads, unsigned H,
-                                     unsigned most) {
+SKIPV1_DEVICE HeadGroups group_heads(std::size_t offset, const HeadReader* readers, unsigned H, unsigned most) {
   const auto array = [&](unsigned i) { return dynamic_shared<std::uint16_t>(offset + i * H * sizeof(std::uint16_t), H); };
   HeadGroups groups{array(0), array(1), array(2), 0, most};
   for (unsigned h = thread().x; h < H; h += block_size().x) {
-    const bfloat16 *key = heads[h].key.data, *value = heads[h].value.data;
-    unsigned before = 0, after = H;
-    for (unsigned other = 0; other < H; ++other) {
-      const bool same = (heads[other].key.data == key) & (heads[other].value.data == value);
-      before += same & (other < h);
-      after = (same & (other > h) & (other < after)) ? other : after;
-    }
-    groups.next[h] = static_cast<std::uint16_t>(after);
-    groups.leads[h] = before % most == 0;
+    const HeadReader reader = readers ? readers[h] : HeadReader{};
+    groups.next[h] = reader.pair_next == HeadReader::none ? static_cast<std::uint16_t>(H) : reader.pair_next;
+    groups.leads[h] = reader.pair_rank % most == 0;
   }
   sync_threads();
   for (unsigned h = thread().x; h < H; h += block_size().x) {

@@ -140,29 +140,14 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   q_tile.template store_global<Shape::rows_of_warp>(a.dq + at * z.key, z.heads * z.key, row, rows, z.key);
 }
 
-/// Whether readers r and h of a table have the key head (`keys`), or the value head, in common.
-template <bool keys>
-SKIPV1_DEVICE bool reads_alike(const AttentionGradients<bfloat16>& a, std::size_t r, std::size_t h) {
-  const auto target = [&](std::size_t i) { return keys ? a.dheads[i].key.data : a.dheads[i].value.data; };
-  return a.heads[r].value.data != nullptr && target(r) == target(h);
-}
-/// Whether h is the first to read its key head, or value head.
-template <bool keys>
-SKIPV1_DEVICE bool reads_first(const AttentionGradients<bfloat16>& a, std::size_t h) {
-  bool another = false;
-  for (std::size_t r = lane(); r < h; r += warp_size) another = another || reads_alike<keys>(a, r, h);
-  return !any(another);
-}
-
 /// Calls `add(r, with_key, with_value)` for each query head r, in order, that reads h's key head or value head, where h is the
 /// first to read it. A warp looks at 32 heads at once.
 template <class Add>
-SKIPV1_DEVICE void for_each_reader(const AttentionGradients<bfloat16>& a, std::size_t h, std::size_t heads, bool first_of_key,
-                                   bool first_of_value, const Add& add) {
+SKIPV1_DEVICE void for_each_reader(const AttentionGradients<bfloat16>& a, std::size_t h, std::size_t heads, const Add& add) {
   for (std::size_t begin = h; begin < heads; begin += warp_size) {
     const std::size_t r = begin + lane();
-    const unsigned of_key = ballot(first_of_key && r < heads && reads_alike<true>(a, r, h)),
-                   of_value = ballot(first_of_value && r < heads && reads_alike<false>(a, r, h));
+    const unsigned of_key = ballot(r < heads && first_reader<true>(a.readers[r]) == h),
+                   of_value = ballot(r < heads && first_reader<false>(a.readers[r]) == h);
     for (unsigned left = of_key | of_value; left != 0; left &= left - 1) {
       const unsigned i = lowest_bit(left);
       add(begin + i, (of_key >> i & 1) != 0, (of_value >> i & 1) != 0);
@@ -306,10 +291,10 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
   const std::size_t h = block().x;
   const auto own_tile = [&] { return own_keys(a, z, h, block().z, std::size_t{block().y} * Shape::keys); };
   if (const KeyTile own = own_tile(); own.s0 >= own.keys) return;  // not kept: registers are scarce
-  const bool first_of_key = reads_first<true>(a, h), first_of_value = reads_first<false>(a, h);
+  const bool first_of_key = first_reader<true>(a.readers[h]) == h, first_of_value = first_reader<false>(a.readers[h]) == h;
   float acc[Shape::S][W / 8][4] = {};
   const unsigned side = Shape::side();
-  for_each_reader(a, h, z.heads, first_of_key, first_of_value, [&](std::size_t r, bool with_key, bool with_value) {
+  for_each_reader(a, h, z.heads, [&](std::size_t r, bool with_key, bool with_value) {
     add_reader<W>(acc, a, z, r, side == 0 ? with_value : with_key, scale * static_cast<float>(log2_e));
   });
   if (!(side == 0 ? first_of_value : first_of_key)) return;
@@ -323,8 +308,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
   for (unsigned j = 0; j < Shape::S; ++j)
     tile.store_accumulators(acc[j], own_key + 16 * j, factor);  // these rows the warp alone has read
   sync_warp();
-  tile.template store_global<Shape::keys_of_pair>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride,
-                                                  own_key, own.keys - own.s0, side == 0 ? z.value : z.key, to.mode);
+  tile.template store_global<Shape::keys_of_pair>(
+      to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, own_key, own.keys - own.s0,
+      side == 0 ? z.value : z.key, side == 0 ? write_mode<false>(a.readers[h]) : write_mode<true>(a.readers[h]));
 }
 
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -46,12 +46,10 @@ SKIPV1_KERNEL attention_backward_prepare(AttentionGradients<bfloat16> a, Attenti
   const AttentionSequence own = sequence(z, b);
   if (block().x == 0) make_head_tensor_maps(m.maps + (b * z.heads + h) * tensor_maps_per_head, a.q, a.dout, pair, z, own, h, b);
   if (block().x == 0 && b == 0) {
-    const bool first_of_key = reads_first<true>(a, h), first_of_value = reads_first<false>(a, h);
     for (std::size_t i = 0; warp() == 0 && i < m.words(); ++i) {
       const std::size_t r = i * 32 + lane();
-      const bool reads = pair.value.data && h <= r && r < z.heads;
-      const unsigned of_key = ballot(reads && first_of_key && reads_alike<true>(a, r, h)),
-                     of_value = ballot(reads && first_of_value && reads_alike<false>(a, r, h));
+      const unsigned of_key = ballot(r < z.heads && first_reader<true>(a.readers[r]) == h),
+                     of_value = ballot(r < z.heads && first_reader<false>(a.readers[r]) == h);
       if (lane() < 2) m.readers[(h * m.words() + i) * 2 + lane()] = lane() == 0 ? of_key : of_value;
     }
     if (thread().x == 0 && h == 0) *m.next_tile = 0;
@@ -330,17 +328,18 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(WarpgroupBackward<W>::threads, 1)
         consume(dk, dv, here, with_key, with_value, scale * static_cast<float>(log2_e), readers++, copied);
         copied += here.tiles;
       });
-      const auto add = [&](const float(&acc)[W / 8][4], const Head<bfloat16, Device>& to, std::size_t width, float by) {
+      const auto add = [&](const float(&acc)[W / 8][4], const Head<bfloat16, Device>& to, WriteMode mode, std::size_t width,
+                           float by) {
         const Tile<W, K> tile = here.gradient_tile();
         const float factor[2] = {by, by};
         sync_warp();
         tile.store_accumulators(acc, warp() * 16, factor);
         sync_warp();
         tile.template store_global<16>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, warp() * 16,
-                                       own.keys - own.s0, width, to.mode);
+                                       own.keys - own.s0, width, mode);
       };
-      if (first_of_key) add(dk, a.dheads[h].key, z.key, scale);
-      if (first_of_value) add(dv, a.dheads[h].value, z.value, 1);
+      if (first_of_key) add(dk, a.dheads[h].key, write_mode<true>(a.readers[h]), z.key, scale);
+      if (first_of_value) add(dv, a.dheads[h].value, write_mode<false>(a.readers[h]), z.value, 1);
     });
   }
 }

@@ -17,6 +17,7 @@ struct AttentionGradients {
   const Sum<T>* lse;
   Sum<T>*delta, *dkeys, *dvalues;
   const HeadPair<const T, Device>* heads;
+  const HeadReader* readers;
   std::size_t positions;
 };
 
@@ -148,16 +149,13 @@ SKIPV1_KERNEL attention_collect(AttentionGradients<T> a, AttentionSizes z) {
   using S = Sum<T>;
   const std::size_t h = block().y, b = block().z, width = keys ? z.key : z.value;
   const AttentionSequence own = sequence(z, b);
-  const auto target = [&](std::size_t reader) { return keys ? a.dheads[reader].key : a.dheads[reader].value; };
-  if (own.rows == 0 || !a.heads[h].value.data) return;
-  for (std::size_t other = 0; other < h; ++other)
-    if (a.heads[other].value.data && target(other).data == target(h).data) return;
-  const Head<T, Device> to = target(h);
+  if (own.rows == 0 || first_reader<keys>(a.readers[h]) != h) return;
+  const Head<T, Device> to = keys ? a.dheads[h].key : a.dheads[h].value;
   for (std::size_t at = global_thread(); at < (own.past + own.rows) * width; at += global_threads()) {
     T& sum = to.data[b * to.batch_stride + at / width * to.row_stride + at % width];
-    S x = to.mode == WriteMode::overwrite ? S(0) : static_cast<S>(sum);
+    S x = write_mode<keys>(a.readers[h]) == WriteMode::overwrite ? S(0) : static_cast<S>(sum);
     for (std::size_t reader = h; reader < z.heads; ++reader) {
-      if (!a.heads[reader].value.data || target(reader).data != to.data) continue;
+      if (first_reader<keys>(a.readers[reader]) != h) continue;
       x += (keys ? a.dkeys : a.dvalues)[(reader * z.batch + b) * a.positions * width + at];
     }
     sum = static_cast<T>(x);

@@ -59,7 +59,14 @@ struct AttentionProblem {
     }
     for (std::size_t b = 0; b < batch; ++b)
       for (std::size_t t = spec.past[b] + spec.rows[b]; t < capacity(); ++t) poison(b, t);
-    for (std::size_t h = 0; h < H; ++h) heads[h] = {head(keys, keys_at(h)), head(values, values_at(h))};
+    std::vector<HeadName> key_names, value_names;
+    for (std::size_t h = 0; h < H; ++h) {
+      heads[h] = {head(keys, keys_at(h)), head(values, values_at(h))};
+      const Route& r = spec.routes[h];
+      key_names.push_back({r.key_layer, r.key});
+      value_names.push_back(r.value == none ? HeadName{} : HeadName{r.value_layer, r.value});
+    }
+    readers = layer_readers(key_names, value_names);
     out = poisoned<T>({n, H, spec.value_width});
     lse = poisoned<T>({n, H});
   }
@@ -87,7 +94,9 @@ struct AttentionProblem {
     return {x.data() + at.column, x.extent(1) * x.extent(2), x.extent(2)};
   }
 
-  View<const HeadPair<const T>> table() const { return {heads.data(), {heads.size()}}; }
+  RoutedHeads<T> table() const {
+    return {View<const HeadPair<const T>>(heads.data(), {heads.size()}), {readers.data(), {readers.size()}}};
+  }
   void forward() { attention_forward(out, lse, q, table(), sequences, scale); }
 
   /// The reference's output and log-sum-exp, in doubles of the same numbers.
@@ -102,6 +111,7 @@ struct AttentionProblem {
   Sequences<> sequences;
   Tensor<T> q, keys[2], values[2], out, lse;
   std::vector<HeadPair<const T>> heads;
+  std::vector<HeadReader> readers;
   double scale = 0.7;
 };
 

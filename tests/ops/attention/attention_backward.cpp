@@ -66,7 +66,7 @@ TEST_CASE("attention's gradients equal the reference's") {
   }
 }
 
-TEST_CASE("attention overwrites dk and dv where the mode says so, whatever stood there") {
+TEST_CASE("attention overwrites the gradients of heads where the table says so, whatever stood there") {
   for (const AttentionSpec& spec : attention_specs()) {
     CAPTURE(spec.name);
     AttentionProblem<double> problem(spec);
@@ -77,8 +77,8 @@ TEST_CASE("attention overwrites dk and dv where the mode says so, whatever stood
       for (Tensor<double>* x : {&zeroed.keys[l], &zeroed.values[l]}) zero(View<double>(*x));
       for (Tensor<double>* x : {&set.keys[l], &set.values[l]}) std::fill_n(x->data(), x->size(), std::nan(""));
     }
-    for (HeadPair<double>& pair : set.dheads) pair.key.mode = pair.value.mode = WriteMode::overwrite;
     zeroed.backward(problem, dout);
+    for (HeadReader& reader : problem.readers) reader.key = reader.value = WriteMode::overwrite;
     set.backward(problem, dout);
     CHECK(same_bits<double>(set.dq, zeroed.dq));
     for (std::size_t l = 0; l < 2; ++l) {
@@ -118,6 +118,8 @@ TEST_CASE("the gradient of a head that several read is the sum over its readers"
   Tensor<double> keys = zeros<double>({4, problem.capacity(), 3}), values = zeros<double>({4, problem.capacity(), 4});
   for (std::size_t h = 0; h < 4; ++h)  // to each reader a gradient of its own
     apart.dheads[h] = {{&keys(h, 0, 0), 0, 3}, {&values(h, 0, 0), 0, 4}};
+  const std::vector<HeadName> each{{0, 0}, {0, 1}, {0, 2}, {0, 3}};
+  problem.readers = layer_readers(each, each);
   apart.backward(problem, dout);
   CHECK(same_bits<double>(apart.dq, together.dq));
   const Tensor<double> key = added(together.keys[0], together.keys_before[0]),
@@ -133,13 +135,22 @@ TEST_CASE("the gradient of a head that several read is the sum over its readers"
 }
 
 TEST_CASE("query heads that share a key or a value, in a chain too, are one task; others are not") {
-  double memory[8];
-  const auto head = [&](std::size_t i) { return Head<double>{memory + i, 0, 0}; };
-  const std::vector<HeadPair<double>> heads{
-      {head(0), head(5)}, {head(1), head(6)}, {head(2), head(5)}, {head(3), head(7)}, {head(2), head(6)}};
-  auto groups = detail::independent_heads<double>({heads.data(), {heads.size()}});
-  std::sort(groups.begin(), groups.end());
-  CHECK(groups == std::vector<std::vector<std::size_t>>{{0, 1, 2, 4}, {3}});
+  const std::vector<HeadName> keys{{0, 0}, {0, 1}, {0, 2}, {0, 3}, {0, 2}, {0, 3}},
+      values{{0, 5}, {0, 6}, {0, 5}, {0, 7}, {0, 6}, {}};
+  const std::vector<HeadReader> readers = layer_readers(keys, values);
+  CHECK(detail::independent_heads({readers.data(), {readers.size()}}) ==
+        std::vector<std::vector<std::size_t>>{{0, 1, 2, 4}, {3}, {5}});  // without a value a query head reads nothing
+}
+
+TEST_CASE("attention's gradients are refused without readers, its output is not") {
+  AttentionProblem<double> problem(attention_specs()[2]);
+  problem.forward();
+  const Tensor<double> out = problem.out, dout = draw<double>(problem.out.shape(), 10);
+  problem.readers.clear();
+  problem.forward();
+  CHECK(same_bits<double>(problem.out, out));
+  Gradients<double> gradients(problem);
+  CHECK(message([&] { gradients.backward(problem, dout); }) == "attention_backward: 0 readers of 6 routed heads");
 }
 
 TEST_CASE("attention's gradients have the same bits with any number of threads") {

@@ -1,0 +1,81 @@
+// Who reads a head: a routing table's names, and their inverse.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+#include "skipv1/core/write_mode.hpp"
+
+namespace skipv1 {
+
+/// No head: what a query head without a value reads (its output is zero), or a mean's missing second part.
+inline constexpr std::size_t no_head = std::numeric_limits<std::size_t>::max();
+
+/// What a query head reads: head `head` of layer `layer`; or the mean of `head` and `other` where `other` is given.
+struct HeadName {
+  std::size_t layer = 0, head = no_head, other = no_head;
+
+  bool none() const { return head == no_head; }
+  bool pooled() const { return other != no_head; }
+  friend auto operator<=>(const HeadName&, const HeadName&) = default;
+};
+
+/// Query head `head` of layer `layer`.
+struct QueryHead {
+  std::size_t layer = 0, head = 0;
+  friend bool operator==(const QueryHead&, const QueryHead&) = default;
+};
+
+/// The query heads that read one owned head, in order of layer, then head.
+struct HeadReaders {
+  std::vector<QueryHead> all;        ///< those that read it itself, and those that read it in a mean
+  std::vector<QueryHead> attending;  ///< those whose attention reads it itself; a query head without a value attends to nothing
+
+  /// The last layer that reads it itself, `no_head` if none does: the backward pass comes there first.
+  std::size_t last_attending_layer() const { return attending.empty() ? no_head : attending.back().layer; }
+};
+
+/// One query head among those of its layer, by index: what attention's backward pass and its decoding kernel ask of the table.
+/// Small and without pointers, so that the device reads it, too.
+struct HeadReader {
+  static constexpr std::uint16_t none = 0xffff;
+  std::uint16_t key_first = none,
+                value_first = none;  ///< the first that reads the same key head, value head; none without a value
+  std::uint16_t pair_next = none;    ///< the next that reads the same key head and the same value head
+  std::uint16_t pair_rank = 0;       ///< how many before it do
+  WriteMode key = WriteMode::accumulate, value = WriteMode::accumulate;  ///< how this layer writes the gradients of the two heads
+
+  friend bool operator==(const HeadReader&, const HeadReader&) = default;
+};
+
+/// The readers of one layer (H) from what each query head reads, (H) names each.
+inline std::vector<HeadReader> layer_readers(std::span<const HeadName> keys, std::span<const HeadName> values) {
+  require(keys.size() == values.size() && keys.size() < HeadReader::none, "readers of ", keys.size(), " keys and ", values.size(),
+          " values: must be equally many, below ", HeadReader::none);
+  std::vector<HeadReader> readers(keys.size());
+  std::map<HeadName, std::uint16_t> first_of_key, first_of_value;
+  std::map<std::pair<HeadName, HeadName>, std::uint16_t> last_of_pair;
+  for (std::size_t i = 0; i < readers.size(); ++i) {
+    const auto h = static_cast<std::uint16_t>(i);
+    HeadReader& reader = readers[i];
+    if (!values[i].none()) {
+      reader.key_first = first_of_key.try_emplace(keys[i], h).first->second;
+      reader.value_first = first_of_value.try_emplace(values[i], h).first->second;
+    }
+    const auto [last, alone] = last_of_pair.try_emplace({keys[i], values[i]}, h);
+    if (alone) continue;
+    readers[last->second].pair_next = h;
+    reader.pair_rank = static_cast<std::uint16_t>(readers[last->second].pair_rank + 1);
+    last->second = h;
+  }
+  return readers;
+}
+
+}  // namespace skipv1

@@ -138,6 +138,8 @@ class ChartPainter {
     const double beyond = std::ceil(right - width_ / 2);
     if (beyond <= 0) return;
     width_ += beyond;
+    require(width_ <= 20000, "chart \"", chart_.title, "\": no room in 20000 pixels for the name \"", shortened(widest_name()),
+            "\" in its legend");
     canvas_ = Canvas(static_cast<std::size_t>(width_), chart_.height);
   }
 

@@ -29,6 +29,8 @@ void run(const Options& o) {
       o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size, o.tokenizer); });
   const TextData text(load_text(o.text), *vocabulary.tokenizer);
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
+  require(length <= model.config.max_position_embeddings, "--length ", length, ": the model reads at most ",
+          model.config.max_position_embeddings);
   Progress progress("evaluate", evaluated_tokens(text, length, o.windows), "tokens");
   Evaluation e;
   if constexpr (std::is_same_v<T, float>) {
@@ -68,7 +70,7 @@ int main(int argc, char** argv) {
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
   app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
   app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();
-  app.add_option("--batch", o.batch, "windows at a time")->capture_default_str();
+  app.add_option("--batch", o.batch, "windows at a time")->check(at_least(1))->capture_default_str();
   app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();

@@ -175,6 +175,7 @@ inline LogColumns read_log(std::filesystem::path path) {
   if (std::filesystem::is_directory(path)) path /= "log.csv";
   Source file(path);
   const std::string text = file.text(0, file.size());
+  require(text.find_first_not_of("\r\n") != text.npos, path.string(), ": is empty");
   return at_place(path.string(),
                   [&] { return path.extension() == ".jsonl" ? detail::parse_json_lines(text) : detail::parse_csv(text); });
 }

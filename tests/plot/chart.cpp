@@ -176,6 +176,12 @@ TEST_CASE("bands, bars, references and log axes draw") {
   CHECK(band.right > band.left);
 }
 
+TEST_CASE("a name that no picture has room for is said, at its beginning") {
+  const Series s{std::string(3000, 'W'), {1, 2}, {1, 2}};
+  CHECK_THROWS_WITH(draw(Chart{"long", "", "", {s}}),
+                    "chart \"long\": no room in 20000 pixels for the name \"" + std::string(60, 'W') + "...\" in its legend");
+}
+
 TEST_CASE("a chart refuses what it cannot draw") {
   CHECK_THROWS_AS(draw(Chart{"empty", "", "", {}}), Error);
   CHECK_THROWS_AS(draw(Chart{"nan", "", "", {unnamed({1}, {NAN})}}), Error);

@@ -87,6 +87,8 @@ TEST_CASE("other tables are read too; what is no table is an error with its line
   CHECK(read_log(folder / "excel.csv") == LogColumns{{"x", {1}}, {"y", {2}}});
   write_file(folder / "blank.jsonl", "{\"x\": 1}\n\n");
   CHECK(read_log(folder / "blank.jsonl") == LogColumns{{"x", {1}}});
+  write_file(folder / "empty.csv", "\n");
+  CHECK_THAT(message([&] { read_log(folder / "empty.csv"); }), Catch::Contains("empty.csv: is empty"));
   write_file(folder / "gap.csv", "x,y\n\n1,2\n");
   CHECK_THAT(message([&] { read_log(folder / "gap.csv"); }), Catch::Contains("line 2 has 1 fields"));
   write_file(folder / "b.jsonl", "{\"x\": 1}\n{\"y\": 2, \"name\": \"text\"}\n");

@@ -28,13 +28,13 @@ std::vector<Config> configurations() {
   for (const Variant& variant : variants()) {
     if (variant.name.find("test") != std::string::npos) continue;
     for (const Architecture architecture : {Architecture::llama, Architecture::gpt2}) {
-      if (variant.latent_parts && architecture == Architecture::gpt2) continue;
+      if (variant.latent.count && architecture == Architecture::gpt2) continue;
       Config c;
       c.architecture = architecture;
       c.attention.variant = variant.name;
       if (variant.name == "mqa") c.num_key_value_heads = 1;
-      if (variant.latent_parts) c.attention.kv_latent_size = 8, c.attention.rotary_size = 4;
-      if (variant.mixes_values) c.attention.learn_value_mix = true;
+      if (variant.latent.count) c.attention.kv_latent_size = 8, c.attention.rotary_size = 4;
+      if (variant.fields.learn_value_mix) c.attention.learn_value_mix = true;
       c.tie_word_embeddings = c.gpt2();
       all.push_back(c);
     }

@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag(
       "--drawn", options.drawn,
-      "leave model.safetensors and grads.safetensors out: they are drawn and computed anew from the seed wherever the case "
+      "leave model.safetensors and grads.safetensors out: they are drawn and computed from the seed wherever the case "
       "is read");
   app.add_option("--out", out, "the case's folder, which must not exist")->required();
   return run_program(app, argc, argv, [&] { make_case(config, options, out); });

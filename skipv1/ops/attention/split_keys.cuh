@@ -7,7 +7,7 @@ namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 // 8 lanes go through a key together, so a warp has 4 keys at a time and a block of 4 warps 16; each such group has a softmax of
 // its own, put together at the end. Every key and value is read once by 16-byte loads: memory bounds it, (d_k + d_v) sizeof(T)
-// bytes a key.
+// bytes per key.
 constexpr std::size_t lanes_of_key = 8, groups_of_block = 16;
 
 /// Grid (parts, H, N): the block's part of the keys of row n. E: numbers of a head that a lane holds, V at a time; lane i of a

@@ -1,6 +1,6 @@
-// Attention's backward pass by tiles (Dao et al. 2022, algorithm 4): scores are computed anew from the log-sum-exp. Rows'
-// gradients and heads' gradients are computed in separate kernels, so that no two blocks add into one number; a head that several
-// query heads read collects their parts at the end, in order.
+// Attention's backward pass by tiles (Dao et al. 2022, algorithm 4): P is recomputed from lse. One kernel
+// computes dq, another dk and dv, so that no two blocks accumulate into one element; a key or value head that several query heads
+// read collects their parts at the end, in order.
 #pragma once
 
 #include "skipv1/ops/attention/tiled_forward.cuh"
@@ -39,7 +39,7 @@ inline std::size_t attention_backward_elements(std::size_t key, std::size_t valu
   return tile_rows * (key + value) + 2 * tile_rows * tile_keys + tile_keys * (std::max(key, value) | 1);
 }
 
-/// Grid (row tiles, H, B): dq. As `attention_forward_tiled`; lane i of a warp has `i, i + 32 …` of its 8 rows' gradients.
+/// Grid (row tiles, H, B): dq. As `attention_forward_tiled`; lane i of a warp has elements `i, i + 32 …` of dq of its 8 rows.
 template <class T, std::size_t C>
 SKIPV1_KERNEL attention_backward_query(AttentionGradients<T> a, AttentionSizes z, Sum<T> scale) {
   using S = Sum<T>;

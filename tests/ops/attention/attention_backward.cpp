@@ -66,7 +66,7 @@ TEST_CASE("attention's gradients equal the reference's") {
   }
 }
 
-TEST_CASE("attention overwrites the gradients of heads where the table says so, whatever stood there") {
+TEST_CASE("attention overwrites dk and dv of heads where the table says so, whatever stood there") {
   for (const AttentionSpec& spec : attention_specs()) {
     CAPTURE(spec.name);
     AttentionProblem<double> problem(spec);

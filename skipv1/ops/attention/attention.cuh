@@ -119,7 +119,7 @@ template <class T>
 void launch_sm90_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
   with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
-    using Shape = WarpgroupBackward<W>;
+    using Shape = Sm90Backward<W>;
     const std::size_t row_tiles = ceil_div(max_rows, Shape::R), tiles = z.batch * z.heads * row_tiles,
                       maps = tensor_maps_per_head * z.batch * z.heads;
     const std::size_t lse_delta = 2 * Shape::R * tiles, dq_acc = Shape::R * Shape::pitch * tiles;
@@ -183,8 +183,8 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 /// As on the CPU; heads at most 256 wide, lse Sum<T>. Few rows of each sequence (decoding) and many take different kernels.
 template <class T>
 void attention_forward(View<T, Device> out, View<Sum<T>, Device> lse, ConstView<T, Device> q,
-                       const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences, double scale,
-                       Version version = Version::fast) {
+                       const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences,
+                       double scale, Version version = Version::fast) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;
   if (version == Version::first) {
@@ -204,9 +204,9 @@ void attention_forward(View<T, Device> out, View<Sum<T>, Device> lse, ConstView<
 /// As on the CPU: dq is overwritten; dk and dv are accumulated into the heads of `dheads`, or overwrite them.
 template <class T>
 void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identity_t<T>, Device>, Device> dheads,
-                        ConstView<T, Device> dout, ConstView<T, Device> out, ConstView<Sum<T>, Device> lse, ConstView<T, Device> q,
-                        const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences, double scale,
-                        Version version = Version::fast) {
+                        ConstView<T, Device> dout, ConstView<T, Device> out, ConstView<Sum<T>, Device> lse,
+                        ConstView<T, Device> q, const RoutedHeads<std::type_identity_t<T>, Device>& heads,
+                        const Sequences<Device>& sequences, double scale, Version version = Version::fast) {
   heads.require_readers("attention_backward");
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;

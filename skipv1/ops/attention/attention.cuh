@@ -158,7 +158,7 @@ void launch_sm80_backward(const AttentionGradients<T>& a, const AttentionSizes& 
            attention_backward_heads_mma<W>, a, z, scale);
   });
 }
-/// dq, and every query head's part of the heads' gradients; then these are put together.
+/// dq, and every query head's part of dk and dv; then these parts are added up.
 template <class T>
 void launch_tiled_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
   const std::size_t bytes = sizeof(Sum<T>) * attention_backward_elements(z.key, z.value);

@@ -14,16 +14,16 @@ using namespace skipv1;
 
 namespace {
 
-std::string page(const std::string& name) {
+std::string spec_page(const std::string& name) {
   std::ifstream file("docs/spec/" + name + ".md");
   REQUIRE(file.good());
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-bool has(const std::string& text, const std::string& name) { return text.find("`" + name + "`") != std::string::npos; }
+bool defines(const std::string& text, const std::string& name) { return text.find("`" + name + "`") != std::string::npos; }
 
 /// A small valid configuration of each built-in variant, for both architectures where it has both.
-std::vector<Config> configurations() {
+std::vector<Config> one_of_each_variant() {
   std::vector<Config> all;
   for (const Variant& variant : variants()) {
     if (variant.name.find("test") != std::string::npos) continue;
@@ -45,26 +45,26 @@ std::vector<Config> configurations() {
 }  // namespace
 
 TEST_CASE("docs/spec/models.md defines every variant, injection and conversion") {
-  const std::string models = page("models");
+  const std::string models = spec_page("models");
   for (const Variant& variant : variants()) {
     CAPTURE(variant.name);
-    if (variant.name.find("test") == std::string::npos) CHECK(has(models, variant.name));  // other tests register some
+    if (variant.name.find("test") == std::string::npos) CHECK(defines(models, variant.name));  // other tests register some
   }
   for (const Injection injection :
        {Injection::second_half, Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer})
-    CHECK(has(models, to_string(injection)));
-  for (const Strategy strategy : strategies) CHECK(has(models, to_string(strategy)));
-  CHECK_FALSE(has(models, "no_such_variant"));
+    CHECK(defines(models, to_string(injection)));
+  for (const Strategy strategy : strategies) CHECK(defines(models, to_string(strategy)));
+  CHECK_FALSE(defines(models, "no_such_variant"));
 }
 
 TEST_CASE("docs/spec/formats.md defines every key and tensor that is written") {
-  const std::string formats = page("formats");
-  for (const Config& c : configurations()) {
+  const std::string formats = spec_page("formats");
+  for (const Config& c : one_of_each_variant()) {
     const std::string text = config_text(c);
     const std::regex key("\"([a-z_]+)\":");
     for (std::sregex_iterator i(text.begin(), text.end(), key), end; i != end; ++i) {
       CAPTURE(i->str());
-      CHECK(has(formats, (*i)[1]));
+      CHECK(defines(formats, (*i)[1]));
     }
     const ParameterLayout layout(c);
     for (const ParameterLayout::Entry& entry : layout.entries()) {
@@ -74,7 +74,7 @@ TEST_CASE("docs/spec/formats.md defines every key and tensor that is written") {
       // A bias shares its weight's row, and v_up_proj that of k_up_proj.
       name = std::regex_replace(name, std::regex("\\.bias$"), ".weight");
       name = std::regex_replace(name, std::regex("v_up_proj"), "k_up_proj");
-      CHECK(has(formats, name));
+      CHECK(defines(formats, name));
     }
   }
 }

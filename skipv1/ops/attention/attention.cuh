@@ -15,19 +15,19 @@
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 template <class T>
-void launch_rows(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Device>* heads, const AttentionSizes& z,
-                 std::size_t max_keys, double scale) {
+void launch_split_keys(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Device>* heads, const AttentionSizes& z,
+                       std::size_t max_keys, double scale) {
   constexpr std::size_t V = per_16_bytes<T>, enough_blocks = 512, keys_of_part = 128;
   const std::size_t parts = std::clamp<std::size_t>(enough_blocks / (z.rows * z.heads), 1, ceil_div(max_keys, keys_of_part));
   Sum<T>* partial = parts > 1 ? scratch<Sum<T>>(z.rows * z.heads * parts * (z.value + 2)) : nullptr;
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr std::size_t E = decltype(width)::value / lanes_of_key;
     const bool wide = z.key % V == 0 && z.value % V == 0 && reads_16_bytes(0, q);
-    const auto kernel = wide ? attention_forward_rows<T, V, E> : attention_forward_rows<T, 1, E>;
-    launch({"attention_forward_rows", {parts, z.heads, z.rows}, 128}, kernel, out, lse, partial, q, heads, z, scale);
+    const auto kernel = wide ? attention_forward_split_keys<T, V, E> : attention_forward_split_keys<T, 1, E>;
+    launch({"attention_forward_split_keys", {parts, z.heads, z.rows}, 128}, kernel, out, lse, partial, q, heads, z, scale);
   });
   if (parts == 1) return;
-  launch({"attention_join_parts", ceil_div(z.rows * z.heads, 4), 128}, attention_join_parts<T>, out, lse, partial, parts,
+  launch({"attention_merge_parts", ceil_div(z.rows * z.heads, 4), 128}, attention_merge_parts<T>, out, lse, partial, parts,
          z.rows * z.heads, z.value);
 }
 
@@ -65,8 +65,8 @@ void launch_decode(T* out, float* lse, const T* q, const RoutedHeads<T, Device>&
                    reinterpret_cast<DecodeParts*>(memory + partial)};
     launch({"attention_forward_decode", blocks, threads, bytes}, attention_forward_decode<W>, a);
     const std::size_t rows = z.rows * z.heads;  // one warp each, where they are many
-    if (rows < 512) launch({"attention_join_decode", rows, 128}, attention_join_decode<4>, a);
-    if (rows >= 512) launch({"attention_join_decode", rows, 32}, attention_join_decode<1>, a);
+    if (rows < 512) launch({"attention_merge_decode", rows, 128}, attention_merge_decode<4>, a);
+    if (rows >= 512) launch({"attention_merge_decode", rows, 32}, attention_merge_decode<1>, a);
   });
 }
 
@@ -195,7 +195,7 @@ void attention_forward(View<T, Device> out, View<Sum<T>, Device> lse, ConstView<
     if constexpr (std::is_same_v<T, bfloat16>)
       detail::launch_decode<T>(out.data(), lse.data(), q.data(), heads, z, sequences.max_rows, scale);
   } else if (sequences.max_rows <= 4 && z.rows < 65536) {
-    detail::launch_rows(out.data(), lse.data(), q.data(), heads.pairs.data(), z, sequences.max_keys, scale);
+    detail::launch_split_keys(out.data(), lse.data(), q.data(), heads.pairs.data(), z, sequences.max_keys, scale);
   } else {
     detail::launch_tiles(out.data(), lse.data(), q.data(), heads.pairs.data(), z, sequences.max_rows, scale, version);
   }

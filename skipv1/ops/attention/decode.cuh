@@ -8,6 +8,7 @@
 
 #include "skipv1/kernel/tile.cuh"
 #include "skipv1/ops/attention/decode_plan.cuh"
+#include "skipv1/ops/attention/merge.cuh"
 #include "skipv1/ops/attention/softmax.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
@@ -222,66 +223,77 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
   cp_async_wait<0>();
 }
 
-/// One block, one row of one head: puts its parts together. Its warps take them in turn, several at once, all of which are loaded
-/// before the first is looked at, each with a softmax of its own; these are joined in shared memory.
+/// Adds parts `first, first + step, …` of a row, at most `at_once`, to a lane's columns of O and their state: an online softmax
+/// over parts, in base 2. All loads are issued before the first result is used. `there(p)`: part p, null if there is none.
+template <unsigned at_once, unsigned V, unsigned C, class Part, class Column>
+SKIPV1_DEVICE void add_parts(SoftmaxState<float>& all, float (&o)[C][V], std::size_t width, const Part& there,
+                             const Column& column) {
+  SoftmaxState<float> state[at_once];
+  Vector<float, V> loaded[at_once][C];
+  float new_max = all.row_max;
+  SKIPV1_UNROLL
+  for (unsigned k = 0; k < at_once; ++k) {
+    const float* from = there(k);
+    const Vector<float, 2> x = from ? load_vector<2>(from + width) : Vector<float, 2>{-infinity<float>(), 0};
+    state[k] = {x[0], x[1]};
+    SKIPV1_UNROLL
+    for (unsigned c = 0; c < C; ++c) {
+      loaded[k][c] = {};
+      if (from && column(c) < width) loaded[k][c] = load_vector<V>(from + column(c));
+    }
+  }
+  for (const SoftmaxState<float>& x : state) new_max = fmaxf(new_max, x.row_max);
+  const auto exp = [](float x) { return fast_exp2(x); };
+  const float rescale = merge_factor(all, new_max, exp);
+  all = {new_max, all.row_sum * rescale};
+  for (auto& some : o)
+    for (float& v : some) v *= rescale;
+  SKIPV1_UNROLL
+  for (unsigned k = 0; k < at_once; ++k) {
+    const float factor = merge_factor(state[k], new_max, exp);
+    all.row_sum += factor * state[k].row_sum;
+    for (unsigned c = 0; c < C; ++c)
+      for (unsigned j = 0; j < V; ++j) o[c][j] += factor * loaded[k][c][j];
+  }
+}
+
+/// One block, one row of one head: merges its parts. Each warp takes every `warps`th, several at once; the warps' results are
+/// merged in shared memory.
 template <unsigned warps>
-SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_join_decode(Decode a) {
+SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_merge_decode(Decode a) {
   constexpr unsigned V = 4, C = attention_widest / warp_size / V, at_once = 8;
-  SKIPV1_SHARED(float, values_of, warps* attention_widest);
-  SKIPV1_SHARED(float, states_of, warps * 2);
+  SKIPV1_SHARED(float, o_of_warp, warps* attention_widest);
+  SKIPV1_SHARED(float, max_of_warp, warps);
+  SKIPV1_SHARED(float, sum_of_warp, warps);
   const std::size_t at = block().x, width = a.z.value + 4;
   if (at >= static_cast<std::size_t>(a.z.row_begin[a.z.batch]) * a.z.heads) return;  // a row of no sequence
   const DecodeParts own = a.parts[at];
   if (own.count < 2) return;
-  const auto part = [&](std::uint32_t p) {  // the first is the second of its warp's two
-    return a.partial + ((std::size_t{own.first + p * own.step} * 2 + (p == 0 ? 1 : 0)) * decode_rows + own.r) * width;
-  };
   const auto column = [](unsigned c) { return (c * warp_size + lane()) * V; };
-  const auto base_of = [](float max) { return max == -infinity<float>() ? 0 : max; };  // no key of these parts is seen
-  float row_max = -infinity<float>(), row_sum(0), values[C][V] = {};
+  SoftmaxState<float> state{-infinity<float>(), 0};
+  float o[C][V] = {};
   for (std::uint32_t p0 = warp(); p0 < own.count; p0 += at_once * warps) {
-    Vector<float, 2> state[at_once];
-    Vector<float, V> loaded[at_once][C];
-    float new_max = row_max;
-    SKIPV1_UNROLL
-    for (unsigned k = 0; k < at_once; ++k) {
-      const bool there = p0 + k * warps < own.count;
-      const float* from = part(there ? p0 + k * warps : p0);
-      state[k] = there ? load_vector<2>(from + a.z.value) : Vector<float, 2>{-infinity<float>(), 0};
-      SKIPV1_UNROLL
-      for (unsigned c = 0; c < C; ++c) {
-        loaded[k][c] = {};
-        if (there && column(c) < a.z.value) loaded[k][c] = load_vector<V>(from + column(c));
-      }
-    }
-    for (const Vector<float, 2>& x : state) new_max = fmaxf(new_max, x[0]);
-    const float base = base_of(new_max), rescale = fast_exp2(row_max - base);
-    row_max = new_max;
-    row_sum *= rescale;
-    for (auto& some : values)
-      for (float& v : some) v *= rescale;
-    SKIPV1_UNROLL
-    for (unsigned k = 0; k < at_once; ++k) {
-      const float factor = fast_exp2(state[k][0] - base);
-      row_sum += factor * state[k][1];
-      for (unsigned c = 0; c < C; ++c)
-        for (unsigned j = 0; j < V; ++j) values[c][j] += factor * loaded[k][c][j];
-    }
+    const auto part = [&](unsigned k) -> const float* {  // the first is the second of its warp's two
+      const std::uint32_t p = p0 + k * warps;
+      const std::size_t slot = std::size_t{own.first + p * own.step} * 2 + (p == 0 ? 1 : 0);
+      return p < own.count ? a.partial + (slot * decode_rows + own.r) * width : nullptr;
+    };
+    add_parts<at_once>(state, o, a.z.value, part, column);
   }
   for (unsigned c = 0; c < C; ++c)
-    for (unsigned j = 0; j < V; ++j) values_of[warp() * attention_widest + column(c) + j] = values[c][j];
-  if (lane() == 0) states_of[2 * warp()] = row_max, states_of[2 * warp() + 1] = row_sum;
+    for (unsigned j = 0; j < V; ++j) o_of_warp[warp() * attention_widest + column(c) + j] = o[c][j];
+  if (lane() == 0) max_of_warp[warp()] = state.row_max, sum_of_warp[warp()] = state.row_sum;
   sync_threads();
-  row_max = -infinity<float>(), row_sum = 0;
-  for (unsigned w = 0; w < warps; ++w) row_max = fmaxf(row_max, states_of[2 * w]);
-  for (unsigned w = 0; w < warps; ++w) row_sum += fast_exp2(states_of[2 * w] - base_of(row_max)) * states_of[2 * w + 1];
+  const auto of_warp = [&](std::size_t w) { return SoftmaxState<float>{max_of_warp[w], sum_of_warp[w]}; };
+  const auto exp = [](float x) { return fast_exp2(x); };
+  state = merge<float>(warps, of_warp, exp);
   for (unsigned j = thread().x; j < a.z.value; j += warps * warp_size) {
-    float value(0);
+    float sum(0);
     for (unsigned w = 0; w < warps; ++w)
-      value += fast_exp2(states_of[2 * w] - base_of(row_max)) * values_of[w * attention_widest + j];
-    a.out[at * a.z.value + j] = static_cast<bfloat16>(value / row_sum);
+      sum += merge_factor(of_warp(w), state.row_max, exp) * o_of_warp[w * attention_widest + j];
+    a.out[at * a.z.value + j] = static_cast<bfloat16>(sum / state.row_sum);
   }
-  if (thread().x == 0) a.lse[at] = log_sum_exp(row_max, row_sum);
+  if (thread().x == 0) a.lse[at] = log_sum_exp(state.row_max, state.row_sum);
 }
 
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

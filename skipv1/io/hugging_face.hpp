@@ -2,6 +2,7 @@
 #pragma once
 
 #include "skipv1/io/checkpoint.hpp"
+#include "skipv1/io/model_tensors.hpp"
 
 namespace skipv1 {
 
@@ -37,8 +38,15 @@ inline Config hugging_face_llama(const Json& object) {
   if (const Json* rope = fields.find("rope_parameters", false)) {  // where newer versions keep theta
     JsonFields inner(*rope, "rope_parameters.");
     inner.read("rope_theta", c.rope_theta, false);
-    expect_standard(*rope, "rope_type", "default");
+    for (const char* key : {"rope_type", "type"}) {  // the second is the older name
+      inner.find(key, false);
+      expect_standard(*rope, key, "default");
+    }
+    inner.find("partial_rotary_factor", false);
+    expect_standard(*rope, "partial_rotary_factor", 1.0);
+    inner.finish();
   }
+  expect_standard(object, "partial_rotary_factor", 1.0);
   if (c.num_attention_heads != 0) expect_standard(object, "head_dim", c.head_width());
   const bool grouped = c.num_key_value_heads != c.num_attention_heads;
   c.attention.variant = !grouped ? "mha" : c.num_key_value_heads == 1 ? "mqa" : "gqa";
@@ -68,66 +76,6 @@ inline Config hugging_face_gpt2(const Json& object) {
   return c;
 }
 
-/// The tensors of a folder: model.safetensors, or the files that model.safetensors.index.json lists.
-class HuggingFaceTensors {
- public:
-  explicit HuggingFaceTensors(const std::filesystem::path& folder) {
-    const auto index = folder / "model.safetensors.index.json";
-    if (!std::filesystem::exists(index)) {
-      files_.emplace_back(folder / "model.safetensors");
-      return;
-    }
-    Source source(index);
-    at_place(source.name(), [&] {
-      const Json object = parse_json(source.text(0, source.size()));
-      const Json& map = *JsonFields(object).find("weight_map", true);
-      JsonFields fields(map, "weight_map.");
-      std::set<std::string> names;
-      for (const auto& item : map.items()) {
-        std::string name;
-        fields.read(item.key(), name);
-        require(std::filesystem::path(name).filename() == name && name.ends_with(".safetensors"), "\"", brief(name),
-                "\" must be a .safetensors file of this folder");
-        names.insert(name);
-      }
-      require(!names.empty(), "\"weight_map\" names no file");
-      for (const std::string& name : names) files_.emplace_back(folder / name);
-    });
-  }
-
-  std::size_t elements() const {
-    std::size_t n = 0;
-    for (const SafetensorsFile& file : files_) n += file.elements();
-    return n;
-  }
-  const std::string& name() const { return files_.front().name(); }
-  bool has(const std::string& key) const { return holder(key) != files_.size(); }
-  /// Reads tensor `key` into `to`, of the same shape.
-  template <class T>
-  void read(const std::string& key, View<T> to) {
-    const std::size_t i = holder(key);
-    files_[i == files_.size() ? 0 : i].read(key, to);
-    used_.insert(key);
-  }
-  /// Throws if there are tensors that nobody read, but for those `ignored(name)`.
-  template <class Ignored>
-  void finish(const Ignored& ignored) const {
-    for (const SafetensorsFile& file : files_)
-      for (const auto& [key, entry] : file.entries())
-        require(used_.count(key) != 0 || ignored(key), file.name(), ": tensor \"", brief(key),
-                "\" is not one of this architecture");
-  }
-
- private:
-  std::size_t holder(const std::string& key) const {
-    std::size_t i = 0;
-    while (i < files_.size() && !files_[i].find(key)) ++i;
-    return i;
-  }
-  std::vector<SafetensorsFile> files_;
-  std::set<std::string> used_;
-};
-
 /// `to` (out, in) becomes the transpose of columns `begin …` of `from` (in, columns).
 template <class T>
 void turn(View<T> to, View<T> from, std::size_t begin = 0) {
@@ -137,7 +85,7 @@ void turn(View<T> to, View<T> from, std::size_t begin = 0) {
 
 /// One layer of GPT-2: `c_attn` holds queries, keys and values side by side; matrices are stored (in, out).
 template <class T>
-void read_gpt2_layer(HuggingFaceTensors& tensors, const Config& c, const Parameters<T>& to, const std::string& from,
+void read_gpt2_layer(ModelTensors& tensors, const Config& c, const Parameters<T>& to, const std::string& from,
                      const std::string& layer) {
   const std::size_t d = c.hidden_size, inner = c.intermediate_size;
   for (const auto& [theirs, ours] : {std::pair("ln_1", "input_layernorm"), std::pair("ln_2", "post_attention_layernorm")})
@@ -163,25 +111,16 @@ void read_gpt2_layer(HuggingFaceTensors& tensors, const Config& c, const Paramet
 }
 
 template <class T>
-void read_gpt2(HuggingFaceTensors& tensors, const Config& c, const Parameters<T>& to) {
+void read_gpt2(ModelTensors& tensors, const Config& c, const Parameters<T>& to) {
   const std::string from = tensors.has("transformer.wte.weight") ? "transformer." : "";
   tensors.read(from + "wte.weight", to["model.embed_tokens.weight"]);
   tensors.read(from + "wpe.weight", to["model.embed_positions.weight"]);
   for (const char* part : {".weight", ".bias"}) tensors.read(from + "ln_f" + part, to[std::string("model.norm") + part]);
   for (std::size_t l = 0; l < c.num_hidden_layers; ++l)
     read_gpt2_layer(tensors, c, to, from + "h." + std::to_string(l) + '.', "model.layers." + std::to_string(l) + '.');
-  // Masks, which old files hold, and the tied head.
-  tensors.finish([](const std::string& key) {
-    return key.ends_with(".attn.bias") || key.ends_with(".attn.masked_bias") || key == "lm_head.weight";
-  });
-}
-
-template <class T>
-void read_llama(HuggingFaceTensors& tensors, const Config& c, const Parameters<T>& to) {
-  for (const ParameterLayout::Entry& entry : to.layout().entries()) tensors.read(entry.name, to[entry.name]);
-  tensors.finish([&](const std::string& key) {
-    return key.ends_with(".rotary_emb.inv_freq") || (c.tie_word_embeddings && key == "lm_head.weight");
-  });
+  require_tied_head<T>(tensors, from + "wte.weight", to["model.embed_tokens.weight"]);
+  // Masks, which old files hold.
+  tensors.finish([](const std::string& key) { return key.ends_with(".attn.bias") || key.ends_with(".attn.masked_bias"); });
 }
 
 }  // namespace detail
@@ -195,6 +134,10 @@ inline Config parse_hugging_face_config(std::string_view text) {
     item = item->is_null() ? object.erase(item) : std::next(item);  // null: absent
   std::string type;
   JsonFields(object).read("model_type", type);
+  for (const char* ours : {"architecture", "attention", "norm_epsilon"})
+    require(!object.contains(ours), "\"", ours,
+            "\" beside \"model_type\": the first is a key of this library's own configurations, ",
+            "the second of transformers': leave one of them out");
   require(type == "llama" || type == "gpt2", "\"model_type\": expected \"llama\" or \"gpt2\", found \"", detail::brief(type),
           '"');
   const Config c = type == "llama" ? detail::hugging_face_llama(object) : detail::hugging_face_gpt2(object);
@@ -207,10 +150,10 @@ inline Config parse_hugging_face_config(std::string_view text) {
 template <class T>
 Checkpoint<T> import_hugging_face(const std::filesystem::path& folder) {
   const Config c = read_config_as(folder / "config.json", parse_hugging_face_config);
-  detail::HuggingFaceTensors tensors(folder);
+  ModelTensors tensors(folder);
   require_plausible(c, tensors.elements(), tensors.name());
   Checkpoint<T> checkpoint{c, Parameters<T>(c)};
-  c.gpt2() ? detail::read_gpt2(tensors, c, checkpoint.parameters) : detail::read_llama(tensors, c, checkpoint.parameters);
+  c.gpt2() ? detail::read_gpt2(tensors, c, checkpoint.parameters) : read_model_tensors(tensors, c, checkpoint.parameters);
   return checkpoint;
 }
 

@@ -17,6 +17,18 @@ inline const char* foreign_format(Source& file) {
 }
 }  // namespace detail
 
+/// Imports a folder with a configuration of ours, whose tensors may have been stored by PyTorch: prefixes, buffers and an equal
+/// copy of a tied head are tolerated. Throws as `import_hugging_face`.
+template <class T>
+Checkpoint<T> import_own(const std::filesystem::path& folder) {
+  const Config c = read_config(folder / "config.json");
+  ModelTensors tensors(folder);
+  require_plausible(c, tensors.elements(), tensors.name());
+  Checkpoint<T> checkpoint{c, Parameters<T>(c)};
+  read_model_tensors(tensors, c, checkpoint.parameters);
+  return checkpoint;
+}
+
 /// Reads the checkpoint at `path`: a llama2.c file, or a folder whose config.json is ours or, with a "model_type", transformers'.
 template <class T>
 Checkpoint<T> import_checkpoint(const std::filesystem::path& path) {
@@ -28,7 +40,7 @@ Checkpoint<T> import_checkpoint(const std::filesystem::path& path) {
     return import_llama2c<T>(file);
   }
   const Json object = read_config_as(path / "config.json", parse_json);
-  return object.is_object() && object.contains("model_type") ? import_hugging_face<T>(path) : read_checkpoint<T>(path);
+  return object.is_object() && object.contains("model_type") ? import_hugging_face<T>(path) : import_own<T>(path);
 }
 
 }  // namespace skipv1

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "skipv1/core/tensor.hpp"
+#include "skipv1/io/dtype.hpp"
 #include "skipv1/io/file.hpp"
 
 namespace skipv1 {
@@ -107,8 +108,46 @@ class NpyHeaderParser {
 
 /// Bytes of one element; 0 if `descr` names a type that is not read.
 inline std::size_t npy_width(const std::string& descr) {
-  if (descr == "<f8" || descr == "<i8") return 8;
-  return descr == "<f4" || descr == "<i4" ? 4 : 0;
+  if (descr.size() != 3 || (descr[0] != '<' && descr[0] != '>')) return 0;
+  const std::string kind = descr.substr(1);
+  if (kind == "f8" || kind == "i8") return 8;
+  if (kind == "f4" || kind == "i4") return 4;
+  return kind == "f2" ? 2 : 0;
+}
+
+/// `number` with its bytes the other way round.
+template <class T>
+T swapped(T number) {
+  std::array<char, sizeof(T)> bytes;
+  std::memcpy(bytes.data(), &number, sizeof(T));
+  std::reverse(bytes.begin(), bytes.end());
+  std::memcpy(&number, bytes.data(), sizeof(T));
+  return number;
+}
+
+/// Reads the elements in the order of the file, each stored as a `Stored` with the file's byte order.
+template <class Stored, class T, class Convert>
+void read_npy_numbers(Source& from, const NpyHeader& header, View<T> to, const Convert& convert) {
+  const bool swap = header.descr[0] == '>';
+  read_numbers<Stored>(from, header.data, to,
+                       [&](Stored number, std::size_t i) { return convert(swap ? swapped(number) : number, i); });
+}
+
+/// `x`, whose elements lie in Fortran order (the first index fastest), in C order.
+template <class T>
+Tensor<T> from_fortran_order(const Tensor<T>& x) {
+  const Shape& shape = x.shape();
+  Tensor<T> y(shape);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    std::size_t rest = i, place = 0;
+    for (std::size_t axis = shape.rank(); axis-- > 0; rest /= shape[axis]) {
+      std::size_t stride = 1;
+      for (std::size_t before = 0; before < axis; ++before) stride *= shape[before];
+      place += rest % shape[axis] * stride;
+    }
+    y.data()[i] = x.data()[place];
+  }
+  return y;
 }
 
 template <class T>
@@ -122,8 +161,8 @@ inline constexpr const char* npy_descr<std::int32_t> = "<i4";
 
 }  // namespace detail
 
-/// Reads the header. Throws unless the file is exactly as long as its header says and holds '<f4', '<f8', '<i4' or '<i8' in C
-/// order.
+/// Reads the header. Throws unless the file is exactly as long as its header says and holds float16, float32, float64, int32 or
+/// int64 numbers of either byte order.
 inline NpyHeader read_npy_header(Source& from) {
   const std::string& name = from.name();
   const std::string start = from.text(0, std::min<std::uint64_t>(from.size(), 12));
@@ -137,8 +176,9 @@ inline NpyHeader read_npy_header(Source& from) {
   NpyHeader header = detail::NpyHeaderParser(from.text(begin, length), name).parse();
   header.data = begin + length;
   const std::size_t width = detail::npy_width(header.descr);
-  require(width != 0, name, ": elements are '", header.descr, "': '<f4', '<f8', '<i4' and '<i8' are read");
-  require(!header.fortran_order, name, ": fortran_order is True: only C order is read");
+  require(!header.descr.ends_with("V2"), name, ": elements are '", header.descr,
+          "', which says nothing of bfloat16: store them as float32, or as BF16 in a safetensors file");
+  require(width != 0, name, ": elements are '", header.descr, "': '<f2', '<f4', '<f8', '<i4' and '<i8' are read");
   const std::optional<std::uint64_t> bytes = byte_count(header.shape, width);
   require(bytes.has_value(), name, ": shape ", header.shape, " overflows");
   require(*bytes == from.size() - header.data, name, ": shape ", header.shape, " of '", header.descr, "' takes ", *bytes,
@@ -146,19 +186,22 @@ inline NpyHeader read_npy_header(Source& from) {
   return header;
 }
 
-/// Reads an array: float and double from '<f4' and '<f8', int32 from '<i4' and '<i8'. Throws on any other type, on an integer
-/// that does not fit, and as `read_npy_header`.
+/// Reads an array, in C or Fortran order: float and double from any of its float types, int32 from int32 and int64. Throws on any
+/// other type, on an integer that does not fit, and as `read_npy_header`.
 template <class T>
 Tensor<T> read_npy(Source& from) {
   const NpyHeader header = read_npy_header(from);
-  const bool real = header.descr[1] == 'f', wide = header.descr[2] == '8';
+  const bool real = header.descr[1] == 'f';
+  const char width = header.descr[2];
   require(real == std::is_floating_point_v<T>, from.name(), ": elements are '", header.descr, "': expected ",
-          std::is_floating_point_v<T> ? "'<f4' or '<f8'" : "'<i4' or '<i8'");
+          std::is_floating_point_v<T> ? "'<f2', '<f4' or '<f8'" : "'<i4' or '<i8'");
   Tensor<T> x(header.shape);
   const View<T> to = x;
   if constexpr (std::is_floating_point_v<T>) {
     const auto convert = [](auto number, std::size_t) { return static_cast<T>(number); };
-    wide ? read_numbers<double>(from, header.data, to, convert) : read_numbers<float>(from, header.data, to, convert);
+    if (width == '8') detail::read_npy_numbers<double>(from, header, to, convert);
+    if (width == '4') detail::read_npy_numbers<float>(from, header, to, convert);
+    if (width == '2') detail::read_npy_numbers<float16>(from, header, to, convert);
   } else {
     using Range = std::numeric_limits<T>;
     const auto convert = [&](auto number, std::size_t i) {
@@ -166,10 +209,10 @@ Tensor<T> read_npy(Source& from) {
               Range::min(), " to ", Range::max());
       return static_cast<T>(number);
     };
-    wide ? read_numbers<std::int64_t>(from, header.data, to, convert)
-         : read_numbers<std::int32_t>(from, header.data, to, convert);
+    width == '8' ? detail::read_npy_numbers<std::int64_t>(from, header, to, convert)
+                 : detail::read_npy_numbers<std::int32_t>(from, header, to, convert);
   }
-  return x;
+  return header.fortran_order ? detail::from_fortran_order(x) : x;
 }
 
 /// The same from a file.

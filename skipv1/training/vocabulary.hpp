@@ -97,8 +97,18 @@ inline FoundVocabulary find_vocabulary(const std::filesystem::path& path, std::s
   return found;
 }
 
+/// The file in a model's folder with a vocabulary of a kind that is not read here; empty if there is none. (Beside a model that
+/// is a single file lies whatever else there is.)
+inline std::string unread_vocabulary(const std::filesystem::path& folder) {
+  if (!std::filesystem::is_directory(folder)) return "";
+  for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt"})
+    if (std::filesystem::exists(folder / name)) return name;
+  return "";
+}
+
 /// The vocabulary of `size` pieces of the model at `path`: `file` if given, else what `find_vocabulary` finds, else, if `size` is
-/// 256, bytes. Throws if there is none or if it is of another size.
+/// 256, bytes. Throws if there is none, if it is of another size, or if bytes are in doubt: a vocabulary that is not read lies
+/// there.
 inline Vocabulary vocabulary_of(const std::filesystem::path& path, std::size_t size, const std::filesystem::path& file = {}) {
   if (!file.empty()) {
     Vocabulary v = open_vocabulary(file);
@@ -107,9 +117,16 @@ inline Vocabulary vocabulary_of(const std::filesystem::path& path, std::size_t s
   }
   FoundVocabulary found = find_vocabulary(path, size);
   if (found.vocabulary) return std::move(*found.vocabulary);
+  const std::string unread = unread_vocabulary(path);
+  require(unread.empty(), (path / unread).string(),
+          ": vocabularies of this kind are not read (nor is a text taken as bytes beside one): ",
+          "put a SentencePiece tokenizer.model or llama2.c's tokenizer.bin of ", size, " pieces there");
   if (size == 256) return byte_vocabulary();
   fail(path.string(), ": a vocabulary of ", size, " pieces, but beside it ",
-       found.passed_over.empty() ? "no tokenizer.model and no tokenizer.bin" : found.passed_over);
+       found.passed_over.empty() ? "no tokenizer.model and no tokenizer.bin"
+                                 : found.passed_over +
+                                       " (if the model's rows are padded, transformers cuts them off: "
+                                       "model.resize_token_embeddings(PIECES))");
 }
 
 }  // namespace skipv1

@@ -136,6 +136,10 @@ TEST_CASE("Hugging Face models that this library has not are refused by the key"
   CHECK(says(llama("\"attention_bias\": true"), "\"attention_bias\" is true"));
   CHECK(says(llama("\"head_dim\": 8"), "\"head_dim\" is 8: only 6 is imported"));
   CHECK(says(llama("\"rope_parameters\": {\"rope_type\": \"llama3\"}"), "\"rope_type\" is \"llama3\""));
+  CHECK(says(llama("\"rope_parameters\": {\"type\": \"linear\", \"factor\": 4.0}"), "\"type\" is \"linear\""));
+  CHECK(says(llama("\"rope_parameters\": {\"factor\": 4.0}"), "\"rope_parameters.factor\" is not a key that is known here"));
+  CHECK(says(llama("\"rope_parameters\": {\"partial_rotary_factor\": 0.5}"), "\"partial_rotary_factor\" is 0.5"));
+  CHECK(says(llama("\"partial_rotary_factor\": 0.5"), "\"partial_rotary_factor\" is 0.5"));
   CHECK(says(llama("\"rope_parameters\": 3"), "expected an object"));
   CHECK(says(edited(llama_config, "\"hidden_size\"", "\"hidden\""), "\"hidden_size\" is missing"));
   CHECK(says(edited(gpt2_config, "gelu_new", "relu"), "\"activation_function\" is \"relu\""));
@@ -153,4 +157,84 @@ TEST_CASE("our own checkpoints are imported too") {
   write_checkpoint(folder.path(), c, numbered(c));
   const Checkpoint<float> read = import_checkpoint<float>(folder.path());
   CHECK((read.config == c && same(read.parameters, numbered(c))));
+}
+
+TEST_CASE("keys of ours beside a model_type are refused, both named") {
+  const Folder folder("both-kinds");
+  const Config c = small("resformer", 4, true);
+  write_checkpoint(folder.path(), c, numbered(c));
+  const std::string text = contents(folder / "config.json");
+  for (const char* key : {"architecture", "attention", "norm_epsilon"}) {
+    Json object = parse_json(llama_config);
+    object[key] = parse_json(text)[key];
+    write(folder / "config.json", object.dump());
+    const std::string line = hugging_face_error(folder.path());
+    INFO(line);
+    CHECK(line.find('"' + std::string(key) + "\" beside \"model_type\"") != line.npos);
+  }
+}
+
+TEST_CASE("a tied model may hold an equal copy of its head, and no other") {
+  const Folder folder("tied-head");
+  Config c = small("gqa", 2, true);
+  const Parameters<float> parameters = numbered(c);
+  const auto check = [&] {
+    std::vector<NamedTensor<float>> tensors = named_tensors(parameters);
+    Tensor<float> head({11, 24});
+    copy(View<float>(head), parameters["model.embed_tokens.weight"]);
+    tensors.push_back({"lm_head.weight", head});
+    write_safetensors(folder / "model.safetensors", tensors);
+    CHECK(same(import_checkpoint<float>(folder.path()).parameters, parameters));
+    head(10, 23) += 1;
+    write_safetensors(folder / "model.safetensors", tensors);
+    CHECK(hugging_face_error(folder.path()).find("\"lm_head.weight\" differs from \"model.embed_tokens.weight\"") !=
+          std::string::npos);
+  };
+  write(folder / "config.json", edited(llama_config, "\"rope_scaling\": null", "\"tie_word_embeddings\": true"));
+  check();
+  write_config(folder / "config.json", c);  // ours
+  check();
+
+  const Config gpt2 = small_gpt2();
+  const Parameters<float> theirs = numbered(gpt2);
+  Gpt2Tensors tensors(theirs, "transformer.");
+  tensors.named.push_back({"lm_head.weight", theirs["model.embed_tokens.weight"]});
+  write(folder / "config.json", gpt2_config);
+  write_safetensors(folder / "model.safetensors", tensors.named);
+  CHECK(same(import_checkpoint<float>(folder.path()).parameters, theirs));
+  tensors.add("other", {11, 24}, [](auto, auto) { return 1.0f; });
+  tensors.named.back().name = "lm_head.weight";
+  tensors.named.erase(tensors.named.end() - 2);
+  write_safetensors(folder / "model.safetensors", tensors.named);
+  CHECK(hugging_face_error(folder.path()).find("differs from \"transformer.wte.weight\"") != std::string::npos);
+}
+
+TEST_CASE("wrappers' prefixes and rotary buffers are passed over in models of every kind") {
+  const Folder folder("prefixes");
+  const Config c = small("skipv1", 2, false);
+  const Parameters<float> parameters = numbered(c);
+  write_config(folder / "config.json", c);
+  for (const std::string prefix : {"module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."}) {
+    std::vector<NamedTensor<float>> tensors = named_tensors(parameters);
+    tensors.push_back({"model.rotary_emb.inv_freq", parameters["model.norm.weight"]});
+    for (NamedTensor<float>& x : tensors) x.name = prefix + x.name;
+    write_safetensors(folder / "model.safetensors", tensors);
+    CHECK(same(import_checkpoint<float>(folder.path()).parameters, parameters));
+    tensors.push_back({"model.norm.weight", parameters["model.norm.weight"]});
+    write_safetensors(folder / "model.safetensors", tensors);
+    CHECK(hugging_face_error(folder.path()).find("its name is there twice") != std::string::npos);
+  }
+}
+
+TEST_CASE("model.safetensors goes before an index beside it, and pickled weights are refused with the way out") {
+  const Folder folder("precedence");
+  const Config c = small("gqa", 2, false);
+  const Parameters<float> parameters = numbered(c);
+  write(folder / "config.json", llama_config);
+  write(folder / "pytorch_model.bin", "PK");
+  CHECK(hugging_face_error(folder.path()).find("pytorch_model.bin: weights in PyTorch's pickle format are not read") !=
+        std::string::npos);
+  write(folder / "model.safetensors.index.json", R"({"weight_map": {"model.norm.weight": "missing.safetensors"}})");
+  write_parameters(folder / "model.safetensors", parameters);
+  CHECK(same(import_checkpoint<float>(folder.path()).parameters, parameters));
 }

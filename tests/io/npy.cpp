@@ -92,7 +92,25 @@ TEST_CASE("numbers become the type asked for") {
   const std::string wide = npy(dictionary("<i8", "(2,)"), raw(std::int64_t{1}) + raw(std::int64_t{2147483648}));
   CHECK(npy_error<std::int32_t>(wide) == "x.npy: element 1 is 2147483648: must be -2147483648 to 2147483647");
   CHECK(npy_error<std::int32_t>(npy(dictionary("<f4", "(2,)"), halves)) == "x.npy: elements are '<f4': expected '<i4' or '<i8'");
-  CHECK(npy_error<float>(npy(dictionary("<i4", "(2,)"), halves)) == "x.npy: elements are '<i4': expected '<f4' or '<f8'");
+  CHECK(npy_error<float>(npy(dictionary("<i4", "(2,)"), halves)) == "x.npy: elements are '<i4': expected '<f2', '<f4' or '<f8'");
+}
+
+TEST_CASE("any float type, byte order and order of the axes is read") {
+  const std::string half = raw(std::uint16_t{0x3800}) + raw(std::uint16_t{0xc500});
+  CHECK(parse<double>(npy(dictionary("<f2", "(2,)"), half))(0) == 0.5);
+  CHECK(parse<float>(npy(dictionary("<f2", "(2,)"), half))(1) == -5);
+  CHECK(parse<double>(npy(dictionary(">f2", "(1,)"), std::string("\x38\x00", 2)))(0) == 0.5);
+  CHECK(parse<double>(npy(dictionary(">f8", "(1,)"), std::string("\xbf\xf0\0\0\0\0\0\0", 8)))(0) == -1);
+  CHECK(parse<std::int32_t>(npy(dictionary(">i4", "(1,)"), std::string("\0\0\1\2", 4)))(0) == 258);
+  std::string numbers;
+  for (int i = 0; i < 24; ++i) numbers += raw(static_cast<float>(i));
+  const std::string c = npy(dictionary("<f4", "(2, 3, 4)"), numbers);
+  const Tensor<double> x = parse<double>(c), y = parse<double>(edited(c, "False", "True "));
+  CHECK(x(1, 2, 0) == 20);
+  CHECK(y.shape() == x.shape());
+  for (std::size_t i = 0; i < 2; ++i)
+    for (std::size_t j = 0; j < 3; ++j)
+      for (std::size_t k = 0; k < 4; ++k) CHECK(y(i, j, k) == static_cast<double>(i + 2 * j + 6 * k));
 }
 
 TEST_CASE("headers are read as Python writes them") {
@@ -121,9 +139,10 @@ TEST_CASE("malformed .npy files are refused in one line that says why") {
   CHECK(says(good.substr(0, 30), "header of"));
   CHECK(says(good.substr(0, good.size() - 1), "takes 16 bytes, but 15 follow"));
   CHECK(says(good + '\0', "takes 16 bytes, but 17 follow"));
-  CHECK(says(edited(good, "<f8", ">f8"), "'>f8'"));
-  CHECK(says(edited(good, "<f8", "<f2"), "'<f2'"));
-  CHECK(says(edited(good, "False", "True "), "fortran_order"));
+  CHECK(says(edited(good, "<f8", "<c8"), "'<c8'"));
+  CHECK(says(edited(good, "<f8", "|f8"), "'|f8'"));
+  CHECK(says(edited(good, "<f8", "|V2"), "store them as float32, or as BF16 in a safetensors file"));
+  CHECK(says(edited(good, "<f8", "<f2"), "takes 4 bytes, but 16 follow"));
   CHECK(says(edited(good, "False", "maybe"), "True or False"));
   CHECK(says(edited(good, "(2,)", "(-1)"), "shape must hold integers"));
   CHECK(says(npy(dictionary("<f8", "(2"), two), "shape must hold integers"));

@@ -53,6 +53,18 @@ TEST_CASE("of several vocabularies beside a model the one that fits is taken") {
   CHECK_THAT(no_vocabulary(folder.path, 300), Catch::Contains("no tokenizer.model and no tokenizer.bin"));
 }
 
+TEST_CASE("a vocabulary that is not read is named, and bytes do not take its place") {
+  const Folder folder("unread-vocabulary");
+  CHECK(vocabulary_of(folder.path, 256).tokenizer->name() == "bytes");
+  write_file(folder / "tokenizer.json", "{}");
+  CHECK_THAT(no_vocabulary(folder.path, 256), Catch::Contains("tokenizer.json: vocabularies of this kind are not read"));
+  CHECK_THAT(no_vocabulary(folder.path, 300), Catch::Contains("tokenizer.json: vocabularies of this kind are not read"));
+  write_file(folder / "model.bin", "");
+  CHECK(vocabulary_of(folder / "model.bin", 256).tokenizer->name() == "bytes");
+  write_file(folder / "tokenizer.bin", llama2c_file(300));
+  CHECK(vocabulary_of(folder.path, 300).tokenizer->vocab_size() == 300);
+}
+
 #ifdef SKIPV1_SENTENCEPIECE
 TEST_CASE("a SentencePiece vocabulary beside one of llama2.c goes with the model of its size") {
   const Folder folder("two-kinds");

@@ -86,7 +86,7 @@ class Step {
     const Sequences<Device> sequences{View<std::int32_t, Device>(begin_), View<std::int32_t, Device>(past_), 1, C()};
     if (way == "simple") {
       const auto z = detail::attention_sizes<bfloat16>(q.shape(), out.shape(), heads.size(), sequences);
-      detail::launch_rows<bfloat16>(out.data(), lse_.data(), q.data(), pairs.data(), z, C(), scale());
+      detail::launch_split_keys<bfloat16>(out.data(), lse_.data(), q.data(), pairs.data(), z, C(), scale());
     } else {
       attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse_), View<bfloat16, Device>(q), heads,
                                   sequences, scale(), way == "first" ? Version::first : Version::fast);

@@ -6,7 +6,8 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// V parameters of the calling thread.
+/// V parameters of the calling thread; with V = 1 `reference::adamw` line by line. `s.rate` and `s.root` hold the two bias
+/// corrections. Without a `master` the parameters are their own.
 template <class T, std::size_t V>
 SKIPV1_DEVICE void adamw_update(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>* v, const T* gradients, std::size_t n,
                                 std::size_t decayed, const AdamWStep<Sum<T>>& s) {
@@ -34,15 +35,16 @@ SKIPV1_DEVICE void adamw_update(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>
   store_vector(v + i, vi);
 }
 
-/// One thread, V parameters; V = 1 is the first kernel. Memory bounds it: for float 7 numbers, 28 bytes, a parameter; for
-/// bfloat16 with its copy in float (`master`) 28 too.
+/// One thread, V parameters; V = 1 is the first kernel. Memory bounds it: 28 bytes per parameter for about 14 operations, in
+/// float (7 numbers) and in bfloat16 with float masters (gradient and parameter 2 each, `master`, m and v 8 each). It
+/// reaches 4.16 TB/s, a copy's rate, on an H200 (docs/performance/tried-h200.txt).
 template <class T, std::size_t V>
 SKIPV1_KERNEL adamw_kernel(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>* v, const T* gradients, std::size_t n,
                            std::size_t decayed, AdamWStep<Sum<T>> s) {
   adamw_update<T, V>(parameters, master, m, v, gradients, n, decayed, s);
 }
-/// The same with what differs from step to step in device memory: its numbers, and the gradients' squared norm, by which they are
-/// clipped to `limit`.
+/// As `adamw_kernel`, with the step's numbers and the gradients' squared norm, by which they are clipped to `limit`, in device
+/// memory: a graph can replay it.
 template <class T, std::size_t V>
 SKIPV1_KERNEL adamw_placed_kernel(T* parameters, Sum<T>* master, Sum<T>* m, Sum<T>* v, const T* gradients, std::size_t n,
                                   std::size_t decayed, const AdamWStep<Sum<T>>* step, const double* square, double limit) {
@@ -51,7 +53,7 @@ SKIPV1_KERNEL adamw_placed_kernel(T* parameters, Sum<T>* master, Sum<T>* m, Sum<
   adamw_update<T, V>(parameters, master, m, v, gradients, n, decayed, s);
 }
 
-/// The sum of V squares.
+/// The sum of squares of load i.
 template <class T, std::size_t V>
 struct Squares {
   const T* x;
@@ -62,7 +64,7 @@ struct Squares {
     return sum;
   }
 };
-/// `square += x's squared norm`. Memory bounds it.
+/// `square += sum of x^2`. Memory bounds it: sizeof(T) bytes per element for 2 operations.
 template <class T>
 void add_squares(View<double, Device> square, ConstView<T, Device> x) {
   const auto run = [&](auto numbers) {
@@ -72,7 +74,7 @@ void add_squares(View<double, Device> square, ConstView<T, Device> x) {
   reads_16_bytes(x.size(), x.data()) ? run(numbers_a_load<T>) : run(one_a_load);
 }
 
-/// Launches the kernel that `pick(numbers per thread)` returns, with the arrays and then `rest`.
+/// Launches the kernel that `pick(V)` returns, with the arrays and then `rest`.
 template <class T, class Pick, class... Rest>
 void launch_adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>, Device> m, View<Sum<T>, Device> v,
                   ConstView<T, Device> gradients, std::size_t decayed, Version version, const Pick& pick, const Rest&... rest) {
@@ -95,7 +97,7 @@ void launch_adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU; without a `master` the parameters are kept as they are.
+/// As on the CPU; without a `master` the parameters are their own.
 template <class T>
 void adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>, Device> m, View<Sum<T>, Device> v,
            ConstView<T, Device> gradients, const AdamW& s, std::size_t step, std::size_t decayed, double gradient_scale,
@@ -105,8 +107,8 @@ void adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>,
       [](auto numbers) { return detail::adamw_kernel<T, decltype(numbers)::value>; },
       detail::AdamWStep<Sum<T>>(s, step, gradient_scale));
 }
-/// `adamw` with the gradients clipped to the norm `limit`, all on the device, so that a graph can hold it: `step` (1) lies there,
-/// and the gradients' squared norm is left in `square` (1).
+/// `adamw` with the gradients clipped to the norm `limit`, all on the device, for graphs: `step` (1) lies there, `square` (1)
+/// becomes the gradients' squared norm.
 template <class T>
 void clipped_adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>, Device> m, View<Sum<T>, Device> v,
                    ConstView<T, Device> gradients, View<const detail::AdamWStep<Sum<T>>, Device> step,

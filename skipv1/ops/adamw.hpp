@@ -33,10 +33,43 @@ struct AdamWStep {
 };
 }  // namespace detail
 
-/// One step, `step = 1, 2, …`: with `g = gradient_scale * gradients`, `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2)
-/// g^2`, `p -= lr (m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon) + weight_decay p)`; only the first `decayed`
-/// parameters decay. All of one length. For bfloat16 the parameters are kept in float, `master`, and `parameters` are those
-/// rounded; otherwise both are the same.
+namespace reference {
+
+/// Step `t = 1, 2, …` of every parameter p with gradient g (Loshchilov and Hutter 2019, algorithm 2):
+///
+///   g = gradient_scale gradient
+///   m = beta1 m + (1 - beta1) g,    m_hat = m / (1 - beta1^t)
+///   v = beta2 v + (1 - beta2) g^2,  v_hat = v / (1 - beta2^t)
+///   p -= learning_rate (m_hat / (sqrt(v_hat) + epsilon) + weight_decay p)
+///
+/// Only the first `decayed` parameters decay. parameters, m, v, gradients (n).
+template <class T>
+void adamw(View<T> parameters, View<T> m, View<T> v, ConstView<T> gradients, const AdamW& s, std::size_t step,
+           std::size_t decayed, double gradient_scale) {
+  const double t = static_cast<double>(step);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const double g = gradient_scale * static_cast<double>(gradients(i)), p = static_cast<double>(parameters(i));
+    m(i) = static_cast<T>(s.beta1 * static_cast<double>(m(i)) + (1 - s.beta1) * g);
+    v(i) = static_cast<T>(s.beta2 * static_cast<double>(v(i)) + (1 - s.beta2) * g * g);
+    const double m_hat = static_cast<double>(m(i)) / (1 - std::pow(s.beta1, t));
+    const double v_hat = static_cast<double>(v(i)) / (1 - std::pow(s.beta2, t));
+    const double decay = i < decayed ? s.weight_decay * p : 0;
+    parameters(i) = static_cast<T>(p - s.learning_rate * (m_hat / (std::sqrt(v_hat) + s.epsilon) + decay));
+  }
+}
+
+/// `sqrt(sum of x^2)`.
+template <class T>
+double norm(View<T> x) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += static_cast<double>(x.data()[i]) * static_cast<double>(x.data()[i]);
+  return std::sqrt(sum);
+}
+
+}  // namespace reference
+
+/// As `reference::adamw`. For bfloat16 the parameters are kept in float, `master`, and `parameters` are `master` rounded;
+/// otherwise `master` is `parameters`. Memory bounds it: 4 numbers read and 3 written per parameter for about 14 operations.
 template <class T>
 void adamw(View<T, Cpu> parameters, View<Sum<T>, Cpu> master, View<Sum<T>, Cpu> m, View<Sum<T>, Cpu> v,
            ConstView<T, Cpu> gradients, const AdamW& settings, std::size_t step, std::size_t decayed, double gradient_scale) {
@@ -56,14 +89,14 @@ void adamw(View<T, Cpu> parameters, View<Sum<T>, Cpu> master, View<Sum<T>, Cpu> 
     }
   });
 }
-/// The same without a copy in float.
+/// Without master weights.
 template <class T>
 void adamw(View<T, Cpu> parameters, View<T, Cpu> m, View<T, Cpu> v, ConstView<T, Cpu> gradients, const AdamW& s, std::size_t step,
            std::size_t decayed, double gradient_scale) {
   adamw<T>(parameters, parameters, m, v, gradients, s, step, decayed, gradient_scale);
 }
 
-/// The Euclidean norm of x, summed in double.
+/// The Euclidean norm of x, summed in double; the same bits for any number of threads.
 template <class T>
 double norm(View<T, Cpu> x) {
   constexpr std::size_t grain = 1 << 15;

@@ -6,7 +6,17 @@
 
 namespace skipv1 {
 
-/// `y = a + b`, element by element; y may be either. All of one shape. Its backward pass hands dy to both.
+namespace reference {
+
+/// `y = a + b`, element by element. y, a, b of one shape. Backwards, `da += dy` and `db += dy`.
+template <class T>
+void add(View<T> y, ConstView<T> a, ConstView<T> b) {
+  for (std::size_t i = 0; i < y.size(); ++i) y.data()[i] = a.data()[i] + b.data()[i];
+}
+
+}  // namespace reference
+
+/// `y = a + b`, element by element. y, a, b of one shape; y may be a or b.
 template <class T>
 void add(View<T, Cpu> y, ConstView<T, Cpu> a, ConstView<T, Cpu> b) {
   parallel_ranges(y.size(), 1 << 15, [&](std::size_t begin, std::size_t end) {

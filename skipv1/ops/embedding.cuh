@@ -8,7 +8,7 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// One call, V outputs of row n.
+/// One call, V outputs of row n: `x[n, i] = table[ids[n], i]`, or `+=` with `add`.
 template <class T, std::size_t V>
 struct EmbeddingRow {
   T* x;
@@ -27,7 +27,7 @@ struct EmbeddingRow {
   }
 };
 
-/// One thread, one column: all rows in order.
+/// One call, one column i: `dtable[ids[n], i] += dx[n, i]` for all rows n in order. The first kernel; T rounds each sum.
 template <class T>
 struct EmbeddingColumn {
   T* dtable;
@@ -42,12 +42,12 @@ struct EmbeddingColumn {
   }
 };
 
-/// How many of the rows, sorted by token, one thread adds up.
+/// The rows, sorted by token, that one thread sums.
 inline constexpr std::size_t embedding_piece = 128;
 
-/// One thread, V columns of a piece of the sorted rows. The runs of equal tokens that lie within the piece are added to the
-/// table; of one that began before, the sum goes to `parts[2 piece]`, of one that begins here and goes on, to `parts[2 piece +
-/// 1]`. Memory bounds it: dx is read once, 2 N d sizeof(T) bytes for N d additions.
+/// One thread, V columns of one piece of the sorted rows. Memory bounds it: dx is read once, a row of dtable read and written
+/// once per run: N d sizeof(T) bytes and more for N d additions. A run of equal tokens within the piece is accumulated
+/// into dtable; the sum of one that began before goes to `parts[2 piece]`, of one that goes on after it to `parts[2 piece + 1]`.
 template <class T, std::size_t V>
 SKIPV1_KERNEL embedding_add_runs(T* dtable, Sum<T>* parts, const T* dx, Sorted ids, std::size_t rows, std::size_t d) {
   using S = Sum<T>;
@@ -74,7 +74,8 @@ SKIPV1_KERNEL embedding_add_runs(T* dtable, Sum<T>* parts, const T* dx, Sorted i
     began_before = false;
   }
 }
-/// One block, one piece at whose end a run that began in it goes on; one thread, one column. Adds up that run's parts, in order.
+/// One block, one piece; one thread, one column of each `block_size().x`. Where a run begins in the piece and goes on after it,
+/// its parts are summed in order: the same bits in every run of the program.
 template <class T>
 SKIPV1_KERNEL embedding_add_parts(T* dtable, const Sum<T>* parts, Sorted ids, std::size_t rows, std::size_t d) {
   const std::size_t piece = block().x, begin = piece * embedding_piece, next = begin + embedding_piece;
@@ -94,7 +95,7 @@ SKIPV1_KERNEL embedding_add_parts(T* dtable, const Sum<T>* parts, Sorted ids, st
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU.
+/// As on the CPU. Memory bounds it: 2 sizeof(T) bytes per element. One kernel: V = 1 is the first.
 template <class T>
 void embedding_forward(View<T, Device> x, ConstView<T, Device> table, View<const std::int32_t, Device> ids, bool add = false) {
   const std::size_t d = x.width();
@@ -104,7 +105,7 @@ void embedding_forward(View<T, Device> x, ConstView<T, Device> table, View<const
   };
   reads_16_bytes(d, x.data(), table.data()) ? run(numbers_a_load<T>) : run(one_a_load);
 }
-/// As on the CPU; sums in Sum<T>, the same bits in every run.
+/// As on the CPU; the fast version sums in Sum<T>, without atomics: the same bits in every run.
 template <class T>
 void embedding_backward(View<T, Device> dtable, ConstView<T, Device> dx, View<const std::int32_t, Device> ids,
                         Version version = Version::fast) {

@@ -5,7 +5,14 @@
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
-/// One call, one output.
+
+/// Entry (b, t) of a head, as `Head::at`.
+template <class T>
+SKIPV1_DEVICE T* head_at(const Head<T, Device>& head, std::size_t b, std::size_t t) {
+  return head.data + b * head.batch_stride + t * head.row_stride;
+}
+
+/// One call, one output: `to[b, t, i] = from[b, t, i]`, or `+=` with `add`; n = (b, t).
 template <class T>
 struct CopyHead {
   Head<T, Device> to;
@@ -14,16 +21,17 @@ struct CopyHead {
   bool add;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t i) const {
     const std::size_t t = n % positions, b = n / positions;
-    T& out = to.data[b * to.batch_stride + t * to.row_stride + i];
-    const T in = from.data[b * from.batch_stride + t * from.row_stride + i];
-    out = add ? static_cast<T>(static_cast<Sum<T>>(out) + static_cast<Sum<T>>(in)) : in;
+    T& out = head_at(to, b, t)[i];
+    const T copied = head_at(from, b, t)[i];
+    out = add ? static_cast<T>(static_cast<Sum<T>>(out) + static_cast<Sum<T>>(copied)) : copied;
   }
 };
+
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU.
+/// As on the CPU. Memory bounds it: 2 sizeof(T) bytes per element, 3 with `add`. One kernel: the first is the fast one.
 template <class T>
 void copy_head(Head<T, Device> to, ConstHead<T, Device> from, std::size_t batch, std::size_t positions, std::size_t width,
                bool add = false) {

@@ -6,8 +6,22 @@
 
 namespace skipv1 {
 
-/// `to[b, t] = from[b, t]`, or `to[b, t] += from[b, t]` where `add` says so, `width` elements each, for `t < positions`, `b <
-/// batch`.
+namespace reference {
+
+/// `to[b, t, i] = from[b, t, i]`, or `to[b, t, i] += from[b, t, i]` with `add`, for `b < batch`, `t < positions`, `i < width`.
+template <class T>
+void copy_head(Head<T> to, ConstHead<T> from, std::size_t batch, std::size_t positions, std::size_t width, bool add = false) {
+  for (std::size_t b = 0; b < batch; ++b)
+    for (std::size_t t = 0; t < positions; ++t)
+      for (std::size_t i = 0; i < width; ++i) {
+        const T before = to.at(b, t)[i], copied = from.at(b, t)[i];
+        to.at(b, t)[i] = add ? before + copied : copied;
+      }
+}
+
+}  // namespace reference
+
+/// As `reference::copy_head`, one thread per sequence.
 template <class T>
 void copy_head(Head<T, Cpu> to, ConstHead<T, Cpu> from, std::size_t batch, std::size_t positions, std::size_t width,
                bool add = false) {

@@ -8,48 +8,43 @@ namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One thread, one row.
 template <class T>
-SKIPV1_KERNEL layer_norm_forward_first(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
+SKIPV1_KERNEL layer_norm_forward_first(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t N,
                                        std::size_t d, Sum<T> epsilon) {
   using S = Sum<T>;
   const std::size_t n = global_thread();
-  if (n >= rows) return;
-  const T* in = x + n * d;
-  S sum(0), square(0);
-  for (std::size_t i = 0; i < d; ++i) sum += static_cast<S>(in[i]);
-  const S mean = sum / static_cast<S>(d);
-  for (std::size_t i = 0; i < d; ++i) square += (static_cast<S>(in[i]) - mean) * (static_cast<S>(in[i]) - mean);
-  const S r = S(1) / std::sqrt(square / static_cast<S>(d) + epsilon);
-  for (std::size_t i = 0; i < d; ++i) {
-    y[n * d + i] = static_cast<T>((static_cast<S>(in[i]) - mean) * r * static_cast<S>(weight[i]) + static_cast<S>(bias[i]));
-  }
-  statistics[2 * n] = mean;
-  statistics[2 * n + 1] = r;
+  if (n >= N) return;
+  const auto x_n = [&](std::size_t i) { return static_cast<S>(x[n * d + i]); };
+  S mean(0), variance(0);
+  for (std::size_t i = 0; i < d; ++i) mean += x_n(i) / static_cast<S>(d);
+  for (std::size_t i = 0; i < d; ++i) variance += (x_n(i) - mean) * (x_n(i) - mean) / static_cast<S>(d);
+  const S r = S(1) / std::sqrt(variance + epsilon);
+  for (std::size_t i = 0; i < d; ++i)
+    y[n * d + i] = static_cast<T>(static_cast<S>(weight[i]) * (x_n(i) - mean) * r + static_cast<S>(bias[i]));
+  statistics[2 * n] = mean, statistics[2 * n + 1] = r;
 }
 
-/// One thread, one row.
+/// One thread, one row of dx.
 template <class T>
-SKIPV1_KERNEL layer_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics,
-                                        std::size_t rows, std::size_t d) {
+SKIPV1_KERNEL layer_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t N,
+                                        std::size_t d) {
   using S = Sum<T>;
   const std::size_t n = global_thread();
-  if (n >= rows) return;
-  const T *in = x + n * d, *dout = dy + n * d;
+  if (n >= N) return;
   const S mean = statistics[2 * n], r = statistics[2 * n + 1];
-  S g_sum(0), gz_sum(0);
+  const auto z_n = [&](std::size_t i) { return (static_cast<S>(x[n * d + i]) - mean) * r; };
+  const auto g_n = [&](std::size_t i) { return static_cast<S>(weight[i]) * static_cast<S>(dy[n * d + i]); };
+  S g_mean(0), gz_mean(0);
   for (std::size_t i = 0; i < d; ++i) {
-    const S g = static_cast<S>(weight[i]) * static_cast<S>(dout[i]);
-    g_sum += g;
-    gz_sum += g * (static_cast<S>(in[i]) - mean) * r;
+    g_mean += g_n(i) / static_cast<S>(d);
+    gz_mean += g_n(i) * z_n(i) / static_cast<S>(d);
   }
-  const S g_mean = g_sum / static_cast<S>(d), gz_mean = gz_sum / static_cast<S>(d);
   for (std::size_t i = 0; i < d; ++i) {
-    const S g = static_cast<S>(weight[i]) * static_cast<S>(dout[i]);
-    const S add = r * (g - g_mean - (static_cast<S>(in[i]) - mean) * r * gz_mean);
+    const S add = r * (g_n(i) - g_mean - z_n(i) * gz_mean);
     dx[n * d + i] = static_cast<T>(static_cast<S>(dx[n * d + i]) + add);
   }
 }
 
-/// What row n adds to the gradient of `weight[i]`.
+/// Row n's part of `dweight[i]`: `dy z`.
 template <class T>
 struct LayerNormWeight {
   const T *dy, *x;

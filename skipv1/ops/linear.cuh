@@ -1,5 +1,4 @@
-// Linear map on the device: see linear.hpp. The products are cuBLASLt's, but those of one row; the first kernel shows what they
-// compute, and stands in for them in the emulator.
+// Linear map on the device: see linear.hpp. The products are cuBLASLt's, but those of one row.
 #pragma once
 
 #include "skipv1/ops/column_sum.cuh"
@@ -7,7 +6,43 @@
 #include "skipv1/ops/matrix_product.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
-/// One call, one output: row n of y becomes the bias, and the residual's row where there is one.
+
+/// One thread, one output.
+template <class T>
+SKIPV1_KERNEL linear_forward_first(T* y, const T* x, const T* weight, const T* bias, const T* residual, std::size_t N,
+                                   std::size_t in, std::size_t out) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread() / out, o = global_thread() % out;
+  if (n >= N) return;
+  S sum = bias ? static_cast<S>(bias[o]) : S(0);
+  for (std::size_t i = 0; i < in; ++i) sum += static_cast<S>(x[n * in + i]) * static_cast<S>(weight[o * in + i]);
+  y[n * out + o] = static_cast<T>(residual ? sum + static_cast<S>(residual[n * out + o]) : sum);
+}
+
+/// One thread, one output.
+template <class T>
+SKIPV1_KERNEL linear_backward_input_first(T* dx, const T* dy, const T* weight, std::size_t N, std::size_t in, std::size_t out,
+                                          bool add) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread() / in, i = global_thread() % in;
+  if (n >= N) return;
+  S sum = add ? static_cast<S>(dx[n * in + i]) : S(0);
+  for (std::size_t o = 0; o < out; ++o) sum += static_cast<S>(dy[n * out + o]) * static_cast<S>(weight[o * in + i]);
+  dx[n * in + i] = static_cast<T>(sum);
+}
+
+/// One thread, one output.
+template <class T>
+SKIPV1_KERNEL linear_backward_weight_first(T* dweight, const T* dy, const T* x, std::size_t N, std::size_t in, std::size_t out) {
+  using S = Sum<T>;
+  const std::size_t o = global_thread() / in, i = global_thread() % in;
+  if (o >= out) return;
+  S sum = static_cast<S>(dweight[o * in + i]);
+  for (std::size_t n = 0; n < N; ++n) sum += static_cast<S>(dy[n * out + o]) * static_cast<S>(x[n * in + i]);
+  dweight[o * in + i] = static_cast<T>(sum);
+}
+
+/// One call, one output: `y[n, o] = bias[o]`, plus `residual[n, o]` where there is one.
 template <class T>
 struct BiasRow {
   T* y;
@@ -19,9 +54,9 @@ struct BiasRow {
   }
 };
 
-/// One warp, one output of one row: decoding's of one sequence. Memory bounds it: each weight is read once, two operations for
-/// each. So a lane asks for four pieces of its weights at once; x comes from L1. (For two to four rows the same is slower than
-/// cuBLASLt.)
+/// One warp, one output of the only row: decoding of one sequence. Memory bounds it: in out sizeof(T) bytes of weights, each read
+/// once for two operations. So a lane has four loads of weights in flight; x comes from L1. For two to four rows the same is
+/// slower than cuBLASLt (docs/performance/ledger.md).
 template <class T>
 SKIPV1_KERNEL linear_one_row(T* y, const T* x, const T* weight, const T* bias, const T* residual, std::size_t in,
                              std::size_t out) {
@@ -52,34 +87,41 @@ SKIPV1_KERNEL linear_one_row(T* y, const T* x, const T* weight, const T* bias, c
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU; what is added costs no pass of its own, but a bias in double, which cuBLASLt cannot add.
+/// As on the CPU. Compute bounds it: 2 N in out operations; cuBLASLt reaches what its products reach
+/// (docs/performance/README.md). Bias and residual cost no pass of their own, but a bias in double, which cuBLASLt cannot add.
 template <class T>
 void linear_forward(View<T, Device> y, ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<T, Device> bias,
                     ConstView<T, Device> residual = {}, Version version = Version::fast) {
   const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
   require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
           " transposed does not give y ", y.shape());
-  const T* from = residual.empty() ? nullptr : residual.data();
-  if (version == Version::fast && rows == 1 && reads_16_bytes(in, x.data(), weight.data())) {
-    return launch({"linear_one_row", ceil_div(out, 4), 128}, detail::linear_one_row<T>, y.data(), x.data(), weight.data(),
-                  bias.empty() ? nullptr : bias.data(), from, in, out);
+  const T *row = bias.empty() ? nullptr : bias.data(), *from = residual.empty() ? nullptr : residual.data();
+  if (version == Version::first) {
+    return launch(one_thread_each("linear_forward_first", rows * out), detail::linear_forward_first<T>, y.data(), x.data(),
+                  weight.data(), row, from, rows, in, out);
   }
-  constexpr bool adds_bias = !std::is_same_v<T, double>;
-  if (!adds_bias && !bias.empty()) {
-    detail::for_each_of_rows("linear_bias", rows, out, detail::BiasRow<T>{y.data(), bias.data(), from, out});
-    from = y.data();
+  if (rows == 1 && reads_16_bytes(in, x.data(), weight.data())) {
+    return launch({"linear_one_row", ceil_div(out, 4), 128}, detail::linear_one_row<T>, y.data(), x.data(), weight.data(), row,
+                  from, in, out);
   }
-  const T* row = adds_bias && !bias.empty() ? bias.data() : nullptr;
-  matrix_product<T>({rows, out, in, false, true, from != nullptr, row != nullptr}, {y.data(), x.data(), weight.data(), from, row},
-                    version);
+  if (std::is_same_v<T, double> && row) {
+    detail::for_each_of_rows("linear_bias", rows, out, detail::BiasRow<T>{y.data(), row, from, out});
+    row = nullptr, from = y.data();
+  }
+  matrix_product<T>({rows, out, in, false, true, from != nullptr, row != nullptr},
+                    {y.data(), x.data(), weight.data(), from, row});
 }
 template <class T>
 void linear_backward_input(View<T, Device> dx, ConstView<T, Device> dy, ConstView<T, Device> weight, bool add = false,
                            Version version = Version::fast) {
-  matrix_product<T>({dy.rows(), weight.width(), weight.extent(0), false, false, add}, {dx.data(), dy.data(), weight.data()},
-                    version);
+  const std::size_t rows = dy.rows(), in = weight.width(), out = weight.extent(0);
+  if (version == Version::first) {
+    return launch(one_thread_each("linear_backward_input_first", rows * in), detail::linear_backward_input_first<T>, dx.data(),
+                  dy.data(), weight.data(), rows, in, out, add);
+  }
+  matrix_product<T>({rows, in, out, false, false, add}, {dx.data(), dy.data(), weight.data()});
 }
-/// As on the CPU. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate:
+/// As on the CPU; see `column_sum`. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate:
 /// docs/performance/ledger.md.)
 template <class T>
 void linear_backward_bias(View<T, Device> dbias, ConstView<T, Device> dy, Version version = Version::fast) {
@@ -92,7 +134,13 @@ void linear_backward_bias(View<T, Device> dbias, ConstView<T, Device> dy, Versio
 template <class T>
 void linear_backward_weight(View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy, ConstView<T, Device> x,
                             Version version = Version::fast) {
-  matrix_product<T>({dy.width(), x.width(), x.rows(), true, false, true}, {dweight.data(), dy.data(), x.data()}, version);
+  const std::size_t rows = x.rows(), in = x.width(), out = dy.width();
+  if (version == Version::first) {
+    launch(one_thread_each("linear_backward_weight_first", out * in), detail::linear_backward_weight_first<T>, dweight.data(),
+           dy.data(), x.data(), rows, in, out);
+  } else {
+    matrix_product<T>({out, in, rows, true, false, true}, {dweight.data(), dy.data(), x.data()});
+  }
   linear_backward_bias<T>(dbias, dy, version);
 }
 

@@ -11,35 +11,48 @@ namespace skipv1 {
 
 namespace reference {
 
-/// `y[n, o] = sum over i of x[n, i] W[o, i] + b[o]`. y (N, out), x (N, in), weight (out, in), bias (out) or empty.
+/// `y[n, o] = sum over i of x[n, i] W[o, i] + b[o] + residual[n, o]`. y, residual (N, out), x (N, in), weight (out, in),
+/// bias (out); bias and residual may be empty.
 template <class T>
-void linear_forward(View<T> y, ConstView<T> x, ConstView<T> weight, ConstView<T> bias) {
+void linear_forward(View<T> y, ConstView<T> x, ConstView<T> weight, ConstView<T> bias, ConstView<T> residual = {}) {
   for (std::size_t n = 0; n < y.extent(0); ++n)
     for (std::size_t o = 0; o < y.extent(1); ++o) {
       T sum = bias.empty() ? T(0) : bias(o);
       for (std::size_t i = 0; i < x.extent(1); ++i) sum += x(n, i) * weight(o, i);
-      y(n, o) = sum;
+      y(n, o) = residual.empty() ? sum : sum + residual(n, o);
     }
 }
 
-/// `dx = dy W`, `dweight += dy^T x`, `dbias += sum over n of dy[n]`, nothing where dbias is empty. Shapes as forward.
+/// `dx[n, i] = sum over o of dy[n, o] W[o, i]`, or `dx[n, i] += …` with `add`. Shapes as forward.
 template <class T>
-void linear_backward(View<T> dx, View<T> dweight, View<T> dbias, ConstView<T> dy, ConstView<T> x, ConstView<T> weight) {
-  std::fill_n(dx.data(), dx.size(), T(0));
-  for (std::size_t n = 0; n < dy.extent(0); ++n)
-    for (std::size_t o = 0; o < dy.extent(1); ++o) {
-      if (!dbias.empty()) dbias(o) += dy(n, o);
-      for (std::size_t i = 0; i < x.extent(1); ++i) {
-        dx(n, i) += dy(n, o) * weight(o, i);
-        dweight(o, i) += dy(n, o) * x(n, i);
-      }
+void linear_backward_input(View<T> dx, ConstView<T> dy, ConstView<T> weight, bool add = false) {
+  for (std::size_t n = 0; n < dx.extent(0); ++n)
+    for (std::size_t i = 0; i < dx.extent(1); ++i) {
+      T sum = add ? dx(n, i) : T(0);
+      for (std::size_t o = 0; o < dy.extent(1); ++o) sum += dy(n, o) * weight(o, i);
+      dx(n, i) = sum;
     }
+}
+
+/// `dbias[o] += sum over n of dy[n, o]`; nothing where dbias is empty. dbias (out), dy (N, out).
+template <class T>
+void linear_backward_bias(View<T> dbias, ConstView<T> dy) {
+  for (std::size_t o = 0; o < dbias.size(); ++o)
+    for (std::size_t n = 0; n < dy.extent(0); ++n) dbias(o) += dy(n, o);
+}
+
+/// `dweight[o, i] += sum over n of dy[n, o] x[n, i]`, and dbias as above. Shapes as forward.
+template <class T>
+void linear_backward_weight(View<T> dweight, View<T> dbias, ConstView<T> dy, ConstView<T> x) {
+  for (std::size_t o = 0; o < dweight.extent(0); ++o)
+    for (std::size_t i = 0; i < dweight.extent(1); ++i)
+      for (std::size_t n = 0; n < dy.extent(0); ++n) dweight(o, i) += dy(n, o) * x(n, i);
+  reference::linear_backward_bias<T>(dbias, dy);
 }
 
 }  // namespace reference
 
-/// `y = x W^T + b + residual`. y, residual (N, out), x (N, in), weight (out, in), bias (out); bias and residual may be empty.
-/// Throws if the widths do not fit.
+/// As `reference::linear_forward`, by one GEMM. Compute bounds it: 2 N in out operations. Throws if the widths do not fit.
 template <class T>
 void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, ConstView<T, Cpu> bias,
                     ConstView<T, Cpu> residual = {}) {
@@ -56,7 +69,7 @@ void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weigh
   if (!residual.empty()) add(y, View<const T>(y), residual);
 }
 
-/// `dx = dy W`, or `dx += dy W` where `add` says so. Shapes as forward.
+/// As `reference::linear_backward_input`, by one GEMM.
 template <class T>
 void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> weight, bool add = false) {
   const std::size_t in = weight.width(), out = weight.extent(0);
@@ -64,7 +77,7 @@ void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, C
                 dx.data(), in);
 }
 
-/// `dbias += sum over n of dy[n]`, nothing where dbias is empty. dbias (out), dy (N, out).
+/// As `reference::linear_backward_bias`, each thread 64 columns. Memory bounds it: N out numbers read, one addition each.
 template <class T>
 void linear_backward_bias(View<T, Cpu> dbias, ConstView<T, Cpu> dy) {
   parallel_ranges(dbias.size(), 64, [&](std::size_t begin, std::size_t end) {
@@ -73,7 +86,7 @@ void linear_backward_bias(View<T, Cpu> dbias, ConstView<T, Cpu> dy) {
   });
 }
 
-/// `dweight += dy^T x`, and dbias as above. Shapes as forward.
+/// As `reference::linear_backward_weight`, by one GEMM.
 template <class T>
 void linear_backward_weight(View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x) {
   const std::size_t in = x.width(), out = dy.width();

@@ -84,8 +84,9 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; heads at most 256 wide.
 template <class T>
-void linear_attention_forward(View<T, Device> out, ConstView<T, Device> q, const RoutedHeads<std::type_identity_t<T>, Device>& heads,
-                              const Sequences<Device>& sequences, double scale, LinearNorm norm) {
+void linear_attention_forward(View<T, Device> out, ConstView<T, Device> q,
+                              const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences,
+                              double scale, LinearNorm norm) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   detail::for_each("linear_attention_forward", z.rows * z.heads,
                    detail::LinearRow<T, false>{out.data(), q.data(), heads.pairs.data(), z, static_cast<Sum<T>>(scale), norm});

@@ -6,11 +6,61 @@
 #include <vector>
 
 #include "skipv1/ops/attention/attention.hpp"
+#include "skipv1/ops/attention/reference.hpp"
 
 namespace skipv1 {
 
-/// What a row's sum over the keys it sees is divided by: nothing, or how many they are.
+/// What divides a row's sum over the keys that it sees: nothing, or their number.
 enum class LinearNorm { none, keys };
+
+namespace reference {
+
+/// `out[n, h] = c_n sum over s of v_s (k_s . q[n, h])`, keys and values of the heads that `heads[h]` names, s over the positions
+/// that row n sees; `c_n = scale`, or `scale / seen` with `LinearNorm::keys`. A query head whose value has no data gives zero.
+/// out (N, H, d_v), q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide. O(T^2).
+template <class T>
+void linear_attention_forward(View<T> out, ConstView<T> q, View<const HeadPair<const std::type_identity_t<T>>> heads,
+                              const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
+  const std::size_t H = q.extent(1), d_k = q.extent(2), d_v = out.extent(2);
+  for_each_row(sequences, [&](std::size_t b, std::size_t n, std::size_t seen) {
+    const T c = static_cast<T>(norm == LinearNorm::keys ? scale / static_cast<double>(seen) : scale);
+    for (std::size_t h = 0; h < H; ++h) {
+      const Head<const T> k = heads(h).key, v = heads(h).value;
+      for (std::size_t j = 0; j < d_v; ++j) out(n, h, j) = T(0);
+      for (std::size_t s = 0; v.data && s < seen; ++s) {
+        const T a = c * dot(&q(n, h, 0u), k.at(b, s), d_k);
+        for (std::size_t j = 0; j < d_v; ++j) out(n, h, j) += a * v.at(b, s)[j];
+      }
+    }
+  });
+}
+
+/// Gradients of `linear_attention_forward`: `dq_n = c_n sum over s of k_s (v_s . dout_n)`, `dk_s += c_n q_n (v_s . dout_n)`,
+/// `dv_s += c_n (k_s . q_n) dout_n`. dq (N, H, d_k) is overwritten; the heads of `dheads` (H), which lie as those of `heads` do,
+/// accumulate dk and dv. dout (N, H, d_v); q, heads, sequences, scale, norm as forward.
+template <class T>
+void linear_attention_backward(View<T> dq, View<const HeadPair<std::type_identity_t<T>>> dheads, ConstView<T> dout,
+                               ConstView<T> q, View<const HeadPair<const std::type_identity_t<T>>> heads,
+                               const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
+  const std::size_t H = q.extent(1), d_k = q.extent(2), d_v = dout.extent(2);
+  for_each_row(sequences, [&](std::size_t b, std::size_t n, std::size_t seen) {
+    const T c = static_cast<T>(norm == LinearNorm::keys ? scale / static_cast<double>(seen) : scale);
+    for (std::size_t h = 0; h < H; ++h) {
+      const Head<const T> k = heads(h).key, v = heads(h).value;
+      for (std::size_t i = 0; i < d_k; ++i) dq(n, h, i) = T(0);
+      for (std::size_t s = 0; v.data && s < seen; ++s) {
+        const T a = c * dot(&q(n, h, 0u), k.at(b, s), d_k), da = c * dot(v.at(b, s), &dout(n, h, 0u), d_v);
+        for (std::size_t j = 0; j < d_v; ++j) dheads(h).value.at(b, s)[j] += a * dout(n, h, j);
+        for (std::size_t i = 0; i < d_k; ++i) {
+          dq(n, h, i) += da * k.at(b, s)[i];
+          dheads(h).key.at(b, s)[i] += da * q(n, h, i);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace reference
 
 namespace detail {
 
@@ -55,10 +105,8 @@ struct LinearRows {
 
 }  // namespace detail
 
-/// `out[n, h] = c_n sum over s of v_s (k_s . q[n, h])`, keys and values of the heads that `heads[h]` names, s over the
-/// positions that row n sees (`Sequences`), `c_n = scale`, or `scale / (how many they are)`. A query head whose value has no
-/// data gives zero. out (N, H, d_v), q (N, H, d_k), heads (H), key rows d_k and value rows d_v wide. O(d_k d_v) a position: `S
-/// = sum k_s v_s^T` is kept.
+/// As `reference::linear_attention_forward` in O(T): the state `S = sum over s of k_s v_s^T` (d_k, d_v) is carried from position
+/// to position. 4 d_k d_v operations per position and head, on a state that stays in L1: compute bounds it.
 template <class T>
 void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q, const RoutedHeads<std::type_identity_t<T>>& heads,
                               const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
@@ -80,11 +128,9 @@ void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q, const Route
   });
 }
 
-/// Gradients of `linear_attention_forward`: dq (N, H, d_k) is overwritten; into the heads of `dheads` (H), which lie as those
-/// of `heads` do, dk and dv are accumulated, or overwrite (`attention_backward`). dout (N, H, d_v); q, heads, sequences,
-/// scale, norm as forward.
-///
-/// `dq_n = c_n S_n dout_n`; with `U_s = sum over rows n that see s of c_n q_n dout_n^T`: `dk_s = U_s v_s`, `dv_s = U_s^T k_s`.
+/// As `reference::linear_attention_backward` in O(T), but that a head's first writer overwrites where its reader says so
+/// (`WriteMode`): `dq_n = c_n S_n dout_n`; with `U_s = sum over rows n that see s of c_n q_n dout_n^T`: `dk_s = U_s v_s`, `dv_s =
+/// U_s^T k_s`.
 template <class T>
 void linear_attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout,
                                ConstView<T, Cpu> q, const RoutedHeads<std::type_identity_t<T>>& heads,

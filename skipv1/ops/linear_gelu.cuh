@@ -1,5 +1,5 @@
-// A linear map and its GELU on the device: see linear_gelu.hpp. cuBLASLt makes both in one pass where it can; elsewhere two
-// passes do, which write what lies between.
+// A linear map and its GELU on the device: see linear_gelu.hpp. The first version is the reference's two steps, each by its
+// first kernel; the fast one is one pass of cuBLASLt with GELU in the epilogue where it can, else two passes.
 #pragma once
 
 #include "skipv1/ops/gelu.cuh"
@@ -7,7 +7,8 @@
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU. GELU is that of `before` as it was before rounding, where one pass does it, which it does not for one row.
+/// As on the CPU. Compute bounds it: 2 N in out operations; a GELU in the epilogue saves reading `before` again. That GELU is
+/// of `before` as it was before rounding. One row takes two passes.
 template <class T>
 void linear_gelu_forward(View<T, Device> y, View<T, Device> before, ConstView<T, Device> x, ConstView<T, Device> weight,
                          ConstView<T, Device> bias, Version version = Version::fast) {
@@ -18,7 +19,7 @@ void linear_gelu_forward(View<T, Device> y, View<T, Device> before, ConstView<T,
   product.gelu = true;
   const ProductOf<T> of{
       .c = y.data(), .a = x.data(), .b = weight.data(), .bias = bias.empty() ? nullptr : bias.data(), .before = before.data()};
-  if (version == Version::fast && rows > 1 && matrix_product<T>(product, of, version)) return;
+  if (version == Version::fast && rows > 1 && matrix_product<T>(product, of)) return;
   linear_forward<T>(before, x, weight, bias, View<T, Device>(), version);
   gelu_forward<T>(y, before, version);
 }
@@ -28,7 +29,7 @@ void gelu_linear_backward(View<T, Device> dbefore, ConstView<T, Device> dy, Cons
   Product product{dy.rows(), weight.width(), weight.extent(0), false, false, false};
   product.slope = true;
   const ProductOf<T> of{.c = dbefore.data(), .a = dy.data(), .b = weight.data(), .slope_at = before.data()};
-  if (version == Version::fast && matrix_product<T>(product, of, version)) return;
+  if (version == Version::fast && matrix_product<T>(product, of)) return;
   linear_backward_input<T>(dbefore, dy, weight, false, version);
   gelu_backward<T>(dbefore, dbefore, before, version);
 }

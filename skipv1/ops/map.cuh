@@ -18,13 +18,13 @@ SKIPV1_KERNEL map_kernel(T* y, std::size_t n, F f, const In*... in) {
   if (i < n) map_vector<V>(y + i, f, load_vector<V>(in + i)...);
 }
 
-/// `y[i] = f(in[i]…)`, computed in Sum<T>; y may be one of the inputs. Memory bounds it. The fast version moves 16 bytes at a
-/// time.
+/// `y[i] = f(in[i]…)`, computed in Sum<T>; y may be one of the inputs. Memory bounds it, so loads and stores are of 16 bytes
+/// where the addresses allow.
 template <class T, class F, class... In>
-void map(const char* name, View<T, Device> y, const F& f, Version version, const In*... in) {
+void map(const char* name, View<T, Device> y, const F& f, const In*... in) {
   constexpr std::size_t V = per_16_bytes<T>;
   const std::size_t n = y.size();
-  if (version == Version::fast && reads_16_bytes(n, y.data(), in...)) {
+  if (reads_16_bytes(n, y.data(), in...)) {
     launch(one_thread_each(name, n / V), map_kernel<V, T, F, In...>, y.data(), n, f, in...);
   } else {
     launch(one_thread_each(name, n), map_kernel<1, T, F, In...>, y.data(), n, f, in...);

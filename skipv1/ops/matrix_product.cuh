@@ -1,4 +1,4 @@
-// Matrix products on the device: cuBLASLt's, and the plain kernel that shows what they compute.
+// Matrix products on the device: cuBLASLt's, and a plain kernel that stands in for it in the emulator.
 #pragma once
 
 #include <cstdlib>
@@ -15,19 +15,19 @@
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// `C (m, n) = op(A) op(B)`, and a matrix `from` more where `add` says so, and in each row `bias (n)` where that does; `op(A) (m,
-/// k)`, `op(B) (k, n)`; all contiguous and row-major as stored. Where `gelu` says so, that C is kept as `before (m, n)`, and C
-/// becomes its GELU (gelu.hpp); where `slope` does, C becomes that C times GELU's derivative at `slope_at (m, n)`.
+/// `C (m, n) = op(A) (m, k) op(B) (k, n)`, all contiguous and row-major as stored. `add`: plus the matrix `from (m, n)`; `bias`:
+/// plus `bias (n)` in each row. `gelu`: `before (m, n)` becomes that C, and C its GELU (gelu.hpp). `slope`: C is multiplied by
+/// GELU's derivative at `slope_at (m, n)`.
 struct Product {
   std::size_t m, n, k;
   bool transpose_a, transpose_b, add, bias = false, gelu = false, slope = false;
-  /// Whether it is more than a product to which something is added.
-  bool makes_more() const { return gelu || slope; }
+  /// Whether GELU is part of it.
+  bool has_gelu() const { return gelu || slope; }
   friend bool operator==(const Product&, const Product&) = default;
   friend auto operator<=>(const Product&, const Product&) = default;
 };
 
-/// What a product reads and writes; `from` is c unless given.
+/// The operands of a product; `from` is c unless given.
 template <class T>
 struct ProductOf {
   T* c;
@@ -86,7 +86,7 @@ constexpr cudaDataType_t cuda_type = std::is_same_v<T, double>  ? CUDA_R_64F
                                      : std::is_same_v<T, float> ? CUDA_R_32F
                                                                 : CUDA_R_16BF;
 
-/// cuBLASLt for products of type T: its handle, workspace, and what it chose for each product met so far.
+/// cuBLASLt for products of type T: its handle, its workspace, and the algorithm of each product met so far.
 template <class T>
 class CublasLt {
  public:
@@ -94,8 +94,8 @@ class CublasLt {
     static thread_local CublasLt lt;
     return lt;
   }
-  /// Whether it can make `p` of `x`, of which nothing is read.
-  bool makes(const Product& p, const ProductOf<T>& x) { return plan(p, x).found; }
+  /// Whether cuBLASLt has an algorithm for `p`; of `x` only the addresses count.
+  bool supports(const Product& p, const ProductOf<T>& x) { return plan(p, x).found; }
   /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged. Returns false
   /// where cuBLASLt has no algorithm (some odd widths of bfloat16).
   bool run(const Product& p, const ProductOf<T>& x) {
@@ -136,10 +136,10 @@ class CublasLt {
                  "cublasLtMatrixLayoutCreate");
     return Layout(made);
   }
-  /// GELU is asked for in bfloat16 alone, as how exact its tanh is is not said; what it keeps or reads beside C goes in pieces of
-  /// 8 numbers.
+  /// GELU only in bfloat16: the error of cuBLASLt's tanh is not documented. Its auxiliary matrix needs a width that is a multiple
+  /// of 8.
   static bool possible(const Product& p, bool aligned) {
-    return !p.makes_more() || (std::is_same_v<T, bfloat16> && aligned && p.n % 8 == 0);
+    return !p.has_gelu() || (std::is_same_v<T, bfloat16> && aligned && p.n % 8 == 0);
   }
   static cublasLtEpilogue_t epilogue(const Product& p) {
     if (p.gelu) return p.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
@@ -192,7 +192,7 @@ class CublasLt {
     int found = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_.get(), plan.product.get(), plan.b.get(), plan.a.get(),
                                                                  plan.c.get(), plan.c.get(), preference, 1, &best, &found);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_INVALID_VALUE && p.makes_more())) return;
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_INVALID_VALUE && p.has_gelu())) return;
     check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
     plan.found = found > 0;
     if (plan.found) plan.algorithm = best.algo;
@@ -208,15 +208,15 @@ class CublasLt {
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// The product `p` of device memory: by cuBLASLt where it can, by the plain kernel for `Version::first` and in the emulator.
-/// cuBLASLt adds no bias in double. Returns false, with nothing done, where `p` is more than cuBLASLt can do at once.
+/// The product `p` in device memory: by cuBLASLt where it can, by the plain kernel elsewhere and in the emulator. cuBLASLt adds
+/// no bias in double. Returns false, with nothing done, where `p` has a GELU that cuBLASLt cannot make.
 template <class T>
-bool matrix_product(const Product& p, ProductOf<T> x, [[maybe_unused]] Version version) {
+bool matrix_product(const Product& p, ProductOf<T> x) {
   if (!x.from) x.from = x.c;
 #if defined(__CUDACC__)
-  const bool library = version == Version::fast && p.m * p.n * p.k > 0 && !detail::plain_products();
+  const bool library = p.m * p.n * p.k > 0 && !detail::plain_products();
   if (library && detail::CublasLt<T>::here().run(p, x)) return true;
-  if (library && p.makes_more()) return false;
+  if (library && p.has_gelu()) return false;
 #endif
   launch(one_thread_each("matrix_product", p.m * p.n), detail::product_kernel<T>, x, p);
   return true;

@@ -5,10 +5,11 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// One warp, one row; V numbers per load, and a lane keeps the first `kept` loads in registers: as few as will do, so that many
-/// warps' loads are under way. LayerNorm where `centred`: `statistics` (N, 2) get mean and 1 / standard deviation; else RMSNorm:
-/// the same with a mean of 0, no bias, and `statistics` (N). Memory bounds it: a row of up to 32 V `kept` numbers is read and
-/// written once, 2 d sizeof(T) bytes for 4 d to 7 d operations; what is longer is read again.
+/// One warp, one row; V elements per load. Memory bounds it: 2 d sizeof(T) bytes per row for 4 d to 7 d operations, where a row
+/// has at most 32 V `kept` elements; what is longer is read again. It reaches 3.36 TB/s, 82 % of a copy's rate, on an H200
+/// (docs/performance/tried-h200.txt). A lane keeps the row's first `kept` loads in registers: as few as will do, so that the
+/// loads of many warps are in flight. LayerNorm where `centred`, with `statistics` (N, 2): mean and 1 / standard deviation; else
+/// RMSNorm: a mean of 0, no bias, `statistics` (N).
 template <class T, std::size_t V, std::size_t kept, bool centred>
 SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
                                 std::size_t d, Sum<T> epsilon) {

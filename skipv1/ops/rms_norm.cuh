@@ -8,38 +8,38 @@ namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One thread, one row.
 template <class T>
-SKIPV1_KERNEL rms_norm_forward_first(T* y, Sum<T>* inverse_rms, const T* x, const T* weight, std::size_t rows, std::size_t d,
+SKIPV1_KERNEL rms_norm_forward_first(T* y, Sum<T>* inverse_rms, const T* x, const T* weight, std::size_t N, std::size_t d,
                                      Sum<T> epsilon) {
   using S = Sum<T>;
   const std::size_t n = global_thread();
-  if (n >= rows) return;
-  const T* in = x + n * d;
+  if (n >= N) return;
+  const auto x_n = [&](std::size_t i) { return static_cast<S>(x[n * d + i]); };
   S square(0);
-  for (std::size_t i = 0; i < d; ++i) square += static_cast<S>(in[i]) * static_cast<S>(in[i]);
+  for (std::size_t i = 0; i < d; ++i) square += x_n(i) * x_n(i);
   const S r = S(1) / std::sqrt(square / static_cast<S>(d) + epsilon);
-  for (std::size_t i = 0; i < d; ++i) y[n * d + i] = static_cast<T>(static_cast<S>(in[i]) * r * static_cast<S>(weight[i]));
+  for (std::size_t i = 0; i < d; ++i) y[n * d + i] = static_cast<T>(static_cast<S>(weight[i]) * x_n(i) * r);
   inverse_rms[n] = r;
 }
 
-/// One thread, one row.
+/// One thread, one row of dx.
 template <class T>
-SKIPV1_KERNEL rms_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* inverse_rms,
-                                      std::size_t rows, std::size_t d) {
+SKIPV1_KERNEL rms_norm_backward_first(T* dx, const T* dy, const T* x, const T* weight, const Sum<T>* inverse_rms, std::size_t N,
+                                      std::size_t d) {
   using S = Sum<T>;
   const std::size_t n = global_thread();
-  if (n >= rows) return;
-  const T *in = x + n * d, *dout = dy + n * d;
+  if (n >= N) return;
+  const auto x_n = [&](std::size_t i) { return static_cast<S>(x[n * d + i]); };
+  const auto g_n = [&](std::size_t i) { return static_cast<S>(weight[i]) * static_cast<S>(dy[n * d + i]); };  // w dy
   const S r = inverse_rms[n];
-  S dot(0);
-  for (std::size_t i = 0; i < d; ++i) dot += static_cast<S>(weight[i]) * static_cast<S>(dout[i]) * static_cast<S>(in[i]);
-  const S c = dot * r * r * r / static_cast<S>(d);
+  S mean(0);  // of w dy x
+  for (std::size_t i = 0; i < d; ++i) mean += g_n(i) * x_n(i) / static_cast<S>(d);
   for (std::size_t i = 0; i < d; ++i) {
-    const S g = static_cast<S>(weight[i]) * static_cast<S>(dout[i]) * r - static_cast<S>(in[i]) * c;
-    dx[n * d + i] = static_cast<T>(static_cast<S>(dx[n * d + i]) + g);
+    const S add = g_n(i) * r - x_n(i) * r * r * r * mean;
+    dx[n * d + i] = static_cast<T>(static_cast<S>(dx[n * d + i]) + add);
   }
 }
 
-/// What row n adds to the gradient of `weight[i]`.
+/// Row n's part of `dweight[i]`: `dy x r`.
 template <class T>
 struct RmsNormWeight {
   const T *dy, *x;

@@ -6,7 +6,23 @@
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
-/// One call, V neighbouring pairs of a head of row n; `half / V` calls a head.
+
+/// One thread, one pair.
+template <class T>
+SKIPV1_KERNEL rope_first(T* x, const Sum<T>* table, const std::int32_t* positions, std::size_t N, std::size_t heads,
+                         std::size_t width, std::size_t half, bool inverse) {
+  using S = Sum<T>;
+  const std::size_t at = global_thread(), n = at / (heads * half), h = at / half % heads, i = at % half;
+  if (n >= N) return;
+  const S* turn = table + (static_cast<std::size_t>(positions[n]) * half + i) * 2;
+  const S c = turn[0], s = inverse ? -turn[1] : turn[1];
+  T* head = x + (n * heads + h) * width + (width - 2 * half);
+  const S a = static_cast<S>(head[i]), b = static_cast<S>(head[i + half]);
+  head[i] = static_cast<T>(a * c - b * s);
+  head[i + half] = static_cast<T>(b * c + a * s);
+}
+
+/// One call, V neighbouring pairs of a head of row n; `half / V` calls per head.
 template <class T, std::size_t V>
 struct Rope {
   T* x;
@@ -34,12 +50,18 @@ struct Rope {
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU; the table's numbers are Sum<T>. Memory bounds it: 2 sizeof(T) bytes per number.
+/// As on the CPU; the table is in Sum<T>. Memory bounds it: 2 sizeof(T) bytes per element for 3 operations; the table stays in
+/// L2.
 template <class T>
-void rope(View<T, Device> x, ConstView<Sum<T>, Device> table, View<const std::int32_t, Device> positions, bool inverse = false) {
-  const std::size_t heads = x.extent(1), width = x.extent(2), half = table.extent(1);
+void rope(View<T, Device> x, ConstView<Sum<T>, Device> table, View<const std::int32_t, Device> positions, bool inverse = false,
+          Version version = Version::fast) {
+  const std::size_t rows = x.extent(0), heads = x.extent(1), width = x.extent(2), half = table.extent(1);
+  if (version == Version::first) {
+    return launch(one_thread_each("rope_first", rows * heads * half), detail::rope_first<T>, x.data(), table.data(),
+                  positions.data(), rows, heads, width, half, inverse);
+  }
   const auto run = [&](auto V) {
-    detail::for_each_of_rows("rope", x.extent(0), heads * half / V,
+    detail::for_each_of_rows("rope", rows, heads * half / V,
                              detail::Rope<T, V>{x.data(), table.data(), positions.data(), heads, width, half, inverse});
   };
   reads_16_bytes(half, x.data()) && width % per_16_bytes<T> == 0 ? run(numbers_a_load<T>) : run(one_a_load);

@@ -12,16 +12,16 @@ namespace skipv1 {
 namespace reference {
 
 /// Rotates the pair `(x_i, x_{i + w/2})` of the last w entries of every head by the angle `p_n theta^(-2i/w)`: half-split pairs,
-/// not neighbours. x (N, heads, width), positions p (N), w even and at most width. Its backward pass rotates dx by the negative
-/// angle.
+/// not neighbours. With `inverse` the angle is negative: the backward pass. x (N, heads, width), positions p (N), w even and at
+/// most width.
 template <class T>
-void rope(View<T> x, std::size_t w, double theta, View<const std::int32_t> positions) {
+void rope(View<T> x, std::size_t w, double theta, View<const std::int32_t> positions, bool inverse = false) {
   const std::size_t N = x.extent(0), heads = x.extent(1), begin = x.extent(2) - w;
   for (std::size_t n = 0; n < N; ++n)
     for (std::size_t h = 0; h < heads; ++h)
       for (std::size_t i = 0; i < w / 2; ++i) {
         const double angle = positions(n) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(w));
-        const T c = static_cast<T>(std::cos(angle)), s = static_cast<T>(std::sin(angle));
+        const T c = static_cast<T>(std::cos(angle)), s = static_cast<T>(inverse ? -std::sin(angle) : std::sin(angle));
         const T a = x(n, h, begin + i), b = x(n, h, begin + i + w / 2);
         x(n, h, begin + i) = a * c - b * s;
         x(n, h, begin + i + w / 2) = b * c + a * s;

@@ -7,7 +7,8 @@
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
-/// One call, V numbers of row n: of one of a sequence's `max_rows` rows, if it has so many.
+/// One call, V elements of row `row_begin[b] + row`, which becomes position `past[b] + row` of sequence b's cache; n = (b, row),
+/// with `row < max_rows`: a sequence may have fewer.
 template <class T, std::size_t V>
 struct ScatterRows {
   T* cache;
@@ -26,7 +27,7 @@ struct ScatterRows {
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU.
+/// As on the CPU. Memory bounds it: 2 sizeof(T) bytes per element. One kernel: V = 1 is the first.
 template <class T>
 void scatter_rows(View<T, Device> cache, ConstView<T, Device> x, const Sequences<Device>& sequences) {
   const std::size_t w = cache.extent(2);

@@ -6,8 +6,23 @@
 
 namespace skipv1 {
 
-/// Writes the new rows of each sequence into a cache, behind its earlier ones: `cache[b, past[b] + i] = x[row_begin[b] + i]`.
-/// cache (B, C, w), x (N, w). The caller has checked that they fit.
+namespace reference {
+
+/// Row n of sequence b becomes position `past[b] + n - row_begin[b]` of its cache. cache (B, C, w), x (N, w), with
+/// `past[b] + row_begin[b + 1] - row_begin[b] <= C`.
+template <class T>
+void scatter_rows(View<T> cache, ConstView<T> x, const Sequences<Cpu>& sequences) {
+  for (std::size_t b = 0; b < sequences.batch(); ++b)
+    for (std::int32_t n = sequences.row_begin(b); n < sequences.row_begin(b + 1); ++n)
+      for (std::size_t i = 0; i < x.extent(1); ++i) {
+        const auto t = static_cast<std::size_t>(sequences.past(b) + n - sequences.row_begin(b));
+        cache(b, t, i) = x(static_cast<std::size_t>(n), i);
+      }
+}
+
+}  // namespace reference
+
+/// As `reference::scatter_rows`; all rows of a sequence by one copy. The caller has checked that they fit.
 template <class T>
 void scatter_rows(View<T, Cpu> cache, ConstView<T, Cpu> x, const Sequences<Cpu>& sequences) {
   const std::size_t capacity = cache.extent(1), w = cache.extent(2);

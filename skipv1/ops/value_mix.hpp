@@ -19,16 +19,39 @@ void value_mix_forward(View<T> mixed, ConstView<T> own, ConstView<T> first, Cons
     for (std::size_t i = 0; i < own.extent(1); ++i) mixed(n, i) = lambda(0u) * own(n, i) + (T(1) - lambda(0u)) * first(n, i);
 }
 
-/// `down = lambda dmixed`, `dfirst += (1 - lambda) dmixed`, `dlambda += sum of dmixed (own - first)`. Shapes as forward.
+/// `down = lambda dmixed`, `dfirst += (1 - lambda) dmixed`, `dlambda += sum of dmixed (own - first)`. Shapes as forward; down may be
+/// dmixed.
 template <class T>
 void value_mix_backward(View<T> down, View<T> dfirst, View<T> dlambda, ConstView<T> dmixed, ConstView<T> own, ConstView<T> first,
                         ConstView<T> lambda) {
   for (std::size_t n = 0; n < own.extent(0); ++n)
     for (std::size_t i = 0; i < own.extent(1); ++i) {
-      down(n, i) = lambda(0u) * dmixed(n, i);
-      dfirst(n, i) += (T(1) - lambda(0u)) * dmixed(n, i);
-      dlambda(0u) += dmixed(n, i) * (own(n, i) - first(n, i));
+      const T d = dmixed(n, i);
+      down(n, i) = lambda(0u) * d;
+      dfirst(n, i) += (T(1) - lambda(0u)) * d;
+      dlambda(0u) += d * (own(n, i) - first(n, i));
     }
+}
+
+/// `pooled = (first + second) / 2`: the mean of two heads, for `b < batch`, `t < positions`, `i < width`.
+template <class T>
+void pool_forward(Head<T> pooled, ConstHead<T> first, ConstHead<T> second, std::size_t batch, std::size_t positions,
+                  std::size_t width) {
+  for (std::size_t b = 0; b < batch; ++b)
+    for (std::size_t t = 0; t < positions; ++t)
+      for (std::size_t i = 0; i < width; ++i) pooled.at(b, t)[i] = (first.at(b, t)[i] + second.at(b, t)[i]) / T(2);
+}
+
+/// `dfirst += dpooled / 2`, `dsecond += dpooled / 2`. Arguments as forward.
+template <class T>
+void pool_backward(Head<T> dfirst, Head<T> dsecond, ConstHead<T> dpooled, std::size_t batch, std::size_t positions,
+                   std::size_t width) {
+  for (std::size_t b = 0; b < batch; ++b)
+    for (std::size_t t = 0; t < positions; ++t)
+      for (std::size_t i = 0; i < width; ++i) {
+        dfirst.at(b, t)[i] += dpooled.at(b, t)[i] / T(2);
+        dsecond.at(b, t)[i] += dpooled.at(b, t)[i] / T(2);
+      }
 }
 
 }  // namespace reference
@@ -69,27 +92,23 @@ void value_mix_backward(View<T, Cpu> down, View<T, Cpu> dfirst, View<T, Cpu> dla
     for (T part : parts) dlambda.data()[0] += part;
 }
 
-/// `pooled = (first + second) / 2`: the mean of two heads, over positions `0 … positions - 1` of every sequence of the batch.
+/// As `reference::pool_forward`, one thread per sequence.
 template <class T>
 void pool_forward(Head<T, Cpu> pooled, ConstHead<T, Cpu> first, ConstHead<T, Cpu> second, std::size_t batch,
                   std::size_t positions, std::size_t width) {
   parallel_for(batch, [&](std::size_t b) {
-    for (std::size_t t = 0; t < positions; ++t)
-      for (std::size_t i = 0; i < width; ++i) pooled.at(b, t)[i] = (first.at(b, t)[i] + second.at(b, t)[i]) / T(2);
+    const auto of = [b](auto head) { return decltype(head){head.at(b, 0), 0, head.row_stride}; };  // sequence b alone
+    reference::pool_forward(of(pooled), of(first), of(second), 1, positions, width);
   });
 }
 
-/// `dfirst += dpooled / 2`, `dsecond += dpooled / 2`. Arguments as forward.
+/// As `reference::pool_backward`, one thread per sequence.
 template <class T>
 void pool_backward(Head<T, Cpu> dfirst, Head<T, Cpu> dsecond, ConstHead<T, Cpu> dpooled, std::size_t batch, std::size_t positions,
                    std::size_t width) {
   parallel_for(batch, [&](std::size_t b) {
-    for (std::size_t t = 0; t < positions; ++t) {
-      for (std::size_t i = 0; i < width; ++i) {
-        dfirst.at(b, t)[i] += dpooled.at(b, t)[i] / T(2);
-        dsecond.at(b, t)[i] += dpooled.at(b, t)[i] / T(2);
-      }
-    }
+    const auto of = [b](auto head) { return decltype(head){head.at(b, 0), 0, head.row_stride}; };
+    reference::pool_backward(of(dfirst), of(dsecond), of(dpooled), 1, positions, width);
   });
 }
 

@@ -7,8 +7,6 @@
 #include "skipv1/ops/attention/attention.cuh"
 #include "skipv1/ops/attention/attention.hpp"
 #include "skipv1/ops/attention/reference.hpp"
-#include "skipv1/ops/linear_attention.cuh"
-#include "skipv1/ops/linear_attention.hpp"
 #include "tests/cuda/pair.hpp"
 
 namespace skipv1::test {
@@ -174,24 +172,6 @@ void check_attention(const Sizes& size, Version version, Random& random, double 
   check_head_gradients("attention_backward that overwrites", p);
 }
 
-template <class T>
-void check_linear_attention(const Sizes& size, LinearNorm norm, Random& random) {
-  const Problem<T> p(size, random);
-  Tables<T> table(p);
-  auto out = unwritten<T>({p.n, size.heads, size.value}), dq = unwritten<T>({p.n, size.heads, size.key});
-  linear_attention_forward<T>(out, p.q, table.read_on(), p.on_device(), 0.3, norm);
-  linear_attention_forward<double>(out.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
-  check_close("linear_attention_forward out", out, 2 * bound<T>);
-  linear_attention_backward<T>(dq, table.add_on(), p.dout, p.q, table.read_on(), p.on_device(), 0.3, norm);
-  linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
-  check_close("linear_attention_backward dq", dq, 2 * bound<T>);
-  check_head_gradients("linear_attention_backward", p);
-  table.write(p, WriteMode::overwrite);
-  linear_attention_backward<T>(dq, table.add_on(), p.dout, p.q, table.read_on(), p.on_device(), 0.3, norm);
-  linear_attention_backward<double>(dq.host, table.add(), p.dout.host, p.q.host, table.read(), p.sequences(), 0.3, norm);
-  check_head_gradients("linear_attention_backward that overwrites", p);
-}
-
 /// Everything for one type.
 template <class T>
 void check_all_attention() {
@@ -218,8 +198,6 @@ void check_all_attention() {
   if constexpr (std::is_same_v<T, bfloat16>)  // several blocks of keys accumulate to several tiles of rows
     check_attention<T>({3, 16, 64, {201, 90}, {0, 131}}, Version::fast, random);
   for (std::size_t length : awkward) check_attention<T>({2, 16, 16, {length}, {0}}, Version::fast, random);
-  for (LinearNorm norm : {LinearNorm::none, LinearNorm::keys})
-    check_linear_attention<T>({5, 7, 9, {3, 33, 1}, {5, 0, 64}}, norm, random);
   // Decoding: one new row of each sequence, or a few.
   check_attention<T>({5, 64, 64, {1, 1, 1}, {0, 3, 129}}, Version::fast, random);
   check_attention<T>({4, 7, 9, {1, 1}, {31, 65}}, Version::fast, random);

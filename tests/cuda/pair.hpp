@@ -1,6 +1,7 @@
-// Holding an operation on the device to its CPU form in double.
+// Holds an operation on the device to its reference in double on the host.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -11,8 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "skipv1/device/memory.cuh"
 #include "skipv1/core/random.hpp"
+#include "skipv1/device/memory.cuh"
+#include "skipv1/ops/head.hpp"
 #include "tests/catch.hpp"
 
 namespace skipv1::test {
@@ -28,6 +30,18 @@ inline std::vector<std::pair<std::size_t, std::size_t>> row_shapes() {
     for (std::size_t d : widths)
       if (rows <= 3 || rows % d == 0 || rows == 65) shapes.emplace_back(rows, d);
   return shapes;
+}
+
+/// Lengths of element-wise operations.
+inline constexpr std::size_t lengths[] = {1, 3, 7, 31, 33, 63, 64, 65, 127, 129, 1000, 1024};
+
+/// Rows, width, and width after.
+using ProductShapes = std::vector<std::array<std::size_t, 3>>;
+/// Adds GPT-2's shape to those of the fast version on a card: cuBLASLt takes it in one pass.
+inline void add_large([[maybe_unused]] ProductShapes& shapes, [[maybe_unused]] Version version) {
+#if defined(__CUDACC__)
+  if (version == Version::fast) shapes.push_back({1024, 768, 3072});
+#endif
 }
 
 /// Numbers on the device, and the same numbers in double on the host.
@@ -67,6 +81,25 @@ Both<T> unwritten(Shape shape) {
   std::fill_n(x.data(), x.size(), std::nan(""));
   return both<T>(std::move(x));
 }
+/// Two arrays of 64 with NaN and infinities among their numbers.
+template <class T>
+std::pair<Both<T>, Both<T>> not_finite(Random& random) {
+  auto a = normal<T>({64}, random), b = normal<T>({64}, random);
+  a.host(3) = std::nan(""), a.host(17) = HUGE_VAL, b.host(30) = -HUGE_VAL, b.host(17) = -HUGE_VAL;
+  return {both<T>(a.host), both<T>(b.host)};
+}
+/// Three heads beside each other: (batch, positions, 3 width).
+template <class T>
+struct ThreeHeads {
+  std::size_t positions, width;
+  Both<T> all;
+
+  ThreeHeads(std::size_t batch, std::size_t p, std::size_t w, Random& random)
+      : positions(p), width(w), all(normal<T>({batch, p, 3 * w}, random)) {}
+  Head<double> host(std::size_t h) { return {all.host.data() + h * width, positions * 3 * width, 3 * width}; }
+  Head<T, Device> device(std::size_t h) { return {all.device.data() + h * width, positions * 3 * width, 3 * width}; }
+};
+
 /// Whole numbers in `0 … limit - 1`, on both sides.
 struct Numbers {
   Tensor<std::int32_t> host;

@@ -72,19 +72,19 @@ double norm(View<T> x) {
 /// otherwise `master` is `parameters`. Memory bounds it: 4 numbers read and 3 written per parameter for about 14 operations.
 template <class T>
 void adamw(View<T, Cpu> parameters, View<Sum<T>, Cpu> master, View<Sum<T>, Cpu> m, View<Sum<T>, Cpu> v,
-           ConstView<T, Cpu> gradients, const AdamW& settings, std::size_t step, std::size_t decayed, double gradient_scale) {
+           ConstView<T, Cpu> gradients, const AdamW& s, std::size_t step, std::size_t decayed, double gradient_scale) {
   using S = Sum<T>;
-  const detail::AdamWStep<S> s(settings, step, gradient_scale);
+  const detail::AdamWStep<S> numbers(s, step, gradient_scale);
   parallel_ranges(parameters.size(), 1 << 15, [&](std::size_t begin, std::size_t end) {
     T* rounded = parameters.data();
     S *p = master.data(), *mi = m.data(), *vi = v.data();
     const T* gradient = gradients.data();
     for (std::size_t i = begin; i < end; ++i) {
-      const S g = s.scale * static_cast<S>(gradient[i]);
-      mi[i] = s.b1 * mi[i] + (S(1) - s.b1) * g;
-      vi[i] = s.b2 * vi[i] + (S(1) - s.b2) * g * g;
-      const S shrink = i < decayed ? s.decay * p[i] : S(0);
-      p[i] -= s.rate * mi[i] / (std::sqrt(vi[i]) * s.root + s.epsilon) + shrink;
+      const S g = numbers.scale * static_cast<S>(gradient[i]);
+      mi[i] = numbers.b1 * mi[i] + (S(1) - numbers.b1) * g;
+      vi[i] = numbers.b2 * vi[i] + (S(1) - numbers.b2) * g * g;
+      const S shrink = i < decayed ? numbers.decay * p[i] : S(0);
+      p[i] -= numbers.rate * mi[i] / (std::sqrt(vi[i]) * numbers.root + numbers.epsilon) + shrink;
       if constexpr (!std::is_same_v<S, T>) rounded[i] = static_cast<T>(p[i]);
     }
   });

@@ -26,6 +26,7 @@
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/io/llama2c.hpp"
 #include "skipv1/io/lock.hpp"
+#include "skipv1/io/model_tensors.hpp"
 #include "skipv1/io/new_folder.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/io/place.hpp"

@@ -13,7 +13,7 @@ namespace {
 std::string place(const std::string& tensor, const Shape& shape, std::size_t i) {
   std::vector<std::string> letters = {"i", "j", "k", "l"};
   if (tensor == "logits") letters = {"b", "t", "v"};
-  if (tensor.starts_with("layer"))
+  if (tensor.starts_with("layer") || tensor == "embedding" || tensor == "final_norm")
     letters = shape.rank() == 4 ? std::vector<std::string>{"b", "t", "h", "d"} : std::vector<std::string>{"b", "t", "d"};
   if (shape.rank() == 0) return "";
   std::string text;
@@ -26,7 +26,7 @@ std::string place(const std::string& tensor, const Shape& shape, std::size_t i) 
 
 Comparison compare(const std::string& check, const std::string& tensor, View<const double> actual, View<const double> expected,
                    double bound, double least) {
-  Comparison result{check, tensor, std::numeric_limits<double>::infinity(), bound, false, ""};
+  Comparison result{check, tensor, std::numeric_limits<double>::infinity(), bound};
   std::ostringstream note;
   if (!(actual.shape() == expected.shape())) {
     note << "shape " << actual.shape() << ", expected " << expected.shape();
@@ -35,16 +35,22 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
   }
   double divisor = std::max(1e-12, least), most = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) divisor = std::max(divisor, std::abs(expected.data()[i]));
-  std::size_t first = expected.size();
+  std::size_t first = expected.size(), worst = 0;
   bool finite = true;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const double difference = std::abs(actual.data()[i] - expected.data()[i]);
     if (!std::isfinite(difference)) most = difference, finite = false;
-    if (finite) most = std::max(most, difference);
+    if (finite && difference > most) most = difference, worst = i;
     if (!std::isfinite(difference) || !(difference / divisor <= bound)) first = std::min(first, i);
   }
   result.error = most / divisor;
   result.pass = first == expected.size();
+  if (expected.size() == 0) return result;
+  const std::size_t at = result.pass ? worst : first;
+  result.expected = expected.data()[at], result.actual = actual.data()[at];
+  std::size_t rest = at;
+  for (std::size_t axis = expected.shape().rank(); axis-- > 0; rest /= expected.shape()[axis])
+    result.index.insert(result.index.begin(), rest % expected.shape()[axis]);
   if (!result.pass) {
     note << place(tensor, expected.shape(), first) << "expected " << std::setprecision(9) << expected.data()[first] << ", actual "
          << actual.data()[first];
@@ -55,12 +61,37 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
 
 Comparison compare_counts(const std::string& check, const std::string& name, std::size_t actual, std::size_t expected) {
   const double a = static_cast<double>(actual), b = static_cast<double>(expected);
-  return {check,
-          name,
-          std::abs(a - b) / std::max(1.0, b),
-          0,
-          actual == expected,
-          actual == expected ? "" : "expected " + std::to_string(expected) + ", actual " + std::to_string(actual)};
+  Comparison result{check, name, std::abs(a - b) / std::max(1.0, b), 0, actual == expected};
+  result.expected = b, result.actual = a;
+  if (!result.pass) result.note = "expected " + std::to_string(expected) + ", actual " + std::to_string(actual);
+  return result;
+}
+
+std::string first_difference(const std::vector<Comparison>& comparisons) {
+  const auto first = std::find_if(comparisons.begin(), comparisons.end(), [](const Comparison& x) { return !x.pass; });
+  if (first == comparisons.end()) return "";
+  const std::string where = first->tensor + ", " + first->note;
+  if (first->check != "gradients") return where;
+  const auto forward = [](const Comparison& x) { return x.check != "gradients" && x.check != "cache"; };
+  const bool compared = std::any_of(comparisons.begin(), comparisons.end(), forward);
+  return std::string(compared ? "the forward pass holds" : "nothing of the forward pass was compared") +
+         "; gradients first differ at " + where;
+}
+
+std::string list_compared(const std::vector<Comparison>& comparisons) {
+  std::vector<std::pair<std::string, std::size_t>> groups;
+  for (const Comparison& x : comparisons) {
+    const std::string group = x.check == "trace"       ? "trace tensors"
+                              : x.check == "gradients" ? "gradients"
+                              : x.check == "cache"     ? "counts"
+                                                       : x.tensor;
+    if (groups.empty() || groups.back().first != group) groups.emplace_back(group, 0);
+    ++groups.back().second;
+  }
+  std::string text;
+  for (const auto& [group, count] : groups)
+    text += (text.empty() ? "" : ", ") + (group == "logits" || group == "loss" ? group : std::to_string(count) + ' ' + group);
+  return text;
 }
 
 void print(std::ostream& out, const std::vector<Comparison>& comparisons) {

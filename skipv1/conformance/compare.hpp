@@ -1,6 +1,8 @@
 // Tensors held against what is expected.
 #pragma once
 
+#include <limits>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -13,7 +15,10 @@ struct Comparison {
   std::string check, tensor;
   double error = 0, bound = 0;
   bool pass = false;
-  std::string note;  ///< of one that fails: where it differs first and by what, or both shapes
+  std::string note = {};  ///< of one that fails: where it differs first and by what, or both shapes
+  /// The first element beyond the bound, or where it passes the worst; none where shapes differ or there is nothing.
+  std::vector<std::size_t> index = {};
+  double expected = std::numeric_limits<double>::quiet_NaN(), actual = std::numeric_limits<double>::quiet_NaN();
 };
 
 /// `max|actual - expected| / max(1e-12, least, max|expected|)`, which passes where it is at most `bound` and `actual` is finite
@@ -23,6 +28,13 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
 
 /// Two counts, which must be equal; the error is their relative difference.
 Comparison compare_counts(const std::string& check, const std::string& name, std::size_t actual, std::size_t expected);
+
+/// Where `comparisons`, in the order of a pass, differ first: "layer1.values, first at …", or, where the forward pass holds,
+/// "the forward pass holds; gradients first differ at …". Empty if nothing differs.
+std::string first_difference(const std::vector<Comparison>& comparisons);
+
+/// What was compared, in a line: "12 trace tensors, logits, loss, 23 gradients, 2 counts".
+std::string list_compared(const std::vector<Comparison>& comparisons);
 
 /// Writes a line for each comparison; of gradients and trace only the largest error, or every tensor that fails, with its note.
 void print(std::ostream& out, const std::vector<Comparison>& comparisons);

@@ -9,11 +9,12 @@ Measured measure_f64(const Case& c) {
 Measured measure_f32(const Case& c) {
   return run_case<float, Cpu>(c, true, [](double x) { return static_cast<float>(x); });
 }
-Parameters<double> gradients_f64(const Case& c) {
+Measured forward_f64(const Case& c, bool backward) {
   Measured m;
-  run_whole(c, Decoder<double>(c.config, c.weights), true, m);
-  return std::move(*m.gradients);
+  run_whole(c, Decoder<double>(c.config, c.weights), backward, m);
+  return m;
 }
+Parameters<double> gradients_f64(const Case& c) { return std::move(*forward_f64(c, true).gradients); }
 Measured measure_bf16(const Case& c) {
   return run_case<float, Cpu>(c, false, [](double x) { return static_cast<float>(bfloat16(x)); });
 }
@@ -36,24 +37,56 @@ Tensor<double> gather(const Case& c, std::size_t width, const Read& read) {
   return x;
 }
 
+/// Layer l's queries (B, T, H, d_k) before rotation: the pass rotates them where they lie, so that they are computed again.
+Tensor<double> unrotated_queries(const Case& c, Activations<double>& a, std::size_t l) {
+  const std::string name = "model.layers." + std::to_string(l) + ".self_attn.q_proj";
+  const std::size_t heads = c.config.num_attention_heads, width = c.config.query_width();
+  Tensor<double> x({c.batch() * c.length(), heads * width});
+  linear_forward(View<double>(x), View<double>(a.layer(l).normed1), c.weights[name + ".weight"], c.weights[name + ".bias"]);
+  return download(View<double>(x), {c.batch(), c.length(), heads, width});
+}
+
+/// The stages of one layer, in the order of the forward pass.
+const char* const layer_stages[] = {"input",  "queries_unrotated", "queries_rotated", "keys",
+                                    "values", "attention",         "residual",        "output"};
+
+Tensor<double> layer_stage(const Case& c, const Decoder<double>& decoder, Activations<double>& a, std::size_t l,
+                           const std::string& stage) {
+  const std::size_t batch = c.batch(), length = c.length(), heads = c.config.num_attention_heads;
+  const Shape rows{batch, length, c.config.hidden_size};
+  const View<const HeadPair<const double>> read = decoder.heads(a, l);
+  if (stage == "input") return download(a.block_input(l), rows);
+  if (stage == "queries_unrotated") return unrotated_queries(c, a, l);
+  if (stage == "queries_rotated") return download(View<double>(a.layer(l).query), {batch, length, heads, c.config.query_width()});
+  if (stage == "keys") return gather(c, c.config.query_width(), [&](std::size_t h) { return read(h).key; });
+  if (stage == "values") return gather(c, c.config.head_width(), [&](std::size_t h) { return read(h).value; });
+  if (stage == "attention") return download(View<double>(a.layer(l).attention), {batch, length, heads, c.config.head_width()});
+  if (stage == "residual") return download(View<double>(a.layer(l).middle), rows);
+  return download(a.block_output(l + 1), rows);
+}
+
 }  // namespace
+
+std::vector<std::string> trace_names(const Config& config) {
+  std::vector<std::string> names = {"embedding"};
+  for (std::size_t l = 0; l < config.num_hidden_layers; ++l)
+    for (const char* stage : layer_stages) names.push_back("layer" + std::to_string(l) + "." + stage);
+  names.push_back("final_norm");
+  return names;
+}
 
 std::vector<std::pair<std::string, Tensor<double>>> trace(const Case& c) {
   const Decoder<double> decoder(c.config, c.weights);
   Cache<double> cache(decoder.routing(), c.batch(), c.length());
   Activations<double> a;
   decoder.forward(Batch::rectangle(c.tokens), cache, a, Keep::for_backward);
-  const std::size_t batch = c.batch(), length = c.length(), heads = c.config.num_attention_heads;
+  const Shape rows{c.batch(), c.length(), c.config.hidden_size};
   std::vector<std::pair<std::string, Tensor<double>>> tensors;
-  for (std::size_t l = 0; l < c.config.num_hidden_layers; ++l) {
-    const std::string layer = "layer" + std::to_string(l) + ".";
-    const View<const HeadPair<const double>> read = decoder.heads(a, l);
-    tensors.emplace_back(layer + "keys", gather(c, c.config.query_width(), [&](std::size_t h) { return read(h).key; }));
-    tensors.emplace_back(layer + "values", gather(c, c.config.head_width(), [&](std::size_t h) { return read(h).value; }));
-    tensors.emplace_back(layer + "attention",
-                         download(View<double>(a.layer(l).attention), {batch, length, heads, c.config.head_width()}));
-    tensors.emplace_back(layer + "output", download(a.block_output(l + 1), {batch, length, c.config.hidden_size}));
-  }
+  tensors.emplace_back("embedding", download(a.block_output(0), rows));
+  for (std::size_t l = 0; l < c.config.num_hidden_layers; ++l)
+    for (const char* stage : layer_stages)
+      tensors.emplace_back("layer" + std::to_string(l) + "." + stage, layer_stage(c, decoder, a, l, stage));
+  tensors.emplace_back("final_norm", download(View<double>(a.normed), rows));
   return tensors;
 }
 

@@ -20,7 +20,8 @@ struct Measured {
 /// Runs `c` on the CPU in float64 or float32.
 Measured measure_f64(const Case& c);
 Measured measure_f32(const Case& c);
-/// The gradients alone, in float64.
+/// One pass over everything in float64 and, where wanted, its gradients; and these alone.
+Measured forward_f64(const Case& c, bool backward);
 Parameters<double> gradients_f64(const Case& c);
 /// The same with parameters rounded to bfloat16 and arithmetic in float32, without gradients.
 Measured measure_bf16(const Case& c);
@@ -30,9 +31,12 @@ Measured measure_bf16(const Case& c);
 const char* device_of_build();
 Measured measure_on_device(const Case& c, const std::string& dtype);
 
-/// Intermediate tensors of every layer l in forward order, in float64: `layer{l}.keys` (B, T, H, d_k) and `layer{l}.values` (B,
-/// T, H, d_v) as each query head reads them (zeros where it reads none), `layer{l}.attention` (B, T, H, d_v) before o_proj,
-/// `layer{l}.output` (B, T, d).
+/// The tensors of a trace, in the order of the forward pass: `embedding` (B, T, d); of every layer l `layer{l}.input` (B, T, d),
+/// `.queries_unrotated` and `.queries_rotated` (B, T, H, d_k), `.keys` (B, T, H, d_k) and `.values` (B, T, H, d_v) as each query
+/// head reads them (zeros where it reads none), `.attention` (B, T, H, d_v) before o_proj, `.residual` (B, T, d) after it,
+/// `.output` (B, T, d); `final_norm` (B, T, d).
+std::vector<std::string> trace_names(const Config& config);
+/// What the library computes for them, in float64.
 std::vector<std::pair<std::string, Tensor<double>>> trace(const Case& c);
 /// Writes it to files of those names and `.npy` in `folder`.
 void write_trace(const Case& c, const std::filesystem::path& folder);

@@ -11,8 +11,16 @@ Json Report::json() const {
   Json report = Json::array();
   for (const auto& [name, comparisons] : cases_)
     for (const Comparison& x : comparisons)
-      report.push_back(
-          {{"case", name}, {"check", x.check}, {"tensor", x.tensor}, {"error", x.error}, {"bound", x.bound}, {"pass", x.pass}});
+      report.push_back({{"case", name},
+                        {"check", x.check},
+                        {"tensor", x.tensor},
+                        {"error", x.error},
+                        {"bound", x.bound},
+                        {"pass", x.pass},
+                        {"index", x.index},
+                        {"expected", x.expected},
+                        {"actual", x.actual},
+                        {"note", x.note}});
   return report;
 }
 

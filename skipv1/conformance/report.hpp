@@ -14,8 +14,8 @@ class Report {
   void add(const std::string& case_name, const std::vector<Comparison>& comparisons) {
     cases_.emplace_back(case_name, comparisons);
   }
-  /// Gives `[{"case": …, "check": …, "tensor": …, "error": …, "bound": …, "pass": …}, …]`; an error that is no finite number is
-  /// null.
+  /// Gives `[{"case": …, "check": …, "tensor": …, "error": …, "bound": …, "pass": …, "index": […], "expected": …, "actual": …,
+  /// "note": …}, …]`: index, expected and actual number are those of `Comparison`. What is no finite number is null.
   Json json() const;
 
  private:

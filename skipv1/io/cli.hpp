@@ -158,6 +158,22 @@ inline CLI::Validator above(double bound) {
   return {check, "POSITIVE"};
 }
 
+/// For `->transform(…)`: an argument in lower case, or in upper case, before other checks see it: F64 and f64 are one scalar.
+inline CLI::Validator lower_case() {
+  return {[](std::string& text) {
+            for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+            return std::string();
+          },
+          ""};
+}
+inline CLI::Validator upper_case() {
+  return {[](std::string& text) {
+            for (char& c : text) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+            return std::string();
+          },
+          ""};
+}
+
 /// Parses the arguments into `app`, runs `body()` and returns the exit status: what `body` returns (0 if nothing), 0 after
 /// `--help` and `--version`, and 2 after any error, which becomes the line `program: message` on standard error. Numbers are
 /// decimal and in their type's range, or refused; so are values that a list has twice.

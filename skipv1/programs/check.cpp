@@ -1,6 +1,7 @@
 // skipv1-check: the library, or another implementation, held against conformance cases (docs/conformance.md).
 #include "skipv1/io/cli.hpp"
 #include "skipv1/conformance/actual.hpp"
+#include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/conformance/report.hpp"
 #include "skipv1/io/json_output.hpp"
@@ -30,12 +31,36 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype,
     if (check == "forward") all.push_back(compare(check, "loss", {&m.loss, {}}, {&c.loss, {}}, bound("loss", "loss")));
   }
   if (m.gradients) {
-    for (const ParameterLayout::Entry& entry : c.gradients.layout().entries())
-      all.push_back(compare("gradients", entry.name, (*m.gradients)[entry.name], c.gradients[entry.name],
-                            bound("gradients", entry.name), least_gradient_divisor(c)));
+    for (const std::string& name : backward_order(c.gradients.layout()))
+      all.push_back(compare("gradients", name, (*m.gradients)[name], c.gradients[name], bound("gradients", name),
+                            least_gradient_divisor(c)));
   }
   all.push_back(compare_counts("cache", "kv_elements_per_token", m.elements, c.elements));
   all.push_back(compare_counts("cache", "parameters", c.stored, c.parameters));
+  return all;
+}
+
+/// Where another implementation's results for case `c` lie: in `actual`/CASE, or, where one case is asked for and there is no
+/// such folder, in `actual` itself.
+std::filesystem::path folder_of(const Options& options, const Case& c) {
+  const std::filesystem::path inner = std::filesystem::path(options.actual) / c.name;
+  if (std::filesystem::is_directory(inner)) return inner;
+  require(options.cases.size() == 1, inner.string(),
+          ": not a folder: of several cases each has its results in a folder of its name");
+  return options.actual;
+}
+
+/// Checks one case.
+std::vector<Comparison> check_case(const Options& options, const Case& c) {
+  const std::string dtype = options.dtype.empty() ? "f64" : options.dtype;
+  if (options.actual.empty()) {
+    const std::vector<Comparison> all = compare_library(c, dtype, options.device);
+    std::cout << c.name << ": the library in " << dtype << " on " << options.device << '\n';
+    return all;
+  }
+  const std::filesystem::path folder = folder_of(options, c);
+  const std::vector<Comparison> all = compare_actual(c, folder, options.dtype);
+  std::cout << c.name << ": " << folder.string() << "\n  compared: " << list_compared(all) << '\n';
   return all;
 }
 
@@ -43,8 +68,6 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype,
 bool check_all(const Options& options) {
   require(options.device == "cpu" || options.device == device_of_build(), "--device ", options.device,
           ": this build has cpu and ", device_of_build());
-  require(options.actual.empty() || options.cases.size() == 1, "--actual compares with one case: ", options.cases.size(),
-          " are named");
   require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");
   JsonOutput output(options.json);
   if (!options.trace.empty()) require_writable_folder(options.trace);
@@ -53,17 +76,10 @@ bool check_all(const Options& options) {
   for (const std::string& folder : options.cases) {
     const Case c = read_case(folder);
     if (!options.trace.empty()) write_trace(c, options.trace);
-    const std::string dtype = options.dtype.empty() ? "f64" : options.dtype;
-    const bool library = options.actual.empty();
-    const std::vector<Comparison> comparisons =
-        library ? compare_library(c, dtype, options.device) : compare_actual(c, options.actual, options.dtype);
-    std::cout << c.name << ": " << (library ? "the library in " + dtype + " on " + options.device : options.actual) << '\n';
+    const std::vector<Comparison> comparisons = check_case(options, c);
     print(std::cout, comparisons);
-    const auto first = std::find_if(comparisons.begin(), comparisons.end(), [](const Comparison& x) { return !x.pass; });
-    if (first != comparisons.end()) {
-      ++differing;
-      std::cout << "  first difference: " << first->tensor << ", " << first->note << '\n';
-    }
+    const std::string first = first_difference(comparisons);
+    if (!first.empty()) ++differing, std::cout << "  first difference: " << first << '\n';
     report.add(c.name, comparisons);
   }
   std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;
@@ -87,11 +103,12 @@ int main(int argc, char** argv) {
                  "scalar, and with it the bounds (1e-10, 2e-4, 5e-2); default f64, with --actual each file's own. bf16 on the "
                  "CPU: parameters "
                  "rounded to bfloat16, arithmetic in f32, no gradients")
+      ->transform(lower_case())
       ->check(CLI::IsMember({"f64", "f32", "bf16"}));
   app.add_option(
          "--actual", options.actual,
-         "run nothing: compare logits.npy, grads.safetensors, expected.json and trace files found in this folder with the case "
-         "(trace files with the library's own in f64)")
+         "run nothing: compare logits.npy, grads.safetensors, expected.json, trace files and actual.safetensors found in this "
+         "folder, or in its folder CASE, with the case (a trace with the library's own in f64)")
       ->check(CLI::ExistingDirectory);
   app.add_option("--json", options.json, "write every comparison to this file; -: to standard output");
   app.add_option("--trace", options.trace, "write the library's intermediate tensors in f64 to this folder: layer0.keys.npy, …");

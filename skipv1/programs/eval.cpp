@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
   app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
   app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();
   app.add_option("--batch", o.batch, "windows at a time")->check(at_least(1))->capture_default_str();
-  app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->capture_default_str();
+  app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->transform(lower_case())->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");

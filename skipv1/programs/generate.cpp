@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "yes", "no"}))
       ->capture_default_str();
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
-  app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->capture_default_str();
+  app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->transform(lower_case())->capture_default_str();
   app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");

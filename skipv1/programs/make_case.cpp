@@ -17,12 +17,12 @@ int main(int argc, char** argv) {
   app.add_option("--batch", options.batch, "sequences")->capture_default_str();
   app.add_option("--length", options.length, "tokens of each")->capture_default_str();
   app.add_option("--dtype", options.dtype, "scalar of model.safetensors")
+      ->transform(upper_case())
       ->check(CLI::IsMember({"F64", "F32", "BF16"}))
       ->capture_default_str();
-  app.add_flag(
-      "--drawn", options.drawn,
-      "leave model.safetensors and grads.safetensors out: they are drawn and computed from the seed wherever the case "
-      "is read");
+  app.add_flag("--drawn", options.drawn,
+               "leave model.safetensors and grads.safetensors out: they are drawn and computed from the seed wherever the case "
+               "is read");
   app.add_option("--out", out, "the case's folder, which must not exist")->required();
   return run_program(app, argc, argv, [&] { make_case(config, options, out); });
 }

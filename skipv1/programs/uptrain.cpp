@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   }
   conversion->add_option("--out", job.out, "folder of the checkpoint")->required();
   conversion->add_option("--dtype", dtype, "F64, F32 or BF16 instead of the model's own")
+      ->transform(upper_case())
       ->check(CLI::IsMember({"F64", "F32", "BF16"}));
   add_job_options(*run, job, false);
   return run_program(app, argc, argv, [&] {

@@ -16,6 +16,12 @@ foreach(file model.safetensors config.json tokens.npy targets.npy logits.npy gra
 endforeach()
 file(REMOVE_RECURSE ${WORK}/first)
 execute_process(COMMAND ${CHECK} ${case} --actual ${WORK}/llama_skipv1 COMMAND_ERROR_IS_FATAL ANY)
+# Many cases at once, each with its folder; the name of a scalar in either case.
+execute_process(COMMAND ${CHECK} ${case} ${CASES}/llama_mha --actual ${CASES} --dtype F64 OUTPUT_VARIABLE output
+  COMMAND_ERROR_IS_FATAL ANY)
+if(NOT output MATCHES "compared: logits, loss, [0-9]+ gradients, 2 counts" OR NOT output MATCHES "2 of 2 cases hold")
+  message(FATAL_ERROR "two cases against themselves:\n${output}")
+endif()
 
 function(refused text)
   execute_process(COMMAND ${ARGN} WORKING_DIRECTORY ${WORK} RESULT_VARIABLE status ERROR_VARIABLE error OUTPUT_QUIET)
@@ -30,7 +36,10 @@ refused("exists already" ${MAKE} ${case}/config.json --seed 1 --out llama_skipv1
 refused("max_position_embeddings" ${MAKE} ${case}/config.json --seed 1 --length 99 --out long)
 refused("cannot be read" ${MAKE} none.json --seed 1 --out none)
 refused("tokens.npy" ${MAKE} ${case}/tokens.npy --seed 1 --out none)
-refused("nothing to compare" ${CHECK} ${case} --actual ${CASES})
+file(MAKE_DIRECTORY ${WORK}/empty)
+refused("nothing to compare" ${CHECK} ${case} --actual empty)
+refused("empty/llama_skipv1: not a folder" ${CHECK} ${case} ${CASES}/llama_mha --actual empty)
+file(REMOVE_RECURSE ${WORK}/empty)
 refused("not a folder" ${CHECK} none)
 refused("device" ${CHECK} ${case} --device abacus)
 file(WRITE ${WORK}/llama_skipv1/expected.json "{\"loss\": 1e400}")

@@ -15,6 +15,7 @@ void add_job_options(CLI::App& app, Job& job, bool model) {
       option = app.add_flag(flag, value, help);
     else
       option = app.add_option(flag, value, help)->capture_default_str();
+    if (flag == "--dtype") option->transform(lower_case());
     if (about != About::model) return;
     option->excludes("--from");  // the model is given: nothing of it is left to set
     if (flag != "--config") option->excludes("--config");

@@ -4,7 +4,7 @@ set -eu
 packages="g++ cmake ninja-build libxtensor-dev libxtensor-blas-dev libxsimd-dev libopenblas-dev libstb-dev
   nlohmann-json3-dev libcli11-dev libsentencepiece-dev bible-kjv"
 if [ "${1:-}" = --tests ]; then
-  packages="$packages catch2 clang libomp-dev libclang-rt-dev"
+  packages="$packages catch2 clang libomp-dev libclang-rt-dev python3-torch"
 fi
 
 if ! command -v dpkg-query > /dev/null; then

@@ -1,0 +1,140 @@
+"""Measures how far right implementations are from the expected numbers, and writes each case's bounds to its manifest.json.
+
+    python tests/conformance/pytorch/bounds.py CASE…        # prints what it finds; --write writes the manifests
+
+A bound is `headroom` times the largest error that any of the styles below makes of that tensor, at least `floor`: right
+implementations differ in where they round and in which order they add.
+"""
+import argparse
+import json
+import math
+
+import torch
+
+from cases import Case
+from cases import compare
+from cases import error
+from model import Model
+from run import run
+
+
+class Plain(Model):
+    """As transformers' eager models: norms, softmax and angles in float32, everything else in the model's scalar."""
+
+
+class Narrow(Model):
+    """Norms and softmax in the model's scalar, too."""
+
+    def norm(self, x, name):
+        wide, self.wide = self.wide, self.dtype
+        y = super().norm(x, name)
+        self.wide = wide
+        return y
+
+    def softmax(self, scores):
+        return torch.softmax(scores, -1)
+
+
+class Fused(Model):
+    """PyTorch's fused attention."""
+
+    def attend(self, q, k, v):
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        mask = self.visible(q.shape[2], k.shape[2])
+        o = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=self.scale(q.shape[-1]))
+        return o.transpose(1, 2)
+
+
+class Mixed(Model):
+    """As under autocast: the residual stream in float32, matrix products in bfloat16."""
+
+    def __init__(self, config, weights):
+        super().__init__(config, {name: w.float() for name, w in weights.items()})
+        self.narrow = next(iter(weights.values())).dtype
+
+    def product(self, x, w):
+        return x.to(self.narrow) @ w.to(self.narrow).T
+
+    def linear(self, x, name):
+        y = self.product(x, self.w[name + ".weight"])
+        return (y if self.llama else y + self.w[name + ".bias"].to(self.narrow)).to(self.dtype)
+
+    def output_head(self, x):
+        return self.product(x, self.head_weight())
+
+
+class Wide(Model):
+    """Weights in the model's scalar, arithmetic in float32."""
+
+    def __init__(self, config, weights):
+        super().__init__(config, {name: w.float() for name, w in weights.items()})
+
+
+def nudged(seed):
+    """Weights moved at random by up to half a unit in the last place: as if every sum had rounded elsewhere."""
+
+    class Nudged(Model):
+        def __init__(self, config, weights):
+            g = torch.Generator().manual_seed(seed)
+            unit = torch.finfo(next(iter(weights.values())).dtype).eps / 2
+            super().__init__(config, {
+                name: w * (1 + unit * (2 * torch.rand(w.shape, generator=g) - 1)).to(w.dtype) if w.dtype == torch.float32 else
+                (w.float() * (1 + unit * (2 * torch.rand(w.shape, generator=g) - 1))).to(w.dtype) for name, w in weights.items()})
+
+    return Nudged
+
+
+STYLES = [Plain, Narrow, Fused, Mixed, Wide] + [nudged(seed) for seed in range(3)]
+HEADROOM = {"f32": 4, "bf16": 2}
+FLOOR = {"f32": {"logits": 5e-6, "loss": 2e-6, "trace": 5e-6, "gradients": 1e-5},
+         "bf16": {"logits": 2e-2, "loss": 1e-2, "trace": 2e-2, "gradients": 5e-2}}
+F64 = {"logits": 1e-12, "loss": 1e-12, "trace": 1e-12, "gradients": 1e-11}
+
+
+def measure(case, dtype):
+    """{tensor or kind: largest error of any style}."""
+    right = run(case, "f64", trace=True)
+    case.grads = case.grads or right.grads
+    worst = {}
+    for style in STYLES:
+        out = run(case, dtype, style, decoding=style is Plain, trace=True)
+        found = [(tensor, e) for kind, tensor, e, _ in compare(case, out, dtype) if kind != "cache"]
+        found += [("trace", error(x, right.trace[name])) for name, x in out.trace.items()]
+        for name, e in found:
+            worst[name] = max(worst.get(name, 0), e)
+    return worst
+
+
+def rounded_up(x):
+    """To one digit: 3.2e-6 is 4e-06."""
+    unit = 10.0 ** math.floor(math.log10(x))
+    return float(f"{math.ceil(x / unit - 1e-9) * unit:.0e}")
+
+
+def bounds(case):
+    result = {"f64": F64}
+    for dtype, floor in FLOOR.items():
+        result[dtype] = dict(floor)
+        for name, e in measure(case, dtype).items():
+            least = floor.get(name, floor["gradients"])
+            if HEADROOM[dtype] * e > least:
+                result[dtype][name] = rounded_up(HEADROOM[dtype] * e)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="+", metavar="CASE")
+    parser.add_argument("--write", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for folder in args.cases:
+        case = Case(folder)
+        case.manifest["bounds"] = found = bounds(case)
+        print(case.name, json.dumps({dtype: found[dtype] for dtype in FLOOR}), flush=True)
+        if args.write:
+            (case.folder / "manifest.json").write_text(json.dumps(case.manifest, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The suite measured by mutation: every mistake against every case that it applies to, in f64, f32 and bf16.
+
+    python tests/conformance/pytorch/matrix.py [CASE…] [--check build/default/bin/skipv1-check] [--table FILE]
+
+Fails (exit status 1) unless the right model holds in every case, and each mistake is rejected by every case that it applies to: in f64
+and f32 always, in bf16 where the mistake's own effect, measured in f64, exceeds the bound there by what the right model errs in bf16.
+--check holds skipv1-check to the same verdict on one case of each mistake, and on all cases for the right model.
+Exit status 77 where PyTorch is missing.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+try:
+    import torch
+except ImportError as error:
+    print(f"skipped: {error}")
+    sys.exit(77)
+
+import mistakes_of_attention  # noqa: F401: both register
+import mistakes_of_variants  # noqa: F401
+from cases import Case
+from cases import compare
+from mistakes import MISTAKES
+from model import Model
+from run import TORCH
+from run import prepare
+from run import run
+
+DTYPES = tuple(TORCH)
+SUITE = pathlib.Path(__file__).resolve().parents[3] / "data/conformance"
+
+
+def rejected(case, dtype, kind):
+    """Whether some comparison fails; what costs more is computed only if the rest holds."""
+    for options in ({"gradients": False, "decoding": False}, {"gradients": False}, {"decoding": False}):
+        if any(not e <= bound for _, _, e, bound in compare(case, run(case, dtype, kind, **options), dtype)):
+            return True
+    return False
+
+
+def exceeds_in_bf16(case, kind, wrong_by):
+    """Whether the mistake itself, without any rounding, is larger than bound and rounding together. `wrong_by`: the right model's
+    errors in bf16."""
+    effect = compare(case, run(case, "f64", kind), "bf16")
+    return any(not e <= bound + wrong_by.get(tensor, 0) for _, tensor, e, bound in effect)
+
+
+def examine(folder):
+    """[(case, mistake, dtype, verdict)], verdict one of holds, rejected, missed, below (its bound in bf16)."""
+    torch.set_num_threads(1)
+    case, rows = Case(folder), []
+    right = run(case)
+    case.grads = case.grads or right.grads  # of a drawn case
+    facts = Model(case.config, prepare(case, "f64")[0])
+    facts.case, case.cache = case, right.cache
+    wrong_by = {}
+    for dtype in DTYPES:
+        results = compare(case, run(case, dtype), dtype)
+        rows.append((case.name, "right", dtype, "holds" if all(e <= bound for _, _, e, bound in results) else "rejected"))
+        if dtype == "bf16":
+            wrong_by = {tensor: e for _, tensor, e, _ in results}
+    for name, kind in MISTAKES.items():
+        if not kind.applies(facts):
+            continue
+        for dtype in kind.dtypes:
+            if rejected(case, dtype, kind):
+                verdict = "rejected"
+            else:
+                verdict = "missed" if dtype != "bf16" or exceeds_in_bf16(case, kind, wrong_by) else "below"
+            rows.append((case.name, name, dtype, verdict))
+    return rows
+
+
+def check_program(program, folder, name, dtype):
+    """The exit status of skipv1-check for what mistake `name` computes."""
+    torch.set_num_threads(1)
+    kind = MISTAKES.get(name, Model)
+    with tempfile.TemporaryDirectory() as out:
+        run(Case(folder), dtype, kind, decoding=False).write(out, "F64" if dtype == "f64" else "F32")
+        return subprocess.run([program, folder, "--actual", out, "--dtype", dtype], capture_output=True).returncode
+
+
+def stored(folder):
+    return (pathlib.Path(folder) / "model.safetensors").exists()
+
+
+def check_programs(program, folders, rows, pool):
+    """Disagreements of skipv1-check with the matrix: on the right model everywhere, on each mistake in one case."""
+    by_name = {pathlib.Path(folder).name: folder for folder in folders}
+    wanted = {(case, name, dtype): 0 for case, name, dtype, _ in rows if name == "right"}
+    seen = set()
+    for case, name, dtype, verdict in rows:
+        if verdict == "rejected" and dtype == "f32" and name not in seen | set(DECODING) and stored(by_name[case]):
+            seen.add(name)
+            wanted[case, name, dtype] = 1
+    jobs = [pool.submit(check_program, program, by_name[case], name, dtype) for case, name, dtype in wanted]
+    return [f"skipv1-check: exit status {job.result()}, expected {status}: {name} in {case}, {dtype}"
+            for job, ((case, name, dtype), status) in zip(jobs, wanted.items()) if job.result() != status]
+
+
+DECODING = ("positions_restart", "mask_unaligned", "cache_forgets")  # what the whole pass does not show
+
+
+def write_table(path, rows):
+    """Mistake x case; a letter for each dtype: R rejected, - below its bound, M missed."""
+    names = sorted({case for case, *_ in rows})
+    cell = {}
+    for case, name, _, verdict in rows:
+        cell[name, case] = cell.get((name, case), "") + {"rejected": "R", "holds": "h", "below": "-", "missed": "M"}[verdict]
+    with open(path, "w") as out:
+        for name in ["right", *MISTAKES]:
+            print(f"{name:28}", *(f"{cell.get((name, case), ''):3}" for case in names), sep=" ", file=out)
+        for i, case in enumerate(names):
+            print(f"column {i + 1}: {case}", file=out)
+
+
+def summarize(rows):
+    print(f"{'mistake':28}{'cases':>6}{'f64':>6}{'f32':>6}{'bf16':>6}   rejected in")
+    for name in MISTAKES:
+        mine = [row for row in rows if row[1] == name]
+        counts = [sum(row[2:] == (dtype, "rejected") for row in mine) for dtype in DTYPES]
+        print(f"{name:28}{len({row[0] for row in mine}):6}" + "".join(f"{n:6}" for n in counts))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    parser.add_argument("--check")
+    parser.add_argument("--table")
+    args = parser.parse_args()
+    folders = args.cases or sorted(str(path.parent) for path in SUITE.glob("*/config.json"))
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        rows = [row for found in pool.map(examine, folders) for row in found]
+        disagreements = check_programs(args.check, folders, rows, pool) if args.check else []
+    summarize(rows)
+    if args.table:
+        write_table(args.table, rows)
+    failures = [f"{name} in {case}, {dtype}: {verdict}" for case, name, dtype, verdict in rows
+                if verdict == "missed" or name == "right" and verdict != "holds"]
+    failures += [f"{name}: no case rejects it" for name in MISTAKES if not any(r[1] == name and r[3] == "rejected" for r in rows)]
+    failures += disagreements
+    print(*failures, sep="\n", end="\n" if failures else "")
+    counts = {dtype: sum(d == dtype and v == "rejected" and n != "right" for _, n, d, v in rows) for dtype in DTYPES}
+    print(f"{len(MISTAKES)} mistakes, {len(folders)} cases; rejected: " + ", ".join(f"{d} {n}" for d, n in counts.items()) +
+          f"; {sum(v == 'below' for *_, v in rows)} below a bf16 bound; {len(failures)} failures")
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""What people get wrong, each as the model with one method replaced. A mistake names the cases that it applies to: elsewhere it
+computes the same numbers (matrix.py --elsewhere holds it to that)."""
+import math
+
+import torch
+
+from model import Model
+
+MISTAKES = {}  # name -> class
+
+
+def mistake(name, words, applies=lambda m: True, dtypes=("f64", "f32", "bf16")):
+    """Registers a class. `applies(m)`: whether it changes results of the unmistaken model `m`, whose case is `m.case`.
+    `dtypes`: where it is a mistake; rounding to bfloat16 is none in bfloat16."""
+
+    def add(kind):
+        assert name not in MISTAKES
+        kind.name, kind.words, kind.applies, kind.dtypes = name, words, staticmethod(applies), dtypes
+        MISTAKES[name] = kind
+        return kind
+
+    return add
+
+
+wider = ("f64", "f32")
+
+
+# ---------------------------------------------------------------------- facts of a case, for `applies`
+def llama(m):
+    return m.llama
+
+
+def gpt2(m):
+    return not m.llama
+
+
+def several_pairs(m):
+    """More than one rotary pair: with one, frequencies and layouts coincide."""
+    return m.llama and (m.d_r if m.mla else m.d_h) >= 4
+
+
+def grouped(m):
+    return 1 < m.H_kv < m.H and not m.mla
+
+
+def skipped(m):
+    return m.H_kv - m.own_heads() if m.skips else 0
+
+
+def reuses(m):
+    """Own value heads beside heads of the source layer."""
+    return m.skips and m.variant != "skipv0" and 0 < skipped(m)
+
+
+def by_place(m):
+    """`reuses`, slot g reading head g."""
+    return reuses(m) and m.injection in ("second_half", "resformer")
+
+
+def mixes(m):
+    return m.variant == "resformer" or m.injection == "resformer"
+
+
+def learned(m):
+    return bool(m.config["attention"].get("learn_value_mix"))
+
+
+def shares_values(m):
+    return reuses(m) or m.variant in ("svformer", "yoco", "yoco_v", "cla", "cla_v")
+
+
+def tied(m):
+    return not m.llama or m.config["tie_word_embeddings"]
+
+
+def is_variant(*names):
+    return lambda m: m.variant in names
+
+
+def has_injection(name):
+    return lambda m: m.injection == name
+
+
+# ---------------------------------------------------------------------- rotary embedding and positions
+@mistake("rope_interleaved", "rotary pairs are neighbours (2i, 2i + 1)", several_pairs)
+class _(Model):
+    def rotate(self, x, positions):
+        p = self.angles(positions, x.shape[-1])[:, None]
+        cos, sin = p.cos().to(x.dtype), p.sin().to(x.dtype)
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack((a * cos - b * sin, b * cos + a * sin), -1).flatten(-2)
+
+
+@mistake("rope_theta", "theta is 10000, whatever the config says", lambda m: several_pairs(m) and m.theta != 10000)
+class _(Model):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.theta = 10000
+
+
+@mistake("rope_exponent", "frequencies are theta^(-i/w) instead of theta^(-2i/w)", several_pairs)
+class _(Model):
+    def angles(self, positions, width):
+        return positions.to(self.wide)[:, None] * self.theta ** (-torch.arange(width // 2, dtype=self.wide) / width)
+
+
+@mistake("rope_frequencies_reversed", "the slowest pair comes first", several_pairs)
+class _(Model):
+    def angles(self, positions, width):
+        return super().angles(positions, width).flip(-1)
+
+
+@mistake("rope_angles_bf16", "angles are computed in bfloat16", several_pairs)
+class _(Model):
+    def angles(self, positions, width):
+        frequency = self.theta ** (-2 * torch.arange(width // 2, dtype=torch.float32) / width)
+        return (positions.bfloat16()[:, None] * frequency.bfloat16()).to(self.wide)
+
+
+@mistake("rope_table_bf16", "cosines and sines are kept in bfloat16", llama, wider)
+class _(Model):
+    def table(self, x):
+        return x.bfloat16().to(self.dtype)
+
+
+@mistake("rope_backwards", "rotation by -p instead of p", llama)
+class _(Model):
+    def angles(self, positions, width):
+        return -super().angles(positions, width)
+
+
+@mistake("rope_whole_width", "the rotation runs over all heads' dimensions at once", llama)
+class _(Model):
+    def rotate(self, x, positions):
+        return super().rotate(x.reshape(*x.shape[:2], 1, -1), positions).reshape(x.shape)
+
+
+@mistake("rope_half_width", "only the first half of each head is rotated", several_pairs)
+class _(Model):
+    def rotate(self, x, positions):
+        half = x.shape[-1] // 4 * 2
+        return torch.cat((super().rotate(x[..., :half], positions), x[..., half:]), -1)
+
+
+@mistake("rope_keys_left_out", "keys are not rotated", llama)
+class _(Model):
+    def rotate_keys(self, k, positions):
+        return k
+
+    rotate_latent_key = rotate_keys
+
+
+@mistake("rope_queries_left_out", "queries are not rotated", lambda m: m.llama and not m.mla)
+class _(Model):
+    def rotate_queries(self, q, positions):
+        return q
+
+
+@mistake("rope_on_values", "values are rotated, too", lambda m: m.llama and not m.mla)
+class _(Model):
+    def own(self, l, x, positions, cache):
+        own = super().own(l, x, positions, cache)
+        return {name: self.rotate(y, positions) if name == "v" else y for name, y in own.items()}
+
+
+@mistake("rope_twice", "a reading layer rotates shared keys again",
+         lambda m: m.llama and m.variant in ("yoco", "skipv1_yoco", "cla", "skipkv1"))
+class _(Model):
+    def read(self, cache, name, l, g, reader):
+        x = super().read(cache, name, l, g, reader)
+        return self.rotate(x[:, :, None], self.positions(0, x.shape[1]))[:, :, 0] if name == "k" and l != reader else x
+
+
+@mistake("positions_restart", "each chunk's positions start at 0")
+class _(Model):
+    def positions(self, start, count):
+        return torch.arange(count)
+
+
+@mistake("positions_from_one", "the first position is 1", gpt2)
+class _(Model):
+    def positions(self, start, count):
+        return torch.arange(start + 1, start + count + 1)
+
+
+@mistake("positions_left_out", "no position embedding", gpt2)
+class _(Model):
+    def embed(self, tokens, positions):
+        return self.embedding(tokens)
+
+
+@mistake("embedding_scaled", "embeddings are multiplied by sqrt(d)")
+class _(Model):
+    def embedding(self, tokens):
+        return super().embedding(tokens) * math.sqrt(self.hidden)
+
+
+# ---------------------------------------------------------------------- norms and the residual stream
+@mistake("eps_1e-6", "the norms' epsilon is 1e-6, whatever the config says")
+class _(Model):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.eps = 1e-6
+
+
+@mistake("eps_1e-5", "the norms' epsilon is 1e-5, whatever the config says", lambda m: m.eps != 1e-5)
+class _(Model):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.eps = 1e-5
+
+
+@mistake("eps_outside", "epsilon is added to the root instead of under it")
+class _(Model):
+    def inverse_deviation(self, x):
+        return 1 / (x.pow(2).mean(-1, keepdim=True).sqrt() + self.eps)
+
+
+@mistake("norm_unbiased", "the variance is divided by d - 1", gpt2)
+class _(Model):
+    def inverse_deviation(self, x):
+        return torch.rsqrt(x.pow(2).sum(-1, keepdim=True) / (x.shape[-1] - 1) + self.eps)
+
+
+@mistake("norm_uncentred", "LayerNorm does not subtract the mean", gpt2)
+class _(Model):
+    def norm(self, x, name):
+        x = x.to(self.wide)
+        return (x * self.inverse_deviation(x)).to(self.dtype) * self.norm_weight(name) + self.w[name + ".bias"]
+
+
+@mistake("norm_centred", "RMSNorm subtracts the mean", llama)
+class _(Model):
+    def norm(self, x, name):
+        return super().norm(x - x.mean(-1, keepdim=True), name)
+
+
+@mistake("norm_weight_plus_one", "norms multiply by 1 + weight")
+class _(Model):
+    def norm_weight(self, name):
+        return 1 + super().norm_weight(name)
+
+
+@mistake("norm_weight_left_out", "norms do not multiply by their weight")
+class _(Model):
+    def norm_weight(self, name):
+        return torch.ones_like(super().norm_weight(name))
+
+
+@mistake("norm_bf16", "norms are computed in bfloat16", dtypes=wider)
+class _(Model):
+    def norm(self, x, name):
+        return super().norm(x.bfloat16(), name)
+
+
+@mistake("norm_final_left_out", "no norm before the output head")
+class _(Model):
+    def final_norm(self, x):
+        return x
+
+
+@mistake("norms_swapped", "a block's two norms are swapped")
+class _(Model):
+    def norm(self, x, name):
+        if ".layers." in name:
+            layer = name.rsplit(".", 1)[0]
+            name = layer + (".post_attention_layernorm" if name.endswith("input_layernorm") else ".input_layernorm")
+        return super().norm(x, name)
+
+
+@mistake("norm_after", "norms follow the residual addition instead of preceding attention and feed-forward")
+class _(Model):
+    def block(self, l, x, positions, cache):
+        x = self.norm(x + self.attention(l, x, positions, cache), f"model.layers.{l}.input_layernorm")
+        return self.norm(x + self.feed_forward(l, x), f"model.layers.{l}.post_attention_layernorm")
+
+
+@mistake("block_parallel", "the feed-forward reads the block's input instead of what attention left")
+class _(Model):
+    def block(self, l, x, positions, cache):
+        a = self.attention(l, self.norm(x, f"model.layers.{l}.input_layernorm"), positions, cache)
+        return x + a + self.feed_forward(l, self.norm(x, f"model.layers.{l}.post_attention_layernorm"))
+
+
+@mistake("residual_normed", "the residual is the norm's output instead of its input")
+class _(Model):
+    def block(self, l, x, positions, cache):
+        y = self.norm(x, f"model.layers.{l}.input_layernorm")
+        x = y + self.attention(l, y, positions, cache)
+        return x + self.feed_forward(l, self.norm(x, f"model.layers.{l}.post_attention_layernorm"))

@@ -2,47 +2,22 @@
 // reads y_hat out of it at the places of x, and the mean squared error is brought down by AdamW.
 #pragma once
 
-#include <initializer_list>
 #include <optional>
 
 #include "skipv1/core/repeat.hpp"
 #include "skipv1/mesa/prompts.hpp"
 #include "skipv1/mesa/recipe.hpp"
 #include "skipv1/model/decoder.hpp"
-#include "skipv1/ops/adamw.hpp"
+#include "skipv1/training/optimizer.hpp"
 #include "skipv1/training/schedule.hpp"
 
 namespace skipv1::mesa {
 
-/// n parameters that are updated together with others, their moments and gradients, (n) each; the first `decayed` of them decay.
-template <class T, class Space>
-struct Group {
-  View<T, Space> parameters, m, v, gradients;
-  std::size_t decayed = 0;
-};
-
-/// AdamW on groups clipped by the norm over all of them. `place` says what differs from step to step, `run` is the same work each
-/// time. The device's form (learner.cuh) leaves nothing for the host in it.
-template <class T, class Space>
-class GroupsUpdate {
- public:
-  void place(const AdamW& settings, std::size_t step) { settings_ = settings, step_ = step; }
-  void run(std::initializer_list<Group<T, Space>> groups, double clip) {
-    static_assert(std::is_same_v<Space, Cpu>, "include skipv1/mesa/learner.cuh");
-    double length = 0;
-    for (const Group<T, Space>& g : groups) length = std::hypot(length, norm(g.gradients));
-    for (const Group<T, Space>& g : groups)
-      adamw<T>(g.parameters, g.m, g.v, g.gradients, settings_, step_, g.decayed, clip_scale(length, clip));
-  }
-
- private:
-  AdamW settings_;
-  std::size_t step_ = 0;
-};
-
 /// A model, its maps and what training needs. On the device its passes are graphs from their second time on.
 template <class T, class Space = Cpu>
 class Learner {
+  static_assert(std::is_same_v<Sum<T>, T>, "a learner learns in float or double");
+
  public:
   /// `config` gives the model; of its token embedding nothing is used.
   Learner(const Config& config, std::size_t dim, const Recipe& recipe, std::uint64_t seed)
@@ -70,7 +45,7 @@ class Learner {
     copy(View<T>(host_outputs_), ConstView<T, Space>(outputs_));
     const double loss = differentiate(prompts);
     const Schedule schedule{recipe_.steps, recipe_.rate, recipe_.warm_up, recipe_.floor};
-    update_.place({schedule.rate(steps_), 0.9, recipe_.beta2, 1e-8, recipe_.weight_decay}, steps_ + 1);
+    optimizer_.place({schedule.rate(steps_), 0.9, recipe_.beta2, 1e-8, recipe_.weight_decay}, steps_ + 1);
     ++steps_;
     backward_pass_([this] { backward(); });
     return loss;
@@ -184,9 +159,10 @@ class Learner {
     linear_backward_input(drows_, doutputs_, out());
     const X dinputs = decoder_.backward_rows(drows_, gradients_, *dcache_, a_);
     linear_backward_weight(in_gradient(), X(), dinputs, features_);
-    update_.run({{parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(), parameters_.layout().decayed()},
-                 {maps_, map_m_, map_v_, map_gradients_, maps_.size()}},
-                recipe_.clip);
+    optimizer_.run({{parameters_.flat(), parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(),
+                     parameters_.layout().decayed()},
+                    {maps_, maps_, map_m_, map_v_, map_gradients_, maps_.size()}},
+                   recipe_.clip);
   }
 
   Recipe recipe_;
@@ -198,7 +174,7 @@ class Learner {
   Activations<T, Space> a_;
   Tensor<T, Space> features_, inputs_, drows_, outputs_, doutputs_;
   Tensor<T> host_outputs_;
-  GroupsUpdate<T, Space> update_;
+  Optimizer<T, Space> optimizer_;
   Repeat<Space> forward_pass_, backward_pass_;
 };
 

@@ -155,7 +155,7 @@ void Decoder<T, Space>::backward_feed_forward(std::size_t l, const LayerWeights<
   }
   linear_backward_weight(dw.up, dw.up_bias, dhidden, s.normed2);
   linear_backward_input(dnormed, dhidden, w.up);
-  if (!config_.gpt2()) linear_backward_input(dnormed, dgate, w.gate, true);
+  if (!config_.gpt2()) linear_backward_input(dnormed, dgate, w.gate, WriteMode::accumulate);
   normalize_backward(dx, dw.norm2, dw.norm2_bias, dnormed, s.middle, w.norm2, s.statistics2, dw.output_bias);
 }
 
@@ -176,14 +176,14 @@ void Decoder<T, Space>::backward_attend(std::size_t l, const Weights<T, Space>& 
     attention_backward(g.query, dheads, g.attention, s.attention, s.lse, s.query, heads(a, l), a.sequences, scale());
   if (config_.latent()) backward_expand(l, dw, dcache, a);
 
-  if (config_.rotates(l)) rope(g.query, rope_, a.positions, true);
+  if (config_.rotates(l)) rope(g.query, rope_, a.positions, Rotation::inverse);
   linear_backward_weight(dw.query, dw.query_bias, dquery, s.normed1);
   linear_backward_input(g.normed, dquery, w.query);
   if (!w.key.empty()) {
     const X dkey = dcache.keys(l).reshape({n, w.key.extent(0)});
-    if (config_.rotates(l)) rope(dkey.reshape({n, owned_keys(l), w.key.extent(0) / owned_keys(l)}), rope_, a.positions, true);
+    if (config_.rotates(l)) rope(dkey.reshape({n, owned_keys(l), w.key.extent(0) / owned_keys(l)}), rope_, a.positions, Rotation::inverse);
     linear_backward_weight(dw.key, dw.key_bias, dkey, s.normed1);
-    linear_backward_input(g.normed, dkey, w.key, true);
+    linear_backward_input(g.normed, dkey, w.key, WriteMode::accumulate);
   }
   if (!w.value.empty()) backward_values(l, dw, g.normed, dcache, a);
   normalize_backward(dx, dw.norm1, dw.norm1_bias, g.normed, a.block_input(l), w.norm1, s.statistics1, stream_bias);
@@ -205,7 +205,7 @@ void Decoder<T, Space>::backward_values(std::size_t l, const LayerWeights<T, Spa
     value_mix_backward(dvalue, dfirst, dw.value_mix, dvalue, own, a.first_value, mix(l));
   }
   linear_backward_weight(dw.value, dw.value_bias, dvalue, s.normed1);
-  linear_backward_input(dnormed, dvalue, w.value, true);
+  linear_backward_input(dnormed, dvalue, w.value, WriteMode::accumulate);
 }
 
 template <class T, class Space>
@@ -220,17 +220,17 @@ void Decoder<T, Space>::backward_expand(std::size_t l, const LayerWeights<T, Spa
     Head<T, Space> dkey = part(g.key, h, config_.query_width());
     copy_head(part(g.content, h, d_h), dkey, a.batch, keys, d_h);
     dkey.data += d_h;
-    copy_head(dcache.rotary_key(l), dkey, a.batch, keys, latent_table.rotary_width, true);
+    copy_head(dcache.rotary_key(l), dkey, a.batch, keys, latent_table.rotary_width, WriteMode::accumulate);
   }
   const X dcontent = g.content.reshape({rows, g.content.width()}), dvalue = g.value.reshape({rows, g.value.width()});
   const X latent = s.latent.reshape({rows, s.latent.width()}), dlatent = g.latent.reshape(latent.shape());
   linear_backward_weight(dw.key_up, X(), dcontent, latent);
   linear_backward_weight(dw.value_up, X(), dvalue, latent);
   linear_backward_input(dlatent, dcontent, w.key_up);
-  linear_backward_input(dlatent, dvalue, w.value_up, true);
+  linear_backward_input(dlatent, dvalue, w.value_up, WriteMode::accumulate);
   for (std::size_t p = 0; p < latent_table.parts; ++p)
     copy_head(dcache.part(latent_table.part(l, p)), part(g.latent, p, latent_table.part_width), a.batch, keys,
-              latent_table.part_width, true);
+              latent_table.part_width, WriteMode::accumulate);
 }
 
 }  // namespace skipv1

@@ -66,7 +66,7 @@ void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, 
 template <class T, class Space>
 View<T, Space> Decoder<T, Space>::run(Cache<T, Space>& cache, Activations<T, Space>& a, const Observer& observer) const {
   embedding_forward(a.block_output(0), weights_.tokens, a.tokens);
-  if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, true);
+  if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, WriteMode::accumulate);
   run_blocks(cache, a, observer);
   return output(a);
 }
@@ -82,7 +82,7 @@ View<T, Space> Decoder<T, Space>::forward_rows(ConstView<T, Space> inputs, const
   place_rows(counts, cache, a);
   resolve_heads(cache, a);
   copy(a.block_output(0), inputs);
-  if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, true);
+  if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, WriteMode::accumulate);
   run_blocks(cache, a, observer);
   cache.grow(counts);
   if (!(a.normed.shape() == Shape{n, d})) {

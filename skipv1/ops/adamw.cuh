@@ -107,18 +107,15 @@ void adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>,
       [](auto numbers) { return detail::adamw_kernel<T, decltype(numbers)::value>; },
       detail::AdamWStep<Sum<T>>(s, step, gradient_scale));
 }
-/// `adamw` with the gradients clipped to the norm `limit`, all on the device, for graphs: `step` (1) lies there, `square` (1)
-/// becomes the gradients' squared norm.
+/// `adamw` with the gradients clipped to the norm `limit`, all on the device, for graphs: `step` (1) and the squared norm of all
+/// gradients, `square` (1), lie there.
 template <class T>
 void clipped_adamw(View<T, Device> parameters, View<Sum<T>, Device> master, View<Sum<T>, Device> m, View<Sum<T>, Device> v,
                    ConstView<T, Device> gradients, View<const detail::AdamWStep<Sum<T>>, Device> step,
-                   View<double, Device> square, double limit, std::size_t decayed) {
-  zero<double>(square);
-  detail::add_squares<T>(square, gradients);
+                   View<const double, Device> square, double limit, std::size_t decayed) {
   detail::launch_adamw<T>(
       parameters, master, m, v, gradients, decayed, Version::fast,
-      [](auto numbers) { return detail::adamw_placed_kernel<T, decltype(numbers)::value>; }, step.data(),
-      static_cast<const double*>(square.data()), limit);
+      [](auto numbers) { return detail::adamw_placed_kernel<T, decltype(numbers)::value>; }, step.data(), square.data(), limit);
 }
 template <class T>
 void adamw(View<T, Device> parameters, View<Sum<T>, Device> m, View<Sum<T>, Device> v, ConstView<T, Device> gradients,

@@ -3,23 +3,24 @@
 
 #include <cstdint>
 
+#include "skipv1/core/write_mode.hpp"
 #include "skipv1/device/sort.cuh"
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// One call, V outputs of row n: `x[n, i] = table[ids[n], i]`, or `+=` with `add`.
+/// One call, V outputs of row n: `x[n, i] = table[ids[n], i]`, or `+=` with `WriteMode::accumulate`.
 template <class T, std::size_t V>
 struct EmbeddingRow {
   T* x;
   const T* table;
   const std::int32_t* ids;
   std::size_t d;
-  bool add;
+  WriteMode mode;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, std::size_t at) const {
     Vector<T, V> row = load_vector<V>(table + static_cast<std::size_t>(ids[n]) * d + at * V);
     T* out = x + n * d + at * V;
-    if (add) {
+    if (mode == WriteMode::accumulate) {
       const Vector<T, V> before = load_vector<V>(out);
       for (std::size_t j = 0; j < V; ++j) row[j] = static_cast<T>(static_cast<Sum<T>>(before[j]) + static_cast<Sum<T>>(row[j]));
     }
@@ -97,11 +98,12 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU. Memory bounds it: 2 sizeof(T) bytes per element. One kernel: V = 1 is the first.
 template <class T>
-void embedding_forward(View<T, Device> x, ConstView<T, Device> table, View<const std::int32_t, Device> ids, bool add = false) {
+void embedding_forward(View<T, Device> x, ConstView<T, Device> table, View<const std::int32_t, Device> ids,
+                       WriteMode mode = WriteMode::overwrite) {
   const std::size_t d = x.width();
   const auto run = [&](auto V) {
     detail::for_each_of_rows("embedding_forward", ids.size(), d / V,
-                             detail::EmbeddingRow<T, V>{x.data(), table.data(), ids.data(), d, add});
+                             detail::EmbeddingRow<T, V>{x.data(), table.data(), ids.data(), d, mode});
   };
   reads_16_bytes(d, x.data(), table.data()) ? run(numbers_a_load<T>) : run(one_a_load);
 }

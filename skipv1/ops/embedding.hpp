@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "skipv1/core/write_mode.hpp"
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/tensor.hpp"
 
@@ -10,13 +11,14 @@ namespace skipv1 {
 
 namespace reference {
 
-/// `x[n] = table[ids[n]]`, or `x[n] += table[ids[n]]` with `add`. x (N, d), table (V, d), ids (N) in `0 … V - 1`.
+/// `x[n] = table[ids[n]]`, or `x[n] += table[ids[n]]` with `WriteMode::accumulate`. x (N, d), table (V, d), ids (N) in `0 … V -
+/// 1`.
 template <class T>
-void embedding_forward(View<T> x, ConstView<T> table, View<const std::int32_t> ids, bool add = false) {
+void embedding_forward(View<T> x, ConstView<T> table, View<const std::int32_t> ids, WriteMode mode = WriteMode::overwrite) {
   for (std::size_t n = 0; n < x.extent(0); ++n)
     for (std::size_t i = 0; i < x.extent(1); ++i) {
       const T e = table(static_cast<std::size_t>(ids(n)), i);
-      x(n, i) = add ? x(n, i) + e : e;
+      x(n, i) = mode == WriteMode::accumulate ? x(n, i) + e : e;
     }
 }
 
@@ -32,13 +34,14 @@ void embedding_backward(View<T> dtable, ConstView<T> dx, View<const std::int32_t
 /// As `reference::embedding_forward`. The caller has checked the ids: the device cannot throw. Memory bounds it: 2 N d numbers
 /// moved.
 template <class T>
-void embedding_forward(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> ids, bool add = false) {
+void embedding_forward(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> ids,
+                       WriteMode mode = WriteMode::overwrite) {
   const std::size_t d = x.width();
   parallel_ranges(ids.size(), 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
       const T* row = table.data() + static_cast<std::size_t>(ids(n)) * d;
       T* out = x.data() + n * d;
-      for (std::size_t i = 0; i < d; ++i) out[i] = add ? out[i] + row[i] : row[i];
+      for (std::size_t i = 0; i < d; ++i) out[i] = mode == WriteMode::accumulate ? out[i] + row[i] : row[i];
     }
   });
 }

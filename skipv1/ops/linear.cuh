@@ -1,6 +1,7 @@
 // Linear map on the device: see linear.hpp. The products are cuBLASLt's, but those of one row.
 #pragma once
 
+#include "skipv1/core/write_mode.hpp"
 #include "skipv1/ops/column_sum.cuh"
 #include "skipv1/ops/map.cuh"
 #include "skipv1/ops/matrix_product.cuh"
@@ -22,11 +23,11 @@ SKIPV1_KERNEL linear_forward_first(T* y, const T* x, const T* weight, const T* b
 /// One thread, one output.
 template <class T>
 SKIPV1_KERNEL linear_backward_input_first(T* dx, const T* dy, const T* weight, std::size_t N, std::size_t in, std::size_t out,
-                                          bool add) {
+                                          WriteMode mode) {
   using S = Sum<T>;
   const std::size_t n = global_thread() / in, i = global_thread() % in;
   if (n >= N) return;
-  S sum = add ? static_cast<S>(dx[n * in + i]) : S(0);
+  S sum = mode == WriteMode::accumulate ? static_cast<S>(dx[n * in + i]) : S(0);
   for (std::size_t o = 0; o < out; ++o) sum += static_cast<S>(dy[n * out + o]) * static_cast<S>(weight[o * in + i]);
   dx[n * in + i] = static_cast<T>(sum);
 }
@@ -112,14 +113,14 @@ void linear_forward(View<T, Device> y, ConstView<T, Device> x, ConstView<T, Devi
                     {y.data(), x.data(), weight.data(), from, row});
 }
 template <class T>
-void linear_backward_input(View<T, Device> dx, ConstView<T, Device> dy, ConstView<T, Device> weight, bool add = false,
-                           Version version = Version::fast) {
+void linear_backward_input(View<T, Device> dx, ConstView<T, Device> dy, ConstView<T, Device> weight,
+                           WriteMode mode = WriteMode::overwrite, Version version = Version::fast) {
   const std::size_t rows = dy.rows(), in = weight.width(), out = weight.extent(0);
   if (version == Version::first) {
     return launch(one_thread_each("linear_backward_input_first", rows * in), detail::linear_backward_input_first<T>, dx.data(),
-                  dy.data(), weight.data(), rows, in, out, add);
+                  dy.data(), weight.data(), rows, in, out, mode);
   }
-  matrix_product<T>({rows, in, out, false, false, add}, {dx.data(), dy.data(), weight.data()});
+  matrix_product<T>({rows, in, out, false, false, mode == WriteMode::accumulate}, {dx.data(), dy.data(), weight.data()});
 }
 /// As on the CPU; see `column_sum`. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate:
 /// docs/performance/ledger.md.)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "skipv1/core/write_mode.hpp"
 #include "skipv1/core/blas.hpp"
 #include "skipv1/core/tensor.hpp"
 #include "skipv1/ops/add.hpp"
@@ -23,12 +24,12 @@ void linear_forward(View<T> y, ConstView<T> x, ConstView<T> weight, ConstView<T>
     }
 }
 
-/// `dx[n, i] = sum over o of dy[n, o] W[o, i]`, or `dx[n, i] += …` with `add`. Shapes as forward.
+/// `dx[n, i] = sum over o of dy[n, o] W[o, i]`, or `dx[n, i] += …` with `WriteMode::accumulate`. Shapes as forward.
 template <class T>
-void linear_backward_input(View<T> dx, ConstView<T> dy, ConstView<T> weight, bool add = false) {
+void linear_backward_input(View<T> dx, ConstView<T> dy, ConstView<T> weight, WriteMode mode = WriteMode::overwrite) {
   for (std::size_t n = 0; n < dx.extent(0); ++n)
     for (std::size_t i = 0; i < dx.extent(1); ++i) {
-      T sum = add ? dx(n, i) : T(0);
+      T sum = mode == WriteMode::accumulate ? dx(n, i) : T(0);
       for (std::size_t o = 0; o < dy.extent(1); ++o) sum += dy(n, o) * weight(o, i);
       dx(n, i) = sum;
     }
@@ -71,10 +72,11 @@ void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weigh
 
 /// As `reference::linear_backward_input`, by one GEMM.
 template <class T>
-void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> weight, bool add = false) {
+void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> weight,
+                           WriteMode mode = WriteMode::overwrite) {
   const std::size_t in = weight.width(), out = weight.extent(0);
-  parallel_gemm(Transpose::no, Transpose::no, dy.rows(), in, out, T(1), dy.data(), out, weight.data(), in, add ? T(1) : T(0),
-                dx.data(), in);
+  parallel_gemm(Transpose::no, Transpose::no, dy.rows(), in, out, T(1), dy.data(), out, weight.data(), in,
+                mode == WriteMode::accumulate ? T(1) : T(0), dx.data(), in);
 }
 
 /// As `reference::linear_backward_bias`, each thread 64 columns. Memory bounds it: N out numbers read, one addition each.

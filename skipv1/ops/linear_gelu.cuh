@@ -30,7 +30,7 @@ void gelu_linear_backward(View<T, Device> dbefore, ConstView<T, Device> dy, Cons
   product.slope = true;
   const ProductOf<T> of{.c = dbefore.data(), .a = dy.data(), .b = weight.data(), .slope_at = before.data()};
   if (version == Version::fast && matrix_product<T>(product, of)) return;
-  linear_backward_input<T>(dbefore, dy, weight, false, version);
+  linear_backward_input<T>(dbefore, dy, weight, WriteMode::overwrite, version);
   gelu_backward<T>(dbefore, dbefore, before, version);
 }
 

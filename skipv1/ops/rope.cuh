@@ -4,18 +4,19 @@
 #include <cstdint>
 
 #include "skipv1/ops/map.cuh"
+#include "skipv1/ops/rope.hpp"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// One thread, one pair.
 template <class T>
 SKIPV1_KERNEL rope_first(T* x, const Sum<T>* table, const std::int32_t* positions, std::size_t N, std::size_t heads,
-                         std::size_t width, std::size_t half, bool inverse) {
+                         std::size_t width, std::size_t half, Rotation rotation) {
   using S = Sum<T>;
   const std::size_t at = global_thread(), n = at / (heads * half), h = at / half % heads, i = at % half;
   if (n >= N) return;
   const S* turn = table + (static_cast<std::size_t>(positions[n]) * half + i) * 2;
-  const S c = turn[0], s = inverse ? -turn[1] : turn[1];
+  const S c = turn[0], s = rotation == Rotation::inverse ? -turn[1] : turn[1];
   T* head = x + (n * heads + h) * width + (width - 2 * half);
   const S a = static_cast<S>(head[i]), b = static_cast<S>(head[i + half]);
   head[i] = static_cast<T>(a * c - b * s);
@@ -29,7 +30,7 @@ struct Rope {
   const Sum<T>* table;
   const std::int32_t* positions;
   std::size_t heads, width, half;
-  bool inverse;
+  Rotation rotation;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t n, unsigned at) const {
     using S = Sum<T>;
     const unsigned of_head = static_cast<unsigned>(half / V), h = at / of_head, i = at % of_head * V;
@@ -38,7 +39,8 @@ struct Rope {
     Vector<T, V> a = load_vector<V>(first), b = load_vector<V>(second);
     for (std::size_t j = 0; j < V; ++j) {
       const Vector<S, 2> turn = load_vector<2>(turns + 2 * j);
-      const S c = turn[0], s = inverse ? -turn[1] : turn[1], aj = static_cast<S>(a[j]), bj = static_cast<S>(b[j]);
+      const S c = turn[0], s = rotation == Rotation::inverse ? -turn[1] : turn[1], aj = static_cast<S>(a[j]),
+              bj = static_cast<S>(b[j]);
       a[j] = static_cast<T>(aj * c - bj * s);
       b[j] = static_cast<T>(bj * c + aj * s);
     }
@@ -53,16 +55,16 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 /// As on the CPU; the table is in Sum<T>. Memory bounds it: 2 sizeof(T) bytes per element for 3 operations; the table stays in
 /// L2.
 template <class T>
-void rope(View<T, Device> x, ConstView<Sum<T>, Device> table, View<const std::int32_t, Device> positions, bool inverse = false,
-          Version version = Version::fast) {
+void rope(View<T, Device> x, ConstView<Sum<T>, Device> table, View<const std::int32_t, Device> positions,
+          Rotation rotation = Rotation::forward, Version version = Version::fast) {
   const std::size_t rows = x.extent(0), heads = x.extent(1), width = x.extent(2), half = table.extent(1);
   if (version == Version::first) {
     return launch(one_thread_each("rope_first", rows * heads * half), detail::rope_first<T>, x.data(), table.data(),
-                  positions.data(), rows, heads, width, half, inverse);
+                  positions.data(), rows, heads, width, half, rotation);
   }
   const auto run = [&](auto V) {
     detail::for_each_of_rows("rope", rows, heads * half / V,
-                             detail::Rope<T, V>{x.data(), table.data(), positions.data(), heads, width, half, inverse});
+                             detail::Rope<T, V>{x.data(), table.data(), positions.data(), heads, width, half, rotation});
   };
   reads_16_bytes(half, x.data()) && width % per_16_bytes<T> == 0 ? run(numbers_a_load<T>) : run(one_a_load);
 }

@@ -9,19 +9,23 @@
 
 namespace skipv1 {
 
+/// By a position's angle, or back.
+enum class Rotation : unsigned char { forward, inverse };
+
 namespace reference {
 
 /// Rotates the pair `(x_i, x_{i + w/2})` of the last w entries of every head by the angle `p_n theta^(-2i/w)`: half-split pairs,
-/// not neighbours. With `inverse` the angle is negative: the backward pass. x (N, heads, width), positions p (N), w even and at
-/// most width.
+/// not neighbours. With `Rotation::inverse` the angle is negative: the backward pass. x (N, heads, width), positions p (N), w
+/// even and at most width.
 template <class T>
-void rope(View<T> x, std::size_t w, double theta, View<const std::int32_t> positions, bool inverse = false) {
+void rope(View<T> x, std::size_t w, double theta, View<const std::int32_t> positions, Rotation rotation = Rotation::forward) {
   const std::size_t N = x.extent(0), heads = x.extent(1), begin = x.extent(2) - w;
   for (std::size_t n = 0; n < N; ++n)
     for (std::size_t h = 0; h < heads; ++h)
       for (std::size_t i = 0; i < w / 2; ++i) {
         const double angle = positions(n) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(w));
-        const T c = static_cast<T>(std::cos(angle)), s = static_cast<T>(inverse ? -std::sin(angle) : std::sin(angle));
+        const T c = static_cast<T>(std::cos(angle)),
+                s = static_cast<T>(rotation == Rotation::inverse ? -std::sin(angle) : std::sin(angle));
         const T a = x(n, h, begin + i), b = x(n, h, begin + i + w / 2);
         x(n, h, begin + i) = a * c - b * s;
         x(n, h, begin + i + w / 2) = b * c + a * s;
@@ -46,10 +50,11 @@ Tensor<T, Cpu> rope_table(std::size_t positions, std::size_t width, double theta
 }
 
 /// Rotates in place, in every head of x (N, heads, head width), the last `table.extent(1) * 2` entries by row n's position:
-/// `(a, b) -> (a cos p - b sin p, b cos p + a sin p)` for entries i and i + w/2 of that part. With `inverse` it rotates back,
+/// `(a, b) -> (a cos p - b sin p, b cos p + a sin p)` for entries i and i + w/2 of that part. `Rotation::inverse` rotates back,
 /// which is also the backward pass. positions (N).
 template <class T>
-void rope(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> positions, bool inverse = false) {
+void rope(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> positions,
+          Rotation rotation = Rotation::forward) {
   const std::size_t heads = x.extent(1), width = x.extent(2), half = table.extent(1), begin = width - 2 * half;
   parallel_ranges(x.extent(0), 32, [&](std::size_t first, std::size_t last) {
     for (std::size_t n = first; n < last; ++n) {
@@ -57,7 +62,7 @@ void rope(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu>
       for (std::size_t h = 0; h < heads; ++h) {
         T* head = x.data() + (n * heads + h) * width + begin;
         for (std::size_t i = 0; i < half; ++i) {
-          const T c = turn[2 * i], s = inverse ? -turn[2 * i + 1] : turn[2 * i + 1];
+          const T c = turn[2 * i], s = rotation == Rotation::inverse ? -turn[2 * i + 1] : turn[2 * i + 1];
           const T a = head[i], b = head[i + half];
           head[i] = a * c - b * s;
           head[i + half] = b * c + a * s;

@@ -11,7 +11,7 @@
 
 #include "skipv1/core/repeat.hpp"
 #include "skipv1/model/decoder.hpp"
-#include "skipv1/ops/adamw.hpp"
+#include "skipv1/training/optimizer.hpp"
 #include "skipv1/training/schedule.hpp"
 
 namespace skipv1 {
@@ -88,26 +88,6 @@ Parameters<T> initial_parameters(const Config& config, std::uint64_t seed) {
   return parameters;
 }
 
-/// How a step ends: the gradients' norm, clipping, AdamW. `place` says what differs from step to step, `run` is the same work
-/// each time. The device's form (trainer.cuh) leaves nothing for the host in it.
-template <class T, class Space>
-class Update {
- public:
-  void place(const AdamW& settings, std::size_t step) { settings_ = settings, step_ = step; }
-  void run(View<T, Space> parameters, View<Sum<T>, Space> master, View<Sum<T>, Space> m, View<Sum<T>, Space> v,
-           View<T, Space> gradients, std::size_t decayed, double clip) {
-    static_assert(std::is_same_v<Space, Cpu>, "include skipv1/training/trainer.cuh");
-    norm_ = skipv1::norm(gradients);
-    adamw<T>(parameters, master, m, v, gradients, settings_, step_, decayed, clip_scale(norm_, clip));
-  }
-  double norm() const { return norm_; }
-
- private:
-  AdamW settings_;
-  std::size_t step_ = 0;
-  double norm_ = 0;
-};
-
 /// A model in training: parameters, gradients, moments, and the memory of one step. All of it is allocated by the constructor and
 /// the first step. For bfloat16 the parameters are kept in float besides, and so are the moments: `Sum<T>` is float then, else
 /// `T`.
@@ -143,18 +123,19 @@ class Trainer {
     const double scale = decoder_.place_targets(targets, activations_);
     AdamW settings = options_.adamw;
     settings.learning_rate = report.learning_rate = options_.schedule.rate(steps_);
-    update_.place(settings, steps_ + 1);
+    optimizer_.place(settings, steps_ + 1);
     if (std::exchange(scale_, scale) != scale) repeat_.forget();
     repeat_([this] {
       zero(gradients_.flat());
       decoder_.run(cache_, activations_);
       decoder_.run_loss_backward(scale_, gradients_, cache_gradients_, activations_);
-      update_.run(parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(), parameters_.layout().decayed(),
-                  options_.clip);
+      optimizer_.run({{parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(),
+                       parameters_.layout().decayed()}},
+                     options_.clip);
     });
     ++steps_;
     report.loss = decoder_.mean_loss(scale_, activations_);
-    report.gradient_norm = update_.norm();
+    report.gradient_norm = optimizer_.norm();
     return report;
   }
 
@@ -197,7 +178,7 @@ class Trainer {
   Decoder<T, Space> decoder_;
   Cache<T, Space> cache_, cache_gradients_;
   Activations<T, Space> activations_;
-  Update<T, Space> update_;
+  Optimizer<T, Space> optimizer_;
   Repeat<Space> repeat_;  ///< on the device a step is a graph from its second time on
   double scale_ = 0;      ///< of the losses in it
   std::size_t steps_ = 0;

@@ -19,8 +19,8 @@ TEMPLATE_TEST_CASE("embedding on the device equals its reference", "[cuda]", flo
     embedding_forward<T>(x, table, on_device);
     reference::embedding_forward<double>(x.host, table.host, ids.host);
     check_close("embedding_forward x", x);
-    embedding_forward<T>(x, table, on_device, true);
-    reference::embedding_forward<double>(x.host, table.host, ids.host, true);
+    embedding_forward<T>(x, table, on_device, WriteMode::accumulate);
+    reference::embedding_forward<double>(x.host, table.host, ids.host, WriteMode::accumulate);
     check_close("embedding_forward x added to", x);
     auto dtable = normal<T>({vocab, d}, random);
     embedding_backward<T>(dtable, dx, on_device, version);

@@ -14,8 +14,8 @@ TEMPLATE_TEST_CASE("copy_head on the device equals its reference", "[cuda]", flo
     ThreeHeads<T> to(batch, positions, width, random), from(batch, positions, width, random);
     copy_head<T>(to.device(0), from.device(2), batch, positions, width);
     reference::copy_head<double>(to.host(0), from.host(2), batch, positions, width);
-    copy_head<T>(to.device(2), from.device(1), batch, positions, width, true);
-    reference::copy_head<double>(to.host(2), from.host(1), batch, positions, width, true);
+    copy_head<T>(to.device(2), from.device(1), batch, positions, width, WriteMode::accumulate);
+    reference::copy_head<double>(to.host(2), from.host(1), batch, positions, width, WriteMode::accumulate);
     check_close("copy_head to", to.all);
   }
 }

@@ -34,9 +34,9 @@ TEMPLATE_TEST_CASE("linear on the device equals its reference", "[cuda]", float,
     reference::linear_forward<double>(y.host, x.host, weight.host, bias.host, residual.host);
     check_close("linear_forward y with both", y, 2 * bound<T>);
     auto dx = unwritten<T>({rows, in}), dweight = normal<T>({out, in}, random), dbias = normal<T>({out}, random);
-    for (bool add : {false, true}) {
-      linear_backward_input<T>(dx, dy, weight, add, version);
-      reference::linear_backward_input<double>(dx.host, dy.host, weight.host, add);
+    for (WriteMode mode : {WriteMode::overwrite, WriteMode::accumulate}) {
+      linear_backward_input<T>(dx, dy, weight, mode, version);
+      reference::linear_backward_input<double>(dx.host, dy.host, weight.host, mode);
       check_close("linear_backward_input dx", dx);
     }
     linear_backward_weight<T>(dweight, View<T, Device>(), dy, x, version);

@@ -18,9 +18,9 @@ TEMPLATE_TEST_CASE("rope on the device equals its reference", "[cuda]", float, d
       const auto positions = numbers(rows, 100, random);
       const auto table = both<Sum<T>>(rope_table<double>(100, 2 * half, 10000));
       auto x = normal<T>({rows, heads, rest + 2 * half}, random);
-      for (bool inverse : {false, true}) {
-        rope<T>(x, table, View<std::int32_t, Device>(positions.device), inverse, version);
-        reference::rope<double>(x.host, 2 * half, 10000, positions.host, inverse);
+      for (Rotation rotation : {Rotation::forward, Rotation::inverse}) {
+        rope<T>(x, table, View<std::int32_t, Device>(positions.device), rotation, version);
+        reference::rope<double>(x.host, 2 * half, 10000, positions.host, rotation);
         check_close("rope x", x, 2 * bound<T>);
       }
     }

@@ -26,7 +26,7 @@ TEST_CASE("embedding picks rows, or adds them") {
     const Tensor<std::int32_t> ids = draw_ids(size.rows);
     Tensor<float> x = poisoned<float>(before.shape()), sum = before;
     embedding_forward(x, table, ids);
-    embedding_forward(sum, table, ids, true);
+    embedding_forward(sum, table, ids, WriteMode::accumulate);
     std::size_t wrong = 0;
     for (std::size_t n = 0; n < size.rows; ++n) {
       for (std::size_t i = 0; i < size.width; ++i) {

@@ -16,7 +16,7 @@ TEST_CASE("copy_head copies or adds one head between memories of different strid
       return Head<float>{x.data() + h * width, x.extent(1) * x.extent(2), x.extent(2)};
     };
     copy_head(head(written, 2), head(from, 1), batch, positions, width);
-    copy_head(head(sum, 2), head(from, 1), batch, positions, width, true);
+    copy_head(head(sum, 2), head(from, 1), batch, positions, width, WriteMode::accumulate);
     std::size_t wrong = 0;
     for (std::size_t b = 0; b < batch; ++b) {
       for (std::size_t t = 0; t < 6; ++t) {

@@ -72,7 +72,7 @@ TEST_CASE("linear's gradients equal finite differences; weights' are added, the 
                          dbias0 = draw<double>(bias.shape(), 7);
     Tensor<double> written = poisoned<double>(x.shape()), dx = dx0, dweight = dweight0, dbias = dbias0;
     linear_backward_input(written, dy, weight);
-    linear_backward_input(dx, dy, weight, true);
+    linear_backward_input(dx, dy, weight, WriteMode::accumulate);
     linear_backward_weight(dweight, dbias, dy, x);
     CHECK(gradient_error(x, written, loss) < gradient_bound);
     CHECK(gradient_error(x, added(dx, dx0), loss) < gradient_bound);

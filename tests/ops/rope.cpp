@@ -66,10 +66,10 @@ TEST_CASE("rope's gradient, the inverse turn, equals finite differences and undo
       return dot(y, dy);
     };
     Tensor<double> dx = dy, back = x;
-    rope(dx, table, positions, true);
+    rope(dx, table, positions, Rotation::inverse);
     CHECK(gradient_error(x, dx, loss) < gradient_bound);
     rope(back, table, positions);
-    rope(back, table, positions, true);
+    rope(back, table, positions, Rotation::inverse);
     CHECK(error(back, x) < rounding<double>);
   }
 }

@@ -1,0 +1,43 @@
+// How a training step ends: the gradients' norm, clipping, AdamW.
+#pragma once
+
+#include <cmath>
+#include <initializer_list>
+
+#include "skipv1/ops/adamw.hpp"
+
+namespace skipv1 {
+
+/// n parameters that are updated together with those of other groups, (n) each: what they are, in float besides where they are
+/// bfloat16 (else `master` is `parameters`), their moments and gradients; the first `decayed` of them decay.
+template <class T, class Space = Cpu>
+struct ParameterGroup {
+  View<T, Space> parameters;
+  View<Sum<T>, Space> master, m, v;
+  View<T, Space> gradients;
+  std::size_t decayed = 0;
+};
+
+/// AdamW on groups clipped by the norm over all of them. `place` says what differs from step to step, `run` is the same work each
+/// time. The device's form (optimizer.cuh) leaves nothing for the host in it.
+template <class T, class Space = Cpu>
+class Optimizer {
+ public:
+  void place(const AdamW& settings, std::size_t step) { settings_ = settings, step_ = step; }
+  void run(std::initializer_list<ParameterGroup<T, Space>> groups, double clip) {
+    static_assert(std::is_same_v<Space, Cpu>, "include skipv1/training/optimizer.cuh");
+    norm_ = 0;
+    for (const ParameterGroup<T, Space>& g : groups) norm_ = std::hypot(norm_, skipv1::norm(g.gradients));
+    for (const ParameterGroup<T, Space>& g : groups)
+      adamw<T>(g.parameters, g.master, g.m, g.v, g.gradients, settings_, step_, g.decayed, clip_scale(norm_, clip));
+  }
+  /// The gradients' norm before clipping.
+  double norm() const { return norm_; }
+
+ private:
+  AdamW settings_;
+  std::size_t step_ = 0;
+  double norm_ = 0;
+};
+
+}  // namespace skipv1

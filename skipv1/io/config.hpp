@@ -69,7 +69,7 @@ auto read_config_as(const std::filesystem::path& path, const Parse& parse) {
 /// Reads `config.json`.
 inline Config read_config(const std::filesystem::path& path) { return read_config_as(path, parse_config); }
 
-/// `config.json`'s text; `parse_config` makes the same configuration of it, but for `theory`, which has no keys. Of "attention"
+/// `config.json`'s text; `parse_config` makes the same configuration of it. Of "attention"
 /// it has what the variant uses, and whatever else is not at its default.
 inline std::string config_text(const Config& c) {
   const AttentionConfig &a = c.attention, defaults;
@@ -102,10 +102,9 @@ inline std::string config_text(const Config& c) {
   return object.dump(2) + '\n';
 }
 
-/// Writes `config.json`, whole or not at all. Throws if `c` is not valid, or a model of the theory's.
+/// Writes `config.json`, whole or not at all. Throws if `c` is not valid.
 inline void write_config(const std::filesystem::path& path, const Config& c) {
   validate(c);
-  require(c.theory == TheoryConfig{}, path.string(), ": config.json has no keys for the theory's models");
   write_whole(path, [&](std::ostream& out) { out << config_text(c); });
 }
 

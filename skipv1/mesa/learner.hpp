@@ -1,5 +1,5 @@
-// A decoder that learns the task from sequences of continuous tokens: a linear map reads them into the residual stream, another
-// reads y_hat out of it at the places of x, and the mean squared error is brought down by AdamW.
+// A stack of blocks that learns the task from sequences of continuous tokens: a linear map reads them into the residual stream,
+// another reads y_hat out of it at the places of x, and the mean squared error is brought down by AdamW.
 #pragma once
 
 #include <optional>
@@ -7,7 +7,7 @@
 #include "skipv1/core/repeat.hpp"
 #include "skipv1/mesa/prompts.hpp"
 #include "skipv1/mesa/recipe.hpp"
-#include "skipv1/model/decoder.hpp"
+#include "skipv1/mesa/stack.hpp"
 #include "skipv1/training/optimizer.hpp"
 #include "skipv1/training/schedule.hpp"
 
@@ -19,22 +19,21 @@ class Learner {
   static_assert(std::is_same_v<Sum<T>, T>, "a learner learns in float or double");
 
  public:
-  /// `config` gives the model; of its token embedding nothing is used.
-  Learner(const Config& config, std::size_t dim, const Recipe& recipe, std::uint64_t seed)
+  Learner(const StackConfig& config, std::size_t dim, const Recipe& recipe, std::uint64_t seed)
       : recipe_(recipe),
         dim_(dim),
-        parameters_(config),
-        gradients_(config),
-        m_(config),
-        v_(config),
+        parameters_(stack_layout(config)),
+        gradients_(parameters_.layout()),
+        m_(parameters_.layout()),
+        v_(parameters_.layout()),
         maps_({map_size(config)}),
         map_gradients_(maps_.shape()),
         map_m_(zeros<T, Space>(maps_.shape())),
         map_v_(zeros<T, Space>(maps_.shape())),
-        decoder_(config, parameters_) {
+        stack_(config, parameters_) {
     start(config, seed);
   }
-  Learner(const Learner&) = delete;  // the decoder points at the parameters
+  Learner(const Learner&) = delete;  // the stack points at the parameters
   Learner& operator=(const Learner&) = delete;
 
   /// One step of AdamW on `prompts`; returns their loss before it, the mean of the squared errors of all labels' coordinates
@@ -53,7 +52,7 @@ class Learner {
 
   /// Predictions at the places of x (B, n + 1, d). `activations` then tells what went on inside; with `Keep::for_backward` of
   /// every layer.
-  Tensor<T> predict(const Prompts<T>& prompts, Keep keep = Keep::nothing, const typename Decoder<T, Space>::Observer& see = {}) {
+  Tensor<T> predict(const Prompts<T>& prompts, Keep keep = Keep::nothing, const typename Stack<T, Space>::Observer& see = {}) {
     place(prompts);
     forget();  // with another `keep` the activations move
     forward(keep, see);
@@ -66,33 +65,33 @@ class Learner {
     return y;
   }
 
-  const Decoder<T, Space>& decoder() const { return decoder_; }
+  const Stack<T, Space>& stack() const { return stack_; }
   Activations<T, Space>& activations() { return a_; }
-  /// What learns, to be read or set: the decoder's parameters, the map in (D, 2 d + 2) from `Prompts::features`, the map out (d,
+  /// What learns, to be read or set: the stack's parameters, the map in (D, 2 d + 2) from `Prompts::features`, the map out (d,
   /// D).
   const Parameters<T, Space>& parameters() const { return parameters_; }
   View<T, Space> in() const { return in_of(maps_); }
   View<T, Space> out() const { return out_of(maps_); }
   const Cache<T, Space>& cache() const { return *cache_; }
-  /// Numbers that learn: the decoder's, without an embedding nobody reads, and the maps'.
-  std::size_t count() const { return parameters_.layout().count() - decoder_.config().hidden_size + maps_.size(); }
+  /// Numbers that learn: the stack's and the maps'.
+  std::size_t count() const { return parameters_.layout().count() + maps_.size(); }
 
  private:
   using X = View<T, Space>;
 
   std::size_t in_width() const { return 2 * dim_ + 2; }
-  std::size_t map_size(const Config& c) const { return c.hidden_size * (in_width() + dim_); }
-  X in_of(X maps) const { return {maps.data(), {decoder_.config().hidden_size, in_width()}}; }
+  std::size_t map_size(const StackConfig& c) const { return c.width * (in_width() + dim_); }
+  X in_of(X maps) const { return {maps.data(), {stack_.config().width, in_width()}}; }
   X out_of(X maps) const {
-    const std::size_t d = decoder_.config().hidden_size;
+    const std::size_t d = stack_.config().width;
     return {maps.data() + d * in_width(), {dim_, d}};
   }
   X in_gradient() const { return in_of(map_gradients_); }
   X out_gradient() const { return out_of(map_gradients_); }
 
-  void start(const Config& config, std::uint64_t seed) {
-    const Parameters<T> initial(config);
-    initialize(initial, config, seed);
+  void start(const StackConfig& config, std::uint64_t seed) {
+    const Parameters<T> initial(parameters_.layout());
+    initialize(initial, config.layers, config.attention.value_mix, seed);
     for (const ParameterLayout::Entry& entry : initial.layout().entries()) {
       if (entry.shape.rank() != 2) continue;
       const View<T> x = initial[entry.name];
@@ -102,7 +101,7 @@ class Learner {
     copy(parameters_.flat(), View<const T>(initial.flat()));
     Tensor<T> maps(maps_.shape());
     Random random = Random(seed).split(1);
-    const std::size_t d = config.hidden_size, reads_in = d * in_width();
+    const std::size_t d = config.width, reads_in = d * in_width();
     for (std::size_t i = 0; i < maps.size(); ++i)
       maps.data()[i] = static_cast<T>(random.normal() / std::sqrt(static_cast<double>(i < reads_in ? dim_ : d)));
     copy(X(maps_), View<const T>(maps));
@@ -112,10 +111,10 @@ class Learner {
 
   /// Brings prompts to where the passes read them.
   void place(const Prompts<T>& s) {
-    const std::size_t n = s.features.extent(0), d = decoder_.config().hidden_size;
+    const std::size_t n = s.features.extent(0), d = stack_.config().width;
     if (!cache_ || cache_->batch() != s.batch() || cache_->capacity() != s.length()) {
-      cache_.emplace(decoder_.routing(), s.batch(), s.length());
-      dcache_.emplace(decoder_.routing(), s.batch(), s.length());
+      cache_.emplace(stack_.routing(), s.batch(), s.length());
+      dcache_.emplace(stack_.routing(), s.batch(), s.length());
       features_ = Tensor<T, Space>(s.features.shape()), inputs_ = Tensor<T, Space>({n, d}), drows_ = Tensor<T, Space>({n, d});
       outputs_ = Tensor<T, Space>({n, dim_}), doutputs_ = Tensor<T, Space>({n, dim_});
       host_outputs_ = Tensor<T>({n, dim_});
@@ -125,9 +124,9 @@ class Learner {
     cache_->reset();
   }
 
-  void forward(Keep keep, const typename Decoder<T, Space>::Observer& see) {
+  void forward(Keep keep, const typename Stack<T, Space>::Observer& see) {
     linear_forward(X(inputs_), features_, in(), X());
-    decoder_.forward_rows(inputs_, std::vector<std::size_t>(cache_->batch(), cache_->capacity()), *cache_, a_, keep, see);
+    stack_.forward(inputs_, std::vector<std::size_t>(cache_->batch(), cache_->capacity()), *cache_, a_, keep, see);
     linear_forward(X(outputs_), a_.normed, out(), X());
   }
 
@@ -157,19 +156,19 @@ class Learner {
     zero(X(map_gradients_));
     linear_backward_weight(out_gradient(), X(), doutputs_, a_.normed);
     linear_backward_input(drows_, doutputs_, out());
-    const X dinputs = decoder_.backward_rows(drows_, gradients_, *dcache_, a_);
+    const X dinputs = stack_.backward(drows_, gradients_, *dcache_, a_);
     linear_backward_weight(in_gradient(), X(), dinputs, features_);
-    optimizer_.run({{parameters_.flat(), parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(),
-                     parameters_.layout().decayed()},
-                    {maps_, maps_, map_m_, map_v_, map_gradients_, maps_.size()}},
-                   recipe_.clip);
+    optimizer_.run(
+        {{parameters_.flat(), parameters_.flat(), m_.flat(), v_.flat(), gradients_.flat(), parameters_.layout().decayed()},
+         {maps_, maps_, map_m_, map_v_, map_gradients_, maps_.size()}},
+        recipe_.clip);
   }
 
   Recipe recipe_;
   std::size_t dim_, steps_ = 0;
   Parameters<T, Space> parameters_, gradients_, m_, v_;
   Tensor<T, Space> maps_, map_gradients_, map_m_, map_v_;  // the map in (D, 2 d + 2), then the map out (d, D)
-  Decoder<T, Space> decoder_;
+  Stack<T, Space> stack_;
   std::optional<Cache<T, Space>> cache_, dcache_;
   Activations<T, Space> a_;
   Tensor<T, Space> features_, inputs_, drows_, outputs_, doutputs_;

@@ -105,11 +105,11 @@ Tensor<T> on_host(View<T, Space> x) {
 /// Looks into a model that has just read `prompts` with `Keep::for_backward`. Heads that are means of two are not looked into.
 template <class T, class Space>
 Probes probe(Learner<T, Space>& learner, const Prompts<T>& prompts) {
-  const Config& config = learner.decoder().config();
-  const Routing& routing = learner.decoder().routing();
+  const StackConfig& config = learner.stack().config();
+  const Routing& routing = learner.stack().routing();
   Activations<T, Space>& a = learner.activations();
-  const std::size_t batch = prompts.batch(), dim = prompts.dim(), width = config.hidden_size, d_v = routing.value_width,
-                    pair = prompts.pairs() / 2, query = prompts.pairs() - 1, layers = config.num_hidden_layers;
+  const std::size_t batch = prompts.batch(), dim = prompts.dim(), width = config.width, d_v = routing.value_width,
+                    pair = prompts.pairs() / 2, query = prompts.pairs() - 1, layers = config.layers;
   require(a.keep == Keep::for_backward && a.rows == batch * prompts.length(), "probe: read the prompts first, kept for backward");
   xt::xarray<double> x = xt::zeros<double>({batch, dim}), y = x, label = x;
   for (std::size_t b = 0; b < batch; ++b) {

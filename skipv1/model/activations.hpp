@@ -5,7 +5,6 @@
 
 #include "skipv1/core/bfloat16.hpp"
 #include "skipv1/model/cache.hpp"
-#include "skipv1/model/config.hpp"
 
 namespace skipv1 {
 
@@ -27,6 +26,34 @@ enum class Keep { nothing, for_backward };
 /// Which rows get logits: all; each sequence's last (those with no new rows excepted), in order; or, for `run_loss_backward`, all
 /// in parts one after another, each in the place of the one before.
 enum class Logits { all, last, in_parts };
+
+/// How far a pass has come. Its steps are refused in another order.
+enum class Stage { none, placed, forward, loss };
+
+/// Sizes of a model's blocks, from which those of all activations follow.
+struct BlockSizes {
+  std::size_t layers = 0, hidden = 0, intermediate = 0;  ///< intermediate: 0 where blocks have attention alone
+  bool layer_norm = false, gated = false, averages_depth = false;
+  std::size_t heads = 0, key_width = 0, value_width = 0;  ///< of query heads
+  std::size_t most_keys = 0, most_values = 0;             ///< elements per token that one layer caches
+  std::size_t means = 0, mixed_values = 0, latent = 0;    ///< means; elements of layer 0's values where others mix them in; d_c
+
+  /// What the table adds to the sizes of stream and feed-forward.
+  void set(const Routing& table) {
+    layers = table.layers, heads = table.heads, key_width = table.key_width, value_width = table.value_width;
+    most_keys = most_values = 0;
+    for (std::size_t l = 0; l < layers; ++l) {
+      most_keys = std::max(most_keys, table.key_columns(l));
+      most_values = std::max(most_values, table.value_columns(l));
+    }
+    means = table.means.size();
+    mixed_values = table.mixes_values ? table.value_columns(0) : 0;
+    latent = table.latent.parts * table.latent.part_width;
+  }
+  /// What a norm keeps of n rows.
+  Shape statistics(std::size_t n) const { return layer_norm ? Shape{n, 2} : Shape{n}; }
+  friend bool operator==(const BlockSizes&, const BlockSizes&) = default;
+};
 
 /// One layer's activations. N rows; d_k, d_v the widths of a query and a value head.
 template <class T, class Space = Cpu>
@@ -72,17 +99,19 @@ struct Activations {
   Sequences<Space> sequences;
   std::vector<std::size_t> last;  ///< the rows whose logits are wanted; empty: all
   GradientScratch<T, Space> gradient;
-  Config config;  ///< what this is allocated for, with the rows and the cache's extents below
+  BlockSizes sizes;  ///< what this is allocated for, with the rows and the cache's extents below
   Keep keep = Keep::nothing;
   std::size_t rows = 0, batch = 0, capacity = 0;
   Logits wanted = Logits::all;
+  Stage stage = Stage::none;                       ///< the decoder's: what it has done with this so far
+  std::size_t vocab = 1;                           ///< logits of a row
   std::size_t most_logits = std::size_t{1} << 30;  ///< in parts: how many there are at once, if one row has no more
 
   /// Whether the rows lie as the cache has them, so that keys and values are computed there.
   bool fills_cache() const { return rows == batch * capacity; }
   /// The rows of a part, for `Logits::in_parts`: as few parts as may be, all as long but the last, which may be shorter.
   std::size_t part() const {
-    const std::size_t most = std::max<std::size_t>(most_logits / config.vocab_size, 1), parts = (rows + most - 1) / most;
+    const std::size_t most = std::max<std::size_t>(most_logits / vocab, 1), parts = (rows + most - 1) / most;
     return (rows + parts - 1) / parts;
   }
   LayerActivations<T, Space>& layer(std::size_t l) { return layers[l % layers.size()]; }
@@ -91,75 +120,68 @@ struct Activations {
   View<T, Space> block_input(std::size_t j) const { return averaged.empty() || j == 0 ? at(stream, j) : at(averaged, j); }
 
   /// Allocates for `n` rows of a batch read against `cache`.
-  void prepare(const Config& c, const Routing& routing, const Cache<T, Space>& cache, std::size_t n, Keep to_keep) {
-    const std::size_t means = routing.means.size();
-    std::size_t most_keys = 0, most_values = 0;
-    for (std::size_t l = 0; l < routing.layers; ++l) {
-      most_keys = std::max(most_keys, routing.key_columns(l));
-      most_values = std::max(most_values, routing.value_columns(l));
-    }
-    if (n == rows && cache.batch() == batch && cache.capacity() == capacity && to_keep == keep && c == config &&
-        means == (pooled.empty() ? 0 : pooled.extent(0)))
-      return;
-    config = c, rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = to_keep;
-    const std::size_t d = c.hidden_size, kept = keep == Keep::for_backward ? c.num_hidden_layers : 1;
-    const bool dense = c.mixing().depth;
-    const std::size_t outputs = keep == Keep::for_backward || dense ? c.num_hidden_layers + 1 : 2;
+  void prepare(const BlockSizes& z, const Cache<T, Space>& cache, std::size_t n, Keep to_keep) {
+    if (n == rows && cache.batch() == batch && cache.capacity() == capacity && to_keep == keep && z == sizes) return;
+    sizes = z, rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = to_keep;
+    const std::size_t d = z.hidden, kept = keep == Keep::for_backward ? z.layers : 1;
+    const std::size_t outputs = keep == Keep::for_backward || z.averages_depth ? z.layers + 1 : 2;
+    using X = Tensor<T, Space>;
     layers.clear();
-    for (std::size_t l = 0; l < kept; ++l) layers.push_back(allocate_layer(c, routing));
-    stream = Tensor<T, Space>({outputs, n, d});
-    averaged = dense ? Tensor<T, Space>({outputs, n, d}) : Tensor<T, Space>();
-    new_key = fills_cache() ? Tensor<T, Space>() : Tensor<T, Space>({n, most_keys});
-    new_value = fills_cache() ? Tensor<T, Space>() : Tensor<T, Space>({n, most_values});
-    first_value = routing.mixes_values ? Tensor<T, Space>({n, routing.value_columns(0)}) : Tensor<T, Space>();
-    pooled = means ? Tensor<T, Space>({means, batch, capacity, routing.value_width}) : Tensor<T, Space>();
-    content = c.latent() ? Tensor<T, Space>({batch, capacity, c.num_attention_heads * c.head_width()}) : Tensor<T, Space>();
+    for (std::size_t l = 0; l < kept; ++l) layers.push_back(allocate_layer());
+    stream = X({outputs, n, d});
+    averaged = z.averages_depth ? X({outputs, n, d}) : X();
+    new_key = fills_cache() ? X() : X({n, z.most_keys});
+    new_value = fills_cache() ? X() : X({n, z.most_values});
+    first_value = z.mixed_values ? X({n, z.mixed_values}) : X();
+    pooled = z.means ? X({z.means, batch, capacity, z.value_width}) : X();
+    content = z.latent ? X({batch, capacity, z.heads * z.value_width}) : X();
     tokens = Tensor<std::int32_t, Space>({n});
     positions = Tensor<std::int32_t, Space>({n});
     row_begin = Tensor<std::int32_t, Space>({batch + 1});
     past = Tensor<std::int32_t, Space>({batch});
     targets = Tensor<std::int32_t, Space>({n});
     counts.clear();
-    logits = Tensor<T, Space>();  // allocated when it is known which rows are wanted
-    gradient = keep == Keep::for_backward ? allocate_gradient(c) : GradientScratch<T, Space>();
+    logits = X();  // allocated when it is known which rows are wanted
+    gradient = keep == Keep::for_backward ? allocate_gradient() : GradientScratch<T, Space>();
   }
 
  private:
   View<T, Space> at(const Tensor<T, Space>& x, std::size_t j) const {
     return x.slice(j % x.extent(0), 1).reshape({x.extent(1), x.extent(2)});
   }
-  LayerActivations<T, Space> allocate_layer(const Config& c, const Routing& routing) const {
+  LayerActivations<T, Space> allocate_layer() const {
     using X = Tensor<T, Space>;
-    const std::size_t d = c.hidden_size, f = c.intermediate_size, query_heads = c.num_attention_heads, n = rows;
     using S = Tensor<Sum<T>, Space>;
-    const Shape statistics = c.gpt2() ? Shape{n, 2} : Shape{n};
+    const BlockSizes& z = sizes;
+    const std::size_t d = z.hidden, n = rows;
     LayerActivations<T, Space> a;
-    a.normed1 = X({n, d}), a.statistics1 = S(statistics);
-    a.query = X({n, query_heads, c.query_width()}), a.attention = X({n, query_heads, c.head_width()}),
-    a.lse = S({n, query_heads});
-    if (routing.mixes_values) a.own_value = X({n, routing.value_columns(0)});
-    if (c.latent()) {
-      a.latent = X({batch, capacity, c.attention.kv_latent_size});
-      a.key = X({batch, capacity, query_heads * c.query_width()}), a.value = X({batch, capacity, query_heads * c.head_width()});
+    a.normed1 = X({n, d}), a.statistics1 = S(z.statistics(n));
+    a.query = X({n, z.heads, z.key_width}), a.attention = X({n, z.heads, z.value_width}), a.lse = S({n, z.heads});
+    if (z.mixed_values) a.own_value = X({n, z.mixed_values});
+    if (z.latent) {
+      a.latent = X({batch, capacity, z.latent});
+      a.key = X({batch, capacity, z.heads * z.key_width}), a.value = X({batch, capacity, z.heads * z.value_width});
     }
-    a.middle = X({n, d}), a.normed2 = X({n, d}), a.statistics2 = S(statistics);
-    if (!c.gpt2()) a.gate = X({n, f});
-    a.up = X({n, f}), a.hidden = X({n, f});
+    a.middle = X({n, d});
+    if (z.intermediate == 0) return a;
+    a.normed2 = X({n, d}), a.statistics2 = S(z.statistics(n));
+    if (z.gated) a.gate = X({n, z.intermediate});
+    a.up = X({n, z.intermediate}), a.hidden = X({n, z.intermediate});
     return a;
   }
-  GradientScratch<T, Space> allocate_gradient(const Config& c) const {
+  GradientScratch<T, Space> allocate_gradient() const {
     using X = Tensor<T, Space>;
     const LayerActivations<T, Space>& like = layers[0];
     GradientScratch<T, Space> g;
-    g.stream = X({rows, c.hidden_size});
+    g.stream = X({rows, sizes.hidden});
     if (!averaged.empty()) g.outputs = X(stream.shape());
     g.normed = X(like.normed1.shape()), g.query = X(like.query.shape()), g.attention = X(like.attention.shape());
     if (!pooled.empty()) g.pooled = X(pooled.shape());
-    if (c.latent()) {
+    if (sizes.latent) {
       g.latent = X(like.latent.shape()), g.content = X(content.shape());
       g.key = X(like.key.shape()), g.value = X(like.value.shape());
     }
-    g.heads = Tensor<HeadPair<T, Space>, Space>({c.num_hidden_layers, c.num_attention_heads});
+    g.heads = Tensor<HeadPair<T, Space>, Space>({sizes.layers, sizes.heads});
     return g;
   }
 };

@@ -28,18 +28,6 @@ struct AttentionConfig {
   friend bool operator==(const AttentionConfig&, const AttentionConfig&) = default;
 };
 
-inline constexpr std::size_t every_layer = std::numeric_limits<std::size_t>::max();
-
-/// What the models of the paper's section 4 have and `config.json` has no keys for; as it stands, a model of docs/spec/models.md.
-struct TheoryConfig {
-  std::size_t head_size = 0;                 ///< d_h; 0: hidden_size / num_attention_heads
-  std::size_t softmax_layers = every_layer;  ///< so many first layers have softmax attention, the others linear attention
-  std::size_t rotary_layers = every_layer;   ///< so many first layers turn queries and keys by RoPE (llama)
-  bool norms = true;                         ///< false: nothing is normalised
-  bool feed_forward = true;                  ///< false: blocks of attention alone
-  friend bool operator==(const TheoryConfig&, const TheoryConfig&) = default;
-};
-
 /// A model's configuration; the fields have the names of `config.json`'s keys.
 struct Config {
   Architecture architecture = Architecture::llama;
@@ -48,11 +36,10 @@ struct Config {
   double norm_epsilon = 1e-5, rope_theta = 10000;
   bool tie_word_embeddings = true;
   AttentionConfig attention;
-  TheoryConfig theory = {};
   friend bool operator==(const Config&, const Config&) = default;
 
   /// d_h.
-  std::size_t head_width() const { return theory.head_size ? theory.head_size : hidden_size / num_attention_heads; }
+  std::size_t head_width() const { return hidden_size / num_attention_heads; }
   bool gpt2() const { return architecture == Architecture::gpt2; }
   const Variant& variant() const { return find_variant(attention.variant); }
   bool latent() const { return variant().latent.count != 0; }
@@ -69,8 +56,6 @@ struct Config {
   Mixing mixing() const { return variant().mixing_of(routing_shape()); }
   /// Width of a query and key head: `d_h`, for MLA `d_h + d_r`.
   std::size_t query_width() const { return head_width() + (latent() ? attention.rotary_size : 0); }
-  bool rotates(std::size_t l) const { return !gpt2() && l < theory.rotary_layers; }  ///< layer l's queries and keys, by RoPE
-  bool linear(std::size_t l) const { return l >= theory.softmax_layers; }            ///< layer l's attention
 };
 
 inline const char* to_string(Architecture a) { return a == Architecture::gpt2 ? "gpt2" : "llama"; }
@@ -99,9 +84,8 @@ inline void check_sizes(const Config& c) {
   positive("max_position_embeddings", c.max_position_embeddings);
   require(c.num_hidden_layers <= 4096 && c.num_attention_heads <= 4096, "num_hidden_layers ", c.num_hidden_layers,
           " and num_attention_heads ", c.num_attention_heads, ": at most 4096 each");
-  require(c.theory.head_size <= most, "head_size is ", c.theory.head_size, ": must be at most ", most);
-  require(c.theory.head_size || c.hidden_size % c.num_attention_heads == 0, "hidden_size ", c.hidden_size,
-          " is not a multiple of num_attention_heads ", c.num_attention_heads);
+  require(c.hidden_size % c.num_attention_heads == 0, "hidden_size ", c.hidden_size, " is not a multiple of num_attention_heads ",
+          c.num_attention_heads);
   require(c.num_attention_heads % c.num_key_value_heads == 0, "num_attention_heads ", c.num_attention_heads,
           " is not a multiple of num_key_value_heads ", c.num_key_value_heads);
   require(std::isfinite(c.norm_epsilon) && c.norm_epsilon > 0, "norm_epsilon is ", c.norm_epsilon, ": must be positive");
@@ -145,8 +129,8 @@ inline void validate(const Config& c) {
   if (variant.latent.count) {
     detail::check_latent(c);
   } else {
-    require(!c.rotates(0) || c.head_width() % 2 == 0, c.theory.head_size ? "head_size" : "hidden_size / num_attention_heads",
-            " is ", c.head_width(), ": RoPE needs an even head width");
+    require(c.gpt2() || c.head_width() % 2 == 0, "hidden_size / num_attention_heads is ", c.head_width(),
+            ": RoPE needs an even head width");
   }
 }
 

@@ -23,8 +23,9 @@ class ParameterLayout {
   };
 
   /// The layout of a valid configuration.
-  explicit ParameterLayout(const Config& config) {
-    list(config, make_routing(config));
+  explicit ParameterLayout(const Config& config) : ParameterLayout(decoder_tensors(config)) {}
+  /// The layout of these names and shapes, which must be of no more than two dimensions; their offsets are set.
+  explicit ParameterLayout(std::vector<Entry> entries) : entries_(std::move(entries)) {
     std::stable_sort(entries_.begin(), entries_.end(),
                      [](const Entry& a, const Entry& b) { return a.shape.rank() > b.shape.rank(); });
     for (Entry& entry : entries_) {
@@ -47,59 +48,77 @@ class ParameterLayout {
   }
 
  private:
-  void add(const std::string& name, Shape shape) {
-    if (shape.size() != 0) entries_.push_back({name, shape});
-  }
-  void add_linear(const std::string& name, std::size_t out, std::size_t in, bool bias) {
-    add(name + ".weight", {out, in});
-    if (bias) add(name + ".bias", {out});
-  }
-  void add_norm(const std::string& name, std::size_t d, bool bias) {
-    add(name + ".weight", {d});
-    if (bias) add(name + ".bias", {d});
-  }
-  void list(const Config& c, const Routing& routing) {
-    const std::size_t d = c.hidden_size;
-    const bool bias = c.gpt2();
-    add("model.embed_tokens.weight", {c.vocab_size, d});
-    if (c.gpt2()) add("model.embed_positions.weight", {c.max_position_embeddings, d});
-    for (std::size_t l = 0; l < c.num_hidden_layers; ++l) list_layer(c, routing, l);
-    if (c.theory.norms) add_norm("model.norm", d, bias);
-    if (c.mixing().depth)
-      for (std::size_t i = 0; i < c.num_hidden_layers; ++i) add("model.depth_weights." + std::to_string(i), {i + 2});
-    if (!c.tie_word_embeddings) add("lm_head.weight", {c.vocab_size, d});
-  }
-  void list_layer(const Config& c, const Routing& routing, std::size_t l) {
-    const std::size_t d = c.hidden_size, heads = c.num_attention_heads;
-    const bool bias = c.gpt2(), latent = c.latent();
-    const std::string layer = "model.layers." + std::to_string(l) + ".", attention = layer + "self_attn.";
-    if (c.theory.norms) add_norm(layer + "input_layernorm", d, bias);
-    add_linear(attention + "q_proj", heads * c.query_width(), d, bias);
-    add_linear(attention + (latent ? "k_rotary_proj" : "k_proj"), routing.key_columns(l), d, bias);
-    add_linear(attention + (latent ? "kv_down_proj" : "v_proj"), routing.value_columns(l), d, bias);
-    if (latent) {
-      add(attention + "k_up_proj.weight", {heads * c.head_width(), c.attention.kv_latent_size});
-      add(attention + "v_up_proj.weight", {heads * c.head_width(), c.attention.kv_latent_size});
-    }
-    if (c.attention.learn_value_mix && l > 0) add(attention + "value_mix", {1});
-    add_linear(attention + "o_proj", d, heads * c.head_width(), bias);
-    if (!c.theory.feed_forward) return;
-    if (c.theory.norms) add_norm(layer + "post_attention_layernorm", d, bias);
-    add_linear(layer + "mlp.up_proj", c.intermediate_size, d, bias);
-    if (!c.gpt2()) add(layer + "mlp.gate_proj.weight", {c.intermediate_size, d});
-    add_linear(layer + "mlp.down_proj", d, c.intermediate_size, bias);
-  }
+  static std::vector<Entry> decoder_tensors(const Config& c);
 
   std::vector<Entry> entries_;
   std::unordered_map<std::string, std::ptrdiff_t> index_;
   std::size_t size_ = 0, decayed_ = 0, count_ = 0;
 };
 
+/// The tensors of a model, one after the other; empty ones are left out.
+class TensorList {
+ public:
+  std::vector<ParameterLayout::Entry> entries;
+
+  void add(const std::string& name, Shape shape) {
+    if (shape.size() != 0) entries.push_back({name, shape});
+  }
+  void add_linear(const std::string& name, std::size_t out, std::size_t in, bool bias) {
+    add(name + ".weight", {out, in});
+    if (bias && out != 0) add(name + ".bias", {out});
+  }
+  void add_norm(const std::string& name, std::size_t d, bool bias) {
+    add(name + ".weight", {d});
+    if (bias) add(name + ".bias", {d});
+  }
+  /// The projections of layer l's attention on a stream of width d.
+  void add_attention(const std::string& name, const Routing& table, std::size_t l, std::size_t d, bool bias, bool learns_mix) {
+    const std::size_t values = table.heads * table.value_width;
+    add_linear(name + "q_proj", table.heads * table.key_width, d, bias);
+    add_linear(name + (table.has_latent() ? "k_rotary_proj" : "k_proj"), table.key_columns(l), d, bias);
+    add_linear(name + (table.has_latent() ? "kv_down_proj" : "v_proj"), table.value_columns(l), d, bias);
+    if (table.has_latent()) {
+      const std::size_t latent = table.latent.parts * table.latent.part_width;
+      add(name + "k_up_proj.weight", {values, latent});
+      add(name + "v_up_proj.weight", {values, latent});
+    }
+    if (learns_mix && l > 0) add(name + "value_mix", {1});
+    add_linear(name + "o_proj", d, values, bias);
+  }
+  void add_feed_forward(const std::string& name, std::size_t d, std::size_t intermediate, bool gated, bool bias) {
+    add_linear(name + "up_proj", intermediate, d, bias);
+    if (gated) add(name + "gate_proj.weight", {intermediate, d});
+    add_linear(name + "down_proj", d, intermediate, bias);
+  }
+};
+
+inline std::vector<ParameterLayout::Entry> ParameterLayout::decoder_tensors(const Config& c) {
+  const Routing routing = make_routing(c);
+  const std::size_t d = c.hidden_size;
+  const bool bias = c.gpt2();
+  TensorList list;
+  list.add("model.embed_tokens.weight", {c.vocab_size, d});
+  if (c.gpt2()) list.add("model.embed_positions.weight", {c.max_position_embeddings, d});
+  for (std::size_t l = 0; l < c.num_hidden_layers; ++l) {
+    const std::string layer = "model.layers." + std::to_string(l) + ".";
+    list.add_norm(layer + "input_layernorm", d, bias);
+    list.add_attention(layer + "self_attn.", routing, l, d, bias, c.attention.learn_value_mix);
+    list.add_norm(layer + "post_attention_layernorm", d, bias);
+    list.add_feed_forward(layer + "mlp.", d, c.intermediate_size, !c.gpt2(), bias);
+  }
+  list.add_norm("model.norm", d, bias);
+  for (std::size_t i = 0; c.mixing().depth && i < c.num_hidden_layers; ++i)
+    list.add("model.depth_weights." + std::to_string(i), {i + 2});
+  if (!c.tie_word_embeddings) list.add("lm_head.weight", {c.vocab_size, d});
+  return list.entries;
+}
+
 /// The parameters of a model, or anything of their shape (gradients, an optimizer's moments). Starts as zeros.
 template <class T, class Space = Cpu>
 class Parameters {
  public:
-  explicit Parameters(const Config& config) : layout_(config), flat_(zeros<T, Space>({layout_.size()})) {}
+  explicit Parameters(const Config& config) : Parameters(ParameterLayout(config)) {}
+  explicit Parameters(ParameterLayout layout) : layout_(std::move(layout)), flat_(zeros<T, Space>({layout_.size()})) {}
 
   const ParameterLayout& layout() const { return layout_; }
   /// All of them as one vector (layout().size()).
@@ -119,7 +138,7 @@ class Parameters {
 /// weights one, biases zero, `value_mix` as configured, depth weights "all on the block's own output". Each tensor draws from a
 /// stream named by its own name, so equal tensors of two variants start equal.
 template <class T>
-void initialize(const Parameters<T>& parameters, const Config& config, std::uint64_t seed) {
+void initialize(const Parameters<T>& parameters, std::size_t layers, double value_mix, std::uint64_t seed) {
   const auto ends = [](const std::string& name, const char* suffix) { return name.ends_with(suffix); };
   for (const ParameterLayout::Entry& entry : parameters.layout().entries()) {
     const View<T> x = parameters[entry.name];
@@ -129,17 +148,22 @@ void initialize(const Parameters<T>& parameters, const Config& config, std::uint
       Random random = Random(seed).split(id);
       const bool residual = ends(entry.name, "o_proj.weight") || ends(entry.name, "down_proj.weight");
       const bool output = residual && !ends(entry.name, "kv_down_proj.weight");
-      const double sigma = 0.02 / (output ? std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers)) : 1.0);
+      const double sigma = 0.02 / (output ? std::sqrt(2.0 * static_cast<double>(layers)) : 1.0);
       for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<T>(sigma * random.normal());
     } else if (ends(entry.name, "norm.weight")) {
       std::fill_n(x.data(), x.size(), T(1));
     } else if (ends(entry.name, "value_mix")) {
-      x.data()[0] = static_cast<T>(config.attention.value_mix);
+      x.data()[0] = static_cast<T>(value_mix);
     } else {
       zero(x);
       if (entry.name.find("depth_weights") != std::string::npos) x.data()[x.size() - 1] = T(1);
     }
   }
+}
+
+template <class T>
+void initialize(const Parameters<T>& parameters, const Config& config, std::uint64_t seed) {
+  initialize(parameters, config.num_hidden_layers, config.attention.value_mix, seed);
 }
 
 }  // namespace skipv1

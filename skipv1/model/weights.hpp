@@ -16,6 +16,34 @@ struct LayerWeights {
   View<T, Space> norm2, norm2_bias, gate, up, up_bias, down, down_bias;
 };
 
+/// Layer l's tensors among `p`; `latent`: of a model that has one.
+template <class T, class Space>
+LayerWeights<T, Space> layer_weights(const Parameters<T, Space>& p, std::size_t l, bool latent) {
+  const std::string layer = "model.layers." + std::to_string(l) + ".", attention = layer + "self_attn.", mlp = layer + "mlp.";
+  const std::string key = attention + (latent ? "k_rotary_proj" : "k_proj"),
+                    value = attention + (latent ? "kv_down_proj" : "v_proj");
+  return {p[layer + "input_layernorm.weight"],
+          p[layer + "input_layernorm.bias"],
+          p[attention + "q_proj.weight"],
+          p[attention + "q_proj.bias"],
+          p[key + ".weight"],
+          p[key + ".bias"],
+          p[value + ".weight"],
+          p[value + ".bias"],
+          p[attention + "k_up_proj.weight"],
+          p[attention + "v_up_proj.weight"],
+          p[attention + "value_mix"],
+          p[attention + "o_proj.weight"],
+          p[attention + "o_proj.bias"],
+          p[layer + "post_attention_layernorm.weight"],
+          p[layer + "post_attention_layernorm.bias"],
+          p[mlp + "gate_proj.weight"],
+          p[mlp + "up_proj.weight"],
+          p[mlp + "up_proj.bias"],
+          p[mlp + "down_proj.weight"],
+          p[mlp + "down_proj.bias"]};
+}
+
 /// All tensors of a model (or their gradients).
 template <class T, class Space = Cpu>
 struct Weights {
@@ -39,31 +67,8 @@ struct Weights {
     norm = p["model.norm.weight"];
     norm_bias = p["model.norm.bias"];
     head = config.tie_word_embeddings ? tokens : p["lm_head.weight"];
-    const bool latent = config.latent();
     for (std::size_t l = 0; l < config.num_hidden_layers; ++l) {
-      const std::string layer = "model.layers." + std::to_string(l) + ".", attention = layer + "self_attn.", mlp = layer + "mlp.";
-      const std::string key = attention + (latent ? "k_rotary_proj" : "k_proj"),
-                        value = attention + (latent ? "kv_down_proj" : "v_proj");
-      layers.push_back({p[layer + "input_layernorm.weight"],
-                        p[layer + "input_layernorm.bias"],
-                        p[attention + "q_proj.weight"],
-                        p[attention + "q_proj.bias"],
-                        p[key + ".weight"],
-                        p[key + ".bias"],
-                        p[value + ".weight"],
-                        p[value + ".bias"],
-                        p[attention + "k_up_proj.weight"],
-                        p[attention + "v_up_proj.weight"],
-                        p[attention + "value_mix"],
-                        p[attention + "o_proj.weight"],
-                        p[attention + "o_proj.bias"],
-                        p[layer + "post_attention_layernorm.weight"],
-                        p[layer + "post_attention_layernorm.bias"],
-                        p[mlp + "gate_proj.weight"],
-                        p[mlp + "up_proj.weight"],
-                        p[mlp + "up_proj.bias"],
-                        p[mlp + "down_proj.weight"],
-                        p[mlp + "down_proj.bias"]});
+      layers.push_back(layer_weights(p, l, config.latent()));
       if (config.mixing().depth) depth.push_back(p["model.depth_weights." + std::to_string(l)]);
     }
   }

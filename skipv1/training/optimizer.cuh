@@ -17,7 +17,8 @@ class Optimizer<T, Device> {
     zero<double>(square_);
     for (const ParameterGroup<T, Device>& g : groups) detail::add_squares<T>(square_, g.gradients);
     for (const ParameterGroup<T, Device>& g : groups)
-      clipped_adamw<T>(g.parameters, g.master, g.m, g.v, g.gradients, View<Step, Device>(step_), View<double, Device>(square_), clip, g.decayed);
+      clipped_adamw<T>(g.parameters, g.master, g.m, g.v, g.gradients, View<Step, Device>(step_), View<double, Device>(square_),
+                       clip, g.decayed);
   }
   /// Waits for the device.
   double norm() const { return std::sqrt(to_host<double>(square_)(0)); }

@@ -129,9 +129,9 @@ class Trainer {
       zero(gradients_.flat());
       decoder_.run(cache_, activations_);
       decoder_.run_loss_backward(scale_, gradients_, cache_gradients_, activations_);
-      optimizer_.run({{parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(),
-                       parameters_.layout().decayed()}},
-                     options_.clip);
+      optimizer_.run(
+          {{parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(), parameters_.layout().decayed()}},
+          options_.clip);
     });
     ++steps_;
     report.loss = decoder_.mean_loss(scale_, activations_);

@@ -12,27 +12,27 @@ const Task task{2, 3, 0.1};
 
 struct Case {
   const char* name;
-  Config config;
+  StackConfig config;
 };
 
 /// Softmax first and linear attention behind it, wide heads, neither norms nor feed-forward blocks, but for what is named.
 std::vector<Case> cases() {
-  const auto config = [](const char* variant, const TheoryConfig& theory) {
-    Config c;
-    c.vocab_size = 1, c.hidden_size = 4, c.intermediate_size = 8, c.num_hidden_layers = 2;
-    c.num_attention_heads = c.num_key_value_heads = 2, c.max_position_embeddings = 2 * task.context + 1, c.rope_theta = 10;
+  const auto config = [](const char* variant) {
+    StackConfig c{.width = 4, .head_size = 6, .positions = 2 * task.context + 1, .softmax_layers = 1, .rotary_layers = 1};
+    c.norms = false, c.rope_theta = 10;
     c.attention.variant = variant;
-    c.theory = theory;
-    validate(c);
     return c;
   };
-  return {{"MHA", config("mha", {6, 1, 1, false, false})},
-          {"SkipV1", config("skipv1", {6, 1, 1, false, false})},
-          {"ResFormer", config("resformer", {6, 1, 1, false, false})},
-          {"SkipV1, linear everywhere", config("skipv1", {6, 0, 1, false, false})},
-          {"SkipV1, softmax everywhere", config("skipv1", {6, every_layer, 1, false, false})},
-          {"SkipV1, norms", config("skipv1", {6, 1, 1, true, false})},
-          {"SkipV1, feed-forward", config("skipv1", {6, 1, 1, false, true})}};
+  std::vector<Case> all{{"MHA", config("mha")}, {"SkipV1", config("skipv1")}, {"ResFormer", config("resformer")}};
+  const auto add = [&](const char* name, const auto& change) {
+    all.push_back({name, config("skipv1")});
+    change(all.back().config);
+  };
+  add("SkipV1, linear everywhere", [](StackConfig& c) { c.softmax_layers = 0; });
+  add("SkipV1, softmax everywhere", [](StackConfig& c) { c.softmax_layers = every_layer; });
+  add("SkipV1, norms", [](StackConfig& c) { c.norms = true; });
+  add("SkipV1, feed-forward", [](StackConfig& c) { c.feed_forward = 8; });
+  return all;
 }
 
 template <class T>

@@ -7,12 +7,10 @@ using namespace skipv1::mesa;
 
 namespace {
 
-Config small(const char* variant, std::size_t width, std::size_t context) {
-  Config c;
-  c.vocab_size = 1, c.hidden_size = width, c.num_hidden_layers = 2, c.num_attention_heads = c.num_key_value_heads = 2;
-  c.max_position_embeddings = 2 * context + 1;
+StackConfig small(const char* variant, std::size_t width, std::size_t context) {
+  StackConfig c{
+      .width = width, .head_size = 4, .positions = 2 * context + 1, .softmax_layers = 1, .rotary_layers = 1, .norms = false};
   c.attention.variant = variant;
-  c.theory = {4, 1, 1, false, false};
   return c;
 }
 

@@ -295,6 +295,75 @@ TEST_CASE("a pass in parts and one with all logits are not taken for each other"
         "run_loss_backward: the forward pass was not one for backward in parts");
 }
 
+TEST_CASE("the steps of a pass are refused in another order, and when they are repeated") {
+  const Model model(base());
+  Cache<double> cache(model.decoder.routing(), 1, 3), scratch = cache;
+  Activations<double> a;
+  const Parameters<double> gradients(base());
+  const Batch batch{{1, 2, 3}, {3}};
+  const std::vector<std::int32_t> targets{2, 3, 4};
+  const auto pass = [&](Logits wanted = Logits::all) {
+    cache.reset();
+    model.decoder.forward(batch, cache, a, Keep::for_backward, wanted);
+  };
+  CHECK(message([&] { model.decoder.run(cache, a); }) == "run: a batch is placed first, once per pass");
+  model.decoder.place(batch, cache, a, Keep::for_backward);
+  CHECK(message([&] { model.decoder.loss(targets, a); }) ==
+        "loss: comes after a forward pass, once where that was kept for backward");
+  model.decoder.run(cache, a);
+  CHECK(message([&] { model.decoder.run(cache, a); }) == "run: a batch is placed first, once per pass");
+  const std::string order = "backward: comes after the loss, once per forward pass";
+  CHECK(message([&] { model.decoder.backward(gradients, scratch, a); }) == order);
+  model.decoder.loss(targets, a);
+  CHECK(message([&] { model.decoder.loss(targets, a); }) ==
+        "loss: comes after a forward pass, once where that was kept for backward");
+  model.decoder.backward(gradients, scratch, a);
+  CHECK(message([&] { model.decoder.backward(gradients, scratch, a); }) == order);
+  pass(Logits::in_parts);
+  const double scale = model.decoder.place_targets(targets, a);
+  model.decoder.run_loss_backward(scale, gradients, scratch, a);
+  CHECK(message([&] { model.decoder.run_loss_backward(scale, gradients, scratch, a); }) ==
+        "run_loss_backward: comes after a forward pass, once");
+  cache.reset();
+  const double first = (model.decoder.forward(batch, cache, a), model.decoder.loss(targets, a));
+  CHECK(model.decoder.loss(targets, a) == first);  // the logits are still there
+}
+
+TEST_CASE("a loss of one's own: backward from the gradient of the logits") {
+  const Model model(base());
+  Cache<double> cache(model.decoder.routing(), 1, 3), scratch = cache;
+  Activations<double> a, b;
+  const Parameters<double> expected(base()), gradients(base());
+  model.decoder.forward({{1, 2, 3}, {3}}, cache, a, Keep::for_backward);
+  model.decoder.loss({2, 3, 4}, a);
+  Tensor<double> dlogits(a.logits.shape());
+  copy(dlogits, a.logits);
+  model.decoder.backward(expected, scratch, a);
+  cache.reset();
+  model.decoder.forward({{1, 2, 3}, {3}}, cache, b, Keep::for_backward);
+  const Tensor<double> narrow({3, 2});
+  CHECK(message([&] { model.decoder.backward(narrow, gradients, scratch, b); }) == "backward: dlogits (3, 2) of logits (3, 13)");
+  model.decoder.backward(dlogits, gradients, scratch, b);
+  CHECK(same_bits(gradients.flat(), expected.flat()));
+  CHECK(message([&] { model.decoder.backward(dlogits, gradients, scratch, b); }) == "backward: comes after a forward pass, once");
+}
+
+TEST_CASE("a cache of another variant is refused") {
+  const Model model(base("skipv1"));
+  Cache<double> mha(make_routing(base("mha")), 1, 3), own(model.decoder.routing(), 1, 3);
+  Activations<double> a;
+  const std::string line =
+      "a cache whose layer 1 holds 16 and 16 elements per token of keys and values, for a model whose layer holds 16 and 8";
+  CHECK(message([&] { model.decoder.forward({{1, 2, 3}, {3}}, mha, a); }) == line);
+  model.decoder.forward({{1, 2, 3}, {3}}, own, a, Keep::for_backward);
+  model.decoder.loss({2, 3, 4}, a);
+  CHECK(message([&] { model.decoder.backward(Parameters<double>(base("skipv1")), mha, a); }) == line);
+  Config shallow = base("mha");
+  shallow.num_hidden_layers = 2;
+  Cache<double> of_two(make_routing(shallow), 1, 3);
+  CHECK(message([&] { model.decoder.forward({{1, 2, 3}, {3}}, of_two, a); }) == "a cache of 2 layers for a model of 4");
+}
+
 TEST_CASE("backward adds to the gradients") {
   const Model model(base());
   Cache<double> cache(model.decoder.routing(), 1, 3), scratch = cache;

@@ -8,7 +8,7 @@
 
 #include "skipv1/mesa/prompts.hpp"
 #include "skipv1/mesa/recipe.hpp"
-#include "skipv1/model/config.hpp"
+#include "skipv1/mesa/stack_config.hpp"
 
 namespace skipv1::mesa {
 
@@ -43,20 +43,21 @@ struct Model {
   friend bool operator==(const Model&, const Model&) = default;
 };
 
-/// The decoder of a model: SwiGLU of 4 D where it has one, RoPE in the first layer alone.
-inline Config config_of(const Model& m, const Setting& s) {
-  Config c;
-  c.vocab_size = 1, c.hidden_size = m.width, c.intermediate_size = 4 * m.width, c.num_hidden_layers = m.layers;
-  c.num_attention_heads = c.num_key_value_heads = m.heads;
-  c.max_position_embeddings = 2 * s.task.context + 1;
-  c.rope_theta = s.rope_theta;
-  c.attention = m.attention;
-  c.theory.head_size = s.head_size;
-  c.theory.softmax_layers = m.kind == Kind::softmax ? every_layer : m.kind == Kind::linear ? 1 : 0;
-  c.theory.rotary_layers = 1;
-  c.theory.norms = m.norms;
-  c.theory.feed_forward = m.feed_forward;
-  return c;
+/// The stack of a model: SwiGLU of 4 D where it has one, RoPE in the first layer alone.
+inline StackConfig config_of(const Model& m, const Setting& s) {
+  return {.width = m.width,
+          .layers = m.layers,
+          .heads = m.heads,
+          .head_size = s.head_size,
+          .feed_forward = m.feed_forward ? 4 * m.width : 0,
+          .positions = 2 * s.task.context + 1,
+          .softmax_layers = m.kind == Kind::softmax  ? every_layer
+                            : m.kind == Kind::linear ? std::size_t{1}
+                                                     : std::size_t{0},
+          .rotary_layers = 1,
+          .norms = m.norms,
+          .rope_theta = s.rope_theta,
+          .attention = m.attention};
 }
 
 /// What was measured, by name: "pairs" (n + 1) the error after 0 … n pairs; "error" (1) their mean; "curve" the error while
@@ -117,9 +118,8 @@ std::vector<const Trained*> select(const std::vector<Trained>& all, const Wanted
 
 /// Models of depth 2 on the task itself, of a kind and a width.
 inline std::vector<const Trained*> at(const std::vector<Trained>& all, Kind kind, std::size_t width) {
-  return select(all, [&](const Model& m) {
-    return m.kind == kind && m.width == width && m.layers == 2 && m.labels == Labels::context;
-  });
+  return select(
+      all, [&](const Model& m) { return m.kind == kind && m.width == width && m.layers == 2 && m.labels == Labels::context; });
 }
 
 /// The mean squared error (n + 1) after 0 … n pairs, over the zero predictor's, of predictions and labels (B, n + 1, d).

@@ -39,7 +39,7 @@ std::pair<double, double> best_factor(const Task& task) {
 
 void set_weights(const Learner<float>& learner, std::size_t dim, std::size_t rows, float factor) {
   const Parameters<float>& p = learner.parameters();
-  const std::size_t mark = learner.decoder().config().hidden_size - 1, w = learner.decoder().config().head_width();
+  const std::size_t mark = learner.stack().config().width - 1, w = learner.stack().config().head_size;
   const View<float> in = learner.in(), out = learner.out();
   for (const View<float> x : {p.flat(), in, out}) zero(x);
   const auto matrix = [&](std::size_t layer, const char* name) {
@@ -61,7 +61,7 @@ void set_weights(const Learner<float>& learner, std::size_t dim, std::size_t row
   // Keys and queries are x. Head 1 reads layer 0's values, y and small x; head 0's own take the latter away, from both places of
   // a pair.
   const View<float> query1 = matrix(1, "q"), key1 = matrix(1, "k"), value1 = matrix(1, "v"), output1 = matrix(1, "o");
-  const float scale = factor / static_cast<float>(learner.decoder().scale());
+  const float scale = factor / static_cast<float>(learner.stack().scale());
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t h = 0; h < 2; ++h) {
       query1(h * w + i, i) = scale / small, key1(h * w + i, i) = 1 / small;

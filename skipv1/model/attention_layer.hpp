@@ -1,0 +1,115 @@
+// The attention layer of a block, forward beside backward: what a layer owns goes to the cache, each query head reads the heads
+// that the table names (docs/spec/models.md, "Attention").
+#pragma once
+
+#include "skipv1/model/latent.hpp"
+#include "skipv1/model/norm.hpp"
+#include "skipv1/model/values.hpp"
+#include "skipv1/ops/attention/attention.hpp"
+#include "skipv1/ops/linear.hpp"
+#include "skipv1/ops/rope.hpp"
+#include "skipv1/ops/scatter.hpp"
+
+namespace skipv1 {
+
+/// What an attention layer does with scores: softmax attention. Another type with these two functions makes another layer of the
+/// same heads; both are called with a layer's activations after its queries, keys and values are in place.
+template <class T, class Space = Cpu>
+struct SoftmaxAttention {
+  double scale;
+
+  void forward(LayerActivations<T, Space>& s, const RoutedHeads<T, Space>& heads, const Sequences<Space>& sequences) const {
+    attention_forward(s.attention, s.lse, s.query, heads, sequences, scale);
+  }
+  /// From `g.attention` to `g.query` and into `dheads`.
+  void backward(GradientScratch<T, Space>& g, View<const HeadPair<T, Space>, Space> dheads, const LayerActivations<T, Space>& s,
+                const RoutedHeads<T, Space>& heads, const Sequences<Space>& sequences) const {
+    attention_backward(g.query, dheads, g.attention, s.attention, s.lse, s.query, heads, sequences, scale);
+  }
+};
+
+/// `middle = x + W_O attention(norm1(x))`.
+template <class T, class Space = Cpu>
+class AttentionLayer {
+ public:
+  using X = View<T, Space>;
+
+  /// `rope`: `rope_table`'s, of the width that is rotated; empty: queries and keys are not. `mix` (1): the layer's lambda.
+  AttentionLayer(const LayerWeights<T, Space>& weights, const Routing& routing, std::size_t layer, double epsilon,
+                 View<const Sum<T>, Space> rope, X mix)
+      : w_(weights),
+        routing_(routing),
+        l_(layer),
+        norm_{weights.norm1, weights.norm1_bias, epsilon},
+        values_(weights, routing, layer, mix),
+        latent_(weights, routing, layer),
+        rope_(rope) {}
+
+  /// From x (N, d) to `a.layer(l).middle`; what the layer owns of these rows is added to the cache.
+  template <class Kernel>
+  void forward(X x, Cache<T, Space>& cache, Activations<T, Space>& a, const RoutedHeads<T, Space>& heads,
+               const Kernel& kernel) const {
+    LayerActivations<T, Space>& s = a.layer(l_);
+    const std::size_t n = a.rows;
+    norm_.forward(s.normed1, s.statistics1, x);
+    linear_forward(s.query.reshape({n, s.query.size() / n}), s.normed1, w_.query, w_.query_bias);
+    if (!rope_.empty()) rope(s.query, rope_, a.positions);
+    if (!w_.key.empty()) store_keys(cache, a);
+    values_.forward(cache, a);
+    if (routing_.has_latent()) latent_.forward(cache, a);
+    kernel.forward(s, heads, a.sequences);
+    linear_forward(s.middle, s.attention.reshape({n, s.attention.size() / n}), w_.output, w_.output_bias, x);
+  }
+
+  /// dx (N, d): the gradient of `middle`, then of x. The gradients of what this layer reads are written where `dheads` says; those
+  /// of what it owns, whose readers have all been there before, go on to its projections. `stream_bias`: as `Norm::backward`.
+  template <class Kernel>
+  void backward(X dx, X x, X stream_bias, const LayerWeights<T, Space>& dw, View<const HeadPair<T, Space>, Space> dheads,
+                Cache<T, Space>& dcache, Activations<T, Space>& a, const RoutedHeads<T, Space>& heads, const Kernel& kernel) const {
+    const LayerActivations<T, Space>& s = a.layer(l_);
+    GradientScratch<T, Space>& g = a.gradient;
+    const std::size_t n = a.rows;
+    const X dout = g.attention.reshape({n, g.attention.size() / n}), dquery = g.query.reshape({n, g.query.size() / n});
+    linear_backward_weight(dw.output, X(), dx, s.attention.reshape(dout.shape()));
+    linear_backward_input(dout, dx, w_.output);
+    kernel.backward(g, dheads, s, heads, a.sequences);
+    if (routing_.has_latent()) latent_.backward(dw, dcache, a);
+
+    if (!rope_.empty()) rope(g.query, rope_, a.positions, Rotation::inverse);
+    linear_backward_weight(dw.query, dw.query_bias, dquery, s.normed1);
+    linear_backward_input(g.normed, dquery, w_.query);
+    if (!w_.key.empty()) backward_keys(dw, dcache, a);
+    values_.backward(g.normed, dw, dcache, a);
+    norm_.backward(dx, {dw.norm1, dw.norm1_bias}, g.normed, x, s.statistics1, stream_bias);
+  }
+
+ private:
+  /// Owned keys (N, owned columns) by heads; for MLA the one rotary key.
+  X by_heads(X key) const {
+    const std::size_t heads = routing_.has_latent() ? 1 : routing_.owned_keys[l_];
+    return key.reshape({key.extent(0), heads, key.width() / heads});
+  }
+  void store_keys(Cache<T, Space>& cache, Activations<T, Space>& a) const {
+    const Shape shape{a.rows, w_.key.extent(0)};
+    const X key = a.fills_cache() ? cache.keys(l_).reshape(shape) : X(a.new_key.data(), shape);
+    linear_forward(key, a.layer(l_).normed1, w_.key, w_.key_bias);
+    if (!rope_.empty()) rope(by_heads(key), rope_, a.positions);
+    if (!a.fills_cache()) scatter_rows(cache.keys(l_), key, a.sequences);
+  }
+  void backward_keys(const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+    const X dkey = dcache.keys(l_).reshape({a.rows, w_.key.extent(0)}), normed = a.layer(l_).normed1;
+    if (!rope_.empty()) rope(by_heads(dkey), rope_, a.positions, Rotation::inverse);
+    linear_backward_weight(dw.key, dw.key_bias, dkey, normed);
+    linear_backward_input(a.gradient.normed, dkey, w_.key, WriteMode::accumulate);
+  }
+
+  const LayerWeights<T, Space>& w_;
+  const Routing& routing_;
+  std::size_t l_;
+  Norm<T, Space> norm_;
+  Values<T, Space> values_;
+  Latent<T, Space> latent_;
+  View<const Sum<T>, Space> rope_;
+};
+
+}  // namespace skipv1

@@ -1,0 +1,196 @@
+// The blocks of a model, in order, forward and backward: all between the residual stream's first rows and its last (docs/spec/
+// models.md, "Block"). A decoder puts embeddings in front and an output head behind; mesa/ puts others.
+#pragma once
+
+#include <functional>
+
+#include "skipv1/model/attention_layer.hpp"
+#include "skipv1/model/feed_forward.hpp"
+#include "skipv1/ops/depth_average.hpp"
+
+namespace skipv1 {
+
+/// What blocks need besides weights and a table.
+template <class T, class Space = Cpu>
+struct BlockSettings {
+  BlockSizes sizes;  ///< of stream and feed-forward; the rest follows from the table
+  std::size_t max_positions = 0;
+  double norm_epsilon = 0, value_mix = 0;
+  Tensor<Sum<T>, Space> rope;      ///< `rope_table`'s, or empty
+  std::size_t rotary_layers = 0;  ///< so many first layers rotate queries and keys
+};
+
+/// `kernel_of(l)`, an argument of both passes, is what layer l does with scores (`SoftmaxAttention`).
+template <class T, class Space = Cpu>
+class Blocks {
+ public:
+  using X = View<T, Space>;
+  /// Called after each layer's attention with its number: for traces and pictures.
+  using Observer = std::function<void(std::size_t layer)>;
+
+  /// Over weights that it reads where they lie and which must outlive it.
+  Blocks(BlockSettings<T, Space> settings, Routing routing, std::vector<LayerWeights<T, Space>> layers, std::vector<X> depth)
+      : settings_(std::move(settings)), routing_(std::move(routing)), layers_(std::move(layers)), depth_(std::move(depth)) {
+    settings_.sizes.set(routing_);
+    Tensor<T> mix({1});
+    mix(0u) = static_cast<T>(settings_.value_mix);
+    value_mix_ = Tensor<T, Space>({1});
+    copy(value_mix_, mix);
+  }
+
+  const Routing& routing() const { return routing_; }
+  std::size_t count() const { return layers_.size(); }
+
+  /// Checks that so many new rows of each sequence fit the cache, and brings to where the passes read them: positions, the
+  /// sequences' places, and the table resolved to memory. Throws with nothing placed.
+  void place(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache, Activations<T, Space>& a,
+             Keep keep) const {
+    check(counts, rows, cache, keep);
+    a.stage = Stage::none;
+    a.prepare(settings_.sizes, cache, rows, keep);
+    place_rows(counts, cache, a);
+    place_heads(cache, a);
+  }
+
+  /// From `a.block_output(0)` to `a.block_input(count())`; keys and values are added to the cache.
+  template <class KernelOf>
+  void forward(Cache<T, Space>& cache, Activations<T, Space>& a, const KernelOf& kernel_of, const Observer& observer) const {
+    for (std::size_t l = 0; l < count(); ++l) {
+      attention(l).forward(a.block_input(l), cache, a, heads(a, l), kernel_of(l));
+      if (observer) observer(l);
+      feed_forward(l).forward(a.block_output(l + 1), a.layer(l));
+      if (!depth_.empty()) depth_average_forward(a.block_input(l + 1), a.stream.slice(0, l + 2), depth_[l]);
+    }
+  }
+
+  /// The gradient of the bias that is last added before the norm behind the blocks, which gathers it; none where outputs are
+  /// averaged over depth.
+  X last_bias(const std::vector<LayerWeights<T, Space>>& dlayers) const {
+    return depth_.empty() ? bias_of(dlayers, count() - 1) : X();
+  }
+  /// dy (N, d): the gradient of the last rows, then of the first. `ddepth` (L) or empty; `dcache` is scratch, of the same routing.
+  template <class KernelOf>
+  void backward(X dy, const std::vector<LayerWeights<T, Space>>& dlayers, const std::vector<X>& ddepth, Cache<T, Space>& dcache,
+                Activations<T, Space>& a, const KernelOf& kernel_of) const {
+    GradientScratch<T, Space>& g = a.gradient;
+    const bool averages = !depth_.empty();
+    if (!g.pooled.empty()) zero(X(g.pooled));
+    if (!g.outputs.empty()) zero(X(g.outputs));
+    place_gradients(dcache, g);
+    for (std::size_t l = count(); l-- > 0;) {  // dy: the gradient of block l's output, then of its input
+      if (averages) {
+        depth_average_backward(g.outputs.slice(0, l + 2), ddepth[l], dy, a.stream.slice(0, l + 2), depth_[l]);
+        copy(dy, g.outputs.slice(l + 1, 1).reshape(dy.shape()));
+        linear_backward_bias(bias_of(dlayers, l), dy);
+      }
+      feed_forward(l).backward(dy, dlayers[l], a.layer(l), g.normed);
+      zero_accumulated(l, dcache);
+      attention(l).backward(dy, a.block_input(l), l > 0 && !averages ? bias_of(dlayers, l - 1) : X(), dlayers[l],
+                            g.heads.slice(l, 1).reshape({routing_.heads}), dcache, a, heads(a, l), kernel_of(l));
+    }
+    if (!g.outputs.empty()) add(dy, dy, g.outputs.slice(0, 1).reshape(dy.shape()));
+  }
+
+  /// The heads that each query head of layer l reads, and its place among their readers, after `place`.
+  RoutedHeads<T, Space> heads(const Activations<T, Space>& a, std::size_t l) const {
+    const Shape shape{routing_.heads};
+    return {a.heads.slice(l, 1).reshape(shape), a.readers.slice(l, 1).reshape(shape)};
+  }
+
+ private:
+  AttentionLayer<T, Space> attention(std::size_t l) const {
+    const LayerWeights<T, Space>& w = layers_[l];
+    const View<Sum<T>, Space> none;
+    return {w,
+            routing_,
+            l,
+            settings_.norm_epsilon,
+            l < settings_.rotary_layers ? View<Sum<T>, Space>(settings_.rope) : none,
+            w.value_mix.empty() ? X(value_mix_) : w.value_mix};
+  }
+  FeedForward<T, Space> feed_forward(std::size_t l) const { return {layers_[l], settings_.norm_epsilon}; }
+  /// The gradient of the bias that block l adds last.
+  static X bias_of(const std::vector<LayerWeights<T, Space>>& dlayers, std::size_t l) {
+    return dlayers[l].up.empty() ? dlayers[l].output_bias : dlayers[l].down_bias;
+  }
+
+  void check(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache, Keep keep) const {
+    std::size_t sum = 0;
+    cache.require_routing(routing_);
+    require(counts.size() == cache.batch(), "batch of ", counts.size(), " sequences with a cache of ", cache.batch());
+    for (std::size_t b = 0; b < counts.size(); ++b) {
+      const std::size_t count = counts[b], length = cache.lengths()[b] + count;
+      require(length <= settings_.max_positions, "sequence ", b, " would be ", length,
+              " tokens long: max_position_embeddings is ", settings_.max_positions);
+      require(length <= cache.capacity(), "sequence ", b, " would be ", length, " tokens long: the cache holds ",
+              cache.capacity());
+      require(keep == Keep::nothing || (cache.lengths()[b] == 0 && count == cache.capacity()), "sequence ", b,
+              ": a pass kept for backward starts from an empty cache and fills it");
+      sum += count;
+    }
+    require(sum == rows && rows > 0, "batch of ", rows, " tokens whose counts sum to ", sum, ": must be equal and positive");
+  }
+
+  void place_rows(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache, Activations<T, Space>& a) const {
+    if (a.counts == counts && a.pasts == cache.lengths()) return;
+    a.counts = counts, a.pasts = cache.lengths();
+    std::vector<std::int32_t> positions, row_begin{0}, past;
+    std::size_t max_rows = 0, max_keys = 0;
+    for (std::size_t b = 0; b < counts.size(); ++b) {
+      const std::size_t length = cache.lengths()[b], count = counts[b];
+      for (std::size_t i = 0; i < count; ++i) positions.push_back(static_cast<std::int32_t>(length + i));
+      row_begin.push_back(static_cast<std::int32_t>(positions.size()));
+      past.push_back(static_cast<std::int32_t>(length));
+      max_rows = std::max(max_rows, count);
+      max_keys = std::max(max_keys, length + count);
+    }
+    const auto upload = [](const Tensor<std::int32_t, Space>& to, const std::vector<std::int32_t>& from) {
+      copy(to, View<const std::int32_t>(from.data(), {from.size()}));
+    };
+    upload(a.positions, positions);
+    upload(a.row_begin, row_begin);
+    upload(a.past, past);
+    if constexpr (!std::is_same_v<Space, Cpu>) max_keys = cache.capacity();  // so that launches are the same for any lengths
+    a.sequences = {a.row_begin, a.past, max_rows, max_keys};
+  }
+
+  void place_heads(const Cache<T, Space>& cache, Activations<T, Space>& a) const {
+    auto table = resolve<const T>(
+        routing_, cache, X(a.pooled), [&](std::size_t l) -> X { return a.layer(l).key; },
+        [&](std::size_t l) -> X { return a.layer(l).value; });
+    const Shape shape{routing_.layers, routing_.heads};
+    if (a.placed_readers != routing_.readers) {
+      if (!(a.readers.shape() == shape)) a.readers = Tensor<HeadReader, Space>(shape);
+      copy(a.readers, View<const HeadReader>(routing_.readers.data(), shape));
+      a.placed_readers = routing_.readers;
+    }
+    if (table == a.resolved) return;
+    if (!(a.heads.shape() == shape)) a.heads = Tensor<HeadPair<const T, Space>, Space>(shape);
+    copy(a.heads, View<const HeadPair<const T, Space>>(table.data(), shape));
+    a.resolved = std::move(table);
+  }
+  /// Where attention writes dk and dv, in `g.heads`.
+  void place_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const {
+    dcache.require_routing(routing_);
+    auto table = resolve<T>(
+        routing_, dcache, X(g.pooled), [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
+    if (table == g.resolved) return;
+    copy(g.heads, View<const HeadPair<T, Space>>(table.data(), g.heads.shape()));
+    g.resolved = std::move(table);
+  }
+  /// Gradients begin where what they are of is read last, here in layer l: attention overwrites there, all else accumulates.
+  void zero_accumulated(std::size_t l, Cache<T, Space>& dcache) const {
+    for (std::size_t m = 0; m <= l; ++m) {
+      if (routing_.last_key_reader(m) == l && !routing_.overwrites_keys(m)) zero(dcache.keys(m));
+      if (routing_.last_value_reader(m) == l && !routing_.overwrites_values(m)) zero(dcache.values(m));
+    }
+  }
+
+  BlockSettings<T, Space> settings_;
+  Routing routing_;
+  std::vector<LayerWeights<T, Space>> layers_;
+  std::vector<X> depth_;
+  Tensor<T, Space> value_mix_;
+};
+
+}  // namespace skipv1

@@ -1,0 +1,69 @@
+// The values that a layer owns: projected, mixed with the first layer's where the variant says so, cached; and the means that
+// readers ask for. Forward beside backward (docs/spec/models.md, "Head routing", "Injections", "ResFormer").
+#pragma once
+
+#include "skipv1/model/activations.hpp"
+#include "skipv1/model/resolved_heads.hpp"
+#include "skipv1/model/weights.hpp"
+#include "skipv1/ops/linear.hpp"
+#include "skipv1/ops/scatter.hpp"
+#include "skipv1/ops/value_mix.hpp"
+
+namespace skipv1 {
+
+/// For MLA the owned parts of the latent.
+template <class T, class Space = Cpu>
+class Values {
+ public:
+  using X = View<T, Space>;
+
+  /// `mix` (1): the layer's lambda.
+  Values(const LayerWeights<T, Space>& weights, const Routing& routing, std::size_t layer, X mix)
+      : w_(weights), routing_(routing), l_(layer), mix_(mix) {}
+
+  /// From `a.layer(l).normed1` into the cache, and the means of layer l's heads over everything in it.
+  void forward(Cache<T, Space>& cache, Activations<T, Space>& a) const {
+    if (!w_.value.empty()) store(cache, a);
+    for (std::size_t m = 0; m < routing_.means.size(); ++m)
+      if (const HeadName& mean = routing_.means[m]; mean.layer == l_)
+        pool_forward(mean_head<T, Space>(a.pooled, m), cache.value({l_, mean.head}), cache.value({l_, mean.other}), a.batch,
+                     a.sequences.max_keys, routing_.value_width);
+  }
+
+  /// From the gradients that lie in `dcache`: accumulates into dw and into dnormed (N, d). Its readers have been there before.
+  void backward(X dnormed, const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+    if (w_.value.empty()) return;
+    LayerActivations<T, Space>& s = a.layer(l_);
+    const X dvalue = dcache.values(l_).reshape({a.rows, w_.value.extent(0)});
+    for (std::size_t m = 0; m < routing_.means.size(); ++m)
+      if (const HeadName& mean = routing_.means[m]; mean.layer == l_)
+        pool_backward(dcache.value({l_, mean.head}), dcache.value({l_, mean.other}), mean_head<T, Space>(a.gradient.pooled, m),
+                      a.batch, a.capacity, routing_.value_width);
+    if (mixes()) {
+      const X dfirst = dcache.values(0).reshape(a.first_value.shape()), own(s.own_value.data(), dvalue.shape());
+      value_mix_backward(dvalue, dfirst, dw.value_mix, dvalue, own, a.first_value, mix_);
+    }
+    linear_backward_weight(dw.value, dw.value_bias, dvalue, s.normed1);
+    linear_backward_input(dnormed, dvalue, w_.value, WriteMode::accumulate);
+  }
+
+ private:
+  bool mixes() const { return routing_.mixes_values && l_ > 0; }
+
+  void store(Cache<T, Space>& cache, Activations<T, Space>& a) const {
+    const Shape shape{a.rows, w_.value.extent(0)};
+    const X value = a.fills_cache() ? cache.values(l_).reshape(shape) : X(a.new_value.data(), shape);
+    const X own = mixes() ? X(a.layer(l_).own_value.data(), shape) : value;
+    linear_forward(own, a.layer(l_).normed1, w_.value, w_.value_bias);
+    if (mixes()) value_mix_forward(value, own, a.first_value, mix_);
+    if (routing_.mixes_values && l_ == 0) copy(X(a.first_value), value);
+    if (!a.fills_cache()) scatter_rows(cache.values(l_), value, a.sequences);
+  }
+
+  const LayerWeights<T, Space>& w_;
+  const Routing& routing_;
+  std::size_t l_;
+  X mix_;
+};
+
+}  // namespace skipv1

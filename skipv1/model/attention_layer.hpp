@@ -107,7 +107,7 @@ class AttentionLayer {
   const Routing& routing_;
   std::size_t l_;
   Norm<T, Space> norm_;
-  Values<T, Space> values_;
+  OwnedValues<T, Space> values_;
   Latent<T, Space> latent_;
   View<const Sum<T>, Space> rope_;
 };

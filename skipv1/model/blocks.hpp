@@ -1,5 +1,5 @@
-// The blocks of a model, in order, forward and backward: all between the residual stream's first rows and its last (docs/spec/
-// models.md, "Block"). A decoder puts embeddings in front and an output head behind; mesa/ puts others.
+// The blocks of a model, in order, forward and backward: all between the residual stream's first rows and its last
+// (docs/spec/models.md, "Block"). A decoder puts embeddings in front and an output head behind; mesa/ puts others.
 #pragma once
 
 #include <functional>

@@ -13,12 +13,12 @@ namespace skipv1 {
 
 /// For MLA the owned parts of the latent.
 template <class T, class Space = Cpu>
-class Values {
+class OwnedValues {
  public:
   using X = View<T, Space>;
 
   /// `mix` (1): the layer's lambda.
-  Values(const LayerWeights<T, Space>& weights, const Routing& routing, std::size_t layer, X mix)
+  OwnedValues(const LayerWeights<T, Space>& weights, const Routing& routing, std::size_t layer, X mix)
       : w_(weights), routing_(routing), l_(layer), mix_(mix) {}
 
   /// From `a.layer(l).normed1` into the cache, and the means of layer l's heads over everything in it.

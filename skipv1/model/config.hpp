@@ -17,7 +17,7 @@ enum class Architecture { gpt2, llama };
 
 /// `config.json`'s "attention". Fields that a variant does not use keep their defaults.
 struct AttentionConfig {
-  std::string variant = "mha";
+  std::string variant = default_variant;
   double skip_ratio = 0.5;
   std::size_t source_layer = 0;
   Injection injection = Injection::second_half;

@@ -152,6 +152,9 @@ inline void check_injection(const RoutingShape& s) {
 
 }  // namespace routing
 
+/// What a configuration has that names none.
+inline constexpr const char* default_variant = "mha";
+
 /// All known variants; those of docs/spec/models.md first. Not to be changed while other threads read it.
 inline std::vector<Variant>& variants() {
   static constexpr VariantFields skips = {.skip_ratio = true};

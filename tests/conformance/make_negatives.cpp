@@ -44,9 +44,8 @@ struct First {
 First first_difference(Mistake mistake, const Config& c, std::size_t length) {
   const std::size_t heads = c.num_attention_heads, groups = c.num_key_value_heads, half = c.num_hidden_layers / 2;
   const RoutingShape shape{c.num_hidden_layers, heads, groups, c.attention.skip_ratio, 0, Injection::second_half};
-  const bool skips = c.attention.variant.starts_with("skip");
-  const std::string& variant = c.attention.variant;
-  std::size_t reader = variant.starts_with("yoco") ? half : c.attention.source_layer + 1, h = 0;
+  const bool skips = c.variant().fields.skip_ratio;
+  std::size_t reader = c.variant().even_layers && !skips ? half : c.attention.source_layer + 1, h = 0;
   while (skips && h < heads && shape.group(h) < shape.own()) ++h;  // the first head that is skipped
   const std::string layer = "layer" + std::to_string(reader) + ".";
   switch (mistake) {

@@ -93,8 +93,12 @@ template <class Result, class... Done>
 struct CpuForm<Result, List<Done...>, Version> : CpuForm<Result, List<Done...>> {};
 template <class Result, class... Done, class Next, class... Rest>
 struct CpuForm<Result, List<Done...>, Next, Rest...> : CpuForm<Result, List<Done..., moved<Next>>, Rest...> {};
+template <class Function>
+struct CpuFormOf;
 template <class Result, class... Arguments>
-typename CpuForm<Result, List<>, Arguments...>::type cpu_form(Result (*)(Arguments...));
+struct CpuFormOf<Result (*)(Arguments...)> : CpuForm<Result, List<>, Arguments...> {};
+template <class Function>
+using cpu_form = typename CpuFormOf<Function>::type;
 
 /// A reference reads the heads alone; who else reads them it need not know.
 template <class X>
@@ -120,7 +124,7 @@ constexpr bool begins(Result (*)(Reference...), Result (*)(Form...)) {
   return Begins<List<Reference...>, List<Form...>>::value;
 }
 
-#define SKIPV1_CPU_FORM(name, T) decltype(cpu_form(&skipv1::SKIPV1_FLAVOUR::name<T>))
+#define SKIPV1_CPU_FORM(name, T) cpu_form<decltype(&skipv1::SKIPV1_FLAVOUR::name<T>)>
 /// The function on the device has a twin on the CPU.
 #define SKIPV1_PAIR(name)                                                \
   static_assert(                                                         \

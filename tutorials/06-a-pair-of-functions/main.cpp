@@ -66,14 +66,14 @@ void forward(const std::string& kernel, View<T, Device> y, View<Sum<T>, Device> 
   rms_norm_forward<T>(y, r, x, weight, epsilon, kernel == "first" ? Version::first : Version::fast);
 }
 
-/// All on the same numbers, (rows, d), against the CPU in double.
+/// All on the same numbers, (rows, d), against the reference in double.
 void compare(std::size_t rows, std::size_t d) {
   Random random(1);
   const Tensor<float> x = drawn<float>({rows, d}, random), weight = drawn<float>({d}, random);
   Tensor<double> x64({rows, d}), weight64({d}), truth({rows, d}), r64({rows});
   std::copy_n(x.data(), x.size(), x64.data());
   std::copy_n(weight.data(), d, weight64.data());
-  rms_norm_forward<double>(truth, r64, x64, weight64, epsilon);
+  reference::rms_norm_forward<double>(truth, r64, x64, weight64, epsilon);
 
   Tensor<float> y({rows, d}), r({rows});
   rms_norm_forward<float>(y, r, x, weight, epsilon);

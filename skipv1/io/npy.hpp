@@ -150,14 +150,12 @@ Tensor<T> from_fortran_order(const Tensor<T>& x) {
   return y;
 }
 
+/// How numpy names T; null for a type that is not written.
 template <class T>
-constexpr const char* npy_descr = nullptr;
-template <>
-inline constexpr const char* npy_descr<double> = "<f8";
-template <>
-inline constexpr const char* npy_descr<float> = "<f4";
-template <>
-inline constexpr const char* npy_descr<std::int32_t> = "<i4";
+constexpr const char* npy_descr = std::is_same_v<T, double>         ? "<f8"
+                                  : std::is_same_v<T, float>        ? "<f4"
+                                  : std::is_same_v<T, std::int32_t> ? "<i4"
+                                                                    : nullptr;
 
 }  // namespace detail
 

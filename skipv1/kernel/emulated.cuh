@@ -138,22 +138,22 @@ inline void check_bounds(const char* what, const SharedArray& array, std::size_t
   Worker::running().report(what, " element ", static_cast<std::ptrdiff_t>(n > 1 && i < array.count ? array.count : i),
                            " of shared array ", array.name, " (", place, "), which has ", array.count);
 }
-/// Notes an access of the running thread to elements `i … i + n - 1`; throws if it is out of bounds or a race.
-inline void note_read(const SharedArray& array, std::size_t i, std::size_t n, Place place) {
-  check_bounds("reads", array, i, n, place);
+/// Notes an access of the running thread to elements `i … i + n - 1` by `access(memory, shadow, thread)`; throws if it is out of
+/// bounds or a race.
+template <class Access>
+void note(const char* what, const SharedArray& array, std::size_t i, std::size_t n, Place place, const Access& access) {
+  check_bounds(what, array, i, n, place);
   Worker& worker = Worker::running();
   for (; n > 0; --n, ++i) {
-    const auto fault = worker.shared().read(array.shadow[i * array.element / 2], worker.thread_number());
-    if (fault != SharedMemory::Fault::none) report_fault("reads", array, i, fault, place);
+    const auto fault = access(worker.shared(), array.shadow[i * array.element / 2], worker.thread_number());
+    if (fault != SharedMemory::Fault::none) report_fault(what, array, i, fault, place);
   }
 }
+inline void note_read(const SharedArray& array, std::size_t i, std::size_t n, Place place) {
+  note("reads", array, i, n, place, [](auto& memory, auto& shadow, auto thread) { return memory.read(shadow, thread); });
+}
 inline void note_write(const SharedArray& array, std::size_t i, std::size_t n, Place place) {
-  check_bounds("writes", array, i, n, place);
-  Worker& worker = Worker::running();
-  for (; n > 0; --n, ++i) {
-    const auto fault = worker.shared().write(array.shadow[i * array.element / 2], worker.thread_number());
-    if (fault != SharedMemory::Fault::none) report_fault("writes", array, i, fault, place);
-  }
+  note("writes", array, i, n, place, [](auto& memory, auto& shadow, auto thread) { return memory.write(shadow, thread); });
 }
 
 /// An element of a shared array: reading and writing it is checked.

@@ -111,6 +111,16 @@ SKIPV1_DEVICE WriteMode write_mode(const HeadReader& reader) {
   return keys ? reader.key : reader.value;
 }
 
+/// Position s of sequence b of the key head (`keys`) or value head: `gradient = acc`, or `gradient += acc`, `width` wide.
+template <bool keys, class T, class S>
+SKIPV1_DEVICE void write_gradient(const HeadPair<T, Device>& dhead, WriteMode mode, std::size_t b, std::size_t s, const S* acc,
+                                  std::size_t width) {
+  const Head<T, Device> to = keys ? dhead.key : dhead.value;
+  T* row = to.data + b * to.batch_stride + s * to.row_stride;
+  for (std::size_t i = 0; i < width; ++i)
+    row[i] = static_cast<T>((mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
+}
+
 /// One thread, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The thread of
 /// a head's first reader does it.
 template <class T, bool keys>
@@ -140,10 +150,7 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, c
       for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
     }
   }
-  const Head<T, Device> to = keys ? dheads[h].key : dheads[h].value;
-  T* row = to.data + b * to.batch_stride + s * to.row_stride;
-  for (std::size_t i = 0; i < width; ++i)
-    row[i] = static_cast<T>((write_mode<keys>(readers[h]) == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
+  write_gradient<keys>(dheads[h], write_mode<keys>(readers[h]), b, s, acc, width);
 }
 
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

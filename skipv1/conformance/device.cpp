@@ -1,22 +1,22 @@
-// Cases on the device, or on its emulator.
+// Cases on a device, in the flavour that this is compiled for (kernel/flavour.cuh).
 #include "skipv1/model/decoder.cuh"
 #include "skipv1/conformance/run_case.hpp"
 
 namespace skipv1::conformance {
 
 namespace {
-template <class T>
+template <class T, class Space>
 Measured measure(const Case& c, bool backward) {
-  return run_case<T, Device>(c, backward, [](double weight) { return static_cast<T>(weight); });
+  return run_case<T, Space>(c, backward, [](double weight) { return static_cast<T>(weight); });
 }
 }  // namespace
 
-const char* device_of_build() { return device_name; }
-
-Measured measure_on_device(const Case& c, const std::string& dtype) {
-  require(device_available(), why_no_device());
-  if (dtype == "bf16") return measure<bfloat16>(c, false);
-  return dtype == "f32" ? measure<float>(c, true) : measure<double>(c, true);
+template <class Space>
+Measured measure_on(const Case& c, const std::string& dtype) {
+  require(device_available(), "device ", device_name, ": ", why_no_device());
+  if (dtype == "bf16") return measure<bfloat16, Space>(c, false);
+  return dtype == "f32" ? measure<float, Space>(c, true) : measure<double, Space>(c, true);
 }
+template decltype(measure_on<Device>) measure_on<Device>;
 
 }  // namespace skipv1::conformance

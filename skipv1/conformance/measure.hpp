@@ -26,10 +26,10 @@ Parameters<double> gradients_f64(const Case& c);
 /// The same with parameters rounded to bfloat16 and arithmetic in float32, without gradients.
 Measured measure_bf16(const Case& c);
 
-/// What a `Cuda` tensor of this build is worked on by: "cuda" or "emulated"; and the same measurements there, bfloat16 being the
-/// scalar of all storage then. Throws if there is no device.
-const char* device_of_build();
-Measured measure_on_device(const Case& c, const std::string& dtype);
+/// The same in `Space`, `Cuda` or `Emulated`; with `dtype` bf16 all storage is in bfloat16. Throws if this machine has no such
+/// device.
+template <class Space>
+Measured measure_on(const Case& c, const std::string& dtype);
 
 /// The tensors of a trace, in the order of the forward pass: `embedding` (B, T, d); of every layer l `layer{l}.input` (B, T, d),
 /// `.queries_unrotated` and `.queries_rotated` (B, T, H, d_k), `.keys` (B, T, H, d_k) and `.values` (B, T, H, d_v) as each query

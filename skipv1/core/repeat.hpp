@@ -1,4 +1,4 @@
-// Work asked for again and again, the same each time but for what lies in memory.
+// Work that is repeated with the same calls on changing memory.
 #pragma once
 
 #include <functional>
@@ -7,7 +7,7 @@
 
 namespace skipv1 {
 
-/// Does the work it is called with. The device's form (graph.cuh) records it as a graph.
+/// Runs the work it is called with. On a device (device/graph.cuh) it records the work as a graph and replays that.
 template <class Space>
 class Repeat {
  public:

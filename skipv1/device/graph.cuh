@@ -9,13 +9,13 @@
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// A stream of its own; while the object lives, this thread's launches, copies and `zero` go to it. In the emulator everything is
-/// done at once, in order.
+/// A stream of its own for this thread's launches, copies and `zero`, while the object lives. The emulator runs everything at
+/// once, in order.
 class UseStream {
  public:
 #if defined(__CUDACC__)
   UseStream() : before_(current_stream()) {
-    synchronize();  // what was asked before comes first
+    synchronize();  // earlier work comes first
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     current_stream() = stream_;
   }
@@ -37,14 +37,13 @@ class UseStream {
 #endif
 };
 
-/// What `work` asks of the device, to be done again by each `replay`. `work` has run once before, so that it allocates nothing;
-/// it copies nothing from or to the host. What it reads is read again at each replay, its kernels' arguments are those of the
-/// recording.
+/// A CUDA graph of the launches, copies and `zero` of `work`, which `replay` repeats. `work` has run once before, so that it
+/// allocates nothing, and copies nothing from or to the host. A replay reads memory again; kernel arguments are those recorded.
 class Graph {
  public:
   explicit Graph(const std::function<void()>& work) : moves_(detail::scratch_moves()) {
 #if defined(__CUDACC__)
-    const UseStream own;  // the default stream cannot be recorded
+    const UseStream own;  // the default stream cannot be captured
     cudaGraph_t graph = nullptr;
     check_cuda(cudaStreamBeginCapture(current_stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
     try {
@@ -62,9 +61,9 @@ class Graph {
 #else
     require(!emulator::recording(), "a graph inside of a graph");
     struct Recording {
-      explicit Recording(std::vector<std::function<void()> >& asked) { emulator::recording() = &asked; }
+      explicit Recording(std::vector<std::function<void()> >& to) { emulator::recording() = &to; }
       ~Recording() { emulator::recording() = nullptr; }
-    } recording(asked_);
+    } recording(launches_);
     work();
 #endif
   }
@@ -75,14 +74,14 @@ class Graph {
     cudaGraphExecDestroy(executable_);
 #endif
   }
-  /// Whether scratch memory that the recording may use has moved since.
+  /// Whether scratch memory that the graph may use has moved since.
   bool stale() const { return moves_ != detail::scratch_moves(); }
   void replay() const {
     require(!stale(), "graph: scratch memory has moved since it was recorded");
 #if defined(__CUDACC__)
     check_cuda(cudaGraphLaunch(executable_, current_stream()), "cudaGraphLaunch");
 #else
-    for (const std::function<void()>& asked : asked_) asked();
+    for (const std::function<void()>& launch : launches_) launch();
 #endif
   }
 
@@ -91,7 +90,7 @@ class Graph {
 #if defined(__CUDACC__)
   cudaGraphExec_t executable_ = nullptr;
 #else
-  std::vector<std::function<void()> > asked_;
+  std::vector<std::function<void()> > launches_;
 #endif
 };
 
@@ -99,8 +98,8 @@ class Graph {
 
 namespace skipv1 {
 
-/// On the device: the first call runs the work, which may allocate; the second records it; that and all later ones replay. So the
-/// work must be the same each time; `forget` before it changes.
+/// On a device the first call runs the work, which may allocate; the second records it as a graph; that and later calls replay
+/// it. The work is the same each time: call `forget` before it changes.
 template <>
 class Repeat<Device> {
  public:

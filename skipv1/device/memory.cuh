@@ -1,5 +1,5 @@
-// Tensors in device memory. Under nvcc that is the card's; elsewhere heap memory that the emulator's kernels work on, filled with
-// NaN when fresh, as a card's is filled with whatever was there.
+// Tensors in device memory: the GPU's, or heap memory for the emulator's kernels. The emulator fills new memory with NaN, where a
+// GPU's holds old data.
 #pragma once
 
 #include <cstring>
@@ -14,7 +14,7 @@
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// Why there is no device to use, in one line; empty if there is one.
+/// Why this machine has no usable device, in one line; empty if it has one.
 inline std::string why_no_device() {
 #if defined(__CUDACC__)
   int count = 0, device = 0, major = 0, minor = 0;
@@ -47,20 +47,20 @@ struct FreeDevice {
 };
 using DeviceMemory = std::unique_ptr<void, FreeDevice>;
 
-/// How often this thread has allocated device memory.
+/// Allocations of device memory by this thread.
 inline std::size_t& device_allocations() {
   static thread_local std::size_t count = 0;
   return count;
 }
 #if !defined(__CUDACC__)
-/// The emulated device has so much memory for one allocation; for tests.
+/// The largest allocation that the emulated device grants; for tests.
 inline std::size_t& emulated_memory() {
   static std::size_t bytes = std::size_t{1} << 40;
   return bytes;
 }
 #endif
 
-/// `bytes` of device memory, aligned to 256; throws if there is not so much, and the process can go on.
+/// Allocates `bytes` of device memory, aligned to 256. Throws if they do not fit; the process can go on.
 inline DeviceMemory allocate_device(std::size_t bytes) {
   if (bytes == 0) return nullptr;
   ++device_allocations();
@@ -84,7 +84,7 @@ inline DeviceMemory allocate_device(std::size_t bytes) {
 }
 
 enum class Direction { to_device, to_host, on_device };
-/// Copies bytes, in the order of the current stream; to the host it waits until they are there.
+/// Copies bytes in the order of the current stream. A copy to the host waits for its end.
 inline void copy_bytes(void* to, const void* from, std::size_t bytes, Direction direction) {
   if (bytes == 0) return;
 #if defined(__CUDACC__)
@@ -108,8 +108,7 @@ inline void require_same_shape(const Shape& to, const Shape& from) {
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// Copies `from` to `to`, of one shape, between host and device or on the device. To the host it waits for all that was asked of
-/// the stream before.
+/// Copies `from` to `to`, of the same shape, between host and device or on the device. A copy to the host waits for the stream.
 template <class T>
 void copy(View<T, Device> to, ConstView<T, Cpu> from) {
   detail::require_same_shape(to.shape(), from.shape());
@@ -126,7 +125,7 @@ void copy(View<T, Device> to, ConstView<T, Device> from) {
   detail::copy_bytes(to.data(), from.data(), from.size() * sizeof(T), detail::Direction::on_device);
 }
 
-/// Every byte of `x` becomes zero.
+/// Sets all bytes of `x` to zero.
 template <class T>
 void zero(View<T, Device> x) {
   if (x.empty()) return;
@@ -142,7 +141,7 @@ void zero(View<T, Device> x) {
 
 namespace skipv1 {
 
-/// In device memory. Throws if there is too little of it.
+/// Owns device memory. Throws if it does not fit.
 template <class T>
 class Tensor<T, Device> : public View<T, Device> {
  public:
@@ -193,12 +192,12 @@ Tensor<std::remove_const_t<T>, Cpu> to_host(View<T, Device> x) {
 }  // namespace skipv1::inline SKIPV1_FLAVOUR
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
-/// How often this thread's scratch memory has moved: a graph recorded before has lost it.
+/// Moves of this thread's scratch memory: a graph recorded before the last one must not run.
 inline std::size_t& scratch_moves() {
   static thread_local std::size_t count = 0;
   return count;
 }
-/// Device memory for partial results between two launches that follow each other; it only ever grows, but for `release`. One
+/// Device memory for partial results between consecutive launches. It grows and never shrinks, except by `release`. For one
 /// stream at a time.
 template <class T>
 class Scratch {

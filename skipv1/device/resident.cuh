@@ -1,11 +1,11 @@
-// How many blocks of a kernel the device holds at once: the grid of a kernel whose blocks share all work among them.
+// The number of blocks that the device holds at once: the grid of a persistent kernel.
 #pragma once
 
 #include "skipv1/kernel/launch.cuh"
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// Bytes of shared memory that a block may ask for.
+/// The most bytes of shared memory per block.
 inline std::size_t shared_memory_of_block() {
 #if defined(__CUDACC__)
   int device = 0, bytes = 0;
@@ -17,7 +17,7 @@ inline std::size_t shared_memory_of_block() {
 #endif
 }
 
-/// For blocks of `threads` threads and `bytes` of dynamic shared memory. The emulator has a device of 6 at once.
+/// Resident blocks of `threads` threads and `bytes` of dynamic shared memory, over all multiprocessors; 6 in the emulator.
 template <class... Parameters>
 std::size_t resident_blocks([[maybe_unused]] void (*kernel)(Parameters...), [[maybe_unused]] std::size_t threads,
                             [[maybe_unused]] std::size_t bytes) {

@@ -1,4 +1,4 @@
-// Sorting on the device: CUB's radix sort; in the emulator the standard library's.
+// Sorting on the device: CUB's radix sort, or the standard library's stable sort in the emulator.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// Numbers in ascending order, and where each stood before; equal ones keep their order. Both (N), in scratch memory.
+/// Integers in ascending order, and the index of each in the input; equal ones keep their order. Both (N), in scratch memory.
 struct Sorted {
   const std::int32_t *numbers, *places;
 };
@@ -25,7 +25,7 @@ SKIPV1_KERNEL count_up(I* x, std::size_t n) {
   if (i < n) x[i] = static_cast<I>(i);
 }
 
-/// Sorts `numbers` (N), which are in `0 … limit - 1`; valid until the next call.
+/// Sorts `numbers` (N), all in `0 … limit - 1`. The result is valid until the next call.
 inline Sorted sort(View<const std::int32_t, Device> numbers, [[maybe_unused]] std::size_t limit) {
   const std::size_t n = numbers.size();
   std::int32_t* sorted = scratch<std::int32_t>(3 * n);

@@ -1,4 +1,4 @@
-// What work takes on a card, beside the rate at which the card copies. For nvcc alone.
+// Timing of work on a GPU, and the rate of a copy to compare with. For nvcc alone.
 #pragma once
 
 #include <algorithm>
@@ -12,21 +12,20 @@
 #if defined(__CUDACC__)
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// Seconds, of the repeats that were timed.
+/// Seconds over the timed repeats.
 struct Time {
   double median, low, high;  ///< and the 10th and 90th percentile
 };
-/// Of the times given, of which there is at least one.
+/// Their statistics; at least one.
 inline Time time_of(std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   const std::size_t n = seconds.size();
   return {seconds[n / 2], seconds[n / 10], seconds[n - 1 - n / 10]};
 }
 
-/// The time of one of `count` pieces of work, `work(0) …`, done one after the other as one graph, which is replayed `repeats`
-/// times, at least once. `work` is what a `Graph` takes; throws what it throws, and what went wrong on the card. Before it there
-/// is a pause: memory that was freed is cleared behind the program's back, for which a card takes a tenth of its memory's rate
-/// away, for 20 ms after 8 GiB (docs/performance/ledger.md).
+/// The time of one of `count` pieces of work, `work(0) …`, recorded one after the other in one graph, which is replayed `repeats`
+/// times, at least once. Throws what `work` throws, and what fails on the GPU. It pauses first: the driver clears freed memory in
+/// the background, which takes a tenth of the memory's rate for 20 ms per 8 GiB (docs/performance/ledger.md).
 inline Time timed(std::size_t repeats, std::size_t count, const std::function<void(std::size_t)>& work) {
   const auto all = [&] {
     for (std::size_t i = 0; i < count; ++i) work(i);
@@ -57,7 +56,7 @@ inline Time timed(std::size_t repeats, std::size_t count, const std::function<vo
 }  // namespace skipv1::inline SKIPV1_FLAVOUR
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
-/// to = from, 16 bytes at a time; one thread, four of them.
+/// to = from: four loads and stores of 16 bytes per thread.
 SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
   const std::size_t first = (std::size_t{block().x} * 4 * block_size().x + thread().x) * 8,
                     step = std::size_t{block_size().x} * 8;
@@ -71,8 +70,8 @@ SKIPV1_KERNEL copy_wide(bfloat16* to, const bfloat16* from, std::size_t count) {
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// The time of copying `x` to `y`, of one size, a multiple of 8 numbers at multiples of 16 bytes, else it throws; twice their
-/// bytes travel.
+/// The time of copying `x` to `y`, which reads and writes their bytes once each. Throws unless both have one size, a multiple of
+/// 8 elements, and are aligned to 16 bytes.
 inline Time timed_copy(std::size_t repeats, View<bfloat16, Device> y, View<bfloat16, Device> x) {
   require(x.size() == y.size() && reads_16_bytes(x.size(), x.data(), y.data()), "timed_copy: ", x.size(), " numbers to ",
           y.size(), ": as many, and 16 bytes at a time");

@@ -10,7 +10,7 @@
 namespace skipv1 {
 namespace emulator {
 
-/// Runs all blocks of a launch, on all cores if that is worth their start, and throws the first block's fault, if any.
+/// Runs all blocks of a launch, on all cores if there is work enough, and throws the fault of the lowest block that has one.
 inline void run_grid(const Kernel& kernel) {
   const Index3 grid = kernel.launch.grid;
   const std::size_t blocks = grid.size();

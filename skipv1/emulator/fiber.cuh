@@ -1,6 +1,6 @@
-// Fibers: functions with a stack of their own that hand control to one another. The threads of an emulated block are such.
-// With the few instructions below a barrier costs a thread 16 ns; with ucontext, which makes a system call for the signal mask,
-// 240 ns.
+// Fibers: functions with a stack each, between which a host thread switches. The threads of an emulated block are fibers.
+// A switch by the instructions below costs 16 ns per thread and barrier; by ucontext, which makes a system call for the signal
+// mask, 240 ns.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ namespace skipv1::emulator {
 
 #if defined(__x86_64__) && !defined(_WIN32) && !defined(SKIPV1_UCONTEXT)
 #define SKIPV1_OWN_SWITCH 1
-/// Saves the registers that a call preserves and the stack pointer at `*from`, and takes up those saved at `to`.
+/// Saves the callee-saved registers and the stack pointer at `*from`, and restores those saved at `to`.
 [[gnu::naked, gnu::noinline]] inline void switch_stack([[maybe_unused]] void** from, [[maybe_unused]] void* to) {
   asm("pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15\n\t"
       "movq %rsp, (%rdi); movq %rsi, %rsp\n\t"
@@ -41,7 +41,7 @@ namespace skipv1::emulator {
 }
 #endif
 
-/// A stack and where its function stopped. A fiber without `start` stands for the thread that switches to others.
+/// A stack, and where its function stopped. A fiber without `start` is the host thread itself.
 class Fiber {
  public:
 #ifdef SKIPV1_ASAN
@@ -54,9 +54,8 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// The next switch to this fiber calls `entry`, which must not return. What it did before is abandoned. Fibers of one
-  /// thread leave different `gap`s, multiples of 64 bytes, unused: else their stacks would all fall into the same few lines of
-  /// the cache.
+  /// The next switch to this fiber calls `entry`, which must not return; an earlier function is abandoned. `gap` bytes of the
+  /// stack, a multiple of 64 that differs between fibers, stay unused: else all stacks would map to the same cache lines.
   void start(void (*entry)(), [[maybe_unused]] std::size_t gap) {
 #if defined(_WIN32)
     if (handle_) DeleteFiber(handle_);
@@ -90,10 +89,10 @@ class Fiber {
   }
   bool started() const { return started_; }
   void abandon() { started_ = false; }
-  /// Whether the function on it used more stack than there is (found out afterwards).
+  /// Whether the function overflowed the stack; known only afterwards.
   bool overflowed() const { return stack_ && *canary() != canary_value; }
 
-  /// Stops in `from`, which is running, and goes on in `to`.
+  /// Switches from `from`, which is running, to `to`.
   static void swap(Fiber& from, Fiber& to) {
 #ifdef SKIPV1_ASAN
     arrived_from() = &from;
@@ -111,7 +110,7 @@ class Fiber {
     __sanitizer_finish_switch_fiber(from.fake_stack_, nullptr, nullptr);
 #endif
   }
-  /// To be called first in `entry`: tells the address sanitizer that the stack has changed.
+  /// The first call in `entry`: tells the address sanitizer that the stack has changed.
   static void entered() {
 #ifdef SKIPV1_ASAN
     Fiber& previous = *arrived_from();

@@ -1,4 +1,4 @@
-// The emulator's shared memory: arrays with bounds, and a shadow that knows who touched each element last.
+// The emulator's shared memory: arrays with bounds, and shadow memory that holds the last writer and reader of each element.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ struct Place {
   const char* file = nullptr;
   int line = 0;
 
-  /// The line that this is the default argument on.
+  /// As a default argument: the line of the call.
   static constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
   friend bool operator==(const Place& a, const Place& b) {
     return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
@@ -28,7 +28,8 @@ struct Place {
   }
 };
 
-/// Who wrote an element and who read it, and when; in barriers and warp barriers passed (`SharedMemory::now`).
+/// The last write and the last read of an element: by which thread, and when on the block's clock (`SharedMemory::now`), which
+/// advances at each barrier, `sync_warp`, arrival and completion.
 struct Shadow {
   std::uint32_t written = 0, read = 0;
   std::uint16_t writer = 0, reader = 0;  ///< thread numbers, or the codes below
@@ -42,12 +43,15 @@ struct SharedArray {
   Shadow* shadow = nullptr;            ///< that of element 0; one for every two bytes
 };
 
-/// The shared memory of the block that runs. An access is ordered after an earlier one by the same thread, before the last
-/// barrier of the block, or by the same warp before its last `sync_warp`, and after what arrived, bytes or threads, if the thread
-/// has waited for it; everything else is a race.
+/// The shared memory of the running block. An access happens after an earlier one
+/// - of the same thread,
+/// - before the last barrier of the block,
+/// - of the same warp, before its last `sync_warp`,
+/// - of a TMA load, or of a thread before it arrived, if the accessing thread has waited for that phase of the mbarrier.
+/// Any other pair of accesses to one element, one of them a write, is a race.
 class SharedMemory {
  public:
-  static constexpr std::size_t capacity = 227 << 10;  ///< bytes that compute capability 9.0 gives a block
+  static constexpr std::size_t capacity = 227 << 10;  ///< bytes per block on sm_90
 
   void begin_block(std::size_t dynamic_bytes, std::size_t threads) {
     if (memory_.empty()) {
@@ -73,7 +77,7 @@ class SharedMemory {
   std::size_t dynamic_bytes() const { return dynamic_bytes_; }
   bool fits() const { return used_ <= capacity; }
 
-  /// The array declared under `key`, the same for all threads of a block.
+  /// The static array declared under `key`, the same for all threads of a block.
   SharedArray declare(const void* key, const char* name, std::size_t count, std::size_t element) {
     for (const auto& [known, array] : arrays_)
       if (known == key) return array;
@@ -88,14 +92,14 @@ class SharedMemory {
   }
 
   enum class Fault { none, unwritten, race_with_writer, race_with_reader };
-  /// Thread `t` reads; the fault this is, if any.
+  /// Thread `t` reads. Returns the fault, if any.
   Fault read(Shadow& s, std::size_t t) {
     if (s.written < block_start_) return Fault::unwritten;
     if (!ordered(s.writer & ~atomic, s.written, t)) return Fault::race_with_writer;
     note_reader(s, t);
     return Fault::none;
   }
-  /// Thread `t` writes; the fault this is, if any.
+  /// Thread `t` writes. Returns the fault, if any.
   Fault write(Shadow& s, std::size_t t) {
     if (s.written >= barrier_ && !ordered(s.writer & ~atomic, s.written, t)) return Fault::race_with_writer;
     if (!readers_ordered(s, t)) return Fault::race_with_reader;
@@ -103,7 +107,7 @@ class SharedMemory {
     s.writer = static_cast<std::uint16_t>(t);
     return Fault::none;
   }
-  /// Thread `t` reads and writes in one; it does not race with others that do the same.
+  /// Thread `t` updates the element atomically; atomics do not race with each other.
   Fault update(Shadow& s, std::size_t t) {
     if (s.written < block_start_) return Fault::unwritten;
     if (!(s.writer & atomic) && !ordered(s.writer, s.written, t)) return Fault::race_with_writer;
@@ -112,7 +116,8 @@ class SharedMemory {
     s.writer = static_cast<std::uint16_t>(t | atomic);
     return Fault::none;
   }
-  /// Bytes arrive from now on; what thread `t` asked for, noted as written by it, arrives: whether nobody touched it meanwhile.
+  /// Loads complete from now on. An element of a load that thread `t` issued, noted as its write then, is written: returns
+  /// whether no thread accessed it in between.
   std::uint32_t begin_completion() { return ++now_; }
   bool complete_load(Shadow& s, std::size_t t) {
     const bool untouched = s.writer == t && s.read <= s.written;
@@ -120,16 +125,16 @@ class SharedMemory {
     s.writer = tma;
     return untouched;
   }
-  /// Thread `t` has waited for bytes that arrived at `when`.
+  /// Thread `t` has waited for loads that completed at `when`.
   void acquire_loads(std::size_t t, std::uint32_t when) { waited_[t] = std::max(waited_[t], when); }
-  /// A thread arrives, its warp with it; another, `t`, has waited for one that did, at `when`.
+  /// A thread arrives at an mbarrier; its warp's earlier accesses count with it. Thread `t` has waited for `arrived`, at `when`.
   std::uint32_t arrive() { return now_++; }
   void acquire(std::size_t t, std::size_t arrived, std::uint32_t when) {
     std::uint32_t& seen = seen_[t * warp_barrier_.size() + arrived / 32];
     seen = std::max(seen, when);
   }
   static bool by_tma(const Shadow& s) { return s.writer == tma; }
-  /// The thread to name as the other party of a fault; a reader's may be unknown.
+  /// The other thread of a race; a reader may be one of several.
   static std::size_t writer(const Shadow& s) { return s.writer & ~std::size_t{atomic}; }
   static bool one_reader(const Shadow& s) { return s.reader < warp_of_readers; }
   static std::size_t reader(const Shadow& s) { return s.reader; }

@@ -1,5 +1,11 @@
-// Kernels on the CPU: the threads of a block are fibers of one thread; a fiber that waits for others yields to the next. What a card
-// would leave undefined (divergent barriers and shuffles, races on shared memory, accesses past its arrays) throws `Error` instead.
+// A block of an emulated launch: its threads are fibers of one host thread; a fiber that waits yields to the next. What is
+// undefined on a GPU throws `Error` with the kernel, block, thread and line: barriers and shuffles that not all threads reach,
+// races in shared memory, accesses out of its bounds, reads of elements that no thread has written, deadlocks.
+//
+// Accesses to global memory are plain memory accesses, and are not checked: races there pass silently, and so do accesses out of
+// an allocation's bounds, unless the program is built with the address sanitizer. Of global memory the emulator checks only what
+// it executes itself: alignment, and that blocks which bulk-store to one address are ordered by semaphores
+// (emulator/semaphores.cuh).
 #pragma once
 
 #include <algorithm>
@@ -25,14 +31,14 @@ namespace skipv1 {
 
 namespace emulator {
 
-/// A launch, and how to call its kernel for one thread.
+/// A launch, and the call of its kernel by one thread.
 struct Kernel {
   Launch launch;
   void (*call)(const void* closure);
   const void* closure;
 };
 
-/// What a thread waits for, or that it has ended.
+/// What a thread waits for.
 enum class State { ready, at_barrier, at_collective, at_mbarrier, at_semaphore, done };
 
 struct Thread {
@@ -47,7 +53,7 @@ struct Thread {
   std::vector<BulkStore> stores;
 };
 
-/// Runs blocks, one after the other, on the thread it belongs to.
+/// Runs blocks, one after the other, on the host thread that it belongs to.
 class Worker {
  public:
   /// The worker of the calling thread.
@@ -61,7 +67,7 @@ class Worker {
     return *current();
   }
 
-  /// Runs block `index` of `kernel`; throws what a thread of it threw, or the fault found.
+  /// Runs block `index` of `kernel`. Throws the first fault, or what a thread threw.
   void run(const Kernel& kernel, Semaphores& semaphores, Index3 index) {
     semaphores_ = &semaphores;
     begin(kernel, index);
@@ -93,8 +99,8 @@ class Worker {
       if (t != now_) make_ready(t);
   }
 
-  /// What all lanes of a warp do together: the last to arrive calls `resolve(arguments of each lane, lanes)`. Throws if the lanes
-  /// are not all at the same operation at the same place.
+  /// An operation of a whole warp: the last lane to arrive calls `resolve(arguments of each lane, lanes)`. Throws unless all
+  /// lanes are at the same operation and line.
   using Resolve = void (*)(void* const* lanes, std::size_t count);
   void collective(const char* what, void* arguments, Resolve resolve, Place place) {
     const std::size_t w = now_ / 32, first = w * 32, lanes = std::min<std::size_t>(32, count_ - first);
@@ -146,7 +152,7 @@ class Worker {
       const std::size_t progress = semaphores_->progress();
       if (reached()) break;
       if (progress != std::exchange(looked_at_, progress)) in_vain_ = 0;
-      if (++in_vain_ > ready_count_) {  // all that could go on here have looked
+      if (++in_vain_ > ready_count_) {  // all threads that could go on wait at semaphores
         const Semaphores::Hope hope = semaphores_->look_in_vain(progress, in_vain_ == ready_count_ + 1);
         if (hope == Semaphores::Hope::failed) throw Abandoned();
         if (hope == Semaphores::Hope::none)
@@ -215,7 +221,7 @@ class Worker {
     }
   }
 
-  /// After the last switch back: everything is done, or a thread failed, or nobody can go on.
+  /// After the last switch back: all threads have returned, or one failed, or none can go on.
   void finish() {
     if (!error_ && done_ < count_) error_ = std::make_exception_ptr(Error(deadlock()));
     for (std::size_t t = 0; t < count_; ++t) {
@@ -246,7 +252,7 @@ class Worker {
       line << (a < count_ || b < count_ ? " and " : "") << "thread " << index_of(c) << " waits at an mbarrier ("
            << threads_[c]->place
            << ") whose phase does not end: threads have not arrived, or bytes are not expected or not issued";
-    line << ": nobody can go on";
+    line << ": no thread can go on";
     return line.str();
   }
 
@@ -319,12 +325,12 @@ class Worker {
   Fiber main_;
   std::vector<std::unique_ptr<Thread>> threads_;
   std::vector<Warp> warps_;
-  std::vector<std::uint16_t> ready_;  ///< a ring of threads that can go on
+  std::vector<std::uint16_t> ready_;  ///< a ring buffer of threads that can go on
   std::size_t head_ = 0, ready_count_ = 0;
   std::vector<Mbarrier> mbarriers_;
   Semaphores* semaphores_ = nullptr;
   Semaphores::Seen seen_;
-  std::size_t in_vain_ = 0, looked_at_ = 0;  ///< how often threads looked for turns since one went on, and at which of the moves
+  std::size_t in_vain_ = 0, looked_at_ = 0;  ///< looks at semaphores since a thread went on, and the progress they saw
   SharedMemory shared_;
   std::exception_ptr error_;
 };

@@ -1,4 +1,4 @@
-// The words of kernel.cuh under nvcc: CUDA's own, by our names.
+// The device vocabulary of kernel.cuh compiled by nvcc.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -18,14 +18,13 @@
 #define SKIPV1_SM90A 0
 #endif
 #define SKIPV1_KERNEL __global__ void
-/// After it: the most threads of a block, and how many blocks a multiprocessor shall hold at least; registers are given
-/// accordingly.
+/// `__launch_bounds__`: the most threads per block, and the least blocks per multiprocessor, which limit the registers.
 #define SKIPV1_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
 #define SKIPV1_DEVICE __device__ __forceinline__
 #define SKIPV1_DEVICE_MEMBER __device__ __forceinline__
 #define SKIPV1_HOST_DEVICE __host__ __device__ __forceinline__
 #define SKIPV1_UNROLL _Pragma("unroll")
-/// A shared array of `count` elements, a constant: `SKIPV1_SHARED(float, tile, 256);`
+/// A static shared array of `count` elements: `SKIPV1_SHARED(float, tile, 256);`
 #define SKIPV1_SHARED(T, name, count)                                     \
   __shared__ alignas(16) unsigned char name##_bytes[sizeof(T) * (count)]; \
   const ::skipv1::Shared<T> name { reinterpret_cast<T*>(name##_bytes), count }
@@ -37,7 +36,7 @@ SKIPV1_DEVICE uint3 block() { return blockIdx; }
 SKIPV1_DEVICE dim3 block_size() { return blockDim; }
 SKIPV1_DEVICE dim3 grid_size() { return gridDim; }
 
-/// The thread's number in its block.
+/// The thread's linear index in its block.
 SKIPV1_DEVICE unsigned thread_number() { return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z); }
 
 SKIPV1_DEVICE void sync_threads() { __syncthreads(); }
@@ -59,7 +58,7 @@ SKIPV1_DEVICE bool any(bool x) { return __any_sync(0xffffffffu, x) != 0; }
 SKIPV1_DEVICE bool all(bool x) { return __all_sync(0xffffffffu, x) != 0; }
 SKIPV1_DEVICE unsigned ballot(bool x) { return __ballot_sync(0xffffffffu, x); }
 
-/// The place of the lowest bit set; there is one.
+/// The index of the lowest bit that is set (`__ffs`); at least one is.
 SKIPV1_DEVICE unsigned lowest_bit(unsigned bits) { return static_cast<unsigned>(__ffs(static_cast<int>(bits)) - 1); }
 
 /// An array in shared memory.
@@ -72,7 +71,7 @@ struct Shared {
 /// `count` elements from byte `offset` of the launch's dynamic shared memory on.
 template <class T>
 SKIPV1_DEVICE Shared<T> dynamic_shared(std::size_t offset, std::size_t count) {
-  extern __shared__ __align__(1024) uint4 skipv1_dynamic_shared[];  // as warpgroups' products want it
+  extern __shared__ __align__(1024) uint4 skipv1_dynamic_shared[];  // the 128-byte swizzle of wgmma and TMA needs it
   return {reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(skipv1_dynamic_shared) + offset), count};
 }
 
@@ -90,7 +89,7 @@ SKIPV1_DEVICE T read_only(const T* p) {
 }
 SKIPV1_DEVICE void check_aligned(const void*, std::size_t) {}
 
-/// `2^x` and `1 / sqrt(x)`; in float the card's approximations (2 ulp).
+/// `2^x` and `1 / sqrt(x)`, in float approximated to 2 ulp (`ex2.approx`, `rsqrtf`).
 SKIPV1_DEVICE float fast_exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

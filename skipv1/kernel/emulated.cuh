@@ -1,4 +1,5 @@
-// The words of kernel.cuh without nvcc: the emulator's.
+// The device vocabulary of kernel.cuh compiled by the host compiler, for the emulator. Shared memory is checked on every access:
+// bounds, elements that no thread has written, races. Global memory is plain memory: its accesses are not checked.
 #pragma once
 
 #include <atomic>
@@ -45,7 +46,7 @@ inline void sync_warp(emulator::Place place = emulator::Place::here()) {
 
 namespace skipv1::emulator {
 
-/// A value handed in by a lane, which lane's it asks for, and what it gets.
+/// A shuffle's argument per lane: its value, the lane it reads, and the result.
 template <class T>
 struct Exchange {
   T value;
@@ -58,7 +59,7 @@ T exchange(const char* what, T value, std::size_t source, Place place) {
   const auto resolve = [](void* const* lanes, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
       auto& lane = *static_cast<Exchange<T>*>(lanes[i]);
-      if (lane.source >= count) Worker::running().report("a shuffle asks for lane ", lane.source, " of a warp of ", count);
+      if (lane.source >= count) Worker::running().report("a shuffle reads lane ", lane.source, " of a warp of ", count);
       lane.result = static_cast<Exchange<T>*>(lanes[lane.source])->value;
     }
   };
@@ -103,7 +104,7 @@ inline bool all(bool x, emulator::Place place = emulator::Place::here()) { retur
 
 namespace skipv1::emulator {
 
-/// An index and the line it stands on.
+/// An index, and the line of source that indexes.
 struct ElementIndex {
   std::size_t i;
   Place place;
@@ -138,8 +139,8 @@ inline void check_bounds(const char* what, const SharedArray& array, std::size_t
   Worker::running().report(what, " element ", static_cast<std::ptrdiff_t>(n > 1 && i < array.count ? array.count : i),
                            " of shared array ", array.name, " (", place, "), which has ", array.count);
 }
-/// Notes an access of the running thread to elements `i … i + n - 1` by `access(memory, shadow, thread)`; throws if it is out of
-/// bounds or a race.
+/// Notes an access of the running thread to elements `i … i + n - 1` by `access(memory, shadow, thread)`. Throws if it is out of
+/// bounds, a race, or reads an element that no thread of the block has written.
 template <class Access>
 void note(const char* what, const SharedArray& array, std::size_t i, std::size_t n, Place place, const Access& access) {
   check_bounds(what, array, i, n, place);
@@ -156,7 +157,7 @@ inline void note_write(const SharedArray& array, std::size_t i, std::size_t n, P
   note("writes", array, i, n, place, [](auto& memory, auto& shadow, auto thread) { return memory.write(shadow, thread); });
 }
 
-/// An element of a shared array: reading and writing it is checked.
+/// An element of a shared array whose reads and writes are checked.
 template <class T>
 class Reference {
  public:

@@ -1,4 +1,4 @@
-// Launching kernels: on the card under nvcc, elsewhere on the CPU through the emulator.
+// Kernel launches: on the GPU, or in the emulator.
 #pragma once
 
 #include <functional>
@@ -9,12 +9,12 @@
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// An operation's kernels: the first mirrors the CPU loop, the fast one is what is used; the portable one, where there is a
-/// choice, is what cards use that lack the newest instructions.
+/// The kernels of an operation: `first` mirrors the CPU reference, `fast` is the default, `portable` is for GPUs without sm_90a
+/// where that differs.
 enum class Version { first, portable, fast };
 
 #if defined(__CUDACC__)
-/// Throws `Error` with `parts` and CUDA's reason unless `status` is success; the error is cleared, so the process can go on.
+/// Throws `Error` with `parts` and CUDA's reason unless `status` is success. The error is cleared, so the process can go on.
 template <class... Parts>
 void check_cuda(cudaError_t status, const Parts&... parts) {
   if (status == cudaSuccess) return;
@@ -22,22 +22,22 @@ void check_cuda(cudaError_t status, const Parts&... parts) {
   fail(parts..., ": ", cudaGetErrorString(status));
 }
 
-/// The stream that this thread's launches, copies and `zero` go to; the default stream unless `UseStream` says otherwise.
+/// The stream of this thread's launches, copies and `zero`: the default stream, unless a `UseStream` lives.
 inline cudaStream_t& current_stream() {
   static thread_local cudaStream_t stream = nullptr;
   return stream;
 }
-/// Waits until the current stream has done everything asked of it; throws what went wrong on the way.
+/// Waits for the current stream; throws if any of its work failed.
 inline void synchronize() { check_cuda(cudaStreamSynchronize(current_stream()), "waiting for the device"); }
 #else
 
 }  // namespace skipv1
 
 namespace skipv1::emulator {
-/// What is asked of the device while a graph is recorded (graph.cuh): kept there instead of done. Null: nothing is recorded.
+/// The graph being recorded (device/graph.cuh), to which work is appended instead of run. Null: none.
 inline std::vector<std::function<void()>>*& recording() {
-  static thread_local std::vector<std::function<void()>>* asked = nullptr;
-  return asked;
+  static thread_local std::vector<std::function<void()>>* graph = nullptr;
+  return graph;
 }
 template <class Work>
 void do_or_record(const Work& work) {
@@ -50,14 +50,13 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 inline void synchronize() { require(!emulator::recording(), "waiting for the device: not while a graph is recorded"); }
 #endif
 
-/// Runs `kernel(arguments…)`, once for each thread of the grid. A grid without blocks does nothing. Throws, naming the kernel, if
-/// it cannot be launched; in the emulator also what its threads do wrong. On the card the launch is asynchronous (see
-/// `synchronize`).
+/// Launches `kernel(arguments…)`. A grid without blocks does nothing. Throws, naming the kernel, if the launch is not possible.
+/// On the GPU it is asynchronous (see `synchronize`); the emulator runs it at once and throws the faults of its threads.
 template <class... Parameters, class... Arguments>
 void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arguments) {
   if (where.grid.size() == 0) return;
 #if defined(__CUDACC__)
-  if (where.shared_bytes > std::size_t{48} << 10) {  // more than that must be asked for
+  if (where.shared_bytes > std::size_t{48} << 10) {  // more needs the attribute
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(where.shared_bytes)),
                "kernel ", where.name, ": ", where.shared_bytes, " bytes of shared memory");
   }
@@ -79,12 +78,12 @@ void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arg
 #endif
 }
 
-/// How many numbers a kernel reads at a time, as a type: for kernels that are templates over it.
+/// Elements per load, as a type, for kernels that are templates over it.
 template <class T>
 inline constexpr std::integral_constant<std::size_t, per_16_bytes<T>> numbers_a_load = {};
 inline constexpr std::integral_constant<std::size_t, 1> one_a_load = {};
 
-/// Whether rows of `width` numbers at these addresses can be read 16 bytes at a time.
+/// Whether rows of `width` elements at these addresses can be read by loads of 16 bytes.
 template <class T, class... Pointers>
 bool reads_16_bytes(std::size_t width, const T* first, const Pointers*... rest) {
   const auto aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; };

@@ -1,5 +1,5 @@
-// Tensor cores and asynchronous copies (compute capability 8.0): `mma.sync`, `ldmatrix`, `cp.async`, with PTX's fragment layouts.
-// A lane with `g = lane / 4` and `c = 2 (lane % 4)` holds, two bfloat16 in a register, the lower column (or row of B) first:
+// Tensor cores and asynchronous copies of sm_80: `mma.sync`, `ldmatrix`, `cp.async`; and `stmatrix` of sm_90.
+// Fragments are PTX's: a lane with `g = lane / 4` and `c = 2 (lane % 4)` holds, two bfloat16 per register, the lower index first:
 //   A (16, 16): a[0] (g, c …), a[1] (g + 8, c …), a[2] (g, c + 8 …), a[3] (g + 8, c + 8 …)
 //   B (16, 8):  b[0] (c …, g), b[1] (c + 8 …, g)
 //   D (16, 8), float: d[0] (g, c), d[1] (g, c + 1), d[2] (g + 8, c), d[3] (g + 8, c + 1)
@@ -14,14 +14,14 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 
 #if defined(__CUDACC__)
 
-/// Two numbers, rounded, in one register; `low` is the one of the lower index.
+/// Two floats rounded to bfloat16 in one register (`cvt.rn.bf16x2`); `low` has the lower index.
 SKIPV1_DEVICE std::uint32_t pack_bfloat16(float low, float high) {
   std::uint32_t bits;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
   return bits;
 }
 
-/// `D += A B` by the warp: fragments as above, products and sums in float.
+/// `D += A B` by one warp (`mma.sync.m16n8k16`), accumulated in float.
 SKIPV1_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
@@ -29,8 +29,8 @@ SKIPV1_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::ui
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-/// Loads M = 1, 2 or 4 matrices (8, 8). Lane i names, as an index of `from`, row `i % 8` of matrix `i / 8` (8 elements, 16
-/// bytes); `to[m]` gets elements (g, c) and (g, c + 1) of matrix m, with `transposed` (c, g) and (c + 1, g).
+/// Loads M = 1, 2 or 4 matrices (8, 8). Lane i passes the index in `from` of row `i % 8` of matrix `i / 8`, 8 elements aligned to
+/// 16 bytes. `to[m]` receives elements (g, c) and (g, c + 1) of matrix m; with `transposed` (c, g) and (c + 1, g).
 template <std::size_t M, bool transposed = false>
 SKIPV1_DEVICE void ldmatrix(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i) {
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(from.data + i));
@@ -55,7 +55,7 @@ SKIPV1_DEVICE void ldmatrix(std::uint32_t (&to)[M], const Shared<bfloat16>& from
   }
 }
 
-/// The reverse: stores 4 matrices (8, 8) of which lane i names row `i % 8` of matrix `i / 8` (compute capability 9.0).
+/// Stores 4 matrices (8, 8), the reverse of `ldmatrix<4>` (sm_90). Lane i passes the index of row `i % 8` of matrix `i / 8`.
 SKIPV1_DEVICE void stmatrix(const Shared<bfloat16>& to, std::size_t i, const std::uint32_t (&from)[4]) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));
@@ -65,16 +65,16 @@ SKIPV1_DEVICE void stmatrix(const Shared<bfloat16>& to, std::size_t i, const std
 #endif
 }
 
-/// Starts copying 16 bytes from global memory to elements `i …` of a shared array; zeros where not `valid` (then `from` is not
-/// read). Both are aligned to 16 bytes.
+/// Issues a copy of 16 bytes from global to shared memory, to elements `i …` of `to`. Without `valid` it writes zeros and does
+/// not read `from`. Both addresses are aligned to 16 bytes.
 template <class T>
 SKIPV1_DEVICE void cp_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true) {
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(p), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
-/// Closes a group of the copies this thread has started since the last one.
+/// Commits the copies that this thread has issued since its last commit as a group.
 SKIPV1_DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/// Waits until all but the last `pending` groups of this thread are there. Other threads' copies need a barrier after it.
+/// Waits until all but the last `pending` groups of this thread have completed. A barrier makes them visible to other threads.
 template <int pending>
 SKIPV1_DEVICE void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
@@ -179,7 +179,7 @@ inline void stmatrix(const Shared<bfloat16>& to, std::size_t i, const std::uint3
   emulator::Worker::running().collective("stmatrix", &mine, emulator::store_fragments, place);
 }
 
-// The copy happens when it is waited for. Until then its target holds NaN, and reading it races with the copy.
+// The copy happens in `cp_async_wait`. Until then the target holds NaN, and other threads that touch it race with the copy.
 template <class T>
 void cp_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = true,
               emulator::Place place = emulator::Place::here()) {
@@ -215,7 +215,7 @@ void cp_async_wait() {
 
 #endif
 
-/// The two numbers of a register that `pack_bfloat16` made, the lower first.
+/// The two values in a register of `pack_bfloat16`, the lower index first.
 SKIPV1_DEVICE Vector<float, 2> unpack_bfloat16(std::uint32_t bits) {
   const std::uint32_t wide[2] = {bits << 16, bits & 0xffff0000u};
   Vector<float, 2> x;
@@ -223,7 +223,7 @@ SKIPV1_DEVICE Vector<float, 2> unpack_bfloat16(std::uint32_t bits) {
   return x;
 }
 
-/// N elements of a shared array from element i on, aligned to all of them together.
+/// Load and store N elements of a shared array from element i on, as one access aligned to their size.
 template <std::size_t N, class T>
 SKIPV1_DEVICE Vector<T, N> load_shared(const Shared<T>& from, std::size_t i) {
 #if defined(__CUDACC__)
@@ -247,7 +247,7 @@ SKIPV1_DEVICE void store_shared(const Shared<T>& to, std::size_t i, const Vector
 #endif
 }
 
-/// Two numbers that lie together in memory, as one register has them.
+/// Load and store two neighbouring elements as one register of a fragment.
 SKIPV1_DEVICE std::uint32_t load_pair(const bfloat16* from) {
   const Vector<bfloat16, 2> pair = load_vector<2>(from);
   std::uint32_t bits;

@@ -1,44 +1,44 @@
-// Tiles of bfloat16 in shared memory, filled by asynchronous copies and read as fragments of tensor cores' products.
+// Tiles of bfloat16 in shared memory: filled by `cp.async` or TMA, read as fragments of `mma.sync` or as operands of `wgmma`.
 #pragma once
 
 #include "skipv1/kernel/mma.cuh"
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// Rows of W numbers, a multiple of 16, in shared memory from `base` on: row after row or, with R, R rows in panels of 64
-/// columns, one after the other, as warpgroups' products want them. The 16-byte piece c of row r lies where piece `c ^ (r % 8)`
-/// would be: the 8 rows that `ldmatrix` reads together, and a row's pieces, lie in different banks.
+/// Rows of W elements, a multiple of 16, in shared memory from element `base` on. With R = 0 rows lie one after the other; else
+/// R rows lie in panels of 64 columns, one panel after the other: the layout of TMA and `wgmma` with 128-byte swizzle. Chunk c
+/// (16 bytes) of row r is stored at chunk `c ^ (r % 8)`, so the 8 rows that `ldmatrix` reads together hit different banks.
 template <unsigned W, unsigned R = 0>
 struct Tile {
-  static constexpr unsigned pitch = (W + 63) / 64 * 64, pieces = pitch / 8;
+  static constexpr unsigned pitch = (W + 63) / 64 * 64, chunks = pitch / 8;
 
   Shared<bfloat16> memory;
   unsigned base = 0;  ///< a multiple of 64
 
-  /// Where element (row, column) lies in `memory`.
+  /// The index of element (row, column) in `memory`.
   SKIPV1_DEVICE_MEMBER unsigned at(unsigned row, unsigned column) const {
     if constexpr (R > 0) return base + column / 64 * R * 64 + row * 64 + ((column / 8 % 8) ^ (row % 8)) * 8 + column % 8;
     return base + row * pitch + ((column / 8) ^ (row % 8)) * 8 + column % 8;
   }
-  /// Where that element lies which is `row` rows, a multiple of 8, below and `column` columns, a multiple of 16, beside the one
-  /// of the first 16 columns that lies at `place`. With both known when this is compiled, one instruction or none: fragments are
-  /// read too often for `at`, and registers are better used for fragments read ahead.
-  SKIPV1_DEVICE_MEMBER static unsigned beside(unsigned place, unsigned row, unsigned column) {
+  /// The index of the element `row` rows (a multiple of 8) below and `column` columns (a multiple of 16) right of the one at
+  /// index `place`, which is in the first 16 columns. Equals `at` of their sum, but takes one instruction or none where both are
+  /// constants.
+  SKIPV1_DEVICE_MEMBER static unsigned offset_from(unsigned place, unsigned row, unsigned column) {
     return (place ^ column % 64) + column / 64 * (R > 0 ? R * 64 : 64) + row * (R > 0 ? 64 : pitch);
   }
-  /// Where the first of the numbers lies, in memory from `from` on, that thread t of `threads` copies; rows are `stride` apart.
+  /// The address of the first chunk that thread t of `threads` loads, from rows `stride` elements apart at `from`.
   template <unsigned threads>
   SKIPV1_DEVICE_MEMBER static const bfloat16* thread_source(const bfloat16* from, std::size_t stride, unsigned t) {
-    return from + t / pieces * stride + t % pieces * 8;
+    return from + t / chunks * stride + t % chunks * 8;
   }
-  /// Starts copying `rows` rows into the tile, from `source` on, the thread's own: zeros from row `count`, and from column
-  /// `width`, on. Rows are aligned to 16 bytes.
+  /// Issues `cp.async` of `rows` rows into the tile, from the thread's own `source` on; zeros from row `count` and from column
+  /// `width` on. Rows are aligned to 16 bytes.
   template <unsigned rows, unsigned threads>
   SKIPV1_DEVICE_MEMBER void load_async_from(const bfloat16* source, std::size_t stride, std::size_t count, std::size_t width,
                                             unsigned t) const {
-    static_assert(threads % pieces == 0 && rows * pieces % threads == 0);
-    constexpr unsigned step = threads / pieces;
-    const unsigned column = t % pieces * 8, first = t / pieces;
+    static_assert(threads % chunks == 0 && rows * chunks % threads == 0);
+    constexpr unsigned step = threads / chunks;
+    const unsigned column = t % chunks * 8, first = t / chunks;
     if (column >= W) return;
     const unsigned some = column < width ? static_cast<unsigned>(count < rows ? count : rows) : 0;
     SKIPV1_UNROLL
@@ -47,35 +47,35 @@ struct Tile {
       source += step * stride;
     }
   }
-  /// The same from `from` on, which is the same for all threads.
+  /// The same from `from`, the address of row 0 for all threads.
   template <unsigned rows, unsigned threads>
   SKIPV1_DEVICE_MEMBER void load_async(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width,
                                        unsigned t) const {
     load_async_from<rows, threads>(thread_source<threads>(from, stride, t), stride, count, width, t);
   }
-  /// The tile's rows from `row`, a multiple of 8, on.
+  /// The tile that begins at row `row`, a multiple of 8.
   SKIPV1_DEVICE_MEMBER Tile rows_from(unsigned row) const { return {memory, at(row, 0)}; }
-  /// An A fragment: 16 rows from `row`, 16 columns from `column` on.
+  /// Loads the A fragment of 16 rows from `row` and 16 columns from `column` on (`ldmatrix.x4`).
   SKIPV1_DEVICE_MEMBER void load_a(std::uint32_t (&a)[4], unsigned row, unsigned column) const {
-    ldmatrix<4>(a, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
+    ldmatrix<4>(a, memory, offset_from(at(lane() % 16, lane() / 16 * 8), row, column));
   }
-  /// Stores one (compute capability 9.0).
+  /// Stores such a fragment (`stmatrix.x4`, sm_90).
   SKIPV1_DEVICE_MEMBER void store_a(const std::uint32_t (&a)[4], unsigned row, unsigned column) const {
-    stmatrix(memory, beside(at(lane() % 16, lane() / 16 * 8), row, column), a);
+    stmatrix(memory, offset_from(at(lane() % 16, lane() / 16 * 8), row, column), a);
   }
-  /// Two B fragments of the product with the tile transposed: k are 16 columns from `column`, n twice 8 rows from `row` on.
+  /// Loads two B fragments of A times the tile transposed: k is 16 columns from `column`, n is 2 x 8 rows from `row` on.
   SKIPV1_DEVICE_MEMBER void load_bt(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
     std::uint32_t four[4];
-    ldmatrix<4>(four, memory, beside(at(lane() / 16 * 8 + lane() % 8, lane() / 8 % 2 * 8), row, column));
+    ldmatrix<4>(four, memory, offset_from(at(lane() / 16 * 8 + lane() % 8, lane() / 8 % 2 * 8), row, column));
     for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
   }
-  /// Two B fragments of the product with the tile: k are 16 rows from `row`, n twice 8 columns from `column` on.
+  /// Loads two B fragments of A times the tile: k is 16 rows from `row`, n is 2 x 8 columns from `column` on.
   SKIPV1_DEVICE_MEMBER void load_b(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
     std::uint32_t four[4];
-    ldmatrix<4, true>(four, memory, beside(at(lane() % 16, lane() / 16 * 8), row, column));
+    ldmatrix<4, true>(four, memory, offset_from(at(lane() % 16, lane() / 16 * 8), row, column));
     for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
   }
-  /// Writes D fragments of 16 rows, W columns, rounded, as the rows from `row` on; rows g and g + 8 times a factor.
+  /// Stores accumulators of 16 rows and W columns as bfloat16 from row `row` on, rows g and g + 8 multiplied by a factor each.
   SKIPV1_DEVICE_MEMBER void store_accumulators(const float (&x)[W / 8][4], unsigned row, const float (&factor)[2]) const {
     SKIPV1_UNROLL
     for (unsigned m = 0; m < W / 8; ++m) {
@@ -86,18 +86,18 @@ struct Tile {
       }
     }
   }
-  /// The warp copies `rows` rows of the tile from `row` on to `to`, or adds them to it: those below `count`, columns below
-  /// `width`. What is added to is loaded whole before the first is stored: one wait for memory, not one a row.
+  /// The warp writes `rows` rows of the tile from `row` on to global memory: rows below `count`, columns below `width`. To
+  /// accumulate, it loads all old values before it stores the first, and so waits for memory once.
   template <unsigned rows>
   SKIPV1_DEVICE_MEMBER void store_global(bfloat16* to, std::size_t stride, unsigned row, std::size_t count, std::size_t width,
                                          WriteMode mode = WriteMode::overwrite) const {
-    constexpr unsigned N = (rows * pieces + warp_size - 1) / warp_size;
+    constexpr unsigned N = (rows * chunks + warp_size - 1) / warp_size;
     Vector<bfloat16, 8> before[N] = {};
     const auto each = [&](const auto& act) {
       SKIPV1_UNROLL
       for (unsigned n = 0; n < N; ++n) {
-        const unsigned i = n * warp_size + lane(), r = row + i / pieces, column = i % pieces * 8;
-        if (i < rows * pieces && r < count && column < width) act(n, r, column);
+        const unsigned i = n * warp_size + lane(), r = row + i / chunks, column = i % chunks * 8;
+        if (i < rows * chunks && r < count && column < width) act(n, r, column);
       }
     };
     if (mode == WriteMode::accumulate)
@@ -109,19 +109,19 @@ struct Tile {
       store_vector(to + r * stride + column, x);
     });
   }
-  /// The warp changes the sign of `rows` rows from `row` on.
+  /// The warp negates `rows` rows from `row` on.
   template <unsigned rows>
   SKIPV1_DEVICE_MEMBER void negate(unsigned row) const {
-    for (unsigned i = lane(); i < rows * pieces; i += warp_size) {
-      if (i % pieces * 8 >= W) continue;
-      Vector<bfloat16, 8> x = load_shared<8>(memory, at(row + i / pieces, i % pieces * 8));
+    for (unsigned i = lane(); i < rows * chunks; i += warp_size) {
+      if (i % chunks * 8 >= W) continue;
+      Vector<bfloat16, 8> x = load_shared<8>(memory, at(row + i / chunks, i % chunks * 8));
       for (unsigned j = 0; j < 8; ++j) x[j] = static_cast<bfloat16>(-static_cast<float>(x[j]));
-      store_shared(memory, at(row + i / pieces, i % pieces * 8), x);
+      store_shared(memory, at(row + i / chunks, i % chunks * 8), x);
     }
   }
 };
 
-/// The A fragment of two D fragments beside each other, rounded: their registers lie alike.
+/// The A fragment (16, 16) of two neighbouring accumulators (16, 8), rounded to bfloat16: both have one register layout.
 SKIPV1_DEVICE void to_a_fragment(std::uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
   a[0] = pack_bfloat16(left[0], left[1]);
   a[1] = pack_bfloat16(left[2], left[3]);
@@ -129,17 +129,17 @@ SKIPV1_DEVICE void to_a_fragment(std::uint32_t (&a)[4], const float (&left)[4], 
   a[3] = pack_bfloat16(right[2], right[3]);
 }
 
-/// All zeros.
+/// Sets fragments to zero.
 template <std::size_t N>
 SKIPV1_DEVICE void clear(std::uint32_t (&a)[N][4]) {
 #if defined(__CUDACC__)
-  asm volatile("" ::: "memory");  // a branch: it is taken so seldom that choosing each register would cost more
+  asm volatile("" ::: "memory");  // keeps a branch: it is rare, and a select per register would cost more
 #endif
   SKIPV1_UNROLL
   for (auto& fragment : a)
     for (std::uint32_t& x : fragment) x = 0;
 }
-/// Those of all pairs of 2 N.
+/// The A fragments of 2 N accumulators.
 template <std::size_t N>
 SKIPV1_DEVICE void to_a_fragments(std::uint32_t (&a)[N][4], const float (&x)[2 * N][4]) {
   SKIPV1_UNROLL

@@ -1,6 +1,6 @@
-// Products of a warpgroup, 4 warps in a row from a multiple of 4 on (compute capability 9.0, compiled for sm_90a): `wgmma`. They
-// run beside the threads that ask for them, read shared memory by themselves, and are waited for by groups. Of a product's 64
-// rows warp w has 16 from 16 w on, its fragments laid out as those of `mma` (kernel/mma.cuh).
+// `wgmma` (sm_90a): a warpgroup, 4 consecutive warps, issues matrix products that run asynchronously, read their operands from
+// shared memory, and complete by groups. Warp w of the warpgroup holds rows 16 w … 16 w + 15 of the 64 rows of D and of A in
+// fragments, laid out as those of `mma.sync` (kernel/mma.cuh).
 #pragma once
 
 #include <cstdlib>
@@ -13,14 +13,14 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 
 #if defined(__CUDACC__)
 
-/// Part of a tile in panels, as `wgmma` is told of it: the address, the distance of panels, that of 8 rows, in 16 bytes; the
-/// pieces of 8 rows exchanged within 128 bytes.
+/// A matrix descriptor: an operand in shared memory, part of a tile in panels. It holds the address, the distance of panels and
+/// that of 8 rows, in units of 16 bytes, and the 128-byte swizzle.
 struct MatrixDescriptor {
   std::uint64_t descriptor;
   template <unsigned W, unsigned R>
   SKIPV1_DEVICE_MEMBER MatrixDescriptor(const Tile<W, R>& tile, unsigned row, unsigned column) {
     static_assert(R % 8 == 0);
-    // The tile's own part is worked out once for all its parts; theirs, constants mostly, are added.
+    // The tile's own descriptor is computed once; the offset of the part, mostly a constant, is added.
     const auto base = static_cast<std::uint32_t>(__cvta_generic_to_shared(tile.memory.data)) + 2 * tile.base;
     const std::uint32_t beside = 2 * (column / 64 * R * 64 + row * 64 + column % 64);
     descriptor = (std::uint64_t{(base & 0x3ffff) >> 4} | std::uint64_t{R * 128 >> 4} << 16 | std::uint64_t{1024 >> 4} << 32 |
@@ -43,7 +43,7 @@ struct MatrixDescriptor {
   ", 0;\n"                                                     \
   "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" registers "}, " operands ", adds, " immediates "; }"
 
-/// `d (64, 8 M) = a (64, 16) b (8 M, 16)^T`, or added to d: part of both tiles from their row and column on.
+/// Issues `d (64, 8 M) = a (64, 16) b (8 M, 16)^T`, or `d += …`: both operands K-major in shared memory.
 template <std::size_t M>
 SKIPV1_DEVICE void wgmma_ABt(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode) {
   static_assert(M == 8);
@@ -53,7 +53,7 @@ SKIPV1_DEVICE void wgmma_ABt(float (&d)[M][4], const MatrixDescriptor& a, const 
                : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
 #endif
 }
-/// The same, a in the warps' fragments.
+/// The same, a in registers.
 template <std::size_t M>
 SKIPV1_DEVICE void wgmma_ABt(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b, WriteMode mode) {
   static_assert(M == 8 || M == 16);
@@ -70,7 +70,7 @@ SKIPV1_DEVICE void wgmma_ABt(float (&d)[M][4], const std::uint32_t (&a)[4], cons
   }
 #endif
 }
-/// `d (64, N) += a (64, 16) b (16, N)`: a the warps' fragments, b part of a tile from its row, and column 0, on; N = 8 M.
+/// Issues `d (64, 8 M) += a (64, 16) b (16, 8 M)`: a in registers, b MN-major in shared memory from column 0 of a tile on.
 template <std::size_t M>
 SKIPV1_DEVICE void wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b) {
   static_assert(M == 8 || M == 12 || M == 16);
@@ -91,7 +91,7 @@ SKIPV1_DEVICE void wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[4], const
   }
 #endif
 }
-/// `d (64, 8 M) = a (16, 64)^T b (16, 8 M)`, or added to d: part of both tiles from their row and column on.
+/// Issues `d (64, 8 M) = a (16, 64)^T b (16, 8 M)`, or `d += …`: both operands MN-major in shared memory.
 template <std::size_t M>
 SKIPV1_DEVICE void wgmma_AtB(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode) {
   static_assert(M == 4 || M == 8);
@@ -108,7 +108,7 @@ SKIPV1_DEVICE void wgmma_AtB(float (&d)[M][4], const MatrixDescriptor& a, const 
 #endif
 }
 
-/// Keeps the compiler from moving what computes or reads these sums past this place.
+/// Keeps the compiler from moving accesses to these registers past this place.
 template <std::size_t M>
 SKIPV1_DEVICE void fence_operand(float (&d)[M][4]) {
   SKIPV1_UNROLL
@@ -127,7 +127,7 @@ SKIPV1_DEVICE void fence_operand(std::uint32_t (&a)[M][4]) {
 #undef SKIPV1_F16
 #undef SKIPV1_F32
 #undef SKIPV1_F4
-/// Before products that add to, or take as fragments, what the threads have computed.
+/// `wgmma.fence`: comes before a `wgmma` that reads or writes registers which the threads have written.
 template <class... Registers>
 SKIPV1_DEVICE void wgmma_fence(Registers&... registers) {
   (fence_operand(registers), ...);
@@ -135,22 +135,21 @@ SKIPV1_DEVICE void wgmma_fence(Registers&... registers) {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #endif
 }
-/// Closes a group of the products asked for since the last one.
+/// `wgmma.commit_group`: the products issued since the last commit form a group.
 SKIPV1_DEVICE void wgmma_commit() {
 #if SKIPV1_SM90A
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 #endif
 }
-/// Waits until all but the last `pending` groups are done: `sums` are theirs.
-template <int pending, class... Sums>
-SKIPV1_DEVICE void wgmma_wait(Sums&... sums) {
+/// `wgmma.wait_group`: waits until all but the last `pending` groups have completed. `accumulators` are those it makes readable.
+template <int pending, class... Accumulators>
+SKIPV1_DEVICE void wgmma_wait(Accumulators&... accumulators) {
 #if SKIPV1_SM90A
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
 #endif
-  (fence_operand(sums), ...);
+  (fence_operand(accumulators), ...);
 }
-/// A warpgroup's threads take, or give back, registers, `count` each from now on: what all warpgroups of a block have at most is
-/// shared by them.
+/// `setmaxnreg`: raises, or lowers, the warpgroup's registers per thread to `count`. Consumers take what the producer gives up.
 template <unsigned count>
 SKIPV1_DEVICE void setmaxnreg_inc() {
 #if SKIPV1_SM90A
@@ -163,7 +162,7 @@ SKIPV1_DEVICE void setmaxnreg_dec() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 #endif
 }
-/// Lets products see what this thread has written to shared memory, or has seen written; a barrier follows.
+/// `fence.proxy.async`: orders this thread's accesses to shared memory before those of later `wgmma` and TMA; a barrier follows.
 SKIPV1_DEVICE void fence_proxy_async() {
 #if SKIPV1_SM90A
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -187,29 +186,29 @@ struct MatrixDescriptor : emulator::MatrixPart {
 
 namespace skipv1::emulator {
 
-/// Where eight numbers of a row lie from a column, a multiple of 8, on.
-inline std::size_t piece_at(const MatrixPart& from, std::size_t row, std::size_t column) {
+/// The index of the chunk of 8 elements at (row, column), column a multiple of 8.
+inline std::size_t chunk_at(const MatrixPart& from, std::size_t row, std::size_t column) {
   const std::size_t at = from.begin % 64 + column, plain = from.begin / 64 * 64 + at / 64 * from.panel + row * 64 + at % 64;
   return plain ^ plain / 64 % 8 * 8;
 }
-inline void read_piece(float* to, const MatrixPart& from, std::size_t row, std::size_t column, Place place) {
-  const std::size_t i = piece_at(from, row, column);
+inline void read_chunk(float* to, const MatrixPart& from, std::size_t row, std::size_t column, Place place) {
+  const std::size_t i = chunk_at(from, row, column);
   note_read(from.array, i, 8, place);
   const auto* numbers = reinterpret_cast<const bfloat16*>(from.array.data) + i;
   for (std::size_t j = 0; j < 8; ++j) to[j] = static_cast<float>(numbers[j]);
 }
 
-/// The products that a lane waits for, which its thread keeps: a fiber given up after another's fault frees nothing of its own.
+/// The products that a lane waits for. They live in its `Thread`: a fiber that is abandoned after a fault frees nothing.
 struct PendingWgmma {
   Wgmma* products;
   std::size_t count;
 };
-/// A warp's 16 rows of the products that its lanes wait for.
+/// Computes a warp's 16 rows of the products that its lanes wait for.
 inline void multiply_wgmmas(void* const* lanes, std::size_t count) {
   if (count != 32) Worker::running().report("wgmma by a warp of ", count, " threads: it takes 32");
   const auto of = [&](std::size_t i) { return static_cast<PendingWgmma*>(lanes[i])->products; };
   const std::size_t first_row = Worker::running().thread_number() / 32 % 4 * 16;
-  float a[16][16], b[16][128], piece[8];
+  float a[16][16], b[16][128], chunk[8];
   for (std::size_t p = 0; p < static_cast<PendingWgmma*>(lanes[0])->count; ++p) {
     const Wgmma& first = of(0)[p];
     for (std::size_t i = 0; i < 32; ++i) {
@@ -221,20 +220,20 @@ inline void multiply_wgmmas(void* const* lanes, std::size_t count) {
           a[i / 4 + j % 2 * 8][i % 4 * 2 + j / 2 * 8 + half] = half_of(own.fragments[j], half);
     }
     for (std::size_t row = 0; first.a && !first.a_transposed && row < 16; ++row)
-      for (std::size_t k = 0; k < 16; k += 8) read_piece(&a[row][k], *first.a, first_row + row, k, first.place);
+      for (std::size_t k = 0; k < 16; k += 8) read_chunk(&a[row][k], *first.a, first_row + row, k, first.place);
     for (std::size_t k = 0; first.a_transposed && k < 16; ++k) {
       for (std::size_t row = 0; row < 16; row += 8) {
-        read_piece(piece, *first.a, k, first_row + row, first.place);
-        for (std::size_t j = 0; j < 8; ++j) a[row + j][k] = piece[j];
+        read_chunk(chunk, *first.a, k, first_row + row, first.place);
+        for (std::size_t j = 0; j < 8; ++j) a[row + j][k] = chunk[j];
       }
     }
     for (std::size_t k = 0; !first.b_transposed && k < 16; ++k)
       for (std::size_t column = 0; column < first.columns; column += 8)
-        read_piece(&b[k][column], first.b, k, column, first.place);
+        read_chunk(&b[k][column], first.b, k, column, first.place);
     for (std::size_t column = 0; first.b_transposed && column < first.columns; ++column) {
       for (std::size_t k = 0; k < 16; k += 8) {
-        read_piece(piece, first.b, column, k, first.place);
-        for (std::size_t j = 0; j < 8; ++j) b[k + j][column] = piece[j];
+        read_chunk(chunk, first.b, column, k, first.place);
+        for (std::size_t j = 0; j < 8; ++j) b[k + j][column] = chunk[j];
       }
     }
     for (std::size_t row = 0; row < 16; ++row) {
@@ -246,17 +245,17 @@ inline void multiply_wgmmas(void* const* lanes, std::size_t count) {
     }
   }
 }
-/// A product may read as soon as it is asked for: a warp's reads are noted then too, not only when it is waited for.
+/// A product may read as soon as it is issued: a warp's reads are noted then, and again when it is waited for.
 inline void note_reads(const Wgmma& product, std::size_t first_row) {
   const auto note = [&](const MatrixPart& from, std::size_t begin, std::size_t rows, std::size_t columns, std::size_t first) {
     for (std::size_t row = 0; row < rows; ++row)
       for (std::size_t k = 0; k < columns; k += 8)
-        note_read(from.array, piece_at(from, begin + row, first + k), 8, product.place);
+        note_read(from.array, chunk_at(from, begin + row, first + k), 8, product.place);
   };
   if (product.a) note(*product.a, product.a_transposed ? 0 : first_row, 16, 16, product.a_transposed ? first_row : 0);
   note(product.b, 0, product.b_transposed ? product.columns : 16, product.b_transposed ? 16 : product.columns, 0);
 }
-/// The sums fence_operand NaN until they are waited for.
+/// Accumulators hold NaN until `wgmma_wait`.
 template <std::size_t M>
 void issue_wgmma(float (&d)[M][4], Wgmma product) {
   static_assert(M <= 16);
@@ -307,8 +306,8 @@ inline void wgmma_commit() {
   emulator::Thread& thread = emulator::Worker::running().self();
   thread.wgmma_groups.push_back(thread.wgmmas.size());
 }
-template <int pending, class... Sums>
-void wgmma_wait(Sums&...) {
+template <int pending, class... Accumulators>
+void wgmma_wait(Accumulators&...) {
   emulator::Thread& thread = emulator::Worker::running().self();
   if (thread.wgmma_groups.size() <= pending) return;
   const std::size_t groups = thread.wgmma_groups.size() - pending, count = thread.wgmma_groups[groups - 1];
@@ -329,16 +328,16 @@ inline void fence_proxy_async() {}
 }  // namespace skipv1::inline SKIPV1_FLAVOUR
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
-/// Its bounds tell the host what the device's code was compiled for.
+/// The host reads from its launch bounds whether the device code was compiled for sm_90a.
 template <class T>
 SKIPV1_KERNEL SKIPV1_BOUNDS(SKIPV1_SM90A ? 128 : 32, 1) sm90a_probe() {}
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// Whether the device has `wgmma` and TMA, the program was compiled for them, and the environment has no SKIPV1_PORTABLE:
-/// compute-sanitizer's initcheck does not see TMA stores, and its synccheck reports a named barrier that is reached at two places
-/// of the code. The emulator has both.
+/// Whether the device runs code for sm_90a, which has `wgmma` and TMA, and the environment has no SKIPV1_PORTABLE:
+/// compute-sanitizer needs that, since initcheck does not see TMA stores, and synccheck reports a named barrier that is reached
+/// at two places of the code. The emulator executes sm_90a's instructions.
 inline bool has_sm90a() {
 #if defined(__CUDACC__)
   static const bool has = [] {

@@ -68,10 +68,13 @@ Run train_and_evaluate(const Comparison& o, const std::string& variant, std::uin
   return run;
 }
 
-/// The same, compiled once: library/cpu.cpp, and cuda/.
-Run train_and_evaluate_on_cpu(const Comparison& o, const std::string& variant, std::uint64_t seed, const Tokenizer& tokenizer,
-                              const TextData& text, const TextData& held_out);
-Run train_and_evaluate_on_device(const Comparison& o, const std::string& variant, std::uint64_t seed, const Tokenizer& tokenizer,
-                                 const TextData& text, const TextData& held_out);
+// Compiled once: library/cpu.cpp and device/compare.cpp.
+#define SKIPV1_EXTERN_RUN(Space)                                                                                        \
+  extern template Run train_and_evaluate<Space>(const Comparison&, const std::string&, std::uint64_t, const Tokenizer&, \
+                                                const TextData&, const TextData&)
+SKIPV1_EXTERN_RUN(Cpu);
+SKIPV1_EXTERN_RUN(Cuda);
+SKIPV1_EXTERN_RUN(Emulated);
+#undef SKIPV1_EXTERN_RUN
 
 }  // namespace skipv1

@@ -1,25 +1,29 @@
-// The programs' work on the device: cuda/, compiled once by nvcc; library/no_cuda.cpp stands for it in a build without CUDA.
+// The programs' work on a device: device/ defines it for the memory space `Cuda`, compiled by nvcc, and for `Emulated`, compiled
+// by the host compiler. `with_device` chooses.
 #pragma once
 
 #include <string>
 
+#include "skipv1/core/on_device.hpp"
 #include "skipv1/model/generate.hpp"
 #include "skipv1/training/evaluate.hpp"
 
 namespace skipv1 {
 
-/// Why there is no device to use, in one line; empty if there is one.
-std::string missing_device();
-/// Throws unless `device` is "cpu", or "cuda" and there is one; and unless `dtype` is one that it has: f32 and f64, on the device
-/// bf16 too.
+/// Why `Space` cannot be used on this machine, in one line; empty if it can.
+template <class Space>
+std::string why_not();
+/// Throws unless `device` is "cpu", or a device that this build and this machine have; and unless `dtype` is one that it has: f32
+/// and f64, on a device bf16 too.
 void check_device(const std::string& device, const std::string& dtype);
 
-/// `evaluate` and `generate` on the device, in float or, where `dtype` is "bf16", in bfloat16.
-Evaluation evaluate_on_device(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
-                              const TextData& text, std::size_t length, std::size_t windows, std::size_t batch,
-                              Progress* progress);
-void generate_on_device(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
-                        const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
-                        const OnToken& on_token);
+/// `evaluate` and `generate` in `Space`, in float or, where `dtype` is "bf16", in bfloat16.
+template <class Space>
+Evaluation evaluate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype, const TextData& text,
+                       std::size_t length, std::size_t windows, std::size_t batch, Progress* progress);
+template <class Space>
+void generate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
+                 const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
+                 const OnToken& on_token);
 
 }  // namespace skipv1

@@ -35,7 +35,9 @@ void run(const Options& o) {
   Evaluation e;
   if constexpr (std::is_same_v<T, float>) {
     if (o.device != "cpu")
-      e = evaluate_on_device(model.config, model.parameters, o.dtype, text, length, o.windows, o.batch, &progress);
+      e = with_device(o.device, [&](auto space) {
+        return evaluate_on<decltype(space)>(model.config, model.parameters, o.dtype, text, length, o.windows, o.batch, &progress);
+      });
   }
   if (e.tokens == 0) e = evaluate(Decoder<T>(model.config, model.parameters), text, length, o.windows, o.batch, &progress);
   require(std::isfinite(e.nats_per_token), o.model, ": its loss over ", o.text, " is ", e.nats_per_token, " in ", o.dtype);
@@ -72,7 +74,7 @@ int main(int argc, char** argv) {
   app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();
   app.add_option("--batch", o.batch, "windows at a time")->check(at_least(1))->capture_default_str();
   app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->transform(lower_case())->capture_default_str();
-  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--device", o.device, device_help)->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {

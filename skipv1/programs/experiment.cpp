@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
       app.add_option("--tokenizer-folder", asked.tokenizer_folder, "where trained vocabularies and the texts' tokens are kept");
   app.add_flag("--prepare", asked.prepare, "only make what goes into --tokenizer-folder")->needs(folder);
   app.add_option("--from", asked.from, "uptraining: the trained model to convert, instead of one of the experiment's own");
-  app.add_option("--device", asked.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--device", asked.device, device_help)->capture_default_str();
   app.add_option("--dtype", asked.dtype, "f32 or, on the device, bf16")->transform(lower_case())->capture_default_str();
   auto* seeds = app.add_option("--seeds", asked.seeds, "seeds 1 to this for every run; else as many as the run has in the list")
                     ->check(in_range(1, 1000000));

@@ -72,9 +72,10 @@ struct Measured {
   std::optional<Parameters<float>> model;
 };
 
-/// Does a run: on the CPU in float, on the device in float or, where `dtype` is "bf16", in bfloat16.
+/// Does a run: on the CPU in float; in `Space`, a device, in float or, where `dtype` is "bf16", in bfloat16.
 Measured measure_on_cpu(const PlannedRun& run, const RunInput& input);
-Measured measure_on_device(const PlannedRun& run, const RunInput& input, const std::string& dtype);
+template <class Space>
+Measured measure_on(const PlannedRun& run, const RunInput& input, const std::string& dtype);
 
 /// Whether the results are of trainings that read their text in epochs; then `print_results` and `draw_results` are the two
 /// below.

@@ -66,7 +66,9 @@ void run(const Options& o) {
   if (o.device == "cpu")
     generate(Decoder<float>(model.config, model.parameters), {prompt}, count, o.sampling, o.seed, on_token);
   else
-    generate_on_device(model.config, model.parameters, o.dtype, prompt, count, o.sampling, o.seed, on_token);
+    with_device(o.device, [&](auto space) {
+      generate_on<decltype(space)>(model.config, model.parameters, o.dtype, prompt, count, o.sampling, o.seed, on_token);
+    });
   std::putchar('\n');
 
   const std::size_t bytes = cache_elements_per_token(make_routing(model.config)) * (o.dtype == "bf16" ? 2 : 4),
@@ -105,7 +107,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
   app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->transform(lower_case())->capture_default_str();
-  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--device", o.device, device_help)->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {

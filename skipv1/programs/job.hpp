@@ -129,11 +129,14 @@ struct PreparedJob {
   std::string text_fingerprint = {}, valid_fingerprint = {};
 };
 
-/// Runs a job in a scalar and a memory space: each is compiled once, in library/ and cuda/.
+/// Runs a job on the CPU, and in `Space`: each is compiled once, in library/ and device/.
 void run_float(PreparedJob job);
 void run_double(PreparedJob job);
-void run_device_float(PreparedJob job);
-void run_device_double(PreparedJob job);
-void run_device_bfloat16(PreparedJob job);
+template <class Space>
+void run_f32_on(PreparedJob job);
+template <class Space>
+void run_f64_on(PreparedJob job);
+template <class Space>
+void run_bf16_on(PreparedJob job);
 
 }  // namespace skipv1

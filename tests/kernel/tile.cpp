@@ -53,7 +53,7 @@ SKIPV1_KERNEL use_tile(float* products, bfloat16* sums, bfloat16* copied, const 
 
 }  // namespace
 
-TEST_CASE("a tile is copied, multiplied by and written as its elements say") {
+TEST_CASE("a tile is loaded, multiplied and stored as its elements say") {
   Random random(7);
   alignas(16) bfloat16 x[rows * stride], sums[rows * W], copied[rows * stride];
   for (std::size_t i = 0; i < rows * stride; ++i)
@@ -86,7 +86,7 @@ TEST_CASE("a tile is copied, multiplied by and written as its elements say") {
   }
 }
 
-TEST_CASE("eight rows of a tile, and the pieces of a row, lie in different banks") {
+TEST_CASE("eight rows of a tile, and the chunks of a row, lie in different banks") {
   const Tile<128> tile{};
   for (unsigned column = 0; column < 128; column += 8) {
     unsigned banks = 0;
@@ -96,22 +96,22 @@ TEST_CASE("eight rows of a tile, and the pieces of a row, lie in different banks
 }
 
 template <class T>
-void check_beside(const T& tile) {
+void check_offset_from(const T& tile) {
   for (unsigned r = 0; r < 16; ++r)
     for (unsigned c = 0; c < 16; ++c)
       for (unsigned row = 0; r + row < 64; row += 8)
         for (unsigned column = 0; column < 128; column += 16) {
-          REQUIRE(T::beside(tile.at(r, c), row, column) == tile.at(r + row, c + column));
+          REQUIRE(T::offset_from(tile.at(r, c), row, column) == tile.at(r + row, c + column));
           REQUIRE(tile.rows_from(row).at(r, c + column) == tile.at(r + row, c + column));
         }
 }
 
-TEST_CASE("what lies beside an element of a tile lies where its row and column say") {
-  check_beside(Tile<128>{{}, 3 * 64});
-  check_beside(Tile<128, 64>{{}, 3 * 64});
+TEST_CASE("offset_from finds the element that at finds") {
+  check_offset_from(Tile<128>{{}, 3 * 64});
+  check_offset_from(Tile<128, 64>{{}, 3 * 64});
 }
 
-TEST_CASE("numbers are packed as a register has them, the lower first") {
+TEST_CASE("two values are packed into a register, the lower index first") {
   CHECK(pack_bfloat16(1.f, -2.f) == 0xc0003f80u);
   CHECK(unpack_bfloat16(0xc0003f80u)[0] == 1.f);
   CHECK(unpack_bfloat16(0xc0003f80u)[1] == -2.f);

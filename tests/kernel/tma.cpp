@@ -159,7 +159,7 @@ TEST_CASE("faults of loads are reported") {
   CHECK_THAT(load_fault<Load::beyond_expected>(), Catch::Contains("beyond the 64 bytes that mbarrier 1 expects"));
   CHECK_THAT(load_fault<Load::unexpected>(), Catch::Contains("beyond the 0 bytes that mbarrier 1 expects"));
   CHECK_THAT(load_fault<Load::too_few>(), Catch::Contains("waits at an mbarrier (tma.cpp:") && Catch::Contains("not issued") &&
-                                              Catch::Contains("nobody can go on"));
+                                              Catch::Contains("no thread can go on"));
   CHECK_THAT(load_fault<Load::arrived_twice>(), Catch::Contains("while phase 0 of mbarrier 1 has not ended"));
   CHECK_THAT(load_fault<Load::phase_ahead>(),
              Catch::Contains("waits for phase 1 of mbarrier 1") && Catch::Contains("phase 0 goes"));

@@ -42,8 +42,18 @@ run train --text text.txt --architecture gpt2 --variant skipv1 $small --dtype f6
 run train --out gpt2 --resume
 run eval gpt2 --text text.txt --dtype f64
 
-# On the device, where there is one: in bfloat16, and in float as on the CPU. Elsewhere one line says why not.
+# On the emulated device, as on the CPU but for rounding. A device that is none of ours is refused.
 tiny="--text text.txt --valid-share 0.02 --width 16 --layers 2 --heads 2 --length 16 --batch 2 --steps 8 --checkpoint-every 4"
+run train $tiny --steps 2 --device emulated --out emulated
+run train $tiny --steps 2 --out on-cpu
+same "$(number emulated/result.json valid_nats_per_token | cut -c1-6)" "$(number on-cpu/result.json valid_nats_per_token | cut -c1-6)" "loss on both"
+run eval emulated --text text.txt --windows 4 --device emulated --dtype bf16
+run generate emulated --prompt The --count 2 --device emulated
+same "$(cut -c1-3 out)" The "the prompt and what was said"
+"$programs/skipv1-train" $tiny --device abacus --out abacus > out 2> err && fail "an abacus was a device"
+grep -q "device abacus: must be cpu, cuda or emulated" err || fail "$(cat err)"
+
+# On the GPU, where there is one: in bfloat16, and in float as on the CPU. Elsewhere one line says why not.
 status=0
 "$programs/skipv1-train" $tiny --device cuda --dtype bf16 --out device > out 2> err || status=$?
 if [ $status = 0 ]; then

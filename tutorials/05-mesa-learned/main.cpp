@@ -199,7 +199,7 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--gain", s.recipe.gain, "matrices start with the variance gain^2 / columns")
       ->check(in_range(0.01, 10.))
       ->capture_default_str();
-  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--device", o.device, device_help)->capture_default_str();
   app.add_option("--json", o.json, "write every number of the figures to this file; -: to standard output");
   app.add_option("--figures", o.figures, "draw into this folder");
   app.add_flag("--by-hand", o.by_hand, "train nothing: SkipV1 of each of --widths with weights built by hand")

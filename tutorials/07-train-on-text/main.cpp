@@ -179,7 +179,7 @@ int main(int argc, char** argv) {
   app.add_option("--seed", o.first_seed, "the first seed")->capture_default_str();
   app.add_option("--prompt", o.prompt, "what each model continues at the end")->capture_default_str();
   app.add_option("--out", o.out, "folder for the figures")->capture_default_str();
-  app.add_option("--device", o.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--device", o.device, device_help)->capture_default_str();
   app.add_option("--json", o.json, "write every number into this file; -: to standard output");
   return run_program(app, argc, argv, [&] { compare(o); });
 }

@@ -2,7 +2,9 @@
 
 #include "skipv1/training/trainer.cuh"
 
-skipv1::Run skipv1::train_and_evaluate_on_device(const Comparison& o, const std::string& variant, std::uint64_t seed,
-                                                 const Tokenizer& tokenizer, const TextData& text, const TextData& held_out) {
-  return train_and_evaluate<Device>(o, variant, seed, tokenizer, text, held_out);
-}
+namespace skipv1 {
+
+template Run train_and_evaluate<Device>(const Comparison&, const std::string&, std::uint64_t, const Tokenizer&, const TextData&,
+                                        const TextData&);
+
+}  // namespace skipv1

@@ -4,32 +4,41 @@
 
 namespace skipv1 {
 
-std::string missing_device() { return why_no_device(); }
+template <class Space>
+std::string why_not() {
+  return why_no_device();
+}
+template decltype(why_not<Device>) why_not<Device>;
 
 namespace {
 /// Calls `work(decoder)` with the model on the device.
-template <class T, class Work>
+template <class T, class Space, class Work>
 auto with_decoder(const Config& config, const Parameters<float>& parameters, const Work& work) {
-  const Parameters<T, Device> there(config);
+  const Parameters<T, Space> there(config);
   Tensor<T> converted(parameters.flat().shape());
   for (std::size_t i = 0; i < converted.size(); ++i) converted.data()[i] = static_cast<T>(parameters.flat().data()[i]);
   copy(there.flat(), View<const T>(converted));
-  return work(Decoder<T, Device>(config, there));
+  return work(Decoder<T, Space>(config, there));
 }
 }  // namespace
 
-Evaluation evaluate_on_device(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
-                              const TextData& text, std::size_t length, std::size_t windows, std::size_t batch,
-                              Progress* progress) {
+template <class Space>
+Evaluation evaluate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype, const TextData& text,
+                       std::size_t length, std::size_t windows, std::size_t batch, Progress* progress) {
   const auto work = [&](const auto& decoder) { return evaluate(decoder, text, length, windows, batch, progress); };
-  return dtype == "bf16" ? with_decoder<bfloat16>(config, parameters, work) : with_decoder<float>(config, parameters, work);
+  return dtype == "bf16" ? with_decoder<bfloat16, Space>(config, parameters, work)
+                         : with_decoder<float, Space>(config, parameters, work);
 }
+template decltype(evaluate_on<Device>) evaluate_on<Device>;
 
-void generate_on_device(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
-                        const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
-                        const OnToken& on_token) {
+template <class Space>
+void generate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
+                 const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
+                 const OnToken& on_token) {
   const auto work = [&](const auto& decoder) { generate(decoder, {prompt}, count, sampling, seed, on_token); };
-  dtype == "bf16" ? with_decoder<bfloat16>(config, parameters, work) : with_decoder<float>(config, parameters, work);
+  dtype == "bf16" ? with_decoder<bfloat16, Space>(config, parameters, work)
+                  : with_decoder<float, Space>(config, parameters, work);
 }
+template decltype(generate_on<Device>) generate_on<Device>;
 
 }  // namespace skipv1

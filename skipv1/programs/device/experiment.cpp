@@ -25,10 +25,12 @@ std::string name_of_device() {
 }
 }  // namespace
 
-Measured measure_on_device(const PlannedRun& run, const RunInput& input, const std::string& dtype) {
+template <class Space>
+Measured measure_on(const PlannedRun& run, const RunInput& input, const std::string& dtype) {
   const UseStream own;  // several threads run at once
   const Place place{name_of_device(), memory_in_use};
-  return dtype == "bf16" ? measure<bfloat16, Device>(run, input, place) : measure<float, Device>(run, input, place);
+  return dtype == "bf16" ? measure<bfloat16, Space>(run, input, place) : measure<float, Space>(run, input, place);
 }
+template decltype(measure_on<Device>) measure_on<Device>;
 
 }  // namespace skipv1

@@ -2,4 +2,12 @@
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/job_run.hpp"
 
-void skipv1::run_device_bfloat16(PreparedJob job) { JobRun<bfloat16, Device>(std::move(job)).run(); }
+namespace skipv1 {
+
+template <class Space>
+void run_bf16_on(PreparedJob job) {
+  JobRun<bfloat16, Space>(std::move(job)).run();
+}
+template decltype(run_bf16_on<Device>) run_bf16_on<Device>;
+
+}  // namespace skipv1

@@ -2,4 +2,12 @@
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/job_run.hpp"
 
-void skipv1::run_device_double(PreparedJob job) { JobRun<double, Device>(std::move(job)).run(); }
+namespace skipv1 {
+
+template <class Space>
+void run_f64_on(PreparedJob job) {
+  JobRun<double, Space>(std::move(job)).run();
+}
+template decltype(run_f64_on<Device>) run_f64_on<Device>;
+
+}  // namespace skipv1

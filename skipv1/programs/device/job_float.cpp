@@ -2,4 +2,12 @@
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/job_run.hpp"
 
-void skipv1::run_device_float(PreparedJob job) { JobRun<float, Device>(std::move(job)).run(); }
+namespace skipv1 {
+
+template <class Space>
+void run_f32_on(PreparedJob job) {
+  JobRun<float, Space>(std::move(job)).run();
+}
+template decltype(run_f32_on<Device>) run_f32_on<Device>;
+
+}  // namespace skipv1

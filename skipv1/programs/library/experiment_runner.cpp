@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "skipv1/core/on_device.hpp"
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/lock.hpp"
 #include "skipv1/io/place.hpp"
@@ -281,7 +282,9 @@ class Runner {
       initial.emplace(
           open_model<float>(run.start == imported ? std::filesystem::path(asked_.from) : kept(run.start, seed), run.strategy));
     if (initial) in.initial = &initial->parameters;
-    const Measured m = asked_.device == "cpu" ? measure_on_cpu(run, in) : measure_on_device(run, in, asked_.dtype);
+    const Measured m = asked_.device == "cpu" ? measure_on_cpu(run, in) : with_device(asked_.device, [&](auto space) {
+      return measure_on<decltype(space)>(run, in, asked_.dtype);
+    });
     if (in.keep) write_checkpoint<float>(kept(run.label, seed), run.config, *m.model);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const std::lock_guard lock(mutex_);

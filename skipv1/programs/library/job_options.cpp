@@ -23,7 +23,7 @@ void add_job_options(CLI::App& app, Job& job, bool model) {
   });
   app.add_flag("--resume", job.resume, "go on from the last checkpoint in --out, if there is one; --out is enough then");
   app.add_option("--threads", job.threads, "0: all cores")->check(at_least(0));
-  app.add_option("--device", job.device, "cpu; cuda where the program was built for it")->capture_default_str();
+  app.add_option("--device", job.device, device_help)->capture_default_str();
   app.add_option("--json", job.json, "write the result into this file too; -: to standard output");
 }
 
@@ -106,12 +106,13 @@ PreparedJob prepare(const Job& job, const CLI::App& app) {
 void run_job(const Job& job, const CLI::App& app) {
   use_threads(job.threads);
   PreparedJob prepared = prepare(job, app);
-  const bool on_cpu = prepared.job.device == "cpu";
-  const std::string& dtype = prepared.job.dtype;
-  const auto run = dtype == "f32"   ? (on_cpu ? run_float : run_device_float)
-                   : dtype == "f64" ? (on_cpu ? run_double : run_device_double)
-                                    : run_device_bfloat16;
-  run(std::move(prepared));
+  const std::string dtype = prepared.job.dtype, device = prepared.job.device;
+  if (device == "cpu") return (dtype == "f64" ? run_double : run_float)(std::move(prepared));
+  with_device(device, [&](auto space) {
+    using Space = decltype(space);
+    const auto run = dtype == "f32" ? run_f32_on<Space> : dtype == "f64" ? run_f64_on<Space> : run_bf16_on<Space>;
+    run(std::move(prepared));
+  });
 }
 
 }  // namespace skipv1

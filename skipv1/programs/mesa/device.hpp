@@ -1,4 +1,4 @@
-// Training on the device: cuda/, compiled by nvcc; library/no_cuda.cpp stands for it in a build without CUDA.
+// Training on a device: device/ defines it for the memory spaces `Cuda` and `Emulated`.
 #pragma once
 
 #include <functional>
@@ -10,9 +10,11 @@ namespace skipv1::mesa {
 struct Setting;
 struct Trained;
 
-/// Why there is no device to use, in one line; empty if there is one.
-std::string missing_device();
-/// Trains all models with all seeds on the device, and sets their outcomes: see `learn_all`.
-void learn_on_device(std::vector<Trained>& all, const Setting& s, const std::function<void()>& on_step);
+/// Why `Space` cannot be used on this machine, in one line; empty if it can.
+template <class Space>
+std::string why_not();
+/// Trains all models with all seeds in `Space`, and sets their outcomes: see `learn_all`.
+template <class Space>
+void learn_on(std::vector<Trained>& all, const Setting& s, const std::function<void()>& on_step);
 
 }  // namespace skipv1::mesa

@@ -125,7 +125,7 @@ inline std::vector<const Trained*> at(const std::vector<Trained>& all, Kind kind
 /// The mean squared error (n + 1) after 0 … n pairs, over the zero predictor's, of predictions and labels (B, n + 1, d).
 std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor<float>& labels);
 
-/// Throws unless `device` is "cpu", or "cuda" and there is one.
+/// Throws unless `device` is "cpu", or a device that this build and this machine have.
 void check_device(const std::string& device);
 /// Trains all models with all seeds, as many at once as there are threads, each on one; on a device each has a stream there.
 /// `on_step` may be called from any.

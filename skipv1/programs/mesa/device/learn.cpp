@@ -4,13 +4,19 @@
 
 namespace skipv1::mesa {
 
-std::string missing_device() { return why_no_device(); }
+template <class Space>
+std::string why_not() {
+  return why_no_device();
+}
+template decltype(why_not<Device>) why_not<Device>;
 
-void learn_on_device(std::vector<Trained>& all, const Setting& s, const std::function<void()>& on_step) {
+template <class Space>
+void learn_on(std::vector<Trained>& all, const Setting& s, const std::function<void()>& on_step) {
   learn_each(all, s, [&](const Model& m, std::uint64_t seed) {
     const UseStream own;  // small models, each in a stream of its own, share the device
-    return learn<Device>(m, s, seed, on_step);
+    return learn<Space>(m, s, seed, on_step);
   });
 }
+template decltype(learn_on<Device>) learn_on<Device>;
 
 }  // namespace skipv1::mesa

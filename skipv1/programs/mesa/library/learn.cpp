@@ -1,5 +1,6 @@
 #include "skipv1/programs/mesa/learn.hpp"
 
+#include "skipv1/core/on_device.hpp"
 #include "skipv1/mesa/predictors.hpp"
 #include "skipv1/programs/mesa/device.hpp"
 #include "skipv1/programs/mesa/experiment.hpp"
@@ -21,9 +22,8 @@ std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor
 }
 
 void check_device(const std::string& device) {
-  require(device == "cpu" || device == "cuda", "device ", device, ": must be cpu or cuda");
-  const std::string missing = device == "cpu" ? "" : missing_device();
-  require(missing.empty(), "device cuda: ", missing);
+  const std::string why = device == "cpu" ? "" : with_device(device, [](auto space) { return why_not<decltype(space)>(); });
+  require(why.empty(), "device ", device, ": ", why);
 }
 
 std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::string& device,
@@ -37,7 +37,7 @@ std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& 
   if (device == "cpu")
     learn_each(all, s, [&](const Model& m, std::uint64_t seed) { return learn<Cpu>(m, s, seed, on_step); });
   else
-    learn_on_device(all, s, on_step);
+    with_device(device, [&](auto space) { learn_on<decltype(space)>(all, s, on_step); });
   return all;
 }
 

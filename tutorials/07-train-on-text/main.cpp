@@ -126,7 +126,8 @@ void check_prompt(const Comparison& o, const Tokenizer& tokenizer) {
 /// All runs in turn. Those before one that diverges stay in `runs`.
 void train_all(const Comparison& o, const Tokenizer& tokenizer, const TextData& text, const TextData& held_out,
                std::vector<Run>& runs) {
-  const auto train = o.device == "cpu" ? train_and_evaluate_on_cpu : train_and_evaluate_on_device;
+  const auto train = o.device == "cpu" ? train_and_evaluate<Cpu>
+                                       : with_device(o.device, [](auto space) { return train_and_evaluate<decltype(space)>; });
   for (std::size_t i = 0; i < o.seeds; ++i)
     for (const std::string& variant : o.variants) runs.push_back(train(o, variant, o.first_seed + i, tokenizer, text, held_out));
 }

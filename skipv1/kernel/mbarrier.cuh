@@ -22,7 +22,8 @@ SKIPV1_DEVICE void mbarrier_init(const Mbarriers& mbarriers, unsigned first, uns
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 #endif
 }
-/// `mbarrier.arrive`, a release: a thread that waits for the phase sees this thread's writes and may overwrite what it has read.
+/// `mbarrier.arrive`, a release at cta scope: a thread that waits for the phase sees this thread's writes, and may overwrite what
+/// this thread has read.
 SKIPV1_DEVICE void mbarrier_arrive(const Mbarriers& mbarriers, unsigned i) {
 #if SKIPV1_SM90A
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(mbarrier_address(mbarriers, i)) : "memory");
@@ -35,8 +36,8 @@ SKIPV1_DEVICE void mbarrier_arrive_expect_tx(const Mbarriers& mbarriers, unsigne
                : "memory");
 #endif
 }
-/// `mbarrier.try_wait.parity`, an acquire, until phase `phase`, counted from 0, has ended. The next phase must not have ended:
-/// the instruction sees its parity alone.
+/// `mbarrier.try_wait.parity`, an acquire at cta scope, until phase `phase`, counted from 0, has ended. The next phase must not
+/// have ended: the instruction sees the phase's parity alone.
 SKIPV1_DEVICE void mbarrier_wait(const Mbarriers& mbarriers, unsigned i, unsigned phase) {
 #if SKIPV1_SM90A
   asm volatile(

@@ -12,13 +12,14 @@ using namespace skipv1;
 
 namespace {
 
-constexpr unsigned rows = 32, width = 40, stride = 56, W = 48;  // one column of 8 is filled up with zeros
+constexpr unsigned row_count = 32, width = 40, stride = 56, W = 48;  // one column of 8 is filled up with zeros
 
 /// products (16, 16) = A B^T of two halves of one tile, sums (16, W) = the products' rows times the tile's first 16; and the tile
 /// itself, negated, added to `copied`.
 SKIPV1_KERNEL use_tile(float* products, bfloat16* sums, bfloat16* copied, const bfloat16* x, std::size_t count) {
-  const Tile<W> tile{dynamic_shared<bfloat16>(0, 2 * rows * Tile<W>::pitch), 0}, other{tile.memory, rows * Tile<W>::pitch};
-  tile.load_async<rows, 32>(x, stride, count, width, thread().x);
+  const Tile<W> tile{dynamic_shared<bfloat16>(0, 2 * row_count * Tile<W>::pitch), 0},
+      other{tile.memory, row_count * Tile<W>::pitch};
+  tile.load_async<row_count, 32>(x, stride, count, width, thread().x);
   cp_async_commit();
   cp_async_wait<0>();
   sync_warp();
@@ -44,23 +45,23 @@ SKIPV1_KERNEL use_tile(float* products, bfloat16* sums, bfloat16* copied, const 
   const float factor[2] = {1, 2};
   other.store_accumulators(sum, 16, factor);
   sync_warp();
-  other.store_global<16>(sums, W, 16, rows, W);
+  other.store_global<16>(sums, W, 16, row_count, W);
   sync_warp();
-  tile.negate<rows>(0);
+  tile.negate<row_count>(0);
   sync_warp();
-  tile.store_global<rows>(copied, stride, 0, count, width, WriteMode::accumulate);
+  tile.store_global<row_count>(copied, stride, 0, count, width, WriteMode::accumulate);
 }
 
 }  // namespace
 
 TEST_CASE("a tile is loaded, multiplied and stored as its elements say") {
   Random random(7);
-  alignas(16) bfloat16 x[rows * stride], sums[rows * W], copied[rows * stride];
-  for (std::size_t i = 0; i < rows * stride; ++i)
+  alignas(16) bfloat16 x[row_count * stride], sums[row_count * W], copied[row_count * stride];
+  for (std::size_t i = 0; i < row_count * stride; ++i)
     x[i] = static_cast<bfloat16>(random.normal()), copied[i] = static_cast<bfloat16>(1.f);
   const std::size_t count = 29;
   std::vector<float> products(256);
-  launch({"use_tile", 1, 32, 4 * rows * Tile<W>::pitch}, use_tile, products.data(), sums, copied, x, count);
+  launch({"use_tile", 1, 32, 4 * row_count * Tile<W>::pitch}, use_tile, products.data(), sums, copied, x, count);
   const auto at = [&](std::size_t r, std::size_t i) {
     return r < count && i < width ? static_cast<double>(x[r * stride + i]) : 0.0;
   };
@@ -79,7 +80,7 @@ TEST_CASE("a tile is loaded, multiplied and stored as its elements say") {
       REQUIRE(std::abs(static_cast<double>(sums[(16 + i) * W + k]) - want) <= 0.01 * std::abs(want) + 1e-3);
     }
   }
-  for (std::size_t i = 0; i < rows * stride; ++i) {
+  for (std::size_t i = 0; i < row_count * stride; ++i) {
     const bool in = i / stride < count && i % stride < width;
     const float want = static_cast<float>(static_cast<bfloat16>(1.f - (in ? static_cast<float>(x[i]) : 0.f)));
     REQUIRE(static_cast<float>(copied[i]) == want);

@@ -24,6 +24,7 @@ struct HeadName {
 
   bool none() const { return head == no_head; }
   bool pooled() const { return other != no_head; }
+  friend bool operator==(const HeadName&, const HeadName&) = default;  // (nvcc 13 does not derive it from the next)
   friend auto operator<=>(const HeadName&, const HeadName&) = default;
 };
 

@@ -155,7 +155,7 @@ void attention(const char* type, std::size_t batch, std::size_t rows, std::size_
   const std::vector<HeadReader> readers = layer_readers(names, names);
   Tensor<HeadReader, Device> readers_on({heads});
   copy(readers_on, View<const HeadReader>(readers.data(), {heads}));
-  const RoutedHeads<T, Device> routed(View<HeadPair<const T, Device>, Device>(on), View<HeadReader, Device>(readers_on));
+  const RoutedHeads<T, Device> routed{View<HeadPair<const T, Device>, Device>(on), View<HeadReader, Device>(readers_on)};
   Tensor<std::int32_t> begin({batch + 1}), before({batch});
   for (std::size_t b = 0; b <= batch; ++b) begin(b) = static_cast<std::int32_t>(b * rows);
   for (std::size_t b = 0; b < batch; ++b) before(b) = static_cast<std::int32_t>(past);

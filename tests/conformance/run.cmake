@@ -1,0 +1,48 @@
+# skipv1-run: a model of any kind becomes a case that equals the suite's; where it fails it leaves nothing behind.
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK}/theirs)
+foreach(case llama_skipv1 gpt2_skipv1_yoco llama_mla llama_denseformer)
+  set(folder ${CASES}/${case})
+  execute_process(COMMAND ${RUN} ${folder} --tokens ${folder}/tokens.npy --targets ${folder}/targets.npy --out ${WORK}/${case} --grads
+    OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${CHECK} ${folder} --actual ${WORK} OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT output MATCHES "[0-9]+ trace tensors, logits, loss, [0-9]+ gradients, 2 counts")
+    message(FATAL_ERROR "${case}:\n${output}")
+  endif()
+  execute_process(COMMAND ${CHECK} ${WORK}/${case} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)  # it is a case itself
+endforeach()
+
+# A transformers folder: LLaMA has our tensors' names. Targets are the next tokens.
+file(COPY ${CASES}/llama_mha/model.safetensors DESTINATION ${WORK}/theirs)
+file(READ ${CASES}/llama_mha/config.json config)
+foreach(key architecture attention norm_epsilon)
+  if(key STREQUAL "norm_epsilon")
+    string(JSON epsilon GET "${config}" norm_epsilon)
+  endif()
+  string(JSON config REMOVE "${config}" ${key})
+endforeach()
+string(JSON config SET "${config}" model_type "\"llama\"")
+string(JSON config SET "${config}" rms_norm_eps ${epsilon})
+file(WRITE ${WORK}/theirs/config.json "${config}")
+execute_process(COMMAND ${RUN} ${WORK}/theirs --tokens ${CASES}/llama_mha/tokens.npy --out ${WORK}/llama_mha OUTPUT_QUIET
+  COMMAND_ERROR_IS_FATAL ANY)
+file(REMOVE ${WORK}/llama_mha/targets.npy ${WORK}/llama_mha/expected.json)  # of other targets than the case's
+execute_process(COMMAND ${CHECK} ${CASES}/llama_mha --actual ${WORK} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+if(EXISTS ${WORK}/llama_mha/grads.safetensors)
+  message(FATAL_ERROR "gradients that nobody asked for")
+endif()
+
+function(refused text)
+  execute_process(COMMAND ${RUN} ${ARGN} WORKING_DIRECTORY ${WORK} RESULT_VARIABLE status ERROR_VARIABLE error OUTPUT_QUIET)
+  string(REGEX MATCHALL "\n" lines "${error}")
+  list(LENGTH lines count)
+  string(FIND "${error}" "${text}" found)
+  if(NOT status EQUAL 2 OR NOT count EQUAL 1 OR found EQUAL -1 OR EXISTS ${WORK}/none)
+    message(FATAL_ERROR "${ARGN}: exit status ${status}, expected 2 and one line with \"${text}\"; found:\n${error}")
+  endif()
+endfunction()
+set(case ${CASES}/llama_skipv1)
+refused("exists already" ${case} --tokens ${case}/tokens.npy --out llama_skipv1)
+refused("expected '<i4' or '<i8'" ${case} --tokens ${case}/logits.npy --out none)
+refused("must be 0 to 30" ${case} --tokens ${case}/targets.npy --out none)
+refused("none: cannot be read" none --tokens ${case}/tokens.npy --out none)

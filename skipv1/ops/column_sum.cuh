@@ -1,5 +1,4 @@
-// Sums over rows, one for each column: the gradients of weights and biases that all rows share. No atomics, so every run gives
-// the same bits.
+// Column sums: gradients of weights and biases that all rows share. No atomics: every run gives the same bits.
 #pragma once
 
 #include <initializer_list>
@@ -23,8 +22,8 @@ void column_sum_first(const char* name, View<T, Device> sums, std::size_t rows, 
   launch(one_thread_each(name, sums.size()), column_sum_first_kernel<T, F>, sums.data(), rows, sums.size(), f);
 }
 
-/// The sums of V columns from i on over rows `begin <= n < end` of x, in a block (32, R): a thread takes rows R apart, `ahead`
-/// loads under way at once, then the R sums of a column are added up: `sums` is whole in the threads with y = 0.
+/// Block (32, R): `sums[j] += sum over begin <= n < end of x[n, i + j]`, complete in the threads with y = 0. A thread takes every
+/// R-th row with `ahead` loads in flight; the R partial sums of a column meet in shared memory.
 template <unsigned R, std::size_t ahead, std::size_t V, class S, class T>
 SKIPV1_DEVICE void column_sum_of(S (&sums)[V], const T* x, std::size_t begin, std::size_t end, std::size_t i, std::size_t width) {
   SKIPV1_SHARED(S, others, 32 * R * V);
@@ -42,7 +41,8 @@ SKIPV1_DEVICE void column_sum_of(S (&sums)[V], const T* x, std::size_t begin, st
   for (unsigned y = 1; thread().y == 0 && y < R; ++y)
     for (std::size_t j = 0; j < V; ++j) sums[j] += others[(y * V + j) * 32 + thread().x];
 }
-/// Block (x, y): columns `32 V x …` of the y-th part of the rows.
+/// Block (x, y): columns `32 V x …`, part y of the rows. Memory bounds it: rows width sizeof(T) bytes, one addition per element.
+/// It reaches 3.1 to 4.0 TB/s, 77 to 99 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt).
 template <class T, std::size_t V>
 SKIPV1_KERNEL column_sum_parts(Sum<T>* parts, const T* x, std::size_t rows, std::size_t width, std::size_t rows_of_part) {
   const std::size_t i = global_thread() * V, begin = block().y * rows_of_part;
@@ -50,13 +50,13 @@ SKIPV1_KERNEL column_sum_parts(Sum<T>* parts, const T* x, std::size_t rows, std:
   column_sum_of<8, 4>(sums, x, begin, begin + rows_of_part < rows ? begin + rows_of_part : rows, i, width);
   for (std::size_t j = 0; thread().y == 0 && i < width && j < V; ++j) parts[block().y * width + i + j] = sums[j];
 }
-/// Up to three rows of sums.
+/// Up to three arrays of sums.
 template <class T>
 struct SumsOfKinds {
   T* of[3];
 };
-/// Block (x, y): columns `32 x …` of the parts (kinds, count, width), which are added to the sums of kind y. Of the parts of two
-/// blocks a multiprocessor, 264 on an H100, all loads are under way at once.
+/// Block (x, y): columns `32 x …` of kind y: `sums[y][i] += sum over parts of parts[y, part, i]`; parts (kinds, count, width).
+/// With two blocks per multiprocessor, 264 parts on an H100, all loads of a thread are in flight at once.
 template <class T>
 SKIPV1_KERNEL column_sum_whole(SumsOfKinds<T> sums, const Sum<T>* parts, std::size_t count, std::size_t width) {
   const std::size_t i = global_thread();
@@ -67,7 +67,8 @@ SKIPV1_KERNEL column_sum_whole(SumsOfKinds<T> sums, const Sum<T>* parts, std::si
   if (mine) to[i] = static_cast<T>(sum[0]);
 }
 
-/// Adds the sums over the rows of parts (kinds, count, width) to up to three `sums (width)`, a kind each; empty ones have none.
+/// `sums[kind] += sum over count of parts[kind]` for up to three `sums (width)`, one kind each; parts (kinds, count, width). An
+/// empty view has no kind.
 template <class T>
 void add_parts(const char* name, std::initializer_list<View<T, Device>> sums, const Sum<T>* parts, std::size_t count) {
   const std::size_t width = sums.begin()->size();
@@ -78,8 +79,8 @@ void add_parts(const char* name, std::initializer_list<View<T, Device>> sums, co
   launch({name, {ceil_div(width, 32), kinds}, {32, 32}}, column_sum_whole<T>, to, parts, count, width);
 }
 
-/// `sums[i] += sum over n < rows of x[n, i]`. The fast version reads x once, at memory speed when there are enough parts to fill
-/// the card: 64 rows each, at most 256 parts.
+/// `sums[i] += sum over n < rows of x[n, i]`. x is read once, in at most 256 parts of at least 64 rows: enough blocks to fill the
+/// card.
 template <class T>
 void column_sum(const char* name, View<T, Device> sums, View<const T, Device> x) {
   const std::size_t rows = x.rows(), width = sums.size();
@@ -95,7 +96,7 @@ void column_sum(const char* name, View<T, Device> sums, View<const T, Device> x)
   add_parts<T>(name, {sums}, partial, parts);
 }
 
-/// Rows of a matrix: what a bias's gradient sums.
+/// `x[n, i]`: the terms of a bias's gradient.
 template <class T>
 struct RowsOf {
   const T* x;

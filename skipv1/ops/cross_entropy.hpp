@@ -36,9 +36,7 @@ void cross_entropy(View<T> loss, View<T> dlogits, ConstView<T> logits, View<cons
 
 }  // namespace reference
 
-/// `loss[n] = log sum over v of exp(logits[n, v]) - logits[n, targets[n]]`, zero for an ignored target. loss (N), logits (N, V),
-/// targets (N) in `-1 … V - 1`. Where dlogits (N, V) is not empty it becomes the gradient of `scale * sum of loss`; it may be
-/// logits.
+/// As `reference::cross_entropy`; dlogits may be empty, or logits. Exponentials bound it: 2 per logit with dlogits, else 1.
 template <class T>
 void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> logits, View<const std::int32_t, Cpu> targets,
                    double scale) {
@@ -53,23 +51,23 @@ void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> lo
         continue;
       }
       const auto target = static_cast<std::size_t>(targets(n));
-      const T most = *std::max_element(in, in + vocab), at_target = in[target];
-      T sum(0);
+      const T row_max = *std::max_element(in, in + vocab), at_target = in[target];
+      T row_sum(0);
       if (out) {
         if (out != in) std::copy_n(in, vocab, out);
-        sum = exp_and_sum(vocab, out, T(1), most);
-        const T factor = static_cast<T>(scale) / sum;
+        row_sum = exp_and_sum(vocab, out, T(1), row_max);
+        const T factor = static_cast<T>(scale) / row_sum;
         for (std::size_t v = 0; v < vocab; ++v) out[v] *= factor;
         out[target] -= static_cast<T>(scale);
       } else {
-        sum = sum_of_exp(vocab, in, most);
+        row_sum = sum_of_exp(vocab, in, row_max);
       }
-      loss.data()[n] = std::log(sum) + (most - at_target);  // (in this order large logits cancel exactly)
+      loss.data()[n] = std::log(row_sum) + (row_max - at_target);  // in this order large logits cancel exactly
     }
   });
 }
 
-/// `sum = sum of loss`, in double. sum (1), loss (N).
+/// `sum[0] = sum over n of loss[n]`, accumulated in double. sum (1), loss (N).
 template <class T>
 void total_loss(View<double, Cpu> sum, ConstView<T, Cpu> loss) {
   double all = 0;

@@ -31,7 +31,7 @@ void depth_average_backward(View<T> dx, View<T> dweights, ConstView<T> dy, Const
 
 }  // namespace reference
 
-/// `y = sum over j of weights[j] x[j]`. y (N, d), x (J, N, d), weights (J).
+/// As `reference::depth_average_forward`, one x[j] after the other. Memory bounds it: x is read once, y stays in the cache.
 template <class T>
 void depth_average_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weights) {
   const std::size_t size = y.size();
@@ -42,7 +42,7 @@ void depth_average_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu
   });
 }
 
-/// `dx[j] += weights[j] dy`, `dweights[j] += dy . x[j]`. Shapes as forward.
+/// As `reference::depth_average_backward`, one thread per j. Memory bounds it: 4 numbers per element of x.
 template <class T>
 void depth_average_backward(View<T, Cpu> dx, View<T, Cpu> dweights, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,
                             ConstView<T, Cpu> weights) {

@@ -40,8 +40,8 @@ template <class T>
 constexpr T gelu_cubic = T(0.044715);
 }  // namespace detail
 
-/// `y = x / 2 (1 + tanh(u))`, `u = sqrt(2/pi) (x + 0.044715 x^3)`, element by element; written as `x / (1 + exp(-2u))`,
-/// which is the same. y and x of one shape.
+/// As `reference::gelu_forward`, written as `x / (1 + exp(-2u))`, which is equal: one vectorised exponential per element bounds
+/// it.
 template <class T>
 void gelu_forward(View<T, Cpu> y, ConstView<T, Cpu> x) {
   using detail::gelu_cubic, detail::gelu_twice_root;
@@ -53,7 +53,8 @@ void gelu_forward(View<T, Cpu> y, ConstView<T, Cpu> x) {
   });
 }
 
-/// `dx = dy (s + x s (1 - s) 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2))`, `s = 1 / (1 + exp(-2u))`. dx may be dy.
+/// As `reference::gelu_backward`: `dx = dy (s + x s (1 - s) 2 du/dx)`, `s = 1 / (1 + exp(-2u))`. dx may be dy. One vectorised
+/// exponential per element bounds it.
 template <class T>
 void gelu_backward(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> x) {
   using detail::gelu_cubic, detail::gelu_twice_root;

@@ -60,7 +60,7 @@ struct LayerNormWeight {
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU; y, x (N, d), weight, bias (d), statistics (N, 2).
+/// As on the CPU.
 template <class T>
 void layer_norm_forward(View<T, Device> y, View<Sum<T>, Device> statistics, ConstView<T, Device> x, ConstView<T, Device> weight,
                         ConstView<T, Device> bias, double epsilon, Version version = Version::fast) {
@@ -71,7 +71,7 @@ void layer_norm_forward(View<T, Device> y, View<Sum<T>, Device> statistics, Cons
          x.data(), weight.data(), bias.data(), rows, d, epsilon);
 }
 
-/// As on the CPU: adds to dx (N, d), dweight, dbias and, where given, dx_sums (d).
+/// As on the CPU. Rows longer than `norm_backward` takes fall back to the first kernels.
 template <class T>
 void layer_norm_backward(View<T, Device> dx, View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy,
                          ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<Sum<T>, Device> statistics,

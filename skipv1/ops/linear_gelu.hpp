@@ -1,4 +1,4 @@
-// A linear map and the GELU behind or before it (docs/spec/models.md, "Feed-forward"): one pass where the device can.
+// A linear map with the GELU after or before it (docs/spec/models.md, "Feed-forward"): one pass where the device can.
 #pragma once
 
 #include "skipv1/ops/gelu.hpp"

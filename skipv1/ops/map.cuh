@@ -43,15 +43,15 @@ void for_each(const char* name, std::size_t n, const F& f) {
   launch(one_thread_each(name, n), for_each_kernel<F>, n, f);
 }
 
-/// Block (32 G, R): G warps, one row, whose threads call `f(n, i)`, so that nobody divides by a row's width.
+/// Block (32 G, R): G warps per row call `f(n, i)`; no thread divides by the width.
 template <class F>
 SKIPV1_KERNEL for_each_of_rows_kernel(std::size_t rows, unsigned width, F f) {
   const std::size_t n = std::size_t{block().x} * block_size().y + thread().y;
   if (n >= rows) return;
   for (unsigned i = thread().x; i < width; i += block_size().x) f(n, i);
 }
-/// Calls the device functor `f(n, i)` for `n = 0 … rows - 1` and `i = 0 … width - 1`. Where rows are few, as in decoding, eight
-/// warps share one: a warp alone would wait for memory several times.
+/// Calls the device functor `f(n, i)` for `n = 0 … rows - 1` and `i = 0 … width - 1`. Few rows, as in decoding, have eight warps
+/// each: one warp would wait for memory several times.
 template <class F>
 void for_each_of_rows(const char* name, std::size_t rows, std::size_t width, const F& f) {
   const std::size_t warps = rows < 1024 ? 8 : 1, rows_of_block = 8 / warps;

@@ -1,4 +1,4 @@
-// The backward pass of both norms on the device: everything that a row's gradient leads to, from reading it once.
+// The backward pass of both norms on the device: dx, dweight, dbias and the sums of dx from one reading of x, dy and dx.
 #pragma once
 
 #include "skipv1/kernel/mma.cuh"
@@ -7,13 +7,12 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// How many loads of a row are a thread's: what makes up to 128 registers a thread, with the sums over its columns.
+/// Loads per thread and row; with the column sums they need up to 128 registers.
 inline constexpr std::size_t norm_loads = 3;
-/// How many rows of x, dy and dx a thread has in shared memory or on their way there. Two blocks of 256 threads fit 227 KiB.
+/// Stages of the pipeline: rows of x, dy and dx in shared memory or in flight. Two blocks of 256 threads fit 227 KiB.
 inline constexpr std::size_t norm_stages = 3;
 
-/// The numbers of a load in the type of sums. Of a pair of bfloat16 each takes one instruction; nvcc's own conversion two for the
-/// second.
+/// The elements of a load in Sum<T>. A bfloat16 takes one instruction; nvcc's conversion takes two for the second of a pair.
 template <class T, std::size_t V>
 struct Wide {
   Sum<T> at[V];
@@ -35,7 +34,7 @@ SKIPV1_DEVICE Wide<T, V> wide(const Vector<T, V>& v) {
   return x;
 }
 
-/// `store_vector` to global memory, in one store: of computed bfloat16 nvcc may make stores of 2 or 4 bytes each.
+/// `store_vector` to global memory by one st.global.v4: nvcc may split computed bfloat16 into stores of 2 or 4 bytes.
 template <class T, std::size_t V>
 SKIPV1_DEVICE void store_at_once(T* to, const Vector<T, V>& v) {
 #if defined(__CUDACC__)
@@ -49,8 +48,8 @@ SKIPV1_DEVICE void store_at_once(T* to, const Vector<T, V>& v) {
   store_vector(to, v);
 }
 
-/// Block (32 G, R): R rows at a time, G warps each, of which each sums its part of the row. All threads must call it, with `odd`
-/// for every other row: a row's parts may still be read when the next one's are written.
+/// Block (32 G, R): sums a and b over the G warps of each of the R rows. All threads call it; `odd` alternates from row to row
+/// and picks the buffer, since a row's partial sums may still be read while the next row's are written.
 template <class S>
 SKIPV1_DEVICE void row_sums(S& a, S& b, bool odd) {
   SKIPV1_SHARED(S, parts, 128);
@@ -63,8 +62,8 @@ SKIPV1_DEVICE void row_sums(S& a, S& b, bool odd) {
   for (unsigned j = first + thread().y * warps; j < first + (thread().y + 1) * warps; ++j) a += parts[j], b += parts[32 + j];
 }
 
-/// The columns' sums of the block's R rows of threads, at `sums`, to row block().x of `parts (blocks, d)`: through shared memory,
-/// where the rows were.
+/// `parts[block().x, i] = sum over the block's R rows of threads of sums`, parts (blocks, d), through the shared memory of the
+/// pipeline.
 template <class S, std::size_t V>
 SKIPV1_DEVICE void store_column_sums(S* parts, const S (&sums)[norm_loads][V], std::size_t d) {
   constexpr std::size_t P = V < per_16_bytes<S> ? V : per_16_bytes<S>;
@@ -88,8 +87,8 @@ SKIPV1_DEVICE void store_column_sums(S* parts, const S (&sums)[norm_loads][V], s
   }
 }
 
-/// A thread's pieces of x, dy and dx of `stages` rows, the one it works on and the next, in shared memory or on their way there:
-/// only the thread itself reads them. What a warp reads at once lies together.
+/// A pipeline of `stages` rows of x, dy and dx in shared memory. A thread reads only what it copied itself, so it needs no
+/// barrier. The loads of a warp lie side by side.
 template <class T, std::size_t V>
 struct RowsAhead {
   static constexpr unsigned loads = norm_loads, piece = warp_size * V, stage = 3 * loads * piece;  // a warp's numbers
@@ -99,10 +98,10 @@ struct RowsAhead {
   Shared<T> memory = dynamic_shared<T>(0, block_size().x* block_size().y / warp_size * stages * stage);
   unsigned first = warp() * stages * stage + lane() * unsigned{V}, now = first;  ///< the places in `memory` of the stages' first
 
-  /// The columns from one load of a row to the next, and whether the row is so long.
+  /// Columns from one load to the next; whether the row has a load c.
   SKIPV1_DEVICE_MEMBER std::size_t width() const { return std::size_t{block_size().x} * V; }
   SKIPV1_DEVICE_MEMBER bool has(unsigned c) const { return c * width() + thread().x * V < d; }
-  /// Starts copying row n, of which the thread's numbers begin at i, to the stage at `to`.
+  /// Starts the copy of row n, of which the thread's elements begin at i, to the stage at `to`.
   SKIPV1_DEVICE_MEMBER void fetch(std::size_t n, std::size_t i, unsigned to) const {
     SKIPV1_UNROLL
     for (unsigned c = 0; c < loads; ++c) {
@@ -119,21 +118,21 @@ struct RowsAhead {
   SKIPV1_DEVICE_MEMBER void wait() const {
     stages == 3 ? cp_async_wait<2>() : stages == 2 ? cp_async_wait<1>() : cp_async_wait<0>();
   }
-  /// Load c of the row waited for, of x (0), dy (1) or dx (2).
+  /// Load c of the current row of x (0), dy (1) or dx (2).
   SKIPV1_DEVICE_MEMBER Wide<T, V> get(unsigned array, unsigned c) const {
     return wide(load_shared<V>(memory, now + (array * loads + c) * piece));
   }
-  /// Starts copying row n to where the row worked on was, and goes on to the next one.
+  /// Starts the copy of row n to the current stage, and advances to the next.
   SKIPV1_DEVICE_MEMBER void replace(std::size_t n, std::size_t i) {
     fetch(n, i, now);
     now = now + stage < first + stages * stage ? now + stage : first;
   }
 };
 
-/// Block (32 G, R) takes R rows at a time, as often as there are rows for the grid; V numbers per load. What its rows add to the
-/// gradients of weight and, for LayerNorm, bias goes to its row of the first and second of `parts (kinds, blocks, d)`; the sums
-/// of what dx becomes, with `sums_dx`, to that of the last. LayerNorm where `centred`, else RMSNorm: the same with a mean of 0
-/// that does not depend on the row, and no bias. Memory bounds it: 4 d sizeof(T) bytes per row for about 20 d operations.
+/// Block (32 G, R), persistent: R rows at a time; V elements per load. Memory bounds it: 4 d sizeof(T) bytes per row for about 20
+/// d operations. It reaches 3.45 TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of
+/// dweight, of dbias for LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order.
+/// LayerNorm where `centred`, else RMSNorm: a mean of 0 that does not depend on the row, and no bias.
 template <class T, std::size_t V, bool centred, bool sums_dx>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
@@ -192,9 +191,9 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
   if (sums_dx) store_column_sums(parts + (centred ? 2 : 1) * kind, dx_sums, d);
 }
 
-/// Adds to dx (N, d), dweight, for LayerNorm dbias, and, where given, dx_sums (d): see layer_norm.hpp and rms_norm.hpp. Returns
-/// false, with nothing done, where rows are longer than 1536 loads. Takes at most `room` bytes of shared
-/// memory, of which 1 KiB is `row_sums`'; 73 KiB do.
+/// dx (N, d), dweight, dbias (LayerNorm) and, where given, dx_sums (d) accumulate: see layer_norm.hpp and rms_norm.hpp. Returns
+/// false, with nothing done, where rows are longer than 1536 loads. Takes at most `room` bytes of shared memory, of which 1 KiB
+/// is for `row_sums`; 73 KiB are enough.
 template <bool centred, class T>
 bool norm_backward(const char* name, View<T, Device> dx, View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy,
                    ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<Sum<T>, Device> statistics,

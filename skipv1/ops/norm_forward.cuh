@@ -54,7 +54,7 @@ SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* w
   statistics[centred ? 2 * n + 1 : n] = r;
 }
 
-/// As `layer_norm_forward`, or, not `centred`, `rms_norm_forward` without a bias.
+/// `layer_norm_forward` where `centred`, else `rms_norm_forward`, without a bias.
 template <bool centred, class T>
 void norm_forward(const char* name, View<T, Device> y, View<Sum<T>, Device> statistics, ConstView<T, Device> x,
                   ConstView<T, Device> weight, ConstView<T, Device> bias, double epsilon) {

@@ -54,7 +54,7 @@ struct RmsNormWeight {
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As on the CPU; y, x (N, d), weight (d), inverse_rms (N).
+/// As on the CPU.
 template <class T>
 void rms_norm_forward(View<T, Device> y, View<Sum<T>, Device> inverse_rms, ConstView<T, Device> x, ConstView<T, Device> weight,
                       double epsilon, Version version = Version::fast) {
@@ -64,7 +64,7 @@ void rms_norm_forward(View<T, Device> y, View<Sum<T>, Device> inverse_rms, Const
          x.data(), weight.data(), rows, d, epsilon);
 }
 
-/// As on the CPU: adds to dx (N, d), dweight and, where given, dx_sums (d).
+/// As on the CPU. Rows longer than `norm_backward` takes fall back to the first kernels.
 template <class T>
 void rms_norm_backward(View<T, Device> dx, View<T, Device> dweight, ConstView<T, Device> dy, ConstView<T, Device> x,
                        ConstView<T, Device> weight, ConstView<Sum<T>, Device> inverse_rms, View<T, Device> dx_sums = {},

@@ -34,8 +34,8 @@ void rope(View<T> x, std::size_t w, double theta, View<const std::int32_t> posit
 
 }  // namespace reference
 
-/// The table that `rope` reads: entry (t, i) is `cos p, sin p` for `p = t theta^(-2i/width)`. Shape (positions, width / 2, 2);
-/// computed in double whatever `T`.
+/// The table that `rope` reads, (positions, width / 2, 2): entry (t, i) is `cos p, sin p` with `p = t theta^(-2i/width)`,
+/// computed in double for every `T`.
 template <class T>
 Tensor<T, Cpu> rope_table(std::size_t positions, std::size_t width, double theta) {
   Tensor<T, Cpu> table({positions, width / 2, 2});
@@ -49,9 +49,8 @@ Tensor<T, Cpu> rope_table(std::size_t positions, std::size_t width, double theta
   return table;
 }
 
-/// Rotates in place, in every head of x (N, heads, head width), the last `table.extent(1) * 2` entries by row n's position:
-/// `(a, b) -> (a cos p - b sin p, b cos p + a sin p)` for entries i and i + w/2 of that part. `Rotation::inverse` rotates back,
-/// which is also the backward pass. positions (N).
+/// As `reference::rope` with the angles of `table`: rotates, in every head of x (N, heads, width), the last `2 table.extent(1)`
+/// entries in place. positions (N). Memory bounds it: 2 numbers per element for 3 operations.
 template <class T>
 void rope(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> positions,
           Rotation rotation = Rotation::forward) {

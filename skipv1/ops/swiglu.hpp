@@ -32,7 +32,7 @@ void swiglu_backward(View<T> dgate, View<T> dup, ConstView<T> dy, ConstView<T> g
 
 }  // namespace reference
 
-/// `y = gate / (1 + exp(-gate)) * up`, element by element. y, gate, up of one shape.
+/// As `reference::swiglu_forward`. One vectorised exponential per element bounds it.
 template <class T>
 void swiglu_forward(View<T, Cpu> y, ConstView<T, Cpu> gate, ConstView<T, Cpu> up) {
   parallel_ranges(y.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
@@ -42,8 +42,7 @@ void swiglu_forward(View<T, Cpu> y, ConstView<T, Cpu> gate, ConstView<T, Cpu> up
   });
 }
 
-/// With `s = 1 / (1 + exp(-gate))`: `dgate = dy up s (1 + gate (1 - s))`, `dup = dy gate s`. Shapes as forward; dup may
-/// be dy, dgate up.
+/// As `reference::swiglu_backward`; dup may be dy, dgate up. Two vectorised exponentials per element bound it.
 template <class T>
 void swiglu_backward(View<T, Cpu> dgate, View<T, Cpu> dup, ConstView<T, Cpu> dy, ConstView<T, Cpu> gate, ConstView<T, Cpu> up) {
   parallel_ranges(dy.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {

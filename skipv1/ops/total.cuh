@@ -1,11 +1,11 @@
-// Sums over everything: gradients of single numbers, and norms. No atomics, so every run gives the same bits.
+// Sums over all elements: gradients of scalars, norms, the loss. No atomics: every run gives the same bits.
 #pragma once
 
 #include "skipv1/device/memory.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// Block (x, j): the x-th part of sum j.
+/// Block (x, j): part x of sum j. Memory bounds it: the terms are read once.
 template <class S, class F>
 SKIPV1_KERNEL total_parts(S* parts, std::size_t n, F f) {
   const std::size_t j = block().y;
@@ -14,7 +14,7 @@ SKIPV1_KERNEL total_parts(S* parts, std::size_t n, F f) {
   sum = block_sum(sum);
   if (thread().x == 0) parts[j * grid_size().x + block().x] = sum;
 }
-/// Block j adds up the parts of sum j.
+/// Block j: `sums[j] += sum of parts[j]`.
 template <class T, class S>
 SKIPV1_KERNEL total_of_parts(T* sums, const S* parts, std::size_t count) {
   const std::size_t j = block().x;
@@ -24,7 +24,7 @@ SKIPV1_KERNEL total_of_parts(T* sums, const S* parts, std::size_t count) {
   if (thread().x == 0) sums[j] = static_cast<T>(static_cast<S>(sums[j]) + sum);
 }
 
-/// `sums[j] += sum over i < n of f(j, i)` for the `count` sums, kept in S; f a device functor.
+/// `sums[j] += sum over i < n of f(j, i)`, j < count, accumulated in S; f a device functor.
 template <class S, class T, class F>
 void total(const char* name, T* sums, std::size_t count, std::size_t n, const F& f) {
   if (n == 0 || count == 0) return;

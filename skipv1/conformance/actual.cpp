@@ -5,6 +5,7 @@
 #include "skipv1/conformance/actual_files.hpp"
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/measure.hpp"
+#include "skipv1/conformance/mistakes.hpp"
 
 namespace skipv1::conformance {
 
@@ -96,6 +97,14 @@ std::vector<Comparison> compare_actual(const Case& c, const std::filesystem::pat
           ": nothing to compare: expected any of logits.npy, grads.safetensors, expected.json, layer0.values.npy (a trace), or "
           "actual.safetensors with any of their tensors");
   return all;
+}
+
+std::vector<std::string> recognise_actual(const Case& c, const std::filesystem::path& folder,
+                                          const std::vector<Comparison>& comparisons) {
+  const auto differs = [](const Comparison& x) { return x.check == "logits" && !x.pass && std::isfinite(x.error); };
+  const auto logits = std::find_if(comparisons.begin(), comparisons.end(), differs);
+  if (logits == comparisons.end()) return {};
+  return recognise_mistakes(c, list_actual(c, folder).tensors.at("logits").read(), logits->bound);
 }
 
 }  // namespace skipv1::conformance

@@ -80,6 +80,9 @@ bool check_all(const Options& options) {
     print(std::cout, comparisons);
     const std::string first = first_difference(comparisons);
     if (!first.empty()) ++differing, std::cout << "  first difference: " << first << '\n';
+    if (!options.actual.empty())
+      for (const std::string& mistake : recognise_actual(c, folder_of(options, c), comparisons))
+        std::cout << "  exactly what a known mistake gives: " << mistake << '\n';
     report.add(c.name, comparisons);
   }
   std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;

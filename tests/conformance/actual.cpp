@@ -6,10 +6,12 @@
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/json_file.hpp"
 #include "skipv1/conformance/measure.hpp"
+#include "skipv1/conformance/mistakes.hpp"
 #include "skipv1/conformance/new_case.hpp"
 #include "skipv1/conformance/report.hpp"
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/npy.hpp"
+#include "skipv1/model/decoder.hpp"
 #include "tests/catch.hpp"
 #include "tests/io/files.hpp"
 #include "tests/io/models.hpp"
@@ -228,4 +230,31 @@ TEST_CASE("the report has index, expected and actual number of each comparison")
   CHECK(json[1]["actual"].is_null());
   CHECK(json[2]["expected"] == s.c.parameters);
   CHECK(json[2]["actual"] == 3);
+}
+
+TEST_CASE("a known mistake is recognised by its numbers, and no other") {
+  Config config = small("skipv1", 4, true);
+  config.hidden_size = 32, config.norm_epsilon = 1e-3;
+  const Setting s(config);
+  const auto logits_of = [&](const Config& c, const Parameters<double>& weights, const Routing& routing) {
+    const Decoder<double> decoder(c, weights, routing);
+    Cache<double> cache(decoder.routing(), s.c.batch(), s.c.length());
+    Activations<double> a;
+    Tensor<double> logits(s.c.logits.shape());
+    const View<double> rows = decoder.forward(Batch::rectangle(s.c.tokens), cache, a);
+    std::copy_n(rows.data(), rows.size(), logits.data());
+    return logits;
+  };
+  CHECK(recognise_mistakes(s.c, s.c.logits, 1e-10).empty());
+  Config epsilon = config;
+  epsilon.norm_epsilon = 1e-5;
+  CHECK(recognise_mistakes(s.c, logits_of(epsilon, s.c.weights, make_routing(config)), 1e-10) ==
+        std::vector<std::string>{"epsilon of the norms is 1e-05 instead of 0.001"});
+  Routing wrong_half = make_routing(config);
+  wrong_half.values[4 + 2].head = 0, wrong_half.values[4 + 3].head = 1;
+  const Tensor<double> wrong = logits_of(config, s.c.weights, wrong_half);
+  REQUIRE(recognise_mistakes(s.c, wrong, 1e-10).size() == 1);
+  CHECK_THAT(recognise_mistakes(s.c, wrong, 1e-10)[0], Catch::Contains("the wrong half is reused"));
+  write_npy<double>(s.actual / "logits.npy", wrong);
+  CHECK(recognise_actual(s.c, s.actual, s.compare()).size() == 1);
 }

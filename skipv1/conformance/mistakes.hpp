@@ -1,0 +1,16 @@
+// Mistakes that implementers make, computed on the spot for any case.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "skipv1/conformance/case.hpp"
+
+namespace skipv1::conformance {
+
+/// What is wrong with an implementation that computes `logits` (B, T, V) for `c`: every known mistake that gives them within
+/// `bound`, and not the case's own. A mistake is another routing table, other constants or other weights in the same decoder, so
+/// that it exists wherever it makes a difference.
+std::vector<std::string> recognise_mistakes(const Case& c, View<const double> logits, double bound);
+
+}  // namespace skipv1::conformance

@@ -1,16 +1,10 @@
 // Copying single heads on the device: see head_copy.hpp.
 #pragma once
 
-#include "skipv1/ops/head.hpp"
+#include "skipv1/ops/head.cuh"
 #include "skipv1/ops/map.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
-
-/// Entry (b, t) of a head, as `Head::at`.
-template <class T>
-SKIPV1_DEVICE T* head_at(const Head<T, Device>& head, std::size_t b, std::size_t t) {
-  return head.data + b * head.batch_stride + t * head.row_stride;
-}
 
 /// One call, one output: `to[b, t, i] = from[b, t, i]`, or `+=` with `WriteMode::accumulate`; n = (b, t).
 template <class T>

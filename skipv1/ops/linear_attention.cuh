@@ -27,18 +27,16 @@ struct LinearRow {
   LinearNorm norm;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
     using S = Sum<T>;
-    const std::size_t n = at / z.heads, h = at % z.heads, b = sequence_of(z, n);
-    const AttentionSequence own = sequence(z, b);
-    const std::size_t seen = own.past + (n - own.begin) + 1, from_width = backward ? z.value : z.key,
-                      width = backward ? z.key : z.value;
-    const Head<const T, Device> in = backward ? heads[h].value : heads[h].key, out = backward ? heads[h].key : heads[h].value;
+    const AttentionQuery own = attention_query(z, at);
+    const S c = linear_factor<S>(own.seen, scale, norm);
+    const std::size_t from_width = backward ? z.value : z.key, width = backward ? z.key : z.value;
+    const Head<const T, Device> k = heads[own.h].key, v = heads[own.h].value;
     S acc[attention_widest] = {};
-    for (std::size_t s = 0; heads[h].value.data && s < seen; ++s) {
-      const S weight = dot<S>(from + at * from_width, in.data + b * in.batch_stride + s * in.row_stride, from_width);
-      const T* row = out.data + b * out.batch_stride + s * out.row_stride;
-      for (std::size_t i = 0; i < width; ++i) acc[i] += weight * static_cast<S>(row[i]);
+    for (std::size_t s = 0; v.data && s < own.seen; ++s) {
+      const S a = dot<S>(from + at * from_width, head_at(backward ? v : k, own.b, s), from_width);
+      for (std::size_t i = 0; i < width; ++i) acc[i] += a * static_cast<S>(head_at(backward ? k : v, own.b, s)[i]);
     }
-    for (std::size_t i = 0; i < width; ++i) to[at * width + i] = static_cast<T>(linear_factor<S>(seen, scale, norm) * acc[i]);
+    for (std::size_t i = 0; i < width; ++i) to[at * width + i] = static_cast<T>(c * acc[i]);
   }
 };
 
@@ -63,14 +61,13 @@ struct LinearHead {
     S acc[attention_widest] = {};
     for (std::size_t reader = h; reader < z.heads; ++reader) {
       if (first_reader<keys>(readers[reader]) != h) continue;
-      const Head<const T, Device> in = keys ? heads[reader].value : heads[reader].key;
-      const T* own_row = in.data + b * in.batch_stride + s * in.row_stride;
+      const T* own_row = head_at(keys ? heads[reader].value : heads[reader].key, b, s);
       for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
         const std::size_t r = (own.begin + row) * z.heads + reader;
-        const S weight = keys ? dot<S>(dout + r * z.value, own_row, z.value) : dot<S>(q + r * z.key, own_row, z.key);
-        const S factor = linear_factor<S>(own.past + row + 1, scale, norm) * weight;
+        const S c = linear_factor<S>(own.past + row + 1, scale, norm);
+        const S a = c * (keys ? dot<S>(dout + r * z.value, own_row, z.value) : dot<S>(q + r * z.key, own_row, z.key));
         const T* from = keys ? q + r * z.key : dout + r * z.value;
-        for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
+        for (std::size_t i = 0; i < width; ++i) acc[i] += a * static_cast<S>(from[i]);
       }
     }
     write_gradient<keys>(dheads[h], write_mode<keys>(readers[h]), b, s, acc, width);

@@ -15,14 +15,9 @@ enum class LinearNorm { none, keys };
 
 namespace reference {
 
-/// Calls `f(b, n, h, seen, c)` for every row n of the batch and query head h, with the number of keys that it sees and `c_n`:
-/// `scale`, or `scale / seen` with `LinearNorm::keys`.
-template <class F>
-void for_each_query(const Sequences<Cpu>& sequences, std::size_t H, double scale, LinearNorm norm, const F& f) {
-  for_each_row(sequences, [&](std::size_t b, std::size_t n, std::size_t seen) {
-    const double c = norm == LinearNorm::keys ? scale / static_cast<double>(seen) : scale;
-    for (std::size_t h = 0; h < H; ++h) f(b, n, h, seen, c);
-  });
+/// `c_n` of a row that sees so many keys: `scale`, or `scale / seen` with `LinearNorm::keys`.
+inline double linear_factor(std::size_t seen, double scale, LinearNorm norm) {
+  return norm == LinearNorm::keys ? scale / static_cast<double>(seen) : scale;
 }
 
 /// `out[n, h] = c_n sum over s of v_s (k_s . q[n, h])`, keys and values of the heads that `heads[h]` names, s over the positions
@@ -32,12 +27,12 @@ template <class T>
 void linear_attention_forward(View<T> out, ConstView<T> q, View<const HeadPair<const std::type_identity_t<T>>> heads,
                               const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
   const std::size_t d_k = q.extent(2), d_v = out.extent(2);
-  for_each_query(sequences, q.extent(1), scale, norm, [&](auto b, auto n, auto h, auto seen, double c) {
-    const Head<const T> k = heads(h).key, v = heads(h).value;
-    for (std::size_t j = 0; j < d_v; ++j) out(n, h, j) = T(0);
-    for (std::size_t s = 0; v.data && s < seen; ++s) {
-      const T a = static_cast<T>(c) * dot(&q(n, h, 0u), k.at(b, s), d_k);
-      for (std::size_t j = 0; j < d_v; ++j) out(n, h, j) += a * v.at(b, s)[j];
+  std::fill_n(out.data(), out.size(), T(0));
+  for_each_query(sequences, q.extent(1), [&](std::size_t b, std::size_t n, std::size_t h, std::size_t seen) {
+    const T c = static_cast<T>(linear_factor(seen, scale, norm));
+    for (std::size_t s = 0; heads(h).value.data && s < seen; ++s) {
+      const T a = c * dot(&q(n, h, 0u), heads(h).key.at(b, s), d_k);
+      for (std::size_t j = 0; j < d_v; ++j) out(n, h, j) += a * heads(h).value.at(b, s)[j];
     }
   });
 }
@@ -50,12 +45,13 @@ void linear_attention_backward(View<T> dq, View<const HeadPair<std::type_identit
                                ConstView<T> q, View<const HeadPair<const std::type_identity_t<T>>> heads,
                                const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
   const std::size_t d_k = q.extent(2), d_v = dout.extent(2);
-  for_each_query(sequences, q.extent(1), scale, norm, [&](auto b, auto n, auto h, auto seen, double c) {
+  std::fill_n(dq.data(), dq.size(), T(0));
+  for_each_query(sequences, q.extent(1), [&](std::size_t b, std::size_t n, std::size_t h, std::size_t seen) {
+    const T c = static_cast<T>(linear_factor(seen, scale, norm));
     const Head<const T> k = heads(h).key, v = heads(h).value;
-    for (std::size_t i = 0; i < d_k; ++i) dq(n, h, i) = T(0);
     for (std::size_t s = 0; v.data && s < seen; ++s) {
-      const T a = static_cast<T>(c) * dot(&q(n, h, 0u), k.at(b, s), d_k);
-      const T da = static_cast<T>(c) * dot(v.at(b, s), &dout(n, h, 0u), d_v);
+      const T a = c * dot(&q(n, h, 0u), k.at(b, s), d_k);
+      const T da = c * dot(v.at(b, s), &dout(n, h, 0u), d_v);
       for (std::size_t j = 0; j < d_v; ++j) dheads(h).value.at(b, s)[j] += a * dout(n, h, j);
       for (std::size_t i = 0; i < d_k; ++i) {
         dq(n, h, i) += da * k.at(b, s)[i];
@@ -104,7 +100,7 @@ struct LinearRows {
 
   template <class T>
   T factor(std::size_t key, double scale, LinearNorm norm) const {
-    return static_cast<T>(norm == LinearNorm::keys ? scale / static_cast<double>(key + 1) : scale);
+    return static_cast<T>(reference::linear_factor(key + 1, scale, norm));
   }
 };
 

@@ -1,7 +1,7 @@
 // Mixing values on the device: see value_mix.hpp.
 #pragma once
 
-#include "skipv1/ops/head_copy.cuh"
+#include "skipv1/ops/head.cuh"
 #include "skipv1/ops/map.cuh"
 #include "skipv1/ops/total.cuh"
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "skipv1/device/memory.cuh"
-#include "skipv1/ops/head.hpp"
+#include "skipv1/ops/head.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
@@ -52,30 +52,39 @@ SKIPV1_DEVICE S dot(const T* a, const T* b, std::size_t n) {
   return sum;
 }
 
-/// One thread, one row of one head: the softmax's maximum, its sum, then the weighted sum of the values.
+/// Row n of the batch in sequence b, query head h; the row sees the keys `0 … seen - 1`.
+struct AttentionQuery {
+  std::size_t n, h, b, seen;
+};
+/// The at-th of all (n, h).
+SKIPV1_DEVICE AttentionQuery attention_query(const AttentionSizes& z, std::size_t at) {
+  const std::size_t n = at / z.heads, b = sequence_of(z, n);
+  const AttentionSequence own = sequence(z, b);
+  return {n, at % z.heads, b, own.past + (n - own.begin) + 1};
+}
+
+/// One thread, one row of one head, as `reference::attention_forward`: the scores' maximum, their sum, the weighted sum of the
+/// values. Scores are computed twice, as a thread has no room for them.
 template <class T>
 SKIPV1_KERNEL attention_forward_first(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Device>* heads, AttentionSizes z,
                                       Sum<T> scale) {
   using S = Sum<T>;
-  const std::size_t at = global_thread(), n = at / z.heads, h = at % z.heads;
-  if (n >= z.rows) return;
-  const std::size_t b = sequence_of(z, n);
-  const AttentionSequence own = sequence(z, b);
-  const Head<const T, Device> key = heads[h].key, value = heads[h].value;
-  const T* k = key.data + b * key.batch_stride;
-  const T* v = value.data + b * value.batch_stride;
-  const std::size_t seen = value.data ? own.past + (n - own.begin) + 1 : 0;
+  const std::size_t at = global_thread();  // (n, h)
+  if (at >= z.rows * z.heads) return;
+  const AttentionQuery own = attention_query(z, at);
+  const Head<const T, Device> k = heads[own.h].key, v = heads[own.h].value;
+  const std::size_t seen = v.data ? own.seen : 0;
   S row_max = -infinity<S>(), row_sum(0), acc[attention_widest] = {};
   for (std::size_t s = 0; s < seen; ++s) {
-    const S x = scale * dot<S>(q + at * z.key, k + s * key.row_stride, z.key);
-    row_max = x > row_max ? x : row_max;
+    const S score = scale * dot<S>(q + at * z.key, head_at(k, own.b, s), z.key);
+    row_max = score > row_max ? score : row_max;
   }
   for (std::size_t s = 0; s < seen; ++s) {
-    const S p = std::exp(scale * dot<S>(q + at * z.key, k + s * key.row_stride, z.key) - row_max);
+    const S p = std::exp(scale * dot<S>(q + at * z.key, head_at(k, own.b, s), z.key) - row_max);
     row_sum += p;
-    for (std::size_t j = 0; j < z.value; ++j) acc[j] += p * static_cast<S>(v[s * value.row_stride + j]);
+    for (std::size_t d = 0; d < z.value; ++d) acc[d] += p * static_cast<S>(head_at(v, own.b, s)[d]);
   }
-  for (std::size_t j = 0; j < z.value; ++j) out[at * z.value + j] = static_cast<T>(seen ? acc[j] / row_sum : S(0));
+  for (std::size_t d = 0; d < z.value; ++d) out[at * z.value + d] = static_cast<T>(seen ? acc[d] / row_sum : S(0));
   lse[at] = seen ? row_max + std::log(row_sum) : S(0);
 }
 
@@ -84,21 +93,19 @@ template <class T>
 SKIPV1_KERNEL attention_backward_query_first(T* dq, const T* dout, const T* out, const Sum<T>* lse, const T* q,
                                              const HeadPair<const T, Device>* heads, AttentionSizes z, Sum<T> scale) {
   using S = Sum<T>;
-  const std::size_t at = global_thread(), n = at / z.heads, h = at % z.heads;
-  if (n >= z.rows) return;
-  const std::size_t b = sequence_of(z, n);
-  const AttentionSequence own = sequence(z, b);
-  const Head<const T, Device> key = heads[h].key, value = heads[h].value;
-  const std::size_t seen = value.data ? own.past + (n - own.begin) + 1 : 0;
-  const S delta = dot<S>(dout + at * z.value, out + at * z.value, z.value);  // sum over s of p_s dp_s
+  const std::size_t at = global_thread();  // (n, h)
+  if (at >= z.rows * z.heads) return;
+  const AttentionQuery own = attention_query(z, at);
+  const Head<const T, Device> k = heads[own.h].key, v = heads[own.h].value;
+  const S delta = dot<S>(dout + at * z.value, out + at * z.value, z.value);
   S acc[attention_widest] = {};
-  for (std::size_t s = 0; s < seen; ++s) {
-    const T* k = key.data + b * key.batch_stride + s * key.row_stride;
-    const S p = std::exp(scale * dot<S>(q + at * z.key, k, z.key) - lse[at]);
-    const S dp = dot<S>(dout + at * z.value, value.data + b * value.batch_stride + s * value.row_stride, z.value);
-    for (std::size_t i = 0; i < z.key; ++i) acc[i] += scale * p * (dp - delta) * static_cast<S>(k[i]);
+  for (std::size_t s = 0; v.data && s < own.seen; ++s) {
+    const S p = std::exp(scale * dot<S>(q + at * z.key, head_at(k, own.b, s), z.key) - lse[at]);
+    const S dp = dot<S>(dout + at * z.value, head_at(v, own.b, s), z.value);
+    const S ds = scale * p * (dp - delta);
+    for (std::size_t d = 0; d < z.key; ++d) acc[d] += ds * static_cast<S>(head_at(k, own.b, s)[d]);
   }
-  for (std::size_t i = 0; i < z.key; ++i) dq[at * z.key + i] = static_cast<T>(acc[i]);
+  for (std::size_t d = 0; d < z.key; ++d) dq[at * z.key + d] = static_cast<T>(acc[d]);
 }
 
 /// A query head's part in writing the gradient of its key head (`keys`) or value head.
@@ -115,14 +122,13 @@ SKIPV1_DEVICE WriteMode write_mode(const HeadReader& reader) {
 template <bool keys, class T, class S>
 SKIPV1_DEVICE void write_gradient(const HeadPair<T, Device>& dhead, WriteMode mode, std::size_t b, std::size_t s, const S* acc,
                                   std::size_t width) {
-  const Head<T, Device> to = keys ? dhead.key : dhead.value;
-  T* row = to.data + b * to.batch_stride + s * to.row_stride;
+  T* row = head_at(keys ? dhead.key : dhead.value, b, s);
   for (std::size_t i = 0; i < width; ++i)
     row[i] = static_cast<T>((mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
 }
 
-/// One thread, one position of one key head (`keys`) or value head: what all its readers' rows add to its gradient. The thread of
-/// a head's first reader does it.
+/// One thread, position s of one key head (`keys`) or value head: its gradient, summed over the rows of all its readers. The
+/// thread of the head's first reader computes it.
 template <class T, bool keys>
 SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, const T* dout, const T* out, const Sum<T>* lse,
                                             const T* q, const HeadPair<const T, Device>* heads, const HeadReader* readers,
@@ -137,13 +143,13 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, c
   S acc[attention_widest] = {};
   for (std::size_t reader = h; reader < z.heads; ++reader) {
     if (first_reader<keys>(readers[reader]) != h) continue;
-    const Head<const T, Device> key = heads[reader].key, value = heads[reader].value;
+    const Head<const T, Device> k = heads[reader].key, v = heads[reader].value;
     for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
       const std::size_t r = (own.begin + row) * z.heads + reader;
-      const S p = std::exp(scale * dot<S>(q + r * z.key, key.data + b * key.batch_stride + s * key.row_stride, z.key) - lse[r]);
+      const S p = std::exp(scale * dot<S>(q + r * z.key, head_at(k, b, s), z.key) - lse[r]);
       S factor = p;
       if (keys) {
-        const S dp = dot<S>(dout + r * z.value, value.data + b * value.batch_stride + s * value.row_stride, z.value);
+        const S dp = dot<S>(dout + r * z.value, head_at(v, b, s), z.value);
         factor = scale * p * (dp - dot<S>(dout + r * z.value, out + r * z.value, z.value));
       }
       const T* from = keys ? q + r * z.key : dout + r * z.value;

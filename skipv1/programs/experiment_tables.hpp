@@ -70,6 +70,23 @@ inline Numbers gaps(const Labelled& of, const Labelled& base, const char* key) {
   return values;
 }
 
+/// The mean training loss of a run's last twentieth of steps.
+inline double train_loss(const Json& run) { return run.at("train_nats_per_token").back().get<double>(); }
+
+inline Numbers train_gaps(const Labelled& of, const Labelled& base) {
+  Numbers values;
+  for (const Json& run : of.runs)
+    if (const Json* other = base.of_seed(run.at("seed"))) values.push_back(train_loss(run) - train_loss(*other));
+  return values;
+}
+
+/// How often a run has read its text, in the mean; where the result does not say so by the held-out text's bytes per token.
+inline double epochs(const Json& run, const Json& text) {
+  if (run.contains("epochs")) return run.at("epochs").get<double>();
+  const double tokens_per_byte = run.at("final_tokens").get<double>() / run.at("final_bytes").get<double>();
+  return run.at("tokens").back().get<double>() / (text.at("bytes").get<double>() * tokens_per_byte);
+}
+
 inline std::string text_of(const char* format, double value) {
   char text[48];
   std::snprintf(text, sizeof text, format, value);

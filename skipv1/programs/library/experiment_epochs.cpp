@@ -1,6 +1,7 @@
 // Tables and figures of trainings that read their text in epochs: rates, repetition, frontier.
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/programs/experiment_tables.hpp"
@@ -10,16 +11,6 @@ namespace skipv1 {
 using namespace report;
 
 namespace {
-
-/// The mean training loss of a run's last twentieth of steps.
-double train_loss(const Json& run) { return run.at("train_nats_per_token").back().get<double>(); }
-
-Numbers train_gaps(const Labelled& of, const Labelled& base) {
-  Numbers values;
-  for (const Json& run : of.runs)
-    if (const Json* other = base.of_seed(run.at("seed"))) values.push_back(train_loss(run) - train_loss(*other));
-  return values;
-}
 
 /// Of the labels of a family the one of the lowest held-out loss with the first seed; null if the family is not there.
 const Labelled* best_of(const std::vector<Labelled>& all, const std::string& family) {
@@ -45,6 +36,23 @@ std::vector<std::pair<std::string, std::size_t>> families(const std::vector<Labe
   return found;
 }
 
+/// Where a parabola through the lowest of a family's losses with the first seed and its two neighbours, over the logarithm of the
+/// peak rate, is least; nothing if the lowest lies at an end.
+std::optional<std::pair<double, double>> interpolated(const std::vector<Labelled>& all, const std::string& family) {
+  std::map<double, double> losses;  // over the logarithm of the rate
+  for (const Labelled& l : all)
+    if (family_of(l.label) == family)
+      losses[std::log(l.first().at("settings").at("peak").get<double>())] = l.first().at("final_nats_per_token").get<double>();
+  const auto least =
+      std::min_element(losses.begin(), losses.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (losses.size() < 3 || least == losses.begin() || std::next(least) == losses.end()) return {};
+  const auto [x, y] = *least;
+  const auto [x0, y0] = *std::prev(least);
+  const auto [x1, y1] = *std::next(least);
+  const double left = (y0 - y) / (x0 - x), right = (y1 - y) / (x1 - x), a = (right - left) / (x1 - x0), b = left - a * (x0 - x);
+  return std::pair{std::exp(x - b / (2 * a)), y - b * b / (4 * a)};
+}
+
 void print_best(const std::vector<Labelled>& all) {
   const auto names = families(all);
   if (std::none_of(names.begin(), names.end(), [](const auto& f) { return f.second > 1; })) return;
@@ -52,11 +60,12 @@ void print_best(const std::vector<Labelled>& all) {
       "\nEach model at its own best peak rate, chosen by the held-out loss with the first seed; mean and interval of 95 %% of "
       "the "
       "paired differences.\n\n");
-  print_head({"model", "held out", "- mha's", "- mha's without the first seed", "training - mha's"});
+  print_head({"model", "held out", "- mha's", "- mha's without the first seed", "training - mha's", "least of a parabola"});
   for (const auto& [family, count] : names) {
     const std::string group = group_of(family);
     const Labelled *best = best_of(all, family), *base = best_of(all, group.empty() ? "mha" : group + "/mha");
-    std::vector<std::string> row = {best->label, spread_text(best->each("final_nats_per_token")), "", "", ""};
+    std::vector<std::string> row = {best->label, spread_text(best->each("final_nats_per_token")), "", "", "", ""};
+    if (const auto least = interpolated(all, family)) row[5] = text_of("%.4f", least->second) + text_of(" at %.1e", least->first);
     if (base && base != best) {
       Numbers others = gaps(*best, *base, "final_nats_per_token");
       row[2] = interval_text(others), row[4] = interval_text(train_gaps(*best, *base));
@@ -139,8 +148,9 @@ void print_epochs(const Json& results) {
   for (const Labelled& l : all) {
     const Labelled* base = base_of(all, l.label);
     print_row({l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"),
-               text_of("%.2f", mean(l.each("epochs"))), std::to_string(l.runs.size()), spread_text(l.each(train_loss)),
-               spread_text(l.each("final_nats_per_token")), base ? interval_text(gaps(l, *base, "final_nats_per_token")) : "",
+               text_of("%.2f", epochs(l.first(), results.at("text"))), std::to_string(l.runs.size()),
+               spread_text(l.each(train_loss)), spread_text(l.each("final_nats_per_token")),
+               base ? interval_text(gaps(l, *base, "final_nats_per_token")) : "",
                base ? interval_text(train_gaps(l, *base)) : ""});
   }
   print_best(all);

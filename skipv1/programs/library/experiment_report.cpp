@@ -11,17 +11,20 @@ namespace {
 
 using namespace report;
 
-void print_trainings(const std::vector<Labelled>& all) {
-  print_head({"run", "parameters", "cache bytes/token", "seeds", "nats per token", "bits per byte", "nats per token - mha's",
-              "tokens/s"});
+void print_trainings(const Json& results, const std::vector<Labelled>& all) {
+  print_head({"run", "parameters", "cache bytes per token", "epochs", "n", "training", "held out", "bits per byte",
+              "held out - mha's", "training - mha's"});
   for (const Labelled& l : all) {
     const Labelled* base = base_of(all, l.label);
-    print_row({l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"), std::to_string(l.runs.size()),
-               spread_text(l.each("final_nats_per_token")), text_of("%.4f", mean(l.each("bits_per_byte"))),
-               base ? gap_text(gaps(l, *base, "final_nats_per_token")) : "", text_of("%.0f", mean(l.each("tokens_per_second")))});
+    print_row({l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"),
+               text_of("%.2f", epochs(l.first(), results.at("text"))), std::to_string(l.runs.size()),
+               spread_text(l.each(train_loss)), spread_text(l.each("final_nats_per_token")),
+               text_of("%.4f", mean(l.each("bits_per_byte"))), base ? gap_text(gaps(l, *base, "final_nats_per_token")) : "",
+               base ? gap_text(train_gaps(l, *base)) : ""});
   }
-  std::printf("\nheld out: %s tokens, %s bytes; device: %s\n", range_text(all, "final_tokens").c_str(),
-              range_text(all, "final_bytes").c_str(), all[0].first().at("device").get<std::string>().c_str());
+  std::printf("\nNats per token. Training: mean of the last twentieth of the steps. Held out: %s tokens, %s bytes; device: %s\n",
+              range_text(all, "final_tokens").c_str(), range_text(all, "final_bytes").c_str(),
+              all[0].first().at("device").get<std::string>().c_str());
 }
 
 /// The loss after the last step on the windows of the curve.
@@ -184,7 +187,7 @@ void print_results(const Json& results) {
   const std::vector<Labelled> all = by_label(results);
   if (all[0].first().contains("memory")) return print_memory(all);
   if (read_in_epochs(results)) return print_epochs(results);
-  print_trainings(all);
+  print_trainings(results, all);
   if (std::any_of(all.begin(), all.end(), goes_on)) print_further(all);
 }
 

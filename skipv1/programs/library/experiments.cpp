@@ -135,7 +135,8 @@ Runs map() {
 }
 
 /// The peak rates of a sweep.
-constexpr std::pair<const char*, double> peaks[] = {{"1e-3", 1e-3}, {"2e-3", 2e-3}, {"4e-3", 4e-3}, {"8e-3", 8e-3}};
+constexpr std::pair<const char*, double> peaks[] = {{"1e-3", 1e-3},     {"1.4e-3", 1.4e-3}, {"2e-3", 2e-3},
+                                                    {"2.8e-3", 2.8e-3}, {"4e-3", 4e-3},     {"8e-3", 8e-3}};
 
 /// `config` at each of the peak rates, on text read in epochs (over `unique` tokens, or all there are).
 void add_peaks(Runs& runs, const std::string& label, const Config& config, TrainingOptions training, std::size_t unique = 0) {
@@ -147,7 +148,7 @@ void add_peaks(Runs& runs, const std::string& label, const Config& config, Train
   }
 }
 
-/// MHA and SkipV1 at four peak rates each, by size, depth and budget. A group is read once where the text has as many tokens:
+/// MHA and SkipV1 at six peak rates each, by size, depth and budget. A group is read once where the text has as many tokens:
 /// the names end with it.
 Runs rates() {
   Runs runs;
@@ -254,7 +255,7 @@ constexpr Entry list[] = {
     {"settings", "SkipV1's ratio, source layer and injection"},
     {"uptraining", "a trained MHA model converted by each strategy and trained further"},
     {"map", "SkipV1's gain over vocabulary, depth and tokens"},
-    {"rates", "MHA and SkipV1 at four peak rates, by size, depth and budget, each window read once an epoch"},
+    {"rates", "MHA and SkipV1 at six peak rates, by size, depth and budget, each window read once an epoch"},
     {"repetition", "MHA and SkipV1 over 1, 2, 4 and 8 epochs, at equal steps"},
     {"frontier", "all variants at 10M parameters: loss over cache"},
     {"memory", "the cache and the peak of memory over the context"},

@@ -1,0 +1,205 @@
+// skipv1-values: what do layer 0's values carry? The loss of trained models when the values that layers read are replaced, by
+// kinds of tokens, and what can be read out of them.
+#include <cstdio>
+#include <map>
+#include <optional>
+
+#include "skipv1/core/thread_limit.hpp"
+#include "skipv1/io/cli.hpp"
+#include "skipv1/programs/open_model.hpp"
+#include "skipv1/programs/spread.hpp"
+#include "skipv1/programs/values.hpp"
+#include "skipv1/training/vocabulary.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+struct Options {
+  std::vector<std::string> models;
+  std::string text, json;
+  std::size_t windows = 16, length = 0, probed = 16;
+  int threads = 0;
+};
+
+/// A mean and half its interval of 95 %, over windows.
+Json mean_of(const std::vector<double>& values) {
+  return {{"mean", mean(values)}, {"half_interval", half_interval(values)}, {"n", values.size()}};
+}
+std::vector<double> differences(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> d;
+  for (std::size_t i = 0; i < a.size(); ++i) d.push_back(a[i] - b[i]);
+  return d;
+}
+
+/// Layer l's value heads `from … to - 1` zeroed, for layer l and all who read them.
+Parameters<float> without_heads(const Config& config, const Parameters<float>& parameters, std::size_t l, std::size_t from,
+                                std::size_t to) {
+  Parameters<float> changed(config);
+  copy(changed.flat(), parameters.flat());
+  const View<float> weight = changed["model.layers." + std::to_string(l) + ".self_attn.v_proj.weight"];
+  require(!weight.empty(), "layer ", l, " has no v_proj");
+  const std::size_t width = config.head_width() * weight.extent(1);
+  std::fill(weight.data() + from * width, weight.data() + to * width, 0.0f);
+  return changed;
+}
+
+/// The kinds that predicted tokens are sorted into, by name; a token is of one kind of each division.
+std::map<std::string, std::vector<bool>> kinds_of(const TextData& text, const Windows& w, std::size_t length, std::size_t vocab) {
+  std::vector<std::size_t> counts(vocab), rank(vocab), order(vocab);
+  for (const std::int32_t id : text.tokens()) ++counts[static_cast<std::size_t>(id)];
+  for (std::size_t i = 0; i < vocab; ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return counts[a] > counts[b]; });
+  for (std::size_t i = 0; i < vocab; ++i) rank[order[i]] = i;
+  std::map<std::string, std::vector<bool>> kinds;
+  const std::vector<bool> repeats = repeats_bigram(w, length);
+  const auto add = [&](const std::string& name, const auto& is) {
+    std::vector<bool>& kind = kinds[name];
+    for (std::size_t r = 0; r < w.tokens.size(); ++r) kind.push_back(is(r));
+  };
+  add("bigram repeated", [&](std::size_t r) { return repeats[r]; });
+  add("bigram new", [&](std::size_t r) { return !repeats[r]; });
+  const auto between = [&](const std::string& name, std::size_t low, std::size_t high, const auto& value) {
+    add(name + " " + std::to_string(low) + " to " + std::to_string(high - 1),
+        [&, low, high](std::size_t r) { return value(r) >= low && value(r) < high; });
+  };
+  const auto token_rank = [&](std::size_t r) { return rank[static_cast<std::size_t>(w.targets[r])]; };
+  std::size_t low = 0;
+  for (const std::size_t high : {std::size_t{32}, std::size_t{256}, std::size_t{2048}, vocab}) {
+    if (high <= low) continue;
+    between("frequency rank", low, high, token_rank);
+    low = high;
+  }
+  low = 0;
+  for (const std::size_t high : {length / 16, length / 4, length / 2, length}) {
+    between("position", low, high, [&](std::size_t r) { return r % length; });
+    low = high;
+  }
+  return kinds;
+}
+
+/// Each window's mean over its tokens of one kind; windows without any are left out of both.
+std::vector<double> kind_differences(const WindowLosses& a, const WindowLosses& b, const std::vector<bool>& kind,
+                                     std::size_t length) {
+  std::vector<double> means;
+  for (std::size_t begin = 0; begin < a.tokens.size(); begin += length) {
+    double sum = 0;
+    std::size_t count = 0;
+    for (std::size_t r = begin; r < begin + length; ++r)
+      if (kind[r]) sum += static_cast<double>(a.tokens[r]) - (b.tokens.empty() ? 0.0 : static_cast<double>(b.tokens[r])), ++count;
+    if (count) means.push_back(sum / static_cast<double>(count));
+  }
+  return means;
+}
+
+void print_line(const std::string& name, const Json& value) {
+  std::printf("| %s | %+.4f | %.4f |\n", name.c_str(), value.at("mean").get<double>(), value.at("half_interval").get<double>());
+  std::fflush(stdout);
+}
+
+/// One model: its losses, and a table of what each replacement adds to them.
+Json look_at(const std::string& path, const Options& o, const TextData& text, const Checkpoint<float>& model, std::size_t length,
+             WindowLosses& base) {
+  const Config& config = model.config;
+  const Decoder<float> decoder(config, model.parameters);
+  const Routing& routing = decoder.routing();
+  const std::size_t layers = routing.layers;
+  const auto losses = [&](const Decoder<float>& of, const CacheObserver& observer) {
+    return window_losses(of, text, length, o.windows, observer);
+  };
+  base = losses(decoder, {});
+  Json result = {{"model", path}, {"variant", config.attention.variant}, {"loss", mean_of(base.windows)}};
+  std::printf("\n%s: %s, %.4f nats per token\n\n| replaced | loss added | 95 %% |\n|---|---|---|\n", path.c_str(),
+              config.attention.variant.c_str(), mean(base.windows));
+  const auto add = [&](const std::string& name, const WindowLosses& changed) {
+    result["replaced"][name] = mean_of(differences(changed.windows, base.windows));
+    print_line(name, result["replaced"][name]);
+  };
+  if (layers > 1 && !routed_heads(routing, 1).empty()) {
+    for (const auto& [name, by] :
+         {std::pair{"zeros", Replacement::zeros}, {"mean", Replacement::mean}, {"exchanged", Replacement::exchanged}})
+      add(std::string("layer 0's values, for all later layers: ") + name, losses(decoder, replacing(routing, 1, layers - 1, by)));
+    for (std::size_t l = 1; l < layers; ++l)
+      add("layer 0's values, for layer " + std::to_string(l) + ": zeros",
+          losses(decoder, replacing(routing, l, l, Replacement::zeros)));
+  }
+  for (std::size_t l = 0; l < layers; ++l) {
+    const std::size_t owned = routing.owned_values[l], half = l && owned == routing.heads ? owned / 2 : owned;
+    for (std::size_t from = 0; from < owned; from += half) {
+      const Parameters<float> changed = without_heads(config, model.parameters, l, from, from + half);
+      add("layer " + std::to_string(l) + "'s own heads " + std::to_string(from) + " to " + std::to_string(from + half - 1) +
+              ": zeros",
+          losses(Decoder<float>(config, changed), {}));
+    }
+  }
+  std::printf("\n| layer | token | token before | position |\n|---|---|---|---|\n");
+  const std::vector<ReadOut> read = read_outs(decoder, model.parameters, text, length, o.probed);
+  for (std::size_t l = 0; l < read.size(); ++l) {
+    result["read_out"].push_back({{"token", read[l].token}, {"before", read[l].before}, {"position", read[l].position}});
+    std::printf("| %zu | %.3f | %.3f | %.3f |\n", l, read[l].token, read[l].before, read[l].position);
+  }
+  return result;
+}
+
+void run(const Options& o) {
+  std::optional<NewFile> file;
+  if (!o.json.empty()) file.emplace(o.json);
+  std::vector<Checkpoint<float>> models;
+  for (const std::string& path : o.models) models.push_back(open_model<float>(path));
+  const Config& first = models[0].config;
+  for (const Checkpoint<float>& model : models)
+    require(model.config.vocab_size == first.vocab_size && !model.config.latent() && !model.config.mixes_values(),
+            "the models: ", "must have one vocabulary, no latents and no mixed values");
+  const Vocabulary vocabulary = vocabulary_of(o.models[0], first.vocab_size);
+  const TextData text(load_text(o.text), *vocabulary.tokenizer);
+  const std::size_t length = o.length ? o.length : first.max_position_embeddings;
+  require(o.windows <= text.count(length), "--windows ", o.windows, ": the text has ", text.count(length), " of ", length,
+          " tokens");
+  Json results = {{"length", length}, {"windows", o.windows}, {"models", Json::array()}};
+  std::vector<WindowLosses> base(models.size());
+  for (std::size_t m = 0; m < models.size(); ++m)
+    results["models"].push_back(look_at(o.models[m], o, text, models[m], length, base[m]));
+  const auto kinds = kinds_of(text, text.sequential(0, o.windows, length), length, first.vocab_size);
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    std::printf("\n%s%s\n\n| tokens | nats per token%s | 95 %% |\n|---|---|---|\n", o.models[m].c_str(),
+                m ? (" minus " + o.models[0]).c_str() : "", m ? ", difference" : "");
+    for (const auto& [name, kind] : kinds) {
+      Json& value = results["models"][m][m ? "minus_first" : "by_kind"][name];
+      value = mean_of(kind_differences(base[m], m ? base[0] : WindowLosses{}, kind, length));
+      value["tokens"] = std::count(kind.begin(), kind.end(), true);
+      print_line(name + " (" + std::to_string(value["tokens"].get<std::size_t>()) + ")", value);
+    }
+  }
+  if (!file) return;
+  file->out() << results.dump(1) << '\n';
+  file->close();
+  file->commit();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "What the values of layer 0 carry: replaces the values that trained models read, by zeros, their mean or another "
+      "sequence's, "
+      "and says how\nmuch loss that adds; sorts the loss by kinds of tokens; reads token, token before and position out of the "
+      "values by linear maps.\nExample: skipv1-values mha skipv1 --text valid.txt --windows 32 --json values.json"};
+  Options o;
+  app.add_option("models", o.models,
+                 "trained models of one vocabulary, which lies beside the first; the others are compared with it")
+      ->required();
+  app.add_option("--text", o.text, "UTF-8 text")->required();
+  app.add_option("--windows", o.windows, "how many windows of it, from the beginning; at least 2")
+      ->check(CLI::Range(2, 1000000))
+      ->capture_default_str();
+  app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
+  app.add_option("--probed", o.probed, "windows for the linear maps, half of which they are fitted to")
+      ->check(CLI::Range(2, 1000000))
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--json", o.json, "write the numbers into this file too");
+  return run_program(app, argc, argv, [&] {
+    use_threads(o.threads);
+    run(o);
+  });
+}

@@ -9,8 +9,9 @@
 namespace skipv1::mesa {
 
 /// `R^2` of the best affine map from features (N, p) to targets (N, q): fitted to the first half of the rows, measured on the
-/// other, over all q together. 1: everything can be read out; 0 or less: nothing. Throws unless a half has more than p + 1 rows.
-inline double read_out(const xt::xarray<double>& features, const xt::xarray<double>& targets) {
+/// other, over all q together. 1: everything can be read out; 0 or less: nothing. `ridge` times the trace of the features'
+/// second moments keeps the map small. Throws unless a half has more than p + 1 rows.
+inline double read_out(const xt::xarray<double>& features, const xt::xarray<double>& targets, double ridge = 0) {
   const std::size_t n = features.shape(0), p = features.shape(1) + 1, q = targets.shape(1), half = n / 2;
   require(targets.shape(0) == n && half > p, "read-out: ", n, " rows of ", p - 1, " features and ", targets.shape(0),
           " targets: as many, and at least ", 2 * p + 2, " are needed");
@@ -21,7 +22,7 @@ inline double read_out(const xt::xarray<double>& features, const xt::xarray<doub
   gemm(Transpose::yes, Transpose::no, p, q, half, 1., x.data(), p, targets.data(), q, 0., cross.data(), q);
   double trace = 0;
   for (std::size_t i = 0; i < p; ++i) trace += gram(i, i);
-  for (std::size_t i = 0; i < p; ++i) gram(i, i) += 1e-10 * trace;  // features may depend on each other
+  for (std::size_t i = 0; i < p; ++i) gram(i, i) += (1e-10 + ridge) * trace;  // features may depend on each other
   const xt::xarray<double> map = xt::linalg::solve(gram, cross);
   gemm(Transpose::no, Transpose::no, n - half, q, p, 1., &x(half, 0), p, map.data(), q, 0., fit.data(), q);
   double missed = 0, total = 0;

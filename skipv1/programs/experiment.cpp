@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
       ->check(above(0));
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
+  app.add_option("--against", asked.against, "the model that a group's others are compared with")->capture_default_str();
   app.add_flag("--table", asked.table, "print the results as a table; without --text of what is there, and nothing is run");
   app.add_option("--figure", asked.figure, "draw them into this PNG file, likewise");
   return run_program(app, argc, argv, [&] {
@@ -52,7 +53,7 @@ int main(int argc, char** argv) {
       require(asked.dtype != "f64", "dtype f64: must be f32", asked.device == "cpu" ? "" : " or bf16");
       results = run_experiment(asked);
     }
-    if (asked.table) print_results(results);
+    if (asked.table) print_results(results, asked.against);
     if (!asked.figure.empty()) draw_results(results, asked.figure);
   });
 }

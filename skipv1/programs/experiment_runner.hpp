@@ -11,7 +11,7 @@ namespace skipv1 {
 
 /// What is asked of skipv1-experiment.
 struct ExperimentJob {
-  std::string name, text, valid, out, from, tokenizer_folder, figure, device = "cpu", dtype = "f32";
+  std::string name, text, valid, out, from, tokenizer_folder, figure, against = "mha", device = "cpu", dtype = "f32";
   std::vector<std::string> only;
   std::vector<std::uint64_t> seed_list;
   std::vector<double> peaks;

@@ -54,10 +54,11 @@ inline const Labelled* find(const std::vector<Labelled>& all, const std::string&
   const auto found = std::find_if(all.begin(), all.end(), [&](const Labelled& l) { return l.label == label; });
   return found == all.end() ? nullptr : &*found;
 }
-/// The mha of a label's group, of the same peak rate if labels name it; null if it is that itself, or if there is none.
-inline const Labelled* base_of(const std::vector<Labelled>& all, const std::string& label) {
+/// The run of `model` in a label's group, of the same peak rate if labels name it; null if it is that itself, or if there is
+/// none.
+inline const Labelled* base_of(const std::vector<Labelled>& all, const std::string& label, const std::string& model = "mha") {
   const std::string group = group_of(label),
-                    base = (group.empty() ? "mha" : group + "/mha") + label.substr(family_of(label).size());
+                    base = (group.empty() ? "" : group + "/") + model + label.substr(family_of(label).size());
   return base == label ? nullptr : find(all, base);
 }
 

@@ -2,10 +2,10 @@
 // kinds of tokens, and what can be read out of them.
 #include <cstdio>
 #include <map>
-#include <optional>
 
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/spread.hpp"
 #include "skipv1/programs/values.hpp"
@@ -142,13 +142,12 @@ Json look_at(const std::string& path, const Options& o, const TextData& text, co
 }
 
 void run(const Options& o) {
-  std::optional<NewFile> file;
-  if (!o.json.empty()) file.emplace(o.json);
+  JsonOutput output(o.json);
   std::vector<Checkpoint<float>> models;
   for (const std::string& path : o.models) models.push_back(open_model<float>(path));
   const Config& first = models[0].config;
   for (const Checkpoint<float>& model : models)
-    require(model.config.vocab_size == first.vocab_size && !model.config.latent() && !model.config.mixes_values(),
+    require(model.config.vocab_size == first.vocab_size && !model.config.latent() && !model.config.mixing().values,
             "the models: ", "must have one vocabulary, no latents and no mixed values");
   const Vocabulary vocabulary = vocabulary_of(o.models[0], first.vocab_size);
   const TextData text(load_text(o.text), *vocabulary.tokenizer);
@@ -159,7 +158,7 @@ void run(const Options& o) {
   std::vector<WindowLosses> base(models.size());
   for (std::size_t m = 0; m < models.size(); ++m)
     results["models"].push_back(look_at(o.models[m], o, text, models[m], length, base[m]));
-  const auto kinds = kinds_of(text, text.sequential(0, o.windows, length), length, first.vocab_size);
+  const auto kinds = kinds_of(text, spread_windows(text, length, o.windows, 0, o.windows), length, first.vocab_size);
   for (std::size_t m = 0; m < models.size(); ++m) {
     std::printf("\n%s%s\n\n| tokens | nats per token%s | 95 %% |\n|---|---|---|\n", o.models[m].c_str(),
                 m ? (" minus " + o.models[0]).c_str() : "", m ? ", difference" : "");
@@ -170,10 +169,7 @@ void run(const Options& o) {
       print_line(name + " (" + std::to_string(value["tokens"].get<std::size_t>()) + ")", value);
     }
   }
-  if (!file) return;
-  file->out() << results.dump(1) << '\n';
-  file->close();
-  file->commit();
+  output.write(results);
 }
 
 }  // namespace
@@ -189,15 +185,15 @@ int main(int argc, char** argv) {
                  "trained models of one vocabulary, which lies beside the first; the others are compared with it")
       ->required();
   app.add_option("--text", o.text, "UTF-8 text")->required();
-  app.add_option("--windows", o.windows, "how many windows of it, from the beginning; at least 2")
-      ->check(CLI::Range(2, 1000000))
+  app.add_option("--windows", o.windows, "how many windows, spread evenly over it; at least 2")
+      ->check(in_range(2, 1000000))
       ->capture_default_str();
   app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
   app.add_option("--probed", o.probed, "windows for the linear maps, half of which they are fitted to")
-      ->check(CLI::Range(2, 1000000))
+      ->check(in_range(2, 1000000))
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--json", o.json, "write the numbers into this file too");
+  app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
+  app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);
     run(o);

@@ -19,7 +19,18 @@ struct WindowLosses {
   std::vector<float> tokens;
 };
 
-/// The losses of the first `count` windows of `length` tokens. `observer(layer, cache)` runs after each layer's attention and may
+/// Windows `first … first + batch - 1` of `count` windows of `length` tokens that are spread evenly over the text.
+inline Windows spread_windows(const TextData& text, std::size_t length, std::size_t count, std::size_t first, std::size_t batch) {
+  Windows all;
+  for (std::size_t i = first; i < first + batch; ++i) {
+    const Windows one = text.sequential(i * text.count(length) / count, 1, length);
+    all.tokens.insert(all.tokens.end(), one.tokens.begin(), one.tokens.end());
+    all.targets.insert(all.targets.end(), one.targets.begin(), one.targets.end());
+  }
+  return all;
+}
+
+/// The losses of `count` spread windows of `length` tokens. `observer(layer, cache)` runs after each layer's attention and may
 /// change what later layers read.
 using CacheObserver = std::function<void(std::size_t layer, const Cache<float>& cache)>;
 inline WindowLosses window_losses(const Decoder<float>& decoder, const TextData& text, std::size_t length, std::size_t count,
@@ -30,7 +41,7 @@ inline WindowLosses window_losses(const Decoder<float>& decoder, const TextData&
   Activations<float> a;
   for (std::size_t first = 0; first < count; first += batch) {
     const std::size_t rows = std::min(batch, count - first);
-    const Windows w = text.sequential(first, rows, length);
+    const Windows w = spread_windows(text, length, count, first, rows);
     Cache<float> cache(decoder.routing(), rows, length);
     const auto observed = [&](std::size_t l) {
       if (observer) observer(l, cache);
@@ -96,20 +107,20 @@ inline CacheObserver replacing(const Routing& routing, std::size_t from, std::si
   };
 }
 
-/// `R^2` of affine maps from the values that a layer reads, at one position, to the embedding of its token, of the token before
-/// it, and to the position itself.
+/// `R^2` of affine maps (ridge regression) from the values that a layer reads, at one position, to the embedding of its token, of
+/// the token before it, and to the position itself.
 struct ReadOut {
   double token = 0, before = 0, position = 0;
 };
 
-/// For each layer, of the values of all its heads (by the routing table), over the first `count` windows.
+/// For each layer, of the values of all its heads (by the routing table), over `count` spread windows.
 inline std::vector<ReadOut> read_outs(const Decoder<float>& decoder, const Parameters<float>& parameters, const TextData& text,
                                       std::size_t length, std::size_t count) {
   const Config& config = decoder.config();
   const Routing& routing = decoder.routing();
   const View<float> embedding = parameters["model.embed_tokens.weight"];
   const std::size_t d = config.hidden_size, width = routing.value_width, n = count * (length - 1);
-  const Windows w = text.sequential(0, count, length);
+  const Windows w = spread_windows(text, length, count, 0, count);
   Cache<float> cache(routing, count, length);
   Activations<float> a;
   decoder.forward({w.tokens, std::vector<std::size_t>(count, length)}, cache, a);
@@ -135,7 +146,9 @@ inline std::vector<ReadOut> read_outs(const Decoder<float>& decoder, const Param
         for (std::size_t j = 0; j < width; ++j)
           features(i, h * width + j) = values.data()[rows[i] * values.extent(2) + name.head * width + j];
     }
-    found.push_back({mesa::read_out(features, token), mesa::read_out(features, before), mesa::read_out(features, position)});
+    constexpr double ridge = 1e-4;
+    found.push_back({mesa::read_out(features, token, ridge), mesa::read_out(features, before, ridge),
+                     mesa::read_out(features, position, ridge)});
   }
   return found;
 }

@@ -29,18 +29,24 @@ const TextData& text() {
   }();
   return data;
 }
+std::size_t windows() { return text().count(16); }  ///< all of them, so that `evaluate` reads the same
+double mean_loss(const WindowLosses& losses) {
+  double sum = 0;
+  for (const double loss : losses.windows) sum += loss / static_cast<double>(losses.windows.size());
+  return sum;
+}
 }  // namespace
 
 TEST_CASE("losses of windows are those of evaluate") {
   const Config c = small("skipv1");
   const Parameters<float> p = random_parameters(c);
   const Decoder<float> decoder(c, p);
-  const WindowLosses losses = window_losses(decoder, text(), 16, 6);
-  REQUIRE(losses.windows.size() == 6);
-  REQUIRE(losses.tokens.size() == 96);
-  double sum = 0;
-  for (const double loss : losses.windows) sum += loss / 6;
-  CHECK(sum == Approx(evaluate(decoder, text(), 16, 6).nats_per_token).epsilon(1e-5));
+  const WindowLosses losses = window_losses(decoder, text(), 16, windows());
+  REQUIRE(losses.windows.size() == windows());
+  REQUIRE(losses.tokens.size() == 16 * windows());
+  CHECK(mean_loss(losses) == Approx(evaluate(decoder, text(), 16, windows()).nats_per_token).epsilon(1e-5));
+  const WindowLosses some = window_losses(decoder, text(), 16, 5);  // spread over the text
+  for (std::size_t i = 0; i < 5; ++i) CHECK(some.windows[i] == Approx(losses.windows[i * windows() / 5]).epsilon(1e-5));
 }
 
 TEST_CASE("zeros for layer 0's values are a routing table without them, for all later layers and for one") {
@@ -49,16 +55,15 @@ TEST_CASE("zeros for layer 0's values are a routing table without them, for all 
   const Decoder<float> decoder(c, p);
   REQUIRE(routed_heads(decoder.routing(), 1) == std::vector<std::size_t>{2, 3});
   CHECK(routed_heads(decoder.routing(), 0).empty());
-  const double base = evaluate(decoder, text(), 16, 6).nats_per_token;
+  const double base = evaluate(decoder, text(), 16, windows()).nats_per_token;
   for (const auto& [from, to] : {std::pair{1u, 2u}, {1u, 1u}, {2u, 2u}}) {
     Routing table = decoder.routing();
     for (std::size_t l = from; l <= to; ++l)
       for (std::size_t h = 2; h < 4; ++h) table.values[l * 4 + h] = {};
-    const double expected = evaluate(Decoder<float>(c, p, table), text(), 16, 6).nats_per_token;
-    const WindowLosses losses = window_losses(decoder, text(), 16, 6, replacing(decoder.routing(), from, to, Replacement::zeros));
-    double sum = 0;
-    for (const double loss : losses.windows) sum += loss / 6;
-    CHECK(sum == Approx(expected).epsilon(1e-5));
+    const double expected = evaluate(Decoder<float>(c, p, table), text(), 16, windows()).nats_per_token;
+    const WindowLosses losses =
+        window_losses(decoder, text(), 16, windows(), replacing(decoder.routing(), from, to, Replacement::zeros));
+    CHECK(mean_loss(losses) == Approx(expected).epsilon(1e-5));
     CHECK(std::abs(expected - base) > 1e-4);
   }
 }

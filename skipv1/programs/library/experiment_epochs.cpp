@@ -141,12 +141,12 @@ bool read_in_epochs(const Json& results) {
   return !runs.empty() && runs[0].at("settings").contains("windows");
 }
 
-void print_epochs(const Json& results) {
+void print_epochs(const Json& results, const std::string& against) {
   const std::vector<Labelled> all = by_label(results);
-  print_head({"run", "parameters", "cache bytes per token", "epochs", "n", "training", "held out", "held out - mha's",
-              "training - mha's"});
+  print_head({"run", "parameters", "cache bytes per token", "epochs", "n", "training", "held out", "held out - " + against + "'s",
+              "training - " + against + "'s"});
   for (const Labelled& l : all) {
-    const Labelled* base = base_of(all, l.label);
+    const Labelled* base = base_of(all, l.label, against);
     print_row({l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"),
                text_of("%.2f", epochs(l.first(), results.at("text"))), std::to_string(l.runs.size()),
                spread_text(l.each(train_loss)), spread_text(l.each("final_nats_per_token")),

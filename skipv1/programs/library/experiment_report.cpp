@@ -11,11 +11,11 @@ namespace {
 
 using namespace report;
 
-void print_trainings(const Json& results, const std::vector<Labelled>& all) {
+void print_trainings(const Json& results, const std::vector<Labelled>& all, const std::string& against) {
   print_head({"run", "parameters", "cache bytes per token", "epochs", "n", "training", "held out", "bits per byte",
-              "held out - mha's", "training - mha's"});
+              "held out - " + against + "'s", "training - " + against + "'s"});
   for (const Labelled& l : all) {
-    const Labelled* base = base_of(all, l.label);
+    const Labelled* base = base_of(all, l.label, against);
     print_row({l.label, whole(l.first(), "parameters"), whole(l.first(), "cache_bytes_per_token"),
                text_of("%.2f", epochs(l.first(), results.at("text"))), std::to_string(l.runs.size()),
                spread_text(l.each(train_loss)), spread_text(l.each("final_nats_per_token")),
@@ -183,11 +183,11 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
 
 }  // namespace
 
-void print_results(const Json& results) {
+void print_results(const Json& results, const std::string& against) {
   const std::vector<Labelled> all = by_label(results);
   if (all[0].first().contains("memory")) return print_memory(all);
-  if (read_in_epochs(results)) return print_epochs(results);
-  print_trainings(results, all);
+  if (read_in_epochs(results)) return print_epochs(results, against);
+  print_trainings(results, all, against);
   if (std::any_of(all.begin(), all.end(), goes_on)) print_further(all);
 }
 

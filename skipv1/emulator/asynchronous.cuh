@@ -1,4 +1,4 @@
-// The emulator's asynchronous operations: those that a thread has issued and nobody has waited for yet.
+// The emulator's asynchronous operations: issued by a thread, and not waited for yet.
 #pragma once
 
 #include <cstddef>

@@ -151,7 +151,7 @@ class SharedMemory {
            (other == tma ? when <= waited_[t] : when <= seen_[t * warp_barrier_.size() + other / 32]);
   }
   void note_reader(Shadow& s, std::size_t t) const {
-    if (readers_ordered(s, t)) {  // whoever waits for this reader waits for those
+    if (readers_ordered(s, t)) {  // a thread ordered after this reader is ordered after those
       s.reader = static_cast<std::uint16_t>(t);
     } else if (s.reader != t && s.reader != (warp_of_readers | t / 32)) {
       const bool same_warp = s.reader < warp_of_readers && s.reader / 32 == t / 32;
@@ -167,7 +167,7 @@ class SharedMemory {
       const std::size_t warp = s.reader & ~std::size_t{warp_of_readers};
       return (warp == t / 32 && s.read < warp_barrier_[warp]) || s.read <= of_warp(warp);
     }
-    std::uint32_t last = 0;  // of all readers', the last reading is known; whoever has waited for that has for the others
+    std::uint32_t last = 0;  // only the last read of all is known; a thread ordered after it is ordered after all
     for (std::size_t warp = 0; warp < warp_barrier_.size(); ++warp) last = std::max(last, of_warp(warp));
     return s.read <= last;
   }

@@ -117,7 +117,8 @@ struct ElementIndex {
   Worker& worker = Worker::running();
   const Shadow& shadow = array.shadow[i * array.element / 2];
   if (fault == SharedMemory::Fault::unwritten) {
-    worker.report(what, " element ", i, " of shared array ", array.name, " (", place, "), which nobody of the block has written");
+    worker.report(what, " element ", i, " of shared array ", array.name, " (", place,
+                  "), which no thread of the block has written");
   }
   if (fault == SharedMemory::Fault::race_with_writer && SharedMemory::by_tma(shadow)) {
     worker.report("race: ", what, " element ", i, " of shared array ", array.name, " (", place,

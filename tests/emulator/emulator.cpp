@@ -242,7 +242,7 @@ TEST_CASE("races on shared memory are refused with both threads and the line") {
 TEST_CASE("shared memory is left neither at its ends nor before it is written") {
   std::vector<float> x(threads_of_block);
   mentions(refusal(read_unwritten, x.data()),
-           {"thread (0, 0, 0): reads element 0 of shared array tile", "nobody of the block has written"});
+           {"thread (0, 0, 0): reads element 0 of shared array tile", "no thread of the block has written"});
   mentions(refusal(write_past_the_end, x.data()), {"thread (95, 0, 0): writes element 96 of shared array tile", "which has 96"});
   mentions(refusal(read_before_the_start, x.data()), {"reads element -1 of shared array tile"});
   mentions(refusal(too_much_dynamic, x.data()), {"do not fit the 0 bytes"});

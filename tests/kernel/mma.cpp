@@ -203,8 +203,8 @@ TEST_CASE("three broken kernels are caught: a barrier removed, one past a tail, 
   CHECK_THROWS_WITH(launch({"sum_rows", 2, 64}, sum_rows<Fault::tail>, sums, x, 100),
                     Catch::Contains("reads element 64 of shared array tile") && Catch::Contains("which has 64"));
   CHECK_THROWS_WITH(launch({"sum_rows", 2, 64}, sum_rows<Fault::tail>, sums, x, 36),
-                    Catch::Contains("nobody of the block has written"));
+                    Catch::Contains("no thread of the block has written"));
   CHECK_THROWS_WITH(Product(6).error<Fault::no_barrier>(),
-                    Catch::Contains("a_tile") && Catch::Contains("nobody of the block has written"));
+                    Catch::Contains("a_tile") && Catch::Contains("no thread of the block has written"));
   CHECK(Product(6).error<Fault::swapped_rows>() > 1);
 }

@@ -155,7 +155,7 @@ TEMPLATE_TEST_CASE_SIG("loaded tiles are those of plain loops", "", ((unsigned W
 TEST_CASE("faults of loads are reported") {
   CHECK(load_fault<Load::right>().empty());
   CHECK_THAT(load_fault<Load::not_initialised>(),
-             Catch::Contains("of shared array mbarriers") && Catch::Contains("nobody of the block"));
+             Catch::Contains("of shared array mbarriers") && Catch::Contains("no thread of the block"));
   CHECK_THAT(load_fault<Load::beyond_expected>(), Catch::Contains("beyond the 64 bytes that mbarrier 1 expects"));
   CHECK_THAT(load_fault<Load::unexpected>(), Catch::Contains("beyond the 0 bytes that mbarrier 1 expects"));
   CHECK_THAT(load_fault<Load::too_few>(), Catch::Contains("waits at an mbarrier (tma.cpp:") && Catch::Contains("not issued") &&

@@ -44,9 +44,9 @@ class Recogniser {
  private:
   template <class Change>
   void attempt(const std::string& words, const Change& change) {
-    Wrong wrong(case_);
-    change(wrong);
     try {
+      Wrong wrong(case_);
+      change(wrong);
       const Decoder<double> decoder(wrong.config, wrong.weights, wrong.routing);
       Cache<double> cache(decoder.routing(), case_.batch(), case_.length());
       Activations<double> a;

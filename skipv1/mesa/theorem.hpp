@@ -10,9 +10,10 @@ namespace skipv1::mesa {
 /// The least loss `E||y_hat - y||^2` found for one model and one a.
 struct LeastLoss {
   double loss = 0;
-  double gradient = 0;      ///< the norm of its gradient where it was found, the zero predictor's loss being d
-  std::size_t starts = 0;   ///< how many random starts there were
-  std::size_t reached = 0;  ///< those among them that gain as much over the zero predictor, to 0.1 %
+  double gradient = 0;             ///< the norm of its gradient where it was found, the zero predictor's loss being d
+  bool converged = true;           ///< whether it is small beside what there is to gain; else the loss is an upper bound
+  std::size_t starts = 0;          ///< how many random starts there were
+  std::size_t reached = 0;         ///< those among them that gain as much over the zero predictor, to 0.1 %
   std::vector<double> parameters;  ///< of `TwoHeadModel`; none for a = 0
 };
 
@@ -24,8 +25,8 @@ inline double closed_form(const Task& task, Model model, std::size_t a) {
   return zero_loss(task) - width * (model == Model::mha ? d - width : d) * n / (n + d + 1 + task.noise * task.noise);
 }
 
-/// The least loss of any predictor `y_hat = P x_{n+1}` whose P is linear in `X X^T`, `Y X^T` and `Y Y^T`: a bound for all layers of
-/// linear attention. Where `W_0 = 0` only `Y X^T` tells of W and the bound is one gradient step's loss.
+/// The least loss of any predictor `y_hat = P x_{n+1}` whose P is linear in `X X^T`, `Y X^T` and `Y Y^T`: a bound for all layers
+/// of linear attention. Where `W_0 = 0` only `Y X^T` tells of W and the bound is one gradient step's loss.
 inline double linear_bound(const Moments& moments) {
   const xt::xarray<double> weights = xt::linalg::solve(moments.second().array(), moments.target().array());
   double loss = static_cast<double>(moments.dim());
@@ -65,16 +66,20 @@ inline LeastLoss least_of(const std::vector<Minimum>& minima, const Moments& mom
     return within(l, 0) != within(r, 0) ? within(l, 0) : l.gradient < r.gradient;
   });
   const auto reached = std::count_if(minima.begin() + 1, minima.end(), [&](const Minimum& m) { return within(m, 1e-3); });
-  return {moments.zero_loss() / width * best.value, best.gradient, minima.size() - 1, static_cast<std::size_t>(reached), best.at};
+  // The loss does not change with the parameters' scale, so the gradient counts times that.
+  const bool converged = best.at.empty() || best.gradient * std::sqrt(dot(best.at, best.at)) <= 1e-3 * gain;
+  return {moments.zero_loss() / width * best.value, best.gradient, converged, minima.size() - 1,
+          static_cast<std::size_t>(reached),        best.at};
 }
 
 }  // namespace detail
 
 /// Minimises both models' expected loss for `a = 0 … d`, from the proof's construction and from `restarts` random points:
-/// element `[model][a]`. `done()` is called after each minimisation, from any thread.
+/// element `[model][a]`. Each minimisation ends after `limit` evaluations at the latest. `done()` is called after each
+/// minimisation, from any thread.
 template <class Done>
-std::vector<std::vector<LeastLoss>> least_losses(const Task& task, std::size_t restarts, Random random, const Done& done) {
-  constexpr std::size_t limit = 4000;
+std::vector<std::vector<LeastLoss>> least_losses(const Task& task, std::size_t restarts, Random random, const Done& done,
+                                                 std::size_t limit = 4000) {
   const Moments moments(task);
   const std::size_t d = task.dim, starts = restarts + 1;
   const double gain = static_cast<double>(d) * (1 - one_step(task).loss / zero_loss(task)), tolerance = 1e-7 * gain;

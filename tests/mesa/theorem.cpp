@@ -72,7 +72,8 @@ TEST_CASE("where W_0 is not zero SkipV1 beats the gradient step, and a large W_0
 }
 
 TEST_CASE("no model is better than the best linear function of the statistics, which is the gradient step where W_0 = 0") {
-  for (const Task& task : {Task{3, 4, 0.5, {}}, Task{2, 1, 0, {}}}) CHECK(linear_bound(Moments(task)) == Approx(one_step(task).loss));
+  for (const Task& task : {Task{3, 4, 0.5, {}}, Task{2, 1, 0, {}}})
+    CHECK(linear_bound(Moments(task)) == Approx(one_step(task).loss));
   for (double scale : {0.3, 3., 30.}) {  // far from zero the read-outs' systems are close to singular
     const Task task{2, 10, 0.3, random_mean(2, scale, Random(2))};
     CAPTURE(scale);
@@ -88,4 +89,14 @@ TEST_CASE("least losses have the same bits with any number of threads") {
       for (std::size_t a = 0; a < 3; ++a) all(model, a) = curves[model][a].loss;
     return all;
   }));
+}
+
+TEST_CASE("a minimisation that is stopped early is not called converged, one that ends is") {
+  const Task task{2, 6, 0.2, {}};
+  for (const auto& curve : least_losses(task, 2, Random(2), ignore))
+    for (const LeastLoss& point : curve) CHECK(point.converged);
+  const auto stopped = least_losses(task, 2, Random(2), ignore, 3);
+  CHECK(stopped[0][0].converged);  // nothing is minimised at a = 0
+  CHECK(!stopped[1][1].converged);
+  CHECK(!stopped[1][2].converged);
 }

@@ -53,6 +53,11 @@ void print_curves(const Results& r) {
   for (const auto* curve : {&r.mha, &r.skip})
     for (const LeastLoss& point : *curve) gradient = std::max(gradient, point.gradient);
   std::printf("\nlargest gradient at a minimum: %.0e, the zero predictor's loss being d\n", gradient);
+  std::string open;
+  for (const auto& [name, curve] : {std::pair{"MHA", &r.mha}, {"SkipV1", &r.skip}})
+    for (std::size_t a = 0; a < curve->size(); ++a)
+      if (!(*curve)[a].converged) open += (open.empty() ? "" : ", ") + std::string(name) + " a = " + std::to_string(a);
+  if (!open.empty()) std::printf("not converged, so that their losses are upper bounds: %s\n", open.c_str());
 }
 
 void print_theorem(const Results& r) {
@@ -77,16 +82,26 @@ void print_theorem(const Results& r) {
 }
 
 Json to_json(const Results& r, const Options& o) {
-  Json json{{"dim", o.dim},           {"context", o.context},
-            {"noise", o.noise},       {"zero", r.zero},
-            {"one_step", r.one_step}, {"ridge", r.ridge.value},
-            {"mha", losses(r.mha)},   {"skip", losses(r.skip)},
-            {"linear", r.linear},     {"ridge_error", r.ridge.error},
-            {"w0", o.mean_scale},     {"seed", o.seed},
-            {"restarts", o.restarts}, {"c", least(r.mha) - least(r.skip)}};
+  Json json{{"dim", o.dim},
+            {"context", o.context},
+            {"noise", o.noise},
+            {"zero", r.zero},
+            {"one_step", r.one_step},
+            {"ridge", r.ridge.value},
+            {"mha", losses(r.mha)},
+            {"skip", losses(r.skip)},
+            {"linear", r.linear},
+            {"ridge_error", r.ridge.error},
+            {"w0", o.mean_scale},
+            {"seed", o.seed},
+            {"restarts", o.restarts},
+            {"evaluations", o.evaluations},
+            {"c", least(r.mha) - least(r.skip)}};
   for (const auto* curve : {&r.mha, &r.skip}) {
     Json& gradients = json[curve == &r.mha ? "mha_gradients" : "skip_gradients"];
     for (const LeastLoss& point : *curve) gradients.push_back(point.gradient);
+    Json& converged = json[curve == &r.mha ? "mha_converged" : "skip_converged"];
+    for (const LeastLoss& point : *curve) converged.push_back(point.converged);
   }
   return json;
 }
@@ -121,6 +136,9 @@ int main(int argc, char** argv) {
   app.add_option("--noise", o.noise, "deviation s of the labels' noise")->check(in_range(0., 100.))->capture_default_str();
   app.add_option("--seed", o.seed, "of the random starts, of ridge's contexts and of W_0")
       ->check(in_range(0, 2147483647))
+      ->capture_default_str();
+  app.add_option("--evaluations", o.evaluations, "of the loss, at most, in one minimisation")
+      ->check(in_range(1, 100000000))
       ->capture_default_str();
   app.add_option("--restarts", o.restarts, "random starts of each minimisation, beside the proof's construction")
       ->check(in_range(1, 10000))

@@ -10,6 +10,7 @@ namespace skipv1::mesa {
 /// What is asked for.
 struct Question {
   std::size_t dim = 4, context = 16, restarts = 4;  ///< d, n, random starts of each minimisation
+  std::size_t evaluations = 4000;                   ///< of the loss, at most, in one minimisation
   double noise = 0.1, mean_scale = 0;               ///< s, deviation of the entries of W_0
   std::uint64_t seed = 1;
 };

@@ -30,10 +30,13 @@ Results compute(const Question& o) {
   for (const std::size_t k : r.steps) r.after_steps.push_back(predictors.gradient_steps(k, predictors.best_rate(k)));
   Progress progress("minimise", 2 * (o.dim + 1) * (o.restarts + 1), "starts");
   std::mutex mutex;
-  auto curves = least_losses(r.task, o.restarts, Random(o.seed).split(2), [&] {
-    const std::lock_guard lock(mutex);
-    progress.advance();
-  });
+  auto curves = least_losses(
+      r.task, o.restarts, Random(o.seed).split(2),
+      [&] {
+        const std::lock_guard lock(mutex);
+        progress.advance();
+      },
+      o.evaluations);
   r.mha = std::move(curves[0]);
   r.skip = std::move(curves[1]);
   return r;

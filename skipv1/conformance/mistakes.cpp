@@ -38,10 +38,20 @@ class Recogniser {
     try_constants();
     try_weights();
     try_heads();
-    return std::move(found_);
+    // Neighbouring constants may all be within the bound: the nearest is meant.
+    std::stable_sort(found_.begin(), found_.end(), [](const Found& a, const Found& b) { return a.error < b.error; });
+    std::vector<std::string> nearest;
+    for (const Found& found : found_)
+      if (found.error <= 2 * found_.front().error + 1e-14) nearest.push_back(found.words);
+    return nearest;
   }
 
  private:
+  struct Found {
+    std::string words;
+    double error;
+  };
+
   template <class Change>
   void attempt(const std::string& words, const Change& change) {
     try {
@@ -53,7 +63,8 @@ class Recogniser {
       const View<double> rows = decoder.forward(Batch::rectangle(case_.tokens), cache, a);
       const View<const double> made(rows.data(), case_.logits.shape());
       const bool differs = !compare("logits", "logits", made, case_.logits, bound_).pass;
-      if (differs && compare("logits", "logits", logits_, made, bound_).pass) found_.push_back(words);
+      const Comparison same = compare("logits", "logits", logits_, made, bound_);
+      if (differs && same.pass) found_.push_back({words, same.error});
     } catch (const Error&) {  // a mistake that this configuration does not allow
     }
   }
@@ -206,7 +217,7 @@ class Recogniser {
   const Case& case_;
   View<const double> logits_;
   double bound_;
-  std::vector<std::string> found_;
+  std::vector<Found> found_;
 };
 
 }  // namespace

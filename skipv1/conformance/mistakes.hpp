@@ -8,9 +8,9 @@
 
 namespace skipv1::conformance {
 
-/// What is wrong with an implementation that computes `logits` (B, T, V) for `c`: every known mistake that gives them within
-/// `bound`, and not the case's own. A mistake is another routing table, other constants or other weights in the same decoder, so
-/// that it exists wherever it makes a difference.
+/// What is wrong with an implementation that computes `logits` (B, T, V) for `c`: the known mistakes that give them within
+/// `bound`, and not the case's own; of several the nearest. A mistake is another routing table, other constants or other weights
+/// in the same decoder, so that it exists wherever it makes a difference.
 std::vector<std::string> recognise_mistakes(const Case& c, View<const double> logits, double bound);
 
 }  // namespace skipv1::conformance

@@ -82,7 +82,8 @@ class _(Model):
         return h % self.H_kv
 
 
-@mistake("queries_strided", "the queries' width is split as (d_h, H) instead of (H, d_h)", lambda m: m.H > 1 and (m.mla or m.d_h > 1))
+@mistake("queries_strided", "the queries' width is split as (d_h, H) instead of (H, d_h)",
+         lambda m: m.H > 1 and (m.mla or m.d_h > 1))
 class _(Model):
     def queries(self, l, x, positions):
         self.strided = True

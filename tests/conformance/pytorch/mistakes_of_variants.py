@@ -227,7 +227,8 @@ class _(Model):
         return cache[l - 1]["v"]
 
 
-@mistake("mix_wrong_heads", "own heads are mixed with layer 0's last heads", lambda m: has_injection("resformer")(m) and skipped(m))
+@mistake("mix_wrong_heads", "own heads are mixed with layer 0's last heads",
+         lambda m: m.injection == "resformer" and skipped(m) > 0)
 class _(Model):
     def mix_values(self, mix, own, first, own_heads):
         return mix * own + (1 - mix) * first[:, :, -own_heads:]

@@ -1,0 +1,111 @@
+"""docs/pytorch/modeling_skipv1.py held to every case: logits, loss and gradients in f64, decoding, the cache's size, generation, and
+what it saves.
+
+    python tests/conformance/pytorch/transformers_test.py [CASE…]       # exit status 77 where transformers is missing
+"""
+import pathlib
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "docs/pytorch"))
+try:
+    import torch
+    import transformers
+    from modeling_skipv1 import CACHE
+    from modeling_skipv1 import SkipV1Config
+    from modeling_skipv1 import SkipV1ForCausalLM
+except ImportError as error:
+    print(f"skipped: {error}")
+    sys.exit(77)
+
+from cases import Case
+from cases import Outputs
+from cases import compare
+from model import Model
+from run import prepare
+from run import run
+from run import to_numpy
+
+
+def load(case):
+    if not case.drawn:
+        return SkipV1ForCausalLM.from_pretrained(case.folder, dtype=torch.float64)
+    model = SkipV1ForCausalLM(SkipV1Config(**case.config)).double()
+    weights = {name: torch.from_numpy(w) for name, w in case.weights.items()}
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
+    model.tie_weights()
+    return model
+
+
+def outputs(case, model):
+    tokens, targets = torch.from_numpy(case.tokens).long(), torch.from_numpy(case.targets).long()
+    out = model(tokens)
+    loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+    loss.backward()
+    parameters = dict(model.named_parameters())
+    grads = {name: to_numpy(torch.zeros_like(p) if p.grad is None else p.grad) for name, p in parameters.items()}
+    decoded, cache, T = [], None, tokens.shape[1]
+    with torch.no_grad():
+        for chunk in tokens.split([T // 2, 1, T - T // 2 - 1], 1):
+            step = model(chunk, **({CACHE: cache} if cache is not None else {}))
+            cache = step[CACHE]
+            decoded.append(step.logits)
+    return Outputs(to_numpy(out.logits), [to_numpy(torch.cat(decoded, 1))], loss.item(), grads, cache.elements_per_token(),
+                   sum(p.numel() for p in parameters.values()))
+
+
+def greedy(case, prompt, count):
+    """`prompt` and the `count` tokens that follow it, from the independent model without a cache."""
+    model, tokens = Model(case.config, prepare(case, "f64")[0]), prompt
+    with torch.no_grad():
+        for _ in range(count):
+            logits = model.forward(tokens, [{} for _ in range(model.L)])
+            tokens = torch.cat((tokens, logits[:, -1:].argmax(-1)), 1)
+    return tokens
+
+
+def check_generation(case, model):
+    """generate() through the cache, of a batch whose second prompt is padded on the left, equals the independent model's tokens."""
+    prompt = torch.from_numpy(case.tokens[:1, :4]).long()
+    padded = torch.cat((prompt, torch.cat((prompt.new_zeros(1, 2), prompt[:, :2]), 1)))
+    mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]])
+    found = model.generate(padded, attention_mask=mask, max_new_tokens=5, do_sample=False, pad_token_id=0, eos_token_id=None)
+    assert found[:1].tolist() == greedy(case, prompt, 5).tolist(), f"{case.name}: generate() differs"
+    options = {"num_beams": 3, "max_new_tokens": 5, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    beams = [model.generate(prompt, use_cache=use_cache, **options).tolist() for use_cache in (True, False)]
+    assert beams[0] == beams[1], f"{case.name}: beam search differs without a cache"
+    assert found[1:, 2:].tolist() == greedy(case, prompt[:, :2], 5).tolist(), f"{case.name}: generate() of a padded prompt differs"
+
+
+def check_saving(case, model):
+    """What save_pretrained writes loads as the same model through AutoModelForCausalLM."""
+    tokens = torch.from_numpy(case.tokens).long()
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        model.save_pretrained(folder)
+        again = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
+        assert torch.equal(model(tokens).logits, again(tokens).logits), f"{case.name}: differs once saved"
+
+
+def main():
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    folders = sys.argv[1:] or sorted(path.parent for path in (ROOT / "data/conformance").glob("*/config.json"))
+    failures = 0
+    for folder in folders:
+        case = Case(folder)
+        case.grads = case.grads or run(case).grads
+        model = load(case)
+        for kind, tensor, e, bound in compare(case, outputs(case, model), "f64"):
+            if not e <= bound:
+                failures += 1
+                print(f"{case.name}: {kind} {tensor}: error {e:.1e}, bound {bound:.0e}")
+        check_generation(case, model)
+        check_saving(case, model)
+    print(f"{len(folders)} cases, {failures} failures")
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()

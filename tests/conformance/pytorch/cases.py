@@ -97,6 +97,15 @@ class Outputs:
         if self.grads is not None:
             write_safetensors(folder / "grads.safetensors", self.grads, "F64" if dtype == "F64" else "F32")
 
+    def write_one(self, folder, dtype):
+        """All tensors as actual.safetensors; counts in expected.json."""
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {"logits": self.logits, "loss": np.float64(self.loss), **self.trace, **(self.grads or {})}
+        write_safetensors(folder / "actual.safetensors", tensors, dtype)
+        counts = {"kv_elements_per_token": self.elements, "parameters": self.parameters}
+        (folder / "expected.json").write_text(json.dumps(counts))
+
 
 def compare(case, outputs, dtype):
     """[(check, tensor, error, bound)] of everything that `outputs` has, as skipv1-check compares it."""

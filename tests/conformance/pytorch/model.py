@@ -54,9 +54,7 @@ class Model:
                 averages.append(x)
         x = self.final_norm(x)
         self.keep("final_norm", x)
-        logits = self.output_head(x)
-        self.keep("logits", logits)
-        return logits
+        return self.output_head(x)
 
     def keep(self, name, x):
         self.trace[name] = x
@@ -73,7 +71,7 @@ class Model:
 
     def block(self, l, x, positions, cache):
         x = x + self.attention(l, self.norm(x, f"model.layers.{l}.input_layernorm"), positions, cache)
-        self.keep(f"layer{l}.after_attention", x)
+        self.keep(f"layer{l}.residual", x)
         return x + self.feed_forward(l, self.norm(x, f"model.layers.{l}.post_attention_layernorm"))
 
     def depth_average(self, l, outputs, averages):
@@ -185,13 +183,13 @@ class Model:
 
     def queries(self, l, x, positions):
         q = self.project(l, x, "q", self.d_h + self.d_r if self.mla else self.d_h)
-        self.keep(f"layer{l}.queries_before_rotation", q)
+        self.keep(f"layer{l}.queries_unrotated", q)
         if self.mla:
             content, rotary = self.split_query(q)
             q = torch.cat((content, self.rotate(rotary, positions)), -1)
         elif self.llama:
             q = self.rotate_queries(q, positions)
-        self.keep(f"layer{l}.queries", q)
+        self.keep(f"layer{l}.queries_rotated", q)
         return q
 
     def split_query(self, q):

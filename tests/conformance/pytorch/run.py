@@ -1,6 +1,6 @@
 """Runs the PyTorch model on cases and writes what skipv1-check --actual takes.
 
-    python tests/conformance/pytorch/run.py CASE… --out DIR [--dtype f64|f32|bf16] [--mistake NAME] [--trace]
+    python tests/conformance/pytorch/run.py CASE… --out DIR [--dtype f64|f32|bf16] [--mistake NAME] [--trace] [--one-file]
 
 With one case DIR gets its files, with more DIR/CASE. `--mistake list` prints the mistakes.
 """
@@ -15,8 +15,6 @@ from cases import Outputs
 from model import Model
 
 TORCH = {"f64": torch.float64, "f32": torch.float32, "bf16": torch.bfloat16}
-TRACED = ("keys", "values", "attention", "output")  # of each layer
-
 
 def to_numpy(x):
     return x.detach().double().numpy()
@@ -55,7 +53,7 @@ def run(case, dtype="f64", kind=Model, gradients=True, decoding=True, trace=Fals
         T = tokens.shape[1]
         out.decoded.append(decode(model, tokens, [T // 2, 1, T - T // 2 - 1]))
     if trace:
-        out.trace = {name: to_numpy(x) for name, x in traced.items() if name.split(".")[-1] in TRACED}
+        out.trace = {name: to_numpy(x) for name, x in traced.items()}
     return out
 
 
@@ -65,7 +63,8 @@ def main():
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--dtype", choices=TORCH, default="f64")
     parser.add_argument("--mistake")
-    parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--trace", action="store_true", help="write the layers' tensors, too")
+    parser.add_argument("--one-file", action="store_true", help="write actual.safetensors, in the scalar of --dtype")
     args = parser.parse_args()
     kind = Model
     if args.mistake:
@@ -79,7 +78,11 @@ def main():
     for folder in args.cases:
         case = Case(folder)
         out = args.out if len(args.cases) == 1 else args.out / case.name
-        run(case, args.dtype, kind, trace=args.trace).write(out, "F64" if args.dtype == "f64" else "F32")
+        outputs = run(case, args.dtype, kind, trace=args.trace)
+        if args.one_file:
+            outputs.write_one(out, args.dtype.upper())
+        else:
+            outputs.write(out, "F64" if args.dtype == "f64" else "F32")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ struct DecodeState {
   template <std::size_t N>
   SKIPV1_DEVICE_MEMBER void update(float (&acc_s)[N][4], const Tile<W>& v, bool masked, const int (&seen)[2], float scale_log2) {
     float rescale[2];
-    if (any(softmax.update(acc_s, rescale, masked, seen, scale_log2))) rescale_acc_o(acc_o, rescale);
+    softmax.update(acc_s, rescale, masked, seen, scale_log2);
+    rescale_acc_o(acc_o, rescale);  // always: a branch would keep loads of V from being issued before it
     SKIPV1_UNROLL
     for (unsigned k = 0; k < N; k += 2) {
       std::uint32_t p[4];
@@ -223,35 +224,34 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
   cp_async_wait<0>();
 }
 
-/// Adds parts `first, first + step, …` of a row, at most `at_once`, to a lane's columns of O and their state: an online softmax
-/// over parts, in base 2. All loads are issued before the first result is used. `there(p)`: part p, null if there is none.
+/// Adds the first `count` of at most `at_once` parts of a row to a lane's columns of O and their state: an online softmax over
+/// parts, in base 2. All loads are issued before the first result is used. `part(k)`: part k, for k < count.
 template <unsigned at_once, unsigned V, unsigned C, class Part, class Column>
-SKIPV1_DEVICE void add_parts(SoftmaxState<float>& all, float (&o)[C][V], std::size_t width, const Part& there,
+SKIPV1_DEVICE void add_parts(SoftmaxState<float>& all, float (&o)[C][V], std::uint32_t count, std::size_t width, const Part& part,
                              const Column& column) {
-  SoftmaxState<float> state[at_once];
+  Vector<float, 2> state[at_once];  // row_max, row_sum
   Vector<float, V> loaded[at_once][C];
   float new_max = all.row_max;
   SKIPV1_UNROLL
   for (unsigned k = 0; k < at_once; ++k) {
-    const float* from = there(k);
-    const Vector<float, 2> x = from ? load_vector<2>(from + width) : Vector<float, 2>{-infinity<float>(), 0};
-    state[k] = {x[0], x[1]};
+    const bool there = k < count;
+    const float* from = part(there ? k : 0);
+    state[k] = there ? load_vector<2>(from + width) : Vector<float, 2>{-infinity<float>(), 0};
     SKIPV1_UNROLL
     for (unsigned c = 0; c < C; ++c) {
       loaded[k][c] = {};
-      if (from && column(c) < width) loaded[k][c] = load_vector<V>(from + column(c));
+      if (there && column(c) < width) loaded[k][c] = load_vector<V>(from + column(c));
     }
   }
-  for (const SoftmaxState<float>& x : state) new_max = fmaxf(new_max, x.row_max);
-  const auto exp = [](float x) { return fast_exp2(x); };
-  const float rescale = merge_factor(all, new_max, exp);
+  for (const Vector<float, 2>& x : state) new_max = fmaxf(new_max, x[0]);
+  const float base = merge_base(new_max), rescale = fast_exp2(all.row_max - base);
   all = {new_max, all.row_sum * rescale};
   for (auto& some : o)
     for (float& v : some) v *= rescale;
   SKIPV1_UNROLL
   for (unsigned k = 0; k < at_once; ++k) {
-    const float factor = merge_factor(state[k], new_max, exp);
-    all.row_sum += factor * state[k].row_sum;
+    const float factor = fast_exp2(state[k][0] - base);
+    all.row_sum += factor * state[k][1];
     for (unsigned c = 0; c < C; ++c)
       for (unsigned j = 0; j < V; ++j) o[c][j] += factor * loaded[k][c][j];
   }
@@ -273,12 +273,11 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_merge_decode
   SoftmaxState<float> state{-infinity<float>(), 0};
   float o[C][V] = {};
   for (std::uint32_t p0 = warp(); p0 < own.count; p0 += at_once * warps) {
-    const auto part = [&](unsigned k) -> const float* {  // the first is the second of its warp's two
+    const auto part = [&](unsigned k) {  // the first is the second of its warp's two
       const std::uint32_t p = p0 + k * warps;
-      const std::size_t slot = std::size_t{own.first + p * own.step} * 2 + (p == 0 ? 1 : 0);
-      return p < own.count ? a.partial + (slot * decode_rows + own.r) * width : nullptr;
+      return a.partial + ((std::size_t{own.first + p * own.step} * 2 + (p == 0 ? 1 : 0)) * decode_rows + own.r) * width;
     };
-    add_parts<at_once>(state, o, a.z.value, part, column);
+    add_parts<at_once>(state, o, (own.count - p0 + warps - 1) / warps, a.z.value, part, column);
   }
   for (unsigned c = 0; c < C; ++c)
     for (unsigned j = 0; j < V; ++j) o_of_warp[warp() * attention_widest + column(c) + j] = o[c][j];
@@ -290,7 +289,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_merge_decode
   for (unsigned j = thread().x; j < a.z.value; j += warps * warp_size) {
     float sum(0);
     for (unsigned w = 0; w < warps; ++w)
-      sum += merge_factor(of_warp(w), state.row_max, exp) * o_of_warp[w * attention_widest + j];
+      sum += exp(of_warp(w).row_max - merge_base(state.row_max)) * o_of_warp[w * attention_widest + j];
     a.out[at * a.z.value + j] = static_cast<bfloat16>(sum / state.row_sum);
   }
   if (thread().x == 0) a.lse[at] = log_sum_exp(state.row_max, state.row_sum);

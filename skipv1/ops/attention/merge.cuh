@@ -8,23 +8,24 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// A softmax over some of a row's keys; row_sum is 0 where it has seen none, and row_max is -infinity then.
+/// A softmax over some of a row's keys; where it has seen none, row_max is -infinity and row_sum 0.
 template <class S>
 struct SoftmaxState {
   S row_max, row_sum;
 };
 
-/// `f_p`: what the values of part p are multiplied by. `exp` is the exponential of the base that row_max is in.
-template <class S, class Exp>
-SKIPV1_DEVICE S merge_factor(const SoftmaxState<S>& part, S row_max, const Exp& exp) {
-  return part.row_sum > S(0) ? exp(part.row_max - row_max) : S(0);
+/// What maxima are measured from: the row's; 0 where no part has seen a key, so that every f_p is 0 and not NaN.
+template <class S>
+SKIPV1_DEVICE S merge_base(S row_max) {
+  return row_max == -infinity<S>() ? S(0) : row_max;
 }
-/// The state over parts `0 … count - 1`, `part(p)` each, added up in this order.
+/// The state over parts `0 … count - 1`, `part(p)` each, added up in this order. `exp` is the exponential of the base that
+/// row_max is in; `f_p = exp(part(p).row_max - merge_base(row_max))`.
 template <class S, class Part, class Exp>
 SKIPV1_DEVICE SoftmaxState<S> merge(std::size_t count, const Part& part, const Exp& exp) {
   SoftmaxState<S> all{-infinity<S>(), S(0)};
   for (std::size_t p = 0; p < count; ++p) all.row_max = part(p).row_max > all.row_max ? part(p).row_max : all.row_max;
-  for (std::size_t p = 0; p < count; ++p) all.row_sum += merge_factor(part(p), all.row_max, exp) * part(p).row_sum;
+  for (std::size_t p = 0; p < count; ++p) all.row_sum += exp(part(p).row_max - merge_base(all.row_max)) * part(p).row_sum;
   return all;
 }
 

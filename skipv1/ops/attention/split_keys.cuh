@@ -80,7 +80,7 @@ SKIPV1_KERNEL attention_forward_split_keys(T* out, Sum<T>* lse, Sum<T>* partial,
   const auto exp = [](S x) { return std::exp(x); };
   state = merge<S>(groups_of_block, of_group, exp);
   S factor[groups_of_block];
-  for (std::size_t g = 0; g < groups_of_block; ++g) factor[g] = merge_factor(of_group(g), state.row_max, exp);
+  for (std::size_t g = 0; g < groups_of_block; ++g) factor[g] = exp(of_group(g).row_max - merge_base(state.row_max));
   S* part = parts > 1 ? partial + (at * parts + block().x) * (z.value + 2) : nullptr;
   for (std::size_t j = thread().x; j < z.value; j += block_size().x) {
     S x(0);
@@ -108,7 +108,7 @@ SKIPV1_KERNEL attention_merge_parts(T* out, Sum<T>* lse, const Sum<T>* partial, 
   const SoftmaxState<S> all = merge<S>(parts, part, exp);
   for (std::size_t j = lane(); j < width; j += warp_size) {
     S x(0);
-    for (std::size_t p = 0; p < parts; ++p) x += merge_factor(part(p), all.row_max, exp) * own[p * (width + 2) + j];
+    for (std::size_t p = 0; p < parts; ++p) x += exp(part(p).row_max - merge_base(all.row_max)) * own[p * (width + 2) + j];
     out[at * width + j] = static_cast<T>(all.row_sum > S(0) ? x / all.row_sum : S(0));
   }
   if (lane() == 0) lse[at] = all.row_sum > S(0) ? all.row_max + std::log(all.row_sum) : S(0);

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include "skipv1/core/on_device.hpp"
 #include "skipv1/core/progress.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"

@@ -156,7 +156,9 @@ double check(const Problem& p, bool gradients) {
     Tensor<std::int32_t> begin({2}), past({1});
     begin(0) = 0, begin(1) = static_cast<std::int32_t>(s.rows), past(0) = static_cast<std::int32_t>(p.past(b));
     const Sequences<Cpu> sequence{begin, past, s.rows, keys};
-    const View<const HeadPair<const double>> table(&pair, {1});
+    const HeadName name{0, 0};
+    const std::vector<HeadReader> readers = layer_readers({&name, 1}, {&name, 1});
+    const RoutedHeads<double> table{View<const HeadPair<const double>>(&pair, {1}), View<const HeadReader>(readers.data(), {1})};
     const auto view = [&](const Tensor<double>& x) { return View<double>(x.data(), {s.rows, 1, s.D}); };
     const Tensor<double> out({s.rows, s.D}), lse({s.rows, 1});
     attention_forward<double>(view(out), View<double>(lse), view(q), table, sequence, p.scale());

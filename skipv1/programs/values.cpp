@@ -9,6 +9,7 @@
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/spread.hpp"
 #include "skipv1/programs/values.hpp"
+#include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
 
 using namespace skipv1;
@@ -149,11 +150,15 @@ void run(const Options& o) {
   for (const Checkpoint<float>& model : models)
     require(model.config.vocab_size == first.vocab_size && !model.config.latent() && !model.config.mixing().values,
             "the models: ", "must have one vocabulary, no latents and no mixed values");
-  const Vocabulary vocabulary = vocabulary_of(o.models[0], first.vocab_size);
+  const Vocabulary vocabulary =
+      read_model(o.models[0], [&](const std::filesystem::path& path) { return vocabulary_of(path, first.vocab_size); });
   const TextData text(load_text(o.text), *vocabulary.tokenizer);
   const std::size_t length = o.length ? o.length : first.max_position_embeddings;
-  require(o.windows <= text.count(length), "--windows ", o.windows, ": the text has ", text.count(length), " of ", length,
-          " tokens");
+  for (std::size_t m = 0; m < models.size(); ++m)
+    require(length <= models[m].config.max_position_embeddings, "--length ", length, ": ", o.models[m], " reads at most ",
+            models[m].config.max_position_embeddings);
+  require(std::max(o.windows, o.probed) <= text.count(length), "--windows ", o.windows, ", --probed ", o.probed,
+          ": the text has ", text.count(length), " of ", length, " tokens");
   Json results = {{"length", length}, {"windows", o.windows}, {"models", Json::array()}};
   std::vector<WindowLosses> base(models.size());
   for (std::size_t m = 0; m < models.size(); ++m)

@@ -166,3 +166,10 @@ same "$(number out loss)" "$(number eval.json loss)" "loss of a file and of a pi
 [ "$(head -c 1 out)" = "{" ] && grep -q "^loss " err || fail "--json -: $(cat out)"
 run train --version
 grep -q "^skipv1 [0-9.]*$" out || fail "--version: $(cat out)"
+
+# What values carry, of an MHA model and the SkipV1 model made of it.
+run values mha svd --text text.txt --windows 4 --probed 8 --json values.json
+grep -q '"layer 0.s values, for all later layers: exchanged"' values.json || fail "nothing was exchanged: $(cat values.json)"
+[ "$(grep -c '"token":' values.json)" = 4 ] || fail "not one read-out for each of two layers of two models"
+wrong "\-\-windows 1000000, \-\-probed 8: the text has" "$programs/skipv1-values" mha --text text.txt --windows 1000000 --probed 8
+wrong "\-\-length 64: mha reads at most 32" "$programs/skipv1-values" mha --text text.txt --length 64 --probed 8

@@ -4,6 +4,7 @@
 #include "skipv1/core/bfloat16.hpp"
 #include "skipv1/core/blas.hpp"
 #include "skipv1/core/check.hpp"
+#include "skipv1/core/on_device.hpp"
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/progress.hpp"
 #include "skipv1/core/random.hpp"

@@ -5,7 +5,7 @@ file(REMOVE_RECURSE ${work})
 file(MAKE_DIRECTORY ${work})
 foreach(threads 1 2)
   execute_process(COMMAND ${CMAKE_COMMAND} -E env OMP_NUM_THREADS=${threads} ${program} --dim 2 --context 4 --widths 2,4 --focus 4
-    --head-size 4 --steps 40 --batch 8 --seeds 2 --part all --json ${work}/${threads}.json --figures ${work}/figures
+    --head-size 4 --steps 40 --rate 0.004 --batch 8 --seeds 2 --part all --json ${work}/${threads}.json --figures ${work}/figures
     OUTPUT_VARIABLE printed${threads} ERROR_QUIET RESULT_VARIABLE status)
   if(NOT status EQUAL 0)
     message(FATAL_ERROR "${program} ended with ${status}")

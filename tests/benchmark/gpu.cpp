@@ -66,8 +66,8 @@ class Problem {
     copy(readers_, View<const HeadReader>(readers.data(), {s.H}));
   }
   void forward() const {
-    attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse), View<bfloat16, Device>(q), heads(), on_device(),
-                                scale(), shapes.version);
+    attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse), View<bfloat16, Device>(q), heads(),
+                                on_device(), scale(), shapes.version);
   }
   void backward() const {
     attention_backward<bfloat16>(View<bfloat16, Device>(dq), View<HeadPair<bfloat16, Device>, Device>(dtable_),

@@ -43,7 +43,7 @@ run train --out gpt2 --resume
 run eval gpt2 --text text.txt --dtype f64
 
 # On the emulated device, as on the CPU but for rounding. A device that is none of ours is refused.
-tiny="--text text.txt --valid-share 0.02 --width 16 --layers 2 --heads 2 --length 16 --batch 2 --steps 8 --checkpoint-every 4"
+tiny="--text text.txt --valid-share 0.02 --width 16 --layers 2 --heads 2 --length 16 --batch 2"
 run train $tiny --steps 2 --device emulated --out emulated
 run train $tiny --steps 2 --out on-cpu
 same "$(number emulated/result.json valid_nats_per_token | cut -c1-6)" "$(number on-cpu/result.json valid_nats_per_token | cut -c1-6)" "loss on both"

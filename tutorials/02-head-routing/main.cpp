@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "skipv1/io/cli.hpp"
+#include "skipv1/io/file.hpp"
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/plot/routing.hpp"
 
@@ -58,6 +59,7 @@ double decode_difference(const Config& config) {
 }
 
 void tutorial(const std::string& figures) {
+  if (!figures.empty()) require_writable_folder(figures);
   register_variant(
       {.name = "half_cla", .summary = "half of each odd layer's values is the even layer's below", .route = half_cla});
   for (const Variant& variant : variants()) {

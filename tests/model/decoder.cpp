@@ -1,41 +1,12 @@
-// What the decoder promises besides its numbers (reference.cpp, gradients.cpp): errors, partial batches, threads, variants of
-// one's own.
-#include "skipv1/model/decoder.hpp"
-
+// What the decoder promises besides its numbers (reference.cpp, gradients.cpp): errors, partial batches and threads.
 #include "tests/catch.hpp"
-#include "tests/check.hpp"
+#include "tests/model/small_decoder.hpp"
 
 using namespace skipv1;
 using namespace skipv1::test;
+using namespace skipv1::test::small;
 
 namespace {
-
-constexpr std::size_t vocab = 13;
-
-Config base(const std::string& variant = "skipv1", Architecture architecture = Architecture::llama) {
-  Config c;
-  c.architecture = architecture;
-  c.vocab_size = vocab, c.hidden_size = 16, c.intermediate_size = 12, c.num_hidden_layers = 4, c.max_position_embeddings = 80;
-  c.attention.variant = variant;
-  if (c.latent()) c.attention.kv_latent_size = 6, c.attention.rotary_size = 2;
-  c.attention.learn_value_mix = variant == "resformer";
-  return c;
-}
-
-struct Model {
-  explicit Model(const Config& config) : parameters(config), decoder(config, parameters) {
-    copy<double>(parameters.flat(), draw<double>({parameters.layout().size()}, 1, 0.4));
-  }
-  Parameters<double> parameters;
-  Decoder<double> decoder;
-};
-
-std::vector<std::int32_t> draw_tokens(std::size_t n) {
-  std::vector<std::int32_t> tokens(n);
-  Random random(n);
-  for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random.below(vocab));
-  return tokens;
-}
 
 /// A cache of two sequences, 5 and 3 tokens long, with room for 9.
 Cache<double> filled_cache(const Decoder<double>& decoder) {
@@ -50,75 +21,6 @@ bool same_cache(const Cache<double>& a, const Cache<double>& b, std::size_t laye
   for (std::size_t l = 0; l < layers; ++l) same = same && same_bits(a.keys(l), b.keys(l)) && same_bits(a.values(l), b.values(l));
   return same;
 }
-
-/// The tokens that follow, but for two that do not count.
-std::vector<std::int32_t> targets_of(const std::vector<std::int32_t>& tokens) {
-  std::vector<std::int32_t> targets(tokens.begin() + 1, tokens.end());
-  targets[7] = targets[65] = ignored_target;
-  return targets;
-}
-
-/// Loss and gradients of one training step on sequences of 66 tokens, which is more than one block of attention; in parts of so
-/// many logits if that is not 0.
-Tensor<double> training_step(const Model& model, std::size_t most_logits = 0) {
-  constexpr std::size_t batch = 2, length = 66;
-  const std::vector<std::int32_t> tokens = draw_tokens(batch * length + 1);
-  const std::vector<std::int32_t> targets = targets_of(tokens);
-  Cache<double> cache(model.decoder.routing(), batch, length), scratch = cache;
-  Activations<double> a;
-  const Parameters<double> gradients(model.decoder.config());
-  a.most_logits = most_logits;
-  model.decoder.forward({{tokens.begin(), tokens.end() - 1}, {length, length}}, cache, a, Keep::for_backward,
-                        most_logits ? Logits::in_parts : Logits::all);
-  double loss = 0;
-  if (most_logits) {
-    const double scale = model.decoder.place_targets(targets, a);
-    model.decoder.run_loss_backward(scale, gradients, scratch, a);
-    loss = model.decoder.mean_loss(scale, a);
-    CHECK(a.logits.size() <= most_logits);
-  } else {
-    loss = model.decoder.loss(targets, a);
-    model.decoder.backward(gradients, scratch, a);
-  }
-  Tensor<double> all({gradients.flat().size() + 1});
-  std::copy_n(gradients.flat().data(), gradients.flat().size(), all.data());
-  all(all.size() - 1) = loss;
-  return all;
-}
-
-/// Logits of six tokens in one pass, and one by one.
-std::pair<Tensor<double>, Tensor<double>> both_ways(const Decoder<double>& decoder) {
-  const std::vector<std::int32_t> tokens = draw_tokens(6);
-  Cache<double> cache(decoder.routing(), 1, 6);
-  Activations<double> a;
-  Tensor<double> whole({6, vocab}), steps({6, vocab});
-  copy<double>(whole, decoder.forward({tokens, {6}}, cache, a));
-  cache = Cache<double>(decoder.routing(), 1, 6);
-  for (std::size_t t = 0; t < 6; ++t) copy<double>(steps.slice(t, 1), decoder.forward({{tokens[t]}, {1}}, cache, a));
-  return {std::move(whole), std::move(steps)};
-}
-
-/// Variants of one's own, known as long as this lives.
-struct OwnVariants {
-  OwnVariants() {
-    register_variant({.name = "decoder_test_pairs", .summary = "cla_v once more", .route = [](const RoutingShape& s) {
-                        return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l - l % 2, g}; });
-                      }});
-    register_variant(
-        {.name = "decoder_test_means", .summary = "layer 3 reads means of layer 1's values", .route = [](const RoutingShape& s) {
-           return routing::own_keys(s, [](std::size_t l, std::size_t g) {
-             return l == 3 ? HeadName{1, g, (g + 1) % 4} : HeadName{l, g};
-           });
-         }});
-    register_variant(
-        {.name = "decoder_test_late", .summary = "layer 0 owns fewer values than later ones", .route = [](const RoutingShape& s) {
-           return routing::own_keys(s, [](std::size_t l, std::size_t g) { return HeadName{l, l == 0 ? 0 : g}; });
-         }});
-  }
-  ~OwnVariants() { variants().resize(variants().size() - 3); }
-  OwnVariants(const OwnVariants&) = delete;
-  OwnVariants& operator=(const OwnVariants&) = delete;
-};
 
 }  // namespace
 
@@ -377,66 +279,6 @@ TEST_CASE("backward adds to the gradients") {
   const Parameters<double> once(base()), twice(base());
   step(once), step(twice), step(twice);
   CHECK(error<double>(added(twice.flat(), once.flat()), once.flat()) < rounding<double>);
-}
-
-TEST_CASE("a registered variant runs: one function that fills a table") {
-  const OwnVariants registered;
-  Config known = base("cla_v"), own = base("decoder_test_pairs");
-  const Model a(known), b(own);
-  CHECK(same_bits<double>(both_ways(a.decoder).first, both_ways(b.decoder).first));
-  for (const char* variant : {"decoder_test_pairs", "decoder_test_means", "decoder_test_late"}) {
-    for (Architecture architecture : {Architecture::gpt2, Architecture::llama}) {
-      CAPTURE(variant);
-      const Model model(base(variant, architecture));
-      const auto [whole, steps] = both_ways(model.decoder);
-      CHECK(error<double>(steps, whole) < 1e-12);
-      const std::string name = variant == std::string("decoder_test_pairs") ? "model.layers.2.self_attn.v_proj.weight"
-                                                                            : "model.layers.1.self_attn.v_proj.weight";
-      const View<double> weight = model.parameters[name];
-      const Tensor<double> all = training_step(model);
-      const std::size_t offset = model.parameters.layout().find(name)->offset;
-      const View<double> gradient(all.data() + offset, weight.shape());
-      const auto loss = [&] {
-        Cache<double> cache(model.decoder.routing(), 2, 66);
-        Activations<double> memory;
-        const std::vector<std::int32_t> tokens = draw_tokens(2 * 66 + 1);
-        model.decoder.forward({{tokens.begin(), tokens.end() - 1}, {66, 66}}, cache, memory);
-        return model.decoder.loss(targets_of(tokens), memory);
-      };
-      const View<double> first(weight.data(), {2, 2});
-      const Tensor<double> expected({2, 2});
-      std::copy_n(gradient.data(), 4, expected.data());
-      CHECK(gradient_error(first, expected, loss) < 1e-8);
-    }
-  }
-}
-
-TEST_CASE("a table in place of the configuration's own: its reads count, its ownership must be the same") {
-  const Config config = base("skipv1");
-  const Model model(config);
-  const auto logits = [&](const Routing& table) { return both_ways(Decoder<double>(config, model.parameters, table)).first; };
-  const Routing table = make_routing(config);
-  Routing wrong_half = table;
-  for (std::size_t l = 1; l < 4; ++l)
-    for (std::size_t h = 2; h < 4; ++h) wrong_half.values[l * 4 + h] = {0, h - 2};
-  const Tensor<double> right = both_ways(model.decoder).first;
-  CHECK(same_bits<double>(logits(table), right));
-  CHECK(error<double>(logits(wrong_half), right) > 1e-3);
-
-  const auto refusal = [&](Routing changed) { return message([&] { Decoder<double>(config, model.parameters, changed); }); };
-  CHECK(refusal(make_routing(base("mha"))) == "the routing table given does not own the heads of variant skipv1");
-  Routing unsized = table;
-  unsized.value_width = 0;
-  CHECK(refusal(unsized) == "the routing table given does not own the heads of variant skipv1");
-  const std::string line = "the routing table given: layer 2 head 1 reads what neither it nor an earlier layer owns";
-  for (HeadName value : {HeadName{1, 2}, HeadName{3, 0}, HeadName{0, 1, 4}, HeadName{0, no_head, 1}}) {
-    Routing changed = table;
-    changed.values[2 * 4 + 1] = value;
-    CHECK(refusal(changed) == line);
-  }
-  Routing keyless = table;
-  keyless.keys[2 * 4 + 1] = {};
-  CHECK(refusal(keyless) == line);
 }
 
 TEST_CASE("a decoder refuses a wrong configuration and parameters of another one") {

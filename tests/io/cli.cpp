@@ -66,7 +66,7 @@ TEST_CASE("every error is one line and status 2") {
   CHECK(says(run({}, [](int) { fail("x.npy: not ", 2, "\nlines"); }), "x.npy: not 2 lines"));
   const std::string memory = "out of memory: what is asked for needs more than there is";
   CHECK(says(run({}, [](int) { throw std::bad_alloc(); }), memory));
-  CHECK(says(run({}, [](int) { std::vector<int>(std::numeric_limits<std::size_t>::max()); }), memory));
+  CHECK(says(run({}, [](int) { const std::vector<int> huge(std::numeric_limits<std::size_t>::max()); }), memory));
   CHECK(says(run({}, [](int) { throw std::out_of_range("far"); }),
              "a fault of this program, please report it with the command: far"));
   CHECK(says(run({}, [](int) { std::filesystem::create_directory("no/such"); }), "no/such: No such file or directory"));

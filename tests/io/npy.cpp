@@ -28,17 +28,17 @@ std::string dictionary(const std::string& descr, const std::string& shape) {
 }
 
 template <class T>
-Tensor<T> parse(const std::string& file) {
+Tensor<T> parse_npy(const std::string& file) {
   Source from(bytes_of(file), "x.npy");
   return read_npy<T>(from);
 }
 template <class T = double>
 std::string npy_error(const std::string& file) {
-  return error_of([&] { parse<T>(file); });
+  return error_of([&] { parse_npy<T>(file); });
 }
 
 template <class T>
-Tensor<T> noise(Shape shape) {
+Tensor<T> npy_noise(Shape shape) {
   Random random(7);
   Tensor<T> x(shape);
   for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<T>(1000 * random.normal());
@@ -46,7 +46,7 @@ Tensor<T> noise(Shape shape) {
 }
 
 template <class T>
-bool same_bits(const Tensor<T>& a, const Tensor<T>& b) {
+bool same_npy_bits(const Tensor<T>& a, const Tensor<T>& b) {
   return a.shape() == b.shape() && testing::same_bits(a.data(), b.data(), a.size());
 }
 
@@ -57,9 +57,9 @@ TEMPLATE_TEST_CASE("an array comes back from .npy to the bit", "", double, float
   const auto path = folder / "x.npy";
   for (const Shape& shape :
        {Shape{}, Shape{1}, Shape{7}, Shape{3, 5}, Shape{2, 3, 4}, Shape{2, 3, 1, 70}, Shape{0, 3}, Shape{9000}}) {
-    const Tensor<TestType> x = noise<TestType>(shape);
+    const Tensor<TestType> x = npy_noise<TestType>(shape);
     write_npy(path, View<TestType>(x));
-    CHECK(same_bits(read_npy<TestType>(path), x));
+    CHECK(same_npy_bits(read_npy<TestType>(path), x));
     Source from(path);
     CHECK(read_npy_header(from).data % 64 == 0);
   }
@@ -71,24 +71,24 @@ TEST_CASE("values that are not finite, and minus zero, come back from .npy") {
   Tensor<double> x({4});
   x(0) = std::numeric_limits<double>::quiet_NaN(), x(1) = -std::numeric_limits<double>::infinity(), x(2) = -0.0, x(3) = 5e-324;
   write_npy(folder / "x.npy", View<double>(x));
-  CHECK(same_bits(read_npy<double>(folder / "x.npy"), x));
+  CHECK(same_npy_bits(read_npy<double>(folder / "x.npy"), x));
 }
 
 TEST_CASE("xtensor's own reader and writer agree with ours") {
   const Folder folder("npy-xtensor");
-  const Tensor<double> x = noise<double>({3, 4, 5});
+  const Tensor<double> x = npy_noise<double>({3, 4, 5});
   const std::string path = (folder / "x.npy").string();
   write_npy(path, View<double>(x));
   CHECK((xt::load_npy<double>(path) == x.array()));
   xt::dump_npy(path, x.array());
-  CHECK(same_bits(read_npy<double>(path), x));
+  CHECK(same_npy_bits(read_npy<double>(path), x));
 }
 
 TEST_CASE("numbers become the type asked for") {
   const std::string halves = raw(0.5f) + raw(-3.25f);
-  CHECK(parse<double>(npy(dictionary("<f4", "(2,)"), halves))(1) == -3.25);
-  CHECK(parse<float>(npy(dictionary("<f8", "(1,)"), raw(1.0 / 3)))(0) == 1.0f / 3);
-  CHECK(parse<std::int32_t>(npy(dictionary("<i8", "(1, 1)"), raw(std::int64_t{-2147483648})))(0, 0) == -2147483647 - 1);
+  CHECK(parse_npy<double>(npy(dictionary("<f4", "(2,)"), halves))(1) == -3.25);
+  CHECK(parse_npy<float>(npy(dictionary("<f8", "(1,)"), raw(1.0 / 3)))(0) == 1.0f / 3);
+  CHECK(parse_npy<std::int32_t>(npy(dictionary("<i8", "(1, 1)"), raw(std::int64_t{-2147483648})))(0, 0) == -2147483647 - 1);
   const std::string wide = npy(dictionary("<i8", "(2,)"), raw(std::int64_t{1}) + raw(std::int64_t{2147483648}));
   CHECK(npy_error<std::int32_t>(wide) == "x.npy: element 1 is 2147483648: must be -2147483648 to 2147483647");
   CHECK(npy_error<std::int32_t>(npy(dictionary("<f4", "(2,)"), halves)) == "x.npy: elements are '<f4': expected '<i4' or '<i8'");
@@ -97,15 +97,15 @@ TEST_CASE("numbers become the type asked for") {
 
 TEST_CASE("any float type, byte order and order of the axes is read") {
   const std::string half = raw(std::uint16_t{0x3800}) + raw(std::uint16_t{0xc500});
-  CHECK(parse<double>(npy(dictionary("<f2", "(2,)"), half))(0) == 0.5);
-  CHECK(parse<float>(npy(dictionary("<f2", "(2,)"), half))(1) == -5);
-  CHECK(parse<double>(npy(dictionary(">f2", "(1,)"), std::string("\x38\x00", 2)))(0) == 0.5);
-  CHECK(parse<double>(npy(dictionary(">f8", "(1,)"), std::string("\xbf\xf0\0\0\0\0\0\0", 8)))(0) == -1);
-  CHECK(parse<std::int32_t>(npy(dictionary(">i4", "(1,)"), std::string("\0\0\1\2", 4)))(0) == 258);
+  CHECK(parse_npy<double>(npy(dictionary("<f2", "(2,)"), half))(0) == 0.5);
+  CHECK(parse_npy<float>(npy(dictionary("<f2", "(2,)"), half))(1) == -5);
+  CHECK(parse_npy<double>(npy(dictionary(">f2", "(1,)"), std::string("\x38\x00", 2)))(0) == 0.5);
+  CHECK(parse_npy<double>(npy(dictionary(">f8", "(1,)"), std::string("\xbf\xf0\0\0\0\0\0\0", 8)))(0) == -1);
+  CHECK(parse_npy<std::int32_t>(npy(dictionary(">i4", "(1,)"), std::string("\0\0\1\2", 4)))(0) == 258);
   std::string numbers;
   for (int i = 0; i < 24; ++i) numbers += raw(static_cast<float>(i));
   const std::string c = npy(dictionary("<f4", "(2, 3, 4)"), numbers);
-  const Tensor<double> x = parse<double>(c), y = parse<double>(edited(c, "False", "True "));
+  const Tensor<double> x = parse_npy<double>(c), y = parse_npy<double>(edited(c, "False", "True "));
   CHECK(x(1, 2, 0) == 20);
   CHECK(y.shape() == x.shape());
   for (std::size_t i = 0; i < 2; ++i)
@@ -115,12 +115,12 @@ TEST_CASE("any float type, byte order and order of the axes is read") {
 
 TEST_CASE("headers are read as Python writes them") {
   const std::string data = raw(1.0) + raw(2.0);
-  CHECK(parse<double>(npy("{\"shape\":(2,),\"fortran_order\":False,\"descr\":\"<f8\"}", data))(1) == 2);
-  CHECK(parse<double>(npy(dictionary("<f8", "( 1 , 2 )"), data)).shape() == Shape{1, 2});
+  CHECK(parse_npy<double>(npy("{\"shape\":(2,),\"fortran_order\":False,\"descr\":\"<f8\"}", data))(1) == 2);
+  CHECK(parse_npy<double>(npy(dictionary("<f8", "( 1 , 2 )"), data)).shape() == Shape{1, 2});
   for (const std::string version : {"\2", "\3"}) {
     const std::string header = dictionary("<f8", "(2,)");
     const std::string start = "\x93NUMPY" + version + '\0' + raw(static_cast<std::uint32_t>(header.size()));
-    CHECK(parse<double>(start + header + data)(0) == 1);
+    CHECK(parse_npy<double>(start + header + data)(0) == 1);
   }
 }
 

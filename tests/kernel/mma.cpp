@@ -59,12 +59,12 @@ SKIPV1_KERNEL sum_rows(float* sums, const float* x, std::size_t width) {
   if (t == 0) sums[block().x] = sum;
 }
 
-struct Product {
+struct MmaProduct {
   alignas(16) bfloat16 a[256], b[128];
   float d[128];
   double truth[128] = {};
 
-  explicit Product(std::uint64_t seed) {
+  explicit MmaProduct(std::uint64_t seed) {
     Random random(seed);
     for (auto& x : a) x = static_cast<bfloat16>(random.normal());
     for (auto& x : b) x = static_cast<bfloat16>(random.normal());
@@ -146,7 +146,7 @@ TEST_CASE("bfloat16 rounds to nearest, ties to even, and keeps infinities and Na
   CHECK(std::isnan(round(NAN)));
 }
 
-TEST_CASE("mma multiplies fragments laid out as PTX says") { CHECK(Product(5).error<Fault::none>() < 1e-5); }
+TEST_CASE("mma multiplies fragments laid out as PTX says") { CHECK(MmaProduct(5).error<Fault::none>() < 1e-5); }
 
 TEST_CASE("ldmatrix hands out rows, and columns where transposed") {
   alignas(16) bfloat16 x[256];
@@ -204,7 +204,7 @@ TEST_CASE("three broken kernels are caught: a barrier removed, one past a tail, 
                     Catch::Contains("reads element 64 of shared array tile") && Catch::Contains("which has 64"));
   CHECK_THROWS_WITH(launch({"sum_rows", 2, 64}, sum_rows<Fault::tail>, sums, x, 36),
                     Catch::Contains("no thread of the block has written"));
-  CHECK_THROWS_WITH(Product(6).error<Fault::no_barrier>(),
+  CHECK_THROWS_WITH(MmaProduct(6).error<Fault::no_barrier>(),
                     Catch::Contains("a_tile") && Catch::Contains("no thread of the block has written"));
-  CHECK(Product(6).error<Fault::swapped_rows>() > 1);
+  CHECK(MmaProduct(6).error<Fault::swapped_rows>() > 1);
 }

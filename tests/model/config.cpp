@@ -21,12 +21,12 @@ Config valid(const char* variant = "mha", Architecture architecture = Architectu
 }
 
 /// The line that `change` to a valid configuration brings about; the configuration itself must be fine.
-std::string refusal(Config c, const std::function<void(Config&)>& change) {
+std::string config_refusal(Config c, const std::function<void(Config&)>& change) {
   CHECK(message([&] { validate(c); }) == "");
   change(c);
   return message([&] { validate(c); });
 }
-std::string refusal(const std::function<void(Config&)>& change) { return refusal(valid(), change); }
+std::string config_refusal(const std::function<void(Config&)>& change) { return config_refusal(valid(), change); }
 
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(), infinite = std::numeric_limits<double>::infinity();
 
@@ -44,23 +44,23 @@ TEST_CASE("sizes must be positive and fit 32 bits") {
   for (const auto& [name, field] : fields) {
     for (const char* value : {"0", "2147483648"}) {
       CAPTURE(name, value);
-      CHECK(refusal([&, f = field](Config& c) { c.*f = std::stoull(value); }) ==
+      CHECK(config_refusal([&, f = field](Config& c) { c.*f = std::stoull(value); }) ==
             std::string(name) + " is " + value + ": must be 1 to 2147483647");
     }
   }
-  CHECK(refusal([](Config& c) { c.num_hidden_layers = 4097; }) ==
+  CHECK(config_refusal([](Config& c) { c.num_hidden_layers = 4097; }) ==
         "num_hidden_layers 4097 and num_attention_heads 4: at most 4096 each");
-  CHECK(refusal([](Config& c) { c.num_attention_heads = 8192; }) ==
+  CHECK(config_refusal([](Config& c) { c.num_attention_heads = 8192; }) ==
         "num_hidden_layers 4 and num_attention_heads 8192: at most 4096 each");
 }
 
 TEST_CASE("widths and heads must divide") {
-  CHECK(refusal([](Config& c) { c.hidden_size = 66; }) == "hidden_size 66 is not a multiple of num_attention_heads 4");
-  CHECK(refusal(valid("gqa"), [](Config& c) { c.num_key_value_heads = 3; }) ==
+  CHECK(config_refusal([](Config& c) { c.hidden_size = 66; }) == "hidden_size 66 is not a multiple of num_attention_heads 4");
+  CHECK(config_refusal(valid("gqa"), [](Config& c) { c.num_key_value_heads = 3; }) ==
         "num_attention_heads 4 is not a multiple of num_key_value_heads 3");
-  CHECK(refusal(valid("gqa"), [](Config& c) { c.num_key_value_heads = 8; }) ==
+  CHECK(config_refusal(valid("gqa"), [](Config& c) { c.num_key_value_heads = 8; }) ==
         "num_attention_heads 4 is not a multiple of num_key_value_heads 8");
-  CHECK(refusal([](Config& c) { c.hidden_size = 60; }) ==
+  CHECK(config_refusal([](Config& c) { c.hidden_size = 60; }) ==
         "hidden_size / num_attention_heads is 15: RoPE needs an even head width");
   CHECK(message([] {
           Config odd = valid("mha", Architecture::gpt2);
@@ -72,40 +72,41 @@ TEST_CASE("widths and heads must divide") {
 TEST_CASE("numbers of norm, RoPE and the output head") {
   for (double value : {0.0, -1.0, not_a_number, infinite}) {
     CAPTURE(value);
-    CHECK(refusal([&](Config& c) { c.norm_epsilon = value; }).find("norm_epsilon is ") == 0);
-    CHECK(refusal([&](Config& c) { c.rope_theta = value; }).find("rope_theta is ") == 0);
-    CHECK(refusal(valid("mha", Architecture::gpt2), [&](Config& c) { c.rope_theta = value; }) == "");  // gpt2 has none
+    CHECK(config_refusal([&](Config& c) { c.norm_epsilon = value; }).find("norm_epsilon is ") == 0);
+    CHECK(config_refusal([&](Config& c) { c.rope_theta = value; }).find("rope_theta is ") == 0);
+    CHECK(config_refusal(valid("mha", Architecture::gpt2), [&](Config& c) { c.rope_theta = value; }) == "");  // gpt2 has none
   }
-  CHECK(refusal([](Config& c) { c.norm_epsilon = -1; }) == "norm_epsilon is -1: must be positive");
-  CHECK(refusal([](Config& c) { c.rope_theta = 0; }) == "rope_theta is 0: must be positive");
-  CHECK(refusal([](Config& c) { c.tie_word_embeddings = false; }) == "");
-  CHECK(refusal(valid("mha", Architecture::gpt2), [](Config& c) { c.tie_word_embeddings = false; }) ==
+  CHECK(config_refusal([](Config& c) { c.norm_epsilon = -1; }) == "norm_epsilon is -1: must be positive");
+  CHECK(config_refusal([](Config& c) { c.rope_theta = 0; }) == "rope_theta is 0: must be positive");
+  CHECK(config_refusal([](Config& c) { c.tie_word_embeddings = false; }) == "");
+  CHECK(config_refusal(valid("mha", Architecture::gpt2), [](Config& c) { c.tie_word_embeddings = false; }) ==
         "tie_word_embeddings is false: a gpt2 model's output head is tied");
 }
 
 TEST_CASE("a variant's own rules on heads and layers") {
-  CHECK(refusal([](Config& c) {
+  CHECK(config_refusal([](Config& c) {
           c.attention.variant = "skipv9";
         }).find("attention variant \"skipv9\" is unknown; known are mha, ") == 0);
-  CHECK(refusal([](Config& c) { c.num_key_value_heads = 2; }) ==
+  CHECK(config_refusal([](Config& c) { c.num_key_value_heads = 2; }) ==
         "variant mha: num_key_value_heads 2 must equal num_attention_heads 4 (fewer is gqa)");
-  CHECK(refusal(valid("mqa"), [](Config& c) { c.num_key_value_heads = 2; }) ==
+  CHECK(config_refusal(valid("mqa"), [](Config& c) { c.num_key_value_heads = 2; }) ==
         "variant mqa: num_key_value_heads is 2: must be 1");
   for (const char* variant : {"yoco", "yoco_v", "skipv1_yoco"})
-    CHECK(refusal(valid(variant), [](Config& c) { c.num_hidden_layers = 5; }) ==
+    CHECK(config_refusal(valid(variant), [](Config& c) { c.num_hidden_layers = 5; }) ==
           "variant " + std::string(variant) + ": num_hidden_layers 5 is odd: must be even");
 }
 
 TEST_CASE("skip ratio, source layer and value mix") {
   for (double ratio : {-0.01, 1.01, not_a_number})
-    CHECK(refusal(valid("skipv1"), [&](Config& c) { c.attention.skip_ratio = ratio; }).find("skip_ratio is ") == 0);
-  CHECK(refusal(valid("skipv1"), [](Config& c) { c.attention.skip_ratio = 1.5; }) == "skip_ratio is 1.5: must be 0 to 1");
-  CHECK(refusal(valid("resformer"), [](Config& c) { c.attention.value_mix = not_a_number; }) ==
+    CHECK(config_refusal(valid("skipv1"), [&](Config& c) { c.attention.skip_ratio = ratio; }).find("skip_ratio is ") == 0);
+  CHECK(config_refusal(valid("skipv1"), [](Config& c) { c.attention.skip_ratio = 1.5; }) == "skip_ratio is 1.5: must be 0 to 1");
+  CHECK(config_refusal(valid("resformer"), [](Config& c) { c.attention.value_mix = not_a_number; }) ==
         "value_mix is nan: must be finite");
-  CHECK(refusal(valid("skipv1"), [](Config& c) { c.attention.source_layer = 4; }) == "source_layer 4: there are only 4 layers");
+  CHECK(config_refusal(valid("skipv1"), [](Config& c) { c.attention.source_layer = 4; }) ==
+        "source_layer 4: there are only 4 layers");
   for (const Variant& variant : variants())
     if (variant.name != "skipv1")
-      CHECK(refusal(valid(variant.name.c_str()), [](Config& c) { c.attention.source_layer = 1; }) ==
+      CHECK(config_refusal(valid(variant.name.c_str()), [](Config& c) { c.attention.source_layer = 1; }) ==
             "source_layer 1 with variant " + variant.name + ": only skipv1 has one");
 }
 
@@ -115,37 +116,38 @@ TEST_CASE("injections") {
     const std::string name = std::string("injection ") + to_string(injection),
                       line =
                           name + ": only skipv1 with num_key_value_heads equal to num_attention_heads and source_layer 0 has it";
-    CHECK(refusal(valid("skipv1"), inject) == "");
+    CHECK(config_refusal(valid("skipv1"), inject) == "");
     for (const char* variant : {"mha", "skipv0", "skipkv1", "skipv1_yoco", "skipv1_mla", "resformer"})
-      CHECK(refusal(valid(variant), inject) == name + " with variant " + variant + ": only skipv1 has one");
+      CHECK(config_refusal(valid(variant), inject) == name + " with variant " + variant + ": only skipv1 has one");
     Config grouped = valid("skipv1"), later = valid("skipv1");
     grouped.num_key_value_heads = 2;
     later.attention.source_layer = 1;
-    CHECK(refusal(grouped, inject) == line);
-    CHECK(refusal(later, inject) == line);
+    CHECK(config_refusal(grouped, inject) == line);
+    CHECK(config_refusal(later, inject) == line);
   }
-  CHECK(refusal(valid("skipv1"), [](Config& c) { c.attention.injection = Injection::pooling, c.attention.skip_ratio = 0.25; }) ==
-        "injection pooling with skip_ratio 0.25: must be 0.5");
-  CHECK(refusal(valid("skipv1"), [](Config& c) { c.attention.learn_value_mix = true; }) ==
+  CHECK(config_refusal(valid("skipv1"), [](Config& c) {
+          c.attention.injection = Injection::pooling, c.attention.skip_ratio = 0.25;
+        }) == "injection pooling with skip_ratio 0.25: must be 0.5");
+  CHECK(config_refusal(valid("skipv1"), [](Config& c) { c.attention.learn_value_mix = true; }) ==
         "learn_value_mix with variant skipv1: only resformer learns it");
 }
 
 TEST_CASE("mla's own rules") {
   for (const char* variant : {"mla", "skipv1_mla"}) {
     const std::string name = variant;
-    CHECK(refusal(valid(variant), [](Config& c) { c.architecture = Architecture::gpt2; }) ==
+    CHECK(config_refusal(valid(variant), [](Config& c) { c.architecture = Architecture::gpt2; }) ==
           "variant " + name + " with architecture gpt2: only llama has it");
-    CHECK(refusal(valid(variant), [](Config& c) { c.num_key_value_heads = 2; }) ==
+    CHECK(config_refusal(valid(variant), [](Config& c) { c.num_key_value_heads = 2; }) ==
           "variant " + name + ": num_key_value_heads 2 must equal num_attention_heads 4");
-    CHECK(refusal(valid(variant), [](Config& c) { c.attention.kv_latent_size = 0; }) ==
+    CHECK(config_refusal(valid(variant), [](Config& c) { c.attention.kv_latent_size = 0; }) ==
           "kv_latent_size is 0: must be 1 to 1048576");
     for (std::size_t size : {0u, 1u, 3u})
-      CHECK(refusal(valid(variant), [&](Config& c) { c.attention.rotary_size = size; }) ==
+      CHECK(config_refusal(valid(variant), [&](Config& c) { c.attention.rotary_size = size; }) ==
             "rotary_size is " + std::to_string(size) + ": must be even and at least 2");
-    CHECK(refusal(valid(variant), [](Config& c) { c.hidden_size = 60; }) == "");  // only the rotary part need be even
+    CHECK(config_refusal(valid(variant), [](Config& c) { c.hidden_size = 60; }) == "");  // only the rotary part need be even
   }
-  CHECK(refusal(valid("mla"), [](Config& c) { c.attention.kv_latent_size = 7; }) == "");
-  CHECK(refusal(valid("skipv1_mla"), [](Config& c) { c.attention.kv_latent_size = 7; }) ==
+  CHECK(config_refusal(valid("mla"), [](Config& c) { c.attention.kv_latent_size = 7; }) == "");
+  CHECK(config_refusal(valid("skipv1_mla"), [](Config& c) { c.attention.kv_latent_size = 7; }) ==
         "kv_latent_size 7 is not a multiple of 2: variant skipv1_mla routes so many parts of it");
 }
 

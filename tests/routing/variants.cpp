@@ -49,7 +49,7 @@ Names injected(Injection injection, double ratio = 0.5) {
   return Names(table.values.begin() + 4, table.values.end());
 }
 
-Routing routing_of(const char* variant, std::size_t layers, std::size_t hidden, std::size_t heads, std::size_t kv_heads) {
+Routing variant_routing(const char* variant, std::size_t layers, std::size_t hidden, std::size_t heads, std::size_t kv_heads) {
   Config c;
   c.attention.variant = variant;
   c.num_hidden_layers = layers, c.hidden_size = hidden, c.num_attention_heads = heads, c.num_key_value_heads = kv_heads;
@@ -136,7 +136,7 @@ TEST_CASE("table of skipkv1: keys as values") {
 }
 
 TEST_CASE("mla routes parts of the latent by a table of their own; its heads are made of the whole latent in their own layer") {
-  const Routing mla = routing_of("mla", 3, 64, 4, 4), skip = routing_of("skipv1_mla", 3, 64, 4, 4);
+  const Routing mla = variant_routing("mla", 3, 64, 4, 4), skip = variant_routing("skipv1_mla", 3, 64, 4, 4);
   CHECK(mla.latent.reads == std::vector<PartName>{{0, 0}, {1, 0}, {2, 0}});
   CHECK(skip.latent.reads == std::vector<PartName>{{0, 0}, {0, 1}, {1, 0}, {0, 1}, {2, 0}, {0, 1}});
   CHECK(mla.latent.owned == Counts{1, 1, 1});
@@ -177,7 +177,7 @@ TEST_CASE("every query head of every variant reads what is owned, at many shapes
 }
 
 TEST_CASE("the paper's cache sizes") {
-  const auto elements = [](auto... arguments) { return cache_elements_per_token(routing_of(arguments...)); };
+  const auto elements = [](auto... arguments) { return cache_elements_per_token(variant_routing(arguments...)); };
   for (std::size_t layers : {24u, 32u}) {
     const auto mha = static_cast<double>(elements("mha", layers, 1024u, 16u, 16u)),
                skip = static_cast<double>(elements("skipv1", layers, 1024u, 16u, 16u));

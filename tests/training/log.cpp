@@ -8,7 +8,7 @@ using namespace skipv1;
 using namespace skipv1::test;
 
 namespace {
-LogRow row(std::size_t step) {
+LogRow log_row(std::size_t step) {
   LogRow r{step, 100 * step, 1.0 / static_cast<double>(step), 0.1, 1e-3};
   r.seconds = 0.5;
   if (step % 2 == 0) r.valid_nats_per_token = 2.25, r.valid_bits_per_byte = 1.5;
@@ -21,8 +21,8 @@ TEST_CASE("a row is a line of CSV and a line of JSON") {
   const Folder folder("log");
   Log log(folder.path, 0);
   log.add({});
-  log.add(row(1));
-  log.add(row(2));  // in the files at once
+  log.add(log_row(1));
+  log.add(log_row(2));  // in the files at once
   CHECK(file_content(folder / "log.csv") ==
         header + "0,0,,,,,,0.0\n1,100,1.0,0.1,0.001,,,0.5\n2,200,0.5,0.1,0.001,2.25,1.5,0.5\n");
   CHECK(
@@ -37,13 +37,13 @@ TEST_CASE("a log goes on behind a checkpoint's step, without what came after it"
   const Folder folder("log");
   {
     Log log(folder.path, 0);
-    for (std::size_t step = 1; step <= 5; ++step) log.add(row(step));
+    for (std::size_t step = 1; step <= 5; ++step) log.add(log_row(step));
   }
   const std::string csv = file_content(folder / "log.csv"), json = file_content(folder / "log.jsonl");
   {
     Log log(folder.path, 3);
-    log.add(row(4));
-    log.add(row(5));
+    log.add(log_row(4));
+    log.add(log_row(5));
   }
   CHECK(file_content(folder / "log.csv") == csv);
   CHECK(file_content(folder / "log.jsonl") == json);
@@ -51,7 +51,7 @@ TEST_CASE("a log goes on behind a checkpoint's step, without what came after it"
     write_file(folder / "log.csv", csv.substr(0, csv.size() - cut));
     write_file(folder / "log.jsonl", json.substr(0, json.size() - cut));
     Log log(folder.path, 4);
-    log.add(row(5));
+    log.add(log_row(5));
     CHECK(file_content(folder / "log.csv") == csv);
     CHECK(file_content(folder / "log.jsonl") == json);
   }
@@ -64,7 +64,7 @@ TEST_CASE("both forms read back the same") {
   const Folder folder("log");
   Log log(folder.path, 0);
   log.add({});
-  for (std::size_t step = 1; step <= 3; ++step) log.add(row(step));
+  for (std::size_t step = 1; step <= 3; ++step) log.add(log_row(step));
   const LogColumns csv = read_log(folder.path), json = read_log(folder / "log.jsonl");
   REQUIRE(csv.size() == 8);
   REQUIRE(json.size() == 8);
@@ -112,7 +112,7 @@ TEST_CASE("a log that cannot be written is an error") {
   if (!std::filesystem::exists("/dev/full")) return;
   const Folder folder("log");
   Log log(folder.path, 0);
-  log.add(row(1));
+  log.add(log_row(1));
   std::filesystem::remove(folder / "log.csv");
   std::filesystem::create_symlink("/dev/full", folder / "log.csv");
   CHECK_THAT(message([&] { Log(folder.path, 0); }), Catch::Contains("log.csv: cannot be written"));

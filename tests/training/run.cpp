@@ -9,7 +9,7 @@ using namespace skipv1::test;
 
 namespace {
 
-Config small() {
+Config run_config() {
   Config c;
   c.vocab_size = 256, c.hidden_size = 8, c.intermediate_size = 12, c.num_hidden_layers = 2, c.max_position_embeddings = 8;
   c.num_attention_heads = c.num_key_value_heads = 2;
@@ -34,7 +34,7 @@ const TextData& held_out() {
 using Run = TrainingRun<float>;
 Run run_in(const std::filesystem::path& folder, Run::Beside beside = {}, const RunOptions& o = options()) {
   return Run(
-      small(), o, text(), held_out(), RunFolder(folder), [] { return initial_parameters<float>(small(), 3); }, beside);
+      run_config(), o, text(), held_out(), RunFolder(folder), [] { return initial_parameters<float>(run_config(), 3); }, beside);
 }
 
 /// A log without its last column, the seconds.
@@ -63,7 +63,7 @@ TEST_CASE("a run interrupted and resumed ends with the same bits as one that was
   CHECK(whole.steps == 12);
   CHECK(whole.tokens == 12 * 12);
   CHECK(whole.valid.tokens == 23);
-  CHECK(whole.parameters == ParameterLayout(small()).count());
+  CHECK(whole.parameters == ParameterLayout(run_config()).count());
   CHECK(whole.cache_bytes_per_token == (2 * 8 + 8 + 4) * sizeof(float));
   CHECK(RunFolder(folder / "whole").last() == 12u);
 
@@ -113,13 +113,13 @@ TEST_CASE("a run says what it cannot do before it writes anything") {
   o.training.length = 9;
   CHECK_THAT(message([&] { run_in(folder / "a", {}, o); }), Catch::Contains("length 9"));
   const TextData brief("abc", ByteTokenizer());
-  const auto initial = [] { return Parameters<float>(small()); };
-  CHECK_THAT(message([&] { Run(small(), options(), brief, held_out(), RunFolder(folder / "a"), initial); }),
+  const auto initial = [] { return Parameters<float>(run_config()); };
+  CHECK_THAT(message([&] { Run(run_config(), options(), brief, held_out(), RunFolder(folder / "a"), initial); }),
              Catch::Contains("too short for a window"));
   CHECK(!std::filesystem::exists(folder / "a"));
 
   run_in(folder / "b").run();
-  Config other = small();
+  Config other = run_config();
   other.attention.variant = "mha";
   CHECK_THAT(message([&] { Run(other, options(), text(), held_out(), RunFolder(folder / "b"), initial); }),
              Catch::Contains("another model"));

@@ -8,14 +8,14 @@ using namespace skipv1::test;
 
 namespace {
 
-Config small(const char* variant = "skipv1") {
+Config trainer_config(const char* variant = "skipv1") {
   Config c;
   c.vocab_size = 13, c.hidden_size = 8, c.intermediate_size = 12, c.num_hidden_layers = 2, c.max_position_embeddings = 8;
   c.num_attention_heads = c.num_key_value_heads = 2;
   c.attention.variant = variant;
   return c;
 }
-TrainingOptions options() {
+TrainingOptions trainer_options() {
   TrainingOptions o;
   o.schedule = {20, 1e-2, 0.2, 0.1};
   o.batch = 2, o.length = 6;
@@ -44,19 +44,19 @@ std::vector<StepReport> train(Trainer<T>& trainer, std::size_t steps) {
 }  // namespace
 
 TEST_CASE("a trainer learns what is easy to learn") {
-  Trainer<double> trainer(small(), options(), 1);
+  Trainer<double> trainer(trainer_config(), trainer_options(), 1);
   const std::vector<StepReport> reports = train(trainer, 20);
   CHECK(reports[0].loss == Approx(std::log(13.0)).epsilon(0.02));  // at the start every token is as likely
   CHECK(reports[19].loss < 0.7 * reports[0].loss);
   for (std::size_t i = 0; i < 20; ++i)  // compiled apart, it may round in another way
-    CHECK(reports[i].learning_rate == Approx(options().schedule.rate(i)).epsilon(1e-14));
+    CHECK(reports[i].learning_rate == Approx(trainer_options().schedule.rate(i)).epsilon(1e-14));
 }
 
 TEST_CASE("a step is AdamW's formula on the clipped gradient") {
-  TrainingOptions o = options();
+  TrainingOptions o = trainer_options();
   o.clip = 1e-3;
   o.adamw.weight_decay = 0.3;
-  const Config c = small();
+  const Config c = trainer_config();
   Trainer<double> trainer(c, o, 4);
   const Parameters<double> before = initial_parameters<double>(c, 4);
   REQUIRE(same_bits(before.flat(), trainer.parameters().flat()));
@@ -92,13 +92,13 @@ TEST_CASE("a step is AdamW's formula on the clipped gradient") {
 
 TEST_CASE("restored in the middle, a trainer goes on to the same bits, with any number of threads") {
   const int before = threads();
-  Trainer<float> whole(small(), options(), 2);
+  Trainer<float> whole(trainer_config(), trainer_options(), 2);
   train(whole, 9);
   const Parameters<float> parameters = whole.parameters(), m = whole.first_moment(), v = whole.second_moment();
   const std::vector<StepReport> expected = train(whole, 5);
   for (const int n : {1, 3}) {
     set_threads(n);
-    Trainer<float> resumed(small(), options(), 77);
+    Trainer<float> resumed(trainer_config(), trainer_options(), 77);
     resumed.restore(9, parameters, m, v);
     const std::vector<StepReport> reports = train(resumed, 5);
     for (std::size_t i = 0; i < 5; ++i) CHECK(reports[i].loss == expected[i].loss);
@@ -111,9 +111,9 @@ TEST_CASE("restored in the middle, a trainer goes on to the same bits, with any 
 
 TEST_CASE("settings that cannot be trained with are refused") {
   const auto refused = [](const auto& change) {
-    TrainingOptions o = options();
+    TrainingOptions o = trainer_options();
     change(o);
-    return message([&] { Trainer<float>(small(), o, 1); });
+    return message([&] { Trainer<float>(trainer_config(), o, 1); });
   };
   using Catch::Contains;
   CHECK_THAT(refused([](auto& o) { o.length = 9; }), Contains("length 9: the model reads at most max_position_embeddings 8"));
@@ -126,7 +126,7 @@ TEST_CASE("settings that cannot be trained with are refused") {
 }
 
 TEST_CASE("operations of a step are three times those of a forward pass, counted by hand") {
-  Config c = small("mha");  // d 8, f 12, L 2, V 13; T 4, B 3
+  Config c = trainer_config("mha");  // d 8, f 12, L 2, V 13; T 4, B 3
   const double matrices = 2 * (4 * 8 * 8 + 3 * 8 * 12) + 13 * 8, tokens = 12;
   const double attention = 3.5 * 2 * 2 * 8 * 2 * (3 * (1 + 2 + 3 + 4));  // seven products in all, half of them masked
   CHECK(training_flops(c, 3, 4) == Approx(6 * matrices * tokens + attention));

@@ -6,7 +6,7 @@
 using namespace skipv1;
 
 namespace {
-Config small(const std::string& variant) {
+Config values_config(const std::string& variant) {
   Config c;
   c.vocab_size = 256, c.hidden_size = 32, c.num_hidden_layers = 3, c.num_attention_heads = c.num_key_value_heads = 4;
   c.intermediate_size = 48, c.max_position_embeddings = 16;
@@ -20,7 +20,7 @@ Parameters<float> random_parameters(const Config& c) {
     if (p.flat().data()[i] != 1.0f) p.flat().data()[i] *= 8;
   return p;
 }
-const TextData& text() {
+const TextData& letters() {
   static const TextData data = [] {
     std::string letters;
     Random random(5);
@@ -29,7 +29,7 @@ const TextData& text() {
   }();
   return data;
 }
-std::size_t windows() { return text().count(16); }  ///< all of them, so that `evaluate` reads the same
+std::size_t windows() { return letters().count(16); }  ///< all of them, so that `evaluate` reads the same
 double mean_loss(const WindowLosses& losses) {
   double sum = 0;
   for (const double loss : losses.windows) sum += loss / static_cast<double>(losses.windows.size());
@@ -38,38 +38,38 @@ double mean_loss(const WindowLosses& losses) {
 }  // namespace
 
 TEST_CASE("losses of windows are those of evaluate") {
-  const Config c = small("skipv1");
+  const Config c = values_config("skipv1");
   const Parameters<float> p = random_parameters(c);
   const Decoder<float> decoder(c, p);
-  const WindowLosses losses = window_losses(decoder, text(), 16, windows());
+  const WindowLosses losses = window_losses(decoder, letters(), 16, windows());
   REQUIRE(losses.windows.size() == windows());
   REQUIRE(losses.tokens.size() == 16 * windows());
-  CHECK(mean_loss(losses) == Approx(evaluate(decoder, text(), 16, windows()).nats_per_token).epsilon(1e-5));
-  const WindowLosses some = window_losses(decoder, text(), 16, 5);  // spread over the text
+  CHECK(mean_loss(losses) == Approx(evaluate(decoder, letters(), 16, windows()).nats_per_token).epsilon(1e-5));
+  const WindowLosses some = window_losses(decoder, letters(), 16, 5);  // spread over the text
   for (std::size_t i = 0; i < 5; ++i) CHECK(some.windows[i] == Approx(losses.windows[i * windows() / 5]).epsilon(1e-5));
 }
 
 TEST_CASE("zeros for layer 0's values are a routing table without them, for all later layers and for one") {
-  const Config c = small("skipv1");
+  const Config c = values_config("skipv1");
   const Parameters<float> p = random_parameters(c);
   const Decoder<float> decoder(c, p);
   REQUIRE(routed_heads(decoder.routing(), 1) == std::vector<std::size_t>{2, 3});
   CHECK(routed_heads(decoder.routing(), 0).empty());
-  const double base = evaluate(decoder, text(), 16, windows()).nats_per_token;
+  const double base = evaluate(decoder, letters(), 16, windows()).nats_per_token;
   for (const auto& [from, to] : {std::pair{1u, 2u}, {1u, 1u}, {2u, 2u}}) {
     Routing table = decoder.routing();
     for (std::size_t l = from; l <= to; ++l)
       for (std::size_t h = 2; h < 4; ++h) table.values[l * 4 + h] = {};
-    const double expected = evaluate(Decoder<float>(c, p, table), text(), 16, windows()).nats_per_token;
+    const double expected = evaluate(Decoder<float>(c, p, table), letters(), 16, windows()).nats_per_token;
     const WindowLosses losses =
-        window_losses(decoder, text(), 16, windows(), replacing(decoder.routing(), from, to, Replacement::zeros));
+        window_losses(decoder, letters(), 16, windows(), replacing(decoder.routing(), from, to, Replacement::zeros));
     CHECK(mean_loss(losses) == Approx(expected).epsilon(1e-5));
     CHECK(std::abs(expected - base) > 1e-4);
   }
 }
 
 TEST_CASE("values are replaced by zeros, by their mean and by another sequence's, head by head") {
-  const Config c = small("skipv1");
+  const Config c = values_config("skipv1");
   for (const Replacement by : {Replacement::zeros, Replacement::mean, Replacement::exchanged}) {
     const Cache<float> cache(make_routing(c), 3, 5);
     const View<float> values = cache.values(0);  // (3, 5, 32): heads of 8
@@ -94,10 +94,10 @@ TEST_CASE("values are replaced by zeros, by their mean and by another sequence's
 }
 
 TEST_CASE("the token is read out of layer 0's values where they are as wide as the stream") {
-  const Config c = small("mha");
+  const Config c = values_config("mha");
   const Parameters<float> p = random_parameters(c);
   const Decoder<float> decoder(c, p);
-  const std::vector<ReadOut> read = read_outs(decoder, p, text(), 16, 60);
+  const std::vector<ReadOut> read = read_outs(decoder, p, letters(), 16, 60);
   REQUIRE(read.size() == 3);
   CHECK(read[0].token > 0.99);  // 20 different tokens, 32 features
   CHECK(read[0].before < 0.2);  // random text

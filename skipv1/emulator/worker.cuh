@@ -25,6 +25,7 @@
 #include "skipv1/emulator/fiber.cuh"
 #include "skipv1/emulator/asynchronous.cuh"
 #include "skipv1/emulator/semaphores.cuh"
+#include "skipv1/emulator/traffic.cuh"
 #include "skipv1/core/grid.cuh"
 
 namespace skipv1 {
@@ -119,6 +120,14 @@ class Worker {
       if (t != now_) make_ready(t);
   }
 
+  /// The running thread accesses global memory, if that is counted (emulator/traffic.cuh).
+  void note_global(Access access, const void* p, std::size_t bytes, Place place) {
+    if (counts_) traffic_.note(access, p, bytes, now_, place);
+  }
+  void note_global_bulk(Access access, std::size_t bytes) {
+    if (counts_) traffic_.note_bulk(access, bytes);
+  }
+
   /// The block's mbarriers. Threads that wait at one look again after `wake`.
   std::vector<Mbarrier>& mbarriers() { return mbarriers_; }
   void wait_at_mbarrier(Place place) { wait(State::at_mbarrier, place); }
@@ -208,6 +217,8 @@ class Worker {
     error_ = nullptr;
     mbarriers_.clear();
     seen_.clear();
+    counts_ = counted_traffic() != nullptr;
+    if (counts_) traffic_.begin(count_);
     shared_.begin_block(kernel.launch.shared_bytes, count_);
     for (std::size_t t = 0; t < count_; ++t) {
       threads_[t]->index = index_of(t);
@@ -234,6 +245,7 @@ class Worker {
       }
     }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    if (counts_) add_traffic(traffic_.total());
   }
   std::string deadlock() const {
     std::ostringstream line;
@@ -332,6 +344,8 @@ class Worker {
   Semaphores::Seen seen_;
   std::size_t in_vain_ = 0, looked_at_ = 0;  ///< looks at semaphores since a thread went on, and the progress they saw
   SharedMemory shared_;
+  bool counts_ = false;
+  BlockTraffic traffic_;
   std::exception_ptr error_;
 };
 

@@ -189,6 +189,7 @@ void cp_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = tr
   check_aligned(target, 16);
   check_aligned(from, 16);
   std::memset(target, 0xff, 16);
+  emulator::Worker::running().note_global(emulator::Access::load, from, valid ? 16 : 0, place);
   emulator::Worker::running().self().cp_asyncs.push_back(
       {to.array, i, n, valid ? reinterpret_cast<const std::byte*>(from) : nullptr, place});
 }

@@ -150,6 +150,8 @@ inline void issue_load(const Mbarriers& mbarriers, unsigned i, const BulkLoad& l
   note_write(load.array, load.begin, load.count, load.place);
   std::memset(load.array.data + load.begin * load.array.element, 0xff, load.count * load.array.element);
   mbarrier.loads.push_back(load);
+  const std::size_t rows = std::min<std::size_t>(load.rows, load.count / 64), columns = std::min<std::size_t>(load.columns, 64);
+  Worker::running().note_global_bulk(Access::load, load.panel ? 2 * rows * columns : load.count * load.array.element);
   if (mbarrier.issued == mbarrier.expected) Worker::running().wake();
 }
 
@@ -196,6 +198,7 @@ inline void issue_store(float* to, const Shared<float>& from, unsigned at, unsig
   Worker& worker = Worker::running();
   if (count == 0 || count % 4 != 0) worker.report("stores ", count, " floats (", place, "): a multiple of 4 is needed");
   note_read(from.array, at, count, place);
+  worker.note_global_bulk(Access::store, count * sizeof(float));
   worker.note_store(to, Semaphores::Stage::issued, place);
   worker.self().stores.push_back({from.array, at, count, to, mode, worker.shared().now(), place, {}});
 }

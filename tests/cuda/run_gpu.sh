@@ -61,6 +61,7 @@ if [ "${phases#* rates }" != "$phases" ]; then
   "$build/tests/skipv1-cuda-tests" "[rates]" | tee "$out/rates.txt"
   "$build/tutorials/06-a-pair-of-functions-cuda" | tee "$out/pair.txt"
   "$build/tutorials/10-decoding-at-bandwidth-cuda" | tee "$out/decoding.txt"
+  "$build/tutorials/11-attention-step-by-step-cuda" --json "$out/ladder.json" | tee "$out/ladder.txt"
   "$build/tests/skipv1-benchmark-gpu" --json "$out/benchmark.json" | tee "$out/benchmark.txt"
 fi
 [ "${phases#* sanitize }" != "$phases" ] || exit 0

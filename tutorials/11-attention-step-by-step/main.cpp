@@ -1,0 +1,215 @@
+// Attention step by step: eight kernels, from the formula to TMA and wgmma. All give the same numbers; what each moves, as the
+// emulator counts it; what was predicted; on a card, what each reaches. README.md.
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "rungs.cuh"
+#include "skipv1/core/random.hpp"
+#include "skipv1/device/memory.cuh"
+#include "skipv1/device/timing.cuh"
+#include "skipv1/io/cli.hpp"
+#include "skipv1/io/json_output.hpp"
+#include "skipv1/ops/attention/reference.hpp"
+
+using namespace ladder;
+
+namespace {
+
+Tensor<bfloat16> drawn(std::size_t count, Random& random) {
+  Tensor<bfloat16> x({count});
+  for (std::size_t i = 0; i < count; ++i) x(i) = static_cast<bfloat16>(static_cast<float>(random.normal()));
+  return x;
+}
+Tensor<double> in_double(View<bfloat16> x, Shape shape) {
+  Tensor<double> y(shape);
+  for (std::size_t i = 0; i < x.size(); ++i) y.data()[i] = static_cast<double>(x.data()[i]);
+  return y;
+}
+
+/// Attention on numbers drawn on the host.
+class Problem {
+ public:
+  explicit Problem(Shape3 shape) : shape_(shape) {
+    Random random(1);
+    const std::size_t rows = std::size_t{shape.heads} * shape.rows * D, keys = std::size_t{shape.heads} * shape.keys * D;
+    q_ = drawn(rows, random), k_ = drawn(keys, random), v_ = drawn(keys, random);
+    q_on_ = to_device<bfloat16>(q_), k_on_ = to_device<bfloat16>(k_), v_on_ = to_device<bfloat16>(v_);
+    out_ = Tensor<bfloat16, Device>({rows});
+    std::size_t scratch = 1;
+    for (std::size_t rung = 0; rung < rungs.size(); ++rung) scratch = std::max(scratch, scratch_of(rung, shape));
+    scratch_ = Tensor<float, Device>({scratch});
+    maps_ = Tensor<TensorMap, Device>({std::size_t{shape.heads} * 3});
+  }
+  Attention attention() const {
+    return {out_.data(),  q_on_.data(), k_on_.data(), v_on_.data(), scratch_.data(),
+            maps_.data(), shape_.heads, shape_.rows,  shape_.keys,  1 / std::sqrt(static_cast<float>(D))};
+  }
+  /// What the kernels must give, by the plain loops in double: the heads as sequences of one head each.
+  Tensor<double> truth() const {
+    const std::size_t heads = shape_.heads, rows = shape_.rows, keys = shape_.keys;
+    const Tensor<double> q = in_double(q_, {heads * rows, 1, D}), k = in_double(k_, {heads * keys * D}),
+                         v = in_double(v_, {heads * keys * D}), out({heads * rows, 1, D}), lse({heads * rows, 1});
+    Tensor<std::int32_t> begin({heads + 1}), past({heads});
+    for (std::size_t h = 0; h <= heads; ++h) begin(h) = static_cast<std::int32_t>(h * rows);
+    for (std::size_t h = 0; h < heads; ++h) past(h) = static_cast<std::int32_t>(keys - rows);
+    const HeadPair<const double> pair{{k.data(), keys * D, D}, {v.data(), keys * D, D}};
+    reference::attention_forward<double>(View<double>(out), View<double>(lse), View<double>(q),
+                                         View<const HeadPair<const double>>(&pair, {1}), Sequences<Cpu>{begin, past, rows, keys},
+                                         1 / std::sqrt(static_cast<double>(D)));
+    return out;
+  }
+  /// The largest error of what a rung gives, relative to the largest number of the truth.
+  double error(std::size_t rung, const Tensor<double>& truth) const {
+    zero<bfloat16>(View<bfloat16, Device>(out_));
+    climb(rung, attention());
+    const Tensor<bfloat16> out = to_host<bfloat16>(out_);
+    double error = 0, most = 0;
+    for (std::size_t i = 0; i < truth.size(); ++i) {
+      const double d = std::abs(static_cast<double>(out(i)) - truth.data()[i]);
+      error = d <= error ? error : d;  // a NaN stays
+      most = std::max(most, std::abs(truth.data()[i]));
+    }
+    return error / most;
+  }
+
+ private:
+  Shape3 shape_;
+  Tensor<bfloat16> q_, k_, v_;
+  Tensor<bfloat16, Device> q_on_, k_on_, v_on_, out_;
+  Tensor<float, Device> scratch_;
+  Tensor<TensorMap, Device> maps_;
+};
+
+/// All rungs on the same numbers, against the plain loops in double. Throws if one is wrong: bfloat16's rounding is below 1e-2.
+void compare(const Shape3& shape) {
+  const Problem problem(shape);
+  const Tensor<double> truth = problem.truth();
+  for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
+    const double error = problem.error(rung, truth);
+    require(error < 1e-2, rungs[rung].name, " at ", shape.heads, " heads, ", shape.rows, " rows, ", shape.keys, " keys: error ",
+            error);
+  }
+  std::printf("%u heads, %3u rows, %3u keys: all eight within 1e-02 of the plain loops in double\n", shape.heads, shape.rows,
+              shape.keys);
+}
+
+#if !defined(__CUDACC__)
+/// What the emulator counts at a small shape, beside the formulas of rungs.cuh. Throws where they differ.
+void count(const Shape3& shape) {
+  const Problem problem(shape);
+  std::printf("\nsectors of 32 bytes, counted, at %u heads, %u rows, %u keys:\n", shape.heads, shape.rows, shape.keys);
+  std::printf("%-16s %10s %10s %12s\n", "", "loaded", "stored", "bytes used");
+  for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
+    const auto [loads, stores] = emulator::count_traffic([&] { climb(rung, problem.attention()); });
+    const Sectors formula = sectors_of(rung, shape);
+    const double used =
+        static_cast<double>(loads.bytes + stores.bytes) / static_cast<double>(32 * (loads.sectors + stores.sectors));
+    require(static_cast<double>(loads.sectors) == formula.loads && static_cast<double>(stores.sectors) == formula.stores,
+            rungs[rung].name, ": ", loads.sectors, " sectors loaded and ", stores.sectors, " stored; the formula says ",
+            formula.loads, " and ", formula.stores);
+    std::printf("%-16s %10zu %10zu %10.0f %%\n", rungs[rung].name, loads.sectors, stores.sectors, 100 * used);
+  }
+}
+#endif
+
+/// What was written down before the kernels ran on a card.
+void predict(const char* name, const Shape3& x, double Rung::*rate) {
+  std::printf("\n%s: %u heads of %u, %u rows, %u keys: %.1f GFLOP, %.0f MB at least, %.0f operations per byte\n", name, x.heads,
+              D, x.rows, x.keys, x.operations() * 1e-9, x.least_bytes() * 1e-6, x.operations() / x.least_bytes());
+  std::printf("%-16s %12s %18s %12s %12s\n", "", "GB moved", "operations/byte", "TFLOP/s", "us");
+  for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
+    const Sectors moved = sectors_of(rung, x);
+    const double bytes = 32 * (moved.loads + moved.stores), tflops = rungs[rung].*rate;
+    std::printf("%-16s %12.2f %18.2f %12.2f %12.0f\n", rungs[rung].name, bytes * 1e-9, x.operations() / bytes, tflops,
+                x.operations() / tflops * 1e-6);
+  }
+}
+
+#if defined(__CUDACC__)
+/// Registers per thread, bytes of local memory (spills) and resident blocks per multiprocessor of a rung's main kernel.
+Json attributes_of(std::size_t rung) {
+  struct Own {
+    void (*kernel)(Attention);
+    int threads;
+    std::size_t bytes;
+  };
+  const Own all[] = {{naive, 128, 0},
+                     {coalesced, 128, 0},
+                     {tiled, tile_threads, FloatTiles::bytes},
+                     {online, tile_threads, FloatTiles::bytes},
+                     {asynchronous, tile_threads, AsyncTiles::bytes},
+                     {mma_sync, mma_threads, MmaTiles::bytes},
+                     {split_kv, mma_threads, MmaTiles::bytes},
+                     {hopper, Hopper::threads, Hopper::bytes}};
+  cudaFuncAttributes attributes{};
+  int blocks = 0;
+  check_cuda(cudaFuncGetAttributes(&attributes, all[rung].kernel), "asking for a kernel's attributes");
+  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, all[rung].kernel, all[rung].threads, all[rung].bytes),
+             "asking for a kernel's resident blocks");
+  return {{"registers", attributes.numRegs},
+          {"local_bytes", attributes.localSizeBytes},
+          {"shared_bytes", all[rung].bytes},
+          {"threads", all[rung].threads},
+          {"blocks_per_multiprocessor", blocks}};
+}
+Json measure(const Shape3& shape) {
+  const Problem problem(shape);
+  Json result = Json::array();
+  for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
+    if (rung == 7 && !has_sm90a()) continue;
+    const Time time = timed(rung == 0 ? 3 : 20, 1, [&](std::size_t) { climb(rung, problem.attention()); });
+    std::printf("%-16s %12.1f us %9.2f TFLOP/s\n", rungs[rung].name, time.median * 1e6, shape.operations() / time.median * 1e-12);
+    result.push_back({{"rung", rungs[rung].name}, {"seconds", time.median}, {"low", time.low}, {"high", time.high}});
+  }
+  return result;
+}
+/// Times all rungs at both shapes, beside the card's own copy.
+Json measure_all() {
+  cudaDeviceProp properties;
+  check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+  double copied = 0;
+  {
+    const auto from = zeros<bfloat16, Device>({std::size_t{1} << 30}), to = zeros<bfloat16, Device>({from.size()});
+    copied = 4 * static_cast<double>(from.size()) / timed_copy(20, to, from).median;
+  }
+  std::printf("\n%s, which copies %.0f GB/s\n", properties.name, copied * 1e-9);
+  Json kernels = Json::array();
+  for (std::size_t rung = 0; rung < rungs.size(); ++rung) kernels.push_back(attributes_of(rung));
+  Json result{{"device", properties.name},
+              {"multiprocessors", properties.multiProcessorCount},
+              {"copy_bytes_per_s", copied},
+              {"kernels", kernels}};
+  result["prefill"] = measure(prefill);
+  result["few_rows"] = measure(few_rows);
+  return result;
+}
+#endif
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Attention step by step: eight kernels, the same numbers; what each moves and, on a card, what each reaches.\n"
+      "Example: 11-attention-step-by-step > output.txt"};
+  std::string json;
+  app.add_option("--json", json, "on a card: write all times to FILE")->option_text("FILE");
+  return run_program(app, argc, argv, [&] {
+    require(device_available(), why_no_device());
+    JsonOutput output(json);
+    std::printf("kernels run on: %s\n", device_name);
+    compare({2, 70, 70});
+    compare({1, 5, 150});
+    compare({1, 130, 200});
+#if !defined(__CUDACC__)
+    require(json.empty(), "--json: there is nothing to time without a card");
+    count({1, 72, 136});
+#endif
+    predict("prefill", prefill, &Rung::prefill);
+    predict("few rows", few_rows, &Rung::few);
+#if defined(__CUDACC__)
+    output.write(measure_all());
+#endif
+  });
+}

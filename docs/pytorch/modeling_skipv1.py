@@ -99,6 +99,11 @@ class SkipV1Cache:
     def get_seq_length(self, layer_idx=0):
         return next(iter(self.layers[0].values())).shape[2] if self.layers[0] else 0
 
+    def crop(self, max_length):
+        """Forgets positions `max_length` …; of a negative one the last ones."""
+        keep = max_length if max_length >= 0 else max(self.get_seq_length() + max_length, 0)
+        self.layers = [{name: x[:, :, :keep] for name, x in layer.items()} for layer in self.layers]
+
     def elements_per_token(self):
         return sum(x.shape[1] * x.shape[3] for layer in self.layers for x in layer.values())
 

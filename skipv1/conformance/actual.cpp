@@ -20,9 +20,15 @@ class Actual {
     compare_trace();
     compare_tensor("logits", "logits", case_.logits);
     compare_loss();
+    compare_decoding();
     compare_gradients();
     if (files_.elements) all_.push_back(compare_counts("cache", "kv_elements_per_token", *files_.elements, case_.elements));
     if (files_.parameters) all_.push_back(compare_counts("cache", "parameters", *files_.parameters, case_.parameters));
+    for (const auto& [dtype, bytes] : files_.cache_bytes) {
+      const std::vector<std::size_t> expected = cache_bytes(case_, dtype);
+      for (std::size_t n = 0; n < bytes.size(); ++n)
+        all_.push_back(compare_counts("cache", step_tensor(n, "cache_bytes"), bytes[n], expected[n]));
+    }
     return std::move(all_);
   }
 
@@ -42,8 +48,17 @@ class Actual {
 
   void compare_trace() {
     std::size_t wanted = files_.tensors.size() - files_.tensors.count("logits") - files_.tensors.count("loss");
+    for (const auto& item : files_.tensors) wanted -= item.first.starts_with("step");
     if (wanted == 0) return;  // the pass is run only where there is something to compare
     for (const auto& [name, tensor] : trace(case_)) compare_tensor("trace", name, tensor);
+  }
+
+  void compare_decoding() {
+    for (std::size_t n = 0; n < case_.decoding.size(); ++n) {
+      const auto found = files_.tensors.find(step_tensor(n, "logits"));
+      if (found == files_.tensors.end()) continue;
+      all_.push_back(compare_step(case_, n, found->second.read(), dtype_of(found->second)));
+    }
   }
 
   void compare_loss() {

@@ -40,6 +40,7 @@ class Lister {
   Lister(const Case& c, const fs::path& folder) : case_(c), folder_(folder) {
     for (const std::string& name : trace_names(c.config)) known_.insert(name);
     known_.insert("logits");
+    for (std::size_t n = 0; n < c.decoding.size(); ++n) known_.insert(step_tensor(n, "logits"));
   }
 
   ActualFiles list() {
@@ -49,7 +50,8 @@ class Lister {
     for (const fs::path& path : entries)
       if (!take(path)) unknown += (unknown.empty() ? "" : ", ") + path.filename().string();
     require(unknown.empty(), folder_.string(), ": belongs to nothing that is compared: ", unknown,
-            "; expected logits.npy, grads.safetensors, expected.json, actual.safetensors or trace files such as ",
+            "; expected logits.npy, grads.safetensors, expected.json, decoding.json, step0.logits.npy, actual.safetensors or "
+            "trace files such as ",
             known_layer_name(), ".npy");
     return std::move(found_);
   }
@@ -65,6 +67,7 @@ class Lister {
       return true;
     if (fs::is_directory(path)) return false;
     if (name == "expected.json") return take_expected(path), true;
+    if (name == "decoding.json" && !case_.decoding.empty()) return take_decoding(path), true;
     if (name == "tokens.npy") return require_equal(path, case_.tokens), true;
     if (name == "targets.npy") return require_equal(path, case_.targets), true;
     if (path.extension() == ".safetensors") return take_safetensors(path), true;
@@ -124,6 +127,22 @@ class Lister {
       read_count(fields, "kv_elements_per_token", found_.elements);
       read_count(fields, "parameters", found_.parameters);
       fields.finish();
+    });
+  }
+
+  /// The bytes; steps, where they are there, must be the case's.
+  void take_decoding(const fs::path& path) {
+    read_json_file(path, [&](const Json& json) {
+      JsonFields fields(json);
+      found_.cache_bytes = read_cache_bytes(*fields.find("cache_bytes", true), case_.decoding.size());
+      const Json* steps = fields.find("steps", false);
+      fields.finish();
+      for (std::size_t n = 0; steps && n < std::max(steps->size(), case_.decoding.size()); ++n) {
+        require(steps->is_array() && steps->size() == case_.decoding.size() && (*steps)[n].is_object() &&
+                    (*steps)[n].value("tokens", Json()) == Json(case_.decoding[n].tokens) &&
+                    (*steps)[n].value("keep", Json()) == Json(case_.decoding[n].keep),
+                "\"steps\": are not the case's own: the results beside them are of something else");
+      }
     });
   }
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "skipv1/conformance/case.hpp"
+#include "skipv1/conformance/decoding.hpp"
 
 namespace skipv1::conformance {
 
@@ -19,10 +19,11 @@ struct StoredTensor {
 
 /// What a folder has, by name.
 struct ActualFiles {
-  std::map<std::string, StoredTensor> tensors;    ///< logits, loss, trace
+  std::map<std::string, StoredTensor> tensors;    ///< logits, loss, trace, decoding
   std::map<std::string, StoredTensor> gradients;  ///< by their parameters' names, which the configuration may not have
   std::optional<double> loss;                     ///< of expected.json, NaN and infinity included
   std::optional<std::size_t> elements, parameters;
+  CacheBytes cache_bytes;  ///< of decoding.json
 };
 
 /// Lists what `folder` has for a case. A case's own files and `negative/` may lie there too. Throws, naming it, on whatever else

@@ -3,6 +3,7 @@
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
+#include "skipv1/conformance/decoding.hpp"
 #include "skipv1/conformance/draw.hpp"
 #include "skipv1/conformance/json_file.hpp"
 #include "skipv1/conformance/measure.hpp"
@@ -132,6 +133,7 @@ Case read_case(const fs::path& folder) {
   c.bounds = manifest.bounds;
   read_arrays(folder, c);
   read_json_file(folder / "expected.json", [&](const Json& json) { read_expected(json, c); });
+  read_decoding(folder, c);
   if (!manifest.drawn.empty()) draw(c, manifest);
   return c;
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "skipv1/model/parameters.hpp"
 
@@ -21,6 +22,20 @@ class Bounds {
   std::map<std::string, std::map<std::string, double>> given_;
 };
 
+/// Sequences that go on by some tokens each, behind what a cache holds of them.
+struct DecodingStep {
+  std::string what;                               ///< in words
+  std::vector<std::size_t> keep;                  ///< (B): so many of each sequence's cached positions stay, the later ones go
+  std::vector<std::vector<std::int32_t>> tokens;  ///< (B): the new tokens of each, or none
+  Tensor<double> logits;                          ///< (N, V): of the new tokens, sequence by sequence
+
+  std::size_t rows() const {
+    std::size_t n = 0;
+    for (const std::vector<std::int32_t>& x : tokens) n += x.size();
+    return n;
+  }
+};
+
 struct Case {
   explicit Case(const Config& c) : config(c), weights(c), gradients(c) {}
 
@@ -33,6 +48,7 @@ struct Case {
   std::size_t elements = 0, parameters = 0;  ///< cache elements per token; stored elements as expected.json says
   std::size_t stored = 0;                    ///< stored elements counted in model.safetensors
   Bounds bounds;
+  std::vector<DecodingStep> decoding;  ///< one after the other, from an empty cache; none where the case has no decoding.json
 
   std::size_t batch() const { return tokens.extent(0); }
   std::size_t length() const { return tokens.extent(1); }

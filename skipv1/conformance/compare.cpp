@@ -13,6 +13,7 @@ namespace {
 std::string place(const std::string& tensor, const Shape& shape, std::size_t i) {
   std::vector<std::string> letters = {"i", "j", "k", "l"};
   if (tensor == "logits") letters = {"b", "t", "v"};
+  if (tensor.starts_with("step")) letters = {"n", "v"};
   if (tensor.starts_with("layer") || tensor == "embedding" || tensor == "final_norm")
     letters = shape.rank() == 4 ? std::vector<std::string>{"b", "t", "h", "d"} : std::vector<std::string>{"b", "t", "d"};
   if (shape.rank() == 0) return "";
@@ -71,11 +72,16 @@ std::string first_difference(const std::vector<Comparison>& comparisons) {
   const auto first = std::find_if(comparisons.begin(), comparisons.end(), [](const Comparison& x) { return !x.pass; });
   if (first == comparisons.end()) return "";
   const std::string where = first->tensor + ", " + first->note;
-  if (first->check != "gradients") return where;
-  const auto forward = [](const Comparison& x) { return x.check != "gradients" && x.check != "cache"; };
+  const bool decoding = first->check == "decoding";
+  if (first->check != "gradients" && !decoding) return where;
+  const auto forward = [&](const Comparison& x) {
+    return x.check != "gradients" && x.check != "cache" && (!decoding || x.check != "decoding");
+  };
   const bool compared = std::any_of(comparisons.begin(), comparisons.end(), forward);
-  return std::string(compared ? "the forward pass holds" : "nothing of the forward pass was compared") +
-         "; gradients first differ at " + where;
+  const std::string before = compared   ? decoding ? "the whole pass holds" : "the forward pass holds"
+                             : decoding ? "nothing of the whole pass was compared"
+                                        : "nothing of the forward pass was compared";
+  return before + (decoding ? "; decoding first differs at " : "; gradients first differ at ") + where;
 }
 
 std::string list_compared(const std::vector<Comparison>& comparisons) {
@@ -83,6 +89,7 @@ std::string list_compared(const std::vector<Comparison>& comparisons) {
   for (const Comparison& x : comparisons) {
     const std::string group = x.check == "trace"       ? "trace tensors"
                               : x.check == "gradients" ? "gradients"
+                              : x.check == "decoding"  ? "decoding steps"
                               : x.check == "cache"     ? "counts"
                                                        : x.tensor;
     if (groups.empty() || groups.back().first != group) groups.emplace_back(group, 0);
@@ -103,7 +110,7 @@ void print(std::ostream& out, const std::vector<Comparison>& comparisons) {
   };
   for (std::size_t i = 0, end = 0; i < comparisons.size(); i = end) {
     const Comparison* worst = &comparisons[i];
-    const bool many = worst->check == "gradients" || worst->check == "trace";
+    const bool many = worst->check == "gradients" || worst->check == "trace" || worst->check == "decoding";
     bool pass = true;
     for (end = i; end < comparisons.size() && (end == i || (many && comparisons[end].check == comparisons[i].check)); ++end) {
       if (comparisons[end].error > worst->error) worst = &comparisons[end];

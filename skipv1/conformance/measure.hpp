@@ -15,6 +15,12 @@ struct Measured {
   double loss = 0;
   std::optional<Parameters<double>> gradients;
   std::size_t elements = 0;  ///< cache elements per token, counted in the cache
+  /// Of each step of the case's decoding.
+  struct Step {
+    Tensor<double> logits;      ///< (N, V)
+    std::size_t positions = 0;  ///< that the cache holds after it, over all sequences
+  };
+  std::vector<Step> decoding;
 };
 
 /// Runs `c` on the CPU in float64 or float32.

@@ -4,8 +4,10 @@
 #include "skipv1/io/new_folder.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/conformance/compare.hpp"
+#include "skipv1/conformance/decoding.hpp"
 #include "skipv1/conformance/draw.hpp"
 #include "skipv1/conformance/measure.hpp"
+#include "skipv1/model/decoder.hpp"
 
 namespace skipv1::conformance {
 
@@ -15,6 +17,33 @@ namespace {
 
 void write_json(const fs::path& path, const Json& json) {
   write_whole(path, [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
+}
+
+/// The logits of the decoding's steps, each sequence on its own from an empty cache: no step sees another sequence, a part of a
+/// cache or a chunk. Throws unless the steps through one cache give the same.
+void fill_decoding(Case& c) {
+  const Decoder<double> decoder(c.config, c.weights);
+  const std::size_t vocab = c.config.vocab_size;
+  Activations<double> a;
+  std::vector<std::vector<std::int32_t>> all;  // of each sequence all tokens so far
+  for (DecodingStep& step : c.decoding) {
+    all.resize(step.tokens.size());
+    step.logits = Tensor<double>({step.rows(), vocab});
+    double* to = step.logits.data();
+    for (std::size_t b = 0; b < all.size(); ++b) {
+      all[b].resize(step.keep[b]);
+      all[b].insert(all[b].end(), step.tokens[b].begin(), step.tokens[b].end());
+      if (step.tokens[b].empty()) continue;
+      Cache<double> cache(decoder.routing(), 1, all[b].size());
+      const View<double> logits = decoder.forward({all[b], {all[b].size()}}, cache, a);
+      to = std::copy_n(&logits(step.keep[b], 0), step.tokens[b].size() * vocab, to);
+    }
+  }
+  const std::vector<Measured::Step> found = measure_f64(c).decoding;
+  for (std::size_t n = 0; n < found.size(); ++n) {
+    const Comparison x = compare("decoding", step_tensor(n, "logits"), found[n].logits, c.decoding[n].logits, 1e-12);
+    require(x.pass, step_tensor(n, "logits"), " disagrees with a whole pass: ", x.note);
+  }
 }
 
 /// Draws weights (such as `dtype` can store), tokens and targets, and lets the library compute the rest.
@@ -37,6 +66,8 @@ Case draw_case(const Config& config, const NewCase& options) {
   copy(c.gradients.flat(), m.gradients->flat());
   c.elements = m.elements;
   c.parameters = c.weights.layout().count();
+  c.decoding = draw_steps(config, options.seed);
+  fill_decoding(c);
   return c;
 }
 
@@ -75,6 +106,7 @@ void write_case(const Case& c, const NewCase& options, NewFolder& folder, const 
   if (!options.drawn) write_parameters(part / "grads.safetensors", c.gradients);
   const Json expected = {{"loss", c.loss}, {"kv_elements_per_token", c.elements}, {"parameters", c.parameters}};
   write_whole(part / "expected.json", [&](std::ostream& file) { file << json_text(expected) << '\n'; });
+  if (!c.decoding.empty()) write_decoding(part, c);
   std::ostringstream command;
   command << "skipv1-make-case config.json --seed " << options.seed << " --batch " << options.batch << " --length "
           << options.length << " --dtype " << options.dtype << (options.drawn ? " --drawn" : "") << " --out "

@@ -43,6 +43,28 @@ Tensor<double> decode(const Case& c, const Decoder<T, Space>& decoder, const Cou
   return logits;
 }
 
+/// The steps of the case's decoding, through one cache.
+template <class T, class Space>
+std::vector<Measured::Step> decode_steps(const Case& c, const Decoder<T, Space>& decoder) {
+  std::vector<Measured::Step> results;
+  if (c.decoding.empty()) return results;
+  const std::size_t batch = c.decoding.front().tokens.size();
+  Cache<T, Space> cache(decoder.routing(), batch, c.config.max_position_embeddings);
+  Activations<T, Space> a;
+  for (const DecodingStep& step : c.decoding) {
+    Batch next;
+    for (std::size_t b = 0; b < batch; ++b) {
+      cache.truncate(b, step.keep[b]);
+      next.counts.push_back(step.tokens[b].size());
+      next.tokens.insert(next.tokens.end(), step.tokens[b].begin(), step.tokens[b].end());
+    }
+    Measured::Step result{download(decoder.forward(next, cache, a), {step.rows(), c.config.vocab_size})};
+    for (const std::size_t length : cache.lengths()) result.positions += length;
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
 /// One forward pass over everything, with its loss and, where wanted, its gradients.
 template <class T, class Space>
 void run_whole(const Case& c, const Decoder<T, Space>& decoder, bool backward, Measured& m) {
@@ -75,6 +97,7 @@ Measured run_case(const Case& c, bool backward, const std::function<T(double)>& 
   m.logits.emplace_back("decode", decode<T, Space>(c, decoder, [](auto, auto) { return 1u; }));
   m.logits.emplace_back("prefill", decode<T, Space>(c, decoder, [=](auto step, auto) { return step == 0 ? half : 1; }));
   m.logits.emplace_back("chunked", decode<T, Space>(c, decoder, [](auto step, auto) { return 1 + (2 * step + 2) % 4; }));
+  m.decoding = decode_steps(c, decoder);
   // Sequence b enters at step b and goes at a pace of its own, so no two are equally long.
   m.logits.emplace_back("mixed",
                         decode<T, Space>(c, decoder, [](auto step, auto b) { return step < b ? 0 : 1 + (step + b) % 3; }));

@@ -2,6 +2,7 @@
 #include "skipv1/core/on_device.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/conformance/actual.hpp"
+#include "skipv1/conformance/decoding.hpp"
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/conformance/report.hpp"
@@ -22,7 +23,7 @@ Measured measure(const Case& c, const std::string& dtype, const std::string& dev
   return dtype == "f64" ? measure_f64(c) : dtype == "f32" ? measure_f32(c) : measure_bf16(c);
 }
 
-/// Runs the library on a case: the five items of docs/spec/formats.md.
+/// Runs the library on a case: the six items of docs/spec/formats.md.
 std::vector<Comparison> compare_library(const Case& c, const std::string& dtype, const std::string& device) {
   const Measured m = measure(c, dtype, device);
   const auto bound = [&](const char* kind, const std::string& tensor) { return c.bounds.find(dtype, kind, tensor); };
@@ -31,6 +32,7 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype,
     all.push_back(compare(check, "logits", logits, c.logits, bound("logits", "logits")));
     if (check == "forward") all.push_back(compare(check, "loss", {&m.loss, {}}, {&c.loss, {}}, bound("loss", "loss")));
   }
+  for (std::size_t n = 0; n < m.decoding.size(); ++n) all.push_back(compare_step(c, n, m.decoding[n].logits, dtype));
   if (m.gradients) {
     for (const std::string& name : backward_order(c.gradients.layout()))
       all.push_back(compare("gradients", name, (*m.gradients)[name], c.gradients[name], bound("gradients", name),
@@ -38,6 +40,10 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype,
   }
   all.push_back(compare_counts("cache", "kv_elements_per_token", m.elements, c.elements));
   all.push_back(compare_counts("cache", "parameters", c.stored, c.parameters));
+  const std::vector<std::size_t> bytes = cache_bytes(c, dtype);
+  for (std::size_t n = 0; n < m.decoding.size(); ++n)
+    all.push_back(compare_counts("cache", step_tensor(n, "cache_bytes"),
+                                 m.decoding[n].positions * m.elements * element_width(dtype), bytes[n]));
   return all;
 }
 
@@ -108,10 +114,10 @@ int main(int argc, char** argv) {
                  "rounded to bfloat16, arithmetic in f32, no gradients")
       ->transform(lower_case())
       ->check(CLI::IsMember({"f64", "f32", "bf16"}));
-  app.add_option(
-         "--actual", options.actual,
-         "run nothing: compare logits.npy, grads.safetensors, expected.json, trace files and actual.safetensors found in this "
-         "folder, or in its folder CASE, with the case (a trace with the library's own in f64)")
+  app.add_option("--actual", options.actual,
+                 "run nothing: compare logits.npy, grads.safetensors, expected.json, step0.logits.npy …, decoding.json, trace "
+                 "files and actual.safetensors found in this "
+                 "folder, or in its folder CASE, with the case (a trace with the library's own in f64)")
       ->check(CLI::ExistingDirectory);
   app.add_option("--json", options.json, "write every comparison to this file; -: to standard output");
   app.add_option("--trace", options.trace, "write the library's intermediate tensors in f64 to this folder: layer0.keys.npy, …");

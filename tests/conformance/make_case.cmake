@@ -11,7 +11,8 @@ list(TRANSFORM command REPLACE "^config.json$" ${case}/config.json)
 execute_process(COMMAND ${MAKE} ${command} WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
 file(RENAME ${WORK}/llama_skipv1 ${WORK}/first)
 execute_process(COMMAND ${MAKE} ${command} WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
-foreach(file model.safetensors config.json tokens.npy targets.npy logits.npy grads.safetensors expected.json manifest.json)
+foreach(file model.safetensors config.json tokens.npy targets.npy logits.npy grads.safetensors expected.json manifest.json
+    decoding.json decoding.safetensors)
   execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${WORK}/llama_skipv1/${file} ${WORK}/first/${file} COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
 file(REMOVE_RECURSE ${WORK}/first)
@@ -19,7 +20,7 @@ execute_process(COMMAND ${CHECK} ${case} --actual ${WORK}/llama_skipv1 COMMAND_E
 # Many cases at once, each with its folder; the name of a scalar in either case.
 execute_process(COMMAND ${CHECK} ${case} ${CASES}/llama_mha --actual ${CASES} --dtype F64 OUTPUT_VARIABLE output
   COMMAND_ERROR_IS_FATAL ANY)
-if(NOT output MATCHES "compared: logits, loss, [0-9]+ gradients, 2 counts" OR NOT output MATCHES "2 of 2 cases hold")
+if(NOT output MATCHES "compared: logits, loss, 6 decoding steps, [0-9]+ gradients, 20 counts" OR NOT output MATCHES "2 of 2 cases hold")
   message(FATAL_ERROR "two cases against themselves:\n${output}")
 endif()
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes data/conformance: sh tests/conformance/make_suite.sh BIN [OUT], BIN the folder of skipv1-make-case and skipv1-make-negatives.
 # Models are tiny, so that the whole suite is a few megabytes; sizes differ from case to case. Models of kernel sizes are drawn from
-# their seeds by whoever reads them. `tests/conformance/pytorch/bounds.py --write` then measures the bounds.
+# their seeds by whoever reads them. Of tests/conformance/pytorch, `decoding.py --write` then computes the logits of decoding independently
+# and `bounds.py --write` measures the bounds.
 set -eu
 bin=$1
 out=${2:-$(cd "$(dirname "$0")/../.." && pwd)/data/conformance}

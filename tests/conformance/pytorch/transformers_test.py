@@ -1,5 +1,5 @@
-"""docs/pytorch/modeling_skipv1.py held to every case: logits, loss and gradients in f64, decoding, the cache's size, generation, and
-what it saves.
+"""docs/pytorch/modeling_skipv1.py held to every case: logits, loss and gradients in f64, the steps of decoding, the cache's bytes,
+generation, and what it saves.
 
     python tests/conformance/pytorch/transformers_test.py [CASE…]       # exit status 77 where transformers is missing
 """
@@ -13,12 +13,16 @@ try:
     import torch
     import transformers
     from modeling_skipv1 import CACHE
+    from modeling_skipv1 import SkipV1Cache
     from modeling_skipv1 import SkipV1Config
     from modeling_skipv1 import SkipV1ForCausalLM
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
 
+import numpy as np
+
+import decoding as decodings
 from cases import Case
 from cases import Outputs
 from cases import compare
@@ -54,6 +58,44 @@ def outputs(case, model):
             decoded.append(step.logits)
     return Outputs(to_numpy(out.logits), [to_numpy(torch.cat(decoded, 1))], loss.item(), grads, cache.elements_per_token(),
                    sum(p.numel() for p in parameters.values()))
+
+
+def pass_on(model, tokens, cache, mask=None):
+    with torch.no_grad():
+        return model(torch.tensor(tokens), attention_mask=mask, **{CACHE: cache}).logits
+
+
+def decode_alone(model, steps, batch):
+    """(logits, elements) after each step, each sequence in a cache of its own, which `crop` cuts."""
+    caches, logits, elements = [SkipV1Cache(model.config.num_hidden_layers) for _ in range(batch)], [], []
+    for step in steps:
+        for cache, keep in zip(caches, step["keep"]):
+            cache.crop(keep)
+        rows = [to_numpy(pass_on(model, [x], cache)[0]) for cache, x in zip(caches, step["tokens"]) if x]
+        logits.append(np.concatenate(rows))
+        elements.append(sum(cache.elements_per_token() * cache.get_seq_length() for cache in caches))
+    return logits, elements
+
+
+def decode_batch(model, steps, batch):
+    """Logits of each step as one batch: a shorter chunk is padded on the left, what is cut is masked."""
+    cache, mask, logits = SkipV1Cache(model.config.num_hidden_layers), torch.zeros(batch, 0, dtype=torch.long), []
+    for step in steps:
+        for b, keep in enumerate(step["keep"]):
+            mask[b] *= mask[b].cumsum(0) <= keep
+        width = max(map(len, step["tokens"]))
+        mask = torch.cat((mask, torch.tensor([[0] * (width - len(x)) + [1] * len(x) for x in step["tokens"]])), 1)
+        rows = pass_on(model, [[0] * (width - len(x)) + x for x in step["tokens"]], cache, mask)
+        logits.append(np.concatenate([to_numpy(rows[b, width - len(x):]) for b, x in enumerate(step["tokens"])]))
+    return logits
+
+
+def check_decoding(case, model):
+    """[(check, tensor, error, bound)] of the case's steps, sequence by sequence and as one batch."""
+    d = decodings.Decoding(case)
+    logits, elements = decode_alone(model, d.steps, d.batch)
+    found = decodings.compare(d, "f64", logits, elements) + decodings.compare(d, "f64", decode_batch(model, d.steps, d.batch), elements)
+    return [("decoding", *x) for x in found]
 
 
 def greedy(case, prompt, count):
@@ -97,7 +139,7 @@ def main():
         case = Case(folder)
         case.grads = case.grads or run(case).grads
         model = load(case)
-        for kind, tensor, e, bound in compare(case, outputs(case, model), "f64"):
+        for kind, tensor, e, bound in compare(case, outputs(case, model), "f64") + check_decoding(case, model):
             if not e <= bound:
                 failures += 1
                 print(f"{case.name}: {kind} {tensor}: error {e:.1e}, bound {bound:.0e}")

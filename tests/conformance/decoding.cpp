@@ -1,0 +1,150 @@
+// Decoding steps: what is drawn, read and refused, and where what another implementation wrote first differs.
+#include "skipv1/conformance/decoding.hpp"
+
+#include "skipv1/conformance/actual.hpp"
+#include "skipv1/conformance/json_file.hpp"
+#include "skipv1/conformance/new_case.hpp"
+#include "skipv1/io/checkpoint.hpp"
+#include "skipv1/io/npy.hpp"
+#include "tests/catch.hpp"
+#include "tests/io/files.hpp"
+#include "tests/io/models.hpp"
+
+using namespace skipv1;
+using namespace skipv1::conformance;
+using namespace skipv1::testing;
+
+namespace {
+
+/// A case of 12 positions with its decoding, and an empty folder for what is held against it.
+struct DecodingSetting {
+  Folder folder{"conformance-decoding"};
+  std::filesystem::path actual = folder / "actual", place = folder / "case";
+  Case c;
+
+  DecodingSetting() : c(make()) { std::filesystem::create_directory(actual); }
+  std::vector<Comparison> compare() const { return compare_actual(c, actual, ""); }
+  void write_step(std::size_t n, View<double> logits) const {
+    write_npy<double>(actual / (step_tensor(n, "logits") + ".npy"), logits);
+  }
+  /// The error of reading the case once `text` in its decoding.json is `other`.
+  std::string error_with(const std::string& text, const std::string& other) const {
+    const std::string whole = contents(place / "decoding.json");
+    REQUIRE(whole.find(text) != whole.npos);
+    write(place / "decoding.json", edited(whole, text, other));
+    const std::string error = error_of([&] { read_case(place); });
+    write(place / "decoding.json", whole);
+    return error;
+  }
+
+ private:
+  Case make() {
+    Config config = small("skipv1", 2, true);
+    config.max_position_embeddings = 12;
+    write_config(folder / "config.json", config);
+    NewCase options;
+    options.seed = 5, options.length = 6;
+    make_case(folder / "config.json", options, place);
+    return read_case(place);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("steps are ragged, wait, cut and continue, and fit the model") {
+  Config config = small("skipv1", 2, true);
+  for (const std::size_t room : {9u, 10u, 12u, 131u, 132u, 500u}) {
+    config.max_position_embeddings = room;
+    const std::vector<DecodingStep> steps = draw_steps(config, 3);
+    REQUIRE(steps.empty() == (room < 10));
+    bool ragged = false, waits = false, cut = false, chunk_behind = false;
+    std::size_t longest = 0;
+    std::vector<std::size_t> lengths(3, 0);
+    for (const DecodingStep& step : steps) {
+      CHECK(step.rows() > 0);
+      for (std::size_t b = 0; b < 3; ++b) {
+        REQUIRE(step.keep[b] <= lengths[b]);
+        cut |= step.keep[b] < lengths[b];
+        waits |= step.tokens[b].empty() && lengths[b] > 0;
+        ragged |= step.tokens[b].size() != step.tokens[0].size();
+        chunk_behind |= step.keep[b] > 0 && step.tokens[b].size() > 1;
+        lengths[b] = step.keep[b] + step.tokens[b].size();
+        longest = std::max(longest, lengths[b]);
+      }
+    }
+    CHECK(longest <= room);
+    CHECK((ragged && waits && cut && chunk_behind) == (room >= 10));
+    if (room >= 132) CHECK(longest > 128);
+  }
+}
+
+TEST_CASE("a case's own decoding holds, step by step and in its bytes") {
+  const DecodingSetting s;
+  REQUIRE(s.c.decoding.size() == 6);
+  for (const char* file : {"decoding.json", "decoding.safetensors"}) std::filesystem::copy(s.place / file, s.actual / file);
+  const std::vector<Comparison> all = s.compare();
+  CHECK(all.size() == 6 + 3 * 6);
+  CHECK(first_difference(all).empty());
+  CHECK(list_compared(all) == "6 decoding steps, 18 counts");
+  // Per token layer 0 keeps 2 keys and 2 values of width 6, layer 1 its keys and half the values; 7 positions after step 0.
+  CHECK(cache_bytes(s.c, "bf16")[0] == 2 * 7 * (2 + 2 + 2 + 1) * 6);
+}
+
+TEST_CASE("a step that differs is named by its sequence and position, after a whole pass that holds") {
+  const DecodingSetting s;
+  write_npy<double>(s.actual / "logits.npy", s.c.logits);
+  s.write_step(1, s.c.decoding[1].logits);
+  const View<double> right = s.c.decoding[4].logits;
+  Tensor<double> wrong(right.shape());
+  std::copy_n(right.data(), right.size(), wrong.data());
+  wrong(3, 2) += 1;  // rows: two of sequence 0, one of sequence 1, four of sequence 2, which was emptied
+  s.write_step(4, wrong);
+  const std::string first = first_difference(s.compare());
+  CHECK_THAT(first, Catch::StartsWith("the whole pass holds; decoding first differs at step4.logits, sequence 2, position 0 (") &&
+                        Catch::Contains("first at [n=3, v=2]"));
+  s.write_step(4, s.c.logits);
+  CHECK_THAT(first_difference(s.compare()), Catch::Contains("shape"));
+}
+
+TEST_CASE("a cache that holds V_0's half once a layer differs in its bytes, in any scalar") {
+  const DecodingSetting s;
+  Json bytes = Json::object();
+  for (const char* dtype : {"f64", "f32", "bf16"}) {
+    bytes = Json::object();
+    bytes[dtype] = cache_bytes(s.c, dtype);
+    write(s.actual / "decoding.json", Json({{"cache_bytes", bytes}}).dump());
+    CHECK(first_difference(s.compare()).empty());
+    for (Json& x : bytes[dtype]) x = x.get<std::size_t>() / 7 * 8;  // heads held: 7, with the half copied 8
+    write(s.actual / "decoding.json", Json({{"cache_bytes", bytes}}).dump());
+    CHECK_THAT(first_difference(s.compare()), Catch::StartsWith("step0.cache_bytes"));
+  }
+}
+
+TEST_CASE("an implementer's decoding files that cannot be compared are refused") {
+  const DecodingSetting s;
+  const auto refused = [&](const char* text) {
+    write(s.actual / "decoding.json", text);
+    return error_of([&] { s.compare(); });
+  };
+  CHECK_THAT(refused(R"({"cache_bytes": {"f32": [1, 2]}})"), Catch::Contains("a number of bytes for each of the 6 steps"));
+  CHECK_THAT(refused(R"({"cache_bytes": {"f16": [1, 2, 3, 4, 5, 6]}})"), Catch::Contains("f16"));
+  CHECK_THAT(refused(R"({"steps": []})"), Catch::Contains("cache_bytes"));
+  CHECK_THAT(refused(R"({"cache_bytes": {}, "steps": [{"keep": [0], "tokens": [[1]]}]})"),
+             Catch::Contains("are not the case's own"));
+  std::filesystem::remove(s.actual / "decoding.json");
+  write_npy<double>(s.actual / "step6.logits.npy", s.c.logits);
+  CHECK_THAT(error_of([&] { s.compare(); }), Catch::Contains("belongs to nothing that is compared: step6.logits.npy"));
+}
+
+TEST_CASE("a decoding.json whose steps are impossible is refused by step and key") {
+  const DecodingSetting s;
+  CHECK_THAT(s.error_with("\"keep\":[0,0,0]", "\"keep\":[1,0,0]"),
+             Catch::Contains("step 0") && Catch::Contains("cached positions"));
+  CHECK_THAT(s.error_with("\"keep\":[0,0,0]", "\"keep\":[0,0]"), Catch::Contains("an entry for each sequence"));
+  CHECK_THAT(s.error_with("[[", "[[31,"), Catch::Contains("tokens of the vocabulary"));
+  CHECK_THAT(s.error_with("[[", "[[1,1,1,1,1,1,1,1,1,"), Catch::Contains("max_position_embeddings is 12"));
+  CHECK_THAT(s.error_with("[[", "[[1,"), Catch::Contains("cache_bytes"));
+  CHECK_THAT(s.error_with("\"what\"", "\"why\""), Catch::Contains("what"));
+  std::filesystem::remove(s.place / "decoding.safetensors");
+  CHECK_THAT(error_of([&] { read_case(s.place); }), Catch::Contains("decoding.safetensors"));
+}

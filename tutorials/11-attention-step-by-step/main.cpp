@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "roofline.hpp"
 #include "rungs.cuh"
 #include "skipv1/core/random.hpp"
 #include "skipv1/device/memory.cuh"
@@ -120,11 +121,39 @@ void predict(const char* name, const Shape3& x, double Rung::*rate) {
               D, x.rows, x.keys, x.operations() * 1e-9, x.least_bytes() * 1e-6, x.operations() / x.least_bytes());
   std::printf("%-16s %12s %18s %12s %12s\n", "", "GB moved", "operations/byte", "TFLOP/s", "us");
   for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
-    const Sectors moved = sectors_of(rung, x);
-    const double bytes = 32 * (moved.loads + moved.stores), tflops = rungs[rung].*rate;
+    const double bytes = bytes_of(rung, x), tflops = rungs[rung].*rate;
     std::printf("%-16s %12.2f %18.2f %12.2f %12.0f\n", rungs[rung].name, bytes * 1e-9, x.operations() / bytes, tflops,
                 x.operations() / tflops * 1e-6);
   }
+}
+
+/// The predictions beside a saved run's measurements, and the roofline chart of both.
+void report(const Json& run, const std::string& figures) {
+  const std::string device = run.at("device");
+  const double copied = run.at("copy_bytes_per_s");
+  std::printf("%s, which copies %.0f GB/s\n\n", device.c_str(), copied * 1e-9);
+  std::printf("%-16s %9s %10s %8s %14s\n", "", "registers", "shared KiB", "threads", "blocks per SM");
+  for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
+    const Json& own = run.at("kernels").at(rung);
+    std::printf("%-16s %9d %10.0f %8d %14d\n", rungs[rung].name, own.at("registers").get<int>(),
+                own.at("shared_bytes").get<double>() / 1024, own.at("threads").get<int>(),
+                own.at("blocks_per_multiprocessor").get<int>());
+  }
+  std::vector<Panel> panels;
+  const auto table = [&](const char* title, const char* key, const Shape3& x, double Rung::*rate) {
+    std::printf("\n%s: %u rows, %u keys\n%-16s %10s %10s %10s %10s %10s\n", title, x.rows, x.keys, "", "us", "TFLOP/s",
+                "predicted", "measured/p.", "GB/s");
+    panels.push_back({std::string(title) + ": " + std::to_string(x.rows) + " rows, " + std::to_string(x.keys) + " keys", {}});
+    for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
+      const double seconds = run.at(key).at(rung).at("seconds"), tflops = x.operations() / seconds * 1e-12;
+      std::printf("%-16s %10.1f %10.2f %10.2f %10.2f %10.0f\n", rungs[rung].name, seconds * 1e6, tflops, rungs[rung].*rate,
+                  tflops / (rungs[rung].*rate), x.least_bytes() / seconds * 1e-9);
+      panels.back().points.push_back({rungs[rung].name, x.operations() / bytes_of(rung, x), rungs[rung].*rate, tflops});
+    }
+  };
+  table("prefill", "prefill", prefill, &Rung::prefill);
+  table("few rows", "few_rows", few_rows, &Rung::few);
+  if (!figures.empty()) draw_roofline(std::filesystem::path(figures) / "roofline.svg", device, copied, panels);
 }
 
 #if defined(__CUDACC__)
@@ -194,9 +223,31 @@ int main(int argc, char** argv) {
       "Attention step by step: eight kernels, the same numbers; what each moves and, on a card, what each reaches.\n"
       "Example: 11-attention-step-by-step > output.txt"};
   std::string json;
+  std::string from, figures;
+  bool once = false;
   app.add_option("--json", json, "on a card: write all times to FILE")->option_text("FILE");
+  app.add_option("--from", from, "report a run that --json wrote, and nothing else")->option_text("FILE");
+  app.add_option("--figures", figures, "with --from: draw the roofline chart into this folder")->option_text("FOLDER");
+  app.add_flag("--once", once, "run each rung once on the prefill, and nothing else: for a profiler");
   return run_program(app, argc, argv, [&] {
+    require(figures.empty() || !from.empty(), "--figures: needs --from FILE, a run to draw");
+    if (!from.empty()) {
+      Source file(from);
+      return at_place(from, [&] {
+        try {
+          report(parse_json(file.text(0, file.size())), figures);
+        } catch (const Json::exception& error) {
+          const std::string why = error.what();  // "[json.exception.name.id] why"
+          fail("no run that --json wrote: ", why.substr(std::min(why.size(), why.find("] ") + 2)));
+        }
+      });
+    }
     require(device_available(), why_no_device());
+    if (once) {
+      const Problem problem(prefill);
+      for (std::size_t rung = 0; rung < rungs.size(); ++rung) climb(rung, problem.attention());
+      return synchronize();
+    }
     JsonOutput output(json);
     std::printf("kernels run on: %s\n", device_name);
     compare({2, 70, 70});

@@ -122,6 +122,9 @@ inline Sectors sectors_of(std::size_t rung, const Shape3& x) {
       return hopper_sectors(x);
   }
 }
+inline double bytes_of(std::size_t rung, const Shape3& x) {
+  return 32 * (sectors_of(rung, x).loads + sectors_of(rung, x).stores);
+}
 /// Floats of scratch memory that a rung needs.
 inline std::size_t scratch_of(std::size_t rung, const Shape3& x) {
   const std::size_t rows = std::size_t{x.heads} * x.rows;

@@ -1,0 +1,140 @@
+// The roofline chart of tutorial 11: rates over operations per byte moved, predicted and measured, on logarithmic axes.
+#pragma once
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "skipv1/core/check.hpp"
+
+/// A kernel: operations per byte that it moves, and TFLOP/s.
+struct RooflinePoint {
+  std::string name;
+  double intensity, predicted, measured;
+};
+struct Panel {
+  std::string title;
+  std::vector<RooflinePoint> points;
+};
+
+/// An SVG file that is made line by line.
+class Svg {
+ public:
+  Svg(int width, int height, const std::string& title) {
+    add("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"DejaVu Sans, sans-serif\" "
+        "font-size=\"12\">\n"
+        "<title>%s</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n",
+        width, height, title.c_str(), width, height);
+  }
+  template <class... Values>
+  void add(const char* format, Values... values) {
+    char line[800];
+    std::snprintf(line, sizeof(line), format, values...);
+    text_ += line;
+  }
+  void line(double x0, double y0, double x1, double y1, const char* style) {
+    add("<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s/>\n", x0, y0, x1, y1, style);
+  }
+  void text(double x, double y, const std::string& what, const char* style = "") {
+    add("<text x=\"%.1f\" y=\"%.1f\" %s>%s</text>\n", x, y, style, what.c_str());
+  }
+  /// Throws if it cannot be written.
+  void write(const std::filesystem::path& path) const {
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream out(path);
+    out << text_ << "</svg>\n";
+    out.close();
+    skipv1::require(out.good(), path.string(), ": cannot be written");
+  }
+
+ private:
+  std::string text_;
+};
+
+/// One panel's frame: powers of ten from 10^-2 to 10^4 operations per byte and from 10^-3 to 10^3 TFLOP/s.
+struct RooflineFrame {
+  double left, top, width = 400, height = 400;
+  static constexpr double x_low = -2, x_high = 4, y_low = -3, y_high = 3;
+
+  double x(double intensity) const { return left + width * (std::log10(intensity) - x_low) / (x_high - x_low); }
+  double y(double tflops) const { return top + height * (y_high - std::log10(tflops)) / (y_high - y_low); }
+};
+
+inline void draw_axes(Svg& svg, const RooflineFrame& f, const std::string& title) {
+  const auto power = [](int n) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%g", std::pow(10.0, n));
+    return std::string(text);
+  };
+  svg.text(f.left + f.width / 2, f.top - 12, title, "text-anchor=\"middle\" font-weight=\"bold\"");
+  for (int n = -2; n <= 4; ++n) {
+    const double x = f.x(std::pow(10.0, n));
+    svg.line(x, f.top, x, f.top + f.height, "stroke=\"#e4e4e4\"");
+    svg.text(x, f.top + f.height + 16, power(n), "text-anchor=\"middle\"");
+  }
+  for (int n = -3; n <= 3; ++n) {
+    const double y = f.y(std::pow(10.0, n));
+    svg.line(f.left, y, f.left + f.width, y, "stroke=\"#e4e4e4\"");
+    svg.text(f.left - 6, y + 4, power(n), "text-anchor=\"end\"");
+  }
+  svg.text(f.left + f.width / 2, f.top + f.height + 36, "operations per byte moved", "text-anchor=\"middle\"");
+}
+
+/// A roof: `bytes` per second up to `limit` TFLOP/s, from there on flat.
+inline void draw_roof(Svg& svg, const RooflineFrame& f, double bytes, double limit, const char* style, const std::string& slope,
+                      double at, const std::string& flat) {
+  const double ridge = limit * 1e12 / bytes, start = std::max(0.01, 1e-3 * 1e12 / bytes);
+  svg.line(f.x(start), f.y(start * bytes * 1e-12), f.x(ridge), f.y(limit), style);
+  svg.line(f.x(ridge), f.y(limit), f.left + f.width, f.y(limit), style);
+  if (!flat.empty()) svg.text(f.left + f.width - 4, f.y(limit) + 15, flat, "text-anchor=\"end\" fill=\"#444444\"");
+  const double x = f.x(at), y = f.y(at * bytes * 1e-12);
+  svg.add("<text x=\"%.1f\" y=\"%.1f\" fill=\"#444444\" transform=\"rotate(-45 %.1f %.1f)\">%s</text>\n", x - 6, y - 6, x, y,
+          slope.c_str());
+}
+
+inline void draw_points(Svg& svg, const RooflineFrame& f, const std::vector<RooflinePoint>& points) {
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const RooflinePoint& p = points[i];
+    const double x = f.x(p.intensity);
+    svg.line(x, f.y(p.predicted), x, f.y(p.measured), "stroke=\"#d55e00\"");
+    svg.add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#ffffff\" stroke=\"#d55e00\" stroke-width=\"1.5\"/>\n", x,
+            f.y(p.predicted));
+    svg.add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#0072b2\"/>\n", x, f.y(p.measured));
+    const bool left = i == 1 || i == 2 || i == 5 || i == 7;  // of those that move as much, one lies above the other
+    svg.add("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-weight=\"bold\" fill=\"#0072b2\">%zu</text>\n",
+            x + (left ? -8 : 8), f.y(p.measured) + 4, left ? "end" : "start", i + 1);
+  }
+}
+
+/// Draws all panels. Roofs: the card's memory as its copy was measured, and L1; a large product of matrices (818 TFLOP/s,
+/// docs/performance/mma-h200.txt), and float arithmetic, both at 132 multiprocessors and 1.75 GHz.
+inline void draw_roofline(const std::filesystem::path& path, const std::string& device, double copied,
+                          const std::vector<Panel>& panels) {
+  constexpr double clock = 1.75e9 * 132, l1 = 128 * clock, tensor = 818, scalar = 256 * clock * 1e-12;
+  const int width = 80 + static_cast<int>(panels.size()) * 480 + 170;
+  Svg svg(width, 530, "Attention step by step on an " + device);
+  for (std::size_t i = 0; i < panels.size(); ++i) {
+    const RooflineFrame f{70 + 480.0 * static_cast<double>(i), 50};
+    draw_axes(svg, f, panels[i].title);
+    char memory[64];
+    std::snprintf(memory, sizeof(memory), "memory, %.1f TB/s", copied * 1e-12);
+    draw_roof(svg, f, l1, tensor, "stroke=\"#999999\" stroke-width=\"1.5\" stroke-dasharray=\"6 4\"", "L1, 29.6 TB/s", 0.35, "");
+    draw_roof(svg, f, copied, tensor, "stroke=\"#000000\" stroke-width=\"1.5\"", memory, 2.5, "tensor cores, 818");
+    svg.line(f.x(scalar * 1e12 / l1), f.y(scalar), f.left + f.width, f.y(scalar), "stroke=\"#999999\" stroke-dasharray=\"6 4\"");
+    svg.text(f.left + f.width - 4, f.y(scalar) - 5, "float, 59", "text-anchor=\"end\" fill=\"#444444\"");
+    draw_points(svg, f, panels[i].points);
+  }
+  svg.text(12, 40, "TFLOP/s");
+  const double x = width - 168;
+  svg.text(x, 44, device, "font-weight=\"bold\"");
+  for (std::size_t i = 0; i < panels[0].points.size(); ++i)
+    svg.text(x, 74 + 20.0 * static_cast<double>(i), std::to_string(i + 1) + "  " + panels[0].points[i].name);
+  svg.add("<circle cx=\"%.1f\" cy=\"256\" r=\"4.5\" fill=\"#0072b2\"/>\n", x + 5);
+  svg.text(x + 16, 260, "measured");
+  svg.add("<circle cx=\"%.1f\" cy=\"276\" r=\"4.5\" fill=\"#ffffff\" stroke=\"#d55e00\" stroke-width=\"1.5\"/>\n", x + 5);
+  svg.text(x + 16, 280, "predicted before");
+  svg.write(path);
+}

@@ -3,14 +3,17 @@
 option(SKIPV1_SYSTEM_PACKAGES "take dependencies from the system where it has them" ON)
 option(SKIPV1_FETCH "download dependencies that are missing" ON)
 option(SKIPV1_OPENMP "use all cores, by OpenMP" ON)
+set(SKIPV1_BLAS AUTO CACHE STRING "matrix products: AUTO (a BLAS where there is one), ON (a BLAS) or PLAIN (loops of our own)")
+set_property(CACHE SKIPV1_BLAS PROPERTY STRINGS AUTO ON PLAIN)
 
+include(CheckCXXSourceCompiles)
 include(FetchContent)
 
 # Sets `result` to the folder that holds `header`: a system folder, or `folder` of the archive at `url`.
 function(skipv1_find_headers result name header folder url sha256)
   set(found SKIPV1_${name}_INCLUDE_DIR)
   if(SKIPV1_SYSTEM_PACKAGES)
-    find_path(${found} ${header} DOC "where ${header} is")
+    find_path(${found} NAMES ${header} DOC "where ${header} is")
   else()
     unset(${found} CACHE)
   endif()
@@ -29,17 +32,82 @@ function(skipv1_find_headers result name header folder url sha256)
   set(${result} ${${found}} PARENT_SCOPE)
 endfunction()
 
+# Clang 19 and later take xtensor's templates before 0.25 (Debian 12's) for ambiguous, unless told to match as earlier ones did.
+function(skipv1_clang_and_xtensor folder)
+  set(config ${folder}/xtensor/xtensor_config.hpp)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19 OR NOT EXISTS ${config})
+    return()
+  endif()
+  file(STRINGS ${config} minor REGEX "XTENSOR_VERSION_MINOR +[0-9]+")
+  string(REGEX REPLACE ".*MINOR +" "" minor "${minor}")
+  if(minor LESS 25)
+    target_compile_options(skipv1::dependencies INTERFACE
+      $<$<COMPILE_LANGUAGE:CXX>:-fno-relaxed-template-template-args;-Wno-deprecated-no-relaxed-template-template-args>)
+  endif()
+endfunction()
+
+# Matrix products: by a BLAS with a C interface, or by the library's own loops (SKIPV1_PLAIN_BLAS).
+function(skipv1_find_blas)
+  if(NOT SKIPV1_BLAS STREQUAL PLAIN)
+    if(NOT BLA_VENDOR)  # OpenBLAS if there is one: its kernels are several times faster than the reference BLAS
+      set(BLA_VENDOR OpenBLAS)
+      find_package(BLAS QUIET)
+      unset(BLA_VENDOR)
+    endif()
+    if(NOT BLAS_FOUND)
+      find_package(BLAS QUIET)
+      find_library(SKIPV1_CBLAS_LIBRARY cblas DOC "the C interface of a BLAS that keeps it in a library of its own")
+    endif()
+    if(BLAS_FOUND)
+      set(CMAKE_REQUIRED_LIBRARIES $<$<BOOL:${SKIPV1_CBLAS_LIBRARY}>:${SKIPV1_CBLAS_LIBRARY}> BLAS::BLAS)
+      check_cxx_source_compiles("extern \"C\" void cblas_sgemm(); int main() { cblas_sgemm(); }" SKIPV1_HAS_CBLAS)
+      if(SKIPV1_HAS_CBLAS)
+        target_link_libraries(skipv1::dependencies INTERFACE ${CMAKE_REQUIRED_LIBRARIES})
+        set_property(GLOBAL PROPERTY SKIPV1_BLAS_LIBRARIES ${SKIPV1_CBLAS_LIBRARY} ${BLAS_LIBRARIES})
+        return()
+      endif()
+    endif()
+    if(NOT SKIPV1_BLAS STREQUAL AUTO)
+      message(FATAL_ERROR "skipv1: no BLAS with a C interface found (BLA_VENDOR, CMAKE_PREFIX_PATH and SKIPV1_CBLAS_LIBRARY say "
+        "where to look; SKIPV1_BLAS=PLAIN does without)")
+    endif()
+    message(STATUS "skipv1: no BLAS with a C interface, matrix products are plain loops, several times slower")
+  endif()
+  target_compile_definitions(skipv1::dependencies INTERFACE SKIPV1_PLAIN_BLAS)
+endfunction()
+
+# Writes `file` for pkg-config, with the flags that were found here.
+function(skipv1_pkg_config file)
+  get_target_property(folders skipv1::dependencies INTERFACE_INCLUDE_DIRECTORIES)
+  list(REMOVE_DUPLICATES folders)
+  list(REMOVE_ITEM folders /usr/include)
+  list(TRANSFORM folders PREPEND -isystem)
+  get_property(libraries GLOBAL PROPERTY SKIPV1_BLAS_LIBRARIES)
+  list(FILTER libraries EXCLUDE REGEX NOTFOUND)
+  set(flags -std=c++20 ${OpenMP_CXX_FLAGS} ${folders})
+  if(NOT libraries)
+    list(APPEND flags -DSKIPV1_PLAIN_BLAS)
+  endif()
+  list(JOIN flags " " flags)
+  list(JOIN libraries " " libraries)
+  file(CONFIGURE OUTPUT ${file} @ONLY CONTENT [[
+prefix=@CMAKE_INSTALL_PREFIX@
+Name: @PROJECT_NAME@
+Description: @PROJECT_DESCRIPTION@
+Version: @PROJECT_VERSION@
+Cflags: -I${prefix}/@CMAKE_INSTALL_INCLUDEDIR@ @flags@
+Libs: @libraries@ @OpenMP_CXX_FLAGS@
+]])
+endfunction()
+
 function(skipv1_add_dependencies)
   set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # seen wherever skipv1 is linked
   skipv1_find_headers(xtl xtl xtl/xtl_config.hpp include
-    https://github.com/xtensor-stack/xtl/archive/0.7.2.tar.gz
-    95c221bdc6eaba592878090916383e5b9390a076828552256693d5d97f78357c)
-  skipv1_find_headers(xtensor xtensor xtensor/xtensor_config.hpp include
-    https://github.com/xtensor-stack/xtensor/archive/0.24.3.tar.gz
-    3acde856b9fb8cf4e2a7b66726da541275d40ab9b002e618ad985ab97f08ca4f)
-  skipv1_find_headers(xtensor_blas xtensor-blas xflens/cxxblas/cxxblas.h include
-    https://github.com/xtensor-stack/xtensor-blas/archive/refs/tags/0.20.0.tar.gz
-    272f5d99bb7511a616bfe41b13a000e63de46420f0b32a25fa4fb935b462c7ff)
+    https://github.com/xtensor-stack/xtl/archive/0.7.5.tar.gz
+    3286fef5fee5d58f82f7b91375cd449c819848584bae9367893501114d923cbe)
+  skipv1_find_headers(xtensor xtensor "xtensor/core/xtensor_config.hpp;xtensor/xtensor_config.hpp" include  # 0.26 moved it
+    https://github.com/xtensor-stack/xtensor/archive/refs/tags/0.25.0.tar.gz
+    32d5d9fd23998c57e746c375a544edf544b74f0a18ad6bc3c38cbba968d5e6c7)
   skipv1_find_headers(xsimd xsimd xsimd/xsimd.hpp include
     https://github.com/xtensor-stack/xsimd/archive/8.1.0.tar.gz
     d52551360d37709675237d2a0418e28f70995b5b7cdad7c674626bcfbbf48328)
@@ -51,20 +119,11 @@ function(skipv1_add_dependencies)
     93a16ee3e866e719feec459f6f132cce932c5ec751eb38e3ec1975f911353d2e)
   # An imported target: its headers are system headers to whoever includes them.
   add_library(skipv1::dependencies INTERFACE IMPORTED GLOBAL)
-  target_include_directories(skipv1::dependencies INTERFACE ${xtl} ${xtensor} ${xtensor_blas} ${xsimd} ${json}
+  target_include_directories(skipv1::dependencies INTERFACE ${xtl} ${xtensor} ${xsimd} ${json}
     ${stb})
 
-  if(NOT BLA_VENDOR)  # OpenBLAS if there is one: its kernels are several times faster than the reference BLAS
-    set(BLA_VENDOR OpenBLAS)
-    find_package(BLAS QUIET)
-    unset(BLA_VENDOR)
-  endif()
-  if(NOT BLAS_FOUND)
-    find_package(BLAS REQUIRED)
-    find_library(SKIPV1_CBLAS_LIBRARY cblas DOC "the C interface of a BLAS that keeps it in a library of its own")
-  endif()
-  target_link_libraries(skipv1::dependencies INTERFACE $<$<BOOL:${SKIPV1_CBLAS_LIBRARY}>:${SKIPV1_CBLAS_LIBRARY}>
-    BLAS::BLAS)
+  skipv1_clang_and_xtensor(${xtensor})
+  skipv1_find_blas()
 
   if(SKIPV1_OPENMP)
     find_package(OpenMP QUIET COMPONENTS CXX)
@@ -76,6 +135,10 @@ function(skipv1_add_dependencies)
   endif()
 endfunction()
 
+get_property(multi_config GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
+if(NOT CMAKE_BUILD_TYPE AND NOT multi_config AND NOT CMAKE_CXX_FLAGS MATCHES "-O")
+  message(WARNING "skipv1: CMAKE_BUILD_TYPE is not set, so nothing is optimised: about 25 times slower than with Release")
+endif()
 if(NOT TARGET skipv1::dependencies)
   skipv1_add_dependencies()
 endif()

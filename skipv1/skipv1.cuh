@@ -1,6 +1,6 @@
 // All of the library: the CPU half and the CUDA half.
 #pragma once
 
-#include "skipv1/skipv1.hpp"
+#include "skipv1/all.hpp"
 #include "skipv1/mesa/learner.cuh"
 #include "skipv1/training/trainer.cuh"

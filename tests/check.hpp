@@ -86,15 +86,24 @@ double error(View<T> actual, View<const double> expected) {
   return most / std::max(largest(expected), 1e-30);
 }
 
+template <class T>
+double error(const Tensor<T>& actual, View<const double> expected) {
+  return error(View<T>(actual), expected);
+}
+
 /// What rounding may cost in a sum of a hundred or so, in terms of `error`.
 template <class T>
 constexpr double rounding = 64 * static_cast<double>(std::numeric_limits<T>::epsilon());
 
 /// Whether two tensors are equal to the bit (NaN equals itself).
 template <class T>
-bool same_bits(View<T> a, View<T> b) {
-  const auto bytes = [](View<T> x) { return reinterpret_cast<const unsigned char*>(x.data()); };
+bool same_bits(View<T> a, ConstView<T> b) {
+  const auto bytes = [](ConstView<T> x) { return reinterpret_cast<const unsigned char*>(x.data()); };
   return a.shape() == b.shape() && std::equal(bytes(a), bytes(a) + a.size() * sizeof(T), bytes(b));
+}
+template <class T>
+bool same_bits(const Tensor<T>& a, ConstView<T> b) {
+  return same_bits(View<T>(a), b);
 }
 
 /// The error of `gradient` against central differences (of fourth order) of `f` in x: at most 40 of its entries, drawn.

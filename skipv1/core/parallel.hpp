@@ -32,7 +32,8 @@ void parallel_for(std::size_t count, const Task& task) {
 #ifdef _OPENMP
   if (count > 1 && !omp_in_parallel()) {
 #pragma omp parallel for schedule(dynamic, 1)
-    for (std::size_t i = 0; i < count; ++i) task(i);
+    for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(count); ++i)  // (OpenMP 2.0, MSVC's, wants a sign)
+      task(static_cast<std::size_t>(i));
     return;
   }
 #endif

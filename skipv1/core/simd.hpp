@@ -1,20 +1,50 @@
-// Element-wise loops with vector instructions (xsimd): the exponentials of softmax, GELU and SwiGLU.
+// Element-wise loops with vector instructions (xsimd): the exponentials of softmax, GELU and SwiGLU. Where xsimd lacks the
+// target, or with SKIPV1_NO_XSIMD defined, a vector is one number.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#ifndef SKIPV1_NO_XSIMD
 #include <xsimd/xsimd.hpp>
+#endif
 
 #include "skipv1/core/check.hpp"
 
 namespace skipv1 {
 
-/// `out[i] = f(in[i]…)` for `i < n`; `f` takes and returns xsimd batches. `out` may be one of the inputs.
+namespace simd {
+#if defined(SKIPV1_NO_XSIMD) || defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+template <class T>
+struct Vector {
+  static constexpr std::size_t size = 1;
+  T lane;
+
+  Vector() = default;
+  Vector(T x) : lane(x) {}  // NOLINT: implicit, as xsimd's
+  static Vector load_unaligned(const T* from) { return *from; }
+  void store_unaligned(T* to) const { *to = lane; }
+  Vector operator-() const { return -lane; }
+  Vector& operator+=(Vector other) { return *this = lane + other.lane; }
+  friend Vector operator+(Vector a, Vector b) { return a.lane + b.lane; }
+  friend Vector operator-(Vector a, Vector b) { return a.lane - b.lane; }
+  friend Vector operator*(Vector a, Vector b) { return a.lane * b.lane; }
+  friend Vector operator/(Vector a, Vector b) { return a.lane / b.lane; }
+  friend Vector exp(Vector x) { return std::exp(x.lane); }
+  friend Vector fma(Vector a, Vector b, Vector c) { return a.lane * b.lane + c.lane; }
+};
+#else
+template <class T>
+using Vector = xsimd::batch<T>;
+#endif
+}  // namespace simd
+
+/// `out[i] = f(in[i]…)` for `i < n`; `f` takes and returns vectors. `out` may be one of the inputs.
 /// The tail goes through a padded batch, so that an element's result never depends on its place.
 template <class T, class F>
 void transform(std::size_t n, T* out, const F& f, const auto*... in) {
-  using Vector = xsimd::batch<T>;
+  using Vector = simd::Vector<T>;
   std::size_t i = 0;
   for (; i + Vector::size <= n; i += Vector::size) f(Vector::load_unaligned(in + i)...).store_unaligned(out + i);
   if (i == n) return;
@@ -28,10 +58,10 @@ void transform(std::size_t n, T* out, const F& f, const auto*... in) {
   std::copy_n(lanes, n - i, out + i);
 }
 
-/// `sum over i of f(in[i])`, `in` as xsimd batches; the order of the sum depends on `n` alone.
+/// `sum over i of f(in[i])`, `in` as vectors; the order of the sum depends on `n` alone.
 template <class T, class F>
 T sum_of(std::size_t n, const T* in, const F& f) {
-  using Vector = xsimd::batch<T>;
+  using Vector = simd::Vector<T>;
   Vector lanes(T(0));
   std::size_t i = 0;
   for (; i + Vector::size <= n; i += Vector::size) lanes += f(Vector::load_unaligned(in + i));
@@ -48,14 +78,14 @@ T sum_of(std::size_t n, const T* in, const F& f) {
 template <class T>
 T exp_and_sum(std::size_t n, T* x, T scale, T shift) {
   transform(
-      n, x, [scale, shift](auto v) { return xsimd::exp(scale * v - shift); }, x);
+      n, x, [scale, shift](auto v) { return exp(scale * v - shift); }, x);
   return sum_of(n, x, [](auto v) { return v; });
 }
 
 /// `sum over i of exp(x[i] - shift)`.
 template <class T>
 T sum_of_exp(std::size_t n, const T* x, T shift) {
-  return sum_of(n, x, [shift](auto v) { return xsimd::exp(v - shift); });
+  return sum_of(n, x, [shift](auto v) { return exp(v - shift); });
 }
 
 namespace detail {
@@ -70,7 +100,7 @@ void prefetch([[maybe_unused]] const T* x, [[maybe_unused]] std::size_t ahead) {
 
 template <std::size_t rows, class T>
 void dot_some(std::size_t n, const T* x, const T* row, std::size_t stride, T* out) {
-  using Vector = xsimd::batch<T>;
+  using Vector = simd::Vector<T>;
   Vector sums[rows];
   std::fill_n(sums, rows, Vector(T(0)));
   const std::size_t whole = n - n % Vector::size;
@@ -78,7 +108,7 @@ void dot_some(std::size_t n, const T* x, const T* row, std::size_t stride, T* ou
     const Vector v = Vector::load_unaligned(x + i);
     for (std::size_t j = 0; j < rows; ++j) {
       if (i % (64 / sizeof(T)) == 0) prefetch(row + j * stride + i, rows * stride);
-      sums[j] = xsimd::fma(v, Vector::load_unaligned(row + j * stride + i), sums[j]);
+      sums[j] = fma(v, Vector::load_unaligned(row + j * stride + i), sums[j]);
     }
   }
   for (std::size_t j = 0; j < rows; ++j) {
@@ -92,13 +122,13 @@ void dot_some(std::size_t n, const T* x, const T* row, std::size_t stride, T* ou
 
 template <std::size_t rows, class T>
 void add_some(std::size_t n, T* y, const T* weight, const T* row, std::size_t stride) {
-  using Vector = xsimd::batch<T>;
+  using Vector = simd::Vector<T>;
   const std::size_t whole = n - n % Vector::size;
   for (std::size_t i = 0; i < whole; i += Vector::size) {
     Vector sum = Vector::load_unaligned(y + i);
     for (std::size_t j = 0; j < rows; ++j) {
       if (i % (64 / sizeof(T)) == 0) prefetch(row + j * stride + i, rows * stride);
-      sum = xsimd::fma(Vector(weight[j]), Vector::load_unaligned(row + j * stride + i), sum);
+      sum = fma(Vector(weight[j]), Vector::load_unaligned(row + j * stride + i), sum);
     }
     sum.store_unaligned(y + i);
   }

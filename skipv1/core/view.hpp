@@ -5,12 +5,19 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <ostream>
 #include <type_traits>
 #include <utility>
 
 #include "skipv1/core/check.hpp"
+
+#if defined(__clang__)  // warns of a view of constants of a temporary tensor that is used later
+#define SKIPV1_LIFETIMEBOUND [[clang::lifetimebound]]
+#else
+#define SKIPV1_LIFETIMEBOUND
+#endif
 
 namespace skipv1 {
 
@@ -52,6 +59,10 @@ class Shape {
   std::size_t rank_ = 0;
 };
 
+/// A tensor that owns its memory. Fresh memory is not initialised: see `zero`.
+template <class T, class Space = Cpu>
+class Tensor;
+
 /// A tensor that somebody else owns: a pointer and a shape, contiguous, row-major. An empty view
 /// (no data) stands for "none" where an argument is optional, such as a bias.
 template <class T, class Space = Cpu>
@@ -59,7 +70,14 @@ class View {
  public:
   View() = default;
   View(T* data, Shape shape) : data_(data), shape_(shape) {}
-  /// A view of constants from a view of variables.
+  /// Of a temporary tensor: it would point at freed memory.
+  template <class U>
+  requires std::is_same_v<U, T> View(Tensor<U, Space>&&)
+  = delete;
+  /// A view of constants from a view of variables; of a tensor, which must outlive it, a temporary one as an argument only.
+  template <class U>
+  requires std::is_same_v<const U, T> View(const Tensor<U, Space>& owner SKIPV1_LIFETIMEBOUND)
+      : data_(owner.data()), shape_(owner.shape()) {}  // NOLINT: implicit
   template <class U>
   requires(std::is_same_v<const U, T>) View(const View<U, Space>& other)
       : data_(other.data()), shape_(other.shape()) {}  // NOLINT: implicit
@@ -101,14 +119,47 @@ class View {
   T* data_ = nullptr;
   Shape shape_{};
 };
+#undef SKIPV1_LIFETIMEBOUND
+
+/// Whether a and b have as many rows, as wide.
+template <class A, class B, class Space>
+bool same_rows(const View<A, Space>& a, const View<B, Space>& b) {
+  return a.size() == b.size() && a.width() == b.width();
+}
+
+/// Throws unless the tensors of `operation` `fit`; the line has each one's shape beside the `rule` for all. `names`: theirs, with
+/// spaces between.
+template <class... Tensors>
+void require_fit(bool fit, const char* operation, const char* names, const char* rule, const Tensors&... tensors) {
+  if (fit) return;
+  std::istringstream each(names);
+  std::ostringstream shapes;
+  const auto write = [&](bool present, const Shape& shape) {
+    std::string name;
+    each >> name;
+    shapes << (shapes.tellp() > 0 ? ", " : "");
+    if (present)
+      shapes << name << ' ' << shape;
+    else
+      shapes << "no " << name;
+  };
+  (write(tensors.data() != nullptr, tensors.shape()), ...);
+  fail(operation, ": ", shapes.str(), " do not fit: must be ", rule);
+}
+
+/// Throws unless each of `ids` is in `least … end - 1`.
+template <class Id>
+void require_indices(const char* what, View<Id, Cpu> ids, std::int64_t least, std::size_t end) {
+  for (std::size_t n = 0; n < ids.size(); ++n) {
+    const std::int64_t id = ids.data()[n];
+    if (id < least || id >= static_cast<std::int64_t>(end))
+      fail(what, ": number ", n, " is ", id, ": must be ", least, " to ", static_cast<std::int64_t>(end) - 1);
+  }
+}
 
 /// An input of an operation. It takes no part in deducing `T`, which the output decides.
 template <class T, class Space = Cpu>
 using ConstView = View<const std::type_identity_t<T>, Space>;
-
-/// A tensor that owns its memory. Fresh memory is not initialised: see `zero`.
-template <class T, class Space = Cpu>
-class Tensor;
 
 /// A tensor of zeros.
 template <class T, class Space = Cpu>

@@ -23,6 +23,7 @@
 #include <type_traits>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/core/number.hpp"
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/core/utf8.hpp"
 #include "skipv1/core/version.hpp"
@@ -37,7 +38,7 @@ namespace detail {
 template <class T>
 std::string why_no_number(std::string_view text, T& value) {
   const std::string quoted = '"' + std::string(text) + '"';
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto [end, error] = read_number(text.data(), text.data() + text.size(), value);
   const bool whole = end == text.data() + text.size() && !text.empty();
   if constexpr (std::is_floating_point_v<T>) {
     if (error == std::errc::result_out_of_range) return quoted + ": has no room in float64";

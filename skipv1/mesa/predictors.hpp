@@ -4,9 +4,9 @@
 #include <limits>
 #include <numeric>
 #include <vector>
-#include <xtensor-blas/xlinalg.hpp>
 
 #include "skipv1/core/blas.hpp"
+#include "skipv1/core/linear_algebra.hpp"
 #include "skipv1/mesa/task.hpp"
 
 namespace skipv1::mesa {
@@ -28,7 +28,7 @@ struct OneStep {
 inline OneStep one_step(const Task& task) {
   const std::size_t d = task.dim;
   const auto width = static_cast<double>(d), n = static_cast<double>(task.context);
-  xt::xarray<double> q = xt::zeros<double>({d, d}), cc = xt::zeros<double>({d, d});
+  const Tensor<double> q = zeros<double>({d, d}), cc = zeros<double>({d, d});
   for (std::size_t i = 0; i < d; ++i) {
     for (std::size_t j = 0; j < d; ++j) {
       for (std::size_t k = 0; k < d; ++k) q(i, j) += task.mean_at(i, k) * task.mean_at(j, k);
@@ -36,7 +36,7 @@ inline OneStep one_step(const Task& task) {
       cc(i, j) = (n + width + 1) * q(i, j) + (i == j ? width * task.noise * task.noise : 0);
     }
   }
-  OneStep step{Tensor<double>::from(xt::linalg::solve(cc, q)), zero_loss(task)};  // the solution is symmetric: both commute
+  OneStep step{solve(cc, q), zero_loss(task)};  // the solution is symmetric: both commute
   for (std::size_t i = 0; i < d; ++i)
     for (std::size_t j = 0; j < d; ++j) step.loss -= n * step.preconditioner(i, j) * q(i, j);
   return step;
@@ -63,14 +63,14 @@ inline double chi_square(std::size_t k, Random& random) {
 }
 
 /// Eigenvalues of `X X^T`, X (p, q) standard normal with p <= q: `L L^T` with L triangular (Bartlett 1933).
-inline xt::xarray<double> wishart_eigenvalues(std::size_t p, std::size_t q, Random& random) {
-  xt::xarray<double> l = xt::zeros<double>({p, p}), s = xt::zeros<double>({p, p});
+inline std::vector<double> wishart_eigenvalues(std::size_t p, std::size_t q, Random& random) {
+  const Tensor<double> l = zeros<double>({p, p}), s = zeros<double>({p, p});
   for (std::size_t i = 0; i < p; ++i) {
     l(i, i) = std::sqrt(chi_square(q - i, random));
     for (std::size_t j = 0; j < i; ++j) l(i, j) = random.normal();
   }
   gemm(Transpose::no, Transpose::yes, p, p, p, 1., l.data(), p, l.data(), p, 0., s.data(), p);
-  return xt::linalg::eigvalsh(s);
+  return symmetric_eigenvalues(s);
 }
 
 }  // namespace detail
@@ -88,8 +88,8 @@ class SpectralPredictors {
     parallel_ranges(draws, 256, [&](std::size_t begin, std::size_t end) {
       Random own = random.split(begin);
       for (std::size_t i = begin; i < end; ++i) {
-        const xt::xarray<double> values = detail::wishart_eigenvalues(rank, most, own);
-        for (std::size_t j = 0; j < rank; ++j) eigenvalues_(i, j) = std::max(0., values(j));
+        const std::vector<double> values = detail::wishart_eigenvalues(rank, most, own);
+        for (std::size_t j = 0; j < rank; ++j) eigenvalues_(i, j) = std::max(0., values[j]);
       }
     });
   }

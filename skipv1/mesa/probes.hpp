@@ -2,8 +2,8 @@
 #pragma once
 
 #include <vector>
-#include <xtensor-blas/xlinalg.hpp>
 
+#include "skipv1/core/linear_algebra.hpp"
 #include "skipv1/mesa/learner.hpp"
 
 namespace skipv1::mesa {
@@ -17,13 +17,13 @@ inline double read_out(const xt::xarray<double>& features, const xt::xarray<doub
           " targets: as many, and at least ", 2 * p + 2, " are needed");
   xt::xarray<double> x = xt::ones<double>({n, p});
   for (std::size_t i = 0; i < n; ++i) std::copy_n(&features(i, 0), p - 1, &x(i, 0));
-  xt::xarray<double> gram = xt::zeros<double>({p, p}), cross = xt::zeros<double>({p, q}), fit = xt::zeros<double>({n - half, q});
+  const Tensor<double> gram = zeros<double>({p, p}), cross = zeros<double>({p, q}), fit = zeros<double>({n - half, q});
   gemm(Transpose::yes, Transpose::no, p, p, half, 1., x.data(), p, x.data(), p, 0., gram.data(), p);
   gemm(Transpose::yes, Transpose::no, p, q, half, 1., x.data(), p, targets.data(), q, 0., cross.data(), q);
   double trace = 0;
   for (std::size_t i = 0; i < p; ++i) trace += gram(i, i);
   for (std::size_t i = 0; i < p; ++i) gram(i, i) += (1e-10 + ridge) * trace;  // features may depend on each other
-  const xt::xarray<double> map = xt::linalg::solve(gram, cross);
+  const Tensor<double> map = solve(gram, cross);
   gemm(Transpose::no, Transpose::no, n - half, q, p, 1., &x(half, 0), p, map.data(), q, 0., fit.data(), q);
   double missed = 0, total = 0;
   for (std::size_t j = 0; j < q; ++j) {

@@ -28,7 +28,7 @@ inline double closed_form(const Task& task, Model model, std::size_t a) {
 /// The least loss of any predictor `y_hat = P x_{n+1}` whose P is linear in `X X^T`, `Y X^T` and `Y Y^T`: a bound for all layers
 /// of linear attention. Where `W_0 = 0` only `Y X^T` tells of W and the bound is one gradient step's loss.
 inline double linear_bound(const Moments& moments) {
-  const xt::xarray<double> weights = xt::linalg::solve(moments.second().array(), moments.target().array());
+  const Tensor<double> weights = solve(moments.second(), moments.target());
   double loss = static_cast<double>(moments.dim());
   for (std::size_t i = 0; i < moments.target().size(); ++i) loss -= weights.data()[i] * moments.target().data()[i];
   return loss * moments.zero_loss() / static_cast<double>(moments.dim());

@@ -3,8 +3,8 @@
 
 #include <array>
 #include <vector>
-#include <xtensor-blas/xlinalg.hpp>
 
+#include "skipv1/core/linear_algebra.hpp"
 #include "skipv1/core/blas.hpp"
 #include "skipv1/mesa/moments.hpp"
 
@@ -62,10 +62,10 @@ class TwoHeadModel {
   using ConstMatrix = View<const double>;
 
   struct State {
-    std::array<Matrix, 2> left, right;  ///< (d, 2d): a statistic is its share of `X X^T`, and `left T right^T`
-    std::array<Matrix, 2> map;          ///< (d d, m): its entries as linear functions of T's
-    std::array<Matrix, 2> map_moments;  ///< (d d, m): map E[T T]
-    std::array<Matrix, 2> with_target;  ///< (d d, d d): E[G^h W]
+    std::array<Matrix, 2> left, right;                ///< (d, 2d): a statistic is its share of `X X^T`, and `left T right^T`
+    std::array<Matrix, 2> map;                        ///< (d d, m): its entries as linear functions of T's
+    std::array<Matrix, 2> map_moments;                ///< (d d, m): map E[T T]
+    std::array<Matrix, 2> with_target;                ///< (d d, d d): E[G^h W]
     std::array<std::array<Matrix, 2>, 2> covariance;  ///< (d d, d d): E[G^h G^g]
     std::array<Matrix, 2> m;                          ///< M^h (d, d)
     Matrix gram;                                      ///< (2d, 2d): E[R R^T], R = [G^1 M^1 ; G^2 M^2]
@@ -74,8 +74,8 @@ class TwoHeadModel {
     double loss = 0;
   };
 
-  /// Heads that are copies of each other make the read-out's system singular. So each row of `G^h M^h` gets an independent error of
-  /// this share of its greatest possible square, which is more than rounding makes, and can only raise the loss.
+  /// Heads that are copies of each other make the read-out's system singular. So each row of `G^h M^h` gets an independent error
+  /// of this share of its greatest possible square, which is more than rounding makes, and can only raise the loss.
   static constexpr double ridge = 1e-10;
 
   /// MHA's heads share their statistic.
@@ -188,7 +188,10 @@ inline void TwoHeadModel::fill_normal_equations(State& s) const {
 /// Finds the read-out: `[W^1 W^2] E[R R^T] = E[W R^T]`.
 inline void TwoHeadModel::solve(State& s) const {
   fill_normal_equations(s);
-  const xt::xarray<double> solution = xt::linalg::solve(s.gram.array(), xt::xarray<double>(xt::transpose(s.answer.array())));
+  Tensor<double> answer({2 * d_, d_});
+  for (std::size_t i = 0; i < d_; ++i)
+    for (std::size_t p = 0; p < 2 * d_; ++p) answer(p, i) = s.answer(i, p);
+  const Tensor<double> solution = skipv1::solve(s.gram, answer);
   s.readout = Matrix({d_, 2 * d_});
   s.loss = static_cast<double>(d_);
   for (std::size_t i = 0; i < d_; ++i) {
@@ -213,8 +216,7 @@ inline TwoHeadLayer TwoHeadModel::layer(const std::vector<double>& parameters) c
     layer.m[h] = s.m[h];
     layer.w[h] = Matrix({d_, d_});
     for (std::size_t i = 0; i < d_; ++i)
-      for (std::size_t p = 0; p < d_; ++p)
-        layer.w[h](i, p) = sigma * own_share(eps, statistic(h)) / n * s.readout(i, h * d_ + p);
+      for (std::size_t p = 0; p < d_; ++p) layer.w[h](i, p) = sigma * own_share(eps, statistic(h)) / n * s.readout(i, h * d_ + p);
   }
   return layer;
 }

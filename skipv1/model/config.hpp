@@ -160,6 +160,7 @@ inline LatentRouting make_latent(const Config& c) {
 inline Routing make_routing(const Config& c) {
   const Variant& variant = c.variant();
   const RoutingShape shape = c.routing_shape();
+  require(variant.route, "variant ", variant.name, " has no route: a function that fills its table");
   Routing table = variant.route(shape);
   require(table.layers == shape.layers && table.heads == shape.heads, "variant ", variant.name, " fills a table of ",
           table.layers, " layers and ", table.heads, " heads instead of ", shape.layers, " and ", shape.heads);

@@ -73,6 +73,10 @@ double norm(View<T> x) {
 template <class T>
 void adamw(View<T, Cpu> parameters, View<Sum<T>, Cpu> master, View<Sum<T>, Cpu> m, View<Sum<T>, Cpu> v,
            ConstView<T, Cpu> gradients, const AdamW& s, std::size_t step, std::size_t decayed, double gradient_scale) {
+  require_fit(master.size() == parameters.size() && m.size() == parameters.size() && v.size() == parameters.size() &&
+                  gradients.size() == parameters.size() && decayed <= parameters.size(),
+              "adamw", "parameters master m v gradients", "parameters, master, m, v, gradients (n)", parameters, master, m, v,
+              gradients);
   using S = Sum<T>;
   const detail::AdamWStep<S> numbers(s, step, gradient_scale);
   parallel_ranges(parameters.size(), 1 << 15, [&](std::size_t begin, std::size_t end) {

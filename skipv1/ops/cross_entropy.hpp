@@ -40,6 +40,10 @@ void cross_entropy(View<T> loss, View<T> dlogits, ConstView<T> logits, View<cons
 template <class T>
 void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> logits, View<const std::int32_t, Cpu> targets,
                    double scale) {
+  require_fit(loss.size() == logits.rows() && targets.size() == logits.rows() && (dlogits.empty() || same_rows(dlogits, logits)),
+              "cross_entropy", "loss dlogits logits targets", "loss (N), dlogits (N, V) or none, logits (N, V), targets (N)",
+              loss, dlogits, logits, targets);
+  require_indices("cross_entropy: targets", targets, ignored_target, logits.width());
   const std::size_t vocab = logits.width();
   parallel_ranges(logits.rows(), 8, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
@@ -70,6 +74,7 @@ void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> lo
 /// `sum[0] = sum over n of loss[n]`, accumulated in double. sum (1), loss (N).
 template <class T>
 void total_loss(View<double, Cpu> sum, ConstView<T, Cpu> loss) {
+  require_fit(sum.size() == 1, "total_loss", "sum loss", "sum (1), loss (N)", sum, loss);
   double all = 0;
   for (std::size_t n = 0; n < loss.size(); ++n) all += static_cast<double>(loss.data()[n]);
   sum.data()[0] = all;

@@ -34,6 +34,8 @@ void depth_average_backward(View<T> dx, View<T> dweights, ConstView<T> dy, Const
 /// As `reference::depth_average_forward`, one x[j] after the other. Memory bounds it: x is read once, y stays in the cache.
 template <class T>
 void depth_average_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weights) {
+  require_fit(x.size() == weights.size() * y.size(), "depth_average_forward", "y x weights", "y (N, d), x (J, N, d), weights (J)",
+              y, x, weights);
   const std::size_t size = y.size();
   parallel_ranges(size, 1 << 14, [&](std::size_t begin, std::size_t end) {
     std::fill(y.data() + begin, y.data() + end, T(0));
@@ -46,6 +48,9 @@ void depth_average_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu
 template <class T>
 void depth_average_backward(View<T, Cpu> dx, View<T, Cpu> dweights, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,
                             ConstView<T, Cpu> weights) {
+  require_fit(x.size() == weights.size() * dy.size() && dx.size() == x.size() && dweights.size() == weights.size(),
+              "depth_average_backward", "dx x dweights weights dy", "dx, x (J, N, d), dweights, weights (J), dy (N, d)", dx, x,
+              dweights, weights, dy);
   const std::size_t size = dy.size();
   parallel_for(weights.size(), [&](std::size_t j) {
     T sum(0);

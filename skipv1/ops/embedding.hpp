@@ -31,11 +31,14 @@ void embedding_backward(View<T> dtable, ConstView<T> dx, View<const std::int32_t
 
 }  // namespace reference
 
-/// As `reference::embedding_forward`. The caller has checked the ids: the device cannot throw. Memory bounds it: 2 N d numbers
-/// moved.
+/// As `reference::embedding_forward`. Throws at ids outside the table; on the device, which cannot throw, the caller has checked
+/// them. Memory bounds it: 2 N d numbers moved.
 template <class T>
 void embedding_forward(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> ids,
                        WriteMode mode = WriteMode::overwrite) {
+  require_fit(x.rows() == ids.size() && table.width() == x.width(), "embedding_forward", "x table ids",
+              "x (N, d), table (V, d), ids (N)", x, table, ids);
+  require_indices("embedding_forward: ids", ids, 0, table.rows());
   const std::size_t d = x.width();
   parallel_ranges(ids.size(), 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
@@ -49,6 +52,9 @@ void embedding_forward(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::
 /// As `reference::embedding_backward`. Memory bounds it: N d numbers read, N d accumulated.
 template <class T>
 void embedding_backward(View<T, Cpu> dtable, ConstView<T, Cpu> dx, View<const std::int32_t, Cpu> ids) {
+  require_fit(dx.rows() == ids.size() && dtable.width() == dx.width(), "embedding_backward", "dtable dx ids",
+              "dtable (V, d), dx (N, d), ids (N)", dtable, dx, ids);
+  require_indices("embedding_backward: ids", ids, 0, dtable.rows());
   const std::size_t d = dx.width();
   parallel_ranges(d, 64, [&](std::size_t begin, std::size_t end) {  // by columns: a token may occur many times
     for (std::size_t n = 0; n < ids.size(); ++n) {

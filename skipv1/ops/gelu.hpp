@@ -44,12 +44,12 @@ constexpr T gelu_cubic = T(0.044715);
 /// it.
 template <class T>
 void gelu_forward(View<T, Cpu> y, ConstView<T, Cpu> x) {
+  require_fit(y.size() == x.size(), "gelu_forward", "y x", "y, x of one shape", y, x);
   using detail::gelu_cubic, detail::gelu_twice_root;
   parallel_ranges(x.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
     transform(
         end - begin, y.data() + begin,
-        [](auto v) { return v / (T(1) + xsimd::exp(-gelu_twice_root<T> * v * (T(1) + gelu_cubic<T> * v * v))); },
-        x.data() + begin);
+        [](auto v) { return v / (T(1) + exp(-gelu_twice_root<T> * v * (T(1) + gelu_cubic<T> * v * v))); }, x.data() + begin);
   });
 }
 
@@ -57,12 +57,13 @@ void gelu_forward(View<T, Cpu> y, ConstView<T, Cpu> x) {
 /// exponential per element bounds it.
 template <class T>
 void gelu_backward(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> x) {
+  require_fit(dx.size() == x.size() && dy.size() == x.size(), "gelu_backward", "dx dy x", "dx, dy, x of one shape", dx, dy, x);
   using detail::gelu_cubic, detail::gelu_twice_root;
   parallel_ranges(x.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
     transform(
         end - begin, dx.data() + begin,
         [](auto g, auto v) {
-          const auto s = T(1) / (T(1) + xsimd::exp(-gelu_twice_root<T> * v * (T(1) + gelu_cubic<T> * v * v)));
+          const auto s = T(1) / (T(1) + exp(-gelu_twice_root<T> * v * (T(1) + gelu_cubic<T> * v * v)));
           return g * (s + v * s * (T(1) - s) * gelu_twice_root<T> * (T(1) + T(3) * gelu_cubic<T> * v * v));
         },
         dy.data() + begin, x.data() + begin);

@@ -1,6 +1,7 @@
 // One key or value head where it lies, and the sequences of a batch: what attention reads.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "skipv1/core/tensor.hpp"
@@ -63,5 +64,19 @@ struct Sequences {
 
   std::size_t batch() const { return past.size(); }
 };
+
+/// Throws unless every sequence has its rows among `rows`, and no more rows and keys than it says, or than `capacity`.
+inline void require_sequences(const char* who, const Sequences<Cpu>& s, std::size_t rows, std::size_t capacity = SIZE_MAX) {
+  require_fit(s.row_begin.size() == s.batch() + 1, who, "row_begin past", "row_begin (B + 1), past (B)", s.row_begin, s.past);
+  capacity = std::min(capacity, s.max_keys);
+  for (std::size_t b = 0; b < s.batch(); ++b) {
+    const std::int64_t begin = s.row_begin(b), end = s.row_begin(b + 1), past = s.past(b);
+    const auto below = [](std::int64_t count, std::size_t most) { return static_cast<std::uint64_t>(count) <= most; };
+    require(begin >= 0 && begin <= end && below(end, rows) && below(end - begin, s.max_rows), who, ": sequence ", b, " has rows ",
+            begin, " to ", end, " of ", rows, ": must be in order, and at most max_rows ", s.max_rows);
+    require(past >= 0 && (begin == end || below(past + end - begin, capacity)), who, ": sequence ", b, " has ", past,
+            " earlier keys and ", end - begin, " new ones: must be at most ", capacity);
+  }
+}
 
 }  // namespace skipv1

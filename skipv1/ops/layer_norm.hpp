@@ -54,6 +54,9 @@ void layer_norm_backward(View<T> dx, View<T> dweight, View<T> dbias, ConstView<T
 template <class T>
 void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cpu> x, ConstView<T, Cpu> weight,
                         ConstView<T, Cpu> bias, double epsilon) {
+  require_fit(same_rows(y, x) && weight.size() == x.width() && bias.size() == x.width() && statistics.size() == 2 * x.rows(),
+              "layer_norm_forward", "y x weight bias statistics", "y, x (N, d), weight, bias (d), statistics (N, 2)", y, x,
+              weight, bias, statistics);
   const std::size_t d = x.width();
   parallel_ranges(x.rows(), 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
@@ -76,6 +79,12 @@ void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cp
 template <class T>
 void layer_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,
                          ConstView<T, Cpu> weight, ConstView<T, Cpu> statistics, View<T, Cpu> dx_sums = {}) {
+  require_fit(same_rows(dx, x) && same_rows(dy, x) && weight.size() == x.width() && dweight.size() == x.width() &&
+                  dbias.size() == x.width() && statistics.size() == 2 * x.rows() &&
+                  (dx_sums.empty() || dx_sums.size() == x.width()),
+              "layer_norm_backward", "dx dy x dweight dbias weight statistics dx_sums",
+              "dx, dy, x (N, d), dweight, dbias, weight (d), statistics (N, 2), dx_sums (d) or none", dx, dy, x, dweight, dbias,
+              weight, statistics, dx_sums);
   const std::size_t d = x.width(), rows = x.rows();
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {

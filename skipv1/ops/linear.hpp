@@ -58,8 +58,11 @@ template <class T>
 void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, ConstView<T, Cpu> bias,
                     ConstView<T, Cpu> residual = {}) {
   const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
-  require(weight.width() == in && y.rows() == rows && y.width() == out, "linear: x ", x.shape(), " times weight ", weight.shape(),
-          " transposed does not give y ", y.shape());
+  require_fit(weight.width() == in && y.rows() == rows && y.width() == out && (bias.empty() || bias.size() == out) &&
+                  (residual.empty() || same_rows(residual, y)),
+              "linear_forward", "y x weight bias residual",
+              "y (N, out), x (N, in), weight (out, in), bias (out) or none, residual (N, out) or none", y, x, weight, bias,
+              residual);
   if (!bias.empty()) {
     parallel_ranges(rows, 64, [&](std::size_t begin, std::size_t end) {
       for (std::size_t n = begin; n < end; ++n) std::copy_n(bias.data(), out, y.data() + n * out);
@@ -74,6 +77,8 @@ void linear_forward(View<T, Cpu> y, ConstView<T, Cpu> x, ConstView<T, Cpu> weigh
 template <class T>
 void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, Cpu> weight,
                            WriteMode mode = WriteMode::overwrite) {
+  require_fit(dx.rows() == dy.rows() && dx.width() == weight.width() && dy.width() == weight.extent(0), "linear_backward_input",
+              "dx dy weight", "dx (N, in), dy (N, out), weight (out, in)", dx, dy, weight);
   const std::size_t in = weight.width(), out = weight.extent(0);
   parallel_gemm(Transpose::no, Transpose::no, dy.rows(), in, out, T(1), dy.data(), out, weight.data(), in,
                 mode == WriteMode::accumulate ? T(1) : T(0), dx.data(), in);
@@ -82,6 +87,8 @@ void linear_backward_input(View<T, Cpu> dx, ConstView<T, Cpu> dy, ConstView<T, C
 /// As `reference::linear_backward_bias`, each thread 64 columns. Memory bounds it: N out numbers read, one addition each.
 template <class T>
 void linear_backward_bias(View<T, Cpu> dbias, ConstView<T, Cpu> dy) {
+  require_fit(dbias.empty() || dbias.size() == dy.width(), "linear_backward_bias", "dbias dy", "dbias (out) or none, dy (N, out)",
+              dbias, dy);
   parallel_ranges(dbias.size(), 64, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = 0; n < dy.rows(); ++n)
       for (std::size_t i = begin; i < end; ++i) dbias.data()[i] += dy.data()[n * dbias.size() + i];
@@ -91,6 +98,8 @@ void linear_backward_bias(View<T, Cpu> dbias, ConstView<T, Cpu> dy) {
 /// As `reference::linear_backward_weight`, by one GEMM.
 template <class T>
 void linear_backward_weight(View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x) {
+  require_fit(dy.rows() == x.rows() && dweight.width() == x.width() && dweight.extent(0) == dy.width(), "linear_backward_weight",
+              "dweight dy x", "dweight (out, in), dy (N, out), x (N, in)", dweight, dy, x);
   const std::size_t in = x.width(), out = dy.width();
   parallel_gemm(Transpose::yes, Transpose::no, out, in, x.rows(), T(1), dy.data(), out, x.data(), in, T(1), dweight.data(), in);
   linear_backward_bias(dbias, dy);

@@ -112,8 +112,8 @@ template <class T>
 void linear_attention_forward(View<T, Cpu> out, ConstView<T, Cpu> q, const RoutedHeads<std::type_identity_t<T>>& heads,
                               const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
   const std::size_t h_count = q.extent(1), d_k = q.extent(2), d_v = out.extent(2);
-  require(heads.size() == h_count && out.extent(1) == h_count && out.extent(0) == q.extent(0), "linear attention: q ", q.shape(),
-          ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");
+  detail::require_routed("linear_attention_forward", q, out, heads);
+  require_sequences("linear_attention_forward", sequences, q.extent(0));
   parallel_for(sequences.batch() * h_count, [&](std::size_t task) {
     const std::size_t b = task / h_count, h = task % h_count;
     const detail::LinearRows rows(sequences, b);
@@ -137,6 +137,10 @@ void linear_attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_id
                                ConstView<T, Cpu> q, const RoutedHeads<std::type_identity_t<T>>& heads,
                                const Sequences<Cpu>& sequences, double scale, LinearNorm norm) {
   heads.require_readers("linear_attention_backward");
+  detail::require_routed("linear_attention_backward", q, dout, heads);
+  require_fit(dq.shape() == q.shape() && dheads.size() == heads.size(), "linear_attention_backward", "dq q dheads",
+              "dq, q (N, H, d_k), dheads (H)", dq, q, dheads);
+  require_sequences("linear_attention_backward", sequences, q.extent(0));
   const std::size_t h_count = q.extent(1), d_k = q.extent(2), d_v = dout.extent(2);
   const auto groups = detail::independent_heads(heads.readers);
   parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {

@@ -44,6 +44,9 @@ void rms_norm_backward(View<T> dx, View<T> dweight, ConstView<T> dy, ConstView<T
 /// As `reference::rms_norm_forward`, 32 rows per task. Memory bounds it: 2 d numbers per row for 4 d operations.
 template <class T>
 void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, double epsilon) {
+  require_fit(y.rows() == x.rows() && y.width() == x.width() && weight.size() == x.width() && inverse_rms.size() == x.rows(),
+              "rms_norm_forward", "y x weight inverse_rms", "y, x (N, d), weight (d), inverse_rms (N)", y, x, weight,
+              inverse_rms);
   const std::size_t d = x.width();
   parallel_ranges(x.rows(), 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
@@ -62,6 +65,11 @@ void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu
 template <class T>
 void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> dy, ConstView<T, Cpu> x, ConstView<T, Cpu> weight,
                        ConstView<T, Cpu> inverse_rms, View<T, Cpu> dx_sums = {}) {
+  require_fit(same_rows(dx, x) && same_rows(dy, x) && weight.size() == x.width() && dweight.size() == x.width() &&
+                  inverse_rms.size() == x.rows() && (dx_sums.empty() || dx_sums.size() == x.width()),
+              "rms_norm_backward", "dx dy x dweight weight inverse_rms dx_sums",
+              "dx, dy, x (N, d), dweight, weight (d), inverse_rms (N), dx_sums (d) or none", dx, dy, x, dweight, weight,
+              inverse_rms, dx_sums);
   const std::size_t d = x.width(), rows = x.rows();
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {

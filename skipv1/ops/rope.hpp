@@ -54,6 +54,11 @@ Tensor<T, Cpu> rope_table(std::size_t positions, std::size_t width, double theta
 template <class T>
 void rope(View<T, Cpu> x, ConstView<T, Cpu> table, View<const std::int32_t, Cpu> positions,
           Rotation rotation = Rotation::forward) {
+  require_fit(x.shape().rank() == 3 && table.shape().rank() == 3 && table.extent(2) == 2 && 2 * table.extent(1) <= x.width() &&
+                  positions.size() == x.extent(0),
+              "rope", "x table positions", "x (N, heads, width), table (T, at most width / 2, 2), positions (N)", x, table,
+              positions);
+  require_indices("rope: positions", positions, 0, table.extent(0));
   const std::size_t heads = x.extent(1), width = x.extent(2), half = table.extent(1), begin = width - 2 * half;
   parallel_ranges(x.extent(0), 32, [&](std::size_t first, std::size_t last) {
     for (std::size_t n = first; n < last; ++n) {

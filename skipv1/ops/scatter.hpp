@@ -22,9 +22,12 @@ void scatter_rows(View<T> cache, ConstView<T> x, const Sequences<Cpu>& sequences
 
 }  // namespace reference
 
-/// As `reference::scatter_rows`; all rows of a sequence by one copy. The caller has checked that they fit.
+/// As `reference::scatter_rows`; all rows of a sequence by one copy.
 template <class T>
 void scatter_rows(View<T, Cpu> cache, ConstView<T, Cpu> x, const Sequences<Cpu>& sequences) {
+  require_fit(cache.shape().rank() == 3 && cache.extent(0) >= sequences.batch() && cache.extent(2) == x.width(), "scatter_rows",
+              "cache x", "cache (B, C, w), x (N, w)", cache, x);
+  require_sequences("scatter_rows", sequences, x.rows(), cache.extent(1));
   const std::size_t capacity = cache.extent(1), w = cache.extent(2);
   parallel_for(sequences.batch(), [&](std::size_t b) {
     const auto begin = static_cast<std::size_t>(sequences.row_begin(b)),

@@ -35,9 +35,11 @@ void swiglu_backward(View<T> dgate, View<T> dup, ConstView<T> dy, ConstView<T> g
 /// As `reference::swiglu_forward`. One vectorised exponential per element bounds it.
 template <class T>
 void swiglu_forward(View<T, Cpu> y, ConstView<T, Cpu> gate, ConstView<T, Cpu> up) {
+  require_fit(gate.size() == y.size() && up.size() == y.size(), "swiglu_forward", "y gate up", "y, gate, up of one shape", y,
+              gate, up);
   parallel_ranges(y.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
     transform(
-        end - begin, y.data() + begin, [](auto g, auto u) { return g / (T(1) + xsimd::exp(-g)) * u; }, gate.data() + begin,
+        end - begin, y.data() + begin, [](auto g, auto u) { return g / (T(1) + exp(-g)) * u; }, gate.data() + begin,
         up.data() + begin);
   });
 }
@@ -45,17 +47,19 @@ void swiglu_forward(View<T, Cpu> y, ConstView<T, Cpu> gate, ConstView<T, Cpu> up
 /// As `reference::swiglu_backward`; dup may be dy, dgate up. Two vectorised exponentials per element bound it.
 template <class T>
 void swiglu_backward(View<T, Cpu> dgate, View<T, Cpu> dup, ConstView<T, Cpu> dy, ConstView<T, Cpu> gate, ConstView<T, Cpu> up) {
+  require_fit(dgate.size() == dy.size() && dup.size() == dy.size() && gate.size() == dy.size() && up.size() == dy.size(),
+              "swiglu_backward", "dgate dup dy gate up", "dgate, dup, dy, gate, up of one shape", dgate, dup, dy, gate, up);
   parallel_ranges(dy.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
     const T *d = dy.data() + begin, *g = gate.data() + begin, *u = up.data() + begin;
     transform(
         end - begin, dgate.data() + begin,
         [](auto dv, auto gv, auto uv) {
-          const auto s = T(1) / (T(1) + xsimd::exp(-gv));
+          const auto s = T(1) / (T(1) + exp(-gv));
           return dv * uv * s * (T(1) + gv * (T(1) - s));
         },
         d, g, u);
     transform(
-        end - begin, dup.data() + begin, [](auto dv, auto gv) { return dv * gv / (T(1) + xsimd::exp(-gv)); }, d, g);
+        end - begin, dup.data() + begin, [](auto dv, auto gv) { return dv * gv / (T(1) + exp(-gv)); }, d, g);
   });
 }
 

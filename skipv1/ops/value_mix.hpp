@@ -60,6 +60,9 @@ void pool_backward(Head<T> dfirst, Head<T> dsecond, ConstHead<T> dpooled, std::s
 /// mixed with the first layer's head i. Memory bounds it: 3 numbers per element for 3 operations.
 template <class T>
 void value_mix_forward(View<T, Cpu> mixed, ConstView<T, Cpu> own, ConstView<T, Cpu> first, ConstView<T, Cpu> lambda) {
+  require_fit(same_rows(mixed, own) && first.rows() == own.rows() && own.width() <= first.width() && lambda.size() == 1,
+              "value_mix_forward", "mixed own first lambda", "mixed, own (N, w), first (N, at least w), lambda (1)", mixed, own,
+              first, lambda);
   const std::size_t w = own.width(), w0 = first.width();
   const T a = lambda.data()[0];
   parallel_ranges(own.rows(), 64, [&](std::size_t begin, std::size_t end) {
@@ -74,6 +77,11 @@ void value_mix_forward(View<T, Cpu> mixed, ConstView<T, Cpu> own, ConstView<T, C
 template <class T>
 void value_mix_backward(View<T, Cpu> down, View<T, Cpu> dfirst, View<T, Cpu> dlambda, ConstView<T, Cpu> dmixed,
                         ConstView<T, Cpu> own, ConstView<T, Cpu> first, ConstView<T, Cpu> lambda) {
+  require_fit(same_rows(down, dmixed) && same_rows(own, dmixed) && same_rows(dfirst, first) && first.rows() == own.rows() &&
+                  own.width() <= first.width() && dlambda.size() <= 1 && lambda.size() == 1,
+              "value_mix_backward", "down dmixed own dfirst first dlambda lambda",
+              "down, dmixed, own (N, w), dfirst, first (N, at least w), dlambda (1) or none, lambda (1)", down, dmixed, own,
+              dfirst, first, dlambda, lambda);
   const std::size_t w = dmixed.width(), w0 = first.width();
   const T a = lambda.data()[0];
   constexpr std::size_t grain = 64;

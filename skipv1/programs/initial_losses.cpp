@@ -59,7 +59,7 @@ Model scaled(const Model& model, const Factor& factor) {
 Model mixed(const Model& model) {
   return changed(model, [&](std::size_t, const Layer& layer) {
     const std::size_t d = layer.value.extent(1), head = layer.value.extent(0) / layer.groups, copies = layer.width / head;
-    xt::xarray<double> product = xt::zeros<double>({d, d});
+    const Tensor<double> product = zeros<double>({d, d});
     for (std::size_t row = 0; row < d; ++row)
       for (std::size_t i = 0; i < layer.output.extent(1); ++i) {
         const std::size_t from = i / layer.width * head + i % head;
@@ -67,15 +67,15 @@ Model mixed(const Model& model) {
         for (std::size_t k = 0; k < d; ++k)
           product(row, k) += static_cast<double>(layer.output(row, i)) * static_cast<double>(layer.value(from, k));
       }
-    const auto [u, s, v] = xt::linalg::svd(product, false);
+    const auto [u_t, s, v_t] = singular_values(product);
     zero(layer.bias), zero(layer.value);
     for (std::size_t k = 0; k < std::min(d, layer.groups * head); ++k) {
-      const double root = std::sqrt(s(k));
-      for (std::size_t i = 0; i < d; ++i) layer.value(k, i) = static_cast<float>(root * v(k, i));
+      const double root = std::sqrt(s[k]);
+      for (std::size_t i = 0; i < d; ++i) layer.value(k, i) = static_cast<float>(root * v_t(k, i));
       for (std::size_t row = 0; row < d; ++row)
         for (std::size_t q = 0; q < copies; ++q)
           layer.output(row, k / head * layer.width + q * head + k % head) =
-              static_cast<float>(root * u(row, k) / static_cast<double>(copies));
+              static_cast<float>(root * u_t(k, row) / static_cast<double>(copies));
     }
   });
 }

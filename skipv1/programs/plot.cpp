@@ -1,4 +1,5 @@
 // skipv1-plot: logs of runs in one figure.
+#include "skipv1/core/number.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/training/log.hpp"
@@ -63,7 +64,7 @@ plot::Series series_of(const Options& o, std::size_t i, const LogColumns& log, c
 /// A horizontal line from "3.5" or "3.5=label".
 plot::Reference reference_of(const std::string& text) {
   plot::Reference reference;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), reference.y);
+  const auto [end, error] = read_number(text.data(), text.data() + text.size(), reference.y);
   const std::size_t length = static_cast<std::size_t>(end - text.data());
   require(error == std::errc() && std::isfinite(reference.y) && (length == text.size() || *end == '='), "reference \"", text,
           "\": must be NUMBER or NUMBER=LABEL");

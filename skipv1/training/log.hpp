@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "skipv1/core/number.hpp"
 #include "skipv1/core/utf8.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
@@ -139,7 +140,7 @@ inline LogColumns parse_csv(std::string_view text) {
     require(fields.size() == names.size(), "line ", number, " has ", fields.size(), " fields, the first line ", names.size());
     for (std::size_t i = 0; i < fields.size(); ++i) {
       double value = std::numeric_limits<double>::quiet_NaN();
-      const auto [end, error] = std::from_chars(fields[i].data(), fields[i].data() + fields[i].size(), value);
+      const auto [end, error] = read_number(fields[i].data(), fields[i].data() + fields[i].size(), value);
       require(fields[i].empty() || (error == std::errc() && end == fields[i].data() + fields[i].size()), "line ", number, ": \"",
               brief(std::string(fields[i])), "\" is not a number");
       columns[names[i]].push_back(value);

@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-#include <xtensor-blas/xlinalg.hpp>
-
+#include "skipv1/core/linear_algebra.hpp"
 #include "skipv1/core/blas.hpp"
 #include "skipv1/model/parameters.hpp"
 
@@ -137,8 +136,8 @@ class LayerConversion {
   }
 
   /// W_O (d, G d_h) in double, the blocks that read one value head added up: what they make of it where their attention is equal.
-  xt::xarray<double> folded_output() const {
-    xt::xarray<double> folded = xt::zeros<double>({output_.extent(0), groups_ * head_});
+  Tensor<double> folded_output() const {
+    Tensor<double> folded = zeros<double>({output_.extent(0), groups_ * head_});
     for (std::size_t row = 0; row < output_.extent(0); ++row)
       for (std::size_t g = 0; g < groups_; ++g)
         for (std::size_t i = 0; i < block(); ++i)
@@ -150,29 +149,29 @@ class LayerConversion {
   /// blocks that read one value head share its part of the left factor.
   void factorize() const {
     const std::size_t d = value_.extent(1), rank = own() * head_;
-    const xt::xarray<double> outputs = folded_output();
+    const Tensor<double> outputs = folded_output();
     const Tensor<double> values = in_double(value_);
-    xt::xarray<double> product = xt::zeros<double>({d, d});
+    const Tensor<double> product({d, d});
     parallel_gemm(Transpose::no, Transpose::no, d, d, groups_ * head_, 1.0, outputs.data(), groups_ * head_, values.data(), d,
                   0.0, product.data(), d);
-    const auto [u, s, v] = xt::linalg::svd(product, false);
+    const auto [u_t, s, v_t] = singular_values(product);
     zero(new_output_);
     for (std::size_t k = 0; k < rank; ++k) {
-      const double root = std::sqrt(s(k));
-      for (std::size_t i = 0; i < d; ++i) new_value_(k, i) = static_cast<T>(root * v(k, i));
+      const double root = std::sqrt(s[k]);
+      for (std::size_t i = 0; i < d; ++i) new_value_(k, i) = static_cast<T>(root * v_t(k, i));
       for (std::size_t row = 0; row < d; ++row)
         for (std::size_t q = 0; q < queries_; ++q)
           output(new_output_, row, k / head_, q * head_ + k % head_) =
-              static_cast<T>(root * u(row, k) / static_cast<double>(queries_));
+              static_cast<T>(root * u_t(k, row) / static_cast<double>(queries_));
     }
     if (bias_.empty()) return;
     // pinv(left) = diag(s^-1/2) u^T, without the singular values that are zero but for rounding.
-    const double smallest = static_cast<double>(d) * std::numeric_limits<double>::epsilon() * s(0);
+    const double smallest = static_cast<double>(d) * std::numeric_limits<double>::epsilon() * s[0];
     for (std::size_t k = 0; k < rank; ++k) {
       double sum = 0;
       for (std::size_t row = 0; row < d; ++row)
-        for (std::size_t i = 0; i < groups_ * head_; ++i) sum += u(row, k) * outputs(row, i) * static_cast<double>(bias_(i));
-      new_bias_(k) = s(k) > smallest ? static_cast<T>(sum / std::sqrt(s(k))) : T(0);
+        for (std::size_t i = 0; i < groups_ * head_; ++i) sum += u_t(k, row) * outputs(row, i) * static_cast<double>(bias_(i));
+      new_bias_(k) = s[k] > smallest ? static_cast<T>(sum / std::sqrt(s[k])) : T(0);
     }
   }
   static Tensor<double> in_double(View<T> x) {

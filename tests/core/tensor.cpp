@@ -78,7 +78,8 @@ TEST_CASE("zero and zeros") {
   CHECK(x(0, 2) == 2);
   CHECK(x(1, 0) == 0);
   CHECK(x(1, 2) == 0);
-  CHECK(test::largest(zeros<double>({5})) == 0);
+  const Tensor<double> cleared = zeros<double>({5});
+  CHECK(test::largest(cleared) == 0);
   CHECK(zeros<double>({5}).size() == 5);
 }
 

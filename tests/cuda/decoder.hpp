@@ -12,7 +12,7 @@ namespace skipv1::test {
 
 /// The largest difference over the largest entry, of host tensors.
 template <class A>
-double difference(View<A> a, View<double> b) {
+double difference(ConstView<A> a, View<const double> b) {
   double most = 0, worst = 0;
   for (std::size_t i = 0; i < b.size(); ++i) {
     const double d = std::abs(static_cast<double>(a.data()[i]) - b.data()[i]);

@@ -17,16 +17,15 @@ rm -f "$build/failed"
 if [ "${1:-}" = pack ]; then
   stage=$build/pack
   rm -rf "$stage"
-  mkdir -p "$stage/include/xflens" "$stage/include/stb" "$stage/lib"
-  cp -rL /usr/include/xtensor /usr/include/xtl /usr/include/xsimd /usr/include/xtensor-blas /usr/include/catch2 /usr/include/nlohmann \
+  mkdir -p "$stage/include/stb" "$stage/lib"
+  cp -rL /usr/include/xtensor /usr/include/xtl /usr/include/xsimd /usr/include/catch2 /usr/include/nlohmann \
     /usr/include/CLI "$stage/include"
-  cp -rL /usr/include/xflens/cxxblas /usr/include/xflens/cxxlapack "$stage/include/xflens"
   cp -L /usr/include/stb/stb_image_write.h /usr/include/stb/stb_easy_font.h "$stage/include/stb"
   lib=/usr/lib/$(uname -m)-linux-gnu
   cp -L "$lib/openblas-pthread/libopenblas.so.0" "$lib/libgfortran.so.5" "$lib/libquadmath.so.0" "$stage/lib"
   ln -s libopenblas.so.0 "$stage/lib/libopenblas.so"
   # What the library still reads from this machine's packages, the other one would lack.
-  missing=$(printf '#include "%s"\n' skipv1/skipv1.hpp skipv1/skipv1.cuh skipv1/io/cli.hpp tests/catch.hpp |
+  missing=$(printf '#include "%s"\n' skipv1/all.hpp skipv1/skipv1.cuh skipv1/io/cli.hpp tests/catch.hpp |
     c++ -std=c++20 -fopenmp -DSKIPV1_NO_SENTENCEPIECE -I. -isystem "$stage/include" -M -x c++ - | tr ' ' '\n' |
     grep '^/usr/include/[^/]*/' | grep -v -E '^/usr/include/(c\+\+|[a-z0-9_]*-linux-gnu|linux|asm-generic)/' || true)
   [ -z "$missing" ] || { echo "run_gpu.sh pack leaves out:"; echo "$missing"; exit 1; }

@@ -1,5 +1,11 @@
 // Prompts, the model that learns from them, and what is read out of it.
 #include "skipv1/mesa/probes.hpp"
+#if __has_include(<xtensor/views/xview.hpp>)
+#include <xtensor/views/xview.hpp>
+#else
+#include <xtensor/xview.hpp>
+#endif
+
 #include "tests/catch.hpp"
 
 using namespace skipv1;
@@ -25,7 +31,7 @@ xt::xarray<double> fitted_map(const Prompts<double>& p, std::size_t b) {
         s(j, k) += p.features(p.row_of_x(b, i), j) * x;
         c(k, j) += x * p.labels(b, i, j);
       }
-  return xt::linalg::solve(s, c);
+  return solve(View<const double>(s.data(), {d, d}), View<const double>(c.data(), {d, d})).array();
 }
 
 std::vector<double> losses(std::size_t steps, Labels labels, int with_threads) {

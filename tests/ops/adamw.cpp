@@ -56,9 +56,10 @@ TEST_CASE("the norm is Euclidean, summed in double") {
   double square = 0;
   for (std::size_t i = 0; i < x.size(); ++i) square += static_cast<double>(x(i)) * static_cast<double>(x(i));
   CHECK(norm(x) == Approx(std::sqrt(square)).epsilon(1e-12));
-  CHECK(norm(filled<float>({1u << 20}, 1e-2f)) == Approx(1024 * static_cast<double>(1e-2f)).epsilon(1e-12));
-  CHECK(norm(filled<float>({4}, 1e30f)) == Approx(2e30));  // (its square exceeds a float)
-  CHECK(norm(Tensor<float>()) == 0);
+  const Tensor<float> many = filled<float>({1u << 20}, 1e-2f), large = filled<float>({4}, 1e30f), none;
+  CHECK(norm(many) == Approx(1024 * static_cast<double>(1e-2f)).epsilon(1e-12));
+  CHECK(norm(large) == Approx(2e30));  // (its square exceeds a float)
+  CHECK(norm(none) == 0);
   CHECK(thread_invariant([&] { return filled<double>({1}, norm(x)); }));
 }
 

@@ -87,8 +87,10 @@ TEST_CASE("linear's gradients equal finite differences; weights' are added, the 
 TEST_CASE("linear refuses widths that do not fit, and names the shapes") {
   Tensor<float> y({2, 5});
   const Tensor<float> x({2, 3}), weight({5, 4});
-  CHECK(message([&] { linear_forward(y, x, weight, {}); }) ==
-        "linear: x (2, 3) times weight (5, 4) transposed does not give y (2, 5)");
+  CHECK(
+      message([&] { linear_forward(y, x, weight, {}); }) ==
+      "linear_forward: y (2, 5), x (2, 3), weight (5, 4), no bias, no residual do not fit: must be y (N, out), x (N, in), weight "
+      "(out, in), bias (out) or none, residual (N, out) or none");
   CHECK_THROWS_AS(linear_forward(y, Tensor<float>({3, 4}), weight, {}), Error);
   CHECK_THROWS_AS(linear_forward(y, Tensor<float>({2, 4}), Tensor<float>({6, 4}), {}), Error);
 }

@@ -77,6 +77,16 @@ struct AttentionWidths {
   std::size_t heads, key, value;
 };
 
+/// Throws unless q (N, H, d_k) and out (N, H, d_v) fit the routed heads, each of which has a key where it has a value.
+template <class T>
+void require_routed(const char* who, ConstView<T, Cpu> q, ConstView<T, Cpu> out, const RoutedHeads<T>& heads) {
+  require_fit(q.shape().rank() == 3 && out.shape().rank() == 3 && out.extent(0) == q.extent(0) && out.extent(1) == q.extent(1) &&
+                  heads.size() == q.extent(1),
+              who, "q out heads", "q (N, H, d_k), out (N, H, d_v), heads (H)", q, out, heads.pairs);
+  for (std::size_t h = 0; h < heads.size(); ++h)
+    require(heads(h).key.data || !heads(h).value.data, who, ": query head ", h, " reads a value head without a key head");
+}
+
 template <class T>
 void attention_forward_block(T* out, T* lse, const T* q, const Head<const T>& key, const Head<const T>& value, std::size_t b,
                              const AttentionBlock& block, const AttentionWidths& width, T scale, T* scores) {
@@ -105,8 +115,9 @@ template <class T>
 void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, const RoutedHeads<std::type_identity_t<T>>& heads,
                        const Sequences<Cpu>& sequences, double scale) {
   const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
-  require(heads.size() == width.heads && out.extent(1) == width.heads && out.extent(0) == q.extent(0), "attention: q ", q.shape(),
-          ", out ", out.shape(), " and ", heads.size(), " routed heads do not fit");
+  detail::require_routed("attention_forward", q, out, heads);
+  require_fit(lse.size() == q.extent(0) * q.extent(1), "attention_forward", "lse q", "lse (N, H), q (N, H, d_k)", lse, q);
+  require_sequences("attention_forward", sequences, q.extent(0));
   if (sequences.max_rows <= 1) return detail::attention_decode<T>(out, lse, q, heads.pairs, sequences, static_cast<T>(scale));
   parallel_for(sequences.batch() * width.heads, [&](std::size_t task) {
     const std::size_t b = task / width.heads, h = task % width.heads;
@@ -152,7 +163,7 @@ void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, cons
     const T log_sum = a.lse[i * width.heads];
     T *pi = p + i * keys, *di = dp + i * keys;
     transform(
-        seen, pi, [=](auto s) { return xsimd::exp(scale * s - log_sum); }, pi);
+        seen, pi, [=](auto s) { return exp(scale * s - log_sum); }, pi);
     T dot(0);  // sum over s of p_s dp_s, which is dout . out
     for (std::size_t j = 0; j < width.value; ++j) dot += a.dout[i * v_stride + j] * a.out[i * v_stride + j];
     for (std::size_t j = 0; j < seen; ++j) di[j] = scale * pi[j] * (di[j] - dot);
@@ -178,6 +189,12 @@ void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_
                         const RoutedHeads<std::type_identity_t<T>>& heads, const Sequences<Cpu>& sequences, double scale) {
   const detail::AttentionWidths width{q.extent(1), q.extent(2), out.extent(2)};
   heads.require_readers("attention_backward");
+  detail::require_routed("attention_backward", q, out, heads);
+  require_fit(dq.shape() == q.shape() && dout.shape() == out.shape() && lse.size() == q.extent(0) * q.extent(1) &&
+                  dheads.size() == heads.size(),
+              "attention_backward", "dq q dout out lse dheads",
+              "dq, q (N, H, d_k), dout, out (N, H, d_v), lse (N, H), dheads (H)", dq, q, dout, out, lse, dheads);
+  require_sequences("attention_backward", sequences, q.extent(0));
   const auto groups = detail::independent_heads(heads.readers);
   parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
     const std::size_t b = task / groups.size();

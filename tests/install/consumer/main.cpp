@@ -23,7 +23,7 @@
 #define IGNORE 0
 #define INFINITE 0xffffffff
 #define DrawText DrawTextA
-#include <skipv1/skipv1.hpp>
+#include <skipv1/all.hpp>
 #else
 #include <skipv1/ops/linear.hpp>
 #ifdef HAVE_CBLAS
@@ -73,6 +73,13 @@ bool own_variant_works() {
   return worst < 1e-12 && decoder.routing().value(3, 2) == skipv1::HeadName{1, 3} &&
          whole.elements_per_token() == 4 * (4 + 4 + 4 + 4 + 4 + 4 + 2 + 2) && last < 0.7 * first;
 }
+#endif
+
+#ifdef PACKAGE_VERSION
+#include <string_view>
+
+#include <skipv1/core/version.hpp>
+static_assert(std::string_view(PACKAGE_VERSION) == SKIPV1_VERSION);
 #endif
 
 int main() {

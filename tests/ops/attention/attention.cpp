@@ -140,7 +140,8 @@ TEST_CASE("attention has the same bits with any number of threads") {
 TEST_CASE("attention refuses heads that do not fit, and names the shapes") {
   AttentionProblem<float> problem(single_sequence(3));
   problem.heads.pop_back();
-  CHECK(message([&] { problem.forward(); }) == "attention: q (3, 2, 5), out (3, 2, 4) and 1 routed heads do not fit");
+  CHECK(message([&] { problem.forward(); }) ==
+        "attention_forward: q (3, 2, 5), out (3, 2, 4), heads (1) do not fit: must be q (N, H, d_k), out (N, H, d_v), heads (H)");
   problem.heads.push_back(problem.heads[0]);
   problem.out = Tensor<float>({4, 2, 4});
   CHECK_THROWS_AS(problem.forward(), Error);

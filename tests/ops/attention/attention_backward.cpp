@@ -17,7 +17,7 @@ struct Gradients {
     for (std::size_t h = 0; h < dheads.size(); ++h)
       dheads[h] = {problem.head(keys, problem.keys_at(h)), problem.head(values, problem.values_at(h))};
   }
-  void backward(const AttentionProblem<T>& p, View<T> dout) {
+  void backward(const AttentionProblem<T>& p, View<const T> dout) {
     attention_backward(dq, View<const HeadPair<T>>(dheads.data(), {dheads.size()}), dout, p.out, p.lse, p.q, p.table(),
                        p.sequences, p.scale);
   }

@@ -27,6 +27,7 @@ inline void check_01_1() {
   skipv1::require(is(o, 3, 2), "o is (", o[0], ", ", o[1],
                   ") where the probabilities are 3/4 and 1/4 and the values (4, 0) and (0, 8):", " must be (3, 2)");
   const std::vector<double> large = attend({2000, 0}, {{1, 0}, {1, 0}}, {{1, 3}, {3, 5}});
+  skipv1::require(large.size() == 2, "o has ", large.size(), " elements; it is as wide as a value, 2");
   skipv1::require(is(large, 2, 4), "two equal scores of 1414 give (", large[0], ", ", large[1],
                   "), must be (2, 4): exp overflows; subtract the largest score first");
 }

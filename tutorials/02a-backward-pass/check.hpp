@@ -43,8 +43,9 @@ inline void check_02a_2() {
   const Reader first{{{1, 0}, {0.5, 0.5}}, {1, 2}}, second{{{1, 0}, {0.25, 0.75}}, {4, 8}};
   const std::vector<double> one = value_gradient({first}), both = value_gradient({first, second}),
                             last = value_gradient({second});
-  skipv1::require(one.size() == 2 && one[0] == 2 && one[1] == 1, "one reader: dV is (", one[0], ", ", one[1],
-                  "), P^T dO is (2, 1)");
+  for (const auto* own : {&one, &both, &last})
+    skipv1::require(own->size() == 2, "dV of two positions has ", own->size(), " elements");
+  skipv1::require(one[0] == 2 && one[1] == 1, "one reader: dV is (", one[0], ", ", one[1], "), P^T dO is (2, 1)");
   skipv1::require(both[0] != last[0] || both[1] != last[1], "two layers read the head, but dV is (", both[0], ", ", both[1],
                   "), what the last of them alone sends back: accumulate");
   skipv1::require(both[0] == 8 && both[1] == 7, "two readers: dV is (", both[0], ", ", both[1], "), must be (8, 7)");

@@ -17,6 +17,7 @@ inline void check_08_1() {
   skipv1::require(own.size() == 2, "four heads become two, not ", own.size());
   skipv1::require(own[0] != old[0] || own[1] != old[1],
                   "new heads 0 and 1 are old heads 0 and 1; what old heads 2 and 3 knew is lost: take means");
+  for (const auto& head : own) skipv1::require(head.size() == 2, "a new head has ", head.size(), " elements; old ones have 2");
   const std::vector<std::vector<double>> right{{2, 15}, {7, 70}};
   for (std::size_t j = 0; j < 2; ++j)
     skipv1::require(own[j] == right[j], "new head ", j, " is (", own[j][0], ", ", own[j][1], "), the mean of old heads ", 2 * j,

@@ -183,6 +183,10 @@ Tensor<T, Device> to_device(View<T, Cpu> x) {
   return y;
 }
 template <class T>
+Tensor<T, Device> to_device(const Tensor<T, Cpu>& x) {
+  return to_device(View<T, Cpu>(x));
+}
+template <class T>
 Tensor<std::remove_const_t<T>, Cpu> to_host(View<T, Device> x) {
   Tensor<std::remove_const_t<T>, Cpu> y(x.shape());
   copy<std::remove_const_t<T>>(View<std::remove_const_t<T>, Cpu>(y), x);

@@ -86,7 +86,7 @@ class Mine {
     return out;
   }
 
-  Tensor<double> linear(View<double> x, const std::string& name) const {
+  Tensor<double> linear(View<const double> x, const std::string& name) const {
     const View<double> w = w_[name + ".weight"];
     const Tensor<double> y = zeros<double>({x.extent(0), x.extent(1), w.extent(0)});
     for (std::size_t n = 0; n < x.rows(); ++n)

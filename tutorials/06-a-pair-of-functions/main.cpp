@@ -45,7 +45,7 @@ SKIPV1_KERNEL one_warp_one_row(float* y, float* inverse_rms, const float* x, con
 }
 
 /// The power of ten above (1e-6 at least) the largest error of y, relative to the largest number of the truth.
-double error_below(View<float> y, View<double> truth) {
+double error_below(View<const float> y, View<const double> truth) {
   double error = 0, most = 0;
   for (std::size_t i = 0; i < truth.size(); ++i) {
     error = std::max(error, std::abs(static_cast<double>(y.data()[i]) - truth.data()[i]));

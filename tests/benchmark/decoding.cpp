@@ -73,13 +73,13 @@ struct Model {
   Cache<float> cache;
 };
 
-/// GB/s at which all threads read x, as OpenBLAS's product of its halves does.
+/// GB/s at which all threads read x, as the product of its halves does.
 double reading(View<const float> x) {
   const std::size_t half = x.size() / 2, grain = 1 << 18;
   std::vector<float> sums((half + grain - 1) / grain);
   const double time = seconds([&] {
     parallel_ranges(half, grain, [&](std::size_t begin, std::size_t end) {
-      cxxblas::dot(static_cast<int>(end - begin), x.data() + begin, 1, x.data() + half + begin, 1, sums[begin / grain]);
+      dot_rows(end - begin, x.data() + begin, x.data() + half + begin, 0, 1, &sums[begin / grain]);
     });
   });
   require(std::isfinite(sums[0]), "the weights' sum is not finite");

@@ -76,10 +76,10 @@ class BlockTraffic {
     std::uint32_t bytes;
   };
   using WarpAccess = std::vector<Touched>;
-  static void add(WarpAccess& access, std::uintptr_t sector, std::uint32_t bytes) {
+  static void add(WarpAccess& access, std::uintptr_t at, std::uint32_t bytes) {
     for (std::size_t i = access.size(); i > 0; --i)  // neighbours come last
-      if (access[i - 1].sector == sector) return void(access[i - 1].bytes |= bytes);
-    access.push_back({sector, bytes});
+      if (access[i - 1].sector == at) return void(access[i - 1].bytes |= bytes);
+    access.push_back({at, bytes});
   }
   static std::size_t bytes_of(const WarpAccess& access) {
     std::size_t sum = 0;

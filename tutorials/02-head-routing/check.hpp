@@ -27,7 +27,7 @@ inline void check_02_1() {
 }
 
 inline void check_02_2() {
-  for (const std::size_t layers : {1, 2, 12}) {
+  for (const std::size_t layers : {std::size_t{1}, std::size_t{2}, std::size_t{12}}) {
     const std::size_t own = skipv1_cache_elements(layers, 12, 64), right = skipv1::cache_elements_per_token([&] {
                                                                      skipv1::Routing table = skipv1_table(layers, 12);
                                                                      table.key_width = table.value_width = 64;

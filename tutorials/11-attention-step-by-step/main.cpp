@@ -243,6 +243,9 @@ int main(int argc, char** argv) {
       });
     }
     require(device_available(), why_no_device());
+#if !defined(__CUDACC__)
+    require(json.empty() && !once, "--json and --once: need a card, and a program compiled by nvcc");
+#endif
     if (once) {
       const Problem problem(prefill);
       for (std::size_t rung = 0; rung < rungs.size(); ++rung) climb(rung, problem.attention());
@@ -254,7 +257,6 @@ int main(int argc, char** argv) {
     compare({1, 5, 150});
     compare({1, 130, 200});
 #if !defined(__CUDACC__)
-    require(json.empty(), "--json: there is nothing to time without a card");
     count({1, 72, 136});
 #endif
     predict("prefill", prefill, &Rung::prefill);

@@ -2,6 +2,9 @@
 #pragma once
 
 #include "skipv1/skipv1.hpp"
+#include "skipv1/distributed/mpi.hpp"
+#include "skipv1/distributed/watch.hpp"
+#include "skipv1/distributed/world.hpp"
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/config.hpp"

@@ -2,5 +2,6 @@
 #pragma once
 
 #include "skipv1/all.hpp"
+#include "skipv1/distributed/nccl.cuh"
 #include "skipv1/mesa/learner.cuh"
 #include "skipv1/training/trainer.cuh"

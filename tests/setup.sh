@@ -4,7 +4,7 @@ set -eu
 packages="g++ cmake ninja-build libxtensor-dev libxsimd-dev libopenblas-dev libstb-dev
   nlohmann-json3-dev libcli11-dev libsentencepiece-dev bible-kjv"
 if [ "${1:-}" = --tests ]; then
-  packages="$packages catch2 clang libomp-dev libclang-rt-dev python3-torch"
+  packages="$packages catch2 libopenmpi-dev openmpi-bin clang libomp-dev libclang-rt-dev python3-torch"
 fi
 
 if ! command -v dpkg-query > /dev/null; then

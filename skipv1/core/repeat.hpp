@@ -13,6 +13,8 @@ class Repeat {
  public:
   void operator()(const std::function<void()>& work) { work(); }
   void forget() {}
+  /// Does what is neither a launch nor a copy as a part of the work: on the emulator it is recorded with the rest.
+  static void also(const std::function<void()>& call) { call(); }
 };
 
 }  // namespace skipv1

@@ -116,6 +116,13 @@ class Repeat<Device> {
     graph_.reset();
     warm_ = false;
   }
+  static void also(const std::function<void()>& call) {
+#if defined(__CUDACC__)
+    call();  // what it gives to the stream, the graph has
+#else
+    emulator::do_or_record(call);
+#endif
+  }
 
  private:
   bool warm_ = false;

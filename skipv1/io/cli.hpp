@@ -177,14 +177,10 @@ inline CLI::Validator upper_case() {
 
 /// Parses the arguments into `app`, runs `body()` and returns the exit status: what `body` returns (0 if nothing), 0 after
 /// `--help` and `--version`, and 2 after any error, which becomes the line `program: message` on standard error. Numbers are
-/// decimal and in their type's range, or refused; so are values that a list has twice.
-template <class Body>
-int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
-  const auto error = [&](const std::string& message) {
-    const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : app.get_name();
-    std::cerr << visible(program + ": " + message) << std::endl;
-    return 2;
-  };
+/// decimal and in their type's range, or refused; so are values that a list has twice. `error(message)` takes the line of an
+/// error elsewhere and returns the status.
+template <class Body, class Failed>
+int run_program(CLI::App& app, int argc, char** argv, const Body& body, const Failed& error) {
   const auto end = [&](int status) {
     const bool written = std::cout.flush() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
     return written ? status : error("standard output cannot be written");
@@ -211,6 +207,14 @@ int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
   } catch (const std::exception& e) {
     return error(detail::line_of(e));
   }
+}
+template <class Body>
+int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
+  return run_program(app, argc, argv, body, [&](const std::string& message) {
+    const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : app.get_name();
+    std::cerr << visible(program + ": " + message) << std::endl;
+    return 2;
+  });
 }
 
 }  // namespace skipv1

@@ -16,7 +16,7 @@ struct BlockSettings {
   BlockSizes sizes;  ///< of stream and feed-forward; the rest follows from the table
   std::size_t max_positions = 0;
   double norm_epsilon = 0, value_mix = 0;
-  Tensor<Sum<T>, Space> rope;      ///< `rope_table`'s, or empty
+  Tensor<Sum<T>, Space> rope;     ///< `rope_table`'s, or empty
   std::size_t rotary_layers = 0;  ///< so many first layers rotate queries and keys
 };
 
@@ -68,10 +68,11 @@ class Blocks {
   X last_bias(const std::vector<LayerWeights<T, Space>>& dlayers) const {
     return depth_.empty() ? bias_of(dlayers, count() - 1) : X();
   }
-  /// dy (N, d): the gradient of the last rows, then of the first. `ddepth` (L) or empty; `dcache` is scratch, of the same routing.
+  /// dy (N, d): the gradient of the last rows, then of the first. `ddepth` (L) or empty; `dcache` is scratch, of the same
+  /// routing. `ready(l)` is called once all gradients of layer l are complete, from the last layer to the first.
   template <class KernelOf>
   void backward(X dy, const std::vector<LayerWeights<T, Space>>& dlayers, const std::vector<X>& ddepth, Cache<T, Space>& dcache,
-                Activations<T, Space>& a, const KernelOf& kernel_of) const {
+                Activations<T, Space>& a, const KernelOf& kernel_of, const Observer& ready = {}) const {
     GradientScratch<T, Space>& g = a.gradient;
     const bool averages = !depth_.empty();
     if (!g.pooled.empty()) zero(X(g.pooled));
@@ -87,6 +88,7 @@ class Blocks {
       zero_accumulated(l, dcache);
       attention(l).backward(dy, a.block_input(l), l > 0 && !averages ? bias_of(dlayers, l - 1) : X(), dlayers[l],
                             g.heads.slice(l, 1).reshape({routing_.heads}), dcache, a, heads(a, l), kernel_of(l));
+      if (ready) ready(l);
     }
     if (!g.outputs.empty()) add(dy, dy, g.outputs.slice(0, 1).reshape(dy.shape()));
   }

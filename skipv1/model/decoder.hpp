@@ -58,9 +58,12 @@ class Decoder {
   void backward(ConstView<T, Space> dlogits, const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients,
                 Activations<T, Space>& a) const;
   /// `run_loss` and `backward` in one, after a pass with `Logits::in_parts`: logits and their gradient exist for one part of the
-  /// rows at a time. The result is the same but for rounding: the head's gradient is a sum over parts.
+  /// rows at a time. The result is the same but for rounding: the head's gradient is a sum over parts. `ready` is called as parts
+  /// of `gradients` are complete, which can then be sent away while the rest is computed: with the number of layers for an output
+  /// head of its own, then with each layer's number, from the last to the first; what is left (embeddings, and a head tied to
+  /// them) is complete at the end.
   void run_loss_backward(double scale, const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients,
-                         Activations<T, Space>& a) const;
+                         Activations<T, Space>& a, const Observer& ready = {}) const;
 
   /// The heads that each query head of layer l reads, and its place among their readers, after a forward pass with `a`.
   RoutedHeads<T, Space> heads(const Activations<T, Space>& a, std::size_t l) const { return blocks_.heads(a, l); }
@@ -84,7 +87,8 @@ class Decoder {
   /// The output head, from the logits' gradient (R, V): of its weight, and `dnormed` (R, d).
   void backward_head(X dnormed, const Weights<T, Space>& dw, X dlogits, X normed) const;
   /// All before it, down to the embeddings, from `a.gradient.normed`.
-  void backward_blocks(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const;
+  void backward_blocks(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a,
+                       const Observer& ready = {}) const;
 
   Config config_;
   Weights<T, Space> weights_;

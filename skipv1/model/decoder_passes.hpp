@@ -95,12 +95,13 @@ View<T, Space> Decoder<T, Space>::run(Cache<T, Space>& cache, Activations<T, Spa
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::backward_blocks(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+void Decoder<T, Space>::backward_blocks(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a,
+                                        const Observer& ready) const {
   const X dx = a.gradient.stream;
   zero(dx);
   final_norm(weights_).backward(dx, final_norm(dw), a.gradient.normed, a.block_input(blocks_.count()), a.norm_statistics,
                                 blocks_.last_bias(dw.layers));
-  blocks_.backward(dx, dw.layers, dw.depth, dcache, a, softmax());
+  blocks_.backward(dx, dw.layers, dw.depth, dcache, a, softmax(), ready);
   if (config_.gpt2()) embedding_backward(dw.positions, dx, a.positions);
   embedding_backward(dw.tokens, dx, a.tokens);
 }
@@ -198,7 +199,7 @@ void Decoder<T, Space>::backward(ConstView<T, Space> dlogits, const Parameters<T
 
 template <class T, class Space>
 void Decoder<T, Space>::run_loss_backward(double scale, const Parameters<T, Space>& gradients, Cache<T, Space>& dcache,
-                                          Activations<T, Space>& a) const {
+                                          Activations<T, Space>& a, const Observer& ready) const {
   require(a.keep == Keep::for_backward && a.wanted == Logits::in_parts,
           "run_loss_backward: the forward pass was not one for backward in parts");
   require(a.stage == Stage::forward, "run_loss_backward: comes after a forward pass, once");
@@ -214,7 +215,8 @@ void Decoder<T, Space>::run_loss_backward(double scale, const Parameters<T, Spac
     backward_head(a.gradient.normed.slice(begin, rows), dw, logits, normed);
   }
   total_loss<Sum<T>>(a.total_loss, a.loss);
-  backward_blocks(dw, dcache, a);
+  if (ready) ready(blocks_.count());
+  backward_blocks(dw, dcache, a, ready);
 }
 
 }  // namespace skipv1

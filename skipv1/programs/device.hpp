@@ -2,9 +2,11 @@
 // by the host compiler. `with_device` chooses.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "skipv1/core/on_device.hpp"
+#include "skipv1/distributed/world.hpp"
 #include "skipv1/model/generate.hpp"
 #include "skipv1/training/evaluate.hpp"
 
@@ -16,6 +18,11 @@ std::string why_not();
 /// Throws unless `device` is "cpu", or a device that this build and this machine have; and unless `dtype` is one that it has: f32
 /// and f64, on a device bf16 too.
 void check_device(const std::string& device, const std::string& dtype);
+
+/// What connects the processes of `world` in `Space`: NCCL; null where it is MPI, over host memory, or nothing is to be
+/// connected. Throws if there are several and this build has no NCCL.
+template <class Space>
+std::unique_ptr<Communicator> communicator_on(const World& world);
 
 /// `evaluate` and `generate` in `Space`, in float or, where `dtype` is "bf16", in bfloat16.
 template <class Space>

@@ -26,7 +26,7 @@ void train_planned(Measured& m, const PlannedRun& run, const RunInput& in) {
                              run.label + ", seed " + std::to_string(in.seed), run.reading);
   if (in.keep) {
     m.model.emplace(run.config);
-    copy(m.model->flat(), on_host(trainer.master(), run.config).flat());
+    copy(m.model->flat(), trainer.master()->flat());
   }
 }
 

@@ -120,11 +120,12 @@ inline Config config_of(const Job& j, std::size_t vocab) {
   return c;
 }
 
-/// A job that may go on: what its last checkpoint says, and its folder, which no other process has.
+/// A job that may go on: what its last checkpoint says, and its folder, which no other job has.
 struct PreparedJob {
   Job job;
   RunFolder folder;
-  Lock lock;
+  std::optional<Lock> lock = {};  ///< the first process's
+  Communicator* world = nullptr;  ///< where there are other processes, or may be
   std::optional<std::size_t> last = {};
   std::string text_fingerprint = {}, valid_fingerprint = {};
 };

@@ -1,6 +1,7 @@
 // A job's settings as options of a program; compiled once, in library/job_options.cpp.
 #pragma once
 
+#include "skipv1/distributed/world.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/programs/job.hpp"
 
@@ -9,8 +10,8 @@ namespace skipv1 {
 /// Adds the options of a job; those about the model only where `model` says so.
 void add_job_options(CLI::App& app, Job& job, bool model);
 
-/// Runs a job whose options are those of `app`. Throws if the folder holds a run that is not to be resumed, if settings given
-/// differ from that run's, or if there is nothing to do.
-void run_job(const Job& job, const CLI::App& app);
+/// Runs a job whose options are those of `app` on the processes of `world`. Throws if the folder holds a run that is not to be
+/// resumed, if settings given differ from that run's, or if there is nothing to do.
+void run_job(const Job& job, const CLI::App& app, const World& world);
 
 }  // namespace skipv1

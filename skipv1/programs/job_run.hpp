@@ -21,12 +21,13 @@ class JobRun {
     const TextData text(first, *vocabulary_.tokenizer), held_out(rest, *vocabulary_.tokenizer);
     TrainingRun<T, Space> run(
         config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },
-        [&](const std::filesystem::path& folder) { save_beside(folder); });
+        [&](const std::filesystem::path& folder) { save_beside(folder); }, p_.world);
     print_start(text, held_out);
     print_end(run.run());
   }
 
  private:
+  bool first() const { return !p_.world || p_.world->first(); }
   void open_texts() {
     whole_ = load_text(p_.job.text);
     if (!p_.job.valid.empty()) held_out_ = load_text(p_.job.valid);
@@ -90,6 +91,9 @@ class JobRun {
     std::printf("learns from %zu tokens, %zu held out; %zu steps of %zu x %zu tokens, seed %zu, %s, %d threads\n", text.size(),
                 held_out.size(), p_.job.run.training.schedule.steps, p_.job.run.training.batch, p_.job.run.training.length,
                 p_.job.run.seed, p_.job.dtype.c_str(), threads());
+    if (p_.world)
+      std::printf("%zu processes, %zu windows of each step each\n", p_.world->size(),
+                  p_.job.run.training.batch / p_.world->size());
     if (p_.last) std::printf("goes on after step %zu\n", *p_.last);
     std::fflush(stdout);
   }
@@ -112,6 +116,7 @@ class JobRun {
                        {"valid_bytes", r.valid.bytes},
                        {"seconds", r.seconds},
                        {"tokens_per_second", r.tokens_per_second}};
+    if (!first()) return;
     write_whole(p_.folder.path() / "result.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
     output_.write(json);
   }

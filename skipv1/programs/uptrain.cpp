@@ -1,5 +1,6 @@
 // skipv1-uptrain: a trained model with full or grouped heads becomes a SkipV1Former, and goes on learning.
 #include <cstdio>
+#include <functional>
 
 #include "skipv1/io/new_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
@@ -44,8 +45,9 @@ void convert_model(const std::string& from, const std::string& strategy, const s
 }  // namespace
 
 int main(int argc, char** argv) {
+  const World world(argc > 0 ? argv[0] : "skipv1-uptrain");
   CLI::App app{
-      "Makes a SkipV1Former of a trained model.\n"
+      "Makes a SkipV1Former of a trained model. Several processes train it further together: mpirun -n 2 skipv1-uptrain run …\n"
       "Example: skipv1-uptrain run trained --strategy mean_v --text book.txt --steps 200 --out uptrained"};
   app.require_subcommand(1);
   Job job;
@@ -62,11 +64,16 @@ int main(int argc, char** argv) {
       ->transform(upper_case())
       ->check(CLI::IsMember({"F64", "F32", "BF16"}));
   add_job_options(*run, job, false);
-  return run_program(app, argc, argv, [&] {
-    require(!job.from.empty() || job.resume, "a model is required");
-    if (*conversion)
-      convert_model(job.from, job.strategy, job.out, dtype);
-    else
-      run_job(job, *run);
-  });
+  return run_program(
+      app, argc, argv,
+      [&] {
+        world.check();
+        require(!*conversion || world.size() == 1, "convert: one process does it, not ", world.size());
+        require(!job.from.empty() || job.resume, "a model is required");
+        if (*conversion)
+          convert_model(job.from, job.strategy, job.out, dtype);
+        else
+          run_job(job, *run, world);
+      },
+      std::bind_front(&World::fail, &world));
 }

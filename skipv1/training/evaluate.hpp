@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "skipv1/core/progress.hpp"
+#include "skipv1/distributed/communicator.hpp"
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/training/text.hpp"
 
@@ -27,26 +28,29 @@ inline std::size_t evaluated_tokens(const TextData& text, std::size_t length, st
 /// Mean cross-entropy over `text`, cut into windows of `length` tokens that lie next to each other, each read from an empty
 /// context: the first `windows` of them or, with 0, the whole text, whose last window may be shorter. Every token is predicted
 /// once, but the first, which nothing precedes. `progress` advances by predicted tokens. Throws as `TextData::count`, for a whole
-/// text if it has fewer than two tokens, and as `Decoder::forward`.
+/// text if it has fewer than two tokens, and as `Decoder::forward`. The processes of a `world` share the work; all call, and all
+/// get the result.
 template <class T, class Space>
 Evaluation evaluate(const Decoder<T, Space>& decoder, const TextData& text, std::size_t length, std::size_t windows = 0,
-                    std::size_t batch = 8, Progress* progress = nullptr) {
+                    std::size_t batch = 8, Progress* progress = nullptr, Communicator* world = nullptr) {
   require(length >= 1 && batch >= 1, "evaluation in windows of ", length, " tokens, ", batch, " at a time: must be at least 1");
   const std::size_t all = evaluated_tokens(text, length, windows);
   std::optional<Cache<T, Space>> cache;
   Activations<T, Space> activations;
   Evaluation sum;
-  while (sum.tokens < all) {
+  for (std::size_t i = 0; sum.tokens < all; ++i) {
     const std::size_t width = std::min(length, all - sum.tokens), rows = std::min(batch, (all - sum.tokens) / width);
     const auto first = text.tokens().begin() + static_cast<std::ptrdiff_t>(sum.tokens);
     const auto last = first + static_cast<std::ptrdiff_t>(rows * width);
+    sum.tokens += rows * width;
+    if (progress) progress->advance(rows * width);
+    if (world && i % world->size() != world->rank()) continue;
     if (!cache || cache->batch() != rows || cache->capacity() != width) cache.emplace(decoder.routing(), rows, width);
     cache->reset();
     decoder.forward({{first, last}, std::vector<std::size_t>(rows, width)}, *cache, activations);
     sum.nats_per_token += decoder.loss({first + 1, last + 1}, activations) * static_cast<double>(rows * width);
-    sum.tokens += rows * width;
-    if (progress) progress->advance(rows * width);
   }
+  if (world) world->all_reduce(&sum.nats_per_token, 1);
   sum.nats_per_token /= static_cast<double>(all);
   sum.bytes = text.bytes(1, all + 1);
   return sum;

@@ -9,13 +9,16 @@ namespace skipv1 {
 template <class T>
 class Optimizer<T, Device> {
  public:
+  using Combine = std::function<void(View<double, Device> square)>;
+
   void place(const AdamW& settings, std::size_t step) {
     const Step numbers(settings, step, 1);
     copy<Step>(View<Step, Device>(step_), View<const Step>(&numbers, {1}));
   }
-  void run(std::initializer_list<ParameterGroup<T, Device>> groups, double clip) {
+  void run(std::initializer_list<ParameterGroup<T, Device>> groups, double clip, const Combine& combine = {}) {
     zero<double>(square_);
     for (const ParameterGroup<T, Device>& g : groups) detail::add_squares<T>(square_, g.gradients);
+    if (combine) combine(square_);
     for (const ParameterGroup<T, Device>& g : groups)
       clipped_adamw<T>(g.parameters, g.master, g.m, g.v, g.gradients, View<Step, Device>(step_), View<double, Device>(square_),
                        clip, g.decayed);

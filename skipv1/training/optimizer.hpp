@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <initializer_list>
 
 #include "skipv1/ops/adamw.hpp"
@@ -19,15 +20,23 @@ struct ParameterGroup {
 };
 
 /// AdamW on groups clipped by the norm over all of them. `place` says what differs from step to step, `run` is the same work each
-/// time. The device's form (optimizer.cuh) leaves nothing for the host in it.
+/// time. The device's form (optimizer.cuh) leaves nothing for the host in it. Where other processes have other groups, `combine`
+/// makes of the gradients' squared norm (1) here that of all.
 template <class T, class Space = Cpu>
 class Optimizer {
  public:
+  using Combine = std::function<void(View<double, Space> square)>;
+
   void place(const AdamW& settings, std::size_t step) { settings_ = settings, step_ = step; }
-  void run(std::initializer_list<ParameterGroup<T, Space>> groups, double clip) {
+  void run(std::initializer_list<ParameterGroup<T, Space>> groups, double clip, const Combine& combine = {}) {
     static_assert(std::is_same_v<Space, Cpu>, "include skipv1/training/optimizer.cuh");
     norm_ = 0;
     for (const ParameterGroup<T, Space>& g : groups) norm_ = std::hypot(norm_, skipv1::norm(g.gradients));
+    if (combine) {
+      double square = norm_ * norm_;
+      combine(View<double>(&square, {1}));
+      norm_ = std::sqrt(square);
+    }
     for (const ParameterGroup<T, Space>& g : groups)
       adamw<T>(g.parameters, g.master, g.m, g.v, g.gradients, settings_, step_, g.decayed, clip_scale(norm_, clip));
   }

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <iostream>
+#include <optional>
 
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/training/evaluate.hpp"
@@ -32,19 +35,27 @@ struct RunResult {
   double tokens_per_second = 0;  ///< of training, since this process began; 0 if nothing was left to do
 };
 
-/// `x` in host memory: itself there, a copy elsewhere.
-template <class T>
-const Parameters<T>& on_host(const Parameters<T>& x, const Config&) {
-  return x;
+/// The folder's last checkpoint as the first process sees it: others may look when it is no longer there.
+inline std::optional<std::size_t> last_step(const RunFolder& folder, Communicator* world) {
+  if (!world) return folder.last();
+  std::int64_t step = -1;
+  if (world->first()) step = static_cast<std::int64_t>(folder.last().value_or(static_cast<std::size_t>(-1)));
+  world->broadcast(&step, sizeof step, 0);
+  return step < 0 ? std::nullopt : std::optional<std::size_t>(static_cast<std::size_t>(step));
 }
-template <class T, class Space>
-Parameters<T> on_host(const Parameters<T, Space>& x, const Config& config) {
-  Parameters<T> y(config);
-  copy(y.flat(), x.flat());
-  return y;
+
+/// What one of `processes` reads of a step. Throws unless it is as many windows for each.
+inline TrainingOptions part_of(TrainingOptions options, std::size_t processes) {
+  require(options.batch % processes == 0, "batch ", options.batch, ": ", processes,
+          " processes divide the windows of a step, so it must be a multiple of ", processes);
+  options.batch /= processes;
+  return options;
 }
 
 /// A run in its folder: a model, its texts, and how far it is. For bfloat16 its checkpoints are in float.
+///
+/// The processes of a `world` train together: each reads its part of every step's windows, and the first writes what one process
+/// alone would write, so that a run can go on with any number of them. They see the same folder.
 template <class T, class Space = Cpu>
 class TrainingRun {
  public:
@@ -55,15 +66,17 @@ class TrainingRun {
   /// Starts from `initial()`, or goes on from the folder's last checkpoint. Throws, before anything is written, if the model
   /// cannot be trained so, a text is shorter than a window, or the checkpoint is not of `config`.
   TrainingRun(const Config& config, const RunOptions& options, const TextData& text, const TextData& held_out, RunFolder folder,
-              const std::function<Parameters<Sum<T>>()>& initial, Beside beside = {})
+              const std::function<Parameters<Sum<T>>()>& initial, Beside beside = {}, Communicator* world = nullptr)
       : config_((validate(config), config)),
         options_((validate(options.training, config), options)),
         text_(text),
         held_out_(held_out),
         folder_(std::move(folder)),
         beside_(std::move(beside)),
-        last_(folder_.last()),
-        trainer_(config, options.training, last_ ? Parameters<Sum<T>>(config) : initial()) {
+        world_(world),
+        last_(last_step(folder_, world)),
+        trainer_(config, part_of(options.training, world ? world->size() : 1), last_ ? Parameters<Sum<T>>(config) : initial(),
+                 world) {
     text.count(options.training.length);
     require(held_out.size() >= 2, "the held-out text has ", held_out.size(), " tokens: at least 2 are needed");
     if (last_) restore(*last_);
@@ -73,18 +86,18 @@ class TrainingRun {
   /// finite; the last checkpoint stays.
   RunResult run() {
     if (!last_) save();
-    folder_.clean();
-    Log log(folder_.path(), trainer_.steps());
+    if (writes()) folder_.clean();
+    if (writes()) log_.emplace(folder_.path(), trainer_.steps());
     if (trainer_.steps() == 0 && options_.evaluate_every > 0) {
       LogRow row;
       evaluate_into(row, options_.evaluate_windows);
-      log.add(row);
+      add(row);
     }
     const std::size_t steps = options_.training.schedule.steps, first = trainer_.steps();
     const double seconds_before = seconds_;
     LogRow row;
-    if (first < steps) row = train(log);
-    Progress progress("evaluate", evaluated_tokens(held_out_, options_.training.length, 0), "tokens");
+    if (first < steps) row = train();
+    Progress progress("evaluate", evaluated_tokens(held_out_, options_.training.length, 0), "tokens", shown(), draws());
     RunResult result{evaluate_into(row, 0, &progress),
                      steps,
                      steps * tokens_per_step(),
@@ -92,7 +105,7 @@ class TrainingRun {
                      cache_elements_per_token(trainer_.decoder().routing()) * sizeof(T),
                      seconds_};
     if (first == steps) return result;
-    log.add(row);
+    add(row);
     save();
     result.tokens_per_second = static_cast<double>((steps - first) * tokens_per_step()) / (seconds_ - seconds_before);
     return result;
@@ -102,12 +115,19 @@ class TrainingRun {
 
  private:
   std::size_t tokens_per_step() const { return options_.training.batch * options_.training.length; }
+  /// Whether this process writes and shows what there is: the only one, or the first.
+  bool writes() const { return !world_ || world_->first(); }
+  std::ostream& shown() { return writes() ? std::cerr : nowhere_; }
+  bool draws() const { return writes() && stderr_is_terminal(); }
+  void add(const LogRow& row) {
+    if (log_) log_->add(row);
+  }
   static bool due(std::size_t step, std::size_t every) { return every > 0 && step % every == 0; }
 
   /// All steps that are left, everything but the last row's evaluation, which it returns the row for.
-  LogRow train(Log& log) {
+  LogRow train() {
     const std::size_t steps = options_.training.schedule.steps, first = trainer_.steps();
-    Progress progress("train", (steps - first) * tokens_per_step(), "tokens");
+    Progress progress("train", (steps - first) * tokens_per_step(), "tokens", shown(), draws());
     LogRow row;
     std::string valid;
     while (trainer_.steps() < steps) {
@@ -118,7 +138,7 @@ class TrainingRun {
         std::snprintf(note, sizeof note, ", valid %.4f", evaluate_into(row, options_.evaluate_windows).nats_per_token);
         valid = note;
       }
-      if (due(row.step, options_.log_every) || row.valid_nats_per_token) log.add(row);
+      if (due(row.step, options_.log_every) || row.valid_nats_per_token) add(row);
       if (due(row.step, options_.checkpoint_every)) save();
       char note[40];
       std::snprintf(note, sizeof note, "step %zu, loss %.4f", row.step, *row.loss);
@@ -128,10 +148,21 @@ class TrainingRun {
     return row;
   }
 
+  /// The windows `first … first + count - 1` of `w`.
+  Windows rows_of(const Windows& w, std::size_t first, std::size_t count) const {
+    const std::size_t length = options_.training.length;
+    const auto rows = [&](const std::vector<std::int32_t>& all) {
+      const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first * length);
+      return std::vector<std::int32_t>(begin, begin + static_cast<std::ptrdiff_t>(count * length));
+    };
+    return {rows(w.tokens), rows(w.targets)};
+  }
+
   LogRow step() {
     const auto start = std::chrono::steady_clock::now();
     const TrainingOptions& o = options_.training;
-    const Windows w = text_.random(o.batch, o.length, options_.seed, trainer_.steps());
+    Windows w = text_.random(o.batch, o.length, options_.seed, trainer_.steps());
+    if (world_) w = rows_of(w, world_->rank() * (o.batch / world_->size()), o.batch / world_->size());
     const StepReport report = trainer_.step(w.tokens, w.targets);
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     with_last_checkpoint([&] { require_finite(report, trainer_.steps()); });
@@ -155,8 +186,8 @@ class TrainingRun {
   Evaluation evaluate_into(LogRow& row, std::size_t windows, Progress* progress = nullptr) const {
     const std::size_t length = options_.training.length;
     if (held_out_.size() <= length) windows = 0;
-    const Evaluation e =
-        evaluate(trainer_.decoder(), held_out_, length, windows, std::min<std::size_t>(8, options_.training.batch), progress);
+    const Evaluation e = evaluate(trainer_.decoder(), held_out_, length, windows,
+                                  std::min<std::size_t>(8, options_.training.batch), progress, world_);
     with_last_checkpoint([&] { require_finite(e.nats_per_token, trainer_.steps()); });
     row.valid_nats_per_token = e.nats_per_token;
     row.valid_bits_per_byte = e.bits_per_byte();
@@ -164,11 +195,16 @@ class TrainingRun {
     return e;
   }
 
+  /// Each tensor is gathered, then written: the first process never holds more than one of them besides its own.
   void save() const {
+    if (!writes()) {
+      trainer_.master(), trainer_.first_moment(), trainer_.second_moment();
+      return;
+    }
     folder_.save(trainer_.steps(), [&](const std::filesystem::path& folder) {
-      write_checkpoint<Sum<T>>(folder, config_, on_host(trainer_.master(), config_));
-      write_parameters<Sum<T>>(folder / "first_moment.safetensors", on_host(trainer_.first_moment(), config_));
-      write_parameters<Sum<T>>(folder / "second_moment.safetensors", on_host(trainer_.second_moment(), config_));
+      write_checkpoint<Sum<T>>(folder, config_, *trainer_.master());
+      write_parameters<Sum<T>>(folder / "first_moment.safetensors", *trainer_.first_moment());
+      write_parameters<Sum<T>>(folder / "second_moment.safetensors", *trainer_.second_moment());
       write_whole(folder / "state.json", [&](std::ostream& out) {
         out << json_text({{"step", trainer_.steps()}, {"seconds", seconds_}}, 2) << '\n';
       });
@@ -203,6 +239,9 @@ class TrainingRun {
   const TextData &text_, &held_out_;
   RunFolder folder_;
   Beside beside_;
+  Communicator* world_;
+  std::ostream nowhere_{nullptr};
+  std::optional<Log> log_;
   std::optional<std::size_t> last_;
   Trainer<T, Space> trainer_;
   double seconds_ = 0;

@@ -1,6 +1,7 @@
 // One training step after another: forward, loss, backward, clipping, AdamW.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -11,6 +12,7 @@
 
 #include "skipv1/core/repeat.hpp"
 #include "skipv1/model/decoder.hpp"
+#include "skipv1/training/data_parallel.hpp"
 #include "skipv1/training/optimizer.hpp"
 #include "skipv1/training/schedule.hpp"
 
@@ -91,6 +93,10 @@ Parameters<T> initial_parameters(const Config& config, std::uint64_t seed) {
 /// A model in training: parameters, gradients, moments, and the memory of one step. All of it is allocated by the constructor and
 /// the first step. For bfloat16 the parameters are kept in float besides, and so are the moments: `Sum<T>` is float then, else
 /// `T`.
+///
+/// With a `world` each of its processes has a trainer, of the same options and with windows of its own: `batch` is what one
+/// process reads, a step is one over the windows of all, and what it tells is the same everywhere. Moments, and the float
+/// parameters beside bfloat16, are kept in parts, one in each process. All processes make the same calls in the same order.
 template <class T, class Space = Cpu>
 class Trainer {
  public:
@@ -99,28 +105,33 @@ class Trainer {
   /// Starts from `initialize(…, seed)`. Throws if configuration or options are not valid.
   Trainer(const Config& config, const TrainingOptions& options, std::uint64_t seed)
       : Trainer((validate(config), config), options, initial_parameters<S>(config, seed)) {}
-  /// Starts from a copy of `initial`, which is of `config`.
-  Trainer(const Config& config, const TrainingOptions& options, const Parameters<S>& initial)
+  /// Starts from a copy of `initial`, which is of `config`. `world`, null for this process alone, outlives it.
+  Trainer(const Config& config, const TrainingOptions& options, const Parameters<S>& initial, Communicator* world = nullptr)
       : options_((validate(options, config), options)),
         parameters_(config),
         gradients_(config),
-        m_(config),
-        v_(config),
+        world_(world),
+        own_{0, parameters_.layout().size()},
         decoder_(config, parameters_),
         cache_(decoder_.routing(), options.batch, options.length),
         cache_gradients_(decoder_.routing(), options.batch, options.length, Holds::gradients) {
-    if constexpr (rounds) master_.emplace(config);
+    if (world_) own_ = parallel_.emplace(parameters_.layout(), *world_).own();
+    m_ = zeros<S, Space>({own_.size()}), v_ = zeros<S, Space>({own_.size()});
+    if constexpr (rounds) master_ = zeros<S, Space>({own_.size()});
     set(initial);
   }
   Trainer(const Trainer&) = delete;  // the decoder points at the parameters
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Trains on tokens (B T), predicting targets (B T), both row by row. Throws as `Decoder::forward` and `loss` do.
+  /// Trains on tokens (B T), predicting targets (B T), both row by row. Throws as `Decoder::forward` and `loss` do, and if there
+  /// are several processes and a target is ignored: the mean is over as many on each.
   StepReport step(const std::vector<std::int32_t>& tokens, const std::vector<std::int32_t>& targets) {
     StepReport report;
     decoder_.place(Batch{tokens, std::vector<std::size_t>(options_.batch, options_.length)}, cache_, activations_,
                    Keep::for_backward, Logits::in_parts);
-    const double scale = decoder_.place_targets(targets, activations_);
+    const double scale = decoder_.place_targets(targets, activations_) / static_cast<double>(processes());
+    require(processes() == 1 || std::find(targets.begin(), targets.end(), ignored_target) == targets.end(),
+            "an ignored target: several processes train on as many targets each");
     AdamW settings = options_.adamw;
     settings.learning_rate = report.learning_rate = options_.schedule.rate(steps_);
     optimizer_.place(settings, steps_ + 1);
@@ -128,10 +139,7 @@ class Trainer {
     repeat_([this] {
       zero(gradients_.flat());
       decoder_.run(cache_, activations_);
-      decoder_.run_loss_backward(scale_, gradients_, cache_gradients_, activations_);
-      optimizer_.run(
-          {{parameters_.flat(), master().flat(), m_.flat(), v_.flat(), gradients_.flat(), parameters_.layout().decayed()}},
-          options_.clip);
+      parallel_ ? run_parallel() : run_alone();
     });
     ++steps_;
     report.loss = decoder_.mean_loss(scale_, activations_);
@@ -142,28 +150,87 @@ class Trainer {
   std::size_t steps() const { return steps_; }  ///< steps done
   const Decoder<T, Space>& decoder() const { return decoder_; }
   const Parameters<T, Space>& parameters() const { return parameters_; }
-  /// The parameters before rounding and AdamW's moments: with `steps()`, all that later steps depend on.
-  const Parameters<S, Space>& master() const {
-    if constexpr (rounds)
-      return *master_;
-    else
-      return parameters_;
+  /// The parameters before rounding and AdamW's moments, in host memory: with `steps()`, all that later steps depend on. Of
+  /// several processes all call, and the first gets them.
+  std::optional<Parameters<S>> master() const {
+    if constexpr (rounds) return gathered(master_);
+    std::optional<Parameters<S>> all;
+    if constexpr (!rounds)
+      if (!world_ || world_->first()) copy(all.emplace(parameters_.layout()).flat(), parameters_.flat());
+    return all;
   }
-  const Parameters<S, Space>& first_moment() const { return m_; }
-  const Parameters<S, Space>& second_moment() const { return v_; }
+  std::optional<Parameters<S>> first_moment() const { return gathered(m_); }
+  std::optional<Parameters<S>> second_moment() const { return gathered(v_); }
   /// Goes on as a trainer that had these parameters and moments after `steps` steps.
   void restore(std::size_t steps, const Parameters<S>& parameters, const Parameters<S>& m, const Parameters<S>& v) {
     set(parameters);
-    copy(m_.flat(), m.flat());
-    copy(v_.flat(), v.flat());
+    copy(X(m_), part(m.flat(), own_));
+    copy(X(v_), part(v.flat(), own_));
     steps_ = steps;
   }
 
  private:
   static constexpr bool rounds = !std::is_same_v<S, T>;
+  using X = View<S, Space>;
+
+  template <class E, class Where>
+  static View<E, Where> part(View<E, Where> flat, const Elements& range) {
+    return {flat.data() + range.begin, {range.size()}};
+  }
+  std::size_t processes() const { return world_ ? world_->size() : 1; }
+
+  void run_alone() {
+    decoder_.run_loss_backward(scale_, gradients_, cache_gradients_, activations_);
+    optimizer_.run({own_group()}, options_.clip);
+  }
+  void run_parallel() {
+    const View<T, Space> gradients = gradients_.flat();
+    decoder_.run_loss_backward(scale_, gradients_, cache_gradients_, activations_,
+                               [&](std::size_t l) { parallel_->begin_sum(gradients, l); });
+    parallel_->finish_sum(gradients);
+    const auto combine = [this](View<double, Space> square) { parallel_->sum(square, activations_.total_loss); };
+    own_.size() ? optimizer_.run({own_group()}, options_.clip, combine) : optimizer_.run({}, options_.clip, combine);
+    parallel_->share(parameters_.flat());
+  }
+  /// What this process updates.
+  ParameterGroup<T, Space> own_group() {
+    const std::size_t decayed = parameters_.layout().decayed();
+    X master;
+    if constexpr (rounds)
+      master = master_;
+    else
+      master = part(parameters_.flat(), own_);
+    return {part(parameters_.flat(), own_),
+            master,
+            m_,
+            v_,
+            part(gradients_.flat(), own_),
+            std::clamp(decayed, own_.begin, own_.end) - own_.begin};
+  }
+  /// All processes' parts, on the first.
+  std::optional<Parameters<S>> gathered(const Tensor<S, Space>& own) const {
+    std::optional<Parameters<S>> all;
+    if (!world_ || world_->first()) all.emplace(parameters_.layout());
+    if (!world_) {
+      copy(all->flat(), View<const S, Space>(own));
+      return all;
+    }
+    each_owner({0, parameters_.layout().size()}, parameters_.layout().size(), processes(),
+               [&](const Elements& range, std::size_t owner) {
+                 Tensor<S, Space> theirs({range.size()});
+                 if (owner == world_->rank()) copy(X(theirs), View<const S, Space>(own));
+                 world_->begin_broadcast(X(theirs), owner);
+                 world_->wait();
+                 if (all) copy(part(all->flat(), range), View<const S, Space>(theirs));
+               });
+    return all;
+  }
 
   void set(const Parameters<S>& parameters) {
-    copy(master().flat(), parameters.flat());
+    if constexpr (rounds)
+      copy(X(master_), part(parameters.flat(), own_));
+    else
+      copy(parameters_.flat(), parameters.flat());
     if constexpr (rounds) {
       const Tensor<T> rounded(parameters.flat().shape());
       for (std::size_t i = 0; i < rounded.size(); ++i) rounded.data()[i] = static_cast<T>(parameters.flat().data()[i]);
@@ -173,8 +240,10 @@ class Trainer {
 
   TrainingOptions options_;
   Parameters<T, Space> parameters_, gradients_;
-  std::optional<Parameters<S, Space>> master_;
-  Parameters<S, Space> m_, v_;
+  Communicator* world_;
+  std::optional<DataParallel<T, Space>> parallel_;
+  Elements own_;  ///< the elements of which this process has master and moments
+  Tensor<S, Space> master_, m_, v_;
   Decoder<T, Space> decoder_;
   Cache<T, Space> cache_, cache_gradients_;
   Activations<T, Space> activations_;

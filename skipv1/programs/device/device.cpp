@@ -1,5 +1,6 @@
 #include "skipv1/programs/device.hpp"
 
+#include "skipv1/distributed/nccl.cuh"
 #include "skipv1/model/decoder.cuh"
 
 namespace skipv1 {
@@ -9,6 +10,18 @@ std::string why_not() {
   return why_no_device();
 }
 template decltype(why_not<Device>) why_not<Device>;
+
+template <class Space>
+std::unique_ptr<Communicator> communicator_on([[maybe_unused]] const World& world) {
+#if defined(__CUDACC__) && defined(SKIPV1_WITH_NCCL)
+  return std::make_unique<NcclCommunicator>(world.launched(), world.host());
+#else
+  require(world.size() == 1 || std::is_same_v<Space, Emulated>, "device cuda of ", world.size(),
+          " processes: this build has no NCCL (NCCL_INCLUDE_DIR and NCCL_LIBRARY say where it is)");
+  return nullptr;
+#endif
+}
+template decltype(communicator_on<Device>) communicator_on<Device>;
 
 namespace {
 /// Calls `work(decoder)` with the model on the device.

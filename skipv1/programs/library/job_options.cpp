@@ -78,14 +78,29 @@ void take_over(PreparedJob& p, const Json& stored, const CLI::App& app) {
   fields.finish();
 }
 
+/// What connects the processes on their GPUs; null where it is host memory that they exchange, or where there is one process.
+std::unique_ptr<Communicator> connect(const World& world, const std::string& device) {
+  if (world.launched().by == Launched::By::nobody) return nullptr;
+  if (device == "cuda") check_device(device, "f32");
+  if (device == "cuda") return with_device(device, [&](auto space) { return communicator_on<decltype(space)>(world); });
+  require(world.host() || world.size() == 1, "device ", device, " of ", world.size(),
+          " processes: over host memory MPI connects them, so start them by mpirun or srun");
+  return nullptr;
+}
+
 /// `job` with the settings of the run it resumes, checked.
-PreparedJob prepare(const Job& job, const CLI::App& app) {
+PreparedJob prepare(const Job& job, const CLI::App& app, Communicator* world) {
   require(!job.out.empty(), "--out is empty: must name a folder");
-  require_writable_folder(job.out);
-  if (!job.json.empty() && job.json != "-") require_writable(job.json);
-  const RunFolder folder(job.out);
-  PreparedJob p{job, folder, folder.lock()};
-  p.last = p.folder.last();
+  PreparedJob p{job, RunFolder(job.out)};
+  p.world = world;
+  if (!world || world->first()) {
+    require_writable_folder(job.out);
+    if (!job.json.empty() && job.json != "-") require_writable(job.json);
+    p.lock.emplace(p.folder.lock());
+  } else {
+    p.job.json.clear();
+  }
+  p.last = last_step(p.folder, world);
   require(!p.last || job.resume, job.out, ": holds a run already, at step ", p.last.value_or(0), ": --resume continues it");
   if (p.last) {
     const std::filesystem::path path = p.folder.checkpoint(*p.last) / "run.json";
@@ -98,14 +113,18 @@ PreparedJob prepare(const Job& job, const CLI::App& app) {
           ": no checkpoint to resume, and no model to start with");
   require(p.job.run.log_every >= 1, "log-every is 0: must be at least 1");
   check_device(p.job.device, p.job.dtype);
+  if (world) part_of(p.job.run.training, world->size());
   return p;
 }
 
 }  // namespace
 
-void run_job(const Job& job, const CLI::App& app) {
-  use_threads(job.threads);
-  PreparedJob prepared = prepare(job, app);
+void run_job(const Job& job, const CLI::App& app, const World& world) {
+  world.check();
+  use_threads(job.threads || std::getenv("OMP_NUM_THREADS") || world.size() == 1 ? job.threads
+                                                                                 : world.share_of_threads(threads()));
+  const std::unique_ptr<Communicator> on_gpus = connect(world, job.device);
+  PreparedJob prepared = prepare(job, app, on_gpus ? on_gpus.get() : world.host());
   const std::string dtype = prepared.job.dtype, device = prepared.job.device;
   if (device == "cpu") return (dtype == "f64" ? run_double : run_float)(std::move(prepared));
   with_device(device, [&](auto space) {

@@ -1,0 +1,54 @@
+#!/bin/sh
+# Usage: kill.sh PROGRAMS WORK TEXT MPIEXEC [KILLS]. A process of several is killed, any of them at any moment: all end within ten
+# seconds, one line names it, and the run goes on from its last checkpoint to the curve of one process. CI kills three times.
+set -eu
+programs=$1 work=$2 text=$3 mpiexec=$4 kills=${5:-3}
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+[ -n "$mpiexec" ] && [ -x "$mpiexec" ] || { echo "no MPI: skipped" && exit 77; }
+head -c 20000 "$text" > text.txt
+settings="--text text.txt --width 16 --layers 2 --heads 2 --length 16 --batch 6 --steps 2000 --checkpoint-every 10 --dtype f64"
+fail() {
+  echo "kill.sh: $*" >&2
+  exit 1
+}
+"$programs/skipv1-train" $settings --out whole > /dev/null 2>&1
+
+killed=0 longest=0 seed=21
+while [ "$killed" -lt "$kills" ]; do
+  seed=$(((seed * 1103 + 12345) % 65536))
+  count=$((2 + seed / 7 % 2)) victim=$((seed / 16 % (2 + seed / 7 % 2)))
+  rm -f out err
+  "$mpiexec" -n "$count" "$programs/skipv1-train" $settings --out part --resume > out 2> err &
+  job=$!
+  # The processes by their ranks, once training has begun.
+  while ! { grep -q '^learns from' out && ls part/step-????????/model.safetensors > /dev/null 2>&1; } && kill -0 $job 2> /dev/null; do sleep 0.02; done
+  sleep "0.$(printf %03d $((seed % 500)))"
+  pid=
+  for process in $(pgrep -P $job 2> /dev/null); do
+    rank=$(tr '\0' '\n' < "/proc/$process/environ" 2> /dev/null | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
+    [ "$rank" != "$victim" ] || pid=$process
+  done
+  if [ -z "$pid" ] || ! kill -9 "$pid" 2> /dev/null; then
+    wait $job || fail "ended by itself: status $?, $(cat err)"
+    rm -rf part
+    continue
+  fi
+  begin=$(date +%s%N)
+  status=0
+  wait $job || status=$?
+  took=$((($(date +%s%N) - begin) / 1000000))
+  [ $took -gt $longest ] && longest=$took
+  [ $status -ne 0 ] || { rm -rf part && continue; }  # it had just ended
+  [ $took -lt 10000 ] || fail "ended after $took ms"
+  [ "$(grep -c "^skipv1-train: rank $victim of $count (process $pid) has died" err)" = 1 ] || fail "rank $victim killed: says $(cat err)"
+  [ "$(grep -c '^skipv1-train: ' err)" = 1 ] || fail "more than one line: $(cat err)"
+  ls part/step-????????/model.safetensors > /dev/null 2>&1 || fail "no checkpoint: $(ls part)"
+  killed=$((killed + 1))
+done
+"$programs/skipv1-train" --out part --resume > out 2> err || fail "one process does not go on: $(cat err)"
+paste -d, whole/log.csv part/log.csv | awk -F, 'NR == 1 { half = NF / 2; next } {
+  d = $3 - $(half + 3); if (d < 0) d = -d; if (d > most) most = d }
+  END { print "the losses differ by at most " most; exit NR != 2001 || most > 1e-6 }' || fail "another curve"
+echo "$killed kills, the longest end took $longest ms"

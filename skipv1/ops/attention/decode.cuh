@@ -34,14 +34,14 @@ std::size_t attention_decode_bytes(std::size_t warps, std::size_t heads) {
 /// The state of a warp's 16 rows: softmax and accumulators.
 template <unsigned W>
 struct DecodeState {
-  OnlineSoftmax softmax;
+  OnlineSoftmax<true> softmax;
   float acc_o[W / 8][4] = {};
 
   /// Adds a tile of keys, by their scores, and its values; arguments as `OnlineSoftmax::update`. A row may see none of the keys.
   template <std::size_t N>
-  SKIPV1_DEVICE_MEMBER void update(float (&acc_s)[N][4], const Tile<W>& v, bool masked, const int (&seen)[2], float scale_log2) {
+  SKIPV1_DEVICE_MEMBER void update(float (&acc_s)[N][4], const Tile<W>& v, bool masked, int seen, int more, float scale_log2) {
     float rescale[2];
-    softmax.update(acc_s, rescale, masked, seen, scale_log2);
+    softmax.update(acc_s, rescale, masked, seen, more, scale_log2);
     rescale_acc_o(acc_o, rescale);  // always: a branch would keep loads of V from being issued before it
     SKIPV1_UNROLL
     for (unsigned k = 0; k < N; k += 2) {
@@ -128,14 +128,17 @@ SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, co
                               const DecodeRow (&row)[2], bool has_value) {
   constexpr unsigned K = decode_keys<W>;
   const unsigned c = lane() % 4 * 2;
-  const std::uint32_t sign = a.scale < 0 ? 0x80008000u : 0;  // of both bfloat16 in a register
   std::uint32_t fq[W / 16][4] = {};
   SKIPV1_UNROLL
   for (unsigned k = 0; k < W / 16; ++k) {
     for (unsigned j = 0; j < 4; ++j) {
       const unsigned i = k * 16 + j / 2 * 8;
-      if (row[j % 2].at != no_row && i < a.z.key) fq[k][j] = load_pair(a.q + row[j % 2].at * a.z.key + i + c) ^ sign;
+      if (row[j % 2].at != no_row && i < a.z.key) fq[k][j] = load_pair(a.q + row[j % 2].at * a.z.key + i + c);
     }
+  }
+  if (a.scale < 0) {  // after all loads, so that none waits for the one before
+    for (auto& four : fq)
+      for (std::uint32_t& pair : four) pair ^= 0x80008000u;  // the signs of both bfloat16
   }
   for (std::uint32_t i = piece.begin; i < piece.end; ++i) {
     Tile<W> keys, values;
@@ -153,9 +156,9 @@ SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, co
       }
     }
     const std::size_t s0 = std::size_t{i} * K;
-    const int seen[2] = {static_cast<int>(row[0].keys) - static_cast<int>(s0),
-                         static_cast<int>(row[1].keys) - static_cast<int>(s0)};
-    state.update(x, values, s0 + K > piece.own.past + 1, seen, positive_scale_log2(a.scale));
+    const int seen = static_cast<int>(row[0].keys) - static_cast<int>(s0),
+              more = static_cast<int>(row[1].keys) - static_cast<int>(row[0].keys);
+    state.update(x, values, s0 + K > piece.own.past + 1, seen, more, positive_scale_log2(a.scale));
   }
   state.softmax.reduce_row_sum();
 }

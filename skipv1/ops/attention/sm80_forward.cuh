@@ -93,7 +93,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   };
   q_tile.template load_async<Shape::rows, mma_threads>(q + at * z.key, z.heads * z.key, rows, z.key, t);
   copy(0);
-  OnlineSoftmax softmax[S];
+  OnlineSoftmax<> softmax[S];
   float acc_o[S][W / 8][4] = {};
   const float scale_log2 = positive_scale_log2(scale);
   for (unsigned i = 0; static_cast<int>(i * K) < keys; ++i) {
@@ -111,8 +111,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
     SKIPV1_UNROLL
     for (unsigned j = 0; j < S; ++j) {
       const int rest = seen - s0 + static_cast<int>(16 * j), g = static_cast<int>(lane() / 4);
-      const bool rescales =
-          softmax[j].update(acc_s[j], rescale[j], rest < static_cast<int>(K), {rest + g, rest + g + 8}, scale_log2);
+      const bool rescales = softmax[j].update(acc_s[j], rescale[j], rest < static_cast<int>(K), rest + g, 8, scale_log2);
       if (any(rescales)) rescale_acc_o(acc_o[j], rescale[j]);
     }
     std::uint32_t p[S][K / 16][4];

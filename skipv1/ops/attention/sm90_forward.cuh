@@ -18,7 +18,7 @@ namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 template <unsigned W, unsigned K>
 struct ForwardRows {
   std::uint32_t q[W / 16][4];
-  OnlineSoftmax softmax;
+  OnlineSoftmax<> softmax;
   float acc_o[W / 8][4] = {};
   int seen;  ///< keys that the warp's first row sees
   float scale_log2;
@@ -26,7 +26,7 @@ struct ForwardRows {
   /// `S -> P` of tile i of K keys; returns whether acc_o must be multiplied by `rescale`.
   SKIPV1_DEVICE_MEMBER bool update(float (&acc_s)[K / 8][4], float (&rescale)[2], unsigned i) {
     const int rest = seen - static_cast<int>(i * K), g = static_cast<int>(lane() / 4);
-    return softmax.update(acc_s, rescale, rest < static_cast<int>(K), {rest + g, rest + g + 8}, scale_log2);
+    return softmax.update(acc_s, rescale, rest < static_cast<int>(K), rest + g, 8, scale_log2);
   }
 };
 

@@ -32,22 +32,24 @@ SKIPV1_DEVICE void rescale_acc_o(float (&acc_o)[M][4], const float (&rescale)[2]
 ///
 /// `row_max` is an unscaled score that no later one exceeds by more than `slack` doublings. So acc_o is rescaled in the first few
 /// tiles only (FlashAttention-4's rule); the factor that this leaves in P, at most 2^slack, cancels in the division by row_sum.
-/// `row_sum` covers the lane's keys alone until `reduce_row_sum`.
+/// `row_sum` covers the lane's keys alone until `reduce_row_sum`. `may_see_none`: a row may see no key of its first tiles, as in
+/// decoding; elsewhere every row sees key 0, so row_max is finite from the first tile on.
+template <bool may_see_none = false>
 struct OnlineSoftmax {
   static constexpr float slack = 8;
   float row_max[2] = {-infinity<float>(), -infinity<float>()}, row_sum[2] = {};
 
   /// Replaces the scores of 8 N keys by probabilities, up to the factor that row_sum holds too. Returns whether acc_o must be
-  /// multiplied by `rescale`. Where `masked`, row g sees the first `seen[0]` of the keys, row g + 8 the first `seen[1]`.
+  /// multiplied by `rescale`. Where `masked`, row g sees the first `seen` of the keys, row g + 8 `more` keys more.
   template <std::size_t N>
-  SKIPV1_DEVICE_MEMBER bool update(float (&acc_s)[N][4], float (&rescale)[2], bool masked, const int (&seen)[2],
+  SKIPV1_DEVICE_MEMBER bool update(float (&acc_s)[N][4], float (&rescale)[2], bool masked, int seen, int more,
                                    float scale_log2) {
     const int c = static_cast<int>(lane() % 4 * 2);
     if (masked) {
       SKIPV1_UNROLL
       for (unsigned n = 0; n < N; ++n)
         for (unsigned j = 0; j < 4; ++j)
-          if (static_cast<int>(n * 8 + j % 2) + c >= seen[j / 2]) acc_s[n][j] = -infinity<float>();
+          if (static_cast<int>(n * 8 + j % 2) + c >= seen + (j < 2 ? 0 : more)) acc_s[n][j] = -infinity<float>();
     }
     SKIPV1_UNROLL
     for (unsigned half = 0; half < 2; ++half) {
@@ -73,7 +75,7 @@ struct OnlineSoftmax {
   }
   /// The row's maximum in base 2; 0 where the row has seen no key.
   SKIPV1_DEVICE_MEMBER float scaled_max(unsigned half, float scale_log2) const {
-    return row_max[half] == -infinity<float>() ? 0 : row_max[half] * scale_log2;
+    return may_see_none && row_max[half] == -infinity<float>() ? 0 : row_max[half] * scale_log2;
   }
   /// Sums row_sum over the four lanes of each row.
   SKIPV1_DEVICE_MEMBER void reduce_row_sum() {

@@ -44,6 +44,9 @@ inline void add_large([[maybe_unused]] ProductShapes& shapes, [[maybe_unused]] V
 #endif
 }
 
+/// Whether the plain loops would take minutes. The CPU's GEMM, which tests/ops hold to them, then stands in for them.
+inline bool is_large(const std::array<std::size_t, 3>& shape) { return shape[0] * shape[1] * shape[2] > std::size_t{1} << 24; }
+
 /// Numbers on the device, and the same numbers in double on the host.
 template <class T>
 struct Both {

@@ -115,6 +115,13 @@ void count(const Shape3& shape) {
 }
 #endif
 
+/// What the busiest part of a multiprocessor takes, and allows.
+void bound() {
+  std::printf("\n%-16s %-22s %16s %16s\n", "", "waits for", "cycles per score", "TFLOP/s at most");
+  for (const Rung& rung : rungs)
+    std::printf("%-16s %-22s %16.3f %16.2f\n", rung.name, rung.waits_for, rung.cycles, at_most(rung));
+}
+
 /// What was written down before the kernels ran on a card.
 void predict(const char* name, const Shape3& x, double Rung::*rate) {
   std::printf("\n%s: %u heads of %u, %u rows, %u keys: %.1f GFLOP, %.0f MB at least, %.0f operations per byte\n", name, x.heads,
@@ -259,6 +266,7 @@ int main(int argc, char** argv) {
 #if !defined(__CUDACC__)
     count({1, 72, 136});
 #endif
+    bound();
     predict("prefill", prefill, &Rung::prefill);
     predict("few rows", few_rows, &Rung::few);
 #if defined(__CUDACC__)

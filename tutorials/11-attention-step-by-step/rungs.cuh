@@ -84,19 +84,23 @@ inline Sectors hopper_sectors(const Shape3& x) {
 
 struct Rung {
   const char* name;
-  const char* limit;    ///< what the count says it waits for, in the prefill
-  double prefill, few;  ///< TFLOP/s predicted for the two shapes
+  const char* waits_for;  ///< the busiest part of a multiprocessor in the prefill
+  double cycles;          ///< that it takes per score, as README.md counts them
+  double prefill, few;    ///< TFLOP/s predicted for the two shapes
 };
 inline constexpr std::array<Rung, 8> rungs{{
-    {"naive", "L1: 32 rows per load", 0.22, 0.02},
-    {"coalesced", "L1 and shuffles", 10, 0.4},
-    {"tiled", "shared memory", 24, 1.6},
-    {"online softmax", "shared memory", 27, 1.6},
-    {"cp.async", "issue slots", 33, 2.3},
-    {"mma.sync", "shared memory", 280, 8},
-    {"split-KV", "shared memory", 250, 50},
-    {"TMA + wgmma", "tensor cores", 480, 20},
+    {"naive", "L1, 32 rows per load", 2 * 264.0, 0.22, 0.02},  // twice: half of the scores are masked
+    {"coalesced", "L1 and shuffles", 10, 10, 0.4},
+    {"tiled", "shared memory", 3.8, 24, 1.6},
+    {"online softmax", "shared memory", 3.8, 27, 1.6},
+    {"cp.async", "issue slots", 3.07, 33, 2.3},
+    {"mma.sync", "shared memory", 288.0 / 1024, 280, 8},
+    {"split-KV", "shared memory", 288.0 / 1024, 250, 50},
+    {"TMA + wgmma", "tensor cores", 0.125, 480, 20},
 }};
+inline constexpr double multiprocessors = 132, clock_rate = 1.75e9;
+/// TFLOP/s that the busiest part allows.
+inline double at_most(const Rung& rung) { return 4.0 * D / rung.cycles * multiprocessors * clock_rate * 1e-12; }
 
 /// Parts of the keys for split-KV: as many as give the card's 132 multiprocessors two blocks each.
 inline unsigned parts_of(const Shape3& x) {

@@ -114,12 +114,17 @@ std::vector<Comparison> compare_actual(const Case& c, const std::filesystem::pat
   return all;
 }
 
-std::vector<std::string> recognise_actual(const Case& c, const std::filesystem::path& folder,
-                                          const std::vector<Comparison>& comparisons) {
-  const auto differs = [](const Comparison& x) { return x.check == "logits" && !x.pass && std::isfinite(x.error); };
-  const auto logits = std::find_if(comparisons.begin(), comparisons.end(), differs);
-  if (logits == comparisons.end()) return {};
-  return recognise_mistakes(c, list_actual(c, folder).tensors.at("logits").read(), logits->bound);
+void recognise_actual(const Case& c, const std::filesystem::path& folder, std::vector<Comparison>& comparisons) {
+  bool logits_hold = true;
+  for (Comparison& x : comparisons) {
+    if (x.pass || !std::isfinite(x.error)) continue;
+    if (x.check == "logits") {
+      logits_hold = false;
+      x.mistakes = recognise_mistakes(c, list_actual(c, folder).tensors.at("logits").read(), x.bound);
+    }
+    if (x.check == "loss" && logits_hold) x.mistakes = recognise_loss(c, x.actual, x.bound);
+    if (x.check == "cache") x.mistakes = recognise_count(c, x.tensor, static_cast<std::size_t>(x.actual));
+  }
 }
 
 }  // namespace skipv1::conformance

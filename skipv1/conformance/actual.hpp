@@ -13,8 +13,8 @@ namespace skipv1::conformance {
 /// to nothing, on a malformed file, or if nothing is there.
 std::vector<Comparison> compare_actual(const Case& c, const std::filesystem::path& folder, const std::string& dtype);
 
-/// Of logits in `folder` that differ: the known mistakes that give them, within the bound of their comparison (`mistakes.hpp`).
-std::vector<std::string> recognise_actual(const Case& c, const std::filesystem::path& folder,
-                                          const std::vector<Comparison>& comparisons);
+/// Fills in `mistakes` of those `comparisons` that differ: of logits in `folder`, of the loss where logits hold or are not there,
+/// and of counts.
+void recognise_actual(const Case& c, const std::filesystem::path& folder, std::vector<Comparison>& comparisons);
 
 }  // namespace skipv1::conformance

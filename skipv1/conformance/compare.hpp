@@ -19,6 +19,7 @@ struct Comparison {
   /// The first element beyond the bound, or where it passes the worst; none where shapes differ or there is nothing.
   std::vector<std::size_t> index = {};
   double expected = std::numeric_limits<double>::quiet_NaN(), actual = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::string> mistakes = {};  ///< known ones that give exactly these numbers (mistakes.hpp)
 };
 
 /// `max|actual - expected| / max(1e-12, least, max|expected|)`, which passes where it is at most `bound` and `actual` is finite

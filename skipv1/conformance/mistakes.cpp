@@ -3,7 +3,10 @@
 #include <cmath>
 #include <sstream>
 
+#include "skipv1/conformance/altered_pass.hpp"
 #include "skipv1/conformance/compare.hpp"
+#include "skipv1/conformance/mistake_lists.hpp"
+#include "skipv1/ops/cross_entropy.hpp"
 #include "skipv1/model/decoder.hpp"
 
 namespace skipv1::conformance {
@@ -35,6 +38,7 @@ class Recogniser {
 
   std::vector<std::string> run() {
     try_tables();
+    try_rules();
     try_constants();
     try_weights();
     try_heads();
@@ -52,6 +56,13 @@ class Recogniser {
     double error;
   };
 
+  /// Keeps a mistake that differs from the case and is what was found.
+  void judge(const std::string& words, View<const double> made) {
+    const bool differs = !compare("logits", "logits", made, case_.logits, bound_).pass;
+    const Comparison same = compare("logits", "logits", logits_, made, bound_);
+    if (differs && same.pass) found_.push_back({words, same.error});
+  }
+
   template <class Change>
   void attempt(const std::string& words, const Change& change) {
     try {
@@ -61,57 +72,29 @@ class Recogniser {
       Cache<double> cache(decoder.routing(), case_.batch(), case_.length());
       Activations<double> a;
       const View<double> rows = decoder.forward(Batch::rectangle(case_.tokens), cache, a);
-      const View<const double> made(rows.data(), case_.logits.shape());
-      const bool differs = !compare("logits", "logits", made, case_.logits, bound_).pass;
-      const Comparison same = compare("logits", "logits", logits_, made, bound_);
-      if (differs && same.pass) found_.push_back({words, same.error});
+      judge(words, {rows.data(), case_.logits.shape()});
     } catch (const Error&) {  // a mistake that this configuration does not allow
     }
   }
 
-  /// Calls `change(l, row)` on each layer's keys and values, and keeps the table whole.
-  template <class Change>
-  void attempt_table(const std::string& words, const Change& change) {
-    attempt(words, [&](Wrong& wrong) {
-      for (Names* reads : {&wrong.routing.keys, &wrong.routing.values}) {
-        const std::vector<std::size_t>& owned =
-            reads == &wrong.routing.keys ? wrong.routing.owned_keys : wrong.routing.owned_values;
-        for (std::size_t l = 0; l < wrong.routing.layers; ++l) {
-          const auto begin = reads->begin() + static_cast<std::ptrdiff_t>(l * wrong.routing.heads);
-          Names row(begin, begin + static_cast<std::ptrdiff_t>(wrong.routing.heads));
-          change(l, row);
-          for (const HeadName& name : row) require(name.none() || name.head < owned[name.layer], "no such head");
-          std::copy(row.begin(), row.end(), begin);
-        }
-      }
-    });
-  }
-
   void try_tables() {
-    const std::size_t heads = case_.config.num_attention_heads, groups = case_.config.num_key_value_heads;
-    const auto earlier = [](std::size_t l, const HeadName& name) { return !name.none() && name.layer < l; };
-    attempt_table("the wrong half is reused: the source layer's first heads instead of its last", [&](std::size_t l, Names& row) {
-      std::size_t least = no_head;
-      for (const HeadName& name : row)
-        if (earlier(l, name)) least = std::min(least, name.head);
-      for (HeadName& name : row)
-        if (earlier(l, name)) name.head -= least;
-    });
-    attempt_table("shared heads are read one layer too early", [&](std::size_t l, Names& row) {
-      for (HeadName& name : row)
-        if (earlier(l, name) && name.layer > 0) --name.layer;
-    });
-    attempt_table("shared heads are read one layer too late", [&](std::size_t l, Names& row) {
-      for (HeadName& name : row)
-        if (earlier(l, name)) ++name.layer;
-    });
-    attempt_table("query head h reads group h mod H_kv instead of floor(h H_kv / H)", [&](std::size_t, Names& row) {
-      const Names right = row;
-      for (std::size_t h = 0; h < heads; ++h) row[h] = right[h % groups * (heads / groups)];
-    });
-    attempt_table("reused heads stand before a layer's own instead of after them", [&](std::size_t l, Names& row) {
-      std::stable_partition(row.begin(), row.end(), [&](const HeadName& name) { return earlier(l, name); });
-    });
+    Rules rules;
+    if (!case_.config.gpt2()) rules.inner = Rules::Inner::silu;
+    for (const TableMistake& mistake : table_mistakes(case_.config)) {
+      try {
+        Routing routing = make_routing(case_.config);
+        mistake.change(routing);
+        judge(mistake.words, altered_pass(case_.config, case_.weights, routing, case_.tokens, rules));
+      } catch (const Error&) {  // a head that is not there
+      }
+    }
+  }
+  void try_rules() {
+    for (const RuleMistake& mistake : rule_mistakes(case_.config)) {
+      const Tensor<double> made =
+          altered_pass(case_.config, case_.weights, make_routing(case_.config), case_.tokens, mistake.rules);
+      judge(mistake.words, made);
+    }
   }
 
   void try_constants() {
@@ -125,6 +108,13 @@ class Recogniser {
       words << "rope_theta is " << theta << " instead of " << case_.config.rope_theta;
       attempt(words.str(), [&](Wrong& wrong) { wrong.config.rope_theta = theta; });
     }
+    attempt("lambda is 0.5, whatever the configuration and the weights say", [](Wrong& wrong) {
+      wrong.config.attention.value_mix = 0.5;
+      wrong.each("value_mix", [](const std::string&, View<double> x) { x.data()[0] = 0.5; });
+    });
+    attempt("the learned lambda is left unread: it is the configuration's", [&](Wrong& wrong) {
+      wrong.each("value_mix", [&](const std::string&, View<double> x) { x.data()[0] = case_.config.attention.value_mix; });
+    });
     attempt("lambda and 1 - lambda are swapped", [](Wrong& wrong) {
       wrong.config.attention.value_mix = 1 - wrong.config.attention.value_mix;
       wrong.each("value_mix", [](const std::string&, View<double> x) { x.data()[0] = 1 - x.data()[0]; });
@@ -225,6 +215,75 @@ class Recogniser {
 std::vector<std::string> recognise_mistakes(const Case& c, View<const double> logits, double bound) {
   if (!(logits.shape() == c.logits.shape())) return {};
   return Recogniser(c, logits, bound).run();
+}
+
+namespace {
+
+/// Minus the logarithm of each row's probability of its target; -1 counts as class 0.
+std::vector<double> row_losses(const Case& c, std::size_t shift) {
+  std::vector<double> losses;
+  const std::size_t vocab = c.config.vocab_size;
+  for (std::size_t b = 0; b < c.batch(); ++b)
+    for (std::size_t t = 0; t + shift < c.length(); ++t) {
+      const double* row = c.logits.data() + (b * c.length() + t) * vocab;
+      const double most = *std::max_element(row, row + vocab);
+      double sum = 0;
+      for (std::size_t v = 0; v < vocab; ++v) sum += std::exp(row[v] - most);
+      const std::int32_t target = c.targets(b, t + shift);
+      losses.push_back(std::log(sum) + most - row[target == ignored_target ? 0 : target]);
+    }
+  return losses;
+}
+
+struct Mean {
+  double sum = 0, count = 0;
+  double value() const { return count > 0 ? sum / count : 0; }
+};
+/// Of the targets that are not ignored, over sequences `begin … end`.
+Mean mean_loss(const Case& c, std::size_t shift, std::size_t begin, std::size_t end) {
+  const std::vector<double> losses = row_losses(c, shift);
+  const std::size_t length = c.length() - shift;
+  Mean mean;
+  for (std::size_t i = begin * length; i < end * length; ++i)
+    if (c.targets(i / length, i % length + shift) != ignored_target) mean.sum += losses[i], mean.count += 1;
+  return mean;
+}
+
+}  // namespace
+
+std::vector<std::string> recognise_loss(const Case& c, double loss, double bound) {
+  const Mean right = mean_loss(c, 0, 0, c.batch());
+  double sequences = 0, all = 0;
+  for (std::size_t b = 0; b < c.batch(); ++b) sequences += mean_loss(c, 0, b, b + 1).value() / static_cast<double>(c.batch());
+  for (const double x : row_losses(c, 0)) all += x / static_cast<double>(c.targets.size());
+  const std::pair<const char*, double> known[] = {
+      {"targets are shifted once more: they are next tokens already", mean_loss(c, 1, 0, c.batch()).value()},
+      {"the loss is divided by all targets, ignored ones included", right.sum / static_cast<double>(c.targets.size())},
+      {"target -1 is taken as class 0 instead of being ignored", all},
+      {"the loss is the sum over targets instead of the mean", right.sum},
+      {"the loss is the mean of the sequences' means instead of the mean over all targets", sequences},
+      {"the loss is in bits instead of nats", right.value() / std::log(2.0)}};
+  std::vector<std::string> found;
+  for (const auto& [words, value] : known)
+    if (compare("loss", "loss", {&loss, {}}, {&value, {}}, bound).pass && std::abs(value - c.loss) > bound * c.loss)
+      found.push_back(words);
+  return found;
+}
+
+std::vector<std::string> recognise_count(const Case& c, const std::string& name, std::size_t count) {
+  const Config& config = c.config;
+  const std::size_t head = 2 * config.num_hidden_layers * config.head_width();
+  std::vector<std::string> found;
+  if (name == "kv_elements_per_token") {
+    if (count == head * config.num_key_value_heads) found.push_back("every layer caches all heads, shared ones included");
+    if (count == head * config.num_attention_heads) found.push_back("every query head's key and value is cached in every layer");
+    if (config.num_attention_heads != config.num_key_value_heads &&
+        count * config.num_key_value_heads == c.elements * config.num_attention_heads)
+      found.push_back("heads are repeated for their groups before they are cached");
+  }
+  if (name == "parameters" && config.tie_word_embeddings && count == c.parameters + config.vocab_size * config.hidden_size)
+    found.push_back("a tied output head counts as parameters of its own");
+  return found;
 }
 
 }  // namespace skipv1::conformance

@@ -9,8 +9,12 @@
 namespace skipv1::conformance {
 
 /// What is wrong with an implementation that computes `logits` (B, T, V) for `c`: the known mistakes that give them within
-/// `bound`, and not the case's own; of several the nearest. A mistake is another routing table, other constants or other weights
-/// in the same decoder, so that it exists wherever it makes a difference.
+/// `bound`, and not the case's own; of several the nearest. A mistake is another routing table, other constants, other weights
+/// or other rules of the pass, computed on the spot, so that it exists wherever it makes a difference.
 std::vector<std::string> recognise_mistakes(const Case& c, View<const double> logits, double bound);
+
+/// The same of a loss whose logits are right, and of one of the counts of expected.json.
+std::vector<std::string> recognise_loss(const Case& c, double loss, double bound);
+std::vector<std::string> recognise_count(const Case& c, const std::string& name, std::size_t count);
 
 }  // namespace skipv1::conformance

@@ -20,7 +20,8 @@ Json Report::json() const {
                         {"index", x.index},
                         {"expected", x.expected},
                         {"actual", x.actual},
-                        {"note", x.note}});
+                        {"note", x.note},
+                        {"mistakes", x.mistakes}});
   return report;
 }
 

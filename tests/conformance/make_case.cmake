@@ -16,7 +16,10 @@ foreach(file model.safetensors config.json tokens.npy targets.npy logits.npy gra
   execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${WORK}/llama_skipv1/${file} ${WORK}/first/${file} COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
 file(REMOVE_RECURSE ${WORK}/first)
-execute_process(COMMAND ${CHECK} ${case} --actual ${WORK}/llama_skipv1 COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CHECK} ${case} --actual ${WORK}/llama_skipv1 OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
+if(NOT output MATCHES "not shown here: the layout of rotary pairs and rope_theta")
+  message(FATAL_ERROR "heads of 2 are one rotary pair:\n${output}")
+endif()
 # Many cases at once, each with its folder; the name of a scalar in either case.
 execute_process(COMMAND ${CHECK} ${case} ${CASES}/llama_mha --actual ${CASES} --dtype F64 OUTPUT_VARIABLE output
   COMMAND_ERROR_IS_FATAL ANY)

@@ -1,0 +1,41 @@
+// A forward pass whose rules can be changed one by one: what a decoder computes whose author got one of them wrong.
+#pragma once
+
+#include "skipv1/conformance/case.hpp"
+
+namespace skipv1::conformance {
+
+/// The rules of a pass; as they stand here they are those of docs/spec/models.md.
+struct Rules {
+  enum class Mask { causal, none, next, strict } mask = Mask::causal;
+  enum class Softmax { over_keys, over_queries, with_one_more } softmax = Softmax::over_keys;
+  enum class Order { before, after, parallel, normed_residual } norms = Order::before;
+  enum class Inner { tanh_gelu, erf_gelu, quick_gelu, sigmoid, silu, relu } inner = Inner::tanh_gelu;  ///< llama starts from silu
+  enum class Mix { right, left_out, added, of_last, wrong_heads } mix = Mix::right;
+  enum class Depth { right, reversed, of_averages, last_left_out, added, without_embedding } depth = Depth::right;
+  // Rotation.
+  bool rotates_queries = true, rotates_keys = true, rotates_values = false, rotates_shared_again = false;
+  bool reversed_frequencies = false, whole_width = false, half_width = false;
+  double position_sign = 1, exponent = 2, first_position = 0;
+  bool positions = true;  ///< whether gpt2's are embedded
+  // Norms.
+  bool epsilon_outside = false, unbiased = false, flipped_mean = false;  ///< flipped: LayerNorm without the mean, RMSNorm with it
+  bool swapped_norms = false, final_norm = true;
+  // Elsewhere.
+  double embedding_scale = 1, logits_scale = 1;
+  bool sums_pairs = false;          ///< pooled heads are added instead of averaged
+  bool strided_queries = false;     ///< queries are split as (d_h, H)
+  bool untransposed_heads = false;  ///< (B, H, T, d_h) is taken for (B, T, H d_h)
+  bool tied_head = false;           ///< the embedding is the head, whatever the configuration says
+  bool bare_shared_values = false;  ///< shared values are handed on without their bias
+  bool rotary_key_of_first = false, rotary_first = false, reversed_keys = false, normed_latent = false, latent_of_last = false,
+       latent_reversed = false, first_latent_half = false;  ///< MLA
+  // Rounded to bfloat16.
+  bool rounds_angles = false, rounds_tables = false, rounds_probabilities = false;
+};
+
+/// Logits (B, T, V) of the case's tokens, in plain loops and float64. `routing` may read any heads that are owned.
+Tensor<double> altered_pass(const Config& config, const Parameters<double>& weights, const Routing& routing,
+                            View<const std::int32_t> tokens, const Rules& rules);
+
+}  // namespace skipv1::conformance

@@ -1,0 +1,114 @@
+#include <cmath>
+
+#include "skipv1/conformance/mistake_lists.hpp"
+
+namespace skipv1::conformance {
+
+namespace {
+
+class List {
+ public:
+  explicit List(const Config& config) { right_.inner = config.gpt2() ? Rules::Inner::tanh_gelu : Rules::Inner::silu; }
+  template <class Change>
+  void add(const std::string& words, const Change& change) {
+    all_.push_back({words, right_});
+    change(all_.back().rules);
+  }
+  std::vector<RuleMistake> take() { return std::move(all_); }
+
+ private:
+  Rules right_;
+  std::vector<RuleMistake> all_;
+};
+
+void add_rotation(List& list) {
+  list.add("keys are not rotated", [](Rules& r) { r.rotates_keys = false; });
+  list.add("queries are not rotated", [](Rules& r) { r.rotates_queries = false; });
+  list.add("neither queries nor keys are rotated", [](Rules& r) { r.rotates_queries = r.rotates_keys = false; });
+  list.add("values are rotated, too", [](Rules& r) { r.rotates_values = true; });
+  list.add("a reading layer rotates shared keys again", [](Rules& r) { r.rotates_shared_again = true; });
+  list.add("the rotation runs backwards: by -p", [](Rules& r) { r.position_sign = -1; });
+  list.add("frequencies are theta^(-i / w) instead of theta^(-2i / w)", [](Rules& r) { r.exponent = 1; });
+  list.add("the slowest rotary pair comes first", [](Rules& r) { r.reversed_frequencies = true; });
+  list.add("the rotation runs over all heads' dimensions at once", [](Rules& r) { r.whole_width = true; });
+  list.add("only the first half of each head is rotated", [](Rules& r) { r.half_width = true; });
+  list.add("angles are computed in bfloat16", [](Rules& r) { r.rounds_angles = true; });
+  list.add("cosines and sines are kept in bfloat16", [](Rules& r) { r.rounds_tables = true; });
+  list.add("position embeddings are left out", [](Rules& r) { r.positions = false; });
+}
+
+void add_attention(List& list) {
+  list.add("there is no causal mask: every query sees all keys", [](Rules& r) { r.mask = Rules::Mask::none; });
+  list.add("a query sees the next key, too", [](Rules& r) { r.mask = Rules::Mask::next; });
+  list.add("a query does not see its own key", [](Rules& r) { r.mask = Rules::Mask::strict; });
+  list.add("the softmax runs over queries instead of keys", [](Rules& r) { r.softmax = Rules::Softmax::over_queries; });
+  list.add("the softmax's denominator has one more, as with a sink", [](Rules& r) { r.softmax = Rules::Softmax::with_one_more; });
+  list.add("probabilities are rounded to bfloat16", [](Rules& r) { r.rounds_probabilities = true; });
+  list.add("queries are split as (d_h, H) instead of (H, d_h)", [](Rules& r) { r.strided_queries = true; });
+  list.add("attention's heads (B, H, T, d_h) are merged to (B, T, H d_h) without transposing",
+           [](Rules& r) { r.untransposed_heads = true; });
+  list.add("shared values are handed on before their bias is added", [](Rules& r) { r.bare_shared_values = true; });
+  list.add("pooled heads are added instead of averaged", [](Rules& r) { r.sums_pairs = true; });
+  list.add("own values are not mixed with the first layer's", [](Rules& r) { r.mix = Rules::Mix::left_out; });
+  list.add("the first layer's values are added: V + lambda V_0", [](Rules& r) { r.mix = Rules::Mix::added; });
+  list.add("values are mixed with those of the layer before instead of the first's",
+           [](Rules& r) { r.mix = Rules::Mix::of_last; });
+  list.add("own values are mixed with layer 0's last heads", [](Rules& r) { r.mix = Rules::Mix::wrong_heads; });
+}
+
+void add_latent(List& list) {
+  list.add("a query head and its key are laid out [rotary, content]", [](Rules& r) { r.rotary_first = true; });
+  list.add("keys are laid out [rotary, content], queries [content, rotary]", [](Rules& r) { r.reversed_keys = true; });
+  list.add("the latent is normalised", [](Rules& r) { r.normed_latent = true; });
+  list.add("all layers read layer 0's rotary key", [](Rules& r) { r.rotary_key_of_first = true; });
+  list.add("the first half of layer 0's latent is reused instead of the second", [](Rules& r) { r.first_latent_half = true; });
+  list.add("the reused half of the latent stands before the own half", [](Rules& r) { r.latent_reversed = true; });
+  list.add("the latent of the layer before is reused instead of layer 0's", [](Rules& r) { r.latent_of_last = true; });
+}
+
+void add_norms(List& list) {
+  list.add("epsilon is added to the root instead of under it", [](Rules& r) { r.epsilon_outside = true; });
+  list.add("the variance is divided by d - 1", [](Rules& r) { r.unbiased = true; });
+  list.add("LayerNorm does not subtract the mean, or RMSNorm does", [](Rules& r) { r.flipped_mean = true; });
+  list.add("a block's two norms are swapped", [](Rules& r) { r.swapped_norms = true; });
+  list.add("there is no norm before the output head", [](Rules& r) { r.final_norm = false; });
+  list.add("norms follow the residual addition instead of preceding attention and feed-forward",
+           [](Rules& r) { r.norms = Rules::Order::after; });
+  list.add("the feed-forward reads the block's input instead of what attention left",
+           [](Rules& r) { r.norms = Rules::Order::parallel; });
+  list.add("the residual is the norm's output instead of its input", [](Rules& r) { r.norms = Rules::Order::normed_residual; });
+}
+
+void add_rest(List& list, const Config& config) {
+  const double root = std::sqrt(static_cast<double>(config.hidden_size));
+  list.add("the feed-forward's function is GELU by erf", [](Rules& r) { r.inner = Rules::Inner::erf_gelu; });
+  list.add("the feed-forward's function is GELU by tanh", [](Rules& r) { r.inner = Rules::Inner::tanh_gelu; });
+  list.add("the feed-forward's function is x sigmoid(1.702 x)", [](Rules& r) { r.inner = Rules::Inner::quick_gelu; });
+  list.add("the feed-forward's function is the sigmoid", [](Rules& r) { r.inner = Rules::Inner::sigmoid; });
+  list.add("the feed-forward's function is silu", [](Rules& r) { r.inner = Rules::Inner::silu; });
+  list.add("the feed-forward's function is relu", [](Rules& r) { r.inner = Rules::Inner::relu; });
+  list.add("embeddings are multiplied by sqrt(d)", [&](Rules& r) { r.embedding_scale = root; });
+  list.add("logits are divided by sqrt(d)", [&](Rules& r) { r.logits_scale = 1 / root; });
+  list.add("the embedding is the output head though the configuration has another", [](Rules& r) { r.tied_head = true; });
+  list.add("a row of depth weights is read backwards", [](Rules& r) { r.depth = Rules::Depth::reversed; });
+  list.add("the average over depth runs over averages instead of raw block outputs",
+           [](Rules& r) { r.depth = Rules::Depth::of_averages; });
+  list.add("the final norm reads the last block's output instead of the average",
+           [](Rules& r) { r.depth = Rules::Depth::last_left_out; });
+  list.add("the average over depth is added to the block's output", [](Rules& r) { r.depth = Rules::Depth::added; });
+  list.add("the average over depth leaves the embedding out", [](Rules& r) { r.depth = Rules::Depth::without_embedding; });
+}
+
+}  // namespace
+
+std::vector<RuleMistake> rule_mistakes(const Config& config) {
+  List list(config);
+  add_rotation(list);
+  add_attention(list);
+  if (config.latent()) add_latent(list);
+  add_norms(list);
+  add_rest(list, config);
+  return list.take();
+}
+
+}  // namespace skipv1::conformance

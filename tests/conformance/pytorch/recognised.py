@@ -1,0 +1,84 @@
+"""skipv1-check names the mistakes: of each one in mistakes*.py it prints which known mistake gives exactly these numbers.
+
+    python tests/conformance/pytorch/recognised.py build/default/bin/skipv1-check [--cases N] [--verbose]
+
+Each mistake is tried in N cases (2) that it applies to and that store their weights, in f64 and f32. Exit status 77 where PyTorch is
+missing.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+try:
+    import torch
+except ImportError as error:
+    print(f"skipped: {error}")
+    sys.exit(77)
+
+from cases import Case
+from matrix import MISTAKES
+from matrix import SUITE
+from model import Model
+from run import prepare
+from run import run
+
+# What the whole pass's logits, loss and counts do not show, and arithmetic in bfloat16, whose every rounding would have to be the same.
+UNNAMED = {"positions_restart", "mask_unaligned", "cache_forgets", "head_not_tied", "shared_detached", "norm_bf16", "rope_angles_bf16",
+           "rope_table_bf16", "softmax_bf16"}
+
+
+def words_of(program, folder, name, dtype):
+    """What skipv1-check says of mistake `name` in the case `folder`."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as out:
+        run(Case(folder), dtype, MISTAKES[name], gradients=False, decoding=False).write(out, "F64" if dtype == "f64" else "F32")
+        report = pathlib.Path(out).with_suffix(".report.json")
+        found = subprocess.run([program, folder, "--actual", out, "--json", report], capture_output=True, text=True)
+        if found.returncode not in (0, 1):
+            return [f"refused: {found.returncode} {found.stderr}"]
+        comparisons = json.loads(report.read_text())
+        report.unlink()
+    return [words for x in comparisons for words in x["mistakes"]]
+
+
+def jobs(count):
+    """(folder, mistake, dtype)"""
+    tried = {name: 0 for name in MISTAKES}
+    for path in sorted(SUITE.glob("*/model.safetensors")):
+        case = Case(path.parent)
+        facts = Model(case.config, prepare(case, "f64")[0])
+        facts.case, case.cache = case, run(case, gradients=False, decoding=False).cache
+        for name, kind in MISTAKES.items():
+            if name not in UNNAMED and kind.applies(facts) and tried[name] < count:
+                tried[name] += 1
+                for dtype in ("f64", "f32"):
+                    yield str(path.parent), name, dtype
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("--cases", type=int, default=2)
+    parser.add_argument("--verbose", action="store_true")
+    args = parser.parse_args()
+    failures = tries = 0
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        pending = [(job, pool.submit(words_of, args.program, *job)) for job in jobs(args.cases)]
+        for (folder, name, dtype), future in pending:
+            words, tries = future.result(), tries + 1
+            if args.verbose:
+                print(f"{name} in {pathlib.Path(folder).name}, {dtype}: {words}")
+            if not words or words[0].startswith("refused"):
+                failures += 1
+                print(f"{name} in {pathlib.Path(folder).name}, {dtype}: not recognised", *words)
+    print(f"{len(MISTAKES) - len(UNNAMED)} mistakes, {tries} tries; {failures} failures")
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -75,8 +75,8 @@ inline std::vector<double> symmetric_eigenvalues(View<const double> matrix) {
     bool rotated = false;
     for (std::size_t p = 0; p < n; ++p)
       for (std::size_t q = p + 1; q < n; ++q) {
-        const double small = std::numeric_limits<double>::epsilon() / 4 * (std::abs(a(p, p)) + std::abs(a(q, q)));
-        if (std::abs(a(p, q)) <= small) continue;
+        const double negligible = std::numeric_limits<double>::epsilon() / 4 * (std::abs(a(p, p)) + std::abs(a(q, q)));
+        if (std::abs(a(p, q)) <= negligible) continue;
         rotated = true;
         const detail::JacobiRotation rotate(a(p, p), a(q, q), a(p, q));
         for (std::size_t i = 0; i < n; ++i) rotate(a(i, p), a(i, q));

@@ -1,0 +1,121 @@
+#!/bin/sh
+# Compiles every header of the CPU half, trains and decodes (tests/install/consumer) with each compiler and system that is here;
+# what is not is skipped with a word. sh tests/systems.sh [PART ...]; --full: in the Debians all of tests/run.sh. Root for these.
+set -u
+cd "$(dirname "$0")/.."
+root=$PWD
+work=${TMPDIR:-/tmp}/skipv1-systems
+full=
+[ "${1:-}" = --full ] && full=1 && shift
+parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops mingw aarch64 debian-12 debian-13}
+mkdir -p "$work/include"
+: > "$work/summary.txt"
+
+# say PART RESULT: a line of the summary
+say() { printf '%-14s %s\n' "$1" "$2" | tee -a "$work/summary.txt"; }
+# first COMMAND...: the first that is here
+first() { for command; do command -v "$command" > /dev/null && echo "$command" && return; done; }
+# The dependencies' headers alone, for compilers of other systems, which must not see this one's.
+for folder in xtensor xtl xsimd nlohmann stb; do
+  for place in /usr/include /usr/local/include; do
+    [ -d "$place/$folder" ] && ln -sfn "$place/$folder" "$work/include/$folder"
+  done
+done
+
+# whole PART RUNNER COMPILER FLAGS...: compiles the consumer and runs it
+whole() {
+  part=$1 runner=$2 compiler=$3
+  shift 3
+  begin=$(date +%s)
+  if ! "$compiler" -std=c++20 -O1 -Wall -Wextra -Wshadow -Werror -DWHOLE -DSKIPV1_NO_SENTENCEPIECE -I"$root" \
+    -isystem "$work/include" tests/install/consumer/main.cpp -o "$work/$part.exe" "$@" > "$work/$part.log" 2>&1; then
+    say "$part" "FAILED: $compiler $*, $work/$part.log"
+  elif ! $runner "$work/$part.exe" >> "$work/$part.log" 2>&1; then
+    say "$part" "FAILED at running: $compiler $*, $work/$part.log"
+  else
+    say "$part" "passed: $("$compiler" --version | head -1), $(($(date +%s) - begin)) s"
+  fi
+}
+# The flag that clang 19 and later need with xtensor before 0.25 (.cmake/dependencies.cmake).
+clang_flag() {
+  echo 'int main(){}' > "$work/flag.cpp"
+  [ -f "$work/include/xtensor/xtensor_config.hpp" ] && ! grep -q 'MINOR 25' "$work/include/xtensor/xtensor_config.hpp" &&
+    "$1" -Werror -fno-relaxed-template-template-args -Wno-deprecated-no-relaxed-template-template-args -fsyntax-only \
+      "$work/flag.cpp" 2> /dev/null &&
+    echo "-fno-relaxed-template-template-args -Wno-deprecated-no-relaxed-template-template-args"
+}
+
+# debian PART SUITE: a system from nothing in a folder
+debian() {
+  if ! command -v debootstrap > /dev/null || [ "$(id -u)" != 0 ]; then
+    say "$1" "skipped: needs debootstrap and root"
+    return
+  fi
+  system=$work/$2 begin=$(date +%s)
+  if [ ! -f "$system/root/ready" ]; then
+    rm -rf "$system"
+    debootstrap --variant=minbase "$2" "$system" > "$work/$1.log" 2>&1 || { say "$1" "skipped: no bootstrap, $work/$1.log"; return; }
+    touch "$system/root/ready"
+  fi
+  cp /etc/resolv.conf "$system/etc/resolv.conf"
+  rm -rf "$system/root/skipv1" && mkdir "$system/root/skipv1"
+  git archive HEAD | tar -x -C "$system/root/skipv1"
+  mounted=
+  mount -t proc proc "$system/proc" 2> /dev/null && mounted=1
+  command="sh tests/setup.sh && cmake -S tests/install/consumer -B build/consumer -G Ninja -DWAY=add_subdirectory \
+    -DCMAKE_BUILD_TYPE=Release -DSKIPV1_FETCH=OFF && cmake --build build/consumer && build/consumer/consumer"
+  [ -z "$full" ] || command="sh tests/run.sh"
+  chroot "$system" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root sh -c "cd /root/skipv1 && $command" \
+    >> "$work/$1.log" 2>&1 && result=passed || result="FAILED: $work/$1.log"
+  [ -z "$mounted" ] || umount "$system/proc"
+  say "$1" "$result: ${full:+tests/run.sh, }$2, $(chroot "$system" g++ --version | head -1), $(($(date +%s) - begin)) s"
+}
+
+# with PART COMPILER FLAGS...: natively, or skipped without that compiler
+with() {
+  part=$1 compiler=$2
+  shift 2
+  if [ -n "$compiler" ]; then whole "$part" "" "$compiler" "$@"; else say "$part" "skipped: no such compiler"; fi
+}
+blas=-DSKIPV1_PLAIN_BLAS
+echo 'extern "C" void cblas_sgemm(); int main() { cblas_sgemm(); }' > "$work/blas.cpp"
+c++ "$work/blas.cpp" -o "$work/blas.exe" -lopenblas 2> /dev/null && blas=-lopenblas
+
+for part in $parts; do
+  case $part in
+    oldest-g++) with "$part" "$(first g++-11 g++-12 g++-13 g++)" -fopenmp $blas ;;
+    newest-g++) with "$part" "$(first g++-16 g++-15 g++-14 g++-13 g++-12 g++)" -fopenmp $blas ;;
+    oldest-clang | newest-clang)
+      compiler=$(first clang++-14 clang++-15 clang++-16 clang++-17 clang++)
+      [ $part = oldest-clang ] || compiler=$(first clang++-21 clang++-20 clang++-19 clang++-18 clang++)
+      with "$part" "$compiler" -Wno-deprecated-declarations $blas $(clang_flag "${compiler:-false}") ;;
+    libc++)
+      compiler=$(first clang++-21 clang++-20 clang++-19 clang++-18 clang++)
+      echo '#include <vector>' > "$work/vector.cpp"
+      if "${compiler:-false}" -stdlib=libc++ -fsyntax-only "$work/vector.cpp" 2> /dev/null; then
+        with "$part" "$compiler" -stdlib=libc++ $blas $(clang_flag "$compiler")
+      else
+        say "$part" "skipped: no libc++"
+      fi ;;
+    assertions) with "$part" "$(first g++ c++)" -fopenmp -D_GLIBCXX_ASSERTIONS $blas ;;
+    plain-loops) with "$part" "$(first g++ c++)" -DSKIPV1_PLAIN_BLAS -DSKIPV1_NO_XSIMD ;;
+    mingw)
+      compiler=$(first x86_64-w64-mingw32-g++-posix x86_64-w64-mingw32-g++)
+      if [ -n "$compiler" ] && [ -n "$(first wine wine64)" ]; then
+        WINEDEBUG=-all whole "$part" "$(first wine wine64)" "$compiler" -static -DSKIPV1_PLAIN_BLAS
+      else
+        say "$part" "skipped: needs mingw-w64 and wine"
+      fi ;;
+    aarch64)
+      if [ -n "$(first aarch64-linux-gnu-g++)" ] && [ -n "$(first qemu-aarch64 qemu-aarch64-static)" ]; then
+        whole "$part" "$(first qemu-aarch64 qemu-aarch64-static) -L /usr/aarch64-linux-gnu" aarch64-linux-gnu-g++ -DSKIPV1_PLAIN_BLAS
+      else
+        say "$part" "skipped: needs g++-aarch64-linux-gnu and qemu-user"
+      fi ;;
+    debian-12) debian "$part" bookworm ;;
+    debian-13) debian "$part" trixie ;;
+    *) say "$part" "FAILED: no such part; they are named in this script" ;;
+  esac
+done
+echo "--" && cat "$work/summary.txt"
+! grep -q FAILED "$work/summary.txt"

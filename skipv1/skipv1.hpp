@@ -20,6 +20,7 @@
 #include "skipv1/core/utf8.hpp"
 #include "skipv1/core/version.hpp"
 #include "skipv1/core/view.hpp"
+#include "skipv1/core/wait_policy.hpp"
 #include "skipv1/core/write_mode.hpp"
 #include "skipv1/core/xtensor.hpp"
 #include "skipv1/distributed/communicator.hpp"

@@ -27,6 +27,7 @@
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/core/utf8.hpp"
 #include "skipv1/core/version.hpp"
+#include "skipv1/core/wait_policy.hpp"
 #include "skipv1/io/standard_streams.hpp"
 
 namespace skipv1 {
@@ -181,6 +182,7 @@ inline CLI::Validator upper_case() {
 /// error elsewhere and returns the status.
 template <class Body, class Failed>
 int run_program(CLI::App& app, int argc, char** argv, const Body& body, const Failed& error) {
+  wait_briefly(argc, argv);
   const auto end = [&](int status) {
     const bool written = std::cout.flush() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
     return written ? status : error("standard output cannot be written");

@@ -40,6 +40,11 @@ class Decoder {
   void place(const Batch& batch, const Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep = Keep::nothing,
              Logits wanted = Logits::all) const;
   View<T, Space> run(Cache<T, Space>& cache, Activations<T, Space>& a, const Observer& observer = {}) const;
+  /// As `run`, with scores of one's own (ALiBi, windows): `kernel_of(l)` is what layer l's attention does, of a type with the two
+  /// functions of `SoftmaxAttention` (model/attention_layer.hpp).
+  template <class KernelOf>
+  View<T, Space> run_with(const KernelOf& kernel_of, Cache<T, Space>& cache, Activations<T, Space>& a,
+                          const Observer& observer = {}) const;
 
   /// The loss of the last forward pass (over all rows): the mean cross-entropy over targets (N) that are not `ignored_target`.
   /// After `Keep::for_backward` the logits are replaced by their gradient. Throws if a target is out of range or none is left.
@@ -54,6 +59,10 @@ class Decoder {
   /// The cache and `a` are as `forward` left them, and `a` is used up;
   /// `cache_gradients` is scratch: a cache of the same routing, batch and capacity, for gradients or for heads.
   void backward(const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients, Activations<T, Space>& a) const;
+  /// As `backward`, after `run_with` the same kernels.
+  template <class KernelOf>
+  void backward_with(const KernelOf& kernel_of, const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients,
+                     Activations<T, Space>& a) const;
   /// As `backward`, for a loss of one's own: from the gradient `dlogits` (N, V) of the logits that `forward` returned.
   void backward(ConstView<T, Space> dlogits, const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients,
                 Activations<T, Space>& a) const;
@@ -87,7 +96,8 @@ class Decoder {
   /// The output head, from the logits' gradient (R, V): of its weight, and `dnormed` (R, d).
   void backward_head(X dnormed, const Weights<T, Space>& dw, X dlogits, X normed) const;
   /// All before it, down to the embeddings, from `a.gradient.normed`.
-  void backward_blocks(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a,
+  template <class KernelOf>
+  void backward_blocks(const KernelOf& kernel_of, const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a,
                        const Observer& ready = {}) const;
 
   Config config_;

@@ -86,22 +86,30 @@ void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, 
 
 template <class T, class Space>
 View<T, Space> Decoder<T, Space>::run(Cache<T, Space>& cache, Activations<T, Space>& a, const Observer& observer) const {
+  return run_with(softmax(), cache, a, observer);
+}
+
+template <class T, class Space>
+template <class KernelOf>
+View<T, Space> Decoder<T, Space>::run_with(const KernelOf& kernel_of, Cache<T, Space>& cache, Activations<T, Space>& a,
+                                           const Observer& observer) const {
   require(a.stage == Stage::placed, "run: a batch is placed first, once per pass");
   a.stage = Stage::forward;
   embedding_forward(a.block_output(0), weights_.tokens, a.tokens);
   if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, WriteMode::accumulate);
-  blocks_.forward(cache, a, softmax(), observer);
+  blocks_.forward(cache, a, kernel_of, observer);
   return output(a);
 }
 
 template <class T, class Space>
-void Decoder<T, Space>::backward_blocks(const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a,
-                                        const Observer& ready) const {
+template <class KernelOf>
+void Decoder<T, Space>::backward_blocks(const KernelOf& kernel_of, const Weights<T, Space>& dw, Cache<T, Space>& dcache,
+                                        Activations<T, Space>& a, const Observer& ready) const {
   const X dx = a.gradient.stream;
   zero(dx);
   final_norm(weights_).backward(dx, final_norm(dw), a.gradient.normed, a.block_input(blocks_.count()), a.norm_statistics,
                                 blocks_.last_bias(dw.layers));
-  blocks_.backward(dx, dw.layers, dw.depth, dcache, a, softmax(), ready);
+  blocks_.backward(dx, dw.layers, dw.depth, dcache, a, kernel_of, ready);
   if (config_.gpt2()) embedding_backward(dw.positions, dx, a.positions);
   embedding_backward(dw.tokens, dx, a.tokens);
 }
@@ -177,6 +185,13 @@ double Decoder<T, Space>::mean_loss(double scale, const Activations<T, Space>& a
 
 template <class T, class Space>
 void Decoder<T, Space>::backward(const Parameters<T, Space>& gradients, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+  backward_with(softmax(), gradients, dcache, a);
+}
+
+template <class T, class Space>
+template <class KernelOf>
+void Decoder<T, Space>::backward_with(const KernelOf& kernel_of, const Parameters<T, Space>& gradients, Cache<T, Space>& dcache,
+                                      Activations<T, Space>& a) const {
   require(a.keep == Keep::for_backward, "backward: the forward pass kept nothing for it");
   require(a.wanted != Logits::in_parts, "backward: the forward pass left the logits to run_loss_backward");
   require(a.stage == Stage::loss, "backward: comes after the loss, once per forward pass");
@@ -184,7 +199,7 @@ void Decoder<T, Space>::backward(const Parameters<T, Space>& gradients, Cache<T,
   dcache.require_routing(routing());
   a.stage = Stage::none;
   backward_head(a.gradient.normed, dw, a.logits, a.normed);
-  backward_blocks(dw, dcache, a);
+  backward_blocks(kernel_of, dw, dcache, a);
 }
 
 template <class T, class Space>
@@ -216,7 +231,7 @@ void Decoder<T, Space>::run_loss_backward(double scale, const Parameters<T, Spac
   }
   total_loss<Sum<T>>(a.total_loss, a.loss);
   if (ready) ready(blocks_.count());
-  backward_blocks(dw, dcache, a, ready);
+  backward_blocks(softmax(), dw, dcache, a, ready);
 }
 
 }  // namespace skipv1

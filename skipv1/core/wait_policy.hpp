@@ -1,0 +1,26 @@
+// How the threads of a program wait for work: briefly, then asleep.
+#pragma once
+
+#if defined(_OPENMP) && defined(__linux__)
+#include <cstdlib>
+#include <unistd.h>
+#endif
+
+namespace skipv1 {
+
+/// Makes threads without work sleep after some microseconds, where they would spin for milliseconds: on cores that others use,
+/// too, spinning threads keep those from running that they wait for. OpenMP reads this when it is loaded; so the program begins
+/// again, once, as the same process. Does nothing where OMP_WAIT_POLICY, GOMP_SPINCOUNT or KMP_BLOCKTIME is set, where `argv` is
+/// not what the process began with, without OpenMP, or outside Linux.
+inline void wait_briefly([[maybe_unused]] int argc, [[maybe_unused]] char** argv) {
+#if defined(_OPENMP) && defined(__linux__)
+  for (const char* chosen : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
+    if (std::getenv(chosen)) return;
+  if (argv + argc + 1 != environ) return;  // (the environment begins behind the arguments)
+  setenv("GOMP_SPINCOUNT", "1000", 0);
+  setenv("KMP_BLOCKTIME", "0", 0);
+  execv("/proc/self/exe", argv);  // (where that fails, threads spin)
+#endif
+}
+
+}  // namespace skipv1

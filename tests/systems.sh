@@ -7,7 +7,7 @@ root=$PWD
 work=${TMPDIR:-/tmp}/skipv1-systems
 full=
 [ "${1:-}" = --full ] && full=1 && shift
-parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops mingw aarch64 debian-12 debian-13}
+parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops clang-tidy mingw aarch64 debian-12 debian-13}
 mkdir -p "$work/include"
 : > "$work/summary.txt"
 
@@ -99,6 +99,17 @@ for part in $parts; do
       fi ;;
     assertions) with "$part" "$(first g++ c++)" -fopenmp -D_GLIBCXX_ASSERTIONS $blas ;;
     plain-loops) with "$part" "$(first g++ c++)" -DSKIPV1_PLAIN_BLAS -DSKIPV1_NO_XSIMD ;;
+    clang-tidy)
+      if [ -n "$(first clang-tidy)" ]; then
+        if clang-tidy --quiet tests/install/consumer/main.cpp skipv1/instances/decoder_float.cpp -- -std=c++20 -DWHOLE \
+          -DSKIPV1_NO_SENTENCEPIECE -I"$root" -isystem "$work/include" > "$work/$part.log" 2>&1; then
+          say "$part" "passed: all.hpp and the decoder"
+        else
+          say "$part" "FAILED: $work/$part.log"
+        fi
+      else
+        say "$part" "skipped: no clang-tidy"
+      fi ;;
     mingw)
       compiler=$(first x86_64-w64-mingw32-g++-posix x86_64-w64-mingw32-g++)
       if [ -n "$compiler" ] && [ -n "$(first wine wine64)" ]; then

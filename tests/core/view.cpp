@@ -10,6 +10,10 @@
 using namespace skipv1;
 using test::message;
 
+// A view of a temporary tensor's variables would outlive them; of constants it is an argument.
+static_assert(!std::is_convertible_v<Tensor<float>, View<float>> && !std::is_constructible_v<View<float>, Tensor<float>>);
+static_assert(std::is_convertible_v<Tensor<float>&, View<float>> && std::is_convertible_v<Tensor<float>, View<const float>>);
+
 TEST_CASE("a shape has a rank, extents and a size, and prints as a tuple") {
   const Shape shape{2, 3, 5};
   CHECK(shape.rank() == 3);

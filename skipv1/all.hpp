@@ -11,6 +11,7 @@
 #include "skipv1/io/dtype.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/hugging_face.hpp"
+#include "skipv1/io/hugging_face_export.hpp"
 #include "skipv1/io/imports.hpp"
 #include "skipv1/io/json.hpp"
 #include "skipv1/io/json_output.hpp"

@@ -17,11 +17,24 @@ inline const char* foreign_format(Source& file) {
 }
 }  // namespace detail
 
-/// Imports a folder with a configuration of ours, whose tensors may have been stored by PyTorch: prefixes, buffers and an equal
-/// copy of a tied head are tolerated. Throws as `import_hugging_face`.
+namespace detail {
+/// A configuration of ours among the keys that transformers adds to that of a `model_type` "skipv1": those are passed over.
+inline Config parse_skipv1_config(std::string_view text) {
+  const Json object = parse_json(text);
+  Json own = Json::object();
+  for (const char* key :
+       {"architecture", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "max_position_embeddings", "norm_epsilon", "rope_theta", "tie_word_embeddings", "attention"})
+    if (object.contains(key)) own[key] = object[key];
+  return parse_config(own.dump());
+}
+}  // namespace detail
+
+/// Imports a folder with a configuration of ours, which `parse` reads, whose tensors may have been stored by PyTorch: prefixes,
+/// buffers and an equal copy of a tied head are tolerated. Throws as `import_hugging_face`.
 template <class T>
-Checkpoint<T> import_own(const std::filesystem::path& folder) {
-  const Config c = read_config(folder / "config.json");
+Checkpoint<T> import_own(const std::filesystem::path& folder, Config (*parse)(std::string_view)) {
+  const Config c = read_config_as(folder / "config.json", parse);
   ModelTensors tensors(folder);
   require_plausible(c, tensors.elements(), tensors.name());
   Checkpoint<T> checkpoint{c, Parameters<T>(c)};
@@ -29,7 +42,8 @@ Checkpoint<T> import_own(const std::filesystem::path& folder) {
   return checkpoint;
 }
 
-/// Reads the checkpoint at `path`: a llama2.c file, or a folder whose config.json is ours or, with a "model_type", transformers'.
+/// Reads the checkpoint at `path`: a llama2.c file, or a folder whose config.json is ours or, with a "model_type", transformers';
+/// of type "skipv1" it is both (`export_hugging_face`).
 template <class T>
 Checkpoint<T> import_checkpoint(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(path)) {
@@ -40,7 +54,9 @@ Checkpoint<T> import_checkpoint(const std::filesystem::path& path) {
     return import_llama2c<T>(file);
   }
   const Json object = read_config_as(path / "config.json", parse_json);
-  return object.is_object() && object.contains("model_type") ? import_hugging_face<T>(path) : import_own<T>(path);
+  if (!object.is_object() || !object.contains("model_type")) return import_own<T>(path, parse_config);
+  if (object["model_type"] == "skipv1") return import_own<T>(path, detail::parse_skipv1_config);
+  return import_hugging_face<T>(path);
 }
 
 }  // namespace skipv1

@@ -1,0 +1,120 @@
+// A checkpoint as a folder of transformers: LLaMA and GPT-2 where the variant is plain, else a model of type skipv1.
+#pragma once
+
+#include "skipv1/io/hugging_face.hpp"
+
+namespace skipv1 {
+
+/// What transformers itself has of a configuration.
+enum class TransformersModel { llama, gpt2, skipv1 };
+
+inline TransformersModel transformers_model(const Config& c) {
+  const bool plain = c.attention.variant == "mha" || c.attention.variant == "gqa" || c.attention.variant == "mqa";
+  if (!plain || (c.gpt2() && c.num_key_value_heads != c.num_attention_heads)) return TransformersModel::skipv1;
+  return c.gpt2() ? TransformersModel::gpt2 : TransformersModel::llama;
+}
+
+namespace detail {
+
+inline Json llama_json(const Config& c) {
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"model_type", "llama"},
+          {"vocab_size", c.vocab_size},
+          {"hidden_size", c.hidden_size},
+          {"intermediate_size", c.intermediate_size},
+          {"num_hidden_layers", c.num_hidden_layers},
+          {"num_attention_heads", c.num_attention_heads},
+          {"num_key_value_heads", c.num_key_value_heads},
+          {"max_position_embeddings", c.max_position_embeddings},
+          {"rms_norm_eps", c.norm_epsilon},
+          {"rope_theta", c.rope_theta},
+          {"hidden_act", "silu"},
+          {"attention_bias", false},
+          {"mlp_bias", false},
+          {"tie_word_embeddings", c.tie_word_embeddings}};
+}
+
+inline Json gpt2_json(const Config& c) {
+  return {{"architectures", {"GPT2LMHeadModel"}}, {"model_type", "gpt2"},
+          {"vocab_size", c.vocab_size},           {"n_embd", c.hidden_size},
+          {"n_inner", c.intermediate_size},       {"n_layer", c.num_hidden_layers},
+          {"n_head", c.num_attention_heads},      {"n_positions", c.max_position_embeddings},
+          {"layer_norm_epsilon", c.norm_epsilon}, {"activation_function", "gelu_new"},
+          {"tie_word_embeddings", true}};
+}
+
+/// Ours beside what transformers needs to find the class in `modeling_skipv1.py`.
+inline Json skipv1_json(const Config& c) {
+  Json object = parse_json(config_text(c));
+  object["model_type"] = "skipv1";
+  object["architectures"] = {"SkipV1ForCausalLM"};
+  object["auto_map"] = {{"AutoConfig", "modeling_skipv1.SkipV1Config"},
+                        {"AutoModelForCausalLM", "modeling_skipv1.SkipV1ForCausalLM"}};
+  return object;
+}
+
+/// Rows of `from` (out, in) become columns `begin …` of `to` (in, columns): the inverse of `turn`.
+template <class T>
+void turn_back(View<T> to, View<T> from, std::size_t begin = 0) {
+  for (std::size_t o = 0; o < from.extent(0); ++o)
+    for (std::size_t i = 0; i < from.extent(1); ++i) to(i, begin + o) = from(o, i);
+}
+
+/// GPT-2's tensors under transformers' names; `kept` owns those that are turned.
+template <class T>
+std::vector<NamedTensor<T>> gpt2_tensors(const Config& c, const Parameters<T>& w, std::vector<Tensor<T>>& kept) {
+  std::vector<NamedTensor<T>> all = {{"transformer.wte.weight", w["model.embed_tokens.weight"]},
+                                     {"transformer.wpe.weight", w["model.embed_positions.weight"]},
+                                     {"transformer.ln_f.weight", w["model.norm.weight"]},
+                                     {"transformer.ln_f.bias", w["model.norm.bias"]}};
+  const std::size_t d = c.hidden_size;
+  const auto keep = [&](const std::string& name, Shape shape) -> View<T> {
+    kept.push_back(Tensor<T>(shape));
+    all.push_back({name, kept.back()});
+    return kept.back();
+  };
+  for (std::size_t l = 0; l < c.num_hidden_layers; ++l) {
+    const std::string to = "transformer.h." + std::to_string(l) + '.', from = "model.layers." + std::to_string(l) + '.';
+    for (const auto& [theirs, ours] : {std::pair("ln_1", "input_layernorm"), std::pair("ln_2", "post_attention_layernorm")})
+      for (const char* part : {".weight", ".bias"}) all.push_back({to + theirs + part, w[from + ours + part]});
+    const View<T> fused = keep(to + "attn.c_attn.weight", {d, 3 * d}), bias = keep(to + "attn.c_attn.bias", {3 * d});
+    std::size_t begin = 0;
+    for (const char* ours : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}) {
+      turn_back<T>(fused, w[from + ours + ".weight"], begin);
+      copy<T>(bias.slice(begin, d), w[from + ours + ".bias"]);
+      begin += d;
+    }
+    for (const auto& [theirs, ours] : {std::pair("attn.c_proj", "self_attn.o_proj"), std::pair("mlp.c_fc", "mlp.up_proj"),
+                                       std::pair("mlp.c_proj", "mlp.down_proj")}) {
+      const View<T> matrix = w[from + ours + ".weight"];
+      turn_back<T>(keep(to + theirs + ".weight", {matrix.extent(1), matrix.extent(0)}), matrix);
+      all.push_back({to + theirs + ".bias", w[from + ours + ".bias"]});
+    }
+  }
+  return all;
+}
+
+}  // namespace detail
+
+/// Writes `config.json` and `model.safetensors` to the folder `out`. Where the variant is none of transformers' own
+/// (`TransformersModel::skipv1`) its model file belongs beside them.
+template <class T>
+void export_hugging_face(const std::filesystem::path& out, const Config& c, const Parameters<T>& parameters, const Dtype& dtype) {
+  const TransformersModel kind = transformers_model(c);
+  Json config = kind == TransformersModel::llama  ? detail::llama_json(c)
+                : kind == TransformersModel::gpt2 ? detail::gpt2_json(c)
+                                                  : detail::skipv1_json(c);
+  const std::string name = dtype.name;
+  if (kind != TransformersModel::skipv1)
+    for (const char* key : {"bos_token_id", "eos_token_id"})
+      config[key] = nullptr;  // else transformers' defaults stop at token 2
+  config["dtype"] = name == "F64" ? "float64" : name == "F32" ? "float32" : name == "BF16" ? "bfloat16" : "float16";
+  std::vector<Tensor<T>> kept;
+  kept.reserve(c.num_hidden_layers * 5);  // its elements are pointed at
+  const std::vector<NamedTensor<T>> tensors =
+      kind == TransformersModel::gpt2 ? detail::gpt2_tensors(c, parameters, kept) : named_tensors(parameters);
+  write_safetensors(out / "model.safetensors", tensors, dtype);
+  write_whole(out / "config.json", [&](std::ostream& file) { file << config.dump(2) << '\n'; });
+}
+
+}  // namespace skipv1

@@ -4,6 +4,7 @@
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/experiment.hpp"
+#include "skipv1/programs/experiment_list.hpp"
 #include "skipv1/programs/experiment_runner.hpp"
 
 using namespace skipv1;
@@ -37,6 +38,13 @@ int main(int argc, char** argv) {
   app.add_option("--at-once", asked.at_once, "runs at a time, on the device")->check(at_least(1))->capture_default_str();
   app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
       ->check(above(0));
+  std::string shard;
+  std::vector<std::string> merged;
+  auto* part = app.add_option(
+      "--shard", shard,
+      "I/N: only the I-th of N parts of the runs, with results in NAME-I-of-N.json for --out NAME.json; in a Slurm "
+      "array its tasks are the parts, unless this says otherwise (1/1: all)");
+  app.add_option("--merge", merged, "join these files of results into --out, and say what is missing")->excludes(part);
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
   app.add_option("--against", asked.against, "the model that a group's others are compared with")->capture_default_str();
   app.add_flag("--table", asked.table, "print the results as a table; without --text of what is there, and nothing is run");
@@ -45,12 +53,16 @@ int main(int argc, char** argv) {
     require_experiment(asked.name);
     if (!asked.figure.empty()) require_writable(asked.figure);
     Json results;
-    if (asked.text.empty() && (asked.table || !asked.figure.empty())) {
+    if (!merged.empty()) {
+      require(asked.text.empty(), "--merge: joins what is there, so without --text");
+      results = merge_results(asked, merged);
+    } else if (asked.text.empty() && (asked.table || !asked.figure.empty())) {
       results = read_results(asked.out, asked.name);
     } else {
       check_device(asked.device, asked.dtype);
       require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");
       require(asked.dtype != "f64", "dtype f64: must be f32", asked.device == "cpu" ? "" : " or bf16");
+      asked.shard = parse_shard(shard);
       results = run_experiment(asked);
     }
     if (asked.table) print_results(results, asked.against);

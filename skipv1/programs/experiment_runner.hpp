@@ -9,6 +9,11 @@
 
 namespace skipv1 {
 
+/// One of several parts of a list of runs.
+struct Shard {
+  std::size_t index = 0, count = 1;
+};
+
 /// What is asked of skipv1-experiment.
 struct ExperimentJob {
   std::string name, text, valid, out, from, tokenizer_folder, figure, against = "mha", device = "cpu", dtype = "f32";
@@ -18,6 +23,7 @@ struct ExperimentJob {
   std::vector<std::string> keep;
   std::size_t seeds = 0, best = 0, at_once = 1;
   double budget = 0;
+  Shard shard;  ///< its results go to a file of its own (`shard_file`)
   bool small = false, prepare = false, table = false;
 };
 

@@ -42,7 +42,12 @@ fi
 out=${OUT:-$build}
 arch=${ARCH:-$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)}
 [ "$arch" != 90 ] || arch=90a
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSKIPV1_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="$arch" -DSKIPV1_FETCH=OFF \
+# NCCL: the system's, or the one that PyTorch has brought along.
+nccl=$(python3 -c 'import nvidia.nccl as n; print(list(n.__path__)[0])' 2> /dev/null || true)
+options=
+[ -z "$nccl" ] || options="-DNCCL_INCLUDE_DIR=$nccl/include -DNCCL_LIBRARY=$nccl/lib/libnccl.so.2"
+# shellcheck disable=SC2086  # one word an option
+cmake -S . -B "$build" -G Ninja $options -DCMAKE_BUILD_TYPE=Release -DSKIPV1_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="$arch" -DSKIPV1_FETCH=OFF \
   -DCMAKE_PREFIX_PATH="$packages" -DCMAKE_EXE_LINKER_FLAGS="-Wl,-rpath,$packages/lib -Wl,--allow-shlib-undefined" > "$out/configure.txt" ||
   { cat "$out/configure.txt"; exit 1; }
 cmake --build "$build" --target skipv1_on_device > "$out/build.txt" || { tail -n 50 "$out/build.txt"; exit 1; }
@@ -62,6 +67,14 @@ if [ "${phases#* rates }" != "$phases" ]; then
   "$build/tutorials/10-decoding-at-bandwidth-cuda" | tee "$out/decoding.txt"
   "$build/tutorials/11-attention-step-by-step-cuda" --json "$out/ladder.json" | tee "$out/ladder.txt"
   "$build/tests/skipv1-benchmark-gpu" --json "$out/benchmark.json" | tee "$out/benchmark.txt"
+  # Scaling: what a world of one over NCCL costs, then as many processes as there are GPUs; one more is refused.
+  gpus=$(nvidia-smi -L | wc -l)
+  "$build/tests/skipv1-benchmark-gpu-scaling" | tee "$out/scaling.txt" || echo "no NCCL: no scaling" | tee "$out/scaling.txt"
+  if command -v torchrun > /dev/null; then
+    [ "$gpus" -eq 1 ] || torchrun --no-python --nproc-per-node "$gpus" "$build/tests/skipv1-benchmark-gpu-scaling" 2>&1 | tee -a "$out/scaling.txt"
+    timeout 60 torchrun --no-python --nproc-per-node $((gpus + 1)) "$build/tests/skipv1-benchmark-gpu-scaling" 2>&1 |
+      grep "one process per GPU" | tee -a "$out/scaling.txt" || echo "two processes on one GPU were not refused" | tee -a "$out/scaling.txt"
+  fi
 fi
 [ "${phases#* sanitize }" != "$phases" ] || exit 0
 
@@ -78,7 +91,7 @@ sanitize() {
     echo {}: \$((\$(date +%s) - begin)) s, \$(tail -n 1 $build/{}.$tool)"
   cat "$build"/*."$tool" > "$out/$tool.txt"
 }
-sources=$(ls tests/cuda/*.cpp | grep -v -e rates -e pairs)
+sources=$(ls tests/cuda/*.cpp | grep -v -e nccl -e rates -e pairs)
 sanitize memcheck "--report-api-errors no" "$sources"
 sanitize racecheck "" "$(echo "$sources" | grep -v -e decoder -e learner -e repeated_steps)"
 SKIPV1_PLAIN_PRODUCTS=1 SKIPV1_PORTABLE=1 sanitize initcheck "" "$sources"

@@ -14,42 +14,12 @@
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/experiment_corpus.hpp"
+#include "skipv1/programs/experiment_list.hpp"
 #include "skipv1/programs/open_model.hpp"
 
 namespace skipv1 {
 
 namespace {
-
-/// All that a run's numbers depend on besides texts and seed; `from` is the fingerprint of an imported model.
-Json settings_of(const PlannedRun& run, const CurveOptions& curve, const ExperimentJob& job,
-                 const std::optional<std::string>& from) {
-  const TrainingOptions& t = run.training;
-  Json settings = {{"config", Json::parse(config_text(run.config))}, {"dtype", job.dtype}, {"batch", t.batch}};
-  if (!run.contexts.empty()) {
-    settings["contexts"] = run.contexts;
-    return settings;
-  }
-  if (!run.start.empty()) settings["start"] = run.start == imported ? file_name_text(job.from) : run.start;
-  if (run.start == imported) settings["start_fingerprint"] = from.value();
-  if (!run.strategy.empty()) settings["strategy"] = run.strategy;
-  settings.update({{"length", t.length},
-                   {"steps", t.schedule.steps},
-                   {"peak", t.schedule.peak},
-                   {"warm_up", t.schedule.warm_up},
-                   {"floor", t.schedule.floor},
-                   {"weight_decay", t.adamw.weight_decay},
-                   {"beta1", t.adamw.beta1},
-                   {"beta2", t.adamw.beta2},
-                   {"epsilon", t.adamw.epsilon},
-                   {"clip", t.clip},
-                   {"curve_windows", curve.windows},
-                   {"final_windows", curve.last_windows}});
-  if (run.reading.order == Reading::Order::epochs) {
-    settings["windows"] = "epochs";
-    if (run.reading.tokens) settings["unique_tokens"] = run.reading.tokens;
-  }
-  return settings;
-}
 
 /// How often a run reads its text, in the mean.
 double epochs_of(const PlannedRun& run, const TextData& text) {
@@ -86,8 +56,10 @@ class Runner {
  public:
   explicit Runner(const ExperimentJob& asked) : asked_(asked) {
     require_experiment(asked.name);
-    require_writable(asked.out);
-    if (!std::filesystem::is_other(asked.out)) lock_.emplace(std::filesystem::path(asked.out) += ".lock", asked.out);
+    if (asked_.shard.count > 1) asked_.out = shard_file(asked.out, asked.shard);
+    require(asked.shard.count == 1 || !asked.best, "--best: of all results, so after --merge, not with --shard");
+    require_writable(asked_.out);
+    if (!std::filesystem::is_other(asked_.out)) lock_.emplace(std::filesystem::path(asked_.out) += ".lock", asked_.out);
     if (!asked.tokenizer_folder.empty()) require_writable_folder(asked.tokenizer_folder);
     if (!asked.from.empty()) {
       from_.emplace(open_model<float>(asked.from));
@@ -100,7 +72,7 @@ class Runner {
     require(asked.at_once == 1 || asked.name != "uptraining", "--at-once: the runs of uptraining start from each other");
     require(corpus_ || measures, "--text is required; without it only --table and --figure, of the results in --out");
     results_ = {{"experiment", asked.name}, {"text", measures ? Json() : corpus_->identity()}, {"runs", Json::array()}};
-    if (std::filesystem::exists(asked.out)) take_over();
+    if (std::filesystem::exists(asked_.out)) take_over();
   }
 
   /// Does what is not in the file yet, as far as the budget reaches.
@@ -119,7 +91,7 @@ class Runner {
 
  private:
   using Clock = std::chrono::steady_clock;
-  using Runs = std::vector<std::pair<const PlannedRun*, std::uint64_t>>;
+  using Runs = ListedRuns;
   double passed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   /// Results of an interrupted or shorter call; of the same texts and settings, or nobody could compare them.
@@ -130,8 +102,8 @@ class Runner {
     for (const PlannedRun& run : experiment_.runs)
       for (const Json& result : results_["runs"]) {
         if (result.at("label") != run.label) continue;
-        require(result.at("settings") == settings_of(run, curve_of(run), asked_, from_fingerprint_), asked_.out, ": holds ",
-                run.label, " with other settings");
+        require(result.at("settings") == settings_of(run, curve_of(run), from_model()), asked_.out, ": holds ", run.label,
+                " with other settings");
         taken_.emplace_back(work(run), result.at("wall_seconds").get<double>());
       }
   }
@@ -139,36 +111,15 @@ class Runner {
     return std::any_of(results_["runs"].begin(), results_["runs"].end(),
                        [&](const Json& result) { return result.at("label") == label && result.at("seed") == seed; });
   }
-  /// Whether a run is among those asked for, by `--only` and `--peaks`.
-  bool wanted(const PlannedRun& run) const {
-    const auto among = [](const auto& list, const auto& matches) {
-      return list.empty() || std::any_of(list.begin(), list.end(), matches);
-    };
-    return among(asked_.only, [&](const std::string& name) { return names(name, run); }) &&
-           among(asked_.peaks, [&](double peak) { return peak == run.training.schedule.peak; });
-  }
-  static bool names(const std::string& name, const PlannedRun& run) {
-    return name == run.label || name == group_of(run.label) || name == model_of(run.label) || name == family_of(run.label) ||
-           name == family_of(model_of(run.label));
-  }
+  /// Of the runs asked for, in this process's part of the list, those that are not done.
   Runs missing() const {
-    for (const std::string& name : asked_.only)
-      require(
-          std::any_of(experiment_.runs.begin(), experiment_.runs.end(), [&](const PlannedRun& run) { return names(name, run); }),
-          "--only ", name, ": the experiment has no run, group or model of that name");
     for (const std::string& label : asked_.keep)
       require(std::any_of(experiment_.runs.begin(), experiment_.runs.end(),
                           [&](const PlannedRun& run) { return run.label == label; }),
               "--keep ", label, ": the experiment has no run of that name");
-    std::vector<std::uint64_t> seeds = asked_.seed_list;
-    std::size_t most = asked_.seeds;
-    for (const PlannedRun& run : experiment_.runs) most = asked_.seeds ? most : std::max(most, run.seeds);
-    for (std::uint64_t seed = 1; seed <= most && asked_.seed_list.empty(); ++seed) seeds.push_back(seed);
     Runs left;
-    for (const std::uint64_t seed : seeds)
-      for (const PlannedRun& run : experiment_.runs)
-        if (wanted(run) && (asked_.seeds || !asked_.seed_list.empty() || seed <= run.seeds) && !done(run.label, seed))
-          left.emplace_back(&run, seed);
+    for (const auto& [run, seed] : part_of_list(listed_runs(experiment_, asked_), asked_.shard))
+      if (!done(run->label, seed)) left.emplace_back(run, seed);
     return left;
   }
   /// The final loss of a run with seed 1; infinite if it is not done.
@@ -185,7 +136,8 @@ class Runner {
         const bool best = std::none_of(experiment_.runs.begin(), experiment_.runs.end(), [&](const PlannedRun& other) {
           return family_of(other.label) == family_of(run.label) && first_loss(other) < first_loss(run);
         });
-        if (best && wanted(run) && std::isfinite(first_loss(run)) && !done(run.label, seed)) more.emplace_back(&run, seed);
+        if (best && wanted(asked_, run) && std::isfinite(first_loss(run)) && !done(run.label, seed))
+          more.emplace_back(&run, seed);
       }
     return more;
   }
@@ -204,11 +156,8 @@ class Runner {
     }
     return seconds;
   }
-  CurveOptions curve_of(const PlannedRun& run) const {
-    CurveOptions curve = experiment_.curve;
-    curve.before = !run.start.empty();
-    return curve;
-  }
+  CurveOptions curve_of(const PlannedRun& run) const { return skipv1::curve_of(experiment_, run); }
+  Imported from_model() const { return {asked_.dtype, file_name_text(asked_.from), from_fingerprint_}; }
   /// Where a model that others start from is kept: beside the results.
   std::filesystem::path kept(const std::string& label, std::uint64_t seed) const {
     const std::filesystem::path out = asked_.out;
@@ -289,7 +238,7 @@ class Runner {
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const std::lock_guard lock(mutex_);
     taken_.emplace_back(work(run), seconds);
-    Json result = result_of(run, seed, settings_of(run, in.curve, asked_, from_fingerprint_), m, seconds);
+    Json result = result_of(run, seed, settings_of(run, in.curve, from_model()), m, seconds);
     if (texts) result.update({{"epochs", epochs_of(run, texts->text)}, {"vocabulary", texts->vocabulary}});
     if (asked_.at_once > 1) result["runs_at_once"] = asked_.at_once;
     results_["runs"].push_back(std::move(result));

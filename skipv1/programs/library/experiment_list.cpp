@@ -1,0 +1,130 @@
+// The list of runs, its parts, and results joined again.
+#include "skipv1/programs/experiment_list.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+
+#include "skipv1/io/config.hpp"
+#include "skipv1/io/file.hpp"
+
+namespace skipv1 {
+
+namespace {
+bool names(const std::string& name, const PlannedRun& run) {
+  return name == run.label || name == group_of(run.label) || name == model_of(run.label) || name == family_of(run.label) ||
+         name == family_of(model_of(run.label));
+}
+
+std::optional<std::size_t> whole_number(std::string_view text) {
+  std::size_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+std::optional<std::size_t> slurm(const char* name) {
+  const char* text = std::getenv(name);
+  if (!text || !*text) return {};
+  const auto value = whole_number(text);
+  require(value.has_value(), name, " is \"", text, "\": must be a whole number");
+  return value;
+}
+Shard slurm_shard() {
+  const auto id = slurm("SLURM_ARRAY_TASK_ID"), count = slurm("SLURM_ARRAY_TASK_COUNT");
+  if (!id || !count) return {};
+  const std::size_t least = slurm("SLURM_ARRAY_TASK_MIN").value_or(1), step = slurm("SLURM_ARRAY_TASK_STEP").value_or(1);
+  require(step > 0 && *id >= least && (*id - least) % step == 0 && (*id - least) / step < *count, "SLURM_ARRAY_TASK_ID is ", *id,
+          " of ", *count, " from ", least, " in steps of ", step, ": the array must have no gaps; --shard I/N says the part");
+  return {(*id - least) / step, *count};
+}
+}  // namespace
+
+CurveOptions curve_of(const Experiment& experiment, const PlannedRun& run) {
+  CurveOptions curve = experiment.curve;
+  curve.before = !run.start.empty();
+  return curve;
+}
+
+Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Imported& from) {
+  const TrainingOptions& t = run.training;
+  Json settings = {{"config", Json::parse(config_text(run.config))}, {"dtype", from.dtype}, {"batch", t.batch}};
+  if (!run.contexts.empty()) {
+    settings["contexts"] = run.contexts;
+    return settings;
+  }
+  if (!run.start.empty()) settings["start"] = run.start == imported ? from.name : run.start;
+  if (run.start == imported) settings["start_fingerprint"] = from.fingerprint.value();
+  if (!run.strategy.empty()) settings["strategy"] = run.strategy;
+  settings.update({{"length", t.length},
+                   {"steps", t.schedule.steps},
+                   {"peak", t.schedule.peak},
+                   {"warm_up", t.schedule.warm_up},
+                   {"floor", t.schedule.floor},
+                   {"weight_decay", t.adamw.weight_decay},
+                   {"beta1", t.adamw.beta1},
+                   {"beta2", t.adamw.beta2},
+                   {"epsilon", t.adamw.epsilon},
+                   {"clip", t.clip},
+                   {"curve_windows", curve.windows},
+                   {"final_windows", curve.last_windows}});
+  if (run.reading.order == Reading::Order::epochs) {
+    settings["windows"] = "epochs";
+    if (run.reading.tokens) settings["unique_tokens"] = run.reading.tokens;
+  }
+  return settings;
+}
+
+bool wanted(const ExperimentJob& asked, const PlannedRun& run) {
+  const auto among = [](const auto& list, const auto& matches) {
+    return list.empty() || std::any_of(list.begin(), list.end(), matches);
+  };
+  return among(asked.only, [&](const std::string& name) { return names(name, run); }) &&
+         among(asked.peaks, [&](double peak) { return peak == run.training.schedule.peak; });
+}
+
+ListedRuns listed_runs(const Experiment& experiment, const ExperimentJob& asked) {
+  for (const std::string& name : asked.only)
+    require(std::any_of(experiment.runs.begin(), experiment.runs.end(), [&](const PlannedRun& run) { return names(name, run); }),
+            "--only ", name, ": the experiment has no run, group or model of that name");
+  std::vector<std::uint64_t> seeds = asked.seed_list;
+  std::size_t most = asked.seeds;
+  for (const PlannedRun& run : experiment.runs) most = asked.seeds ? most : std::max(most, run.seeds);
+  for (std::uint64_t seed = 1; seed <= most && asked.seed_list.empty(); ++seed) seeds.push_back(seed);
+  ListedRuns all;
+  for (const std::uint64_t seed : seeds)
+    for (const PlannedRun& run : experiment.runs)
+      if (wanted(asked, run) && (asked.seeds || !asked.seed_list.empty() || seed <= run.seeds)) all.emplace_back(&run, seed);
+  return all;
+}
+
+ListedRuns part_of_list(const ListedRuns& all, const Shard& shard) {
+  ListedRuns part;
+  std::vector<std::size_t> owner(all.size());
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto& [run, seed] = all[i];
+    std::size_t start = i;
+    for (std::size_t j = 0; j < i; ++j)
+      if (all[j].second == seed && all[j].first->label == run->start) start = j;
+    owner[i] = start == i ? next++ % shard.count : owner[start];
+    if (owner[i] == shard.index) part.push_back(all[i]);
+  }
+  return part;
+}
+
+Shard parse_shard(const std::string& text) {
+  if (text.empty()) return slurm_shard();
+  const std::size_t slash = text.find('/');
+  const auto index = whole_number(std::string_view(text).substr(0, slash));
+  const auto count = slash == text.npos ? std::nullopt : whole_number(std::string_view(text).substr(slash + 1));
+  require(index && count && *index >= 1 && *index <= *count, "--shard is \"", text, "\": must be I/N, part I = 1 to N of N");
+  return {*index - 1, *count};
+}
+
+std::filesystem::path shard_file(const std::filesystem::path& out, const Shard& shard) {
+  std::filesystem::path file = out.parent_path() / out.stem();
+  file += "-" + std::to_string(shard.index + 1) + "-of-" + std::to_string(shard.count);
+  return file += out.extension();
+}
+
+}  // namespace skipv1

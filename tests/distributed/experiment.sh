@@ -1,0 +1,58 @@
+#!/bin/sh
+# Usage: experiment.sh PROGRAMS WORK TEXT. An experiment in parts: together they are the whole list, each run once; joined they are
+# its results; what does not belong together is not joined, and what is missing is said.
+set -eu
+programs=$1 work=$2 text=$3
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+head -c 20000 "$text" > text.txt
+unset SLURM_ARRAY_TASK_ID SLURM_ARRAY_TASK_COUNT SLURM_ARRAY_TASK_MIN SLURM_ARRAY_TASK_STEP
+fail() {
+  echo "experiment.sh: $*" >&2
+  exit 1
+}
+experiment() { "$programs/skipv1-experiment" "$@" > out 2> err || fail "skipv1-experiment $* says: $(cat err)"; }
+wrong() {
+  expected=$1
+  shift
+  status=0
+  "$programs/skipv1-experiment" "$@" > out 2> err || status=$?
+  [ $status -eq 2 ] && [ "$(wc -l < err)" -eq 1 ] && grep -q -- "$expected" err || fail "$*: status $status, says $(cat err)"
+}
+losses() { grep -E '"(label|seed|final_nats_per_token)":' "$1"; }
+runs() { grep -c '"label":' "$1"; }
+
+short="point-bytes --short --text text.txt --seeds 1 --only mha,skipv1,skipv0"
+experiment $short --out whole.json
+for part in 1 2; do experiment $short --out part.json --shard $part/3; done
+SLURM_ARRAY_TASK_ID=7 SLURM_ARRAY_TASK_MIN=5 SLURM_ARRAY_TASK_COUNT=3 experiment $short --out part.json
+[ "$(ls part* | tr '\n' ' ')" = "part-1-of-3.json part-2-of-3.json part-3-of-3.json " ] || fail "files: $(ls)"
+[ "$(runs part-1-of-3.json)$(runs part-2-of-3.json)$(runs part-3-of-3.json)" = 111 ] || fail "parts of other sizes"
+list="point-bytes --seeds 1 --only mha,skipv1,skipv0 --out joined.json"
+experiment $list --merge part-1-of-3.json part-3-of-3.json
+grep -q "2 runs; missing of 3 asked for, 1: skipv1 (seed 1)" err || fail "not said what is missing: $(cat err)"
+experiment $list --merge part-2-of-3.json
+grep -q "^3 runs$" err || fail "all are there: $(cat err)"
+losses whole.json > a && losses joined.json > b && cmp a b || fail "other results"
+experiment point-bytes --out joined.json --table
+experiment $list --merge part-1-of-3.json  # the same once more changes nothing
+losses joined.json > b && cmp a b
+
+# What does not belong together.
+cp joined.json before.json
+sed 's/"peak": [0-9.e-]*/"peak": 0.5/' part-1-of-3.json > other.json
+wrong "other.json: mha, seed 1: other settings than the experiment's with --short" $list --merge other.json
+sed 's/"final_nats_per_token": [0-9.]*/"final_nats_per_token": 1.5/' part-1-of-3.json > other.json
+wrong "other.json: mha, seed 1: other numbers than in joined.json" $list --merge other.json
+sed 's/"dtype": "f32"/"dtype": "bf16"/' part-1-of-3.json > other.json
+wrong "dtype bf16 beside f32" $list --merge other.json
+head -c 10000 text.txt > less.txt
+experiment point-bytes --short --text less.txt --only mha --out less.json
+wrong "less.json: results of another text than those in joined.json" $list --merge less.json
+wrong "nowhere.json" $list --merge nowhere.json
+cmp joined.json before.json || fail "a refused file changed the results"
+for part in 0/3 4/3 3 a/b 1/; do wrong "shard is \"$part\": must be I/N" $short --out none.json --shard $part; done
+SLURM_ARRAY_TASK_ID=9 SLURM_ARRAY_TASK_MIN=5 SLURM_ARRAY_TASK_COUNT=3 wrong "the array must have no gaps" $short --out none.json
+wrong "best: of all results" $short --out none.json --shard 1/2 --best 2
+[ ! -e none.json ] || fail "wrote something"

@@ -218,21 +218,22 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(Hopper::threads, 1) hopper(Attention a) {
   }
   setmaxnreg_inc<240>();
   WarpRows own;
-  std::uint32_t q[D / 16][4], p[Hopper::keys / 16][4];
+  std::uint32_t p[Hopper::keys / 16][4];
   float acc_s[Hopper::keys / 8][4];
   const unsigned row = warp() * 16;
   const int seen = static_cast<int>(a.seen(first + row + lane() / 4));
   mbarrier_wait(mbarriers, Hopper::q_full, 0);
-  for (unsigned d = 0; d < D; d += 16) Hopper::q().load_a(q[d / 16], row, d);
   for (unsigned i = 0; i < tiles; ++i) {
     const unsigned stage = i % stages, phase = i / stages;
     mbarrier_wait(mbarriers, Hopper::full(stage, 0), phase);
+    std::uint32_t q[D / 16][4];  // anew for each tile: ptxas 13.0 gives registers of Q that outlive a tile to P
+    for (unsigned d = 0; d < D; d += 16) Hopper::q().load_a(q[d / 16], row, d);
     wgmma_fence(acc_s, q);
     SKIPV1_UNROLL
     for (unsigned d = 0; d < D; d += 16)
       wgmma_ABt(acc_s, q[d / 16], MatrixDescriptor(Hopper::tile(stage, 0), 0, d), accumulate_if(d > 0));
     wgmma_commit();
-    wgmma_wait<0>(acc_s);
+    wgmma_wait<0>(acc_s, q);
     own.softmax(acc_s, seen - static_cast<int>(i * Hopper::keys), a.scale * log2_e);
     to_a_fragments(p, acc_s);
     mbarrier_wait(mbarriers, Hopper::full(stage, 1), phase);
@@ -241,7 +242,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(Hopper::threads, 1) hopper(Attention a) {
     for (unsigned s = 0; s < Hopper::keys; s += 16)
       wgmma_AB(own.acc_o, p[s / 16], MatrixDescriptor(Hopper::tile(stage, 1), s, 0));
     wgmma_commit();
-    wgmma_wait<0>(own.acc_o);
+    wgmma_wait<0>(own.acc_o, p);  // P too: wgmma reads it until here
     if (lane() == 0) mbarrier_arrive(mbarriers, Hopper::empty(stage));
   }
   own.store(a.out + a.row(h, 0), first + row, a.rows);

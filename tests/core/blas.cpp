@@ -50,6 +50,7 @@ void check_all(const Gemm& product, Product p) {
 
 const auto serial = [](auto... arguments) { gemm(arguments...); };
 const auto parallel = [](auto... arguments) { parallel_gemm(arguments...); };
+const auto loops = [](auto... arguments) { detail::plain_gemm(arguments...); };
 
 }  // namespace
 
@@ -65,6 +66,13 @@ TEST_CASE("parallel_gemm equals three loops across the borders of its tiles") {
                     {8, 130, 5}, {9, 65, 2}}) {
     check_all<double>(parallel, p);
     check_all<float>(parallel, p);
+  }
+}
+
+TEST_CASE("the plain loops that stand in for a BLAS equal three loops, across their tiles") {
+  for (Product p : {Product{1, 1, 1}, {3, 5, 4}, {2, 257, 129}, {5, 256, 128}, {1, 3, 300}, {2, 513, 2}, {3, 64, 7}}) {
+    check_all<double>(loops, p);
+    check_all<float>(loops, p);
   }
 }
 

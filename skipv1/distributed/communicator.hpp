@@ -40,6 +40,9 @@ class Communicator {
   virtual void begin_all_reduce(void* data, std::size_t count, Element element) = 0;
   virtual void begin_broadcast(void* data, std::size_t bytes, std::size_t root) = 0;
   virtual void wait() = 0;
+  /// Calls between the two are one piece of work where that is cheaper: NCCL then goes through the chains of several roots at once.
+  virtual void begin_group() {}
+  virtual void end_group() {}
 
   /// Host memory in any form of communicator; done when the call returns.
   virtual void broadcast(void* data, std::size_t bytes, std::size_t root) = 0;

@@ -68,6 +68,8 @@ class NcclCommunicator final : public Communicator {
     after_current();
     check_nccl(ncclBroadcast(data, data, bytes, ncclUint8, static_cast<int>(root), comm_, stream_), "ncclBroadcast");
   }
+  void begin_group() override { check_nccl(ncclGroupStart(), "ncclGroupStart"); }
+  void end_group() override { check_nccl(ncclGroupEnd(), "ncclGroupEnd"); }
   void wait() override { order(stream_, current_stream()); }
 
   void broadcast(void* data, std::size_t bytes, std::size_t root) override {

@@ -15,6 +15,7 @@
 
 #include "skipv1/core/check.hpp"
 #include "skipv1/core/utf8.hpp"
+#include "skipv1/core/wait_policy.hpp"
 #include "skipv1/distributed/communicator.hpp"
 #include "skipv1/distributed/mpi.hpp"
 #include "skipv1/distributed/watch.hpp"
@@ -69,7 +70,9 @@ inline Launched find_launch() {
 /// to standard output.
 class World {
  public:
-  explicit World(const char* program) : program_(std::filesystem::path(program).filename().string()) {
+  /// The program's arguments.
+  World(int argc, char** argv) : program_(argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "skipv1") {
+    wait_briefly(argc, argv);  // which begins the program again, so before MPI does
     try {
       launched_ = find_launch();
       if (launched_.by == Launched::By::mpi) start_mpi();

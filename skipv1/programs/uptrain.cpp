@@ -45,7 +45,7 @@ void convert_model(const std::string& from, const std::string& strategy, const s
 }  // namespace
 
 int main(int argc, char** argv) {
-  const World world(argc > 0 ? argv[0] : "skipv1-uptrain");
+  const World world(argc, argv);
   CLI::App app{
       "Makes a SkipV1Former of a trained model. Several processes train it further together: mpirun -n 2 skipv1-uptrain run …\n"
       "Example: skipv1-uptrain run trained --strategy mean_v --text book.txt --steps 200 --out uptrained"};

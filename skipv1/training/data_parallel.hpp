@@ -48,9 +48,11 @@ class DataParallel {
   /// Every process gets the parts of `parameters` that others have updated.
   void share(View<T, Space> parameters) {
     also([this, parameters] {
+      world_.begin_group();
       each_owner({0, count_}, count_, world_.size(), [&](const Elements& part, std::size_t owner) {
         world_.begin_broadcast(View<T, Space>(parameters.data() + part.begin, {part.size()}), owner);
       });
+      world_.end_group();
       world_.wait();
     });
   }
@@ -75,9 +77,11 @@ class DataParallel {
 
   void reduce(View<T, Space> gradients, const Elements& range) {
     also([this, gradients, range] {
+      world_.begin_group();
       each_owner(range, count_, world_.size(), [&](const Elements& part, std::size_t owner) {
         world_.begin_reduce(View<T, Space>(gradients.data() + part.begin, {part.size()}), owner);
       });
+      world_.end_group();
     });
   }
 

@@ -6,9 +6,9 @@
 #include "skipv1/training/trainer.cuh"
 #include "tests/benchmark/scaling.hpp"
 
-int main(int, char** argv) {
+int main(int argc, char** argv) {
   using namespace skipv1;
-  const World world(argv[0]);
+  const World world(argc, argv);
   try {
     world.check();
     const std::string why = why_no_device();

@@ -5,9 +5,9 @@
 
 #include "skipv1/core/parallel.hpp"
 
-int main(int, char** argv) {
+int main(int argc, char** argv) {
   using namespace skipv1;
-  const World world(argv[0]);
+  const World world(argc, argv);
   try {
     world.check();
     OneProcess alone;

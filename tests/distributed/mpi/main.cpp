@@ -13,7 +13,7 @@ const World*& world_of_tests() {
 }  // namespace skipv1::test
 
 int main(int argc, char** argv) {
-  const skipv1::World world(argv[0]);
+  const skipv1::World world(argc, argv);
   skipv1::test::world_of_tests() = &world;
   const int failed = Catch::Session().run(argc, argv);
   return failed ? world.fail("tests have failed") : 0;

@@ -7,6 +7,7 @@
 #include <catch2/catch_all.hpp>
 using Catch::Approx;
 namespace Catch {
+using Matchers::EndsWith, Matchers::StartsWith;
 inline Matchers::StringContainsMatcher Contains(const std::string& text) { return Matchers::ContainsSubstring(text); }
 }  // namespace Catch
 #endif

@@ -1,4 +1,4 @@
-// Where a program's `--json` goes.
+// Where a program's `--json` goes, and how such a file is read again.
 #pragma once
 
 #include <cstdio>
@@ -12,6 +12,7 @@
 
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
+#include "skipv1/io/place.hpp"
 
 namespace skipv1 {
 
@@ -67,5 +68,19 @@ class JsonOutput {
   std::string path_;
   std::FILE* standard_output_ = nullptr;
 };
+
+/// Calls `task` with the numbers that `--json` wrote into `file`; throws with its name where they are others.
+template <class Task>
+void with_written_json(const std::string& file, const Task& task) {
+  Source source(file);
+  at_place(file, [&] {
+    const Json numbers = parse_json(source.text(0, source.size()));
+    try {
+      task(numbers);
+    } catch (const Json::exception& error) {
+      fail("not what --json writes: ", error.what());
+    }
+  });
+}
 
 }  // namespace skipv1

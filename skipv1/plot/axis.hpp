@@ -65,10 +65,14 @@ inline Range widen(Range range, bool log, double share) {
   return {range.low - margin, range.high + margin};
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten within `range`: the closest spacing that gives at most `most` (2 to 1000) of them.
-/// Throws if the range has no length, or none that doubles can divide.
-inline std::vector<double> linear_ticks(Range range, std::size_t most) {
-  const double least = (range.high - range.low) / static_cast<double>(most);
+/// Which values a tick may have.
+enum class Ticks { any, whole };
+
+/// Multiples of 1, 2 or 5 times a power of ten within `range`: the closest spacing that gives at most `most` (2 to 1000) of them;
+/// of `Ticks::whole` at least 1. Throws if the range has no length, or none that doubles can divide.
+inline std::vector<double> linear_ticks(Range range, std::size_t most, Ticks kind = Ticks::any) {
+  const double wanted = (range.high - range.low) / static_cast<double>(most);
+  const double least = kind == Ticks::whole ? std::max(wanted, 1.0) : wanted;
   // The multiples k are counted in doubles, which stand still beyond 2^53: k is at most 1e12 * `most` here.
   require(std::isfinite(least) && has_length(range) && most >= 2 && most <= 1000, "ticks: no room for ", most, " between ",
           range.low, " and ", range.high);
@@ -126,6 +130,58 @@ inline const char* suffix(int thousands) {
   return names[thousands];
 }
 }  // namespace detail
+
+/// A number with commas between its thousands, from 10,000 on; without decimals.
+inline std::string with_commas(double value) {
+  std::string text = detail::format("%.*f", 0, value);
+  const std::size_t first = text[0] == '-' ? 1 : 0;
+  if (text.size() - first < 5) return text;
+  for (std::size_t i = text.size(); i > first + 3;) text.insert(i -= 3, ",");
+  return text;
+}
+
+/// What is written at values of the data themselves: "256", "16,384", "39M". From 100,000 on as few digits, two at least, as tell
+/// neighbours apart; below, whole numbers whole.
+inline std::vector<std::string> value_labels(const std::vector<double>& values) {
+  std::vector<std::string> labels;
+  for (int digits = 2; digits <= 17; ++digits) {
+    labels.clear();
+    for (const double value : values) {
+      const double size = std::abs(value);
+      if (size < 1e5 && value == std::round(value)) {
+        labels.push_back(with_commas(value));
+      } else if (size < 1e5 || size >= 1e15) {
+        labels.push_back(detail::general(digits + 1, value));
+      } else {
+        const double rounded = std::stod(detail::format("%.*e", digits - 1, value));  // 999,999 is 1.0M, not 1000k
+        const int thousands = detail::thousands(std::abs(rounded));
+        const double shown = rounded / std::pow(1000, thousands);
+        const int decimals = std::max(0, digits - 1 - static_cast<int>(std::floor(std::log10(std::abs(shown)) + 1e-9)));
+        labels.push_back(detail::format("%.*f", decimals, shown) + detail::suffix(thousands));
+      }
+    }
+    std::vector<std::string> sorted = labels;
+    std::sort(sorted.begin(), sorted.end());
+    if (std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end()) break;
+  }
+  return labels;
+}
+
+/// Whether an axis' label names a unit that has a prefix already, as "KiB": "30k KiB" would have two.
+inline bool has_prefixed_unit(const std::string& label) {
+  for (const char* unit : {"KiB", "MiB", "GiB", "kB", "MB", "GB", "TFLOP", "GFLOP"})
+    if (label.find(unit) != label.npos) return true;
+  return false;
+}
+/// Ticks without k, M, G, T: "30,000".
+inline std::vector<std::string> plain_tick_labels(const std::vector<double>& ticks) {
+  std::vector<std::string> labels;
+  for (const double tick : ticks)
+    labels.push_back(tick == 0                                           ? "0"
+                     : tick == std::round(tick) && std::abs(tick) < 1e15 ? with_commas(tick)
+                                                                         : detail::general(6, tick));
+  return labels;
+}
 
 /// What is written at `ticks`, in their order. On a linear axis all have the same unit (k, M, G or T from 10,000 on) and as many
 /// decimals as their spacing needs; on a log axis each is written for itself. From 1e15 on there is an exponent.

@@ -1,115 +1,174 @@
-// Text as coverage masks, from stb_easy_font: no font file, ASCII only.
+// Text: its width, and as coverage masks. The font is the system's, found at run time (DejaVu Sans, or the like); where there is
+// none, stb_easy_font.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#if __has_include(<stb/stb_easy_font.h>)
-#include <stb/stb_easy_font.h>
+#include "skipv1/plot/easy_font.hpp"
+
+#if __has_include(<stb/stb_truetype.h>)
+#include <stb/stb_truetype.h>
 #else
-#include <stb_easy_font.h>
+#include <stb_truetype.h>
 #endif
 
 namespace skipv1::plot {
 
-/// How much of each pixel is covered, 0 to 1, row-major.
-struct Mask {
-  std::size_t width = 0, height = 0;
-  std::vector<double> coverage;
-
-  double operator()(std::size_t x, std::size_t y) const { return coverage[y * width + x]; }
-};
+/// Of text of size 1 (an em): from its top to the baseline, to the lowest descender, and to half of the height of capitals.
+inline constexpr double font_ascent = 0.76, font_height = 1, font_middle = 0.395;
+/// The sizes in use, in pixels.
+inline constexpr double text_size = 17, small_size = 14, title_size = 20, text_height = font_height * text_size;
+/// What an SVG names: fonts as wide as DejaVu Sans, or narrower.
+inline constexpr const char* font_family = "DejaVu Sans, Verdana, sans-serif";
 
 namespace detail {
 
-/// One byte a character, printable ASCII: what the font lacks becomes '?', once for each UTF-8 character.
-inline std::string printable(std::string_view text) {
-  std::string line;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x80 && byte < 0xc0) continue;  // the rest of a multi-byte character
-    line += byte >= 32 && byte < 127 ? c : '?';
+/// The code points of UTF-8 text; what is not UTF-8 becomes '?'.
+inline std::vector<int> code_points(std::string_view text) {
+  std::vector<int> points;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const std::size_t length = byte < 0x80 ? 1 : byte < 0xc0 ? 0 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : byte < 0xf8 ? 4 : 0;
+    int point = length == 1 ? byte : byte & (0x7f >> length);
+    bool whole = length > 0 && i + length <= text.size();
+    for (std::size_t k = 1; whole && k < length; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + k]);
+      whole = (next & 0xc0) == 0x80;
+      point = point << 6 | (next & 0x3f);
+    }
+    points.push_back(!whole || point < 32 ? '?' : point);
+    i += whole ? length : 1;
   }
-  return line;
+  return points;
 }
 
-/// Twice as large, with staircases of diagonal strokes filled in (EPX: a corner takes the colour that its two
-/// outer neighbours share).
-inline std::vector<bool> enlarge(const std::vector<bool>& pixels, std::size_t width, std::size_t height) {
-  std::vector<bool> large(4 * width * height);
-  const auto at = [&](std::size_t x, std::size_t y) { return x < width && y < height && pixels[y * width + x]; };
-  for (std::size_t y = 0; y < height; ++y) {
-    for (std::size_t x = 0; x < width; ++x) {
-      const bool centre = at(x, y), up = at(x, y - 1), down = at(x, y + 1), left = at(x - 1, y), right = at(x + 1, y);
-      const bool bends = up != down && left != right;
-      const auto corner = [&](bool a, bool b) { return bends && a == b ? a : centre; };
-      const std::size_t to = 4 * y * width + 2 * x;
-      large[to] = corner(up, left);
-      large[to + 1] = corner(up, right);
-      large[to + 2 * width] = corner(down, left);
-      large[to + 2 * width + 1] = corner(down, right);
+/// A TrueType font in memory.
+class Font {
+ public:
+  /// The first of the usual places that holds one; `SKIPV1_FONT` in the environment names another file.
+  static const Font& system() {
+    static const Font font = [] {
+      Font found;
+      std::vector<std::string> files;
+      if (const char* named = std::getenv("SKIPV1_FONT")) files.push_back(named);
+      for (const char* file :
+           {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
+            "/usr/share/fonts/TTF/DejaVuSans.ttf", "/usr/share/fonts/dejavu/DejaVuSans.ttf", "/Library/Fonts/DejaVuSans.ttf",
+            "/System/Library/Fonts/Supplemental/Verdana.ttf", "C:/Windows/Fonts/verdana.ttf",
+            "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf"})
+        files.push_back(file);
+      for (const std::string& file : files)
+        if (found.load(file)) break;
+      return found;
+    }();
+    return font;
+  }
+
+  bool loaded() const { return !bytes_.empty(); }
+  /// The file's name without folders; empty if there is none.
+  const std::string& name() const { return name_; }
+
+  double width(std::string_view text, double size) const {
+    double units = 0;
+    each_glyph(text, [&](int, double, double end) { units = end; });
+    return units * stbtt_ScaleForMappingEmToPixels(&info_, static_cast<float>(size));
+  }
+
+  Mask mask(std::string_view text, double size) const {
+    const float scale = stbtt_ScaleForMappingEmToPixels(&info_, static_cast<float>(size));
+    Mask mask;
+    mask.width = static_cast<std::size_t>(std::ceil(width(text, size))) + 2;
+    mask.height = static_cast<std::size_t>(std::ceil(1.1 * size)) + 1;
+    mask.coverage.resize(mask.width * mask.height);
+    const auto baseline = static_cast<int>(std::lround(font_ascent * size));
+    each_glyph(text, [&](int glyph, double begin, double) {
+      const double x = begin * scale, whole = std::floor(x);
+      int left = 0, top = 0, width = 0, height = 0;
+      unsigned char* bitmap = stbtt_GetGlyphBitmapSubpixel(&info_, scale, scale, static_cast<float>(x - whole), 0, glyph, &width,
+                                                           &height, &left, &top);
+      for (int j = 0; j < height; ++j)
+        for (int i = 0; i < width; ++i) {
+          const int column = static_cast<int>(whole) + left + i, row = baseline + top + j;
+          if (column < 0 || row < 0) continue;
+          const auto to = static_cast<std::size_t>(column), at = static_cast<std::size_t>(row);
+          if (to >= mask.width || at >= mask.height) continue;
+          double& covered = mask.coverage[at * mask.width + to];
+          covered = std::min(1.0, covered + bitmap[j * width + i] / 255.0);
+        }
+      stbtt_FreeBitmap(bitmap, nullptr);
+    });
+    return mask;
+  }
+
+ private:
+  bool load(const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    bytes_.assign(std::istreambuf_iterator<char>(in), {});
+    const int at = bytes_.size() > 1000 ? stbtt_GetFontOffsetForIndex(bytes_.data(), 0) : -1;
+    if (at < 0 || stbtt_InitFont(&info_, bytes_.data(), at) == 0) bytes_.clear();
+    name_ = bytes_.empty() ? "" : file.substr(file.find_last_of("/\\") + 1);
+    return loaded();
+  }
+  /// Calls `task` with each glyph, where it begins and where it ends, in the font's units.
+  template <class Task>
+  void each_glyph(std::string_view text, const Task& task) const {
+    double at = 0;
+    int last = 0;
+    for (const int point : code_points(text)) {
+      const int glyph = stbtt_FindGlyphIndex(&info_, point);
+      int advance = 0, bearing = 0;
+      stbtt_GetGlyphHMetrics(&info_, glyph, &advance, &bearing);
+      if (last != 0) at += stbtt_GetGlyphKernAdvance(&info_, last, glyph);
+      task(glyph, at, at + advance);
+      at += advance;
+      last = glyph;
     }
   }
-  return large;
-}
+
+  std::vector<unsigned char> bytes_;  // `info_` points into it
+  stbtt_fontinfo info_ = {};
+  std::string name_;
+};
 
 }  // namespace detail
 
-/// Pixels from the top of a line of text to its baseline, and to the lowest descender, at scale 1.
-inline constexpr double font_ascent = 8, font_height = 10;
-/// The sizes in use.
-inline constexpr double text_scale = 2, title_scale = 2.5, text_height = font_height * text_scale;
-
-/// The width in pixels of one line of `text`, `scale` pixels to the font's unit.
-inline double text_width(std::string_view text, double scale) {
-  std::string line = detail::printable(text);
-  return scale * stb_easy_font_width(line.data());
+/// The width in pixels of one line of `text` of the given size.
+inline double text_width(std::string_view text, double size) {
+  const detail::Font& font = detail::Font::system();
+  return font.loaded() ? font.width(text, size) : easy::text_width(text, size);
+}
+/// `size`, or as much less as it takes for `text` to be at most `room` pixels wide.
+inline double fitting_size(std::string_view text, double size, double room) {
+  return std::min(size, size * room / std::max(1.0, text_width(text, size)));
+}
+/// One line of `text`, anti-aliased; the top of the mask is the top of the line.
+inline Mask text_mask(std::string_view text, double size) {
+  const detail::Font& font = detail::Font::system();
+  return font.loaded() ? font.mask(text, size) : easy::text_mask(text, size);
 }
 
-/// `scale`, or as much less as it takes for `text` to be at most `room` pixels wide.
-inline double fitting_scale(std::string_view text, double scale, double room) {
-  return std::min(scale, scale * room / std::max(1.0, text_width(text, scale)));
-}
-
-/// One line of `text`, anti-aliased, `scale` pixels to the font's unit (capitals are 7 units high).
-inline Mask text_mask(std::string_view text, double scale) {
-  std::string line = detail::printable(text);
-  struct Corner {
-    float x, y, z;
-    unsigned char colour[4];
-  };
-  std::vector<Corner> corners(line.size() * 4 * 32);
-  const int quads =
-      stb_easy_font_print(0, 0, line.data(), nullptr, corners.data(), static_cast<int>(corners.size() * sizeof(Corner)));
-  const auto width = static_cast<std::size_t>(stb_easy_font_width(line.data()));
-  constexpr std::size_t height = 12;
-  std::vector<bool> bits(width * height);
-  for (std::size_t q = 0; q < static_cast<std::size_t>(quads); ++q) {
-    const Corner &from = corners[4 * q], &to = corners[4 * q + 2];
-    for (auto y = static_cast<std::size_t>(from.y); y < std::min(height, static_cast<std::size_t>(to.y)); ++y)
-      for (auto x = static_cast<std::size_t>(from.x); x < std::min(width, static_cast<std::size_t>(to.x)); ++x)
-        bits[y * width + x] = true;
+/// `text` in lines of at most `room` pixels, broken at spaces; a longer word has a line of its own.
+inline std::vector<std::string> wrap(const std::string& text, double size, double room) {
+  std::vector<std::string> lines;
+  std::string line;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    const std::string word = text.substr(begin, end - begin);
+    if (!line.empty() && text_width(line + " " + word, size) > room) lines.push_back(line), line.clear();
+    line += (line.empty() ? "" : " ") + word;
+    begin = end + 1;
   }
-  constexpr std::size_t zoom = 4, samples = 4;
-  bits = detail::enlarge(detail::enlarge(bits, width, height), 2 * width, 2 * height);
-
-  Mask mask;
-  mask.width = static_cast<std::size_t>(std::ceil(scale * static_cast<double>(width)));
-  mask.height = static_cast<std::size_t>(std::ceil(scale * static_cast<double>(height)));
-  mask.coverage.resize(mask.width * mask.height);
-  const auto source = [&](std::size_t sample, std::size_t extent) {
-    const double at = (static_cast<double>(sample) + 0.5) / samples / scale * zoom;
-    return std::min(static_cast<std::size_t>(at), extent * zoom - 1);
-  };
-  for (std::size_t y = 0; y < mask.height * samples; ++y)
-    for (std::size_t x = 0; x < mask.width * samples; ++x)
-      if (bits[source(y, height) * width * zoom + source(x, width)])
-        mask.coverage[y / samples * mask.width + x / samples] += 1.0 / (samples * samples);
-  return mask;
+  if (!line.empty()) lines.push_back(line);
+  return lines;
 }
 
 }  // namespace skipv1::plot

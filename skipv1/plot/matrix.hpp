@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "skipv1/plot/axis.hpp"
-#include "skipv1/plot/canvas.hpp"
+#include "skipv1/plot/drawing.hpp"
 
 namespace skipv1::plot {
 
@@ -31,21 +31,15 @@ inline Colour shade(double share) {
       {{255, 249, 215}, {199, 226, 170}, {112, 195, 168}, {44, 143, 170}, {33, 84, 146}, {28, 26, 84}}};
   const double at = std::clamp(share, 0.0, 1.0) * (steps.size() - 1);
   const auto i = std::min(static_cast<std::size_t>(at), steps.size() - 2);
-  const auto mix = [&](std::uint8_t a, std::uint8_t b) {
-    return static_cast<std::uint8_t>(std::lround(std::lerp(double(a), double(b), at - static_cast<double>(i))));
-  };
-  return {mix(steps[i].r, steps[i + 1].r), mix(steps[i].g, steps[i + 1].g), mix(steps[i].b, steps[i + 1].b)};
+  return mix(steps[i], steps[i + 1], at - static_cast<double>(i));
 }
 
 namespace detail {
 
-/// Black or white, whichever reads better on `paper`.
-inline Colour readable_on(Colour paper) { return 0.299 * paper.r + 0.587 * paper.g + 0.114 * paper.b > 140 ? black : white; }
-
 /// A matrix while it is drawn.
 class MatrixPainter {
  public:
-  explicit MatrixPainter(const MatrixPicture& m) : m_(m), canvas_(m.width, m.height), range_{m.low, m.high} {
+  explicit MatrixPainter(const MatrixPicture& m) : m_(m), canvas_(m.width, m.height, m.title), range_{m.low, m.high} {
     const std::size_t cells = m.rows.size() * m.columns.size();
     require(cells > 0, "matrix \"", m.title, "\" is empty: ", m.rows.size(), " rows x ", m.columns.size(), " columns");
     require(m.values.size() == cells && (m.texts.empty() || m.texts.size() == cells), "matrix \"", m.title, "\": ", m.rows.size(),
@@ -61,7 +55,7 @@ class MatrixPainter {
     lay_out();
   }
 
-  Canvas paint() {
+  Drawing paint() {
     paint_cells();
     paint_labels();
     if (m_.colour_bar) paint_bar();
@@ -71,9 +65,9 @@ class MatrixPainter {
  private:
   void lay_out() {
     double row_labels = 0;
-    for (const std::string& label : m_.rows) row_labels = std::max(row_labels, text_width(label, text_scale));
+    for (const std::string& label : m_.rows) row_labels = std::max(row_labels, text_width(label, text_size));
     const double room_left = 14 + (m_.row_label.empty() ? 0 : text_height + 10) + row_labels + 10;
-    const double room_top = m_.title.empty() ? 20 : 16 + font_height * title_scale + 18;
+    const double room_top = m_.title.empty() ? 20 : 16 + font_height * title_size + 18;
     const double room_bottom = 12 + text_height + (m_.column_label.empty() ? 0 : text_height + 8) + 10;
     const double width = canvas_.frame().right - room_left - (m_.colour_bar ? bar_room : 24);
     const double height = canvas_.frame().bottom - room_top - room_bottom;
@@ -100,9 +94,9 @@ class MatrixPainter {
   }
 
   void paint_cells() {
-    double scale = text_scale;  // one for all texts, the largest that fits
-    for (const std::string& text : m_.texts) scale = fitting_scale(text, scale, cell_width_ - 6);
-    scale = std::min(scale, (cell_height_ - 2) / font_ascent);
+    double scale = text_size;  // one for all texts, the largest that fits
+    for (const std::string& text : m_.texts) scale = fitting_size(text, scale, cell_width_ - 6);
+    scale = std::min(scale, cell_height_ - 2);
     const double space = std::min(cell_width_, cell_height_) >= 12 ? 1 : 0;  // between cells
     for (std::size_t row = 0; row < m_.rows.size(); ++row) {
       for (std::size_t column = 0; column < m_.columns.size(); ++column) {
@@ -110,8 +104,8 @@ class MatrixPainter {
         const Box box = cell(row, column);
         const Colour paper = colour(m_.values[i]);
         canvas_.fill({box.left + space, box.top + space, box.right - space, box.bottom - space}, paper);
-        if (m_.texts.empty() || scale < 0.8) continue;
-        const Point at{(box.left + box.right) / 2, (box.top + box.bottom) / 2 - font_ascent * scale / 2};
+        if (m_.texts.empty() || scale < 7) continue;
+        const Point at{(box.left + box.right) / 2, (box.top + box.bottom) / 2 - font_middle * scale};
         canvas_.text(at, m_.texts[i], scale, readable_on(paper), Align::centre);
       }
     }
@@ -121,26 +115,26 @@ class MatrixPainter {
 
   void paint_labels() {
     double widest = 1;
-    for (const std::string& label : m_.columns) widest = std::max(widest, text_width(label, text_scale) + 10);
+    for (const std::string& label : m_.columns) widest = std::max(widest, text_width(label, text_size) + 10);
     const auto every = [](double size, double cell) { return static_cast<std::size_t>(std::max(1.0, std::ceil(size / cell))); };
     for (std::size_t i = 0; i < m_.columns.size(); i += every(widest, cell_width_)) {
       const Box box = cell(0, i);
-      canvas_.text({(box.left + box.right) / 2, cells_.bottom + 10}, m_.columns[i], text_scale, ink, Align::centre);
+      canvas_.text({(box.left + box.right) / 2, cells_.bottom + 10}, m_.columns[i], text_size, ink, Align::centre);
     }
     for (std::size_t i = 0; i < m_.rows.size(); i += every(text_height, cell_height_)) {
       const Box box = cell(i, 0);
-      canvas_.text({cells_.left - 8, (box.top + box.bottom - font_ascent * text_scale) / 2}, m_.rows[i], text_scale, ink,
+      canvas_.text({cells_.left - 8, (box.top + box.bottom - 2 * font_middle * text_size) / 2}, m_.rows[i], text_size, ink,
                    Align::right);
     }
     const double centre = (cells_.left + cells_.right) / 2, middle = (cells_.top + cells_.bottom) / 2;
-    const double title = fitting_scale(m_.title, title_scale, canvas_.frame().right - 20);
-    const double across = fitting_scale(m_.column_label, text_scale, 2 * std::min(centre, canvas_.frame().right - centre) - 10);
+    const double title = fitting_size(m_.title, title_size, canvas_.frame().right - 20);
+    const double across = fitting_size(m_.column_label, text_size, 2 * std::min(centre, canvas_.frame().right - centre) - 10);
     canvas_.text({canvas_.frame().right / 2, 16}, m_.title, title, black, Align::centre);
     canvas_.text({centre, cells_.bottom + 14 + text_height}, m_.column_label, across, ink, Align::centre);
     double row_labels = 0;
-    for (const std::string& label : m_.rows) row_labels = std::max(row_labels, text_width(label, text_scale));
+    for (const std::string& label : m_.rows) row_labels = std::max(row_labels, text_width(label, text_size));
     const double left = cells_.left - row_labels - 18 - text_height;
-    canvas_.text_upwards({left, middle}, m_.row_label, fitting_scale(m_.row_label, text_scale, 2 * middle - 10), ink);
+    canvas_.text_upwards({left, middle}, m_.row_label, fitting_size(m_.row_label, text_size, 2 * middle - 10), ink);
   }
 
   void paint_bar() {
@@ -153,13 +147,13 @@ class MatrixPainter {
     for (std::size_t i = 0; i < ticks.size(); ++i) {
       const double y = axis.pixel(ticks[i]);
       canvas_.line({bar.right, y}, {bar.right + 5, y}, 1, ink);
-      canvas_.text({bar.right + 10, y - font_ascent * text_scale / 2}, labels[i], text_scale, ink);
+      canvas_.text({bar.right + 10, y - font_middle * text_size}, labels[i], text_size, ink);
     }
   }
 
   static constexpr double bar_room = 130;  // to the right of the cells
   const MatrixPicture& m_;
-  Canvas canvas_;
+  Drawing canvas_;
   Range range_;
   Box cells_;
   double cell_width_ = 0, cell_height_ = 0;
@@ -168,9 +162,11 @@ class MatrixPainter {
 }  // namespace detail
 
 /// The picture of `matrix`. Throws if it is empty, if sizes disagree, or if there is no pixel for each cell.
-inline Canvas draw(const MatrixPicture& matrix) { return detail::MatrixPainter(matrix).paint(); }
-
-/// Draws `matrix` into the PNG file `path`.
+inline Drawing describe(const MatrixPicture& matrix) { return detail::MatrixPainter(matrix).paint(); }
+/// The same in pixels.
+inline Canvas draw(const MatrixPicture& matrix) { return describe(matrix).pixels(); }
+/// Draws `matrix` into the PNG file `path`, or with `save_figure` into an SVG beside it too.
 inline void save_png(const std::filesystem::path& path, const MatrixPicture& matrix) { save_png(path, draw(matrix)); }
+inline void save_figure(const std::filesystem::path& path, const MatrixPicture& matrix) { save_figure(path, describe(matrix)); }
 
 }  // namespace skipv1::plot

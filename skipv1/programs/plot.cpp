@@ -1,4 +1,6 @@
 // skipv1-plot: logs of runs in one figure.
+#include <map>
+
 #include "skipv1/core/number.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/plot/chart.hpp"
@@ -15,6 +17,21 @@ struct Options {
   bool log_x = false, log_y = false;
   std::vector<double> x_range, y_range;
 };
+
+/// What an axis says of a column.
+std::string words_of(const std::string& column) {
+  static const std::map<std::string, std::string> words = {{"tokens", "tokens of training"},
+                                                           {"step", "steps of training"},
+                                                           {"seconds", "seconds"},
+                                                           {"loss", "training loss, nats per token"},
+                                                           {"valid_nats_per_token", "held-out loss, nats per token"},
+                                                           {"valid_bits_per_byte", "held-out loss, bits per byte"},
+                                                           {"gradient_norm", "norm of the gradient"},
+                                                           {"learning_rate", "learning rate"},
+                                                           {"tokens_per_second", "tokens per second"}};
+  const auto found = words.find(column);
+  return found == words.end() ? column : found->second;
+}
 
 /// A run's folder gives its name, a file its own and, where that is "log", its folder's.
 std::string label_of(const Options& o, std::size_t i) {
@@ -49,7 +66,7 @@ plot::Series series_of(const Options& o, std::size_t i, const LogColumns& log, c
     require(found != log.end(), o.logs[i], ": no column \"", name, "\"; there are ", known);
     return found->second;
   };
-  plot::Series series{o.y.size() > 1 ? label_of(o, i) + " " + y : label_of(o, i), {}, {}};
+  plot::Series series{o.y.size() > 1 ? label_of(o, i) + ", " + words_of(y) : label_of(o, i), {}, {}};
   const std::vector<double>&xs = column(o.x), &ys = column(y);
   for (std::size_t row = 0; row < ys.size(); ++row) {
     if (!std::isfinite(xs[row]) || !std::isfinite(ys[row])) continue;
@@ -83,8 +100,8 @@ void run(const Options& o) {
   require_writable(o.out);
   require(o.labels.empty() || o.labels.size() == o.logs.size(), o.labels.size(), " labels for ", o.logs.size(),
           " logs: must be as many");
-  plot::Chart chart{o.title, o.x, o.y[0], {}};
-  for (std::size_t k = 1; k < o.y.size(); ++k) chart.y_label += ", " + o.y[k];
+  plot::Chart chart{o.title, words_of(o.x), words_of(o.y[0]), {}};
+  for (std::size_t k = 1; k < o.y.size(); ++k) chart.y_label += "; " + words_of(o.y[k]);
   for (std::size_t i = 0; i < o.logs.size(); ++i) {
     const LogColumns log = read_log(o.logs[i]);
     for (const std::string& y : o.y) chart.series.push_back(series_of(o, i, log, y));
@@ -93,7 +110,7 @@ void run(const Options& o) {
   chart.log_x = o.log_x, chart.log_y = o.log_y;
   widen(chart.x_range, o.x_range, "--x-range");
   widen(chart.y_range, o.y_range, "--y-range");
-  plot::save_png(o.out, chart);
+  plot::save_figure(o.out, chart);
 }
 
 }  // namespace
@@ -104,7 +121,7 @@ int main(int argc, char** argv) {
       "Example: skipv1-plot run-mha run-skipv1 --y valid_nats_per_token --out valid.png"};
   Options o;
   app.add_option("logs", o.logs, "folders of runs, .csv or .jsonl files")->required();
-  app.add_option("--out", o.out, "PNG file")->required();
+  app.add_option("--out", o.out, "PNG file; an SVG is written beside it. A name that ends in .svg: that alone")->required();
   app.add_option("--x", o.x, "column: tokens, step, seconds, …")->capture_default_str();
   app.add_option("--y", o.y, "columns: loss, valid_nats_per_token, valid_bits_per_byte, gradient_norm, learning_rate, …")
       ->capture_default_str();

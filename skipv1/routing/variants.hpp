@@ -30,6 +30,7 @@ struct LatentParts {
 /// A variant. All that the library knows of it stands here, for those below and for a user's (`register_variant`) alike.
 struct Variant {
   std::string name = {}, summary = {};
+  std::string title = {};                           ///< as tables and figures call it; empty: by its name
   Routing (*route)(const RoutingShape&) = nullptr;  ///< fills its table
   VariantFields fields = {};
   Mixing (*mixing)(const RoutingShape&) = nullptr;  ///< null: mixes nothing
@@ -161,52 +162,72 @@ inline std::vector<Variant>& variants() {
   static std::vector<Variant> all = {
       {.name = "mha",
        .summary = "every head reads its own layer",
+       .title = "MHA",
        .route = routing::own_layer,
        .check = routing::check_ungrouped},
-      {.name = "gqa", .summary = "groups of query heads share a key and a value head", .route = routing::own_layer},
+      {.name = "gqa",
+       .summary = "groups of query heads share a key and a value head",
+       .title = "GQA",
+       .route = routing::own_layer},
       {.name = "mqa",
        .summary = "all query heads share one key and one value head",
+       .title = "MQA",
        .route = routing::own_layer,
        .check = routing::check_one_group},
       {.name = "skipv1",
        .summary = "a share of each layer's value heads is the first layer's",
+       .title = "SkipV1",
        .route = routing::skipv1,
        .fields = {.skip_ratio = true, .source_layer = true, .injection = true, .value_mix = true},
        .mixing = routing::mixes_values_by_injection,
        .check = routing::check_injection},
-      {.name = "skipv0", .summary = "SkipV1's halving with nothing routed in", .route = routing::skipv0, .fields = skips},
-      {.name = "svformer", .summary = "all layers read the first layer's values", .route = routing::svformer},
+      {.name = "skipv0",
+       .summary = "SkipV1's halving with nothing routed in",
+       .title = "SkipV0",
+       .route = routing::skipv0,
+       .fields = skips},
+      {.name = "svformer",
+       .summary = "all layers read the first layer's values",
+       .title = "SVFormer",
+       .route = routing::svformer},
       {.name = "yoco_v",
        .summary = "the second half reads the values of the first half's last layer",
+       .title = "YOCO-V",
        .route = routing::yoco_v,
        .even_layers = true},
       {.name = "yoco",
        .summary = "the second half reads keys and values of the first half's last layer",
+       .title = "YOCO",
        .route = routing::yoco,
        .even_layers = true},
-      {.name = "cla_v", .summary = "pairs of layers share values", .route = routing::cla_v},
-      {.name = "cla", .summary = "pairs of layers share keys and values", .route = routing::cla},
-      {.name = "skipkv1", .summary = "SkipV1 for keys too", .route = routing::skipkv1, .fields = skips},
+      {.name = "cla_v", .summary = "pairs of layers share values", .title = "CLA-V", .route = routing::cla_v},
+      {.name = "cla", .summary = "pairs of layers share keys and values", .title = "CLA", .route = routing::cla},
+      {.name = "skipkv1", .summary = "SkipV1 for keys too", .title = "SkipKV1", .route = routing::skipkv1, .fields = skips},
       {.name = "skipv1_yoco",
        .summary = "YOCO's keys with SkipV1's values",
+       .title = "SkipV1-YOCO",
        .route = routing::skipv1_yoco,
        .fields = skips,
        .even_layers = true},
       {.name = "resformer",
        .summary = "values are mixed with the first layer's",
+       .title = "ResFormer",
        .route = routing::own_layer,
        .fields = {.value_mix = true, .learn_value_mix = true},
        .mixing = routing::mixes_values},
       {.name = "denseformer",
        .summary = "blocks read a learned average over depth",
+       .title = "DenseFormer",
        .route = routing::own_layer,
        .mixing = routing::averages_depth},
       {.name = "mla",
        .summary = "keys and values come from a cached latent",
+       .title = "MLA",
        .route = routing::own_layer,
        .latent = {1, routing::own_latent}},
       {.name = "skipv1_mla",
        .summary = "half of each later latent is the first layer's",
+       .title = "SkipV1-MLA",
        .route = routing::own_layer,
        .latent = {2, routing::first_latent_half}},
   };
@@ -229,6 +250,27 @@ inline const Variant& find_variant(const std::string& name) {
     known += (known.empty() ? "" : ", ") + variant.name;
   }
   fail("attention variant \"", name, "\" is unknown; known are ", known);
+}
+
+/// What tables and figures call a variant, or a run named after some: "SkipV1-GQA 2" for "skipv1_gqa-2". Other names stay.
+inline std::string title_of(const std::string& name) {
+  const auto exact = [](const std::string& part) {
+    for (const Variant& variant : variants())
+      if (variant.name == part) return variant.title.empty() ? variant.name : variant.title;
+    return std::string();
+  };
+  const std::size_t dash = std::min(name.find('-'), name.size());
+  const std::string stem = name.substr(0, dash), rest = dash < name.size() ? " " + name.substr(dash + 1) : "";
+  if (const std::string title = exact(stem); !title.empty()) return title + rest;
+  std::string title;
+  for (std::size_t begin = 0; begin <= stem.size();) {
+    const std::size_t end = std::min(stem.find('_', begin), stem.size());
+    const std::string part = exact(stem.substr(begin, end - begin));
+    if (part.empty()) return name;
+    title += (begin ? "-" : "") + part;
+    begin = end + 1;
+  }
+  return title + rest;
 }
 
 /// Makes a variant known by its name; throws if the name is taken or empty, or it fills no table.

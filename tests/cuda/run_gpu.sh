@@ -20,7 +20,7 @@ if [ "${1:-}" = pack ]; then
   mkdir -p "$stage/include/stb" "$stage/lib"
   cp -rL /usr/include/xtensor /usr/include/xtl /usr/include/xsimd /usr/include/catch2 /usr/include/nlohmann \
     /usr/include/CLI "$stage/include"
-  cp -L /usr/include/stb/stb_image_write.h /usr/include/stb/stb_easy_font.h "$stage/include/stb"
+  cp -L /usr/include/stb/stb_image_write.h /usr/include/stb/stb_truetype.h /usr/include/stb/stb_easy_font.h "$stage/include/stb"
   lib=/usr/lib/$(uname -m)-linux-gnu
   cp -L "$lib/openblas-pthread/libopenblas.so.0" "$lib/libgfortran.so.5" "$lib/libquadmath.so.0" "$stage/lib"
   ln -s libopenblas.so.0 "$stage/lib/libopenblas.so"

@@ -138,3 +138,26 @@ TEST_CASE("an axis without length has no ticks") {
   CHECK_THROWS_AS(log_ticks({2.5, 2.5000000000000004}, 5), Error);
   CHECK_THROWS_AS(log_ticks({0, 1}, 5), Error);
 }
+
+TEST_CASE("ticks of whole numbers are whole") {
+  CHECK(linear_ticks({0, 2}, 12, Ticks::whole) == std::vector<double>{0, 1, 2});
+  CHECK(linear_ticks({-0.06, 1.06}, 10, Ticks::whole) == std::vector<double>{0, 1});
+  CHECK(linear_ticks({0, 100}, 6, Ticks::whole).size() <= 6);
+}
+
+TEST_CASE("labels of the data's own values are as short as tells them apart") {
+  using Labels = std::vector<std::string>;
+  CHECK(value_labels({4915200, 9830400, 39321600, 78643200}) == Labels{"4.9M", "9.8M", "39M", "79M"});
+  CHECK(value_labels({256, 2048, 16384}) == Labels{"256", "2048", "16,384"});
+  CHECK(value_labels({39321600, 39400000}) == Labels{"39.3M", "39.4M"});
+  CHECK(value_labels({999999}) == Labels{"1.0M"});
+  CHECK(value_labels({0.001, 0.0014, 0.002}) == Labels{"0.001", "0.0014", "0.002"});
+  CHECK(value_labels({0, -3}) == Labels{"0", "-3"});
+}
+
+TEST_CASE("where the unit has a prefix the ticks have none") {
+  using Labels = std::vector<std::string>;
+  CHECK(has_prefixed_unit("KiB per sequence"));
+  CHECK_FALSE(has_prefixed_unit("bytes per token"));
+  CHECK(plain_tick_labels({-0.0, 10000, 30000, 0.5}) == Labels{"0", "10,000", "30,000", "0.5"});
+}

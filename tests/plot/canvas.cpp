@@ -65,12 +65,16 @@ TEST_CASE("rectangles cover pixels in proportion, and opacity mixes") {
   CHECK(canvas.pixel(5, 5) == Colour{204, 204, 204});
 }
 
-TEST_CASE("a band fills what lies between its edges") {
+TEST_CASE("a polygon fills what lies between its edges, and half of what it half covers") {
   Canvas canvas(10, 10);
-  canvas.band({{1, 2}, {9, 2}}, {{1, 6}, {9, 6}}, black, 1);
+  canvas.polygon({{1, 2}, {9, 2}, {9, 6}, {1, 6}}, black);
   CHECK(painted(canvas) == 8 * 4);
   CHECK(canvas.pixel(1, 2) == black);
   CHECK(canvas.pixel(8, 5) == black);
+  Canvas half(4, 4);
+  half.polygon({{0.5, 0}, {2, 0}, {2, 2}, {0.5, 2}}, black);
+  CHECK(half.pixel(0, 1) == Colour{128, 128, 128});
+  CHECK(half.pixel(1, 1) == black);
 }
 
 TEST_CASE("nothing is painted outside the clip, and nothing outside the picture") {
@@ -98,28 +102,51 @@ TEST_CASE("every marker is centred on its point") {
 
 TEST_CASE("text has the width that was announced, turned text is the same turned") {
   Canvas flat(200, 200), turned(200, 200);
-  const double width = text_width("loss", 2);
-  flat.text({10, 20}, "loss", 2, black);
-  turned.text_upwards({20, 10 + width / 2}, "loss", 2, black);
-  const auto last = static_cast<std::size_t>(width) - 1;
+  const double width = text_width("loss", 20);
+  flat.text({10, 20}, "loss", 20, black);
+  turned.text_upwards({20, 10 + width / 2}, "loss", 20, black);
+  const std::size_t last = text_mask("loss", 20).width - 1;
   CHECK(painted(flat) > 50);
   for (std::size_t x = 0; x <= last; ++x)
     for (std::size_t y = 0; y < 24; ++y) CHECK(flat.pixel(10 + x, 20 + y) == turned.pixel(20 + y, 10 + last - x));
-  CHECK(text_width("a\xce\xbb"
-                   "b",
-                   1) == text_width("a?b", 1));  // one '?' for one character
+  for (std::size_t y = 0; y < 200; ++y)
+    for (std::size_t x = 0; x < 200; ++x)
+      if (flat.pixel(x, y) != white) CHECK((x >= 10 && static_cast<double>(x) <= 11 + width));
+  CHECK(text_width("wide", 40) == Approx(2 * text_width("wide", 20)));
 }
 
-TEST_CASE("pictures side by side keep their pixels") {
-  Canvas left(3, 2, black), right(4, 5);
-  right.fill({0, 0, 4, 5}, grey);
-  const Canvas both = side_by_side({left, right});
-  CHECK(both.width() == 7);
-  CHECK(both.height() == 5);
-  CHECK(both.pixel(2, 1) == black);
-  CHECK(both.pixel(2, 2) == white);
-  CHECK(both.pixel(3, 4) == grey);
-  CHECK_THROWS_AS(side_by_side({}), Error);
+TEST_CASE("letters that stb_easy_font made alike differ in the system's font") {
+  if (!detail::Font::system().loaded()) return;  // nothing to see on a machine without a font
+  for (const auto& [a, b] : {std::pair{"V", "Y"}, {"a", "o"}, {"0", "8"}, {"1", "l"}}) {
+    INFO(a << " and " << b);
+    const Mask one = text_mask(a, 17), other = text_mask(b, 17);
+    double difference = 0;
+    for (std::size_t y = 0; y < one.height; ++y)
+      for (std::size_t x = 0; x < std::min(one.width, other.width); ++x) difference += std::abs(one(x, y) - other(x, y));
+    CHECK(difference > 8);
+  }
+  CHECK(text_width("−", 17) > 5);  // U+2212, which is not ASCII
+}
+
+TEST_CASE("the font for machines without one draws ASCII, and one '?' for each other character") {
+  CHECK(easy::text_width("a\xce\xbb"
+                         "b",
+                         17) == easy::text_width("a?b", 17));
+  const Mask mask = easy::text_mask("loss", 17);
+  double ink_used = 0;
+  for (const double covered : mask.coverage) ink_used += covered;
+  CHECK(ink_used > 30);
+}
+
+TEST_CASE("text that is not UTF-8 has a '?' for each byte that fits nowhere") {
+  CHECK(detail::code_points("a\xc3\xa9\xff\xc3") == std::vector<int>{'a', 0xe9, '?', '?'});
+}
+
+TEST_CASE("lines are broken at spaces where they are too long") {
+  const double room = text_width("one two", 17) + 1;
+  CHECK(wrap("one two three", 17, room) == std::vector<std::string>{"one two", "three"});
+  CHECK(wrap("unbreakably", 17, 5) == std::vector<std::string>{"unbreakably"});
+  CHECK(wrap("", 17, 5).empty());
 }
 
 TEST_CASE("a PNG file is written whole, or not at all") {

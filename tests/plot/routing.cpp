@@ -1,7 +1,5 @@
 #include "skipv1/plot/routing.hpp"
 
-#include <cmath>
-
 #include "skipv1/routing/variants.hpp"
 #include "tests/catch.hpp"
 
@@ -21,11 +19,25 @@ TEST_CASE("a routing table as text names every head that is read and counts thos
   CHECK(plot::to_text(table_of("skipv1", Injection::pooling).value(1, 2)) == "0.0+2");
 }
 
-TEST_CASE("a routing picture is coloured by the layer read, and not where none is") {
-  const plot::MatrixPicture values = plot::routing_picture(table_of("skipv0"), "title");
-  REQUIRE(values.values.size() == 8);
-  CHECK(values.values[5] == 1);
-  CHECK(std::isnan(values.values[7]));
-  CHECK(values.texts[7] == "-");
-  CHECK(plot::routing_picture(table_of("svformer"), "title", true).texts[4] == "1.0");
+TEST_CASE("a routing picture shows keys and values, and what is mixed as a mixture") {
+  const std::string skipv0 = plot::routing_picture(table_of("skipv0"), "title").svg();
+  CHECK(skipv0.find("keys read") != skipv0.npos);
+  CHECK(skipv0.find("values read") != skipv0.npos);
+  CHECK(skipv0.find(">none<") != skipv0.npos);
+  const std::string mha = plot::routing_picture(table_of("mha"), "title").svg();
+  const std::string res = plot::routing_picture(table_of("resformer"), "title", {.values = true}).svg();
+  const std::string dense = plot::routing_picture(table_of("denseformer"), "title", {.depth = true}).svg();
+  const std::string skipkv1 = plot::routing_picture(table_of("skipkv1"), "title").svg();
+  CHECK(mha != res);
+  CHECK(mha != dense);
+  CHECK(mha != skipkv1);
+  CHECK(res.find("values, mixed") != res.npos);
+  CHECK(dense.find("block's input") != dense.npos);
+}
+
+TEST_CASE("runs are called in figures as their variants are") {
+  CHECK(title_of("skipv1") == "SkipV1");
+  CHECK(title_of("yoco_v") == "YOCO-V");
+  CHECK(title_of("skipv1_gqa-2") == "SkipV1-GQA 2");
+  CHECK(title_of("mean_v") == "mean_v");
 }

@@ -3,7 +3,7 @@
 
 #include "skipv1/io/cli.hpp"
 #include "skipv1/model/decoder.hpp"
-#include "skipv1/plot/chart.hpp"
+#include "skipv1/plot/rows.hpp"
 
 using namespace skipv1;
 
@@ -65,23 +65,25 @@ double decode_difference(const Config& config) {
   return worst;
 }
 
-/// GPT-2 355M's shape: what a cache of 2-byte elements takes, context by context.
+/// GPT-2 355M's shape: what a cache of 2-byte elements takes.
 void draw_cache(const std::string& file) {
-  plot::Chart chart{"Key/value cache, GPT-2 355M's shape, 2 bytes per element", "context (tokens)", "MiB per sequence", {}};
+  constexpr std::size_t context = 32768;
+  plot::RowChart chart{
+      "Key/value cache of one sequence of 32,768 tokens: GPT-2 355M's shape, 2 bytes per element", "GiB", {}, {{"", {}}}};
   const std::pair<const char*, std::size_t> shapes[] = {
       {"mha", 16}, {"skipv1", 16}, {"skipv1_yoco", 16}, {"gqa", 8}, {"skipv1", 8}};
   for (const auto& [variant, kv_heads] : shapes) {
     Config c;
     c.hidden_size = 1024, c.num_hidden_layers = 24, c.num_attention_heads = 16, c.num_key_value_heads = kv_heads,
-    c.max_position_embeddings = 32768;
+    c.max_position_embeddings = context;
     c.attention.variant = variant;
-    const double bytes = 2.0 * static_cast<double>(cache_elements_per_token(make_routing(c)));
-    plot::Series line{std::string(variant) + (kv_heads < 16 ? ", 8 key/value heads" : ""), {}, {}};
-    for (double tokens = 0; tokens <= 32768; tokens += 4096)
-      line.x.push_back(tokens), line.y.push_back(tokens * bytes / (1 << 20));
-    chart.series.push_back(line);
+    const double gib = 2.0 * context * static_cast<double>(cache_elements_per_token(make_routing(c))) / (1 << 30);
+    char text[16];
+    std::snprintf(text, sizeof text, "%.2f", gib);
+    chart.rows.push_back(title_of(variant) + (kv_heads < 16 ? ", 8 key/value heads" : ""));
+    chart.values[0].values.push_back(gib), chart.values[0].texts.push_back(text);
   }
-  plot::save_png(file, chart);
+  plot::save_figure(file, chart);
 }
 
 void tutorial(const std::string& figure) {
@@ -107,6 +109,6 @@ void tutorial(const std::string& figure) {
 int main(int argc, char** argv) {
   CLI::App app{"Attention by hand, and decoding with a cache.\nExample: 01-attention-and-its-cache --figure cache.png"};
   std::string figure;
-  app.add_option("--figure", figure, "draw cache size against context into this PNG file");
+  app.add_option("--figure", figure, "draw what a cache takes into this PNG file, and into an SVG beside it");
   return run_program(app, argc, argv, [&] { tutorial(figure); });
 }

@@ -66,9 +66,9 @@ void tutorial(const std::string& figures) {
     print_table(variant);
     if (figures.empty()) continue;
     std::filesystem::create_directories(figures);
-    plot::MatrixPicture picture = plot::routing_picture(make_routing(shape_of(variant)), variant.name + ": values read");
-    picture.width = 480, picture.height = 360;
-    plot::save_png(figures + "/" + variant.name + ".png", picture);
+    const Config c = shape_of(variant);
+    const std::string name = variant.title.empty() ? variant.name : variant.title;
+    plot::save_figure(figures + "/" + variant.name + ".png", plot::routing_picture(make_routing(c), name, c.mixing()));
   }
   const double difference = decode_difference(shape_of(find_variant("half_cla")));
   std::printf("half_cla, decoding against one pass: %s\n", difference < 1e-12 ? "below 1e-12" : "TOO LARGE");
@@ -79,6 +79,6 @@ void tutorial(const std::string& figures) {
 int main(int argc, char** argv) {
   CLI::App app{"Every variant's routing table, and one of our own.\nExample: 02-head-routing --figures figures"};
   std::string figures;
-  app.add_option("--figures", figures, "draw each table of values into a PNG file in this folder");
+  app.add_option("--figures", figures, "draw each table of keys and values into this folder, as PNG and SVG");
   return run_program(app, argc, argv, [&] { tutorial(figures); });
 }

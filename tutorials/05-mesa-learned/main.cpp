@@ -19,7 +19,7 @@ struct Options {
   Plan plan;
   bool full = false, quick = false, by_hand = false;
   std::vector<std::string> kinds = {"linear"};
-  std::string part = "grid", device = "cpu", json, figures;
+  std::string part = "grid", device = "cpu", json, figures, redraw;
 };
 
 void read_lists(Options& o) {
@@ -99,10 +99,10 @@ void print_layers(const Plan& plan, const std::vector<Trained>& all) {
 
 Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors) {
   const Setting& s = plan.setting;
-  Json json{{"dim", s.task.dim},        {"context", s.task.context}, {"noise", s.task.noise},
-            {"seeds", s.seeds},         {"seed", s.first_seed},      {"steps", s.recipe.steps},
-            {"batch", s.recipe.batch},  {"rate", s.recipe.rate},     {"one_step", predictors.one_step},
-            {"ridge", predictors.ridge}};
+  Json json{{"dim", s.task.dim},         {"context", s.task.context}, {"noise", s.task.noise},
+            {"seeds", s.seeds},          {"seed", s.first_seed},      {"steps", s.recipe.steps},
+            {"batch", s.recipe.batch},   {"rate", s.recipe.rate},     {"one_step", predictors.one_step},
+            {"ridge", predictors.ridge}, {"focus", plan.focus}};
   for (const std::size_t width : plan.widths)
     json["mha_bound"].push_back({{"width", width}, {"error", predictors.seeing(numbers_of_mha(width, s.task.dim), s.task.dim)}});
   for (const Trained& t : all) {
@@ -158,8 +158,9 @@ void tutorial(const Options& o) {
   print_models(all);
   print_gaps(plan, all);
   print_layers(plan, all);
-  if (!o.figures.empty()) draw_figures(plan, all, predictors, o.figures);
-  if (output) output.write(to_json(plan, all, predictors), 1);
+  const Json numbers = to_json(plan, all, predictors);
+  if (!o.figures.empty()) draw_figures(numbers, o.figures);
+  if (output) output.write(numbers, 1);
 }
 
 void add_options(CLI::App& app, Options& o) {
@@ -203,6 +204,7 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--device", o.device, device_help)->capture_default_str();
   app.add_option("--json", o.json, "write every number of the figures to this file; -: to standard output");
   app.add_option("--figures", o.figures, "draw into this folder");
+  app.add_option("--redraw", o.redraw, "train nothing: draw the figures of numbers that --json wrote")->excludes("--json");
   app.add_flag("--by-hand", o.by_hand, "train nothing: SkipV1 of each of --widths with weights built by hand")
       ->excludes("--json")
       ->excludes("--figures")
@@ -232,6 +234,11 @@ int main(int argc, char** argv) {
   o.plan.setting.recipe.steps = 1500;
   add_options(app, o);
   return run_program(app, argc, argv, [&] {
+    if (!o.redraw.empty()) {
+      require(!o.figures.empty(), "--redraw needs --figures, the folder to draw into");
+      require_writable_folder(o.figures);
+      return with_written_json(o.redraw, [&](const Json& numbers) { draw_figures(numbers, o.figures); });
+    }
     if (o.full) make_full(app, o);
     read_lists(o);
     o.by_hand ? print_by_hand(o.plan) : tutorial(o);

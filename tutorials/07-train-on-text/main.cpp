@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 
 #include "skipv1/io/cli.hpp"
@@ -54,34 +55,6 @@ void print_table(const Comparison& o, const std::vector<Run>& runs) {
   std::printf("validation: %zu tokens, %zu bytes\n", runs[0].last.tokens, runs[0].last.bytes);
 }
 
-void draw(const Comparison& o, const std::vector<Run>& runs, std::size_t vocab) {
-  std::filesystem::create_directories(o.out);
-  plot::Chart curves{
-      "Validation loss (" + std::to_string(o.seeds) + (o.seeds == 1 ? " seed)" : " seeds: mean, lowest and highest)"),
-      "tokens of training",
-      "nats per token",
-      {}};
-  plot::Chart cache{"Key/value cache of the models trained", "context (tokens)", "KiB a sequence", {}};
-  for (const std::string& variant : o.variants) {
-    plot::Series curve{variant, {}, {}}, bytes{variant, {}, {}};
-    std::vector<double> per_token;
-    for (std::size_t i = 0; i < runs[0].tokens.size(); ++i) {
-      const std::vector<double> nats = of(runs, variant, [i](const Run& r) { return r.nats[i]; });
-      curve.x.push_back(runs[0].tokens[i]), curve.y.push_back(mean(nats));
-      curve.low.push_back(*std::min_element(nats.begin(), nats.end())),
-          curve.high.push_back(*std::max_element(nats.begin(), nats.end()));
-    }
-    const double held = of(runs, variant, [](const Run& r) { return static_cast<double>(r.cache_bytes); })[0];
-    for (double t = 0; t <= 8192; t += 1024) bytes.x.push_back(t), bytes.y.push_back(t * held / 1024);
-    curves.series.push_back(curve), cache.series.push_back(bytes);
-    plot::save_png(std::filesystem::path(o.out) / ("routing-" + variant + ".png"),
-                   plot::routing_picture(make_routing(compared_config(o, variant, vocab)),
-                                         variant + ": which layer.head each query head reads its values from"));
-  }
-  plot::save_png(std::filesystem::path(o.out) / "validation.png", curves);
-  plot::save_png(std::filesystem::path(o.out) / "cache.png", cache);
-}
-
 Json to_json(const Comparison& o, const std::vector<Run>& runs) {
   Json all = {{"text", file_name_text(o.text)},
               {"vocab", o.vocab},
@@ -104,6 +77,46 @@ Json to_json(const Comparison& o, const std::vector<Run>& runs) {
                            {"bits_per_byte", r.last.bits_per_byte()},
                            {"tokens_per_second", r.tokens_per_second}});
   return all;
+}
+
+/// The figures, from what `--json` writes: of a run just made, or of one kept.
+void draw(const Json& all, const std::string& out) {
+  std::filesystem::create_directories(out);
+  Comparison o;
+  o.width = all.at("width"), o.layers = all.at("layers"), o.heads = all.at("heads"), o.length = all.at("length");
+  std::vector<std::string> variants;
+  std::map<std::string, std::vector<const Json*>> of_variant;
+  for (const Json& run : all.at("runs")) {
+    const auto variant = run.at("variant").get<std::string>();
+    if (of_variant[variant].empty()) variants.push_back(variant);
+    of_variant[variant].push_back(&run);
+  }
+  const std::size_t seeds = of_variant[variants[0]].size();
+  plot::Chart curves{"Validation loss (" + std::to_string(seeds) + (seeds == 1 ? " seed)" : " seeds: mean, lowest and highest)"),
+                     "tokens of training",
+                     "nats per token",
+                     {}};
+  plot::Chart cache{"Key/value cache of the models trained", "context, tokens", "MiB per sequence", {}};
+  for (const std::string& variant : variants) {
+    const std::vector<const Json*>& runs = of_variant[variant];
+    plot::Series curve{title_of(variant), {}, {}}, bytes{title_of(variant), {}, {}};
+    for (std::size_t i = 0; i < runs[0]->at("tokens").size(); ++i) {
+      std::vector<double> nats;
+      for (const Json* run : runs) nats.push_back(run->at("valid_nats_per_token").at(i).get<double>());
+      curve.x.push_back(runs[0]->at("tokens")[i]), curve.y.push_back(mean(nats));
+      curve.low.push_back(*std::min_element(nats.begin(), nats.end())),
+          curve.high.push_back(*std::max_element(nats.begin(), nats.end()));
+    }
+    const double held = runs[0]->at("cache_bytes_per_token");
+    for (double t = 0; t <= 8192; t += 2048) bytes.x.push_back(t), bytes.y.push_back(t * held / (1 << 20));
+    curves.series.push_back(curve), cache.series.push_back(bytes);
+    const Config config = compared_config(o, variant, std::max<std::size_t>(all.at("vocab").get<std::size_t>(), 1));
+    plot::save_figure(std::filesystem::path(out) / ("routing-" + variant + ".png"),
+                      plot::routing_picture(make_routing(config), title_of(variant) + ": layer.head that each query head reads",
+                                            config.mixing()));
+  }
+  plot::save_figure(std::filesystem::path(out) / "validation.png", curves);
+  plot::save_figure(std::filesystem::path(out) / "cache.png", cache);
 }
 
 /// Says before the work what is wrong with the options.
@@ -152,8 +165,9 @@ void compare(const Comparison& o) {
     throw;
   }
   print_table(o, runs);
-  draw(o, runs, tokenizer->vocab_size());
-  output.write(to_json(o, runs), 1);
+  const Json numbers = to_json(o, runs);
+  draw(numbers, o.out);
+  output.write(numbers, 1);
   std::printf("\n%s goes on after \"%s\": %s\n", runs.back().variant.c_str(), o.prompt.c_str(), runs.back().sample.c_str());
   std::printf("figures in %s; %.0f s in all\n", o.out.c_str(),
               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -165,7 +179,9 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Trains MHA and SkipV1Former on text and compares them.\nExample: 07-train-on-text --text book.txt --vocab 256 --seeds 1"};
   Comparison o;
-  app.add_option("--text", o.text, "UTF-8 text; its last tenth is held out for validation")->required();
+  std::string redraw;
+  CLI::Option* text = app.add_option("--text", o.text, "UTF-8 text; its last tenth is held out for validation");
+  app.add_option("--redraw", redraw, "train nothing: draw the figures of numbers that --json wrote")->excludes(text);
   app.add_option("--vocab", o.vocab, "pieces of the byte-pair vocabulary; 256: bytes")->capture_default_str();
   app.add_option("--variants", o.variants, "variants to train; the first is what the others are compared with")
       ->capture_default_str();
@@ -182,5 +198,12 @@ int main(int argc, char** argv) {
   app.add_option("--out", o.out, "folder for the figures")->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
   app.add_option("--json", o.json, "write every number into this file; -: to standard output");
-  return run_program(app, argc, argv, [&] { compare(o); });
+  return run_program(app, argc, argv, [&] {
+    if (!redraw.empty()) {
+      require_writable_folder(o.out);
+      return with_written_json(redraw, [&](const Json& numbers) { draw(numbers, o.out); });
+    }
+    require(!o.text.empty(), "--text is required");
+    compare(o);
+  });
 }

@@ -38,6 +38,8 @@ for run in mean_v mean_vo top_v top_vo svd mha-on; do
   printf '%-22s %9s %9s %9s %9s %9s\n' "$name" "$(valid $run 0)" "$(valid $run $every)" "$(valid $run $((2 * every)))" \
     "$(valid $run $((3 * every)))" "$(valid $run "$more")"
 done
-"$programs/skipv1-plot" "$work"/mean_v "$work"/mean_vo "$work"/top_v "$work"/top_vo "$work"/svd --x step --y valid_nats_per_token \
-  --references "$(number "$work/mha" valid_nats_per_token)=mha" "$(number "$work/skipv1" valid_nats_per_token)=skipv1 from scratch" \
-  --title "Uptraining: held-out loss" --out "$work/uptraining.png"
+here=$(dirname "$0")
+mkdir -p "$work/logs"
+for run in mean_v mean_vo top_v top_vo svd mha-on; do cp "$work/$run/log.csv" "$work/logs/$run.csv"; done
+for variant in mha skipv1; do number "$work/$variant" valid_nats_per_token > "$work/logs/$variant.txt"; done
+sh "$here/figure.sh" "$programs" "$work/logs" "$work/uptraining.png"

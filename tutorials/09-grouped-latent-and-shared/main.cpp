@@ -4,8 +4,8 @@
 
 #include "skipv1/io/cli.hpp"
 #include "skipv1/model/decoder.hpp"
-#include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/routing.hpp"
+#include "skipv1/plot/rows.hpp"
 
 using namespace skipv1;
 
@@ -66,16 +66,17 @@ void tutorial(const std::string& figures) {
   std::printf("\nGPT2-355M's shape: 24 layers, 16 heads, width 1024; latent 256, rotary key 32\n");
   std::printf("%-18s %18s %10s\n", "", "elements per token", "of MHA");
   double all = 0;
-  plot::Chart chart{"Key/value cache in bfloat16", "context (tokens)", "MiB per sequence", {}};
+  plot::RowChart chart{"Key/value cache of one sequence of 32,768 tokens in bfloat16, GPT2-355M's shape", "GiB", {}, {{"", {}}}};
   for (const Model& m : models) {
     const Config c = config_of(m, 24, 16, 1024);
     const std::size_t elements = Cache<float>(make_routing(c), 1, 1).elements_per_token();  // counted in the memory itself
     if (all == 0) all = static_cast<double>(elements);
     std::printf("%-18s %18zu %8.2f %%\n", name_of(m).c_str(), elements, 100 * static_cast<double>(elements) / all);
-    plot::Series line{name_of(m), {}, {}};
-    for (double t = 0; t <= 32768; t += 4096)
-      line.x.push_back(t), line.y.push_back(t * 2 * static_cast<double>(elements) / 1048576);
-    chart.series.push_back(line);
+    const double gib = 32768.0 * 2 * static_cast<double>(elements) / (1 << 30);
+    char text[16];
+    std::snprintf(text, sizeof text, "%.2f", gib);
+    chart.rows.push_back(title_of(m.variant) + (m.grouped && std::string(m.variant) != "gqa" ? ", grouped" : ""));
+    chart.values[0].values.push_back(gib), chart.values[0].texts.push_back(text);
   }
 
   double worst = 0;
@@ -83,12 +84,11 @@ void tutorial(const std::string& figures) {
   std::printf("\ndecoding against one pass, all eight: %s\n", worst < 1e-12 ? "below 1e-12" : "TOO LARGE");
   if (figures.empty()) return;
   std::filesystem::create_directories(figures);
-  plot::save_png(figures + "/cache.png", chart);
-  for (const Model& m : {models[3], models[5], models[7]}) {
-    plot::MatrixPicture picture = plot::routing_picture(make_routing(config_of(m, 4, 4, 32)), name_of(m) + ": values read");
-    picture.width = 480, picture.height = 360;
-    plot::save_png(figures + "/" + m.variant + (m.grouped ? "_grouped" : "") + ".png", picture);
-  }
+  plot::save_figure(figures + "/cache.png", chart);
+  for (const Model& m : {models[3], models[5], models[7]})
+    plot::save_figure(
+        figures + "/" + m.variant + (m.grouped ? "_grouped" : "") + ".png",
+        plot::routing_picture(make_routing(config_of(m, 4, 4, 32)), title_of(m.variant) + (m.grouped ? ", grouped" : "")));
 }
 
 }  // namespace

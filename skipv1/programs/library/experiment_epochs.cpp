@@ -102,16 +102,21 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& frontier_li
 }
 
 void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path& file) {
-  plot::Chart chart{"Loss against cache", "cache, bytes per token", "held-out nats per token", {}};
+  plot::Chart chart{
+      "Loss against cache (bars: intervals of 95 % of the means)", "cache, bytes per token", "held-out loss, nats per token", {}};
+  chart.legend = false;  // a name stands at each point
   for (const auto& [name, models] : frontier_lines()) {
     plot::Series series{name, {}, {}};
     series.spread = plot::Series::Spread::bars;
     for (const std::string& model : models)
-      if (const Labelled* l = best_of(all, model))
+      if (const Labelled* l = best_of(all, model)) {
         add_point(series, l->each("cache_bytes_per_token")[0], l->each("final_nats_per_token"));
+        series.labels.push_back(title_of(model) + (model.starts_with("skipv1-") ? " %" : ""));
+      }
     if (!series.x.empty()) chart.series.push_back(series);
   }
-  plot::save_png(file, chart);
+  chart.width = 1080, chart.height = 700, chart.dodge = 4;
+  plot::save_figure(file, chart);
 }
 
 void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& file) {
@@ -119,9 +124,13 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
   for (const auto& [family, count] : families(all)) {
     if (count < 2) continue;
     plot::Chart& chart = charts[group_of(family)];
-    chart.title = "Loss over the peak rate, " + group_of(family), chart.x_label = "peak learning rate";
+    std::string group = group_of(family);
+    if (const std::size_t dash = group.find('-'); dash != group.npos)
+      group = group.substr(0, dash) + " parameters, " + group.substr(dash + 1) + " tokens";
+    chart.title = "Loss over the peak rate: " + group, chart.x_label = "peak learning rate";
     chart.y_label = "nats per token, first seed", chart.log_x = true;
-    plot::Series held{model_of(family) + ", held out", {}, {}}, training{model_of(family) + ", training", {}, {}};
+    plot::Series held{title_of(model_of(family)) + ", held out", {}, {}},
+        training{title_of(model_of(family)) + ", training", {}, {}};
     for (const Labelled& l : all)
       if (family_of(l.label) == family) {
         const auto peak = l.first().at("settings").at("peak").get<double>();
@@ -131,7 +140,7 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
     chart.series.push_back(held), chart.series.push_back(training);
   }
   for (auto& [group, chart] : charts)
-    plot::save_png(file.parent_path() / (file.stem().string() + "-" + group + file.extension().string()), chart);
+    plot::save_figure(file.parent_path() / (file.stem().string() + "-" + group + file.extension().string()), chart);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "skipv1/plot/chart.hpp"
+#include "skipv1/plot/rows.hpp"
 #include "skipv1/programs/experiment_tables.hpp"
 
 namespace skipv1 {
@@ -99,62 +100,103 @@ std::filesystem::path with_suffix(const std::filesystem::path& file, const std::
   return file.parent_path() / (stem + file.extension().string());
 }
 
+/// "34M" as "34M parameters"; "42M-26M" as "42M parameters, 26M tokens".
+std::string words_of(const std::string& group) {
+  const std::size_t dash = group.find('-');
+  if (dash == group.npos) return group.ends_with('M') ? group + " parameters" : group;
+  return group.substr(0, dash) + " parameters, " + group.substr(dash + 1) + " tokens";
+}
+
+/// The last held-out loss of each run of a group, the lowest first; more than six curves would hide each other.
+void draw_last(const std::vector<const Labelled*>& group, const std::string& title, const std::filesystem::path& file) {
+  std::vector<const Labelled*> sorted = group;
+  const auto loss = [](const Labelled* l) { return mean(l->each("final_nats_per_token")); };
+  std::stable_sort(sorted.begin(), sorted.end(), [&](auto* a, auto* b) { return loss(a) < loss(b); });
+  plot::RowChart chart{title, "held-out loss, nats per token (mean; small dots: single seeds)", {}, {{"", {}}}};
+  chart.kind = plot::RowChart::Kind::dots;
+  for (const Labelled* l : sorted) {
+    plot::RowValues& values = chart.values[0];
+    const Numbers each = l->each("final_nats_per_token");
+    chart.rows.push_back(title_of(model_of(l->label)));
+    values.values.push_back(mean(each)), values.points.push_back(each.size() > 1 ? each : Numbers{});
+    values.texts.push_back(text_of("%.3f", mean(each)));
+  }
+  plot::save_figure(file, chart);
+}
+
 /// Validation loss, a file for each group; the first fifth of the steps is left out.
 void draw_curves(const std::vector<Labelled>& all, const std::filesystem::path& file) {
-  std::map<std::string, plot::Chart> charts;
-  for (const Labelled& l : all) {
-    const std::string group = group_of(l.label);
-    plot::Chart& chart = charts[group];
-    chart.title = "Validation loss" + (group.empty() ? "" : ", " + group), chart.x_label = "tokens of training";
-    chart.y_label = "nats per token";
-    plot::Series series{model_of(l.label), {}, {}};
-    const Json& tokens = l.first().at("tokens");
-    for (std::size_t i = tokens.size() / 5; i < tokens.size(); ++i)
-      add_point(series, tokens[i].get<double>(),
-                l.each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
-    chart.series.push_back(series);
+  std::map<std::string, std::vector<const Labelled*>> groups;
+  for (const Labelled& l : all) groups[group_of(l.label)].push_back(&l);
+  for (const auto& [group, runs] : groups) {
+    const std::string after = group.empty() ? "" : ", " + words_of(group);
+    if (runs.size() > 6) {
+      draw_last(runs, "Held-out loss after training" + after, with_suffix(file, group));
+      continue;
+    }
+    plot::Chart chart{"Validation loss" + after, "tokens of training", "nats per token", {}};
+    for (const Labelled* l : runs) {
+      plot::Series series{title_of(model_of(l->label)), {}, {}};
+      const Json& tokens = l->first().at("tokens");
+      for (std::size_t i = tokens.size() / 5; i < tokens.size(); ++i)
+        add_point(series, tokens[i].get<double>(),
+                  l->each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
+      chart.series.push_back(series);
+    }
+    plot::save_figure(with_suffix(file, group), chart);
   }
-  for (const auto& [group, chart] : charts) plot::save_png(with_suffix(file, group), chart);
 }
 
 /// Loss over the share of the first training, or over tokens where that is not known.
 void draw_further(const std::vector<Labelled>& all, const std::filesystem::path& file) {
-  plot::Chart chart{"Uptraining", "tokens", "nats per token", {}};
+  plot::Chart chart{"Uptraining: held-out loss", "tokens of further training", "nats per token", {}};
   for (const Labelled& l : all) {
     if (!goes_on(l)) {
-      chart.references.push_back({curve_end(l.first()), l.label + " from scratch"});
+      chart.references.push_back({curve_end(l.first()), title_of(l.label) + " from scratch"});
       continue;
     }
     const double before = tokens_before(all, l);
-    if (before > 0) chart.x_label = "tokens, % of the first training's";
+    if (before > 0) chart.x_label = "further training, % of the first training's tokens";
     plot::Series series{l.label, {}, {}};
     for (std::size_t i = 0; i < l.first().at("tokens").size(); ++i)
       add_point(series, l.first()["tokens"][i].get<double>() * (before > 0 ? 100 / before : 1),
                 l.each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
     chart.series.push_back(series);
   }
-  plot::save_png(file, chart);
+  plot::save_figure(file, chart);
 }
 
+/// Bars at the longest context: lines over the context would lie on each other.
 void draw_memory(const std::vector<Labelled>& all, const std::filesystem::path& file) {
-  const bool peak = all[0].first().at("memory")[0].contains("peak_bytes");
-  const std::size_t rows = all[0].first().at("settings").at("batch").get<std::size_t>();
-  plot::Chart chart{
-      (peak ? "Peak of memory, " : "Key/value cache, ") + std::to_string(rows) + " sequences", "context (tokens)", "MiB", {}};
+  const Json& last = all[0].first().at("memory").back();
+  const bool peak = last.contains("peak_bytes");
+  const std::size_t sequences = all[0].first().at("settings").at("batch").get<std::size_t>();
+  constexpr double gib = 1 << 30;
+  plot::RowChart chart{(peak ? "Memory: " : "Key/value cache: ") + std::to_string(sequences) + " sequences of " +
+                           plot::with_commas(last.at("context").get<double>()) + " tokens",
+                       "GiB",
+                       {},
+                       {}};
+  plot::RowValues whole{"peak", {}}, cache{"of it key/value cache", {}};
   for (const Labelled& l : all) {
-    plot::Series series{l.label, {}, {}};
-    for (const Json& point : l.first().at("memory")) {
-      series.x.push_back(point.at("context").get<double>());
-      series.y.push_back(point.at(peak ? "peak_bytes" : "cache_bytes").get<double>() / (1 << 20));
-    }
-    chart.series.push_back(series);
+    const Json& point = l.first().at("memory").back();
+    chart.rows.push_back(title_of(l.label));
+    cache.values.push_back(point.at("cache_bytes").get<double>() / gib);
+    cache.texts.push_back(text_of("%.2f", cache.values.back()));
+    if (!peak) continue;
+    whole.values.push_back(point.at("peak_bytes").get<double>() / gib);
+    whole.texts.push_back(text_of("%.2f", whole.values.back()));
   }
-  plot::save_png(file, chart);
+  if (peak) chart.values.push_back(whole);
+  chart.values.push_back(cache);
+  plot::save_figure(file, chart);
 }
 
 /// The gain over one of vocabulary, layers and tokens, a line for all groups that share the other two.
 void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& file) {
   constexpr const char* names[] = {"vocabulary", "layers", "tokens"};
+  constexpr const char* nouns[] = {"pieces", "layers", "tokens"};
+  constexpr const char* labels[] = {"pieces of the vocabulary", "layers", "tokens of training"};
   for (std::size_t axis = 0; axis < 3; ++axis) {
     std::map<std::string, std::map<double, Numbers>> lines;
     for (const Labelled& l : all) {
@@ -165,10 +207,16 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
                               l.first().at("tokens").back().get<double>()};
       std::string line;
       for (std::size_t other = 0; other < 3; ++other)
-        if (other != axis) line += (line.empty() ? "" : ", ") + text_of("%.0f ", place[other]) + names[other];
+        if (other != axis) line += (line.empty() ? "" : ", ") + plot::value_labels({place[other]})[0] + " " + nouns[other];
       lines[line][place[axis]] = gaps(l, *mha, "final_nats_per_token");
     }
-    plot::Chart chart{"SkipV1's loss - MHA's", names[axis], "nats per token", {}, {{0, ""}}, true};
+    plot::Chart chart{"SkipV1's held-out loss minus MHA's: mean, lowest and highest seed",
+                      labels[axis],
+                      "nats per token",
+                      {},
+                      {{0, "level"}},
+                      true};
+    chart.dodge = 10;
     for (const auto& [name, points] : lines) {
       if (points.size() < 2) continue;
       plot::Series series{name, {}, {}};
@@ -177,7 +225,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
         if (!values.empty()) add_point(series, x, values);
       chart.series.push_back(series);
     }
-    if (!chart.series.empty()) plot::save_png(with_suffix(file, names[axis]), chart);
+    if (!chart.series.empty()) plot::save_figure(with_suffix(file, names[axis]), chart);
   }
 }
 

@@ -3,12 +3,13 @@
 
 #include <filesystem>
 
+#include "skipv1/io/json.hpp"
 #include "skipv1/programs/mesa/experiment.hpp"
 
 namespace skipv1::mesa {
 
-/// Draws all figures of a plan into a folder, which is made if it is not there.
-void draw_figures(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors,
-                  const std::filesystem::path& folder);
+/// Draws all figures of the numbers that the program writes by `--json` into a folder, which is made if it is not there. What the
+/// numbers lack (a kind of attention, depth 4) is left out.
+void draw_figures(const Json& numbers, const std::filesystem::path& folder);
 
 }  // namespace skipv1::mesa

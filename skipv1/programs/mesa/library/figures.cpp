@@ -1,139 +1,175 @@
+// The figures of tutorial 05, from its numbers.
 #include "skipv1/programs/mesa/figures.hpp"
 
 #include "skipv1/plot/chart.hpp"
+#include "skipv1/plot/rows.hpp"
 
 namespace skipv1::mesa {
 
 namespace {
 
-// Mean and spread of `what` over `x`; the x's of a spread's end are those of the mean.
-plot::Series series(const std::string& name, const std::vector<double>& x, const Trained& t, const std::string& what) {
-  plot::Series s{name, x, t.mean(what)};
-  const std::vector<double> spread = t.deviation(what);
+using Numbers = std::vector<double>;
+
+Numbers numbers(const Json& model, const std::string& what, const char* which) { return model.at(what).at(which).get<Numbers>(); }
+
+/// Mean and standard deviation of `what` over `x`; the x of a spread's ends are those of the mean.
+plot::Series series(const std::string& name, const Numbers& x, const Json& model, const std::string& what) {
+  plot::Series s{name, x, numbers(model, what, "mean")};
+  const Numbers spread = numbers(model, what, "deviation");
   for (std::size_t i = 0; i < x.size(); ++i) s.low.push_back(s.y[i] - spread[i]), s.high.push_back(s.y[i] + spread[i]);
   return s;
 }
 
-std::vector<double> counting(std::size_t count, double first = 0, double step = 1) {
-  std::vector<double> x;
+Numbers counting(std::size_t count, double first = 0, double step = 1) {
+  Numbers x;
   for (std::size_t i = 0; i < count; ++i) x.push_back(first + step * static_cast<double>(i));
   return x;
 }
 
 class Figures {
  public:
-  Figures(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors, const std::filesystem::path& folder)
-      : plan_(plan), all_(all), predictors_(predictors), folder_(folder) {
+  Figures(const Json& all, const std::filesystem::path& folder)
+      : all_(all), folder_(folder), one_step_(all.at("one_step").get<Numbers>()), focus_(all.value("focus", std::size_t{6})) {
     std::filesystem::create_directories(folder);
   }
 
   void draw() const {
-    for (const Kind kind : plan_.kinds) {
-      if (plan_.grid) pairs(kind), training(kind), width(kind), gap(kind);
-      layers(kind, {"x", "y"}, {"x", "y"}, "restoration", "What the value heads can see of a raw pair",
-             "R^2 of the best read-out");
-      layers(kind, {"label"}, {""}, "probes", "The label, read from the stream at the query", "error, over the zero predictor's");
-      layers(kind, {"heads", "tokens"}, {"heads", "tokens"}, "similarity", "Similarity of heads' outputs and of tokens",
-             "mean cosine");
+    for (const std::string kind : {"linear", "softmax"}) {
+      if (models(kind, focus_, 2).size() < 2) continue;
+      pairs(kind), training(kind), width(kind), gap(kind);
+      layers(kind, {"x", "y"}, "restoration", "How much of a raw pair the value heads see", "R² of the best readout");
+      layers(kind, {"label"}, "probes", "The label, read from the residual stream at the query", over_zero);
+      layers(kind, {"heads", "tokens"}, "similarity", "Similarity of heads' outputs and of tokens", "mean cosine");
     }
   }
 
  private:
-  std::string of(Kind kind, std::size_t width) const {
-    return ": " + std::string(to_string(kind)) + " attention, width " + std::to_string(width) + ", d = " +
-           std::to_string(plan_.setting.task.dim);
+  static constexpr const char* over_zero = "error, over the zero predictor's";
+
+  /// Models of two heads on the task itself, of a kind, a width and a depth.
+  std::vector<const Json*> models(const std::string& kind, std::size_t width, std::size_t depth) const {
+    std::vector<const Json*> found;
+    for (const Json& m : all_.at("models"))
+      if (m.at("attention") == kind && m.at("width") == width && m.at("layers") == depth && m.at("query_heads") == 2 &&
+          m.at("labels") == "context")
+        found.push_back(&m);
+    return found;
   }
-  void save(const plot::Chart& chart, const std::string& name, Kind kind) const {
-    plot::save_png(folder_ / (name + "-" + to_string(kind) + ".png"), chart);
+  std::string of(const std::string& kind) const {
+    return ": " + kind + " attention, width " + std::to_string(focus_) + ", d = " + std::to_string(all_.at("dim").get<int>());
+  }
+  std::filesystem::path file(const std::string& name, const std::string& kind) const {
+    return folder_ / (name + "-" + kind + ".png");
+  }
+  std::vector<std::size_t> widths() const {
+    std::vector<std::size_t> all;
+    for (const Json& bound : all_.at("mha_bound")) all.push_back(bound.at("width"));
+    return all;
   }
 
-  void pairs(Kind kind) const {
-    plot::Chart chart{"Error in context" + of(kind, plan_.focus), "pairs seen", "error, over the zero predictor's", {}};
-    const std::vector<double> x = counting(predictors_.ridge.size());
-    for (const Trained* t : at(all_, kind, plan_.focus)) chart.series.push_back(series(t->model.name, x, *t, "pairs"));
-    chart.series.push_back({"one step", x, predictors_.one_step});
-    chart.series.push_back({"ridge", x, predictors_.ridge});
+  void pairs(const std::string& kind) const {
+    plot::Chart chart{"Error in context" + of(kind), "pairs seen", over_zero, {}};
+    const Numbers x = counting(one_step_.size());
+    for (const Json* m : models(kind, focus_, 2)) chart.series.push_back(series(m->at("name"), x, *m, "pairs"));
+    chart.series.push_back({"one step", x, one_step_});
+    chart.series.push_back({"ridge", x, all_.at("ridge").get<Numbers>()});
     chart.references = {{1, "zero"}};
-    save(chart, "pairs", kind);
+    plot::save_figure(file("pairs", kind), chart);
   }
 
-  void training(Kind kind) const {
-    plot::Chart chart{"Training" + of(kind, plan_.focus), "steps", "error, over the zero predictor's", {}};
-    const double stretch = static_cast<double>(plan_.setting.recipe.steps) / static_cast<double>(plan_.setting.points);
-    for (const Trained* t : at(all_, kind, plan_.focus))
-      chart.series.push_back(series(t->model.name, counting(plan_.setting.points, stretch, stretch), *t, "curve"));
-    const std::size_t dim = plan_.setting.task.dim;
-    chart.references = {{predictors_.seeing(dim * dim, dim), "one step"}};
+  void training(const std::string& kind) const {
+    plot::Chart chart{"Training" + of(kind), "steps", over_zero, {}};
+    for (const Json* m : models(kind, focus_, 2)) {
+      const std::size_t points = numbers(*m, "curve", "mean").size();
+      const double stretch = all_.at("steps").get<double>() / static_cast<double>(points);
+      chart.series.push_back(series(m->at("name"), counting(points, stretch, stretch), *m, "curve"));
+    }
+    chart.references = {{detail::mean(one_step_), "one step"}};
     chart.y_range = {0.4, 1.1};
-    save(chart, "training", kind);
+    plot::save_figure(file("training", kind), chart);
   }
 
-  void width(Kind kind) const {
-    const std::size_t dim = plan_.setting.task.dim;
-    plot::Chart chart{"Error against the model's width" + std::string(": ") + to_string(kind) + " attention, d = " +
-                          std::to_string(dim),
-                      "width D", "mean error, over the zero predictor's", {}};
-    plot::Series bound{"tutorial 04's MHA", {}, {}};
-    for (const std::size_t width : plan_.widths) {
-      const std::vector<const Trained*> trained = at(all_, kind, width);
+  void width(const std::string& kind) const {
+    plot::Chart chart{"Error against the model's width: " + kind + " attention, d = " + std::to_string(all_.at("dim").get<int>()),
+                      "width D",
+                      std::string("mean ") + over_zero,
+                      {}};
+    for (const std::size_t width : widths()) {
+      const std::vector<const Json*> trained = models(kind, width, 2);
       chart.series.resize(std::max(chart.series.size(), trained.size()));
       for (std::size_t i = 0; i < trained.size(); ++i) {
-        const plot::Series one = series(trained[i]->model.name, {static_cast<double>(width)}, *trained[i], "error");
+        const plot::Series one = series(trained[i]->at("name"), {static_cast<double>(width)}, *trained[i], "error");
         plot::Series& s = chart.series[i];
-        s.name = one.name, s.spread = plot::Series::Spread::bars;
+        s.name = one.name, s.spread = plot::Series::Spread::bars, s.joined = false;
         s.x.push_back(one.x[0]), s.y.push_back(one.y[0]), s.low.push_back(one.low[0]), s.high.push_back(one.high[0]);
       }
-      bound.x.push_back(static_cast<double>(width));
-      bound.y.push_back(predictors_.seeing(numbers_of_mha(width, dim), dim));
     }
+    plot::Series bound{"MHA, by tutorial 04", {}, {}};
+    for (const Json& one : all_.at("mha_bound")) bound.x.push_back(one.at("width")), bound.y.push_back(one.at("error"));
     chart.series.push_back(bound);
-    chart.references = {{predictors_.seeing(dim * dim, dim), "one step"}};
-    save(chart, "width", kind);
+    chart.dodge = 11;
+    chart.references = {{detail::mean(one_step_), "one step"}};
+    plot::save_figure(file("width", kind), chart);
   }
 
-  void gap(Kind kind) const {
-    plot::Chart chart{"What SkipV1 gains over MHA, seed by seed: " + std::string(to_string(kind)) + " attention", "width D",
-                      "error of MHA - error of SkipV1", {}};
-    plot::Series s{"", {}, {}};
-    s.spread = plot::Series::Spread::bars;
-    for (const std::size_t width : plan_.widths) {
-      const Trained difference = subtract(*at(all_, kind, width)[0], *at(all_, kind, width)[1]);
-      const double mean = difference.mean("error")[0], spread = difference.deviation("error")[0];
-      s.x.push_back(static_cast<double>(width)), s.y.push_back(mean);
-      s.low.push_back(mean - spread), s.high.push_back(mean + spread);
+  /// Every seed's gain, and their mean.
+  void gap(const std::string& kind) const {
+    plot::RowChart chart{"What SkipV1 gains over MHA: " + kind + " attention",
+                         "error of MHA - error of SkipV1 (mean; small dots: seeds)",
+                         {},
+                         {{"", {}}}};
+    chart.kind = plot::RowChart::Kind::dots;
+    chart.references = {0};
+    for (const std::size_t width : widths()) {
+      const std::vector<const Json*> trained = models(kind, width, 2);
+      const Numbers mha = trained[0]->at("errors").get<Numbers>(), skip = trained[1]->at("errors").get<Numbers>();
+      Numbers gains;
+      for (std::size_t seed = 0; seed < mha.size(); ++seed) gains.push_back(mha[seed] - skip[seed]);
+      chart.rows.push_back("width " + std::to_string(width));
+      plot::RowValues& values = chart.values[0];
+      values.values.push_back(detail::mean(gains)), values.points.push_back(gains);
+      char text[32];
+      std::snprintf(text, sizeof text, "%+.3f", values.values.back());
+      values.texts.push_back(text);
     }
-    chart.series.push_back(s);
-    chart.references = {{0, "no gain"}};
-    save(chart, "gap", kind);
+    plot::save_figure(file("gap", kind), chart);
   }
 
-  void layers(Kind kind, const std::vector<std::string>& what, const std::vector<std::string>& names, const std::string& file,
-              const std::string& title, const std::string& y_label) const {
-    plot::Chart chart{title + of(kind, plan_.focus), what[0] == "label" ? "blocks passed" : "layer", y_label, {}};
-    for (const bool deep : {false, true}) {
-      for (const Trained* t : select(all_, [&](const Model& m) {
-             return m.kind == kind && m.width == plan_.focus && m.heads == 2 && m.labels == Labels::context &&
-                    m.layers == (deep ? 4 : 2) && m.name != "ResFormer";
-           }))
-        for (std::size_t i = 0; i < what.size(); ++i) {
-          std::string name = t->model.name + (names[i].empty() ? "" : ", " + names[i]) + (deep ? ", depth 4" : "");
-          chart.series.push_back(series(name, counting(t->mean(what[i]).size()), *t, what[i]));
-        }
+  /// MHA and SkipV1 by layer, a panel for each depth; points stand beside each other.
+  void layers(const std::string& kind, const std::vector<std::string>& what, const std::string& name, const std::string& title,
+              const std::string& y_label) const {
+    std::vector<plot::Drawing> panels;
+    plot::Range range;
+    for (const bool draw : {false, true}) {
+      for (const std::size_t depth : {2u, 4u}) {
+        plot::Chart chart{"depth " + std::to_string(depth), what[0] == "label" ? "blocks passed" : "layer", y_label, {}};
+        for (const std::string& one : what)
+          for (const Json* m : models(kind, focus_, depth)) {
+            if (m->at("name") == "ResFormer") continue;
+            const std::string suffix = what.size() > 1 ? ", " + one : "";
+            plot::Series s =
+                series(m->at("name").get<std::string>() + suffix, counting(numbers(*m, one, "mean").size()), *m, one);
+            s.spread = plot::Series::Spread::bars;
+            for (std::size_t i = 0; i < s.y.size(); ++i) range.add(s.low[i]), range.add(s.high[i]);
+            chart.series.push_back(s);
+          }
+        if (chart.series.empty() || !draw) continue;
+        chart.y_range = plot::widen(range, false, 0.06);
+        chart.dodge = 10, chart.width = 620, chart.height = 520;
+        panels.push_back(plot::describe(chart));
+      }
     }
-    if (!chart.series.empty()) save(chart, file, kind);
+    plot::save_figure(file(name, kind), plot::side_by_side(panels, title + of(kind)));
   }
 
-  const Plan& plan_;
-  const std::vector<Trained>& all_;
-  const Predictors& predictors_;
+  const Json& all_;
   std::filesystem::path folder_;
+  Numbers one_step_;
+  std::size_t focus_;
 };
 
 }  // namespace
 
-void draw_figures(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors,
-                  const std::filesystem::path& folder) {
-  Figures(plan, all, predictors, folder).draw();
-}
+void draw_figures(const Json& numbers, const std::filesystem::path& folder) { Figures(numbers, folder).draw(); }
 
 }  // namespace skipv1::mesa

@@ -58,7 +58,7 @@ void draw_curves(const Results& r, const std::filesystem::path& folder) {
   chart.series = {{"MHA", a, losses(r.mha)}, {"SkipV1", a, losses(r.skip)}};
   chart.references = {{r.zero, "zero"}, {r.one_step, "one step"}, {r.ridge.value, "ridge"}};
   std::filesystem::create_directories(folder);
-  plot::save_png(folder / "curves.png", chart);
+  plot::save_figure(folder / "curves.png", chart);
 }
 
 }  // namespace skipv1::mesa

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Draws every figure of the tutorials and of docs/results again, PNG and SVG, from the data kept in the tree; trains nothing.
+# Usage: sh tutorials/figures.sh BUILD [TO]     for example  sh tutorials/figures.sh build/default
+# TO is the tree to draw into; left out: this one.
+set -eu
+build=$(cd "$1" && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
+to=${2:-$root}
+tutorials=$to/tutorials results=$to/docs/results programs=$build/bin
+run() { "$@" > /dev/null; }
+mkdir -p "$results" "$tutorials"
+folder() { mkdir -p "$tutorials/$1/figures" && echo "$tutorials/$1/figures"; }
+
+run "$build/tutorials/00-the-whole-idea" --figures "$(folder 00-the-whole-idea)"
+run "$build/tutorials/01-attention-and-its-cache" --figure "$(folder 01-attention-and-its-cache)/cache.png"
+run "$build/tutorials/02-head-routing" --figures "$(folder 02-head-routing)"
+run "$build/tutorials/04-mesa-theorem" --figures "$(folder 04-mesa-theorem)"
+run "$build/tutorials/05-mesa-learned" --redraw "$root/tutorials/05-mesa-learned/full.json" --figures "$(folder 05-mesa-learned)"
+[ ! -f "$root/tutorials/07-train-on-text/result.json" ] || run "$build/tutorials/07-train-on-text" --redraw "$root/tutorials/07-train-on-text/result.json" --out "$(folder 07-train-on-text)"
+[ ! -d "$root/tutorials/08-uptraining/logs" ] || sh "$root/tutorials/08-uptraining/figure.sh" "$programs" "$root/tutorials/08-uptraining/logs" "$(folder 08-uptraining)/uptraining.png"
+run "$build/tutorials/09-grouped-latent-and-shared" --figures "$(folder 09-grouped-latent-and-shared)"
+for name in frontier map memory variants point-bytes point-pieces rates; do
+  run "$programs/skipv1-experiment" $name --out "$root/docs/results/$name.json" --figure "$results/$name.png"
+done
+rm -f "$results"/variants-10M.* # the text shows the larger size alone

@@ -163,6 +163,38 @@ void report(const Json& run, const std::string& figures) {
   if (!figures.empty()) draw_roofline(std::filesystem::path(figures) / "roofline.svg", device, copied, panels);
 }
 
+/// What a profiler said of each rung on the prefill, beside the formulas and predictions; and the roofline chart. A rung's time
+/// is that of all its kernels, the rest is of the one that does most.
+void report_profile(const Json& run, const std::string& figures) {
+  constexpr double copied = 4.097e12;  // docs/performance/mma-h200.txt
+  const char* const kernels[] = {
+      "naive", "coalesced", "tiled", "online", "asynchronous", "mma_sync", "split_kv merge_parts", "make_maps hopper"};
+  const std::string device = run.at("device");
+  std::printf("%s, prefill\n%-16s %9s %8s %9s %6s %9s %8s %8s %6s %6s %6s\n", device.c_str(), "", "us", "TFLOP/s", "predicted",
+              "ratio", "sectors", "formula", "GB mem.", "L1 %", "SM %", "warps");
+  Panel panel{"prefill: 4096 rows, 4096 keys", {}};
+  for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
+    double seconds = 0, longest = 0, sectors = 0, memory = 0;
+    const Json* main = nullptr;
+    for (const Json& kernel : run.at("kernels")) {
+      const std::string name = kernel.at("kernel");
+      if ((' ' + std::string(kernels[rung]) + ' ').find(' ' + name + ' ') == std::string::npos) continue;
+      const double own = kernel.at("seconds");
+      seconds += own;
+      sectors += kernel.at("sectors_loaded").get<double>() + kernel.at("sectors_stored").get<double>();
+      memory += kernel.at("memory_bytes").get<double>();
+      if (own > longest) longest = own, main = &kernel;
+    }
+    require(main != nullptr, "no run of ", kernels[rung]);
+    const double tflops = prefill.operations() / seconds * 1e-12, bytes = bytes_of(rung, prefill);
+    std::printf("%-16s %9.0f %8.2f %9.2f %6.2f %8.3fG %7.3fG %8.2f %6.0f %6.0f %6.1f\n", rungs[rung].name, seconds * 1e6, tflops,
+                rungs[rung].prefill, tflops / rungs[rung].prefill, sectors * 1e-9, bytes / 32e9, memory * 1e-9,
+                main->at("l1_percent").get<double>(), main->at("compute_percent").get<double>(), main->at("warps").get<double>());
+    panel.points.push_back({rungs[rung].name, prefill.operations() / bytes, rungs[rung].prefill, tflops});
+  }
+  if (!figures.empty()) draw_roofline(std::filesystem::path(figures) / "roofline.svg", device, copied, {panel});
+}
+
 #if defined(__CUDACC__)
 /// Registers per thread, bytes of local memory (spills) and resident blocks per multiprocessor of a rung's main kernel.
 Json attributes_of(std::size_t rung) {
@@ -230,25 +262,30 @@ int main(int argc, char** argv) {
       "Attention step by step: eight kernels, the same numbers; what each moves and, on a card, what each reaches.\n"
       "Example: 11-attention-step-by-step > output.txt"};
   std::string json;
-  std::string from, figures;
+  std::string from, profile, figures;
   bool once = false;
   app.add_option("--json", json, "on a card: write all times to FILE")->option_text("FILE");
   app.add_option("--from", from, "report a run that --json wrote, and nothing else")->option_text("FILE");
-  app.add_option("--figures", figures, "with --from: draw the roofline chart into this folder")->option_text("FOLDER");
+  app.add_option("--profile", profile, "report what a profiler said, kept as profile-h200.json is, and nothing else")
+      ->option_text("FILE");
+  app.add_option("--figures", figures, "with --from or --profile: draw the roofline chart into this folder")
+      ->option_text("FOLDER");
   app.add_flag("--once", once, "run each rung once on the prefill, and nothing else: for a profiler");
   return run_program(app, argc, argv, [&] {
-    require(figures.empty() || !from.empty(), "--figures: needs --from FILE, a run to draw");
-    if (!from.empty()) {
-      Source file(from);
-      return at_place(from, [&] {
+    require(figures.empty() || !from.empty() || !profile.empty(), "--figures: needs --from or --profile, a run to draw");
+    const auto read = [&](const std::string& path, const auto& tell) {
+      Source file(path);
+      at_place(path, [&] {
         try {
-          report(parse_json(file.text(0, file.size())), figures);
+          tell(parse_json(file.text(0, file.size())), figures);
         } catch (const Json::exception& error) {
           const std::string why = error.what();  // "[json.exception.name.id] why"
-          fail("no run that --json wrote: ", why.substr(std::min(why.size(), why.find("] ") + 2)));
+          fail("no such run: ", why.substr(std::min(why.size(), why.find("] ") + 2)));
         }
       });
-    }
+    };
+    if (!profile.empty()) return read(profile, report_profile);
+    if (!from.empty()) return read(from, report);
     require(device_available(), why_no_device());
 #if !defined(__CUDACC__)
     require(json.empty() && !once, "--json and --once: need a card, and a program compiled by nvcc");

@@ -105,7 +105,11 @@ inline void draw_points(Svg& svg, const RooflineFrame& f, const std::vector<Roof
     svg.add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#0072b2\"/>\n", x, f.y(p.measured));
     const bool left = i == 1 || i == 2 || i == 5 || i == 7;  // of those that move as much, one lies above the other
     svg.add("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-weight=\"bold\" fill=\"#0072b2\">%zu</text>\n",
-            x + (left ? -8 : 8), f.y(p.measured) + 4, left ? "end" : "start", i + 1);
+            x + (left ? -8 : 8),
+            f.y(p.measured) + (i == 3   ? -1
+                               : i == 4 ? 12
+                                        : 4),
+            left ? "end" : "start", i + 1);
   }
 }
 

@@ -226,7 +226,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(Hopper::threads, 1) hopper(Attention a) {
   for (unsigned i = 0; i < tiles; ++i) {
     const unsigned stage = i % stages, phase = i / stages;
     mbarrier_wait(mbarriers, Hopper::full(stage, 0), phase);
-    std::uint32_t q[D / 16][4];  // anew for each tile: ptxas 13.0 gives registers of Q that outlive a tile to P
+    std::uint32_t q[D / 16][4];  // again for each tile: ptxas 13.0 gives registers of Q that outlive a tile to P
     for (unsigned d = 0; d < D; d += 16) Hopper::q().load_a(q[d / 16], row, d);
     wgmma_fence(acc_s, q);
     SKIPV1_UNROLL

@@ -15,11 +15,30 @@ inline void expect_standard(const Json& object, const char* key, const Json& sta
           brief(standard), " is imported");
 }
 
+/// What a model type near LLaMA has that LLaMA has not, for the line that refuses it; empty where it is not known.
+inline const char* feature_of(const std::string& type) {
+  const std::pair<const char*, const char*> known[] = {
+      {"qwen2", ", which has biases in attention and, in places, sliding windows"},
+      {"qwen3", ", which has norms of queries and keys"},
+      {"mistral", ", which has sliding windows"},
+      {"mixtral", ", which has experts and sliding windows"},
+      {"smollm3", ", which leaves rotation out in some layers"},
+      {"gemma2", ", which has sliding windows and caps scores"},
+      {"gemma3_text", ", which has norms of queries and keys and sliding windows"},
+      {"phi3", ", which fuses projections and has scaled rotary positions"},
+      {"gpt_neox", ", which rotates a part of each head"}};
+  for (const auto& [name, words] : known)
+    if (type == name) return words;
+  return "";
+}
+
 inline Config hugging_face_llama(const Json& object) {
   for (const auto& [key, standard] :
        {std::pair("hidden_act", Json("silu")), std::pair("attention_bias", Json(false)), std::pair("mlp_bias", Json(false))})
     expect_standard(object, key, standard);
-  require(!object.contains("rope_scaling"), "\"rope_scaling\" is set: only plain rotary positions are imported");
+  const auto scaling = object.find("rope_scaling");
+  require(scaling == object.end(), "\"rope_scaling\" is set, to ", scaling == object.end() ? "" : brief(*scaling),
+          ": only plain rotary positions are imported");
   JsonFields fields(object);
   Config c;
   fields.read("vocab_size", c.vocab_size);
@@ -138,8 +157,8 @@ inline Config parse_hugging_face_config(std::string_view text) {
     require(!object.contains(ours), "\"", ours,
             "\" beside \"model_type\": the first is a key of this library's own configurations, ",
             "the second of transformers': leave one of them out");
-  require(type == "llama" || type == "gpt2", "\"model_type\": expected \"llama\" or \"gpt2\", found \"", detail::brief(type),
-          '"');
+  require(type == "llama" || type == "gpt2", "\"model_type\": expected \"llama\" or \"gpt2\", found \"", detail::brief(type), '"',
+          detail::feature_of(type));
   const Config c = type == "llama" ? detail::hugging_face_llama(object) : detail::hugging_face_gpt2(object);
   validate(c);
   return c;

@@ -134,6 +134,15 @@ TEST_CASE("Hugging Face models that this library has not are refused by the key"
   CHECK(says(edited(llama_config, "\"rope_scaling\": null", "\"rope_scaling\": {\"factor\": 8.0}"), "\"rope_scaling\" is set"));
   CHECK(says(edited(llama_config, "silu", "gelu"), "\"hidden_act\" is \"gelu\": only \"silu\" is imported"));
   CHECK(says(llama("\"attention_bias\": true"), "\"attention_bias\" is true"));
+  CHECK(says(llama("\"mlp_bias\": true"), "\"mlp_bias\" is true"));
+  CHECK(says(llama("\"head_dim\": 16"), "\"head_dim\" is 16"));
+  CHECK(says(edited(llama_config, "\"rope_scaling\": null", R"("rope_scaling": {"rope_type": "llama3"})"), "llama3"));
+  for (const char* kind : {"linear", "dynamic", "llama3", "yarn", "longrope"})
+    CHECK(says(llama(std::string(R"("rope_parameters": {"rope_type": ")") + kind + R"(", "rope_theta": 10000.0, "factor": 2.0})"),
+               std::string("\"rope_type\" is \"") + kind + '"'));
+  for (const auto& [type, feature] : {std::pair("qwen3", "norms of queries and keys"), std::pair("mistral", "sliding windows"),
+                                      std::pair("qwen2", "biases in attention"), std::pair("falcon", "found \"falcon\"")})
+    CHECK(says(edited(llama_config, "\"model_type\": \"llama\"", std::string("\"model_type\": \"") + type + '"'), feature));
   CHECK(says(llama("\"head_dim\": 8"), "\"head_dim\" is 8: only 6 is imported"));
   CHECK(says(llama("\"rope_parameters\": {\"rope_type\": \"llama3\"}"), "\"rope_type\" is \"llama3\""));
   CHECK(says(llama("\"rope_parameters\": {\"type\": \"linear\", \"factor\": 4.0}"), "\"type\" is \"linear\""));

@@ -1,5 +1,5 @@
 #!/bin/sh
-#SBATCH --job-name=skipv1 --array=1-8 --gpus-per-task=1 --cpus-per-task=8 --time=04:00:00 --output=skipv1-%a.txt
+#SBATCH --job-name=skipv1 --array=1-8 --ntasks=1 --gpus=1 --cpus-per-task=8 --time=04:00:00 --output=skipv1-%a.txt
 # The runs of an experiment on eight GPUs: sbatch docs/cluster/slurm-array.sh rates prose-train.txt prose-valid.txt
 # A task takes every eighth run of the list, with results in NAME-1-of-8.json and so on; begun again, it goes on where it stopped.
 # Once all have ended:

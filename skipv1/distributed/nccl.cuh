@@ -36,7 +36,7 @@ class NcclCommunicator final : public Communicator {
     take_gpu(launch);
     if (host_) require_own_gpus();
     ncclUniqueId id{};
-    if (!host_) set_address();
+    if (!host_ && size_ > 1) set_address();
     if (rank_ == 0 || !host_) check_nccl(ncclGetUniqueId(&id), "NCCL's id");
     if (host_) host_->broadcast(&id, sizeof id, 0);
     check_nccl(ncclCommInitRank(&comm_, static_cast<int>(size_), id, static_cast<int>(rank_)),

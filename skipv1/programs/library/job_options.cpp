@@ -124,7 +124,7 @@ void run_job(const Job& job, const CLI::App& app, const World& world) {
   use_threads(job.threads || std::getenv("OMP_NUM_THREADS") || world.size() == 1 ? job.threads
                                                                                  : world.share_of_threads(threads()));
   const std::unique_ptr<Communicator> on_gpus = connect(world, job.device);
-  PreparedJob prepared = prepare(job, app, on_gpus ? on_gpus.get() : world.host());
+  PreparedJob prepared = prepare(job, app, job.device == "cuda" ? on_gpus.get() : world.host());
   const std::string dtype = prepared.job.dtype, device = prepared.job.device;
   if (device == "cpu") return (dtype == "f64" ? run_double : run_float)(std::move(prepared));
   with_device(device, [&](auto space) {

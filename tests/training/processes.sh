@@ -149,7 +149,7 @@ if mkdir "$odd" 2> /dev/null; then
 fi
 
 # The bar keeps to the terminal's width, so that each line is drawn over the one before.
-if command -v script > /dev/null; then
+if command -v script > /dev/null && script -qec true /dev/null > /dev/null 2>&1; then  # (a bare chroot has no pseudo-terminals)
   for columns in 40 80 160; do
     script -qec "stty cols $columns && '$programs/skipv1-train' --text text.txt $tiny --steps 300 --checkpoint-every 0 --out bar-$columns" \
       typescript > /dev/null

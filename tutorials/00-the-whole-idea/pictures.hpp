@@ -77,8 +77,9 @@ inline Drawing phases_picture() {
   const auto triangle = [&](double left, std::size_t from) {
     for (std::size_t t = 0; t < 6; ++t)
       for (std::size_t s = 0; s <= t; ++s) {
-        const double x = left + 30 * static_cast<double>(s), y = 80 + 30 * static_cast<double>(t);
-        t >= from ? d.box({x, y, x + 28, y + 28}, "", query_colour) : d.dashed({x, y, x + 28, y + 28});
+        const double across = left + 30 * static_cast<double>(s), down = 80 + 30 * static_cast<double>(t);
+        t >= from ? d.box({across, down, across + 28, down + 28}, "", query_colour)
+                  : d.dashed({across, down, across + 28, down + 28});
       }
   };
   triangle(60, 0);

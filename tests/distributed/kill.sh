@@ -25,7 +25,7 @@ while [ "$killed" -lt "$kills" ]; do
   "$mpiexec" -n "$count" "$programs/skipv1-train" $settings --out part --resume > out 2> err &
   job=$!
   # The processes by their ranks, once training has begun.
-  while ! { grep -q '^learns from' out && ls part/step-????????/model.safetensors > /dev/null 2>&1; } && kill -0 $job 2> /dev/null; do sleep 0.02; done
+  while ! { grep -qs "^learns from" out && ls part/step-????????/model.safetensors > /dev/null 2>&1; } && kill -0 $job 2> /dev/null; do sleep 0.02; done
   sleep "0.$(printf %03d $((seed % 500)))"
   pid=
   for process in $(pgrep -P $job 2> /dev/null); do

@@ -13,7 +13,7 @@
 #include "skipv1/core/progress.hpp"
 #include "skipv1/core/random.hpp"
 #include "skipv1/core/repeat.hpp"
-#include "skipv1/core/scratch.hpp"
+#include "skipv1/core/uninitialized.hpp"
 #include "skipv1/core/simd.hpp"
 #include "skipv1/core/tensor.hpp"
 #include "skipv1/core/thread_limit.hpp"

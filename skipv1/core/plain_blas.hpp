@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "skipv1/core/scratch.hpp"
+#include "skipv1/core/uninitialized.hpp"
 
 namespace skipv1 {
 
@@ -49,7 +49,7 @@ void plain_gemm(Transpose a_t, Transpose b_t, std::size_t m, std::size_t n, std:
   for (std::size_t i = 0; i < m; ++i)
     for (std::size_t j = 0; j < n; ++j) c[i * ldc + j] = beta == T(0) ? T(0) : beta * c[i * ldc + j];  // (0 NaN is 0, as in BLAS)
   const bool at = a_t == Transpose::yes, bt = b_t == Transpose::yes;
-  const auto packed = scratch<T>(bt ? std::min(tile_k, k) * std::min(tile_n, n) : 0);
+  const auto packed = uninitialized<T>(bt ? std::min(tile_k, k) * std::min(tile_n, n) : 0);
   for (std::size_t l = 0; l < k; l += tile_k)
     for (std::size_t j = 0; j < n; j += tile_n) {
       const std::size_t depth = std::min(tile_k, k - l), width = std::min(tile_n, n - j);

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "skipv1/core/scratch.hpp"
+#include "skipv1/core/uninitialized.hpp"
 #include "skipv1/core/check.hpp"
 
 #if defined(_WIN32)

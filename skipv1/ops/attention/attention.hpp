@@ -7,7 +7,7 @@
 #include <cmath>
 #include <vector>
 
-#include "skipv1/core/scratch.hpp"
+#include "skipv1/core/uninitialized.hpp"
 #include "skipv1/core/blas.hpp"
 #include "skipv1/ops/head.hpp"
 #include "skipv1/core/simd.hpp"

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "skipv1/ops/head.hpp"
-#include "skipv1/core/scratch.hpp"
+#include "skipv1/core/uninitialized.hpp"
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/simd.hpp"
 
@@ -33,7 +33,7 @@ struct DecodeSums {
 template <class T>
 void attention_decode_tile(const DecodeSums<T>& parts, const T* q, View<const HeadPair<const T>, Cpu> heads, std::size_t b,
                            std::size_t begin, std::size_t count, std::size_t key_width, std::size_t value_width, T scale) {
-  const auto scores = scratch<T>(heads.size() * decode_tile);
+  const auto scores = uninitialized<T>(heads.size() * decode_tile);
   const auto each_head = [&](const auto& f) {
     for (std::size_t s = 0; s < count; s += decode_step)
       for (std::size_t h = 0; h < heads.size(); ++h)
@@ -74,7 +74,7 @@ void attention_decode(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, V
                       const Sequences<Cpu>& sequences, T scale) {
   const std::size_t heads = q.extent(1), key_width = q.extent(2), value_width = out.extent(2), batch = sequences.batch();
   const std::size_t most_tiles = (sequences.max_keys + decode_tile - 1) / decode_tile, all = batch * most_tiles * heads;
-  const auto memory = scratch<T>(all * (value_width + 2));
+  const auto memory = uninitialized<T>(all * (value_width + 2));
   const auto parts_of = [&](std::size_t b, std::size_t tile, std::size_t h) {
     const std::size_t at = (b * most_tiles + tile) * heads + h;
     return DecodeSums<T>{memory.get() + at, memory.get() + all + at, memory.get() + 2 * all + at * value_width};

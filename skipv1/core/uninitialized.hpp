@@ -8,7 +8,7 @@ namespace skipv1 {
 
 /// `n` numbers, not initialised: std::make_unique_for_overwrite, which libc++ has from version 16 on.
 template <class T>
-std::unique_ptr<T[]> scratch(std::size_t n) {
+std::unique_ptr<T[]> uninitialized(std::size_t n) {
   return std::unique_ptr<T[]>(new T[n]);
 }
 

@@ -64,7 +64,7 @@ class Fiber {
         stack_size, [](void* function) { reinterpret_cast<void (*)()>(function)(); }, reinterpret_cast<void*>(entry));
     require(handle_ != nullptr, "emulator: no memory for a thread's stack");
 #else
-    if (!stack_) stack_ = scratch<std::byte>(stack_size);
+    if (!stack_) stack_ = uninitialized<std::byte>(stack_size);
     bottom_ = stack_.get();
     size_ = stack_size;
 #ifdef SKIPV1_ASAN

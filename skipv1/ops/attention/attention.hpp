@@ -121,7 +121,7 @@ void attention_forward(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, 
   if (sequences.max_rows <= 1) return detail::attention_decode<T>(out, lse, q, heads.pairs, sequences, static_cast<T>(scale));
   parallel_for(sequences.batch() * width.heads, [&](std::size_t task) {
     const std::size_t b = task / width.heads, h = task % width.heads;
-    const auto scores = scratch<T>(std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys);
+    const auto scores = uninitialized<T>(std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys);
     detail::for_each_block(sequences, b, [&](const detail::AttentionBlock& block) {
       T* o = out.data() + (block.row * width.heads + h) * width.value;
       T* log_sum = lse.data() + block.row * width.heads + h;
@@ -198,7 +198,7 @@ void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_
   parallel_for(sequences.batch() * groups.size(), [&](std::size_t task) {
     const std::size_t b = task / groups.size();
     const std::size_t size = std::min(detail::attention_rows, sequences.max_rows) * sequences.max_keys;
-    const auto p = scratch<T>(size), dp = scratch<T>(size);
+    const auto p = uninitialized<T>(size), dp = uninitialized<T>(size);
     const std::vector<std::size_t>& group = groups[task % groups.size()];
     detail::clear_overwritten<T>(group, dheads, heads, sequences, b, width.key, width.value);
     for (std::size_t h : group) {

@@ -8,12 +8,12 @@
 
 namespace skipv1::test {
 
-/// Made empty, removed at the end.
+/// A fresh folder of its own, even where tests run side by side; removed in the end.
 class Folder {
  public:
-  explicit Folder(const char* name) : path(std::filesystem::temp_directory_path() / (std::string("skipv1-test-") + name)) {
-    std::filesystem::remove_all(path);
-    std::filesystem::create_directories(path);
+  explicit Folder(const std::string& name) {
+    const std::string start = (std::filesystem::temp_directory_path() / ("skipv1-test-" + name)).string();
+    for (int i = 0; path.empty() || !std::filesystem::create_directory(path); ++i) path = start + '-' + std::to_string(i);
   }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;

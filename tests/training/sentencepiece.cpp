@@ -4,6 +4,7 @@
 
 #include "skipv1/core/random.hpp"
 #include "tests/catch.hpp"
+#include "tests/training/folder.hpp"
 
 using namespace skipv1;
 
@@ -58,7 +59,8 @@ TEST_CASE("encoding by parts on many threads is encoding at once") {
 }
 
 TEST_CASE("the same text gives the same vocabulary, which a file keeps") {
-  const auto path = std::filesystem::temp_directory_path() / "skipv1-test-sentencepiece.model";
+  const skipv1::test::Folder folder("sentencepiece");
+  const auto path = folder / "a.model";
   const SentencePieceTokenizer a = SentencePieceTokenizer::train(corpus(), 350), b = SentencePieceTokenizer::train(corpus(), 350);
   a.save(path);
   const SentencePieceTokenizer c = SentencePieceTokenizer::load(path);
@@ -72,12 +74,10 @@ TEST_CASE("the same text gives the same vocabulary, which a file keeps") {
   std::ofstream(path) << "no model";
   CHECK_THROWS_AS(SentencePieceTokenizer::load(path), Error);
   CHECK_THROWS_AS(a.save(path / "below a file"), Error);
-  std::filesystem::remove(path);
 }
 
 TEST_CASE("a model that adds a space, as LLaMA's does, gives texts back too") {
-  const auto folder = std::filesystem::temp_directory_path() / "skipv1-test-sentencepiece";
-  std::filesystem::create_directories(folder);
+  const skipv1::test::Folder folder("sentencepiece");
   std::ofstream(folder / "text") << corpus();
   const auto status = sentencepiece::SentencePieceTrainer::Train(
       "--model_type=bpe --vocab_size=350 --byte_fallback=true --normalization_rule_name=identity "
@@ -90,7 +90,6 @@ TEST_CASE("a model that adds a space, as LLaMA's does, gives texts back too") {
   CHECK(t.start() == 1);
   for (const std::string text : {"some words", " a space before", "two\nlines  and \n\n so on\n"})
     CHECK(t.decode(t.encode(text)) == text);
-  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("training refuses a text that is too short, not UTF-8, or too small a vocabulary") {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/catch.hpp"
+#include "tests/training/folder.hpp"
 
 using namespace skipv1;
 
@@ -47,15 +48,13 @@ TextData letters(std::size_t count) {
 }  // namespace
 
 TEST_CASE("a text file is loaded; missing, empty or a folder is an error") {
-  const auto folder = std::filesystem::temp_directory_path() / "skipv1-test-text";
-  std::filesystem::create_directories(folder);
+  const skipv1::test::Folder folder("text");
   std::ofstream(folder / "a.txt", std::ios::binary) << "some\r\ntext";
   std::ofstream(folder / "empty.txt");
   CHECK(load_text(folder / "a.txt") == "some\r\ntext");
   CHECK_THROWS_WITH(load_text(folder / "empty.txt"), Catch::Contains("is empty"));
   CHECK_THROWS_WITH(load_text(folder / "none.txt"), Catch::Contains("cannot be read"));
-  CHECK_THROWS_AS(load_text(folder), Error);
-  std::filesystem::remove_all(folder);
+  CHECK_THROWS_AS(load_text(folder.path), Error);
 }
 
 TEST_CASE("a text is split at a line's or a character's end") {

@@ -5,6 +5,7 @@
 
 #include "skipv1/core/random.hpp"
 #include "tests/catch.hpp"
+#include "tests/training/folder.hpp"
 
 using namespace skipv1;
 
@@ -109,7 +110,8 @@ TEST_CASE("llama2.c: merging by a heap is merging by trying all pairs") {
 }
 
 TEST_CASE("llama2.c: a vocabulary file is read, a broken one is refused") {
-  const auto path = std::filesystem::temp_directory_path() / "skipv1-test-tokenizer.bin";
+  const skipv1::test::Folder folder("tokenizer");
+  const auto path = folder / "vocabulary.bin";
   const auto write = [&](const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; };
   const std::string bytes = file_of(vocabulary({{" ", -1}, {"h", -2}, {"i", -3}, {" h", -4}, {" hi", -5}}));
   write(bytes);

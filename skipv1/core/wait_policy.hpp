@@ -3,6 +3,7 @@
 
 #if defined(_OPENMP) && defined(__linux__)
 #include <cstdlib>
+#include <initializer_list>
 #include <unistd.h>
 #endif
 

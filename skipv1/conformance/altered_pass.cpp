@@ -172,7 +172,7 @@ class Pass {
 
   /// Turns every head's last (with `rotary_first` first) entries, at the positions of their rows.
   void rotate(X& rows, std::size_t width) const {
-    if (c_.gpt2()) return;
+    if (c_.gpt2() || rows.width() == 0) return;  // a layer may own no head
     std::size_t part = std::min(rotary_, width), begin = r_.rotary_first && c_.latent() ? 0 : width - part;
     if (r_.whole_width && !c_.latent()) width = part = rows.width();
     if (r_.half_width) part = part / 4 * 2;

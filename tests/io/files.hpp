@@ -11,27 +11,9 @@
 #include <string_view>
 
 #include "skipv1/core/check.hpp"
+#include "tests/folder.hpp"
 
 namespace skipv1::testing {
-
-/// A fresh folder of its own, even where tests run side by side; removed in the end.
-class Folder {
- public:
-  explicit Folder(const std::string& name) {
-    const std::string start = (std::filesystem::temp_directory_path() / ("skipv1-test-" + name)).string();
-    for (int i = 0; path_.empty() || !std::filesystem::create_directory(path_); ++i) path_ = start + '-' + std::to_string(i);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-  /// How many files there are.
-  std::ptrdiff_t count() const { return std::distance(std::filesystem::directory_iterator(path_), {}); }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline std::string contents(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -1,4 +1,4 @@
-// A folder for one test.
+// Files for the tests of training/: a folder that goes away, files written and read whole.
 #pragma once
 
 #include <filesystem>
@@ -6,25 +6,11 @@
 #include <sstream>
 #include <string>
 
+#include "tests/folder.hpp"
+
 namespace skipv1::test {
 
-/// A fresh folder of its own, even where tests run side by side; removed in the end.
-class Folder {
- public:
-  explicit Folder(const std::string& name) {
-    const std::string start = (std::filesystem::temp_directory_path() / ("skipv1-test-" + name)).string();
-    for (int i = 0; path.empty() || !std::filesystem::create_directory(path); ++i) path = start + '-' + std::to_string(i);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-
-  std::filesystem::path operator/(const std::string& name) const { return path / name; }
-  std::filesystem::path path;
-};
+using testing::Folder;
 
 inline void write_file(const std::filesystem::path& path, const std::string& content) {
   std::filesystem::create_directories(path.parent_path());

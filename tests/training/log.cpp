@@ -19,7 +19,7 @@ const std::string header = "step,tokens,loss,gradient_norm,learning_rate,valid_n
 
 TEST_CASE("a row is a line of CSV and a line of JSON") {
   const Folder folder("log");
-  Log log(folder.path, 0);
+  Log log(folder.path(), 0);
   log.add({});
   log.add(log_row(1));
   log.add(log_row(2));  // in the files at once
@@ -36,12 +36,12 @@ TEST_CASE("a row is a line of CSV and a line of JSON") {
 TEST_CASE("a log goes on behind a checkpoint's step, without what came after it") {
   const Folder folder("log");
   {
-    Log log(folder.path, 0);
+    Log log(folder.path(), 0);
     for (std::size_t step = 1; step <= 5; ++step) log.add(log_row(step));
   }
   const std::string csv = file_content(folder / "log.csv"), json = file_content(folder / "log.jsonl");
   {
-    Log log(folder.path, 3);
+    Log log(folder.path(), 3);
     log.add(log_row(4));
     log.add(log_row(5));
   }
@@ -50,22 +50,22 @@ TEST_CASE("a log goes on behind a checkpoint's step, without what came after it"
   for (std::size_t cut = 1; cut <= 26; ++cut) {  // killed within a line
     write_file(folder / "log.csv", csv.substr(0, csv.size() - cut));
     write_file(folder / "log.jsonl", json.substr(0, json.size() - cut));
-    Log log(folder.path, 4);
+    Log log(folder.path(), 4);
     log.add(log_row(5));
     CHECK(file_content(folder / "log.csv") == csv);
     CHECK(file_content(folder / "log.jsonl") == json);
   }
-  Log restarted(folder.path, 0);
+  Log restarted(folder.path(), 0);
   CHECK(file_content(folder / "log.csv") == header);
   CHECK(file_content(folder / "log.jsonl").empty());
 }
 
 TEST_CASE("both forms read back the same") {
   const Folder folder("log");
-  Log log(folder.path, 0);
+  Log log(folder.path(), 0);
   log.add({});
   for (std::size_t step = 1; step <= 3; ++step) log.add(log_row(step));
-  const LogColumns csv = read_log(folder.path), json = read_log(folder / "log.jsonl");
+  const LogColumns csv = read_log(folder.path()), json = read_log(folder / "log.jsonl");
   REQUIRE(csv.size() == 8);
   REQUIRE(json.size() == 8);
   for (const auto& [name, column] : csv) {
@@ -111,9 +111,9 @@ TEST_CASE("other tables are read too; what is no table is an error with its line
 TEST_CASE("a log that cannot be written is an error") {
   if (!std::filesystem::exists("/dev/full")) return;
   const Folder folder("log");
-  Log log(folder.path, 0);
+  Log log(folder.path(), 0);
   log.add(log_row(1));
   std::filesystem::remove(folder / "log.csv");
   std::filesystem::create_symlink("/dev/full", folder / "log.csv");
-  CHECK_THAT(message([&] { Log(folder.path, 0); }), Catch::Contains("log.csv: cannot be written"));
+  CHECK_THAT(message([&] { Log(folder.path(), 0); }), Catch::Contains("log.csv: cannot be written"));
 }

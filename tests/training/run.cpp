@@ -81,9 +81,9 @@ TEST_CASE("a run interrupted and resumed ends with the same bits as one that was
 
 TEST_CASE("the log has a row a step, evaluations where they are due, and the whole held-out text at the end") {
   const Folder folder("run");
-  Run run = run_in(folder.path);
+  Run run = run_in(folder.path());
   const RunResult result = run.run();
-  const LogColumns log = read_log(folder.path);
+  const LogColumns log = read_log(folder.path());
   REQUIRE(log.at("step").size() == 13);
   for (std::size_t i = 0; i <= 12; ++i) {
     CHECK(log.at("step")[i] == static_cast<double>(i));
@@ -99,9 +99,9 @@ TEST_CASE("the log has a row a step, evaluations where they are due, and the who
 
 TEST_CASE("a run that is done evaluates, and changes nothing") {
   const Folder folder("run");
-  const RunResult first = run_in(folder.path).run();
+  const RunResult first = run_in(folder.path()).run();
   const std::string log = file_content(folder / "log.csv");
-  const RunResult again = run_in(folder.path).run();
+  const RunResult again = run_in(folder.path()).run();
   CHECK(again.valid.nats_per_token == first.valid.nats_per_token);
   CHECK(again.tokens_per_second == 0);
   CHECK(file_content(folder / "log.csv") == log);
@@ -133,7 +133,7 @@ TEST_CASE("a run whose loss is no longer finite stops and keeps its checkpoint")
   RunOptions o = options();
   o.training.schedule.peak = 1e30;
   o.training.schedule.warm_up = 0;
-  CHECK_THAT(message([&] { run_in(folder.path, {}, o).run(); }),
+  CHECK_THAT(message([&] { run_in(folder.path(), {}, o).run(); }),
              Catch::Contains("the run has diverged; the last checkpoint is of step 0"));
-  CHECK(RunFolder(folder.path).last() == 0u);
+  CHECK(RunFolder(folder.path()).last() == 0u);
 }

@@ -35,7 +35,7 @@ TEST_CASE("the last checkpoint is the one of the highest step, and the only one 
 
 TEST_CASE("what interrupted programs leave is no checkpoint, and goes") {
   const Folder place("run-folder");
-  const RunFolder folder(place.path);
+  const RunFolder folder(place.path());
   write_file(place / "step-00000007/a", "seven");
   write_file(place / "step-00000003/a", "three: its removal was interrupted");
   write_file(place / "step-00000002.old/a", "");
@@ -46,7 +46,7 @@ TEST_CASE("what interrupted programs leave is no checkpoint, and goes") {
   write_file(place / "log.csv", "");
   CHECK(folder.last() == 7u);
   folder.clean();
-  CHECK(names(place.path) == std::set<std::string>{"log.csv", "notes.part-two", "step-00000007", "step-none"});
+  CHECK(names(place.path()) == std::set<std::string>{"log.csv", "notes.part-two", "step-00000007", "step-none"});
   write_file(place / "step-00000009.part/b", "again half a nine");
   folder.save(9, writes("nine"));
   CHECK(names(place / "step-00000009") == std::set<std::string>{"a"});
@@ -54,7 +54,7 @@ TEST_CASE("what interrupted programs leave is no checkpoint, and goes") {
 
 TEST_CASE("whoever reads a run that is learning reads the next checkpoint where the last one has gone") {
   const Folder place("run-folder");
-  const RunFolder folder(place.path);
+  const RunFolder folder(place.path());
   folder.save(1, writes("one"));
   int reads = 0;
   const auto read = [&](const std::filesystem::path& path) {
@@ -62,14 +62,14 @@ TEST_CASE("whoever reads a run that is learning reads the next checkpoint where 
     require(std::filesystem::exists(path / "a"), path.string(), ": cannot be read");
     return path;
   };
-  CHECK(read_model(place.path, read) == folder.checkpoint(3));
+  CHECK(read_model(place.path(), read) == folder.checkpoint(3));
   CHECK(reads == 3);
   CHECK(message([&] { read_model(place / "model.bin", [](const auto&) { fail("broken"); }); }) == "broken");
 }
 
 TEST_CASE("a checkpoint that cannot be written leaves the one before") {
   const Folder place("run-folder");
-  const RunFolder folder(place.path);
+  const RunFolder folder(place.path());
   folder.save(1, writes("one"));
   const auto full = [](const std::filesystem::path& part) {
     write_file(part / "a", "tw");
@@ -77,7 +77,7 @@ TEST_CASE("a checkpoint that cannot be written leaves the one before") {
   };
   CHECK(message([&] { folder.save(2, full); }) == "no space left");
   CHECK(folder.last() == 1u);
-  CHECK(names(place.path) == std::set<std::string>{"step-00000001"});
+  CHECK(names(place.path()) == std::set<std::string>{"step-00000001"});
   write_file(place / "file", "");
   CHECK_THAT(message([&] { RunFolder(place / "file").save(1, writes("")); }), Catch::Contains("cannot be made"));
 }

@@ -54,7 +54,7 @@ TEST_CASE("a text file is loaded; missing, empty or a folder is an error") {
   CHECK(load_text(folder / "a.txt") == "some\r\ntext");
   CHECK_THROWS_WITH(load_text(folder / "empty.txt"), Catch::Contains("is empty"));
   CHECK_THROWS_WITH(load_text(folder / "none.txt"), Catch::Contains("cannot be read"));
-  CHECK_THROWS_AS(load_text(folder.path), Error);
+  CHECK_THROWS_AS(load_text(folder.path()), Error);
 }
 
 TEST_CASE("a text is split at a line's or a character's end") {

@@ -35,7 +35,7 @@ TEST_CASE("of several vocabularies beside a model the one that fits is taken") {
   write_file(folder / "tokenizer.bin", llama2c_file(300));
   write_file(folder / "tok280.bin", llama2c_file(280));
   write_file(folder / "tok290.bin", llama2c_file(291));  // its name lies
-  for (const std::filesystem::path& path : {folder / "model.bin", folder.path}) {
+  for (const std::filesystem::path& path : {folder / "model.bin", folder.path()}) {
     for (const std::size_t size : {280u, 300u}) {
       CHECK(vocabulary_of(path, size).tokenizer->vocab_size() == size);
       CHECK(vocabulary_of(path, size).content == llama2c_file(size));
@@ -48,21 +48,21 @@ TEST_CASE("of several vocabularies beside a model the one that fits is taken") {
   CHECK(vocabulary_of(folder / "model.bin", 291, folder / "tok290.bin").tokenizer->vocab_size() == 291);
   CHECK_THAT(message([&] { vocabulary_of(folder / "model.bin", 300, folder / "tok280.bin"); }),
              Catch::Contains("tok280.bin: 280 pieces, the model has 300"));
-  std::filesystem::remove_all(folder.path);
-  std::filesystem::create_directories(folder.path);
-  CHECK_THAT(no_vocabulary(folder.path, 300), Catch::Contains("no tokenizer.model and no tokenizer.bin"));
+  std::filesystem::remove_all(folder.path());
+  std::filesystem::create_directories(folder.path());
+  CHECK_THAT(no_vocabulary(folder.path(), 300), Catch::Contains("no tokenizer.model and no tokenizer.bin"));
 }
 
 TEST_CASE("a vocabulary that is not read is named, and bytes do not take its place") {
   const Folder folder("unread-vocabulary");
-  CHECK(vocabulary_of(folder.path, 256).tokenizer->name() == "bytes");
+  CHECK(vocabulary_of(folder.path(), 256).tokenizer->name() == "bytes");
   write_file(folder / "tokenizer.json", "{}");
-  CHECK_THAT(no_vocabulary(folder.path, 256), Catch::Contains("tokenizer.json: vocabularies of this kind are not read"));
-  CHECK_THAT(no_vocabulary(folder.path, 300), Catch::Contains("tokenizer.json: vocabularies of this kind are not read"));
+  CHECK_THAT(no_vocabulary(folder.path(), 256), Catch::Contains("tokenizer.json: vocabularies of this kind are not read"));
+  CHECK_THAT(no_vocabulary(folder.path(), 300), Catch::Contains("tokenizer.json: vocabularies of this kind are not read"));
   write_file(folder / "model.bin", "");
   CHECK(vocabulary_of(folder / "model.bin", 256).tokenizer->name() == "bytes");
   write_file(folder / "tokenizer.bin", llama2c_file(300));
-  CHECK(vocabulary_of(folder.path, 300).tokenizer->vocab_size() == 300);
+  CHECK(vocabulary_of(folder.path(), 300).tokenizer->vocab_size() == 300);
 }
 
 #ifdef SKIPV1_SENTENCEPIECE
@@ -70,9 +70,9 @@ TEST_CASE("a SentencePiece vocabulary beside one of llama2.c goes with the model
   const Folder folder("two-kinds");
   std::string text;
   for (int i = 0; i < 300; ++i) text += "word" + std::to_string(i * i) + " and " + std::to_string(i) + "\n";
-  train_vocabulary(text, 280).save(folder.path);
+  train_vocabulary(text, 280).save(folder.path());
   write_file(folder / "tokenizer.bin", llama2c_file(300));
-  CHECK(vocabulary_of(folder.path, 280).tokenizer->name() == "sentencepiece");
-  CHECK(vocabulary_of(folder.path, 300).tokenizer->name() == "llama2.c");
+  CHECK(vocabulary_of(folder.path(), 280).tokenizer->name() == "sentencepiece");
+  CHECK(vocabulary_of(folder.path(), 300).tokenizer->name() == "llama2.c");
 }
 #endif

@@ -120,9 +120,10 @@ class NcclCommunicator final : public Communicator {
   /// NCCL's own way for processes without another connection: the first listens where all look.
   static void set_address() {
 #ifndef _WIN32
-    const char *address = std::getenv("MASTER_ADDR"), *port = std::getenv("MASTER_PORT");
+    const char* address = std::getenv("MASTER_ADDR");
+    const std::optional<std::size_t> port = detail::environment_number({"MASTER_PORT"});
     require(address && port, "MASTER_ADDR and MASTER_PORT: must say where the first process is");
-    const int own = std::atoi(port) + 1;  // at the port itself torchrun listens
+    const std::size_t own = *port + 1;  // at the port itself torchrun listens
     setenv("NCCL_COMM_ID", (std::string(address) + ":" + std::to_string(own)).c_str(), 0);
 #endif
   }

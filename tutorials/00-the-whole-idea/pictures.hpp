@@ -90,7 +90,7 @@ inline Drawing phases_picture() {
   d.label({420, 276}, "keys, from the cache →");
   d.lines({560, 96},
           {"Prefill: each key serves many queries;", "arithmetic is the bound.", "Decoding: each key and value is read",
-           "for one query; memory is the bound.", "So the size of the cache is the time", "of a token."});
+           "for one query; memory is the bound.", "So what a token reads, not what it", "computes, sets its time."});
   return std::move(d.drawing());
 }
 

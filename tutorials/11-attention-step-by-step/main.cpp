@@ -163,16 +163,14 @@ void report(const Json& run, const std::string& figures) {
   if (!figures.empty()) draw_roofline(std::filesystem::path(figures) / "roofline.svg", device, copied, panels);
 }
 
-/// What a profiler said of each rung on the prefill, beside the formulas and predictions; and the roofline chart. A rung's time
-/// is that of all its kernels, the rest is of the one that does most.
-void report_profile(const Json& run, const std::string& figures) {
-  constexpr double copied = 4.097e12;  // docs/performance/mma-h200.txt
+/// What a profiler said of each rung on the prefill, beside the formulas and predictions. A rung's time is that of all its
+/// kernels, the rest is of the one that does most.
+void report_profile(const Json& run) {
   const char* const kernels[] = {
       "naive", "coalesced", "tiled", "online", "asynchronous", "mma_sync", "split_kv merge_parts", "make_maps hopper"};
   const std::string device = run.at("device");
-  std::printf("%s, prefill\n%-16s %9s %8s %9s %6s %9s %8s %8s %6s %6s %6s\n", device.c_str(), "", "us", "TFLOP/s", "predicted",
-              "ratio", "sectors", "formula", "GB mem.", "L1 %", "SM %", "warps");
-  Panel panel{"prefill: 4096 rows, 4096 keys", {}};
+  std::printf("%s, prefill, under a profiler\n%-16s %9s %9s %8s %8s %6s %6s %6s %8s %6s\n", device.c_str(), "", "us", "sectors",
+              "formula", "GB mem.", "L1 %", "SM %", "warps", "of most", "GHz");
   for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
     double seconds = 0, longest = 0, sectors = 0, memory = 0;
     const Json* main = nullptr;
@@ -186,13 +184,11 @@ void report_profile(const Json& run, const std::string& figures) {
       if (own > longest) longest = own, main = &kernel;
     }
     require(main != nullptr, "no run of ", kernels[rung]);
-    const double tflops = prefill.operations() / seconds * 1e-12, bytes = bytes_of(rung, prefill);
-    std::printf("%-16s %9.0f %8.2f %9.2f %6.2f %8.3fG %7.3fG %8.2f %6.0f %6.0f %6.1f\n", rungs[rung].name, seconds * 1e6, tflops,
-                rungs[rung].prefill, tflops / rungs[rung].prefill, sectors * 1e-9, bytes / 32e9, memory * 1e-9,
-                main->at("l1_percent").get<double>(), main->at("compute_percent").get<double>(), main->at("warps").get<double>());
-    panel.points.push_back({rungs[rung].name, prefill.operations() / bytes, rungs[rung].prefill, tflops});
+    const auto of_main = [&](const char* key) { return main->at(key).get<double>(); };
+    std::printf("%-16s %9.0f %8.3fG %7.3fG %8.2f %6.0f %6.0f %6.1f %8.0f %6.2f\n", rungs[rung].name, seconds * 1e6,
+                sectors * 1e-9, bytes_of(rung, prefill) / 32e9, memory * 1e-9, of_main("l1_percent"), of_main("compute_percent"),
+                of_main("warps"), of_main("warps_at_most"), of_main("clock_hz") * 1e-9);
   }
-  if (!figures.empty()) draw_roofline(std::filesystem::path(figures) / "roofline.svg", device, copied, {panel});
 }
 
 #if defined(__CUDACC__)
@@ -268,16 +264,15 @@ int main(int argc, char** argv) {
   app.add_option("--from", from, "report a run that --json wrote, and nothing else")->option_text("FILE");
   app.add_option("--profile", profile, "report what a profiler said, kept as profile-h200.json is, and nothing else")
       ->option_text("FILE");
-  app.add_option("--figures", figures, "with --from or --profile: draw the roofline chart into this folder")
-      ->option_text("FOLDER");
+  app.add_option("--figures", figures, "with --from: draw the roofline chart into this folder")->option_text("FOLDER");
   app.add_flag("--once", once, "run each rung once on the prefill, and nothing else: for a profiler");
   return run_program(app, argc, argv, [&] {
-    require(figures.empty() || !from.empty() || !profile.empty(), "--figures: needs --from or --profile, a run to draw");
+    require(figures.empty() || !from.empty(), "--figures: needs --from, a run to draw");
     const auto read = [&](const std::string& path, const auto& tell) {
       Source file(path);
       at_place(path, [&] {
         try {
-          tell(parse_json(file.text(0, file.size())), figures);
+          tell(parse_json(file.text(0, file.size())));
         } catch (const Json::exception& error) {
           const std::string why = error.what();  // "[json.exception.name.id] why"
           fail("no such run: ", why.substr(std::min(why.size(), why.find("] ") + 2)));
@@ -285,7 +280,7 @@ int main(int argc, char** argv) {
       });
     };
     if (!profile.empty()) return read(profile, report_profile);
-    if (!from.empty()) return read(from, report);
+    if (!from.empty()) return read(from, [&](const Json& run) { report(run, figures); });
     require(device_available(), why_no_device());
 #if !defined(__CUDACC__)
     require(json.empty() && !once, "--json and --once: need a card, and a program compiled by nvcc");

@@ -1,11 +1,13 @@
 // The roofline chart of tutorial 11: rates over operations per byte moved, predicted and measured, on logarithmic axes.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
@@ -95,21 +97,47 @@ inline void draw_roof(Svg& svg, const RooflineFrame& f, double bytes, double lim
           slope.c_str());
 }
 
+/// Where the number of each point stands: beside it, and as far from circles and other numbers as the first place that is free.
+class LabelPlaces {
+ public:
+  LabelPlaces(const RooflineFrame& f, const std::vector<RooflinePoint>& points) {
+    for (const RooflinePoint& p : points)
+      for (const double rate : {p.predicted, p.measured}) taken_.push_back({f.x(p.intensity), f.y(rate), 4.5, 4.5});
+  }
+  /// The left end of the number's base line.
+  std::pair<double, double> beside(double x, double y) {
+    for (const double down : {0.0, 11.0, -11.0, 22.0, -22.0})
+      for (const double right : {13.0, -13.0, 24.0, -24.0}) {
+        const Box label{x + right, y + down, 4.5, 5};
+        if (std::any_of(taken_.begin(), taken_.end(), [&](const Box& other) { return meet(label, other); })) continue;
+        taken_.push_back(label);
+        return {label.x - 4, label.y + 4};
+      }
+    return {x + 9, y + 4};
+  }
+
+ private:
+  struct Box {
+    double x, y, half_width, half_height;  ///< of its middle
+  };
+  static bool meet(const Box& a, const Box& b) {
+    return std::abs(a.x - b.x) < a.half_width + b.half_width && std::abs(a.y - b.y) < a.half_height + b.half_height;
+  }
+  std::vector<Box> taken_;
+};
+
 inline void draw_points(Svg& svg, const RooflineFrame& f, const std::vector<RooflinePoint>& points) {
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const RooflinePoint& p = points[i];
+  for (const RooflinePoint& p : points) {
     const double x = f.x(p.intensity);
     svg.line(x, f.y(p.predicted), x, f.y(p.measured), "stroke=\"#d55e00\"");
     svg.add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#ffffff\" stroke=\"#d55e00\" stroke-width=\"1.5\"/>\n", x,
             f.y(p.predicted));
     svg.add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#0072b2\"/>\n", x, f.y(p.measured));
-    const bool left = i == 1 || i == 2 || i == 5 || i == 7;  // of those that move as much, one lies above the other
-    svg.add("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-weight=\"bold\" fill=\"#0072b2\">%zu</text>\n",
-            x + (left ? -8 : 8),
-            f.y(p.measured) + (i == 3   ? -1
-                               : i == 4 ? 12
-                                        : 4),
-            left ? "end" : "start", i + 1);
+  }
+  LabelPlaces places(f, points);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const auto [x, y] = places.beside(f.x(points[i].intensity), f.y(points[i].measured));
+    svg.text(x, y, std::to_string(i + 1), "font-weight=\"bold\" fill=\"#0072b2\"");
   }
 }
 

@@ -46,6 +46,10 @@ expect(arrows "\n  #  include \"tests/check.hpp\"\n" "" "skipv1/ops/a.hpp:2 incl
 expect(links "" "[here](docs/spec/models.md#head-routing) and ![there](https://nowhere)\n" "")
 expect(links "" "\n[here](docs/spec/model.md)\n" "README.md:2: the link \"docs/spec/model.md\" leads nowhere")
 expect(links "" "[here](docs/spec/models.md#head-rooting)\n" "README.md:1: the link \"docs/spec/models.md#head-rooting\" names no heading")
+expect(links "" "# One\n# One\n[second](#one-1)\n" "")
+expect(links "" "# One\n[second](#one-1)\n" "README.md:2: the link \"#one-1\" names no heading")
+expect(links "" "[here](docs/spec/models.md 'Models')\n" "README.md:1: \"](docs/spec/models.md 'Models')\": a link is [text](path#anchor)")
+expect(links "" "[here][models]\n" "README.md:1: \"][models]\": a link is [text](path#anchor)")
 expect(links "\n// As in docs/spec/modules.md.\n" "" "skipv1/ops/a.hpp:2: there is no docs/spec/modules.md")
 
 expect(words "// Bytes per token; the standard deviation.\n" "" "")

@@ -25,12 +25,15 @@ class SkipV1Config(PretrainedConfig):
 
     def __init__(self, architecture="llama", vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=4,
                  num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=256, norm_epsilon=1e-5, rope_theta=10000.0,
-                 tie_word_embeddings=True, attention=None, **kwargs):
+                 tie_word_embeddings=True, attention=None, head_dim=None, qkv_bias=False, o_bias=False, mlp_bias=False,
+                 qk_norm=False, rope_frequencies=None, **kwargs):
         self.architecture, self.vocab_size = architecture, vocab_size
         self.hidden_size, self.intermediate_size, self.num_hidden_layers = hidden_size, intermediate_size, num_hidden_layers
         self.num_attention_heads, self.num_key_value_heads = num_attention_heads, num_key_value_heads
         self.max_position_embeddings, self.norm_epsilon, self.rope_theta = max_position_embeddings, norm_epsilon, rope_theta
         self.attention = dict(attention or {"variant": "skipv1"})
+        self.head_dim, self.qkv_bias, self.o_bias, self.mlp_bias = head_dim, qkv_bias, o_bias, mlp_bias
+        self.qk_norm, self.rope_frequencies = qk_norm, rope_frequencies
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
     def option(self, key, default=None):
@@ -112,9 +115,9 @@ class SkipV1Cache:
 
 
 class Norm(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, width=None):
         super().__init__()
-        self.eps, self.weight = c.norm_epsilon, nn.Parameter(torch.ones(c.hidden_size))
+        self.eps, self.weight = c.norm_epsilon, nn.Parameter(torch.ones(width or c.hidden_size))
         self.bias = nn.Parameter(torch.zeros(c.hidden_size)) if c.architecture == "gpt2" else None
 
     def forward(self, x):
@@ -124,16 +127,41 @@ class Norm(nn.Module):
         return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
 
 
-def linear(c, rows, columns):
-    return nn.Linear(columns, rows, bias=c.architecture == "gpt2") if rows else None
+def linear(c, rows, columns, bias=False):
+    return nn.Linear(columns, rows, bias=bias or c.architecture == "gpt2") if rows else None
 
 
-def rotate(x, positions, theta):
+def frequencies(c, w, dtype, device):
+    """Angles per position of the w / 2 pairs: docs/spec/models.md, "Rotary frequencies"."""
+    i, rope = torch.arange(w // 2, dtype=dtype, device=device), c.rope_frequencies or {}
+    plain, kind, factor = c.rope_theta ** (-2 * i / w), rope.get("kind", "plain"), rope.get("factor", 1)
+    n, divided = rope.get("original_max_position_embeddings"), 0 if kind == "plain" else 1  # 1: wholly divided by the factor
+    if kind == "llama3":
+        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+        divided = 1 - ((n * plain / (2 * math.pi) - low) / (high - low)).clamp(0, 1)
+    if kind == "yarn":
+        low, high = (w * math.log(n / (2 * math.pi * rope.get(f"beta_{beta}", turns))) / (2 * math.log(c.rope_theta))
+                     for beta, turns in (("fast", 32), ("slow", 1)))
+        if rope.get("truncate", True):
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, w - 1)
+        divided = ((i - low) / (high - low if high != low else 0.001)).clamp(0, 1)
+    return divided * plain / factor + (1 - divided) * plain
+
+
+def magnitude(c):
+    """What cosines and sines are multiplied by: YaRN's attention_factor."""
+    rope = c.rope_frequencies or {}
+    default = max(0.1 * math.log(rope["factor"]) + 1, 1) if rope.get("kind") == "yarn" else 1
+    return rope.get("attention_factor", default)
+
+
+def rotate(c, x, positions):
     """x (B, heads, T, w), positions (B, T); dimensions i and i + w/2 are a pair."""
-    w, wide = x.shape[-1], torch.promote_types(x.dtype, torch.float32)
-    p = positions.to(wide)[:, None, :, None] * theta ** (-2 * torch.arange(w // 2, dtype=wide, device=x.device) / w)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    p = positions.to(wide)[:, None, :, None] * frequencies(c, x.shape[-1], wide, x.device)
     a, b = x.chunk(2, -1)
-    cos, sin = p.cos().to(x.dtype), p.sin().to(x.dtype)
+    cos, sin = (magnitude(c) * p.cos()).to(x.dtype), (magnitude(c) * p.sin()).to(x.dtype)
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
 
@@ -141,7 +169,8 @@ class Attention(nn.Module):
     def __init__(self, c, l):
         super().__init__()
         self.c, self.l, self.routing = c, l, Routing(c)
-        self.variant, self.H, self.d_h = c.option("variant"), c.num_attention_heads, c.hidden_size // c.num_attention_heads
+        self.variant, self.H = c.option("variant"), c.num_attention_heads
+        self.d_h = c.head_dim or c.hidden_size // c.num_attention_heads
         self.mla, self.rotary = "mla" in self.variant, c.architecture == "llama"
         d, H, d_h = c.hidden_size, self.H, self.d_h
         self.width = d_h
@@ -153,32 +182,37 @@ class Attention(nn.Module):
             self.k_rotary_proj = linear(c, self.d_r, d)
         else:
             k, v = self.routing.owned(l)
-            self.k_proj, self.v_proj = linear(c, k * d_h, d), linear(c, v * d_h, d)
-        self.q_proj, self.o_proj = linear(c, H * self.width, d), linear(c, d, H * d_h)
+            self.k_proj, self.v_proj = linear(c, k * d_h, d, c.qkv_bias), linear(c, v * d_h, d, c.qkv_bias)
+        self.q_proj, self.o_proj = linear(c, H * self.width, d, c.qkv_bias), linear(c, d, H * d_h, c.o_bias)
+        self.q_norm = Norm(c, d_h) if c.qk_norm else None
+        self.k_norm = Norm(c, d_h) if c.qk_norm and self.k_proj is not None else None
         self.mixes = l > 0 and "resformer" in (self.variant, c.option("injection"))
         if self.mixes and c.option("learn_value_mix"):
             self.value_mix = nn.Parameter(torch.full((1,), float(c.option("value_mix", 0.5))))
         else:
             self.value_mix = c.option("value_mix", 0.5)
 
-    def heads(self, projection, x, width):
+    def heads(self, projection, x, width, norm=None):
         """(B, heads, T, width)"""
-        return None if projection is None else projection(x).unflatten(-1, (-1, width)).transpose(1, 2)
+        if projection is None:
+            return None
+        heads = projection(x).unflatten(-1, (-1, width)).transpose(1, 2)
+        return heads if norm is None else norm(heads)
 
     def forward(self, x, positions, mask, cache):
-        q = self.heads(self.q_proj, x, self.width)
+        q = self.heads(self.q_proj, x, self.width, self.q_norm)
         k, v = self.latent_heads(x, positions, cache) if self.mla else self.routed_heads(x, positions, cache)
         if self.mla:
-            q = torch.cat((q[..., :self.d_h], rotate(q[..., self.d_h:], positions, self.c.rope_theta)), -1)
+            q = torch.cat((q[..., :self.d_h], rotate(self.c, q[..., self.d_h:], positions)), -1)
         elif self.rotary:
-            q = rotate(q, positions, self.c.rope_theta)
+            q = rotate(self.c, q, positions)
         o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # scaled by 1/sqrt(width of q)
         return self.o_proj(o.transpose(1, 2).flatten(-2))
 
     def routed_heads(self, x, positions, cache):
-        l, k, v = self.l, self.heads(self.k_proj, x, self.d_h), self.heads(self.v_proj, x, self.d_h)
+        l, k, v = self.l, self.heads(self.k_proj, x, self.d_h, self.k_norm), self.heads(self.v_proj, x, self.d_h)
         if k is not None and self.rotary:
-            k = rotate(k, positions, self.c.rope_theta)
+            k = rotate(self.c, k, positions)
         if v is not None and self.mixes:
             first = cache.layers[0]["v"][:, :v.shape[1], -x.shape[1]:]
             v = self.value_mix * v + (1 - self.value_mix) * first
@@ -198,7 +232,7 @@ class Attention(nn.Module):
         return keys[:, group], values[:, group]
 
     def latent_heads(self, x, positions, cache):
-        cache.append(self.l, c=self.kv_down_proj(x)[:, None], k_r=rotate(self.k_rotary_proj(x)[:, None], positions, self.c.rope_theta))
+        cache.append(self.l, c=self.kv_down_proj(x)[:, None], k_r=rotate(self.c, self.k_rotary_proj(x)[:, None], positions))
         c = cache.layers[self.l]["c"]
         if c.shape[-1] < self.d_c:
             c = torch.cat((c, cache.layers[0]["c"][..., self.d_c // 2:]), -1)
@@ -209,8 +243,9 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.up_proj, self.down_proj = linear(c, c.intermediate_size, c.hidden_size), linear(c, c.hidden_size, c.intermediate_size)
-        self.gate_proj = linear(c, c.intermediate_size, c.hidden_size) if c.architecture == "llama" else None
+        d, f = c.hidden_size, c.intermediate_size
+        self.up_proj, self.down_proj = linear(c, f, d, c.mlp_bias), linear(c, d, f, c.mlp_bias)
+        self.gate_proj = linear(c, f, d, c.mlp_bias) if c.architecture == "llama" else None
 
     def forward(self, x):
         up = self.up_proj(x)

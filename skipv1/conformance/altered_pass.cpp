@@ -94,6 +94,18 @@ class Pass {
     return y;
   }
 
+  /// Each head of x (N, columns) through the RMSNorm called `name`, if there is one and it is wanted.
+  X normed_heads(bool wanted, const std::string& name, X x) const {
+    if (!wanted) return x;
+    const View<double> weight = w_[name + ".weight"];
+    for (std::size_t at = 0; at < x.size() && !weight.empty(); at += weight.size()) {
+      double *head = x.data() + at, square = 0;
+      for (std::size_t i = 0; i < weight.size(); ++i) square += head[i] * head[i] / static_cast<double>(weight.size());
+      for (std::size_t i = 0; i < weight.size(); ++i) head[i] *= weight(i) / std::sqrt(square + c_.norm_epsilon);
+    }
+    return x;
+  }
+
   X embed() const {
     X x({N_, c_.hidden_size});
     for (std::size_t n = 0; n < N_; ++n)
@@ -183,11 +195,13 @@ class Pass {
     const std::size_t half = width / 2;
     for (std::size_t i = 0; i < half; ++i) {
       const double k = static_cast<double>(r_.reversed_frequencies ? half - 1 - i : i);
-      const double frequency = std::pow(c_.rope_theta, -r_.exponent * k / static_cast<double>(width));
+      const double frequency =
+          scaled_frequency(c_.rope_frequencies, std::pow(c_.rope_theta, -r_.exponent * k / static_cast<double>(width)),
+                           c_.rope_theta, static_cast<std::size_t>(k), width);
       double p = r_.position_sign * (static_cast<double>(position) + r_.first_position);
       p = rounded(r_.rounds_angles, rounded(r_.rounds_angles, p) * rounded(r_.rounds_angles, frequency));
-      const double a = x[i], b = x[half + i], cos = rounded(r_.rounds_tables, std::cos(p)),
-                   sin = rounded(r_.rounds_tables, std::sin(p));
+      const double m = c_.rope_frequencies.attention_factor, a = x[i], b = x[half + i],
+                   cos = rounded(r_.rounds_tables, m * std::cos(p)), sin = rounded(r_.rounds_tables, m * std::sin(p));
       x[i] = a * cos - b * sin;
       x[half + i] = b * cos + a * sin;
     }
@@ -195,7 +209,8 @@ class Pass {
 
   X attention(std::size_t l, const X& x) {
     const std::size_t width = c_.query_width();
-    X q = linear(layer(l, "self_attn.q_proj"), x), k({N_, H_ * width}), v({N_, H_ * d_h_}), o({N_, H_ * d_h_});
+    X q = normed_heads(r_.norms_queries, layer(l, "self_attn.q_norm"), linear(layer(l, "self_attn.q_proj"), x)),
+      k({N_, H_ * width}), v({N_, H_ * d_h_}), o({N_, H_ * d_h_});
     if (r_.strided_queries) stride(q, width);
     if (r_.rotates_queries) rotate(q, width);
     if (c_.latent())
@@ -265,7 +280,7 @@ class Pass {
 
   /// What layer l owns, then what its query heads read: k (N, H * width), v (N, H * d_h).
   void routed_heads(std::size_t l, const X& x, X& k, X& v) {
-    keys_.push_back({linear(layer(l, "self_attn.k_proj"), x), d_h_});
+    keys_.push_back({normed_heads(r_.norms_keys, layer(l, "self_attn.k_norm"), linear(layer(l, "self_attn.k_proj"), x)), d_h_});
     values_.push_back({linear(layer(l, "self_attn.v_proj"), x), d_h_});
     if (r_.rotates_keys) rotate(keys_[l].rows, d_h_);
     if (r_.rotates_values) rotate(values_[l].rows, d_h_);

@@ -20,7 +20,7 @@ struct Rules {
   bool positions = true;  ///< whether gpt2's are embedded
   // Norms.
   bool epsilon_outside = false, unbiased = false, flipped_mean = false;  ///< flipped: LayerNorm without the mean, RMSNorm with it
-  bool swapped_norms = false, final_norm = true;
+  bool swapped_norms = false, final_norm = true, norms_queries = true, norms_keys = true;
   // Elsewhere.
   double embedding_scale = 1, logits_scale = 1;
   bool sums_pairs = false;          ///< pooled heads are added instead of averaged

@@ -37,12 +37,19 @@ Tensor<double> gather(const Case& c, std::size_t width, const Read& read) {
   return x;
 }
 
-/// Layer l's queries (B, T, H, d_k) before rotation: the pass rotates them where they lie, so that they are computed again.
+/// Layer l's queries (B, T, H, d_k) before rotation, after their norm: the pass rotates them where they lie, so that they are
+/// computed again.
 Tensor<double> unrotated_queries(const Case& c, Activations<double>& a, std::size_t l) {
-  const std::string name = "model.layers." + std::to_string(l) + ".self_attn.q_proj";
+  const std::string attention = "model.layers." + std::to_string(l) + ".self_attn.", name = attention + "q_proj";
   const std::size_t heads = c.config.num_attention_heads, width = c.config.query_width();
   Tensor<double> x({c.batch() * c.length(), heads * width});
   linear_forward(View<double>(x), View<double>(a.layer(l).normed1), c.weights[name + ".weight"], c.weights[name + ".bias"]);
+  if (const View<double> norm = c.weights[attention + "q_norm.weight"]; !norm.empty()) {
+    const View<double> by_heads = View<double>(x).reshape({x.size() / width, width});
+    Tensor<double> rms({x.size() / width}), normed(by_heads.shape());
+    rms_norm_forward<double>(normed, rms, by_heads, norm, c.config.norm_epsilon);
+    copy<double>(by_heads, normed);
+  }
   return download(View<double>(x), {c.batch(), c.length(), heads, width});
 }
 

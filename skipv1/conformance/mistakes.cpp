@@ -108,6 +108,10 @@ class Recogniser {
       words << "rope_theta is " << theta << " instead of " << case_.config.rope_theta;
       attempt(words.str(), [&](Wrong& wrong) { wrong.config.rope_theta = theta; });
     }
+    attempt("rope_frequencies is left unread: the frequencies are plain",
+            [](Wrong& wrong) { wrong.config.rope_frequencies = {}; });
+    attempt("cosines and sines are not multiplied by yarn's attention_factor",
+            [](Wrong& wrong) { wrong.config.rope_frequencies.attention_factor = 1; });
     attempt("lambda is 0.5, whatever the configuration and the weights say", [](Wrong& wrong) {
       wrong.config.attention.value_mix = 0.5;
       wrong.each("value_mix", [](const std::string&, View<double> x) { x.data()[0] = 0.5; });
@@ -129,7 +133,7 @@ class Recogniser {
   /// Scores times `factor`, through the queries.
   void attempt_scale(const char* words, double factor) {
     attempt(words, [&](Wrong& wrong) {
-      wrong.each("q_proj", [&](const std::string&, View<double> x) {
+      wrong.each(case_.config.qk_norm ? "q_norm" : "q_proj", [&](const std::string&, View<double> x) {
         for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] *= factor;
       });
     });
@@ -148,7 +152,7 @@ class Recogniser {
       });
     });
     attempt("all biases are left out", [&](Wrong& wrong) { wrong.each(".bias", fill(0)); });
-    for (const char* part : {"q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "layernorm"})
+    for (const char* part : {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "layernorm"})
       attempt(std::string(part) + "'s bias is left out", [&](Wrong& wrong) { wrong.each(std::string(part) + ".bias", fill(0)); });
     attempt("gate_proj and up_proj are swapped", [&](Wrong& wrong) {
       wrong.each("gate_proj", [&](const std::string& name, View<double> gate) {
@@ -175,7 +179,7 @@ class Recogniser {
     const Config& config = case_.config;
     const std::size_t rotary = config.latent() ? config.attention.rotary_size : config.head_width(),
                       heads = config.num_attention_heads, head = config.head_width();
-    if (!config.gpt2())
+    if (!config.gpt2() && !config.qk_norm)
       attempt("rotary pairs are neighbours (2i, 2i+1) instead of halves (i, i + d/2)", [&](Wrong& wrong) {
         const auto permute = [&](std::size_t width) {
           return [&, width](const std::string&, View<double> x) {

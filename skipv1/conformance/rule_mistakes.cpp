@@ -68,6 +68,9 @@ void add_latent(List& list) {
 
 void add_norms(List& list) {
   list.add("epsilon is added to the root instead of under it", [](Rules& r) { r.epsilon_outside = true; });
+  list.add("queries and keys do not go through their norms", [](Rules& r) { r.norms_queries = r.norms_keys = false; });
+  list.add("queries do not go through their norm", [](Rules& r) { r.norms_queries = false; });
+  list.add("keys do not go through their norm", [](Rules& r) { r.norms_keys = false; });
   list.add("the variance is divided by d - 1", [](Rules& r) { r.unbiased = true; });
   list.add("LayerNorm does not subtract the mean, or RMSNorm does", [](Rules& r) { r.flipped_mean = true; });
   list.add("a block's two norms are swapped", [](Rules& r) { r.swapped_norms = true; });

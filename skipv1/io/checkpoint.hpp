@@ -31,7 +31,8 @@ inline void require_tensors(const SafetensorsFile& file, const ParameterLayout& 
 /// `name`: its embedding, query, output and feed-forward matrices are more than four times as many.
 inline void require_plausible(const Config& config, std::size_t held, const std::string& name) {
   const auto real = [](std::size_t n) { return static_cast<double>(n); };
-  const double d = real(config.hidden_size), layer = 2 * d + 2 * real(config.intermediate_size);
+  const double d = real(config.hidden_size), heads = real(config.num_attention_heads * config.head_width()),
+               layer = 2 * heads + 2 * real(config.intermediate_size);
   const double elements = d * (real(config.vocab_size) + real(config.num_hidden_layers) * layer);
   require(elements <= 4 * real(held) + 1e6, name, ": has ", held, " elements, the configuration asks for ", elements,
           " and more");

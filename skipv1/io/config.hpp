@@ -29,17 +29,63 @@ inline Architecture parse_architecture(const std::string& name) {
   return name == "gpt2" ? Architecture::gpt2 : Architecture::llama;
 }
 
-}  // namespace detail
+/// The kind and its numbers; what a file leaves out keeps the defaults of the specification. `required`: the original context.
+inline void read_rope_kind(JsonFields& fields, RopeScaling& s, bool required) {
+  if (s.kind != RopeKind::plain) fields.read("factor", s.factor);
+  if (s.kind == RopeKind::llama3 || s.kind == RopeKind::yarn)
+    fields.read("original_max_position_embeddings", s.original_max_position_embeddings, required);
+  if (s.kind == RopeKind::llama3) {
+    fields.read("low_freq_factor", s.low_freq_factor);
+    fields.read("high_freq_factor", s.high_freq_factor);
+  }
+  if (s.kind != RopeKind::yarn) return;
+  s.attention_factor = yarn_attention_factor(s.factor);
+  fields.read("attention_factor", s.attention_factor, false);
+  fields.read("beta_fast", s.beta_fast, false);
+  fields.read("beta_slow", s.beta_slow, false);
+  fields.read("truncate", s.truncate, false);
+}
 
-/// The configuration that `text` writes down. Throws if a key is missing, unknown, there twice or of the wrong type, and as
-/// `validate`. Of "attention" all but "variant" may be left out, and "rope_theta" for gpt2.
-inline Config parse_config(std::string_view text) {
-  const Json object = parse_json(text);
+inline void read_rope_frequencies(const Json& object, RopeScaling& s) {
+  JsonFields fields(object, "rope_frequencies.");
+  std::string kind;
+  fields.read("kind", kind);
+  s.kind = parse_rope_kind(kind);
+  read_rope_kind(fields, s, true);
+  fields.finish();
+}
+
+inline Json rope_json(const RopeScaling& s) {
+  Json object = {{"kind", to_string(s.kind)}, {"factor", s.factor}};
+  if (s.kind == RopeKind::linear) return object;
+  object["original_max_position_embeddings"] = s.original_max_position_embeddings;
+  if (s.kind == RopeKind::llama3) {
+    object["low_freq_factor"] = s.low_freq_factor;
+    object["high_freq_factor"] = s.high_freq_factor;
+    return object;
+  }
+  object["attention_factor"] = s.attention_factor;
+  object["beta_fast"] = s.beta_fast;
+  object["beta_slow"] = s.beta_slow;
+  object["truncate"] = s.truncate;
+  return object;
+}
+
+/// Sets a width of heads, 0 for what follows from hidden_size: a configuration says each width in one way.
+inline void set_head_dim(Config& c, std::size_t head_dim) {
+  c.head_dim = c.num_attention_heads != 0 && head_dim * c.num_attention_heads == c.hidden_size ? 0 : head_dim;
+}
+
+/// What a configuration does with keys that it does not know.
+enum class UnknownKeys { refused, passed_over };
+
+/// The configuration that `object` is.
+inline Config config_of(const Json& object, UnknownKeys unknown) {
   JsonFields fields(object);
   Config c;
   std::string architecture;
   fields.read("architecture", architecture);
-  c.architecture = detail::parse_architecture(architecture);
+  c.architecture = parse_architecture(architecture);
   fields.read("vocab_size", c.vocab_size);
   fields.read("hidden_size", c.hidden_size);
   fields.read("intermediate_size", c.intermediate_size);
@@ -50,13 +96,31 @@ inline Config parse_config(std::string_view text) {
   fields.read("norm_epsilon", c.norm_epsilon);
   fields.read("rope_theta", c.rope_theta, !c.gpt2());
   fields.read("tie_word_embeddings", c.tie_word_embeddings);
+  std::size_t head_dim = 0;
+  fields.read("head_dim", head_dim, false);
+  if (const Json* value = fields.find("head_dim", false)) fields.expect(head_dim != 0, "head_dim", "a positive integer", *value);
+  set_head_dim(c, head_dim);
+  fields.read("qkv_bias", c.qkv_bias, false);
+  fields.read("o_bias", c.o_bias, false);
+  fields.read("mlp_bias", c.mlp_bias, false);
+  fields.read("qk_norm", c.qk_norm, false);
+  if (const Json* rope = fields.find("rope_frequencies", false)) {
+    fields.expect(rope->is_object(), "rope_frequencies", "an object", *rope);
+    read_rope_frequencies(*rope, c.rope_frequencies);
+  }
   const Json& attention = *fields.find("attention", true);
   fields.expect(attention.is_object(), "attention", "an object", attention);
-  fields.finish();
-  detail::read_attention(attention, c.attention);
+  if (unknown == UnknownKeys::refused) fields.finish();
+  read_attention(attention, c.attention);
   validate(c);
   return c;
 }
+
+}  // namespace detail
+
+/// The configuration that `text` writes down. Throws if a key is missing, unknown, there twice or of the wrong type, and as
+/// `validate`. Of "attention" all but "variant" may be left out, "rope_theta" for gpt2, and what only some models of llama have.
+inline Config parse_config(std::string_view text) { return detail::config_of(parse_json(text), detail::UnknownKeys::refused); }
 
 /// What `parse(text)` makes of a configuration's file; its errors begin with the file's name.
 template <class Parse>
@@ -98,6 +162,11 @@ inline std::string config_text(const Config& c) {
   };
   if (!c.gpt2() || c.rope_theta != Config{}.rope_theta) object["rope_theta"] = c.rope_theta;
   object["tie_word_embeddings"] = c.tie_word_embeddings;
+  if (c.head_dim) object["head_dim"] = c.head_dim;
+  for (const auto& [key, set] :
+       {std::pair("qkv_bias", c.qkv_bias), {"o_bias", c.o_bias}, {"mlp_bias", c.mlp_bias}, {"qk_norm", c.qk_norm}})
+    if (set) object[key] = true;
+  if (c.rope_frequencies.kind != RopeKind::plain) object["rope_frequencies"] = detail::rope_json(c.rope_frequencies);
   object["attention"] = attention;
   return object.dump(2) + '\n';
 }

@@ -1,4 +1,5 @@
-// A checkpoint as a folder of transformers: LLaMA and GPT-2 where the variant is plain, else a model of type skipv1.
+// A checkpoint as a folder of transformers: LLaMA, Qwen2, Qwen3 or GPT-2 where the variant is plain and one of them has all its
+// features, else a model of type skipv1.
 #pragma once
 
 #include "skipv1/io/hugging_face.hpp"
@@ -6,32 +7,66 @@
 namespace skipv1 {
 
 /// What transformers itself has of a configuration.
-enum class TransformersModel { llama, gpt2, skipv1 };
+enum class TransformersModel { llama, qwen2, qwen3, gpt2, skipv1 };
 
 inline TransformersModel transformers_model(const Config& c) {
   const bool plain = c.attention.variant == "mha" || c.attention.variant == "gqa" || c.attention.variant == "mqa";
   if (!plain || (c.gpt2() && c.num_key_value_heads != c.num_attention_heads)) return TransformersModel::skipv1;
-  return c.gpt2() ? TransformersModel::gpt2 : TransformersModel::llama;
+  if (c.gpt2()) return TransformersModel::gpt2;
+  const bool all_biases = c.qkv_bias == c.o_bias;
+  if (c.qk_norm) return all_biases && !c.mlp_bias ? TransformersModel::qwen3 : TransformersModel::skipv1;
+  if (c.hidden_size % c.num_attention_heads != 0) return TransformersModel::skipv1;  // LlamaConfig refuses it
+  if (all_biases) return TransformersModel::llama;
+  return c.qkv_bias && !c.mlp_bias && c.head_dim == 0 ? TransformersModel::qwen2 : TransformersModel::skipv1;
 }
 
 namespace detail {
 
-inline Json llama_json(const Config& c) {
-  return {{"architectures", {"LlamaForCausalLM"}},
-          {"model_type", "llama"},
-          {"vocab_size", c.vocab_size},
-          {"hidden_size", c.hidden_size},
-          {"intermediate_size", c.intermediate_size},
-          {"num_hidden_layers", c.num_hidden_layers},
-          {"num_attention_heads", c.num_attention_heads},
-          {"num_key_value_heads", c.num_key_value_heads},
-          {"max_position_embeddings", c.max_position_embeddings},
-          {"rms_norm_eps", c.norm_epsilon},
-          {"rope_theta", c.rope_theta},
-          {"hidden_act", "silu"},
-          {"attention_bias", false},
-          {"mlp_bias", false},
-          {"tie_word_embeddings", c.tie_word_embeddings}};
+/// Scaled rotary positions, as transformers writes them.
+inline Json transformers_rope(const Config& c) {
+  Json rope = rope_json(c.rope_frequencies);
+  rope.erase("kind");
+  rope["rope_type"] = to_string(c.rope_frequencies.kind);
+  rope["rope_theta"] = c.rope_theta;
+  return rope;
+}
+
+/// LLaMA or a relative: `kind` says which.
+inline Json llama_json(const Config& c, TransformersModel kind) {
+  const bool qwen2 = kind == TransformersModel::qwen2, qwen3 = kind == TransformersModel::qwen3;
+  Json object = {{"architectures",
+                  {qwen2   ? "Qwen2ForCausalLM"
+                   : qwen3 ? "Qwen3ForCausalLM"
+                           : "LlamaForCausalLM"}},
+                 {"model_type", qwen2   ? "qwen2"
+                                : qwen3 ? "qwen3"
+                                        : "llama"},
+                 {"vocab_size", c.vocab_size},
+                 {"hidden_size", c.hidden_size},
+                 {"intermediate_size", c.intermediate_size},
+                 {"num_hidden_layers", c.num_hidden_layers},
+                 {"num_attention_heads", c.num_attention_heads},
+                 {"num_key_value_heads", c.num_key_value_heads},
+                 {"max_position_embeddings", c.max_position_embeddings},
+                 {"rms_norm_eps", c.norm_epsilon},
+                 {"rope_theta", c.rope_theta},
+                 {"hidden_act", "silu"},
+                 {"tie_word_embeddings", c.tie_word_embeddings}};
+  if (c.rope_frequencies.kind != RopeKind::plain) {
+    object["rope_parameters"] = transformers_rope(c);
+    object["rope_scaling"] = object["rope_parameters"];
+  }
+  if (!qwen2) {
+    object["head_dim"] = c.head_width();
+    object["attention_bias"] = c.qkv_bias;
+  }
+  if (qwen2 || qwen3) {
+    object["use_sliding_window"] = false;
+    object["layer_types"] = std::vector<std::string>(c.num_hidden_layers, "full_attention");
+  } else {
+    object["mlp_bias"] = c.mlp_bias;
+  }
+  return object;
 }
 
 inline Json gpt2_json(const Config& c) {
@@ -101,9 +136,9 @@ std::vector<NamedTensor<T>> gpt2_tensors(const Config& c, const Parameters<T>& w
 template <class T>
 void export_hugging_face(const std::filesystem::path& out, const Config& c, const Parameters<T>& parameters, const Dtype& dtype) {
   const TransformersModel kind = transformers_model(c);
-  Json config = kind == TransformersModel::llama  ? detail::llama_json(c)
-                : kind == TransformersModel::gpt2 ? detail::gpt2_json(c)
-                                                  : detail::skipv1_json(c);
+  Json config = kind == TransformersModel::gpt2     ? detail::gpt2_json(c)
+                : kind == TransformersModel::skipv1 ? detail::skipv1_json(c)
+                                                    : detail::llama_json(c, kind);
   const std::string name = dtype.name;
   if (kind != TransformersModel::skipv1)
     for (const char* key : {"bos_token_id", "eos_token_id"})

@@ -20,13 +20,10 @@ inline const char* foreign_format(Source& file) {
 namespace detail {
 /// A configuration of ours among the keys that transformers adds to that of a `model_type` "skipv1": those are passed over.
 inline Config parse_skipv1_config(std::string_view text) {
-  const Json object = parse_json(text);
-  Json own = Json::object();
-  for (const char* key :
-       {"architecture", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-        "num_key_value_heads", "max_position_embeddings", "norm_epsilon", "rope_theta", "tie_word_embeddings", "attention"})
-    if (object.contains(key)) own[key] = object[key];
-  return parse_config(own.dump());
+  Json object = parse_json(text);
+  for (const char* key : {"head_dim", "rope_frequencies"})  // null, as transformers writes what is not set: absent
+    if (object.is_object() && object.contains(key) && object[key].is_null()) object.erase(key);
+  return config_of(object, UnknownKeys::passed_over);
 }
 }  // namespace detail
 

@@ -50,7 +50,7 @@ inline ParameterLayout stack_layout(const StackConfig& c) {
   for (std::size_t l = 0; l < c.layers; ++l) {
     const std::string layer = "model.layers." + std::to_string(l) + ".";
     if (c.norms) list.add_norm(layer + "input_layernorm", c.width, false);
-    list.add_attention(layer + "self_attn.", routing, l, c.width, false, c.attention.learn_value_mix);
+    list.add_attention(layer + "self_attn.", routing, l, c.width, {.learned_mix = c.attention.learn_value_mix});
     if (c.feed_forward == 0) continue;
     if (c.norms) list.add_norm(layer + "post_attention_layernorm", c.width, false);
     list.add_feed_forward(layer + "mlp.", c.width, c.feed_forward, true, false);

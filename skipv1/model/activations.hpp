@@ -33,7 +33,7 @@ enum class Stage { none, placed, forward, loss };
 /// Sizes of a model's blocks, from which those of all activations follow.
 struct BlockSizes {
   std::size_t layers = 0, hidden = 0, intermediate = 0;  ///< intermediate: 0 where blocks have attention alone
-  bool layer_norm = false, gated = false, averages_depth = false;
+  bool layer_norm = false, gated = false, averages_depth = false, norms_heads = false;
   std::size_t heads = 0, key_width = 0, value_width = 0;  ///< of query heads
   std::size_t most_keys = 0, most_values = 0;             ///< elements per token that one layer caches
   std::size_t means = 0, mixed_values = 0, latent = 0;    ///< means; elements of layer 0's values where others mix them in; d_c
@@ -61,6 +61,8 @@ struct LayerActivations {
   Tensor<T, Space> normed1, normed2, middle;       ///< (N, d); middle: the stream between attention and feed-forward
   Tensor<Sum<T>, Space> statistics1, statistics2;  ///< what the norms keep, (N, 2) or (N)
   Tensor<T, Space> query, attention;               ///< (N, H, d_k), (N, H, d_v)
+  Tensor<T, Space> raw_query, raw_key;             ///< (N, H d_k), (N, owned d_k) before their norms, where heads have one
+  Tensor<Sum<T>, Space> query_rms, key_rms;        ///< what these norms keep, (N H), (N owned)
   Tensor<Sum<T>, Space> lse;                       ///< (N, H)
   Tensor<T, Space> own_value;                      ///< (N, owned d_v) before mixing, where values are mixed
   Tensor<T, Space> latent, key, value;             ///< MLA: (B, C, d_c), (B, C, H d_k), (B, C, H d_v)
@@ -72,6 +74,7 @@ template <class T, class Space = Cpu>
 struct GradientScratch {
   Tensor<T, Space> stream, outputs;                   ///< (N, d); DenseFormer: (L + 1, N, d)
   Tensor<T, Space> normed, query, attention, pooled;  ///< (the feed-forward's take the place of its activations)
+  Tensor<T, Space> raw;                               ///< (N, H d_k): of queries, then keys, before their norms
   Tensor<T, Space> latent, content, key, value;       ///< MLA
   Tensor<HeadPair<T, Space>, Space> heads;            ///< (L, H)
   std::vector<HeadPair<T, Space>> resolved;           ///< what `heads` holds
@@ -157,6 +160,10 @@ struct Activations {
     LayerActivations<T, Space> a;
     a.normed1 = X({n, d}), a.statistics1 = S(z.statistics(n));
     a.query = X({n, z.heads, z.key_width}), a.attention = X({n, z.heads, z.value_width}), a.lse = S({n, z.heads});
+    if (z.norms_heads) {
+      a.raw_query = X({n, z.heads * z.key_width}), a.query_rms = S({n * z.heads});
+      a.raw_key = X({n, z.most_keys}), a.key_rms = S({n * (z.most_keys / z.key_width)});
+    }
     if (z.mixed_values) a.own_value = X({n, z.mixed_values});
     if (z.latent) {
       a.latent = X({batch, capacity, z.latent});
@@ -177,6 +184,7 @@ struct Activations {
     if (!averaged.empty()) g.outputs = X(stream.shape());
     g.normed = X(like.normed1.shape()), g.query = X(like.query.shape()), g.attention = X(like.attention.shape());
     if (!pooled.empty()) g.pooled = X(pooled.shape());
+    if (sizes.norms_heads) g.raw = X(like.raw_query.shape());
     if (sizes.latent) {
       g.latent = X(like.latent.shape()), g.content = X(content.shape());
       g.key = X(like.key.shape()), g.value = X(like.value.shape());

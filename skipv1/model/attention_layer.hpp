@@ -1,5 +1,5 @@
 // The attention layer of a block, forward beside backward: what a layer owns goes to the cache, each query head reads the heads
-// that the table names (docs/spec/models.md, "Attention").
+// that the table names (docs/spec/models.md, "Attention", "Norms of queries and keys").
 #pragma once
 
 #include "skipv1/model/latent.hpp"
@@ -52,7 +52,7 @@ class AttentionLayer {
     LayerActivations<T, Space>& s = a.layer(l_);
     const std::size_t n = a.rows;
     norm_.forward(s.normed1, s.statistics1, x);
-    linear_forward(s.query.reshape({n, s.query.size() / n}), s.normed1, w_.query, w_.query_bias);
+    project(s.query.reshape({n, s.query.size() / n}), s.normed1, query_projection(w_), s.raw_query.data(), s.query_rms.data());
     if (!rope_.empty()) rope(s.query, rope_, a.positions);
     if (!w_.key.empty()) store_keys(cache, a);
     values_.forward(cache, a);
@@ -61,12 +61,14 @@ class AttentionLayer {
     linear_forward(s.middle, s.attention.reshape({n, s.attention.size() / n}), w_.output, w_.output_bias, x);
   }
 
-  /// dx (N, d): the gradient of `middle`, then of x. The gradients of what this layer reads are written where `dheads` says; those
-  /// of what it owns, whose readers have all been there before, go on to its projections. `stream_bias`: as `Norm::backward`.
+  /// dx (N, d): the gradient of `middle`, then of x. The gradients of what this layer reads are written where `dheads` says;
+  /// those of what it owns, whose readers have all been there before, go on to its projections. `stream_bias`: as
+  /// `Norm::backward`.
   template <class Kernel>
   void backward(X dx, X x, X stream_bias, const LayerWeights<T, Space>& dw, View<const HeadPair<T, Space>, Space> dheads,
-                Cache<T, Space>& dcache, Activations<T, Space>& a, const RoutedHeads<T, Space>& heads, const Kernel& kernel) const {
-    const LayerActivations<T, Space>& s = a.layer(l_);
+                Cache<T, Space>& dcache, Activations<T, Space>& a, const RoutedHeads<T, Space>& heads,
+                const Kernel& kernel) const {
+    LayerActivations<T, Space>& s = a.layer(l_);
     GradientScratch<T, Space>& g = a.gradient;
     const std::size_t n = a.rows;
     const X dout = g.attention.reshape({n, g.attention.size() / n}), dquery = g.query.reshape({n, g.query.size() / n});
@@ -76,14 +78,41 @@ class AttentionLayer {
     if (routing_.has_latent()) latent_.backward(dw, dcache, a);
 
     if (!rope_.empty()) rope(g.query, rope_, a.positions, Rotation::inverse);
-    linear_backward_weight(dw.query, dw.query_bias, dquery, s.normed1);
-    linear_backward_input(g.normed, dquery, w_.query);
+    const X draw = backward_norm(dquery, a, query_projection(dw), query_projection(w_), s.raw_query.data(), s.query_rms.data());
+    linear_backward_weight(dw.query, dw.query_bias, draw, s.normed1);
+    linear_backward_input(g.normed, draw, w_.query);
     if (!w_.key.empty()) backward_keys(dw, dcache, a);
     values_.backward(g.normed, dw, dcache, a);
     norm_.backward(dx, {dw.norm1, dw.norm1_bias}, g.normed, x, s.statistics1, stream_bias);
   }
 
  private:
+  /// A projection to heads, and the norm (d_k) that each of them goes through, or none.
+  struct Projection {
+    X weight, bias, norm;
+    /// `x` (N, columns) as one row a head.
+    X heads(X x) const { return x.reshape({x.size() / norm.size(), norm.size()}); }
+  };
+  static Projection query_projection(const LayerWeights<T, Space>& w) { return {w.query, w.query_bias, w.query_norm}; }
+  static Projection key_projection(const LayerWeights<T, Space>& w) { return {w.key, w.key_bias, w.key_norm}; }
+
+  /// y (N, columns) from x (N, d). Where there is a norm, `raw` and `rms` keep what the backward pass reads.
+  void project(X y, X x, const Projection& p, T* raw, Sum<T>* rms) const {
+    if (p.norm.empty()) return linear_forward(y, x, p.weight, p.bias);
+    const X before(raw, y.shape()), heads = p.heads(y);
+    linear_forward(before, x, p.weight, p.bias);
+    rms_norm_forward(heads, View<Sum<T>, Space>(rms, {heads.extent(0)}), p.heads(before), p.norm, norm_.epsilon);
+  }
+  /// The gradient of the projection alone from dy, that of `project`'s y: dy itself where there is no norm.
+  X backward_norm(X dy, Activations<T, Space>& a, const Projection& dp, const Projection& p, T* raw, Sum<T>* rms) const {
+    if (p.norm.empty()) return dy;
+    const X draw(a.gradient.raw.data(), dy.shape()), heads = p.heads(dy);
+    zero(draw);
+    rms_norm_backward(p.heads(draw), dp.norm, heads, p.heads(X(raw, dy.shape())), p.norm,
+                      View<Sum<T>, Space>(rms, {heads.extent(0)}));
+    return draw;
+  }
+
   /// Owned keys (N, owned columns) by heads; for MLA the one rotary key.
   X by_heads(X key) const {
     const std::size_t heads = routing_.has_latent() ? 1 : routing_.owned_keys[l_];
@@ -92,15 +121,18 @@ class AttentionLayer {
   void store_keys(Cache<T, Space>& cache, Activations<T, Space>& a) const {
     const Shape shape{a.rows, w_.key.extent(0)};
     const X key = a.fills_cache() ? cache.keys(l_).reshape(shape) : X(a.new_key.data(), shape);
-    linear_forward(key, a.layer(l_).normed1, w_.key, w_.key_bias);
+    LayerActivations<T, Space>& s = a.layer(l_);
+    project(key, s.normed1, key_projection(w_), s.raw_key.data(), s.key_rms.data());
     if (!rope_.empty()) rope(by_heads(key), rope_, a.positions);
     if (!a.fills_cache()) scatter_rows(cache.keys(l_), key, a.sequences);
   }
   void backward_keys(const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
     const X dkey = dcache.keys(l_).reshape({a.rows, w_.key.extent(0)}), normed = a.layer(l_).normed1;
     if (!rope_.empty()) rope(by_heads(dkey), rope_, a.positions, Rotation::inverse);
-    linear_backward_weight(dw.key, dw.key_bias, dkey, normed);
-    linear_backward_input(a.gradient.normed, dkey, w_.key, WriteMode::accumulate);
+    LayerActivations<T, Space>& s = a.layer(l_);
+    const X draw = backward_norm(dkey, a, key_projection(dw), key_projection(w_), s.raw_key.data(), s.key_rms.data());
+    linear_backward_weight(dw.key, dw.key_bias, draw, normed);
+    linear_backward_input(a.gradient.normed, draw, w_.key, WriteMode::accumulate);
   }
 
   const LayerWeights<T, Space>& w_;

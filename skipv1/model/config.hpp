@@ -9,6 +9,7 @@
 #include <string>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/model/rope_scaling.hpp"
 #include "skipv1/routing/variants.hpp"
 
 namespace skipv1 {
@@ -35,12 +36,19 @@ struct Config {
   std::size_t num_attention_heads = 4, num_key_value_heads = 4, max_position_embeddings = 256;
   double norm_epsilon = 1e-5, rope_theta = 10000;
   bool tie_word_embeddings = true;
+  std::size_t head_dim = 0;                                 ///< d_h; 0: hidden_size / num_attention_heads
+  bool qkv_bias = false, o_bias = false, mlp_bias = false;  ///< llama's: gpt2 has them all
+  bool qk_norm = false;                                     ///< RMSNorm of every query and key head, before rotation
+  RopeScaling rope_frequencies;
   AttentionConfig attention;
   friend bool operator==(const Config&, const Config&) = default;
 
   /// d_h.
-  std::size_t head_width() const { return hidden_size / num_attention_heads; }
+  std::size_t head_width() const { return head_dim ? head_dim : hidden_size / num_attention_heads; }
   bool gpt2() const { return architecture == Architecture::gpt2; }
+  bool has_qkv_bias() const { return gpt2() || qkv_bias; }
+  bool has_o_bias() const { return gpt2() || o_bias; }
+  bool has_mlp_bias() const { return gpt2() || mlp_bias; }
   const Variant& variant() const { return find_variant(attention.variant); }
   bool latent() const { return variant().latent.count != 0; }
   /// What the variant's table is filled from.
@@ -56,6 +64,8 @@ struct Config {
   Mixing mixing() const { return variant().mixing_of(routing_shape()); }
   /// Width of a query and key head: `d_h`, for MLA `d_h + d_r`.
   std::size_t query_width() const { return head_width() + (latent() ? attention.rotary_size : 0); }
+  /// Entries of a head that are rotated: `d_h`, for MLA `d_r`; gpt2 rotates none.
+  std::size_t rotary_width() const { return gpt2() ? 0 : latent() ? attention.rotary_size : head_width(); }
 };
 
 inline const char* to_string(Architecture a) { return a == Architecture::gpt2 ? "gpt2" : "llama"; }
@@ -84,8 +94,9 @@ inline void check_sizes(const Config& c) {
   positive("max_position_embeddings", c.max_position_embeddings);
   require(c.num_hidden_layers <= 4096 && c.num_attention_heads <= 4096, "num_hidden_layers ", c.num_hidden_layers,
           " and num_attention_heads ", c.num_attention_heads, ": at most 4096 each");
-  require(c.hidden_size % c.num_attention_heads == 0, "hidden_size ", c.hidden_size, " is not a multiple of num_attention_heads ",
-          c.num_attention_heads);
+  require(c.head_dim || c.hidden_size % c.num_attention_heads == 0, "hidden_size ", c.hidden_size,
+          " is not a multiple of num_attention_heads ", c.num_attention_heads);
+  require(c.head_dim <= 1u << 20, "head_dim is ", c.head_dim, ": at most ", 1u << 20);
   require(c.num_attention_heads % c.num_key_value_heads == 0, "num_attention_heads ", c.num_attention_heads,
           " is not a multiple of num_key_value_heads ", c.num_key_value_heads);
   require(std::isfinite(c.norm_epsilon) && c.norm_epsilon > 0, "norm_epsilon is ", c.norm_epsilon, ": must be positive");
@@ -93,8 +104,19 @@ inline void check_sizes(const Config& c) {
   require(!c.gpt2() || c.tie_word_embeddings, "tie_word_embeddings is false: a gpt2 model's output head is tied");
 }
 
+/// What llama may have and gpt2 has not, or always.
+inline void check_llama_features(const Config& c) {
+  const std::pair<const char*, bool> features[] = {
+      {"head_dim", c.head_dim != 0}, {"qkv_bias", c.qkv_bias}, {"o_bias", c.o_bias},
+      {"mlp_bias", c.mlp_bias},      {"qk_norm", c.qk_norm},   {"rope_frequencies", c.rope_frequencies.kind != RopeKind::plain}};
+  for (const auto& [key, set] : features) require(!set || !c.gpt2(), key, " with architecture gpt2: only llama has a choice");
+  validate(c.rope_frequencies, c.rope_theta);
+}
+
 inline void check_latent(const Config& c) {
   const AttentionConfig& a = c.attention;
+  require(!c.qkv_bias && !c.qk_norm, c.qkv_bias ? "qkv_bias" : "qk_norm", " with variant ", a.variant,
+          ": only heads that are projected directly have it");
   require(!c.gpt2(), "variant ", a.variant, " with architecture gpt2: only llama has it");
   require(c.num_key_value_heads == c.num_attention_heads, "variant ", a.variant, ": num_key_value_heads ", c.num_key_value_heads,
           " must equal num_attention_heads ", c.num_attention_heads);
@@ -111,6 +133,7 @@ inline void check_latent(const Config& c) {
 /// Throws unless `c` is a model that docs/spec/models.md allows; the line names the field, its value and the rule.
 inline void validate(const Config& c) {
   detail::check_sizes(c);
+  detail::check_llama_features(c);
   const AttentionConfig& a = c.attention;
   const Variant& variant = find_variant(a.variant);
   require(!variant.even_layers || c.num_hidden_layers % 2 == 0, "variant ", a.variant, ": num_hidden_layers ",
@@ -129,8 +152,8 @@ inline void validate(const Config& c) {
   if (variant.latent.count) {
     detail::check_latent(c);
   } else {
-    require(c.gpt2() || c.head_width() % 2 == 0, "hidden_size / num_attention_heads is ", c.head_width(),
-            ": RoPE needs an even head width");
+    require(c.gpt2() || c.head_width() % 2 == 0, c.head_dim ? "head_dim is " : "hidden_size / num_attention_heads is ",
+            c.head_width(), ": RoPE needs an even head width");
   }
 }
 

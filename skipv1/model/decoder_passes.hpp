@@ -19,11 +19,13 @@ BlockSettings<T, Space> Decoder<T, Space>::settings_of(const Config& c) {
   BlockSettings<T, Space> settings;
   settings.sizes.hidden = c.hidden_size, settings.sizes.intermediate = c.intermediate_size;
   settings.sizes.layer_norm = c.gpt2(), settings.sizes.gated = !c.gpt2(), settings.sizes.averages_depth = c.mixing().depth;
+  settings.sizes.norms_heads = c.qk_norm;
   settings.max_positions = c.max_position_embeddings;
   settings.norm_epsilon = c.norm_epsilon, settings.value_mix = c.attention.value_mix;
   if (c.gpt2()) return settings;
-  const std::size_t rotary = c.latent() ? c.attention.rotary_size : c.head_width();
-  const Tensor<Sum<T>> table = rope_table<Sum<T>>(c.max_position_embeddings, rotary, c.rope_theta);
+  const RopeScaling& scaling = c.rope_frequencies;
+  const Tensor<Sum<T>> table = rope_table<Sum<T>>(
+      c.max_position_embeddings, rope_frequencies(scaling, c.rope_theta, c.rotary_width()), scaling.attention_factor);
   settings.rope = Tensor<Sum<T>, Space>(table.shape());
   copy(settings.rope, table);
   settings.rotary_layers = c.num_hidden_layers;

@@ -27,14 +27,14 @@ class FeedForward {
       linear_gelu_forward(s.hidden, s.up, s.normed2, w_.up, w_.up_bias);
     } else {
       linear_forward(s.up, s.normed2, w_.up, w_.up_bias);
-      linear_forward(s.gate, s.normed2, w_.gate, X());
+      linear_forward(s.gate, s.normed2, w_.gate, w_.gate_bias);
       swiglu_forward(s.hidden, s.gate, s.up);
     }
     linear_forward(y, s.hidden, w_.down, w_.down_bias, s.middle);
   }
 
-  /// dx (N, d): the gradient of y, then of `s.middle`. `s` is used up, `dnormed` (N, d) is scratch. The gradient of `down_bias` is
-  /// left to the norm behind this layer, that of attention's `output_bias` comes with this one's.
+  /// dx (N, d): the gradient of y, then of `s.middle`. `s` is used up, `dnormed` (N, d) is scratch. The gradient of `down_bias`
+  /// is left to the norm behind this layer, that of attention's `output_bias` comes with this one's.
   void backward(X dx, const LayerWeights<T, Space>& dw, LayerActivations<T, Space>& s, X dnormed) const {
     if (w_.up.empty()) return;
     const X dhidden = s.hidden, dgate = s.up;  // each in the place of what is not read again
@@ -44,7 +44,7 @@ class FeedForward {
     } else {
       linear_backward_input(dhidden, dx, w_.down);
       swiglu_backward(dgate, dhidden, dhidden, s.gate, s.up);
-      linear_backward_weight(dw.gate, X(), dgate, s.normed2);
+      linear_backward_weight(dw.gate, dw.gate_bias, dgate, s.normed2);
     }
     linear_backward_weight(dw.up, dw.up_bias, dhidden, s.normed2);
     linear_backward_input(dnormed, dhidden, w_.up);

@@ -55,6 +55,11 @@ class ParameterLayout {
   std::size_t size_ = 0, decayed_ = 0, count_ = 0;
 };
 
+/// Which tensors an attention layer has besides its matrices.
+struct AttentionTensors {
+  bool qkv_bias = false, o_bias = false, qk_norm = false, learned_mix = false;
+};
+
 /// The tensors of a model, one after the other; empty ones are left out.
 class TensorList {
  public:
@@ -71,23 +76,25 @@ class TensorList {
     add(name + ".weight", {d});
     if (bias) add(name + ".bias", {d});
   }
-  /// The projections of layer l's attention on a stream of width d.
-  void add_attention(const std::string& name, const Routing& table, std::size_t l, std::size_t d, bool bias, bool learns_mix) {
+  /// The projections of layer l's attention on a stream of width d, and norms of queries and keys.
+  void add_attention(const std::string& name, const Routing& table, std::size_t l, std::size_t d, const AttentionTensors& has) {
     const std::size_t values = table.heads * table.value_width;
-    add_linear(name + "q_proj", table.heads * table.key_width, d, bias);
-    add_linear(name + (table.has_latent() ? "k_rotary_proj" : "k_proj"), table.key_columns(l), d, bias);
-    add_linear(name + (table.has_latent() ? "kv_down_proj" : "v_proj"), table.value_columns(l), d, bias);
+    add_linear(name + "q_proj", table.heads * table.key_width, d, has.qkv_bias);
+    if (has.qk_norm) add(name + "q_norm.weight", {table.key_width});
+    add_linear(name + (table.has_latent() ? "k_rotary_proj" : "k_proj"), table.key_columns(l), d, has.qkv_bias);
+    if (has.qk_norm && table.owned_keys[l] != 0) add(name + "k_norm.weight", {table.key_width});
+    add_linear(name + (table.has_latent() ? "kv_down_proj" : "v_proj"), table.value_columns(l), d, has.qkv_bias);
     if (table.has_latent()) {
       const std::size_t latent = table.latent.parts * table.latent.part_width;
       add(name + "k_up_proj.weight", {values, latent});
       add(name + "v_up_proj.weight", {values, latent});
     }
-    if (learns_mix && l > 0) add(name + "value_mix", {1});
-    add_linear(name + "o_proj", d, values, bias);
+    if (has.learned_mix && l > 0) add(name + "value_mix", {1});
+    add_linear(name + "o_proj", d, values, has.o_bias);
   }
   void add_feed_forward(const std::string& name, std::size_t d, std::size_t intermediate, bool gated, bool bias) {
     add_linear(name + "up_proj", intermediate, d, bias);
-    if (gated) add(name + "gate_proj.weight", {intermediate, d});
+    if (gated) add_linear(name + "gate_proj", intermediate, d, bias);
     add_linear(name + "down_proj", d, intermediate, bias);
   }
 };
@@ -95,18 +102,19 @@ class TensorList {
 inline std::vector<ParameterLayout::Entry> ParameterLayout::decoder_tensors(const Config& c) {
   const Routing routing = make_routing(c);
   const std::size_t d = c.hidden_size;
-  const bool bias = c.gpt2();
+  const bool norm_bias = c.gpt2();
+  const AttentionTensors has{c.has_qkv_bias(), c.has_o_bias(), c.qk_norm, c.attention.learn_value_mix};
   TensorList list;
   list.add("model.embed_tokens.weight", {c.vocab_size, d});
   if (c.gpt2()) list.add("model.embed_positions.weight", {c.max_position_embeddings, d});
   for (std::size_t l = 0; l < c.num_hidden_layers; ++l) {
     const std::string layer = "model.layers." + std::to_string(l) + ".";
-    list.add_norm(layer + "input_layernorm", d, bias);
-    list.add_attention(layer + "self_attn.", routing, l, d, bias, c.attention.learn_value_mix);
-    list.add_norm(layer + "post_attention_layernorm", d, bias);
-    list.add_feed_forward(layer + "mlp.", d, c.intermediate_size, !c.gpt2(), bias);
+    list.add_norm(layer + "input_layernorm", d, norm_bias);
+    list.add_attention(layer + "self_attn.", routing, l, d, has);
+    list.add_norm(layer + "post_attention_layernorm", d, norm_bias);
+    list.add_feed_forward(layer + "mlp.", d, c.intermediate_size, !c.gpt2(), c.has_mlp_bias());
   }
-  list.add_norm("model.norm", d, bias);
+  list.add_norm("model.norm", d, norm_bias);
   for (std::size_t i = 0; c.mixing().depth && i < c.num_hidden_layers; ++i)
     list.add("model.depth_weights." + std::to_string(i), {i + 2});
   if (!c.tie_word_embeddings) list.add("lm_head.weight", {c.vocab_size, d});

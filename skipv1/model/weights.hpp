@@ -11,9 +11,9 @@ namespace skipv1 {
 /// owns: for MLA the rotary key (`k_rotary_proj`) and the latent (`kv_down_proj`).
 template <class T, class Space = Cpu>
 struct LayerWeights {
-  View<T, Space> norm1, norm1_bias, query, query_bias, key, key_bias, value, value_bias, key_up, value_up, value_mix, output,
-      output_bias;
-  View<T, Space> norm2, norm2_bias, gate, up, up_bias, down, down_bias;
+  View<T, Space> norm1, norm1_bias, query, query_bias, query_norm, key, key_bias, key_norm, value, value_bias, key_up, value_up,
+      value_mix, output, output_bias;
+  View<T, Space> norm2, norm2_bias, gate, gate_bias, up, up_bias, down, down_bias;
 };
 
 /// Layer l's tensors among `p`; `latent`: of a model that has one.
@@ -26,8 +26,10 @@ LayerWeights<T, Space> layer_weights(const Parameters<T, Space>& p, std::size_t 
           p[layer + "input_layernorm.bias"],
           p[attention + "q_proj.weight"],
           p[attention + "q_proj.bias"],
+          p[attention + "q_norm.weight"],
           p[key + ".weight"],
           p[key + ".bias"],
+          p[attention + "k_norm.weight"],
           p[value + ".weight"],
           p[value + ".bias"],
           p[attention + "k_up_proj.weight"],
@@ -38,6 +40,7 @@ LayerWeights<T, Space> layer_weights(const Parameters<T, Space>& p, std::size_t 
           p[layer + "post_attention_layernorm.weight"],
           p[layer + "post_attention_layernorm.bias"],
           p[mlp + "gate_proj.weight"],
+          p[mlp + "gate_proj.bias"],
           p[mlp + "up_proj.weight"],
           p[mlp + "up_proj.bias"],
           p[mlp + "down_proj.weight"],

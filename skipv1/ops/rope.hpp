@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/tensor.hpp"
@@ -34,19 +35,27 @@ void rope(View<T> x, std::size_t w, double theta, View<const std::int32_t> posit
 
 }  // namespace reference
 
-/// The table that `rope` reads, (positions, width / 2, 2): entry (t, i) is `cos p, sin p` with `p = t theta^(-2i/width)`,
-/// computed in double for every `T`.
+/// The table that `rope` reads, (positions, pairs, 2): entry (t, i) is `m cos p, m sin p` with `p = t frequencies[i]` and
+/// m = `magnitude`, computed in double for every `T`.
 template <class T>
-Tensor<T, Cpu> rope_table(std::size_t positions, std::size_t width, double theta) {
-  Tensor<T, Cpu> table({positions, width / 2, 2});
+Tensor<T, Cpu> rope_table(std::size_t positions, const std::vector<double>& frequencies, double magnitude = 1) {
+  Tensor<T, Cpu> table({positions, frequencies.size(), 2});
   for (std::size_t t = 0; t < positions; ++t) {
-    for (std::size_t i = 0; i < width / 2; ++i) {
-      const double p = static_cast<double>(t) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(width));
-      table(t, i, 0u) = static_cast<T>(std::cos(p));
-      table(t, i, 1u) = static_cast<T>(std::sin(p));
+    for (std::size_t i = 0; i < frequencies.size(); ++i) {
+      const double p = static_cast<double>(t) * frequencies[i];
+      table(t, i, 0u) = static_cast<T>(magnitude * std::cos(p));
+      table(t, i, 1u) = static_cast<T>(magnitude * std::sin(p));
     }
   }
   return table;
+}
+/// With the plain frequencies `theta^(-2i/width)`.
+template <class T>
+Tensor<T, Cpu> rope_table(std::size_t positions, std::size_t width, double theta) {
+  std::vector<double> frequencies;
+  for (std::size_t i = 0; i < width / 2; ++i)
+    frequencies.push_back(std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(width)));
+  return rope_table<T>(positions, frequencies);
 }
 
 /// As `reference::rope` with the angles of `table`: rotates, in every head of x (N, heads, width), the last `2 table.extent(1)`

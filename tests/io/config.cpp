@@ -76,6 +76,40 @@ TEST_CASE("every variant's configuration comes back as it was written") {
   }
 }
 
+TEST_CASE("the features of llama come back as they were written") {
+  Config c;
+  c.hidden_size = 66, c.head_dim = 24;
+  c.qkv_bias = c.mlp_bias = true;
+  for (const RopeKind kind : {RopeKind::plain, RopeKind::linear, RopeKind::llama3, RopeKind::yarn}) {
+    c.o_bias = c.qk_norm = kind == RopeKind::yarn;
+    c.rope_frequencies = {.kind = kind};
+    if (kind != RopeKind::plain) c.rope_frequencies.factor = 2.5;
+    if (kind == RopeKind::llama3) c.rope_frequencies.low_freq_factor = 0.5, c.rope_frequencies.high_freq_factor = 2;
+    if (kind == RopeKind::yarn) {
+      c.rope_frequencies.beta_fast = 16, c.rope_frequencies.beta_slow = 2, c.rope_frequencies.truncate = false;
+      c.rope_frequencies.attention_factor = 0.75;
+    }
+    if (kind == RopeKind::llama3 || kind == RopeKind::yarn) c.rope_frequencies.original_max_position_embeddings = 32;
+    INFO(config_text(c));
+    CHECK(parse_config(config_text(c)) == c);
+  }
+  const auto with = [](const std::string& items) { return edited(good, "\"attention\"", items + ", \"attention\""); };
+  CHECK(parse_config(with("\"head_dim\": 4")) == parse_config(good));  // what follows from hidden_size
+  CHECK(config_error(with("\"head_dim\": 0")) == "\"head_dim\": expected a positive integer, found 0");
+  CHECK(config_error(with("\"qk_norm\": 1")) == "\"qk_norm\": expected true or false, found 1");
+  const auto rope = [&](const std::string& items) { return with("\"rope_frequencies\": {" + items + "}"); };
+  const RopeScaling yarn =
+      parse_config(rope(R"("kind": "yarn", "factor": 4, "original_max_position_embeddings": 64)")).rope_frequencies;
+  CHECK((yarn.attention_factor == Approx(1.1386294361119891) && yarn.beta_fast == 32 && yarn.beta_slow == 1 && yarn.truncate));
+  CHECK(config_error(rope("\"kind\": \"dynamic\"")).find("rope kind \"dynamic\" is unknown") == 0);
+  CHECK(config_error(rope("\"factor\": 2")) == "\"rope_frequencies.kind\" is missing");
+  CHECK(config_error(rope("\"kind\": \"linear\"")) == "\"rope_frequencies.factor\" is missing");
+  CHECK(config_error(rope("\"kind\": \"llama3\", \"factor\": 2")) ==
+        "\"rope_frequencies.original_max_position_embeddings\" is missing");
+  CHECK(config_error(rope("\"kind\": \"plain\", \"factor\": 2")).find("\"rope_frequencies.factor\" is not a key") == 0);
+  CHECK(config_error(rope("\"kind\": \"linear\", \"factor\": -2")) == "rope_frequencies.factor is -2: must be positive");
+}
+
 TEST_CASE("what may be left out has its default") {
   std::string text = edited(edited(good, "\"llama\"", "\"gpt2\""), "  \"rope_theta\": 10000.0,\n", "");
   text = text.replace(text.find("\"skip_ratio\""), std::string::npos, "\"value_mix\": 1}}");

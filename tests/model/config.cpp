@@ -69,6 +69,28 @@ TEST_CASE("widths and heads must divide") {
         }) == "");
 }
 
+TEST_CASE("what only llama has is refused elsewhere, by name") {
+  const std::pair<const char*, std::function<void(Config&)>> features[] = {
+      {"head_dim", [](Config& c) { c.head_dim = 8; }},
+      {"qkv_bias", [](Config& c) { c.qkv_bias = true; }},
+      {"o_bias", [](Config& c) { c.o_bias = true; }},
+      {"mlp_bias", [](Config& c) { c.mlp_bias = true; }},
+      {"qk_norm", [](Config& c) { c.qk_norm = true; }},
+      {"rope_frequencies", [](Config& c) { c.rope_frequencies.kind = RopeKind::linear; }}};
+  for (const auto& [name, set] : features) {
+    CAPTURE(name);
+    CHECK(config_refusal(set) == "");
+    CHECK(config_refusal(valid("mha", Architecture::gpt2), set) ==
+          std::string(name) + " with architecture gpt2: only llama has a choice");
+    const bool of_heads = std::string(name) == "qkv_bias" || std::string(name) == "qk_norm";
+    CHECK(config_refusal(valid("mla"), set) ==
+          (of_heads ? std::string(name) + " with variant mla: only heads that are projected directly have it" : ""));
+  }
+  CHECK(config_refusal([](Config& c) { c.head_dim = 7; }) == "head_dim is 7: RoPE needs an even head width");
+  CHECK(config_refusal([](Config& c) { c.head_dim = 1u << 21; }).find("head_dim is 2097152: at most") == 0);
+  CHECK(config_refusal([](Config& c) { c.hidden_size = 30, c.head_dim = 10; }) == "");
+}
+
 TEST_CASE("numbers of norm, RoPE and the output head") {
   for (double value : {0.0, -1.0, not_a_number, infinite}) {
     CAPTURE(value);

@@ -44,14 +44,17 @@ void check_gradients(const Config& config) {
   }
 }
 
-void check_all(Architecture architecture) {
+void check_all(const std::vector<Config>& configurations) {
   const int before = threads();
   set_threads(1);  // models this small are faster alone
-  for (const Config& config : configurations(architecture)) check_gradients(config);
+  for (const Config& config : configurations) check_gradients(config);
   set_threads(before);
 }
 
 }  // namespace
 
-TEST_CASE("gradients of gpt2 models equal finite differences") { check_all(Architecture::gpt2); }
-TEST_CASE("gradients of llama models equal finite differences") { check_all(Architecture::llama); }
+TEST_CASE("gradients of gpt2 models equal finite differences") { check_all(configurations(Architecture::gpt2)); }
+TEST_CASE("gradients of llama models equal finite differences") { check_all(configurations(Architecture::llama)); }
+TEST_CASE("gradients of llama models with widths, biases, norms and frequencies of their own equal finite differences") {
+  check_all(featured_configurations());
+}

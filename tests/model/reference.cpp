@@ -95,6 +95,9 @@ void check_forward(const Config& config) {
 TEST_CASE("gpt2 decoders equal the naive reference") {
   for (const Config& config : configurations(Architecture::gpt2)) check_forward(config);
 }
+TEST_CASE("llama decoders with widths, biases, norms and frequencies of their own equal the naive reference") {
+  for (const Config& config : featured_configurations()) check_forward(config);
+}
 TEST_CASE("llama decoders equal the naive reference") {
   for (const Config& config : configurations(Architecture::llama)) check_forward(config);
 }

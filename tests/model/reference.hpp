@@ -41,7 +41,7 @@ struct Layer {
 class Model {
  public:
   Model(const Config& config, const Parameters<double>& weights, Mistake mistake = Mistake::none)
-      : c_(config), w_(weights), mistake_(mistake), H_(c_.num_attention_heads), d_h_(c_.hidden_size / H_) {
+      : c_(config), w_(weights), mistake_(mistake), H_(c_.num_attention_heads), d_h_(c_.head_width()) {
     const std::string& v = c_.attention.variant;
     mla_ = v == "mla" || v == "skipv1_mla";
     d_r_ = mla_ ? c_.attention.rotary_size : d_h_;
@@ -115,12 +115,33 @@ class Model {
     if (gpt2()) return;
     const std::size_t begin = head.size() - d_r_, half = d_r_ / 2;
     for (std::size_t i = 0; i < half; ++i) {
-      const double p =
-          static_cast<double>(t) * std::pow(c_.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(d_r_));
+      const double p = static_cast<double>(t) * frequency(static_cast<double>(i)), m = c_.rope_frequencies.attention_factor;
       const double a = head[begin + i], b = head[begin + half + i];
-      head[begin + i] = a * std::cos(p) - b * std::sin(p);
-      head[begin + half + i] = b * std::cos(p) + a * std::sin(p);
+      head[begin + i] = m * (a * std::cos(p) - b * std::sin(p));
+      head[begin + half + i] = m * (b * std::cos(p) + a * std::sin(p));
     }
+  }
+  /// The angle of pair i per position, case by case as the specification's table of kinds has it.
+  double frequency(double i) const {
+    const RopeScaling& s = c_.rope_frequencies;
+    const double w = static_cast<double>(d_r_), f = std::pow(c_.rope_theta, -2 * i / w), two_pi = 2 * std::acos(-1.0),
+                 n = static_cast<double>(s.original_max_position_embeddings);
+    if (s.kind == RopeKind::linear) return f / s.factor;
+    if (s.kind == RopeKind::llama3) {
+      const double wavelength = two_pi / f;
+      if (wavelength < n / s.high_freq_factor) return f;
+      if (wavelength > n / s.low_freq_factor) return f / s.factor;
+      const double smooth = (n / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+      return (1 - smooth) * f / s.factor + smooth * f;
+    }
+    if (s.kind != RopeKind::yarn) return f;
+    const auto pair = [&](double turns) { return w * std::log(n / (turns * two_pi)) / (2 * std::log(c_.rope_theta)); };
+    double low = pair(s.beta_fast), high = pair(s.beta_slow);
+    if (s.truncate) low = std::floor(low), high = std::ceil(high);
+    low = std::max(low, 0.0), high = std::min(high, w - 1);
+    if (low == high) high += 0.001;
+    const double ramp = std::min(std::max((i - low) / (high - low), 0.0), 1.0);
+    return f / s.factor * ramp + f * (1 - ramp);
   }
   /// Every position's row cut into heads of `width`.
   static Heads cut(const Rows& rows, std::size_t width) {
@@ -141,12 +162,21 @@ class Model {
     return heads;
   }
 
+  /// Every head at every position through an RMSNorm of its own width, where there is one.
+  Heads normed_heads(const std::string& name, Heads heads) const {
+    if (w_[name + ".weight"].empty()) return heads;
+    for (Rows& head : heads)
+      for (Row& x : head) x = norm(name, x);
+    return heads;
+  }
+
   /// Block l: `x += Attn(norm1(x))`, then `x += FFN(norm2(x))`.
   Rows block(std::size_t l, Rows x, Layer& layer) {
     const std::string name = "model.layers." + std::to_string(l) + ".", attention = name + "self_attn.";
     Rows normed;
     for (const Row& r : x) normed.push_back(norm(name + "input_layernorm", r));
-    const Heads queries = rotated(cut(project(attention + "q_proj", normed), d_h_ + (mla_ ? d_r_ : 0)));
+    const Heads queries =
+        rotated(normed_heads(attention + "q_norm", cut(project(attention + "q_proj", normed), d_h_ + (mla_ ? d_r_ : 0))));
     if (mla_)
       latent_heads(l, attention, normed, layer);
     else
@@ -207,7 +237,7 @@ class Model {
   void routed_heads(std::size_t l, const std::string& name, const Rows& normed, Layer& layer) {
     const Rows k = project(name + "k_proj", normed), v = project(name + "v_proj", normed),
                bare = project(name + "v_proj", normed, false);
-    keys_.push_back(k.empty() ? Heads() : rotated(cut(k, d_h_)));
+    keys_.push_back(k.empty() ? Heads() : rotated(normed_heads(name + "k_norm", cut(k, d_h_))));
     values_.push_back(v.empty() ? Heads() : cut(v, d_h_));
     if (l == 0) bare_values_ = cut(bare, d_h_);
     if (l > 0 && (c_.attention.variant == "resformer" || c_.attention.injection == Injection::resformer)) mix_values(l, name);

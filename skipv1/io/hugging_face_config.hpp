@@ -1,0 +1,233 @@
+// Configurations of Hugging Face's transformers: LLaMA, its relatives Qwen2, Qwen3 and Mistral, and GPT-2.
+#pragma once
+
+#include "skipv1/io/config.hpp"
+
+namespace skipv1 {
+
+namespace detail {
+
+/// Throws unless the configuration's `key` is absent or `standard`: other values mean a model that is not ours.
+inline void expect_standard(const Json& object, const char* key, const Json& standard) {
+  const auto found = object.find(key);
+  require(found == object.end() || *found == standard, '"', key, "\" is ", found == object.end() ? "" : brief(*found), ": only ",
+          brief(standard), " is imported");
+}
+
+/// What a model type near LLaMA has that LLaMA has not, for the line that refuses it; empty where it is not known.
+inline const char* feature_of(const std::string& type) {
+  const std::pair<const char*, const char*> known[] = {
+      {"mixtral", ", which has experts and sliding windows"},
+      {"qwen2_moe", ", which has experts"},
+      {"qwen3_moe", ", which has experts"},
+      {"smollm3", ", which leaves rotation out in some layers"},
+      {"gemma2", ", which has sliding windows and caps scores"},
+      {"gemma3_text", ", which has sliding windows and norms that add 1 to their weights"},
+      {"phi3", ", which fuses projections"},
+      {"gpt_neox", ", which rotates a part of each head"}};
+  for (const auto& [name, words] : known)
+    if (type == name) return words;
+  return "";
+}
+
+/// How a model type that is LLaMA but for some features says which it has.
+struct LlamaRelative {
+  const char* type;
+  bool qkv_bias = false, qk_norm = false;                 ///< it always has them
+  bool attention_bias_key = false, mlp_bias_key = false;  ///< it has a choice
+  bool own_head_dim = false;                              ///< no "head_dim" does not mean hidden_size / num_attention_heads
+  bool own_groups = false;                                ///< no "num_key_value_heads" does not mean num_attention_heads
+  enum class Windows { none, everywhere, in_some_layers } windows = Windows::none;
+};
+inline constexpr LlamaRelative llama_relatives[] = {
+    {.type = "llama", .attention_bias_key = true, .mlp_bias_key = true},
+    {.type = "qwen2", .qkv_bias = true, .own_groups = true, .windows = LlamaRelative::Windows::in_some_layers},
+    {.type = "qwen3",
+     .qk_norm = true,
+     .attention_bias_key = true,
+     .own_head_dim = true,
+     .own_groups = true,
+     .windows = LlamaRelative::Windows::in_some_layers},
+    {.type = "mistral", .own_groups = true, .windows = LlamaRelative::Windows::everywhere}};
+
+/// Throws if a layer sees less than the longest sequence: a window at least that long leaves nothing out.
+inline void refuse_windows(const Json& object, const LlamaRelative& relative, const Config& c) {
+  using Windows = LlamaRelative::Windows;
+  if (relative.windows == Windows::none) return;
+  Json window = object.value("sliding_window", Json(4096u));  // transformers' default
+  bool slides = relative.windows == Windows::everywhere;
+  if (!slides) {
+    const bool used = object.value("use_sliding_window", Json(false)) == true;
+    if (!used) window = nullptr;
+    const Json most = object.value("max_window_layers", Json(28u));
+    slides = !window.is_null() && !(most.is_number_unsigned() && most.get<std::size_t>() >= c.num_hidden_layers);
+    if (const auto types = object.find("layer_types"); types != object.end()) {
+      slides = false;
+      for (const Json& type : *types) {
+        require(type == "full_attention" || type == "sliding_attention", "\"layer_types\" has ", brief(type),
+                ": only full_attention and sliding_attention are known");
+        slides = slides || type == "sliding_attention";
+      }
+    }
+  } else if (window.is_null()) {
+    return;
+  }
+  require(!slides || (window.is_number_unsigned() && window.get<std::size_t>() >= c.max_position_embeddings),
+          "\"sliding_window\" is ", brief(window), ": only windows of max_position_embeddings, ", c.max_position_embeddings,
+          ", or more are imported, which leave nothing out");
+}
+
+/// The dictionary of rotary positions: "rope_parameters" or, as older versions call it, "rope_scaling"; null if there is none.
+/// Throws if there are two that differ.
+inline const Json* find_rope(const Json& object, std::string& name) {
+  const Json* found = nullptr;
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const auto rope = object.find(key);
+    if (rope == object.end()) continue;
+    require(rope->is_object(), '"', key, "\": expected an object, found ", brief(*rope));
+    if (rope->empty()) continue;
+    require(!found || *found == *rope, "\"rope_scaling\" beside \"rope_parameters\", and they differ: leave one of them out");
+    found = &*rope, name = key;
+  }
+  return found;
+}
+
+/// The kind that "rope_type" or, as older versions call it, "type" names. `dynamic` is plain up to max_position_embeddings, and
+/// no sequence is longer here.
+inline RopeKind hugging_face_rope_kind(JsonFields& fields, const Json& rope, const std::string& name, const Config& c) {
+  std::string kind = "default";
+  for (const char* key : {"type", "rope_type"}) fields.read(key, kind, false);
+  require(!rope.contains("type") || rope["type"] == kind, '"', name, ".type\" is not \"", name, ".rope_type\"");
+  if (kind == "default") return RopeKind::plain;
+  if (kind == "dynamic") {
+    double factor = 1;
+    fields.read("factor", factor);
+    std::size_t original = c.max_position_embeddings;
+    fields.read("original_max_position_embeddings", original, false);
+    require(original == c.max_position_embeddings, '"', name, ".original_max_position_embeddings\" is ", original,
+            ": with kind dynamic only max_position_embeddings, ", c.max_position_embeddings, ", is imported");
+    return RopeKind::plain;
+  }
+  for (const RopeKind known : {RopeKind::linear, RopeKind::llama3, RopeKind::yarn})
+    if (kind == to_string(known)) return known;
+  fail('"', name, rope.contains("rope_type") ? ".rope_type" : ".type", "\" is \"", brief(kind),
+       "\": only default, linear, dynamic, llama3 and yarn are imported");
+}
+
+inline void read_hugging_face_rope(const Json& object, Config& c) {
+  expect_standard(object, "partial_rotary_factor", 1.0);
+  std::string name;
+  const Json* found = find_rope(object, name);
+  if (!found) return;
+  Json rope = Json::object();
+  for (const auto& item : found->items())
+    if (!item.value().is_null()) rope[item.key()] = item.value();
+  JsonFields fields(rope, name + ".");
+  RopeScaling& s = c.rope_frequencies;
+  fields.read("rope_theta", c.rope_theta, false);
+  fields.find("partial_rotary_factor", false);
+  expect_standard(rope, "partial_rotary_factor", 1.0);
+  s.kind = hugging_face_rope_kind(fields, rope, name, c);
+  const bool lengthened = s.kind == RopeKind::llama3 || s.kind == RopeKind::yarn;
+  if (lengthened) s.original_max_position_embeddings = c.max_position_embeddings;
+  read_rope_kind(fields, s, false);
+  if (s.kind == RopeKind::yarn) {
+    double m = 0, all = 0;
+    fields.read("mscale", m, false);
+    fields.read("mscale_all_dim", all, false);
+    if (!rope.contains("attention_factor") && m != 0 && all != 0)
+      s.attention_factor = yarn_attention_factor(s.factor, m) / yarn_attention_factor(s.factor, all);
+  }
+  fields.finish();
+  if (!lengthened || !object.contains("original_max_position_embeddings")) return;
+  std::size_t beside = s.original_max_position_embeddings;  // transformers would take this one
+  JsonFields(object).read("original_max_position_embeddings", beside);
+  require(!rope.contains("original_max_position_embeddings") || beside == s.original_max_position_embeddings,
+          "\"original_max_position_embeddings\" is ", beside, ", in \"", name, "\" it is ", s.original_max_position_embeddings);
+  s.original_max_position_embeddings = beside;
+}
+
+inline Config hugging_face_llama(const Json& object, const LlamaRelative& relative) {
+  expect_standard(object, "hidden_act", "silu");
+  JsonFields fields(object);
+  Config c;
+  fields.read("vocab_size", c.vocab_size);
+  fields.read("hidden_size", c.hidden_size);
+  fields.read("intermediate_size", c.intermediate_size);
+  fields.read("num_hidden_layers", c.num_hidden_layers);
+  fields.read("num_attention_heads", c.num_attention_heads);
+  c.num_key_value_heads = c.num_attention_heads;
+  fields.read("num_key_value_heads", c.num_key_value_heads, relative.own_groups);
+  fields.read("max_position_embeddings", c.max_position_embeddings);
+  c.norm_epsilon = 1e-6;  // transformers' defaults
+  c.tie_word_embeddings = false;
+  fields.read("rms_norm_eps", c.norm_epsilon, false);
+  fields.read("rope_theta", c.rope_theta, false);
+  fields.read("tie_word_embeddings", c.tie_word_embeddings, false);
+  std::size_t head_dim = 0;
+  fields.read("head_dim", head_dim, relative.own_head_dim);
+  require(head_dim != 0 || !object.contains("head_dim"), "\"head_dim\" is 0: must be positive");
+  set_head_dim(c, head_dim);
+  c.qkv_bias = relative.qkv_bias, c.qk_norm = relative.qk_norm;
+  if (relative.attention_bias_key) {
+    fields.read("attention_bias", c.qkv_bias, false);
+    c.o_bias = c.qkv_bias;
+  }
+  if (relative.mlp_bias_key) fields.read("mlp_bias", c.mlp_bias, false);
+  read_hugging_face_rope(object, c);
+  refuse_windows(object, relative, c);
+  const bool grouped = c.num_key_value_heads != c.num_attention_heads;
+  c.attention.variant = !grouped ? "mha" : c.num_key_value_heads == 1 ? "mqa" : "gqa";
+  return c;
+}
+
+inline Config hugging_face_gpt2(const Json& object) {
+  if (object.value("activation_function", Json("gelu_new")) != "gelu_pytorch_tanh")  // another name of the same
+    expect_standard(object, "activation_function", "gelu_new");
+  expect_standard(object, "scale_attn_weights", true);
+  expect_standard(object, "scale_attn_by_inverse_layer_idx", false);
+  expect_standard(object, "add_cross_attention", false);
+  expect_standard(object, "tie_word_embeddings", true);
+  JsonFields fields(object);
+  Config c;
+  c.architecture = Architecture::gpt2;
+  fields.read("vocab_size", c.vocab_size);
+  fields.read("n_embd", c.hidden_size);
+  fields.read("n_layer", c.num_hidden_layers);
+  fields.read("n_head", c.num_attention_heads);
+  fields.read("n_positions", c.max_position_embeddings);
+  require(c.hidden_size <= 1u << 29, "\"n_embd\" is ", c.hidden_size, ": at most ", 1u << 29);
+  c.intermediate_size = 4 * c.hidden_size;
+  fields.read("n_inner", c.intermediate_size, false);
+  fields.read("layer_norm_epsilon", c.norm_epsilon, false);
+  c.num_key_value_heads = c.num_attention_heads;
+  return c;
+}
+
+}  // namespace detail
+
+/// The configuration in a transformers `config.json` of model type llama, qwen2, qwen3, mistral or gpt2. Keys that change nothing
+/// here are passed over. Throws, naming the key, where the model is one that this library has not (sliding windows, other
+/// activations).
+inline Config parse_hugging_face_config(std::string_view text) {
+  Json object = parse_json(text);
+  require(object.is_object(), "expected an object, found ", detail::brief(object));
+  for (auto item = object.begin(); item != object.end();)  // null: absent, but for a window, which then is not the default
+    item = item->is_null() && item.key() != "sliding_window" ? object.erase(item) : std::next(item);
+  std::string type;
+  JsonFields(object).read("model_type", type);
+  for (const char* ours : {"architecture", "attention", "norm_epsilon"})
+    require(!object.contains(ours), "\"", ours,
+            "\" beside \"model_type\": the first is a key of this library's own configurations, ",
+            "the second of transformers': leave one of them out");
+  const auto relative = std::find_if(std::begin(detail::llama_relatives), std::end(detail::llama_relatives),
+                                     [&](const detail::LlamaRelative& r) { return type == r.type; });
+  const bool known = relative != std::end(detail::llama_relatives);
+  require(known || type == "gpt2", "\"model_type\": expected \"llama\", \"qwen2\", \"qwen3\", \"mistral\" or \"gpt2\", found \"",
+          detail::brief(type), '"', detail::feature_of(type));
+  const Config c = known ? detail::hugging_face_llama(object, *relative) : detail::hugging_face_gpt2(object);
+  validate(c);
+  return c;
+}
+
+}  // namespace skipv1

@@ -22,6 +22,8 @@ inline void check_nccl(ncclResult_t status, const char* what) {
 
 /// One process per GPU. The work goes to a stream of its own, in order, between what the current stream has done and what it does
 /// after `wait`; a graph that is recorded meanwhile has it. NCCL sums in an order that depends on the number of processes alone.
+/// For a process alone NCCL leaves the memory as it is and launches nothing: the work stays on the current stream, since a fork
+/// and a join would keep a recorded step from being one chain of kernels.
 class NcclCommunicator final : public Communicator {
  public:
   using Communicator::begin_all_reduce;
@@ -58,19 +60,19 @@ class NcclCommunicator final : public Communicator {
 
   void begin_reduce(void* data, std::size_t count, Element element, std::size_t root) override {
     after_current();
-    check_nccl(ncclReduce(data, data, count, type_of(element), ncclSum, static_cast<int>(root), comm_, stream_), "ncclReduce");
+    check_nccl(ncclReduce(data, data, count, type_of(element), ncclSum, static_cast<int>(root), comm_, stream()), "ncclReduce");
   }
   void begin_all_reduce(void* data, std::size_t count, Element element) override {
     after_current();
-    check_nccl(ncclAllReduce(data, data, count, type_of(element), ncclSum, comm_, stream_), "ncclAllReduce");
+    check_nccl(ncclAllReduce(data, data, count, type_of(element), ncclSum, comm_, stream()), "ncclAllReduce");
   }
   void begin_broadcast(void* data, std::size_t bytes, std::size_t root) override {
     after_current();
-    check_nccl(ncclBroadcast(data, data, bytes, ncclUint8, static_cast<int>(root), comm_, stream_), "ncclBroadcast");
+    check_nccl(ncclBroadcast(data, data, bytes, ncclUint8, static_cast<int>(root), comm_, stream()), "ncclBroadcast");
   }
   void begin_group() override { check_nccl(ncclGroupStart(), "ncclGroupStart"); }
   void end_group() override { check_nccl(ncclGroupEnd(), "ncclGroupEnd"); }
-  void wait() override { order(stream_, current_stream()); }
+  void wait() override { order(stream(), current_stream()); }
 
   void broadcast(void* data, std::size_t bytes, std::size_t root) override {
     if (host_) return host_->broadcast(data, bytes, root);
@@ -128,11 +130,13 @@ class NcclCommunicator final : public Communicator {
 #endif
   }
 
+  cudaStream_t stream() const { return size_ == 1 ? current_stream() : stream_; }
   void order(cudaStream_t before, cudaStream_t after) const {
+    if (before == after) return;
     check_cuda(cudaEventRecord(event_, before), "cudaEventRecord");
     check_cuda(cudaStreamWaitEvent(after, event_, 0), "cudaStreamWaitEvent");
   }
-  void after_current() const { order(current_stream(), stream_); }
+  void after_current() const { order(current_stream(), stream()); }
   template <class Work>
   void through_device(void* data, std::size_t bytes, const Work& work) {
     if (bytes == 0) return;

@@ -124,8 +124,8 @@ inline Config config_of(const Job& j, std::size_t vocab) {
 struct PreparedJob {
   Job job;
   RunFolder folder;
+  Communicator& world;
   std::optional<Lock> lock = {};  ///< the first process's
-  Communicator* world = nullptr;  ///< where there are other processes, or may be
   std::optional<std::size_t> last = {};
   std::string text_fingerprint = {}, valid_fingerprint = {};
 };

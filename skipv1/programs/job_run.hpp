@@ -27,7 +27,7 @@ class JobRun {
   }
 
  private:
-  bool first() const { return !p_.world || p_.world->first(); }
+  bool first() const { return p_.world.first(); }
   void open_texts() {
     whole_ = load_text(p_.job.text);
     if (!p_.job.valid.empty()) held_out_ = load_text(p_.job.valid);
@@ -91,9 +91,8 @@ class JobRun {
     std::printf("learns from %zu tokens, %zu held out; %zu steps of %zu x %zu tokens, seed %zu, %s, %d threads\n", text.size(),
                 held_out.size(), p_.job.run.training.schedule.steps, p_.job.run.training.batch, p_.job.run.training.length,
                 p_.job.run.seed, p_.job.dtype.c_str(), threads());
-    if (p_.world)
-      std::printf("%zu processes, %zu windows of each step each\n", p_.world->size(),
-                  p_.job.run.training.batch / p_.world->size());
+    if (p_.world.size() > 1)
+      std::printf("%zu processes, %zu windows of each step each\n", p_.world.size(), p_.job.run.training.batch / p_.world.size());
     if (p_.last) std::printf("goes on after step %zu\n", *p_.last);
     std::fflush(stdout);
   }

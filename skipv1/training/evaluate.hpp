@@ -32,7 +32,7 @@ inline std::size_t evaluated_tokens(const TextData& text, std::size_t length, st
 /// get the result.
 template <class T, class Space>
 Evaluation evaluate(const Decoder<T, Space>& decoder, const TextData& text, std::size_t length, std::size_t windows = 0,
-                    std::size_t batch = 8, Progress* progress = nullptr, Communicator* world = nullptr) {
+                    std::size_t batch = 8, Progress* progress = nullptr, Communicator& world = one_process()) {
   require(length >= 1 && batch >= 1, "evaluation in windows of ", length, " tokens, ", batch, " at a time: must be at least 1");
   const std::size_t all = evaluated_tokens(text, length, windows);
   std::optional<Cache<T, Space>> cache;
@@ -44,13 +44,13 @@ Evaluation evaluate(const Decoder<T, Space>& decoder, const TextData& text, std:
     const auto last = first + static_cast<std::ptrdiff_t>(rows * width);
     sum.tokens += rows * width;
     if (progress) progress->advance(rows * width);
-    if (world && i % world->size() != world->rank()) continue;
+    if (i % world.size() != world.rank()) continue;
     if (!cache || cache->batch() != rows || cache->capacity() != width) cache.emplace(decoder.routing(), rows, width);
     cache->reset();
     decoder.forward({{first, last}, std::vector<std::size_t>(rows, width)}, *cache, activations);
     sum.nats_per_token += decoder.loss({first + 1, last + 1}, activations) * static_cast<double>(rows * width);
   }
-  if (world) world->all_reduce(&sum.nats_per_token, 1);
+  world.all_reduce(&sum.nats_per_token, 1);
   sum.nats_per_token /= static_cast<double>(all);
   sum.bytes = text.bytes(1, all + 1);
   return sum;

@@ -36,11 +36,10 @@ struct RunResult {
 };
 
 /// The folder's last checkpoint as the first process sees it: others may look when it is no longer there.
-inline std::optional<std::size_t> last_step(const RunFolder& folder, Communicator* world) {
-  if (!world) return folder.last();
+inline std::optional<std::size_t> last_step(const RunFolder& folder, Communicator& world) {
   std::int64_t step = -1;
-  if (world->first()) step = static_cast<std::int64_t>(folder.last().value_or(static_cast<std::size_t>(-1)));
-  world->broadcast(&step, sizeof step, 0);
+  if (world.first()) step = static_cast<std::int64_t>(folder.last().value_or(static_cast<std::size_t>(-1)));
+  world.broadcast(&step, sizeof step, 0);
   return step < 0 ? std::nullopt : std::optional<std::size_t>(static_cast<std::size_t>(step));
 }
 
@@ -66,7 +65,7 @@ class TrainingRun {
   /// Starts from `initial()`, or goes on from the folder's last checkpoint. Throws, before anything is written, if the model
   /// cannot be trained so, a text is shorter than a window, or the checkpoint is not of `config`.
   TrainingRun(const Config& config, const RunOptions& options, const TextData& text, const TextData& held_out, RunFolder folder,
-              const std::function<Parameters<Sum<T>>()>& initial, Beside beside = {}, Communicator* world = nullptr)
+              const std::function<Parameters<Sum<T>>()>& initial, Beside beside = {}, Communicator& world = one_process())
       : config_((validate(config), config)),
         options_((validate(options.training, config), options)),
         text_(text),
@@ -75,8 +74,7 @@ class TrainingRun {
         beside_(std::move(beside)),
         world_(world),
         last_(last_step(folder_, world)),
-        trainer_(config, part_of(options.training, world ? world->size() : 1), last_ ? Parameters<Sum<T>>(config) : initial(),
-                 world) {
+        trainer_(config, part_of(options.training, world.size()), last_ ? Parameters<Sum<T>>(config) : initial(), world) {
     text.count(options.training.length);
     require(held_out.size() >= 2, "the held-out text has ", held_out.size(), " tokens: at least 2 are needed");
     if (last_) restore(*last_);
@@ -116,7 +114,7 @@ class TrainingRun {
  private:
   std::size_t tokens_per_step() const { return options_.training.batch * options_.training.length; }
   /// Whether this process writes and shows what there is: the only one, or the first.
-  bool writes() const { return !world_ || world_->first(); }
+  bool writes() const { return world_.first(); }
   std::ostream& shown() { return writes() ? std::cerr : nowhere_; }
   bool draws() const { return writes() && stderr_is_terminal(); }
   void add(const LogRow& row) {
@@ -162,7 +160,7 @@ class TrainingRun {
     const auto start = std::chrono::steady_clock::now();
     const TrainingOptions& o = options_.training;
     Windows w = text_.random(o.batch, o.length, options_.seed, trainer_.steps());
-    if (world_) w = rows_of(w, world_->rank() * (o.batch / world_->size()), o.batch / world_->size());
+    if (world_.size() > 1) w = rows_of(w, world_.rank() * (o.batch / world_.size()), o.batch / world_.size());
     const StepReport report = trainer_.step(w.tokens, w.targets);
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     with_last_checkpoint([&] { require_finite(report, trainer_.steps()); });
@@ -239,7 +237,7 @@ class TrainingRun {
   const TextData &text_, &held_out_;
   RunFolder folder_;
   Beside beside_;
-  Communicator* world_;
+  Communicator& world_;
   std::ostream nowhere_{nullptr};
   std::optional<Log> log_;
   std::optional<std::size_t> last_;

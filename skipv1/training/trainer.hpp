@@ -94,8 +94,8 @@ Parameters<T> initial_parameters(const Config& config, std::uint64_t seed) {
 /// the first step. For bfloat16 the parameters are kept in float besides, and so are the moments: `Sum<T>` is float then, else
 /// `T`.
 ///
-/// With a `world` each of its processes has a trainer, of the same options and with windows of its own: `batch` is what one
-/// process reads, a step is one over the windows of all, and what it tells is the same everywhere. Moments, and the float
+/// Each process of `world` has a trainer, of the same options and with windows of its own: `batch` is what one process reads, a
+/// step is one over the windows of all, and what it tells is the same everywhere. Moments, and the float
 /// parameters beside bfloat16, are kept in parts, one in each process. All processes make the same calls in the same order.
 template <class T, class Space = Cpu>
 class Trainer {
@@ -105,17 +105,17 @@ class Trainer {
   /// Starts from `initialize(…, seed)`. Throws if configuration or options are not valid.
   Trainer(const Config& config, const TrainingOptions& options, std::uint64_t seed)
       : Trainer((validate(config), config), options, initial_parameters<S>(config, seed)) {}
-  /// Starts from a copy of `initial`, which is of `config`. `world`, null for this process alone, outlives it.
-  Trainer(const Config& config, const TrainingOptions& options, const Parameters<S>& initial, Communicator* world = nullptr)
+  /// Starts from a copy of `initial`, which is of `config`. `world` outlives it.
+  Trainer(const Config& config, const TrainingOptions& options, const Parameters<S>& initial, Communicator& world = one_process())
       : options_((validate(options, config), options)),
         parameters_(config),
         gradients_(config),
         world_(world),
-        own_{0, parameters_.layout().size()},
+        parallel_(parameters_.layout(), world),
+        own_(parallel_.own()),
         decoder_(config, parameters_),
         cache_(decoder_.routing(), options.batch, options.length),
         cache_gradients_(decoder_.routing(), options.batch, options.length, Holds::gradients) {
-    if (world_) own_ = parallel_.emplace(parameters_.layout(), *world_).own();
     m_ = zeros<S, Space>({own_.size()}), v_ = zeros<S, Space>({own_.size()});
     if constexpr (rounds) master_ = zeros<S, Space>({own_.size()});
     set(initial);
@@ -129,8 +129,8 @@ class Trainer {
     StepReport report;
     decoder_.place(Batch{tokens, std::vector<std::size_t>(options_.batch, options_.length)}, cache_, activations_,
                    Keep::for_backward, Logits::in_parts);
-    const double scale = decoder_.place_targets(targets, activations_) / static_cast<double>(processes());
-    require(processes() == 1 || std::find(targets.begin(), targets.end(), ignored_target) == targets.end(),
+    const double scale = decoder_.place_targets(targets, activations_) / static_cast<double>(world_.size());
+    require(world_.size() == 1 || std::find(targets.begin(), targets.end(), ignored_target) == targets.end(),
             "an ignored target: several processes train on as many targets each");
     AdamW settings = options_.adamw;
     settings.learning_rate = report.learning_rate = options_.schedule.rate(steps_);
@@ -139,7 +139,7 @@ class Trainer {
     repeat_([this] {
       zero(gradients_.flat());
       decoder_.run(cache_, activations_);
-      parallel_ ? run_parallel() : run_alone();
+      run_backward_and_update();
     });
     ++steps_;
     report.loss = decoder_.mean_loss(scale_, activations_);
@@ -156,7 +156,7 @@ class Trainer {
     if constexpr (rounds) return gathered(master_);
     std::optional<Parameters<S>> all;
     if constexpr (!rounds)
-      if (!world_ || world_->first()) copy(all.emplace(parameters_.layout()).flat(), parameters_.flat());
+      if (world_.first()) copy(all.emplace(parameters_.layout()).flat(), parameters_.flat());
     return all;
   }
   std::optional<Parameters<S>> first_moment() const { return gathered(m_); }
@@ -177,20 +177,16 @@ class Trainer {
   static View<E, Where> part(View<E, Where> flat, const Elements& range) {
     return {flat.data() + range.begin, {range.size()}};
   }
-  std::size_t processes() const { return world_ ? world_->size() : 1; }
 
-  void run_alone() {
-    decoder_.run_loss_backward(scale_, gradients_, cache_gradients_, activations_);
-    optimizer_.run({own_group()}, options_.clip);
-  }
-  void run_parallel() {
+  /// Sums and broadcasts of one process do nothing.
+  void run_backward_and_update() {
     const View<T, Space> gradients = gradients_.flat();
     decoder_.run_loss_backward(scale_, gradients_, cache_gradients_, activations_,
-                               [&](std::size_t l) { parallel_->begin_sum(gradients, l); });
-    parallel_->finish_sum(gradients);
-    const auto combine = [this](View<double, Space> square) { parallel_->sum(square, activations_.total_loss); };
+                               [&](std::size_t l) { parallel_.begin_sum(gradients, l); });
+    parallel_.finish_sum(gradients);
+    const auto combine = [this](View<double, Space> square) { parallel_.sum(square, activations_.total_loss); };
     own_.size() ? optimizer_.run({own_group()}, options_.clip, combine) : optimizer_.run({}, options_.clip, combine);
-    parallel_->share(parameters_.flat());
+    parallel_.share(parameters_.flat());
   }
   /// What this process updates.
   ParameterGroup<T, Space> own_group() {
@@ -210,18 +206,14 @@ class Trainer {
   /// All processes' parts, on the first.
   std::optional<Parameters<S>> gathered(const Tensor<S, Space>& own) const {
     std::optional<Parameters<S>> all;
-    if (!world_ || world_->first()) all.emplace(parameters_.layout());
-    if (!world_) {
-      copy(all->flat(), View<const S, Space>(own));
-      return all;
-    }
-    each_owner({0, parameters_.layout().size()}, parameters_.layout().size(), processes(),
+    if (world_.first()) all.emplace(parameters_.layout());
+    each_owner({0, parameters_.layout().size()}, parameters_.layout().size(), world_.size(),
                [&](const Elements& range, std::size_t owner) {
-                 Tensor<S, Space> theirs({range.size()});
-                 if (owner == world_->rank()) copy(X(theirs), View<const S, Space>(own));
-                 world_->begin_broadcast(X(theirs), owner);
-                 world_->wait();
-                 if (all) copy(part(all->flat(), range), View<const S, Space>(theirs));
+                 const Tensor<S, Space> theirs = owner == world_.rank() ? Tensor<S, Space>() : Tensor<S, Space>({range.size()});
+                 const X part_of_owner = owner == world_.rank() ? X(own) : X(theirs);
+                 world_.begin_broadcast(part_of_owner, owner);
+                 world_.wait();
+                 if (all) copy(part(all->flat(), range), View<const S, Space>(part_of_owner));
                });
     return all;
   }
@@ -240,8 +232,8 @@ class Trainer {
 
   TrainingOptions options_;
   Parameters<T, Space> parameters_, gradients_;
-  Communicator* world_;
-  std::optional<DataParallel<T, Space>> parallel_;
+  Communicator& world_;
+  DataParallel<T, Space> parallel_;
   Elements own_;  ///< the elements of which this process has master and moments
   Tensor<S, Space> master_, m_, v_;
   Decoder<T, Space> decoder_;

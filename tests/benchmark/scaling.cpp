@@ -10,8 +10,7 @@ int main(int argc, char** argv) {
   const World world(argc, argv);
   try {
     world.check();
-    OneProcess alone;
-    Communicator& here = world.host() ? *world.host() : alone;
+    Communicator& here = world.host() ? *world.host() : one_process();
     set_threads(1);  // one core each
     const Config c = benchmark::gpt2_like(2048, 256, 4, 8, 128);
     TrainingOptions o;

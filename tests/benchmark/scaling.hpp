@@ -1,55 +1,70 @@
 // What a step of several processes costs beside one of a process alone, at equal windows per process: the efficiency of scaling.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <limits>
+#include <optional>
+#include <vector>
 
 #include "skipv1/distributed/world.hpp"
 #include "skipv1/training/trainer.hpp"
 
 namespace skipv1::benchmark {
 
-/// Seconds per step, the least of three times `steps`; `wait()` waits for the device.
-template <class T, class Space, class Wait>
-double step_seconds(Trainer<T, Space>& trainer, const TrainingOptions& o, const Config& c, std::size_t steps, const Wait& wait) {
-  std::vector<std::int32_t> tokens(o.batch * o.length), targets(tokens.size());
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    tokens[i] = static_cast<std::int32_t>(i * 7919 % c.vocab_size);
-    targets[i] = static_cast<std::int32_t>((i + 1) * 7919 % c.vocab_size);
+/// A trainer, and the least seconds that a step of it has taken.
+template <class T, class Space>
+class TimedSteps {
+ public:
+  TimedSteps(const Config& c, const TrainingOptions& o, const Parameters<Sum<T>>& initial, Communicator& world)
+      : trainer_(c, o, initial, world), tokens_(o.batch * o.length), targets_(tokens_.size()) {
+    for (std::size_t i = 0; i < tokens_.size(); ++i) {
+      tokens_[i] = static_cast<std::int32_t>(i * 7919 % c.vocab_size);
+      targets_[i] = static_cast<std::int32_t>((i + 1) * 7919 % c.vocab_size);
+    }
+    for (int i = 0; i < 3; ++i) trainer_.step(tokens_, targets_);  // allocates, then records
   }
-  for (int i = 0; i < 3; ++i) trainer.step(tokens, targets);  // allocates, then records
-  double least = 0;
-  for (int times = 0; times < 3; ++times) {
+  /// The mean of `steps` steps, of which the least is kept; `wait()` waits for the device.
+  template <class Wait>
+  void time(std::size_t steps, const Wait& wait) {
     wait();
     const auto start = std::chrono::steady_clock::now();
-    for (std::size_t i = 0; i < steps; ++i) trainer.step(tokens, targets);
+    for (std::size_t i = 0; i < steps; ++i) trainer_.step(tokens_, targets_);
     wait();
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / static_cast<double>(steps);
-    least = times ? std::min(least, seconds) : seconds;
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    least_ = std::min(least_, taken.count() / static_cast<double>(steps));
   }
-  return least;
-}
+  double least() const { return least_; }
 
-/// The first process alone, the others waiting; then all together over `world`. The first prints a line.
+ private:
+  Trainer<T, Space> trainer_;
+  std::vector<std::int32_t> tokens_, targets_;
+  double least_ = std::numeric_limits<double>::infinity();
+};
+
+/// The first process alone, the others waiting, and all together over `world`, in turn: the clock falls as a GPU warms up, for
+/// both alike. The first prints a line.
 template <class T, class Space, class Wait>
 void print_efficiency(Communicator& world, const Config& c, const TrainingOptions& o, std::size_t steps, const char* what,
                       const Wait& wait) {
   const Parameters<Sum<T>> initial = initial_parameters<Sum<T>>(c, 1);
-  double alone = 0;
-  if (world.first()) {
-    Trainer<T, Space> trainer(c, o, initial);
-    alone = step_seconds(trainer, o, c, steps, wait);
+  std::optional<TimedSteps<T, Space>> alone;
+  if (world.first()) alone.emplace(c, o, initial, one_process());
+  TimedSteps<T, Space> together(c, o, initial, world);
+  for (int times = 0; times < 5; ++times) {
+    if (alone) alone->time(steps, wait);
+    world.barrier();
+    together.time(steps, wait);
+    world.barrier();
   }
-  world.barrier();
-  Trainer<T, Space> trainer(c, o, initial, &world);
-  const double together = step_seconds(trainer, o, c, steps, wait);
-  if (!world.first()) return;
+  if (!alone) return;
   const double n = static_cast<double>(world.size()), bytes = static_cast<double>(ParameterLayout(c).size() * sizeof(T));
   std::printf(
       "%s, %zu processes: %.3f ms per step alone, %.3f ms together: efficiency %.1f %%; %.1f MB of gradients, %.1f MB sent per "
       "process and step\n",
-      what, world.size(), 1e3 * alone, 1e3 * together, 100 * alone / together, bytes / 1e6, 2 * (n - 1) / n * bytes / 1e6);
+      what, world.size(), 1e3 * alone->least(), 1e3 * together.least(), 100 * alone->least() / together.least(), bytes / 1e6,
+      2 * (n - 1) / n * bytes / 1e6);
   std::fflush(stdout);
 }
 

@@ -40,7 +40,7 @@ void check_same_training() {
   o.batch = 2, o.length = 32;
   const Config c = nccl_config();
   const Parameters<Sum<T>> initial = initial_parameters<Sum<T>>(c, 3);
-  Trainer<T, Device> alone(c, o, initial), together(c, o, initial, &nccl_world());
+  Trainer<T, Device> alone(c, o, initial), together(c, o, initial, nccl_world());
   for (std::size_t step = 0; step < 6; ++step) {  // the second is recorded, the others replay it
     std::vector<std::int32_t> tokens, targets;
     for (std::size_t i = 0; i < 64; ++i) {

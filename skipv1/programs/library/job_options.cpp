@@ -89,11 +89,10 @@ std::unique_ptr<Communicator> connect(const World& world, const std::string& dev
 }
 
 /// `job` with the settings of the run it resumes, checked.
-PreparedJob prepare(const Job& job, const CLI::App& app, Communicator* world) {
+PreparedJob prepare(const Job& job, const CLI::App& app, Communicator& world) {
   require(!job.out.empty(), "--out is empty: must name a folder");
-  PreparedJob p{job, RunFolder(job.out)};
-  p.world = world;
-  if (!world || world->first()) {
+  PreparedJob p{job, RunFolder(job.out), world};
+  if (world.first()) {
     require_writable_folder(job.out);
     if (!job.json.empty() && job.json != "-") require_writable(job.json);
     p.lock.emplace(p.folder.lock());
@@ -113,7 +112,7 @@ PreparedJob prepare(const Job& job, const CLI::App& app, Communicator* world) {
           ": no checkpoint to resume, and no model to start with");
   require(p.job.run.log_every >= 1, "log-every is 0: must be at least 1");
   check_device(p.job.device, p.job.dtype);
-  if (world) part_of(p.job.run.training, world->size());
+  part_of(p.job.run.training, world.size());
   return p;
 }
 
@@ -124,7 +123,8 @@ void run_job(const Job& job, const CLI::App& app, const World& world) {
   use_threads(job.threads || std::getenv("OMP_NUM_THREADS") || world.size() == 1 ? job.threads
                                                                                  : world.share_of_threads(threads()));
   const std::unique_ptr<Communicator> on_gpus = connect(world, job.device);
-  PreparedJob prepared = prepare(job, app, job.device == "cuda" ? on_gpus.get() : world.host());
+  Communicator& together = on_gpus ? *on_gpus : job.device != "cuda" && world.host() ? *world.host() : one_process();
+  PreparedJob prepared = prepare(job, app, together);
   const std::string dtype = prepared.job.dtype, device = prepared.job.device;
   if (device == "cpu") return (dtype == "f64" ? run_double : run_float)(std::move(prepared));
   with_device(device, [&](auto space) {

@@ -49,7 +49,7 @@ template <class T>
 double largest_difference(const Config& c) {
   const std::size_t size = here().size(), part = windows / size, first = here().rank() * part;
   const Parameters<T> initial = initial_parameters<T>(c, 3);
-  Trainer<T> alone(c, options_for(windows), initial), together(c, options_for(part), initial, &here());
+  Trainer<T> alone(c, options_for(windows), initial), together(c, options_for(part), initial, here());
   double most = 0;
   for (std::size_t i = 0; i < steps; ++i) {
     const StepReport one = step_on(alone, 0, windows), all = step_on(together, first, part);
@@ -85,7 +85,7 @@ TEST_CASE("moments are gathered whole on the first process, and a trainer restor
   const Config c = config_of_variant("skipv1");
   const std::size_t part = windows / here().size(), first = here().rank() * part;
   const Parameters<double> initial = initial_parameters<double>(c, 3);
-  Trainer<double> together(c, options_for(part), initial, &here());
+  Trainer<double> together(c, options_for(part), initial, here());
   for (int i = 0; i < 4; ++i) step_on(together, first, part);
   const auto parameters = together.master(), m = together.first_moment(), v = together.second_moment();
   const StepReport all = step_on(together, first, part);
@@ -102,7 +102,7 @@ TEST_CASE("moments are gathered whole on the first process, and a trainer restor
 TEST_CASE("several processes ignore no target") {
   if (here().size() == 1) return;
   Trainer<float> trainer(config_of_variant("mha"), options_for(1), initial_parameters<float>(config_of_variant("mha"), 1),
-                         &here());
+                         here());
   std::vector<std::int32_t> targets(length, 1);
   targets[3] = ignored_target;
   CHECK_THAT(message([&] { trainer.step(std::vector<std::int32_t>(length, 2), targets); }), Catch::Contains("an ignored target"));

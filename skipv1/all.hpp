@@ -10,6 +10,7 @@
 #include "skipv1/io/config.hpp"
 #include "skipv1/io/dtype.hpp"
 #include "skipv1/io/file.hpp"
+#include "skipv1/io/head_table.hpp"
 #include "skipv1/io/hugging_face.hpp"
 #include "skipv1/io/hugging_face_export.hpp"
 #include "skipv1/io/imports.hpp"

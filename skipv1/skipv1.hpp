@@ -59,6 +59,7 @@
 #include "skipv1/ops/scatter.hpp"
 #include "skipv1/ops/swiglu.hpp"
 #include "skipv1/ops/value_mix.hpp"
+#include "skipv1/routing/head_table.hpp"
 #include "skipv1/routing/readers.hpp"
 #include "skipv1/routing/routing.hpp"
 #include "skipv1/routing/variants.hpp"

@@ -48,6 +48,7 @@ class Routing:
         self.source, self.injection = c.option("source_layer", 0), c.option("injection", "second_half")
         self.own = self.H_kv - math.ceil(c.option("skip_ratio", 0.5) * self.H_kv - 0.5)
         self.skips = self.variant in ("skipv1", "skipv0", "skipkv1", "skipv1_yoco")
+        self.table = c.option("table")  # docs/spec/formats.md, "Routing table"
 
     def layer(self, l, which):
         """The layer whose heads layer `l` reads where whole layers are shared; `which` is "k" or "v"."""
@@ -58,10 +59,22 @@ class Routing:
             return min(l, self.L // 2 - 1)
         return 0 if which == "v" and self.variant == "svformer" else l
 
+    def given(self, which, l, g):
+        word = self.table[which][l].split()[g]
+        if word == "-":
+            return None
+        layer, heads = word.split(".")
+        names = [(int(layer), int(head)) for head in heads.split("+")]
+        return names[0] if len(names) == 1 else tuple(names)
+
     def key(self, l, g):
+        if self.table and "keys" in self.table:
+            return self.given("keys", l, g)
         return (0, g) if self.variant == "skipkv1" and g >= self.own else (self.layer(l, "k"), g)
 
     def value(self, l, g):
+        if self.table:
+            return self.given("values", l, g)
         if not self.skips or l <= self.source or g < self.own:
             return self.layer(l, "v"), g
         if self.variant == "skipv0":
@@ -75,8 +88,15 @@ class Routing:
             return 0, j
         return self.source, g
 
+    def read_of(self, l, read):
+        names = [read(m, g) for m in range(l, self.L) for g in range(self.H_kv)]
+        pairs = [pair for name in names if name for pair in (name if isinstance(name[0], tuple) else (name,))]
+        return max((head + 1 for layer, head in pairs if layer == l), default=0)
+
     def owned(self, l):
         """How many key and value heads layer `l` computes and caches."""
+        if self.table:
+            return tuple(self.read_of(l, read) for read in (self.key, self.value))
         k = self.H_kv if self.layer(l, "k") == l else 0
         if self.variant == "skipkv1" and l > 0:
             k = self.own

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "skipv1/io/file.hpp"
+#include "skipv1/io/head_table.hpp"
 #include "skipv1/io/json.hpp"
 #include "skipv1/model/config.hpp"
 
@@ -20,6 +21,7 @@ inline void read_attention(const Json& object, AttentionConfig& attention) {
   fields.read("learn_value_mix", attention.learn_value_mix, false);
   fields.read("kv_latent_size", attention.kv_latent_size, false);
   fields.read("rotary_size", attention.rotary_size, false);
+  if (const Json* table = fields.find("table", false)) attention.table = parse_table(*table, "attention.table.");
   fields.finish();
   attention.injection = parse_injection(injection);
 }
@@ -133,6 +135,22 @@ auto read_config_as(const std::filesystem::path& path, const Parse& parse) {
 /// Reads `config.json`.
 inline Config read_config(const std::filesystem::path& path) { return read_config_as(path, parse_config); }
 
+/// The table in a file of its own.
+inline HeadTable read_table(const std::filesystem::path& path) {
+  return read_config_as(path, [](std::string_view text) { return parse_table(parse_json(text)); });
+}
+/// Writes a table's file, whole or not at all.
+inline void write_table(const std::filesystem::path& path, const HeadTable& table) {
+  write_whole(path, [&](std::ostream& out) { out << json_text(table_json(table), 2) << '\n'; });
+}
+
+/// What `--variant` says: a variant's name, or the file of a table, whose name ends in .json.
+inline void choose_variant(AttentionConfig& attention, const std::string& name) {
+  attention.variant = name;
+  if (std::filesystem::path(name).extension() != ".json") return;
+  attention.variant = table_variant().name, attention.table = read_table(name);
+}
+
 /// `config.json`'s text; `parse_config` makes the same configuration of it. Of "attention"
 /// it has what the variant uses, and whatever else is not at its default.
 inline std::string config_text(const Config& c) {
@@ -149,6 +167,7 @@ inline std::string config_text(const Config& c) {
   write(fields.learn_value_mix, "learn_value_mix", a.learn_value_mix, defaults.learn_value_mix);
   write(c.latent(), "kv_latent_size", a.kv_latent_size, defaults.kv_latent_size);
   write(c.latent(), "rotary_size", a.rotary_size, defaults.rotary_size);
+  if (!a.table.empty()) attention["table"] = table_json(a.table);
   Json object = {
       {"architecture", to_string(c.architecture)},
       {"vocab_size", c.vocab_size},

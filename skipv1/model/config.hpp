@@ -26,6 +26,7 @@ struct AttentionConfig {
   bool learn_value_mix = false;
   std::size_t kv_latent_size = 0;  ///< MLA's d_c
   std::size_t rotary_size = 0;     ///< MLA's d_r
+  HeadTable table = {};            ///< of the variant that is one
   friend bool operator==(const AttentionConfig&, const AttentionConfig&) = default;
 };
 
@@ -51,14 +52,15 @@ struct Config {
   bool has_mlp_bias() const { return gpt2() || mlp_bias; }
   const Variant& variant() const { return find_variant(attention.variant); }
   bool latent() const { return variant().latent.count != 0; }
-  /// What the variant's table is filled from.
+  /// What the variant's table is filled from; it points into this.
   RoutingShape routing_shape() const {
     return {.layers = num_hidden_layers,
             .heads = num_attention_heads,
             .kv_heads = num_key_value_heads,
             .skip_ratio = attention.skip_ratio,
             .source_layer = attention.source_layer,
-            .injection = attention.injection};
+            .injection = attention.injection,
+            .table = attention.table.empty() ? nullptr : &attention.table};
   }
   /// What the variant mixes besides what its table routes.
   Mixing mixing() const { return variant().mixing_of(routing_shape()); }
@@ -148,6 +150,7 @@ inline void validate(const Config& c) {
           " with variant ", a.variant, ": only ", variants_with(&VariantFields::injection), " has one");
   require(!a.learn_value_mix || variant.fields.learn_value_mix, "learn_value_mix with variant ", a.variant, ": only ",
           variants_with(&VariantFields::learn_value_mix), " learns it");
+  require(a.table.empty() || variant.fields.table, "table with variant ", a.variant, ": only ", table_variant().name, " has one");
   if (variant.check) variant.check(c.routing_shape());
   if (variant.latent.count) {
     detail::check_latent(c);

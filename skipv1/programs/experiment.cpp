@@ -6,6 +6,7 @@
 #include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/experiment_list.hpp"
 #include "skipv1/programs/experiment_runner.hpp"
+#include "skipv1/programs/search.hpp"
 
 using namespace skipv1;
 
@@ -34,6 +35,14 @@ int main(int argc, char** argv) {
   app.add_option("--best", asked.best,
                  "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
       ->check(at_least(1));
+  app.add_option("--tables", asked.tables, "search: so many of each of its groups")->check(in_range(1, 100000));
+  app.add_option("--retrain", asked.retrain, "search: trains the best tables in --out again, at this size, beside others");
+  app.add_option("--found", asked.found, "--retrain, --save-tables: so many of each number of owned heads")
+      ->check(at_least(1))
+      ->capture_default_str();
+  app.add_option("--random", asked.random, "--retrain: and so many that were only drawn")->capture_default_str();
+  app.add_option("--save-tables", asked.save_tables,
+                 "search: writes the best tables in --out into this folder, as files for --variant");
   app.add_option("--keep", asked.keep, "keep the models of these labels, each seed's, in folders beside --out")->delimiter(',');
   app.add_option("--at-once", asked.at_once, "runs at a time, on the device")->check(at_least(1))->capture_default_str();
   app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
@@ -55,8 +64,9 @@ int main(int argc, char** argv) {
     Json results;
     if (!merged.empty()) {
       require(asked.text.empty(), "--merge: joins what is there, so without --text");
+      require(asked.name != "search", "--merge: the experiment search has no list of runs to join");
       results = merge_results(asked, merged);
-    } else if (asked.text.empty() && (asked.table || !asked.figure.empty())) {
+    } else if (asked.text.empty() && (asked.table || !asked.figure.empty() || !asked.save_tables.empty())) {
       results = read_results(asked.out, asked.name);
     } else {
       check_device(asked.device, asked.dtype);
@@ -65,6 +75,7 @@ int main(int argc, char** argv) {
       asked.shard = parse_shard(shard);
       results = run_experiment(asked);
     }
+    if (!asked.save_tables.empty()) save_tables(results, asked.found, asked.save_tables);
     if (asked.table) print_results(results, asked.against);
     if (!asked.figure.empty()) draw_results(results, asked.figure);
   });

@@ -23,6 +23,8 @@ struct PlannedRun {
   std::string strategy = {};               ///< by which that model is converted first, if it is
   std::vector<std::size_t> contexts = {};  ///< tokens of a sequence
   Reading reading = {};
+  std::optional<CurveOptions> curve = {};  ///< instead of the experiment's
+  Json beside = {};                        ///< what else its result says
 };
 inline constexpr const char* imported = "(imported)";
 

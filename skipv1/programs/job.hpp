@@ -44,7 +44,7 @@ void each_setting(Job& j, const Visit& visit) {
   visit(About::model, "config", j.config, "config.json of the model; instead of the options below");
   visit(About::model, "vocab", j.vocab, "pieces of a vocabulary trained on --text; 256: bytes");
   visit(About::model, "architecture", j.architecture, "llama or gpt2");
-  visit(About::model, "variant", j.variant, "attention variant");
+  visit(About::model, "variant", j.variant, "attention variant, or the JSON file of a routing table");
   visit(About::model, "width", j.width, "hidden size");
   visit(About::model, "layers", j.layers, "layers");
   visit(About::model, "heads", j.heads, "query heads");
@@ -116,6 +116,7 @@ inline Config config_of(const Job& j, std::size_t vocab) {
   c.norm_epsilon = j.norm_epsilon, c.rope_theta = j.rope_theta, c.tie_word_embeddings = !j.untied;
   c.attention = {j.variant,   j.skip_ratio,      j.source_layer, parse_injection(j.injection),
                  j.value_mix, j.learn_value_mix, j.kv_latent,    j.rotary};
+  choose_variant(c.attention, j.variant);
   validate(c);
   return c;
 }

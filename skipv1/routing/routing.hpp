@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/routing/head_table.hpp"
 #include "skipv1/routing/readers.hpp"
 
 namespace skipv1 {
@@ -140,6 +141,7 @@ struct RoutingShape {
   double skip_ratio = 0.5;
   std::size_t source_layer = 0;
   Injection injection = Injection::second_half;
+  const HeadTable* table = nullptr;  ///< of the variant that is one; outlives the shape
 
   bool grouped() const { return kv_heads != heads; }
   /// The group of query head `h`: `floor(h H_kv / H)`.

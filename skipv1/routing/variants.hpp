@@ -10,9 +10,9 @@
 namespace skipv1 {
 
 /// Which fields of `config.json`'s "attention" a variant reads. `source_layer`, `injection` and `learn_value_mix` must stay at
-/// their defaults where they are not read; others are accepted without effect.
+/// their defaults where they are not read, and so must `table`; others are accepted without effect.
 struct VariantFields {
-  bool skip_ratio = false, source_layer = false, injection = false, value_mix = false, learn_value_mix = false;
+  bool skip_ratio = false, source_layer = false, injection = false, value_mix = false, learn_value_mix = false, table = false;
 };
 
 /// The steps around attention that no table can express (docs/spec/models.md, "Variants that mix").
@@ -132,6 +132,19 @@ inline Routing skipv1_yoco(const RoutingShape& s) {
 inline PartName own_latent(std::size_t l, std::size_t part) { return {l, part}; }
 inline PartName first_latent_half(std::size_t l, std::size_t part) { return {part == 0 ? l : 0, part}; }
 
+/// The configuration's own table.
+inline Routing given(const RoutingShape& s) {
+  require(s.table, "variant table: the configuration has no table of values");
+  check_table(*s.table, s.layers, s.kv_heads);
+  return fill_routing(
+      s,
+      [&](std::size_t l, std::size_t g) {
+        return s.table->keys.empty() ? HeadName{l, g} : s.table->keys[l][g];
+      },
+      [&](std::size_t l, std::size_t g) { return s.table->values[l][g]; });
+}
+inline void check_given(const RoutingShape& s) { given(s); }
+
 inline Mixing mixes_values(const RoutingShape&) { return {.values = true}; }
 inline Mixing mixes_values_by_injection(const RoutingShape& s) { return {.values = s.injection == Injection::resformer}; }
 inline Mixing averages_depth(const RoutingShape&) { return {.depth = true}; }
@@ -234,6 +247,16 @@ inline std::vector<Variant>& variants() {
   return all;
 }
 
+/// The variant that is a table, which the configuration holds; not among `variants`, as it is nothing without one.
+inline const Variant& table_variant() {
+  static const Variant table = {.name = "table",
+                                .summary = "the table that the configuration holds",
+                                .route = routing::given,
+                                .fields = {.table = true},
+                                .check = routing::check_given};
+  return table;
+}
+
 /// The variants that read a field, by name: "skipv1, mine".
 inline std::string variants_with(bool VariantFields::*field) {
   std::string names;
@@ -244,12 +267,13 @@ inline std::string variants_with(bool VariantFields::*field) {
 
 /// The variant called `name`; throws if there is none, listing those there are.
 inline const Variant& find_variant(const std::string& name) {
+  if (name == table_variant().name) return table_variant();
   std::string known;
   for (const Variant& variant : variants()) {
     if (variant.name == name) return variant;
     known += (known.empty() ? "" : ", ") + variant.name;
   }
-  fail("attention variant \"", name, "\" is unknown; known are ", known);
+  fail("attention variant \"", name, "\" is unknown; known are ", known, ", ", table_variant().name);
 }
 
 /// What tables and figures call a variant, or a run named after some: "SkipV1-GQA 2" for "skipv1_gqa-2". Other names stay.
@@ -278,7 +302,11 @@ inline void register_variant(Variant variant) {
   require(!variant.name.empty() && variant.route, "variant \"", variant.name, "\": must have a name and a route");
   require((variant.latent.count == 0) == !variant.latent.read, "variant \"", variant.name,
           "\": a latent has one part or more and a table that routes them");
-  for (const Variant& known : variants()) require(known.name != variant.name, "variant \"", variant.name, "\" exists already");
+  const auto require_free = [&](const Variant& known) {
+    require(known.name != variant.name, "variant \"", variant.name, "\" exists already");
+  };
+  require_free(table_variant());
+  for (const Variant& known : variants()) require_free(known);
   variants().push_back(std::move(variant));
 }
 

@@ -34,6 +34,16 @@ inline Config small_config(Architecture architecture, const Variant& variant) {
   return c;
 }
 
+/// A table of no variant's: heads of one layer that read the same head, and several layers.
+inline Config table_config(Architecture architecture) {
+  Config c = small_config(architecture, table_variant());
+  c.attention.table.values = {{{0, 0}, {0, 1}, {0, 2}, {0, 3}},
+                              {{1, 0}, {0, 1}, {0, 1}, {0, 3}},
+                              {{1, 0}, {1, 0}, {0, 1}, {0, 1}},
+                              {{3, 0}, {3, 1}, {1, 0}, {0, 3}}};
+  return c;
+}
+
 /// Parameters on the device, of any type, with the values of `from`.
 template <class T>
 void load(const Parameters<T, Device>& to, const Parameters<double>& from) {
@@ -102,6 +112,7 @@ void check_all_decoders(double bound, bool gradients) {
       if (variant.latent.count && c.gpt2()) continue;
       check_decoder<T>(c, bound, gradients);
     }
+    check_decoder<T>(table_config(architecture), bound, gradients);
     for (Injection injection : {Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer}) {
       Config c = small_config(architecture, find_variant("skipv1"));
       c.attention.injection = injection;

@@ -91,3 +91,21 @@ TEST_CASE("a table in place of the configuration's own: its reads count, its own
   keyless.keys[2 * 4 + 1] = {};
   CHECK(refusal(keyless) == line);
 }
+
+TEST_CASE("a table as data runs as the variant that fills the same: forward, backward and the cache, to the bit") {
+  for (const char* variant : {"skipv1", "yoco_v"}) {
+    const Config named = base(variant);
+    Config given = named;
+    const Routing routing = make_routing(named);
+    given.attention = {};
+    given.attention.variant = "table";
+    for (std::size_t l = 0; l < routing.layers; ++l)
+      given.attention.table.values.emplace_back(routing.values.begin() + static_cast<std::ptrdiff_t>(l * routing.heads),
+                                                routing.values.begin() + static_cast<std::ptrdiff_t>((l + 1) * routing.heads));
+    const Model a(named), b(given);
+    CAPTURE(variant);
+    CHECK(same_bits<double>(both_ways(a.decoder).first, both_ways(b.decoder).first));
+    CHECK(same_bits<double>(training_step(a), training_step(b)));
+    CHECK(cache_elements_per_token(a.decoder.routing()) == cache_elements_per_token(b.decoder.routing()));
+  }
+}

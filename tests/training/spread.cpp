@@ -13,3 +13,28 @@ TEST_CASE("intervals of 95 % are Student's: of one number infinite, of many abou
   for (int i = 0; i < 200; ++i) many.push_back(i % 2);
   CHECK(half_interval(many) == Approx(1.972 * deviation(many) / std::sqrt(200)).epsilon(1e-3));
 }
+
+TEST_CASE(
+    "the probability of a mean under random signs: few of few differences, small where all agree, uniform where there is "
+    "nothing") {
+  CHECK(sign_flip_probability({1, 1, 1}) == Approx(0.25).margin(0.01));  // 2 of 8 choices are as far
+  CHECK(sign_flip_probability({1, -1}) == 1);
+  CHECK(sign_flip_probability(std::vector<double>(30, 0.1)) < 1e-4);
+  std::size_t below = 0;
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+    Random random(seed);
+    std::vector<double> x(12);
+    for (double& value : x) value = random.normal();
+    below += sign_flip_probability(x, 1000) < 0.1;
+  }
+  CHECK(below > 20);  // 40 of 400, with a standard deviation of 6
+  CHECK(below < 60);
+}
+
+TEST_CASE("Holm's correction: the least is multiplied by all, none falls below one before it, none passes 1") {
+  const std::vector<double> corrected = holm({0.01, 0.04, 0.03, 0.005}), expected = {0.03, 0.06, 0.06, 0.02};
+  for (std::size_t i = 0; i < 4; ++i) CHECK(corrected[i] == Approx(expected[i]));
+  CHECK(holm({0.4, 0.9}) == std::vector<double>{0.8, 0.9});
+  CHECK(holm({0.7, 0.6}) == std::vector<double>{1, 1});
+  CHECK(holm({}).empty());
+}

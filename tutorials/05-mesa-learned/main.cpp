@@ -9,6 +9,7 @@
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/mesa/by_hand.hpp"
 #include "skipv1/programs/mesa/figures.hpp"
+#include "skipv1/programs/spread.hpp"
 
 using namespace skipv1;
 using namespace skipv1::mesa;
@@ -17,6 +18,7 @@ namespace {
 
 struct Options {
   Plan plan;
+  Tuning tuning;
   bool full = false, quick = false, by_hand = false;
   std::vector<std::string> kinds = {"linear"};
   std::string part = "grid", device = "cpu", json, figures, redraw;
@@ -67,17 +69,60 @@ void print_predictors(const Plan& plan, const Predictors& predictors) {
       std::printf("tutorial 04's SkipV1 with a = %zu: %.4f\n", a, predictors.seeing(a * dim, dim));
 }
 
+/// What SkipV1 gains over MHA at a width, seed by seed.
+struct Gap {
+  Kind kind;
+  std::size_t width = 0;
+  std::vector<double> gains;
+};
+std::vector<Gap> gaps_of(const Plan& plan, const std::vector<Trained>& all) {
+  std::vector<Gap> gaps;
+  for (const Kind kind : plan.kinds)
+    for (const std::size_t width : plan.widths) {
+      Gap& gap = gaps.emplace_back(Gap{kind, width, {}});
+      for (const Outcome& o : subtract(*at(all, kind, width)[0], *at(all, kind, width)[1]).outcomes)
+        gap.gains.push_back(o.at("error")[0]);
+    }
+  return gaps;
+}
+
 void print_gaps(const Plan& plan, const std::vector<Trained>& all) {
   if (!plan.grid) return;
+  const std::vector<Gap> gaps = gaps_of(plan, all);
   std::printf("\nerror of MHA - error of SkipV1, seed by seed\n");
-  for (const Kind kind : plan.kinds) {
-    for (const std::size_t width : plan.widths) {
-      const Trained gap = subtract(*at(all, kind, width)[0], *at(all, kind, width)[1]);
-      std::printf("%-8s width %2zu  %8.4f +- %.4f ", to_string(kind), width, gap.mean("error")[0], gap.deviation("error")[0]);
-      for (const Outcome& o : gap.outcomes) std::printf(" %7.4f", o.at("error")[0]);
-      std::printf("\n");
-    }
+  for (const Gap& gap : gaps) {
+    std::printf("%-8s width %2zu  %8.4f +- %.4f ", to_string(gap.kind), gap.width, mean(gap.gains), deviation(gap.gains));
+    for (const double gain : gap.gains) std::printf(" %7.4f", gain);
+    std::printf("\n");
   }
+  if (gaps[0].gains.size() < 6) return;  // with five seeds no probability is below 1/16
+  std::vector<double> p;
+  for (const Gap& gap : gaps) p.push_back(sign_flip_probability(gap.gains));
+  const std::vector<double> corrected = holm(p);
+  std::printf(
+      "\nthe same: mean with its interval of 95 %%, seeds with a gain, p of random signs, p corrected by Holm for %zu tests\n",
+      gaps.size());
+  for (std::size_t i = 0; i < gaps.size(); ++i) {
+    const std::vector<double>& gains = gaps[i].gains;
+    const double centre = mean(gains), half = half_interval(gains);
+    std::printf("%-8s width %2zu  %+.4f [%+.4f, %+.4f]  %zu of %zu  %.5f  %.5f\n", to_string(gaps[i].kind), gaps[i].width, centre,
+                centre - half, centre + half,
+                static_cast<std::size_t>(std::count_if(gains.begin(), gains.end(), [](double x) { return x > 0; })), gains.size(),
+                p[i], corrected[i]);
+  }
+}
+
+/// The rates' mean errors in tuning, and which is taken.
+void print_tuning(const Options& o, const std::vector<Model>& models, const std::vector<std::vector<double>>& errors) {
+  std::printf("mean error by peak rate, seeds %llu to %llu, which are not among those below; the least is taken\n",
+              static_cast<unsigned long long>(o.plan.setting.first_seed + o.plan.setting.seeds),
+              static_cast<unsigned long long>(o.plan.setting.first_seed + o.plan.setting.seeds + o.tuning.seeds - 1));
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    std::printf("%-44s %-18s", sign(models[i]).c_str(), models[i].name.c_str());
+    for (std::size_t k = 0; k < errors[i].size(); ++k) std::printf(" %g: %.4f", o.tuning.rates[k], errors[i][k]);
+    std::printf("; %g\n", models[i].rate);
+  }
+  std::printf("\n");
 }
 
 void print_layers(const Plan& plan, const std::vector<Trained>& all) {
@@ -116,6 +161,7 @@ Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors
                {"layers", m.layers},
                {"query_heads", m.heads},
                {"labels", to_string(m.labels)}};
+    if (m.rate > 0) model["rate"] = m.rate;
     for (const Outcome& o : t.outcomes) model["errors"].push_back(o.at("error")[0]);
     for (const auto& [what, values] : t.outcomes[0]) model[what] = {{"mean", t.mean(what)}, {"deviation", t.deviation(what)}};
     json["models"].push_back(model);
@@ -138,17 +184,21 @@ void tutorial(const Options& o) {
   check_device(o.device);
   JsonOutput output(o.json);
   if (!o.figures.empty()) require_writable_folder(o.figures);
-  const std::vector<Model> models = models_of(plan);
+  std::vector<Model> models = models_of(plan);
   const Predictors predictors(s.task);
   std::vector<Trained> all;
+  std::vector<std::vector<double>> tuned;
   {
-    Progress progress("train", models.size() * s.seeds * s.recipe.steps, "steps");
+    Progress progress("train", models.size() * (s.seeds + o.tuning.rates.size() * o.tuning.seeds) * s.recipe.steps, "steps");
     std::mutex mutex;
-    all = learn_all(models, s, o.device, [&] {
+    const auto on_step = [&] {
       const std::lock_guard lock(mutex);
       progress.advance();
-    });
+    };
+    if (!o.tuning.rates.empty()) tuned = tune(models, o.tuning, s, o.device, on_step);
+    all = learn_all(models, s, o.device, on_step);
   }
+  if (!tuned.empty()) print_tuning(o, models, tuned);
   std::printf("d = %zu, n = %zu, s = %g; %zu steps of %zu prompts, seeds %llu to %llu; errors over the zero predictor's%s\n\n",
               s.task.dim, s.task.context, s.task.noise, s.recipe.steps, s.recipe.batch,
               static_cast<unsigned long long>(s.first_seed), static_cast<unsigned long long>(s.first_seed + s.seeds - 1),
@@ -198,6 +248,11 @@ void add_options(CLI::App& app, Options& o) {
   count("--steps", s.recipe.steps, 20, 10000000, "training steps");
   count("--batch", s.recipe.batch, 1, 100000, "prompts in a step");
   app.add_option("--rate", s.recipe.rate, "peak learning rate")->check(in_range(1e-6, 1.))->capture_default_str();
+  app.add_option("--tune", o.tuning.rates, "first finds each model's best peak rate among these, with other seeds")
+      ->delimiter(',')
+      ->check(in_range(1e-6, 1.));
+  count("--tune-seeds", o.tuning.seeds, 1, 1000, "how many seeds those are");
+  app.add_flag("--pair", plan.pair, "MHA and SkipV1, without ResFormer");
   app.add_option("--gain", s.recipe.gain, "matrices start with the variance gain^2 / columns")
       ->check(in_range(0.01, 10.))
       ->capture_default_str();

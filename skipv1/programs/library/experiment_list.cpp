@@ -40,7 +40,7 @@ Shard slurm_shard() {
 }  // namespace
 
 CurveOptions curve_of(const Experiment& experiment, const PlannedRun& run) {
-  CurveOptions curve = experiment.curve;
+  CurveOptions curve = run.curve.value_or(experiment.curve);
   curve.before = !run.start.empty();
   return curve;
 }

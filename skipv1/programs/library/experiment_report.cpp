@@ -5,6 +5,7 @@
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/rows.hpp"
 #include "skipv1/programs/experiment_tables.hpp"
+#include "skipv1/programs/search.hpp"
 
 namespace skipv1 {
 
@@ -234,6 +235,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
 void print_results(const Json& results, const std::string& against) {
   const std::vector<Labelled> all = by_label(results);
   if (all[0].first().contains("memory")) return print_memory(all);
+  if (results.at("experiment") == "search") return print_search(results);
   if (read_in_epochs(results)) return print_epochs(results, against);
   print_trainings(results, all, against);
   if (std::any_of(all.begin(), all.end(), goes_on)) print_further(all);
@@ -242,6 +244,7 @@ void print_results(const Json& results, const std::string& against) {
 void draw_results(const Json& results, const std::filesystem::path& file) {
   const std::vector<Labelled> all = by_label(results);
   if (all[0].first().contains("memory")) return draw_memory(all, file);
+  if (results.at("experiment") == "search") return draw_search(results, file);
   if (read_in_epochs(results)) return draw_epochs(results, file);
   if (results.at("experiment") == "map") return draw_map(all, file);
   if (std::any_of(all.begin(), all.end(), goes_on)) return draw_further(all, file);

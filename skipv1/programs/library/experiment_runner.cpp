@@ -2,7 +2,9 @@
 #include "skipv1/programs/experiment_runner.hpp"
 
 #include <cmath>
+#include <condition_variable>
 #include <cstdio>
+#include <functional>
 #include <limits>
 #include <mutex>
 #include <thread>
@@ -16,6 +18,7 @@
 #include "skipv1/programs/experiment_corpus.hpp"
 #include "skipv1/programs/experiment_list.hpp"
 #include "skipv1/programs/open_model.hpp"
+#include "skipv1/programs/search.hpp"
 
 namespace skipv1 {
 
@@ -56,6 +59,9 @@ class Runner {
  public:
   explicit Runner(const ExperimentJob& asked) : asked_(asked) {
     require_experiment(asked.name);
+    if (asked.name == "search") require_listless(asked);
+    require(asked.name == "search" || (!asked.tables && asked.retrain.empty() && asked.save_tables.empty()), "experiment ",
+            asked.name, ": only the experiment search has --tables, --retrain and --save-tables");
     if (asked_.shard.count > 1) asked_.out = shard_file(asked.out, asked.shard);
     require(asked.shard.count == 1 || !asked.best, "--best: of all results, so after --merge, not with --shard");
     require_writable(asked_.out);
@@ -72,6 +78,7 @@ class Runner {
     require(asked.at_once == 1 || asked.name != "uptraining", "--at-once: the runs of uptraining start from each other");
     require(corpus_ || measures, "--text is required; without it only --table and --figure, of the results in --out");
     results_ = {{"experiment", asked.name}, {"text", measures ? Json() : corpus_->identity()}, {"runs", Json::array()}};
+    require(asked.retrain.empty() || std::filesystem::exists(asked_.out), asked_.out, ": --retrain: no tables are trained yet");
     if (std::filesystem::exists(asked_.out)) take_over();
   }
 
@@ -81,6 +88,7 @@ class Runner {
     for (const auto& [run, seed] : left)
       if (run->contexts.empty() && (asked_.prepare || asked_.at_once > 1)) encoded(*run);
     if (asked_.prepare) return;
+    if (asked_.name == "search") return write(), search();
     if (!left.empty()) write();  // what cannot be written is said before the work
     carry_out(left);
     if (!asked_.best) return;
@@ -90,6 +98,15 @@ class Runner {
   const Json& results() const { return results_; }
 
  private:
+  /// A search's tables are no list known beforehand.
+  static void require_listless(const ExperimentJob& asked) {
+    const std::pair<const char*, bool> given[] = {{"--only", !asked.only.empty()},
+                                                  {"--peaks", !asked.peaks.empty()},
+                                                  {"--best", asked.best != 0},
+                                                  {"--shard", asked.shard.count > 1},
+                                                  {"--keep", !asked.keep.empty()}};
+    for (const auto& [option, is] : given) require(!is, option, ": the experiment search has no list of runs to choose from");
+  }
   using Clock = std::chrono::steady_clock;
   using Runs = ListedRuns;
   double passed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
@@ -99,18 +116,34 @@ class Runner {
     const Json before = read_results(asked_.out, asked_.name);
     require(before.at("text") == results_["text"], asked_.out, ": holds results of another text");
     results_["runs"] = before.at("runs");
-    for (const PlannedRun& run : experiment_.runs)
-      for (const Json& result : results_["runs"]) {
-        if (result.at("label") != run.label) continue;
-        require(result.at("settings") == settings_of(run, curve_of(run), from_model()), asked_.out, ": holds ", run.label,
-                " with other settings");
-        taken_.emplace_back(work(run), result.at("wall_seconds").get<double>());
-      }
+    if (!asked_.retrain.empty())
+      for (const PlannedRun& run : retrained(asked_, before, first_of(asked_.retrain))) experiment_.runs.push_back(run);
+    for (const PlannedRun& run : experiment_.runs) take_over(run);
   }
-  bool done(const std::string& label, std::uint64_t seed) const {
-    return std::any_of(results_["runs"].begin(), results_["runs"].end(),
-                       [&](const Json& result) { return result.at("label") == label && result.at("seed") == seed; });
+  void take_over(const PlannedRun& run) {
+    for (const Json& result : results_["runs"]) {
+      if (result.at("label") != run.label) continue;
+      require(result.at("settings") == settings_of(run, curve_of(run), from_model()), asked_.out, ": holds ", run.label,
+              " with other settings");
+      taken_.emplace_back(work(run), result.at("wall_seconds").get<double>());
+    }
   }
+  /// The first run of a group; throws if there is none.
+  PlannedRun first_of(const std::string& group) const {
+    std::string known;
+    for (const PlannedRun& run : experiment_.runs) {
+      const std::string name = group_of(run.label);
+      if (name == group && name != search_size) return run;
+      if (name != search_size && known.find(name) == known.npos) known += (known.empty() ? "" : ", ") + name;
+    }
+    fail("--retrain ", group, ": there is no such size; there are ", known);
+  }
+  const Json* find(const std::string& label, std::uint64_t seed) const {
+    for (const Json& result : results_["runs"])
+      if (result.at("label") == label && result.at("seed") == seed) return &result;
+    return nullptr;
+  }
+  bool done(const std::string& label, std::uint64_t seed) const { return find(label, seed); }
   /// Of the runs asked for, in this process's part of the list, those that are not done.
   Runs missing() const {
     for (const std::string& label : asked_.keep)
@@ -118,8 +151,9 @@ class Runner {
                           [&](const PlannedRun& run) { return run.label == label; }),
               "--keep ", label, ": the experiment has no run of that name");
     Runs left;
+    const std::string size = asked_.retrain.empty() ? search_size : asked_.retrain;
     for (const auto& [run, seed] : part_of_list(listed_runs(experiment_, asked_), asked_.shard))
-      if (!done(run->label, seed)) left.emplace_back(run, seed);
+      if (!done(run->label, seed) && (asked_.name != "search" || group_of(run->label) == size)) left.emplace_back(run, seed);
     return left;
   }
   /// The final loss of a run with seed 1; infinite if it is not done.
@@ -174,38 +208,88 @@ class Runner {
     write_whole(asked_.out, [&](std::ostream& out) { out << json_text(results_, 1) << '\n'; });
   }
 
-  /// Run after run, `at_once` at a time. After an error no run begins; the error is thrown once those begun have ended.
+  /// Runs in their order: which is next, if there is one or if it waits for one that has begun; that it begins; and what is left,
+  /// for a line.
+  struct Queue {
+    std::size_t total = 0;
+    std::function<TableSearch::Next()> next;
+    std::function<void()> begin;
+    std::function<std::string()> left;
+    std::function<std::uint64_t()> seed = [] { return search_seed; };
+    std::size_t begun = 0;
+  };
   void carry_out(const Runs& runs) {
     std::size_t next = 0;
+    Queue queue{runs.size()};
+    queue.next = [&] { return TableSearch::Next{next < runs.size() ? runs[next].first : nullptr}; };
+    queue.seed = [&] { return runs[next].second; };
+    queue.begin = [&] { ++next; };
+    queue.left = [&] {
+      std::string labels;
+      for (; next < runs.size(); ++next)
+        labels += " " + runs[next].first->label + " (seed " + std::to_string(runs[next].second) + ")";
+      return labels;
+    };
+    carry_out(queue);
+  }
+
+  /// Run after run, `at_once` at a time. After an error no run begins; the error is thrown once those begun have ended.
+  void carry_out(Queue& queue) {
     std::exception_ptr error;
-    const auto take = [&]() -> const Runs::value_type* {
-      const std::lock_guard lock(mutex_);
-      if (error || next == runs.size()) return nullptr;
-      const auto& [run, seed] = runs[next];
-      if (asked_.budget > 0 && passed() + expected(*run) > asked_.budget) {
-        std::fprintf(stderr, "after %.0f s, not done yet:", passed());
-        for (; next < runs.size(); ++next)
-          std::fprintf(stderr, " %s (seed %zu)", runs[next].first->label.c_str(), static_cast<std::size_t>(runs[next].second));
-        std::fprintf(stderr, "\n");
-        return nullptr;
+    bool stopped = false;
+    const auto take = [&]() -> std::optional<Runs::value_type> {
+      std::unique_lock lock(mutex_);
+      TableSearch::Next next;
+      while (!error && !stopped && (next = queue.next()).waits) ended_.wait(lock);
+      if (error || stopped || !next.run) return {};
+      if (asked_.budget > 0 && passed() + expected(*next.run) > asked_.budget) {
+        std::fprintf(stderr, "after %.0f s, not done yet:%s\n", passed(), queue.left().c_str());
+        stopped = true;
+        return {};
       }
-      std::fprintf(stderr, "run %zu of %zu: %s, seed %zu\n", next + 1, runs.size(), run->label.c_str(),
-                   static_cast<std::size_t>(seed));
-      return &runs[next++];
+      const Runs::value_type taken{next.run, queue.seed()};
+      std::fprintf(stderr, "run %zu of %zu: %s, seed %zu\n", ++queue.begun, queue.total, next.run->label.c_str(),
+                   static_cast<std::size_t>(taken.second));
+      queue.begin();
+      return taken;
     };
     const auto work = [&] {
       try {
-        while (const auto* taken = take()) carry_out(*taken->first, taken->second);
+        while (const auto taken = take()) {
+          carry_out(*taken->first, taken->second);
+          ended_.notify_all();
+        }
       } catch (...) {
         const std::lock_guard lock(mutex_);
         if (!error) error = std::current_exception();
       }
+      ended_.notify_all();
     };
     std::vector<std::thread> others;
-    for (std::size_t i = 1; i < std::min(asked_.at_once, runs.size()); ++i) others.emplace_back(work);
+    for (std::size_t i = 1; i < std::min(asked_.at_once, queue.total); ++i) others.emplace_back(work);
     work();
     for (std::thread& other : others) other.join();
     if (error) std::rethrow_exception(error);
+  }
+
+  /// What the tables of a search are compared with, then the tables; or those that are trained again.
+  void search() {
+    carry_out(missing());
+    if (!asked_.retrain.empty()) return;
+    TableSearch tables(search_groups(asked_.small), asked_.tables, experiment_.runs.front());
+    const auto loss = [&](const std::string& label) -> std::optional<double> {
+      const Json* result = find(label, search_seed);
+      return result ? std::optional(result->at("final_nats_per_token").get<double>()) : std::nullopt;
+    };
+    Queue queue{tables.left()};
+    queue.next = [&] {
+      TableSearch::Next next;
+      while ((next = tables.next(loss)).run && done(next.run->label, search_seed)) take_over(*next.run), tables.begin();
+      return next;
+    };
+    queue.begin = [&] { tables.begin(); };
+    queue.left = [&] { return " " + std::to_string(tables.left()) + " tables"; };
+    carry_out(queue);
   }
 
   bool keeps(const PlannedRun& run) const {
@@ -241,6 +325,7 @@ class Runner {
     Json result = result_of(run, seed, settings_of(run, in.curve, from_model()), m, seconds);
     if (texts) result.update({{"epochs", epochs_of(run, texts->text)}, {"vocabulary", texts->vocabulary}});
     if (asked_.at_once > 1) result["runs_at_once"] = asked_.at_once;
+    if (!run.beside.is_null()) result.update(run.beside);
     results_["runs"].push_back(std::move(result));
     write();
     if (m.memory.empty())
@@ -256,6 +341,7 @@ class Runner {
   Experiment experiment_;
   std::optional<Corpus> corpus_;
   Json results_;
+  std::condition_variable ended_;                 ///< a run
   std::mutex mutex_;                              ///< of what several runs at a time share: `results_`, `taken_`, `corpus_`
   std::vector<std::pair<double, double>> taken_;  ///< work and seconds of the runs done
 };

@@ -1,5 +1,6 @@
 // The lists of runs.
 #include "skipv1/programs/experiment.hpp"
+#include "skipv1/programs/search.hpp"
 
 #include "skipv1/uptraining/convert.hpp"
 
@@ -212,6 +213,33 @@ Runs frontier() {
   return runs;
 }
 
+/// What searched tables are compared with, at the size of the search and at those of the training again. Few evaluations, as
+/// they take as long as the training does.
+Runs search() {
+  Runs runs;
+  const auto add = [&](const std::string& group, const Config& base, const TrainingOptions& training, const CurveOptions& curve,
+                       const std::vector<const char*>& variants) {
+    for (const char* variant : variants) {
+      PlannedRun run{group + "/" + variant, with(base, variant), training, 3};
+      run.reading.order = Reading::Order::epochs, run.curve = curve;
+      runs.push_back(run);
+    }
+    if (variants.size() == 1) return;
+    PlannedRun first = runs.back();  // SkipV1's like, at the cache of half of MHA's values
+    first.label = group + "/skipv1-32";
+    first.config.attention = {.variant = table_variant().name, .table = head_table(first_layer_table({.owned = 32}))};
+    runs.push_back(first);
+  };
+  const Config small = llama(8192, 256, 8, 688);
+  TrainingOptions first = recipe(300, 32), again = recipe(800, 32);
+  first.schedule.peak = again.schedule.peak = 4e-3;
+  const std::vector<const char*> others = {"skipv1", "mha", "skipv1_yoco", "yoco_v", "cla_v"};
+  add(search_size, small, first, {2, 16, 256, 32}, others);
+  add("10M-13M", small, again, {4, 32, 1024, 32}, others);
+  add("42M-26M", llama(16384, 512, 8, 1376), recipe(800), {4, 32, 1024, 32}, {"skipv1"});
+  return runs;
+}
+
 /// The shape of the paper's LLaMA-1B (feed-forward layers of 5464 for 5461: rows of whole 16 bytes), four sequences at a time.
 Runs memory() {
   Config base = llama(32000, 2048, 24, 5464);
@@ -235,6 +263,7 @@ void shrink(PlannedRun& run, bool model) {
   t.schedule.steps = 2 + t.schedule.steps / 300;
   t.batch = 2, t.length = 16, run.seeds = 1;
   run.reading.tokens = (run.reading.tokens + 65535) / 65536;
+  run.curve.reset();
   for (std::size_t& context : run.contexts) context /= 256;
   if (!model) return;
   Config& c = run.config;
@@ -258,6 +287,7 @@ constexpr Entry list[] = {
     {"rates", "MHA and SkipV1 at six peak rates, by size, depth and budget, each window read once an epoch"},
     {"repetition", "MHA and SkipV1 over 1, 2, 4 and 8 epochs, at equal steps"},
     {"frontier", "all variants at 10M parameters: loss over cache"},
+    {"search", "routing tables drawn, mutated and recombined at a fixed number of owned value heads"},
     {"memory", "the cache and the peak of memory over the context"},
 };
 
@@ -294,6 +324,7 @@ Experiment plan_experiment(const std::string& name, bool small, const std::optio
   if (name == "rates") e.runs = rates();
   if (name == "repetition") e.runs = repetition();
   if (name == "frontier") e.runs = frontier();
+  if (name == "search") e.runs = search();
   if (name == "memory") e.runs = memory();
   e.curve = {20, 128, 0, 32};
   if (small) e.curve = {4, 4, 16, 4};

@@ -14,6 +14,7 @@ struct Plan {
   std::vector<Kind> kinds = {Kind::linear};
   std::size_t focus = 6;  ///< the width at which curves are shown and ablations are made
   bool grid = true, ablations = false, norms = false, feed_forward = false;
+  bool pair = false;  ///< no ResFormer
 };
 
 inline AttentionConfig variant(const char* name, double ratio = 0.5, std::size_t source = 0) {
@@ -56,6 +57,7 @@ inline std::vector<Model> models_of(const Plan& plan) {
   const auto add = [&](const std::vector<Model>& some) {
     for (Model m : some) {
       m.norms = plan.norms, m.feed_forward = plan.feed_forward;
+      if (plan.pair && m.name == "ResFormer") continue;
       if (std::find(all.begin(), all.end(), m) == all.end()) all.push_back(m);
     }
   };

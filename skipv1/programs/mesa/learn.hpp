@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <limits>
 #include <mutex>
 
 #include "skipv1/mesa/probes.hpp"
@@ -12,13 +13,16 @@ namespace skipv1::mesa {
 /// Trains a model from scratch in `Space`, on fresh prompts, and measures it on `s.test` others, the same for all models.
 template <class Space>
 Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::function<void()>& on_step) {
-  Learner<float, Space> learner(config_of(m, s), s.task.dim, s.recipe, seed);
+  Recipe recipe = s.recipe;
+  if (m.rate > 0) recipe.rate = m.rate;
+  Learner<float, Space> learner(config_of(m, s), s.task.dim, recipe, seed);
   const Random prompts = Random(seed).split(2);
   Outcome found;
   std::vector<double>& curve = found["curve"];
   double sum = 0;
   for (std::size_t step = 0, begin = 0; step < s.recipe.steps; ++step) {
     const double loss = learner.step(draw_prompts<float>(s.task, m.labels, s.recipe.batch, prompts.split(step)));
+    if (s.may_diverge && !std::isfinite(loss)) return {{"error", {std::numeric_limits<double>::infinity()}}};
     require(std::isfinite(loss), m.name, ", ", to_string(m.kind), ", width ", m.width, ", depth ", m.layers, ", seed ", seed,
             ": step ", step + 1, ": the loss is ", loss, ": the training has diverged");
     sum += loss;

@@ -19,6 +19,7 @@ struct Setting {
   std::size_t seeds = 5, head_size = 8, test = 2048, points = 20;
   std::uint64_t first_seed = 1;
   double rope_theta = 10;
+  bool may_diverge = false;  ///< a training whose loss is not finite has an infinite error, and is none otherwise
 };
 
 /// Where attention is softmax: in every layer, in the first (which copies; the others are linear), in none.
@@ -40,6 +41,7 @@ struct Model {
   std::size_t width = 4, layers = 2, heads = 2;
   Labels labels = Labels::context;
   bool feed_forward = false, norms = false;
+  double rate = 0;  ///< the peak learning rate; 0: the recipe's
   friend bool operator==(const Model&, const Model&) = default;
 };
 
@@ -131,5 +133,15 @@ void check_device(const std::string& device);
 /// `on_step` may be called from any.
 std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::string& device,
                                const std::function<void()>& on_step);
+
+/// The peak rates among which a model's is chosen, and the mean errors with each.
+struct Tuning {
+  std::vector<double> rates;
+  std::size_t seeds = 3;
+};
+/// Sets each model's rate to the one of the lowest mean error over `tuning.seeds` seeds, which come after those of `s` and have
+/// test prompts of their own. Returns the mean errors, models by rates.
+std::vector<std::vector<double>> tune(std::vector<Model>& models, const Tuning& tuning, Setting s, const std::string& device,
+                                      const std::function<void()>& on_step);
 
 }  // namespace skipv1::mesa

@@ -41,6 +41,23 @@ std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& 
   return all;
 }
 
+std::vector<std::vector<double>> tune(std::vector<Model>& models, const Tuning& tuning, Setting s, const std::string& device,
+                                      const std::function<void()>& on_step) {
+  s.first_seed += s.seeds, s.seeds = tuning.seeds, s.may_diverge = true;
+  std::vector<Model> tried;
+  for (Model model : models)
+    for (const double rate : tuning.rates) model.rate = rate, tried.push_back(model);
+  const std::vector<Trained> all = learn_all(tried, s, device, on_step);
+  std::vector<std::vector<double>> errors;
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    std::vector<double>& of_rates = errors.emplace_back();
+    for (std::size_t k = 0; k < tuning.rates.size(); ++k) of_rates.push_back(all[i * tuning.rates.size() + k].mean("error")[0]);
+    models[i].rate =
+        tuning.rates[static_cast<std::size_t>(std::min_element(of_rates.begin(), of_rates.end()) - of_rates.begin())];
+  }
+  return errors;
+}
+
 Predictors::Predictors(Task task) : one_step{1}, ridge{1} {
   const std::size_t n = task.context;
   for (task.context = 1; task.context <= n; ++task.context) {

@@ -1,0 +1,296 @@
+// What a search over tables has found, as tables and figures.
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "skipv1/io/head_table.hpp"
+#include "skipv1/plot/chart.hpp"
+#include "skipv1/programs/experiment_tables.hpp"
+#include "skipv1/programs/search.hpp"
+
+namespace skipv1 {
+
+using namespace report;
+
+namespace {
+
+/// What a table is like, as numbers that its loss may go with.
+struct Features {
+  double from_first = 0;  ///< share of the routed heads that read layer 0
+  double source = 0;      ///< mean layer that they read
+  double distance = 0;    ///< mean number of layers between
+  double early = 0;       ///< share of the owned heads after layer 0 that layers of the first half own
+  double spread = 0;      ///< standard deviation of the heads that later layers own
+  double distinct = 0;    ///< share of the routed heads that are a layer's first reader of their head
+  double different = 0;   ///< mean number of layers that a layer with routed heads reads
+};
+struct Feature {
+  const char* name;
+  double Features::*value;
+};
+constexpr Feature features[] = {{"routed heads that read layer 0, share", &Features::from_first},
+                                {"layer that a routed head reads, mean", &Features::source},
+                                {"layers between reader and source, mean", &Features::distance},
+                                {"layers that a layer's routed heads read, mean number", &Features::different},
+                                {"routed heads that read another head than their layer's others, share", &Features::distinct},
+                                {"heads owned after layer 0 that are in the first half, share", &Features::early},
+                                {"heads owned by a layer after layer 0, standard deviation", &Features::spread}};
+
+HeadTable table_of(const Json& run) { return parse_table(run.at("settings").at("config").at("attention").at("table")); }
+
+Features features_of(const HeadTable& table) {
+  Features f;
+  double routed = 0, owned = 0, reading = 0;
+  Numbers own;
+  for (std::size_t l = 1; l < table.values.size(); ++l) {
+    std::map<HeadName, int> heads;
+    std::map<std::size_t, int> layers;
+    for (const HeadName& name : table.values[l]) {
+      if (name.layer == l) continue;
+      ++heads[name], ++layers[name.layer], ++routed;
+      f.from_first += name.layer == 0, f.source += static_cast<double>(name.layer);
+      f.distance += static_cast<double>(l - name.layer);
+    }
+    f.distinct += static_cast<double>(heads.size()), f.different += static_cast<double>(layers.size());
+    reading += !layers.empty();
+    own.push_back(static_cast<double>(table.values[l].size()));
+    for (const auto& [name, count] : heads) own.back() -= count;
+    owned += own.back();
+    if (l < table.values.size() / 2) f.early += own.back();
+  }
+  for (double* sum : {&f.from_first, &f.source, &f.distance, &f.distinct}) *sum /= routed;
+  f.different /= reading, f.early /= owned, f.spread = deviation(own);
+  return f;
+}
+
+/// The searched tables of a group.
+struct Group {
+  std::string name;
+  std::vector<const Json*> runs = {};
+  std::vector<Features> features = {};
+  Numbers losses = {};
+
+  bool drawn(std::size_t i) const { return runs[i]->at("made") == "drawn"; }
+  std::vector<std::size_t> by_loss() const {
+    std::vector<std::size_t> order(runs.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return losses[a] < losses[b]; });
+    return order;
+  }
+  std::string owned() const { return whole(*runs[0], "owned_values"); }
+};
+std::vector<Group> groups_of(const Json& results) {
+  std::vector<Group> groups;
+  for (const Json& run : results.at("runs")) {
+    if (!run.contains("made")) continue;
+    const std::string name = group_of(run.at("label").get<std::string>());
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.name == name; });
+    if (group == groups.end()) group = groups.insert(groups.end(), {name});
+    group->runs.push_back(&run), group->losses.push_back(run.at("final_nats_per_token").get<double>());
+    group->features.push_back(features_of(table_of(run)));
+  }
+  return groups;
+}
+
+/// Ranks, of equal values their mean.
+Numbers ranks(const Numbers& x) {
+  Numbers r(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    for (const double y : x) r[i] += y < x[i] ? 1 : y == x[i] ? 0.5 : 0;
+  return r;
+}
+/// Spearman's rank correlation; not a number where one of them is constant.
+double rank_correlation(const Numbers& x, const Numbers& y) {
+  const Numbers a = ranks(x), b = ranks(y);
+  double ab = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) ab += (a[i] - mean(a)) * (b[i] - mean(b));
+  return ab / (deviation(a) * deviation(b) * static_cast<double>(a.size() - 1));
+}
+/// "-0.62 [-0.72, -0.49], n = 100": with the interval of 95 % by Fisher's transform.
+std::string correlation_text(const Numbers& x, const Numbers& y) {
+  if (x.size() < 5) return "";
+  const double r = rank_correlation(x, y), z = std::atanh(r), half = 1.96 * 1.03 / std::sqrt(static_cast<double>(x.size()) - 3);
+  if (!std::isfinite(r)) return "constant";
+  return text_of("%+.2f", r) + text_of(" [%+.2f", std::tanh(z - half)) + text_of(", %+.2f]", std::tanh(z + half)) +
+         ", n = " + std::to_string(x.size());
+}
+
+Json runs_of(const Json& results, const std::string& group) {
+  Json part = {{"experiment", results.at("experiment")}, {"text", results.at("text")}, {"runs", Json::array()}};
+  for (const Json& run : results.at("runs"))
+    if (group_of(run.at("label").get<std::string>()) == group) part["runs"].push_back(run);
+  return part;
+}
+/// The sizes at which tables were trained again.
+std::vector<std::string> sizes_of(const Json& results, const std::vector<Group>& groups) {
+  std::vector<std::string> sizes;
+  for (const Json& run : results.at("runs")) {
+    const std::string group = group_of(run.at("label").get<std::string>());
+    const bool search =
+        group == search_size || std::any_of(groups.begin(), groups.end(), [&](const Group& g) { return g.name == group; });
+    if (!search && std::find(sizes.begin(), sizes.end(), group) == sizes.end()) sizes.push_back(group);
+  }
+  return sizes;
+}
+
+void print_groups(const Json& results, const std::vector<Group>& groups) {
+  const Labelled* skipv1 = nullptr;
+  const std::vector<Labelled> references = by_label(runs_of(results, search_size));
+  for (const Labelled& l : references)
+    if (model_of(l.label) == "skipv1") skipv1 = &l;
+  print_head(
+      {"search", "owned value heads", "tables", "drawn: mean loss", "drawn: lowest", "all: lowest", "tables below skipv1's"});
+  for (const Group& g : groups) {
+    Numbers drawn;
+    std::size_t below = 0;
+    for (std::size_t i = 0; i < g.runs.size(); ++i) {
+      if (g.drawn(i)) drawn.push_back(g.losses[i]);
+      below += skipv1 && g.losses[i] < skipv1->first().at("final_nats_per_token").get<double>();
+    }
+    print_row({g.name, g.owned(), std::to_string(g.runs.size()), drawn.empty() ? "" : spread_text(drawn),
+               drawn.empty() ? "" : text_of("%.4f", *std::min_element(drawn.begin(), drawn.end())),
+               text_of("%.4f", *std::min_element(g.losses.begin(), g.losses.end())), std::to_string(below)});
+  }
+  std::printf("\nBeside them, at the same size:\n\n");
+  print_epochs(runs_of(results, search_size), "skipv1");
+}
+
+void print_best(const std::vector<Group>& groups) {
+  std::printf(
+      "\nThe best five of each search, and its worst. A row of the table is a layer; what it owns itself is left out.\n\n");
+  print_head({"table", "loss", "made", "heads owned by layer", "read from layer 0", "what layers 1 to the last read of others"});
+  for (const Group& g : groups) {
+    std::vector<std::size_t> order = g.by_loss();
+    if (order.size() > 6) order.erase(order.begin() + 5, order.end() - 1);
+    for (const std::size_t i : order) {
+      const HeadTable table = table_of(*g.runs[i]);
+      std::string own, reads;
+      for (std::size_t l = 0; l < table.values.size(); ++l) {
+        HeadTable::Row routed;
+        for (const HeadName& name : table.values[l])
+          if (name.layer != l) routed.push_back(name);
+        own += (l ? " " : "") + std::to_string(table.values[l].size() - routed.size());
+        if (l) reads += (l > 1 ? "; " : "") + (routed.empty() ? std::string("-") : row_text(routed));
+      }
+      print_row({g.runs[i]->at("label").get<std::string>(), text_of("%.4f", g.losses[i]),
+                 g.runs[i]->at("made").get<std::string>(), own, text_of("%.0f %%", 100 * g.features[i].from_first), reads});
+    }
+  }
+}
+
+void print_regularities(const std::vector<Group>& groups) {
+  std::printf(
+      "\nWhat the loss goes with: Spearman's rank correlation, negative where more of it goes with a lower loss; interval of 95 "
+      "%%. "
+      "In brackets the mean of the best tenth and of the worst half.\n\n");
+  std::vector<std::string> head = {""};
+  for (const Group& g : groups) head.insert(head.end(), {g.name + ", drawn", g.name + ", all"});
+  print_head(head);
+  for (const Feature& feature : features) {
+    std::vector<std::string> row = {feature.name};
+    for (const Group& g : groups) {
+      Numbers drawn, drawn_losses, all;
+      for (std::size_t i = 0; i < g.runs.size(); ++i) {
+        all.push_back(g.features[i].*feature.value);
+        if (g.drawn(i)) drawn.push_back(all.back()), drawn_losses.push_back(g.losses[i]);
+      }
+      Numbers best, worst;
+      const std::vector<std::size_t> order = g.by_loss();
+      for (std::size_t i = 0; i < order.size(); ++i) {
+        if (i < std::max<std::size_t>(1, order.size() / 10)) best.push_back(all[order[i]]);
+        if (i >= order.size() / 2) worst.push_back(all[order[i]]);
+      }
+      row.push_back(correlation_text(drawn, drawn_losses));
+      row.push_back(correlation_text(all, g.losses) + text_of(" (%.2f", mean(best)) + text_of(", %.2f)", mean(worst)));
+    }
+    print_row(row);
+  }
+}
+
+/// The tables trained again, and whether their order is that of the search.
+void print_again(const Json& results, const std::vector<Group>& groups) {
+  for (const std::string& size : sizes_of(results, groups)) {
+    std::printf("\nTrained again, %s:\n\n", size.c_str());
+    const Json part = runs_of(results, size);
+    print_epochs(part, "skipv1");
+    Numbers before, after;
+    for (const Labelled& l : by_label(part))
+      for (const Group& g : groups)
+        for (std::size_t i = 0; i < g.runs.size(); ++i) {
+          std::string label = g.runs[i]->at("label").get<std::string>();
+          std::replace(label.begin(), label.end(), '/', '-');
+          if (label == model_of(l.label)) before.push_back(g.losses[i]), after.push_back(mean(l.each("final_nats_per_token")));
+        }
+    if (before.size() >= 5)
+      std::printf("\nRank correlation of a table's loss in the search with its mean loss here: %s\n",
+                  correlation_text(before, after).c_str());
+  }
+}
+
+std::filesystem::path beside(const std::filesystem::path& file, const std::string& suffix) {
+  return file.parent_path() / (file.stem().string() + suffix + file.extension().string());
+}
+
+void draw_scatter(const Json& results, const std::vector<Group>& groups, const std::filesystem::path& file, bool by_number) {
+  plot::Chart chart{by_number ? "Loss of the tables in the order of the search" : "Loss over what the routed heads read",
+                    by_number ? "table" : "share of the routed heads that read layer 0",
+                    "held-out loss, nats per token",
+                    {}};
+  for (const Group& g : groups) {
+    plot::Series series{g.name + ", " + g.owned() + " value heads", {}, {}};
+    series.joined = false, series.points = plot::Series::Points::shown;
+    for (std::size_t i = 0; i < g.runs.size(); ++i) {
+      series.x.push_back(by_number ? static_cast<double>(i) : g.features[i].from_first);
+      series.y.push_back(g.losses[i]);
+    }
+    chart.series.push_back(series);
+  }
+  for (const Labelled& l : by_label(runs_of(results, search_size)))
+    if (model_of(l.label) == "skipv1" || model_of(l.label) == "mha")
+      chart.references.push_back({l.first().at("final_nats_per_token").get<double>(), title_of(model_of(l.label))});
+  plot::save_figure(file, chart);
+}
+
+/// Each table's difference from SkipV1, with its interval, in the order of the means.
+void draw_again(const Json& results, const std::string& size, const std::filesystem::path& file) {
+  const std::vector<Labelled> all = by_label(runs_of(results, size));
+  std::vector<std::pair<Numbers, std::string>> rows;
+  for (const Labelled& l : all)
+    if (const Labelled* base = base_of(all, l.label, "skipv1"))
+      if (Numbers values = gaps(l, *base, "final_nats_per_token"); !values.empty())
+        rows.emplace_back(values, title_of(model_of(l.label)));
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return mean(a.first) < mean(b.first); });
+  plot::Chart chart{"Trained again, " + size, "place", "held-out loss - SkipV1's, nats per token", {}};
+  plot::Series series{"difference from SkipV1 (bars: intervals of 95 %)", {}, {}};
+  series.spread = plot::Series::Spread::bars, series.joined = false;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const double centre = mean(rows[i].first), half = rows[i].first.size() > 1 ? half_interval(rows[i].first) : 0;
+    series.x.push_back(static_cast<double>(i + 1)), series.y.push_back(centre);
+    series.low.push_back(centre - half), series.high.push_back(centre + half), series.labels.push_back(rows[i].second);
+  }
+  chart.series.push_back(series);
+  chart.references.push_back({0, "SkipV1"});
+  chart.legend = false, chart.width = 1200, chart.height = 700;
+  if (!rows.empty()) plot::save_figure(file, chart);
+}
+
+}  // namespace
+
+void print_search(const Json& results) {
+  const std::vector<Group> groups = groups_of(results);
+  require(!groups.empty(), "there are no tables yet");
+  print_groups(results, groups);
+  print_best(groups);
+  print_regularities(groups);
+  print_again(results, groups);
+}
+
+void draw_search(const Json& results, const std::filesystem::path& file) {
+  const std::vector<Group> groups = groups_of(results);
+  require(!groups.empty(), "there are no tables yet");
+  draw_scatter(results, groups, beside(file, "-order"), true);
+  draw_scatter(results, groups, beside(file, "-source"), false);
+  for (const std::string& size : sizes_of(results, groups)) draw_again(results, size, beside(file, "-" + size));
+}
+
+}  // namespace skipv1

@@ -1,0 +1,72 @@
+#!/bin/sh
+# Usage: search.sh PROGRAMS WORK TEXT. A tiny search over tables: it owns what it says, goes on to the same ledger where it stopped,
+# trains its best again, and its tables are variants of the programs; what is no table is refused.
+set -eu
+programs=$1 work=$2 text=$3
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+head -c 20000 "$text" > text.txt
+fail() {
+  echo "search.sh: $*" >&2
+  exit 1
+}
+search() { "$programs/skipv1-experiment" search "$@" > out 2> err || fail "skipv1-experiment search $* says: $(cat err)"; }
+wrong() {
+  expected=$1
+  shift
+  status=0
+  "$@" > out 2> err || status=$?
+  [ $status -eq 2 ] && [ "$(wc -l < err)" -eq 1 ] && grep -q -- "$expected" err || fail "$*: status $status, says $(cat err)"
+}
+ledger() { grep -E '"(label|seed|final_nats_per_token|made|owned_values|values)":|^ *"[0-9]\.[0-9]' "$1"; }
+
+short="--short --text text.txt --tokenizer-folder vocabularies --seeds 1"
+search $short --out whole.json
+[ "$(grep -c '"made": "' whole.json)" = 18 ] || fail "tables: $(grep -c '"made": "' whole.json)"
+[ "$(grep -c '"owned_values": 36' whole.json),$(grep -c '"owned_values": 32' whole.json)" = 12,6 ] || fail "other numbers of owned heads"
+ledger whole.json > a
+search $short --out whole.json
+ledger whole.json > b && cmp a b && [ ! -s err ] || fail "the second call did something: $(cat err)"
+
+# Stopped after a first part, then again: the same tables, parents and losses.
+search $short --out parts.json --tables 2
+grep -q '"label": "half/1"' parts.json && ! grep -q '"label": "half/2"' parts.json || fail "not two tables"
+search $short --out parts.json --budget 1e-6
+grep -q "not done yet: 12 tables" err || fail "not stopped: $(cat err)"
+search $short --out parts.json
+ledger parts.json > b && cmp a b || fail "a stopped search ends elsewhere"
+
+# The best again, at another size.
+search $short --out whole.json --retrain 10M-13M --found 2 --random 1
+[ "$(grep -c '"label": "10M-13M/' whole.json)" = 12 ] || fail "trained again: $(grep '"label": "10M-13M/' whole.json)"
+search --out whole.json --table --figure search.png --save-tables tables --found 1
+grep -q "Trained again, 10M-13M" out && [ -s search-order.png ] && [ -s search-source.svg ] && [ -s search-10M-13M.png ] || fail "no table or figure"
+[ "$(ls tables | wc -l)" = 2 ] || fail "tables: $(ls tables)"
+
+# A table found is a variant: trained, resumed and evaluated, and its configuration holds it.
+table=$(ls tables/half-*.json)
+small="--text text.txt --width 32 --layers 8 --heads 8 --length 16 --batch 2"
+"$programs/skipv1-train" $small --variant "$table" --steps 2 --out run > out 2> err || fail "$(cat err)"
+grep -q '"variant": "table"' run/step-00000002/config.json || fail "no table in the configuration"
+"$programs/skipv1-eval" run --text text.txt --batch 2 > out 2> err || fail "$(cat err)"
+"$programs/skipv1-generate" run --prompt The --count 3 > out 2> err || fail "$(cat err)"
+
+# Refused.
+wrong "num_hidden_layers, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 4 --heads 8 --length 16 --variant "$table" --out none
+wrong "num_key_value_heads, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 8 --heads 4 --length 16 --variant "$table" --out none
+sed 's/"0\.0 /"1.0 /' "$table" > later.json
+wrong "layer 0 value head 0 reads layer 1: only this and earlier layers" "$programs/skipv1-train" $small --variant later.json --out none
+sed 's/"0\.0 /"0,0 /' "$table" > comma.json
+wrong 'comma.json: "values", layer 0: "0,0": expected LAYER.HEAD' "$programs/skipv1-train" $small --variant comma.json --out none
+wrong "nowhere.json" "$programs/skipv1-train" $small --variant nowhere.json --out none
+for option in "--only mha" "--peaks 1e-3" "--best 2" "--shard 1/2" "--keep mha"; do
+  wrong "${option% *}: the experiment search has no list of runs" "$programs/skipv1-experiment" search $short --out none.json $option
+done
+wrong "merge: the experiment search has no list" "$programs/skipv1-experiment" search --out none.json --merge whole.json
+wrong "only the experiment search has --tables" "$programs/skipv1-experiment" frontier $short --out none.json --tables 3
+wrong "retrain: no tables are trained yet" "$programs/skipv1-experiment" search $short --out none.json --retrain 10M-13M
+wrong "retrain 1T: there is no such size; there are 10M-13M, 42M-26M" "$programs/skipv1-experiment" search $short --out whole.json --retrain 1T
+sed 's/"1\.0 /"0.0 /' whole.json > other.json
+wrong "other.json: holds .* with other settings" "$programs/skipv1-experiment" search $short --out other.json
+[ ! -e none.json ] && [ ! -e none ] || fail "wrote something: $(ls)"

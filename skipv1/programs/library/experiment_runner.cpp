@@ -212,9 +212,9 @@ class Runner {
   /// for a line.
   struct Queue {
     std::size_t total = 0;
-    std::function<TableSearch::Next()> next;
-    std::function<void()> begin;
-    std::function<std::string()> left;
+    std::function<TableSearch::Next()> next = {};
+    std::function<void()> begin = {};
+    std::function<std::string()> left = {};
     std::function<std::uint64_t()> seed = [] { return search_seed; };
     std::size_t begun = 0;
   };

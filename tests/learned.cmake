@@ -40,6 +40,24 @@ foreach(figure pairs training width gap restoration probes similarity)
   endif()
 endforeach()
 
+# Rates tuned for each model with seeds of their own, then a test for each width, corrected for their number.
+execute_process(COMMAND ${program} --dim 2 --context 4 --widths 2,4 --focus 4 --head-size 4 --steps 40 --batch 8 --seeds 6 --pair
+  --tune 0.0001,0.004 --tune-seeds 2 --json ${work}/tuned.json OUTPUT_VARIABLE tuned ERROR_QUIET RESULT_VARIABLE status)
+if(NOT status EQUAL 0 OR NOT tuned MATCHES "seeds 7 to 8, which are not among those below" OR NOT tuned MATCHES "corrected by Holm for 2 tests\n")
+  message(FATAL_ERROR "--tune ended with ${status}:\n${tuned}")
+endif()
+file(READ ${work}/tuned.json json)
+string(JSON models LENGTH "${json}" models)
+if(NOT models EQUAL 4)
+  message(FATAL_ERROR "--pair: ${models} models instead of 4")
+endif()
+foreach(i RANGE 3)
+  string(JSON rate GET "${json}" models ${i} rate)
+  if(NOT rate MATCHES "^(0.004|0.0001)$")
+    message(FATAL_ERROR "model ${i}: rate ${rate}")
+  endif()
+endforeach()
+
 # What the tutorial says of weights built by hand.
 execute_process(COMMAND ${program} --by-hand --widths 4,5,6 OUTPUT_VARIABLE built RESULT_VARIABLE status)
 file(READ ${CMAKE_CURRENT_LIST_DIR}/../tutorials/05-mesa-learned/output.txt saved)

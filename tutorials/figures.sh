@@ -14,6 +14,7 @@ folder() { mkdir -p "$tutorials/$1/figures" && echo "$tutorials/$1/figures"; }
 run "$build/tutorials/00-the-whole-idea" --figures "$(folder 00-the-whole-idea)"
 run "$build/tutorials/01-attention-and-its-cache" --figure "$(folder 01-attention-and-its-cache)/cache.png"
 run "$build/tutorials/02-head-routing" --figures "$(folder 02-head-routing)"
+run "$build/tutorials/02a-backward-pass" --figures "$(folder 02a-backward-pass)"
 run "$build/tutorials/04-mesa-theorem" --figures "$(folder 04-mesa-theorem)"
 run "$build/tutorials/05-mesa-learned" --redraw "$root/tutorials/05-mesa-learned/full.json" --figures "$(folder 05-mesa-learned)"
 [ ! -f "$root/tutorials/07-train-on-text/result.json" ] || run "$build/tutorials/07-train-on-text" --redraw "$root/tutorials/07-train-on-text/result.json" --out "$(folder 07-train-on-text)"

@@ -40,9 +40,9 @@ SHOWN = 200_000  # bytes of a source that is shown as a page; larger ones are co
 
 
 def tracked():
-    """The tree's files; all of them but build/ where there is no git."""
+    """The tree's files, also those not committed yet; all but build/ where there is no git."""
     try:
-        listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=True).stdout.split("\n")
+        listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, check=True).stdout.split("\n")
         return [path for path in listed if path and (ROOT / path).is_file()]
     except (OSError, subprocess.CalledProcessError):
         found = (path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file())
@@ -338,13 +338,15 @@ class Site:
 
 def main():
     out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/site").resolve()
-    if out.exists() and any(out.iterdir()):
-        if not (out / "search.js").is_file():  # never remove what is not ours
-            raise SystemExit(f"{out}: is not empty and no site")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    site = Site(out)
+    if out.exists() and any(out.iterdir()) and not (out / "search.js").is_file():  # never remove what is not ours
+        raise SystemExit(f"{out}: is not empty and no site")
+    fresh = out.with_name(out.name + ".new")  # a site is there whole or not at all
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    site = Site(fresh)
     site.build()
+    shutil.rmtree(out, ignore_errors=True)
+    fresh.rename(out)
     print(f"{len(site.pages)} pages, {sum(len(h.items) for hs in site.rooms.values() for h in hs)} entries of the library: {out}/index.html")
 
 

@@ -332,7 +332,7 @@ class ChartPainter {
       const double width = text_width(s.labels[i], small_size), height = small_size;
       const Box best = taken_.beside(p, width, height, {plot_.left, plot_.top, canvas_.frame().right - 4, plot_.bottom});
       canvas_.text({best.left, best.top}, s.labels[i], small_size, ink);
-      for (const double share : {0.15, 0.5, 0.85})
+      for (const double share : {-0.25, 0.15, 0.5, 0.85, 1.25})  // and room around it
         mark({best.left, best.top + share * height}, {best.right, best.top + share * height});
     }
   }
@@ -365,13 +365,11 @@ class ChartPainter {
         for (const double y : {line - text_height - 2, line + 6}) {
           const Point at{std::lerp(plot_.left + gap, plot_.right - gap - width, share), y};
           const Box box{at.x, at.y, at.x + width, at.y + text_height - 1};
-          std::size_t cost = taken_in(box);
+          const double above = y < line ? 6 : 0, below = 6 - above;  // markers' room, but not on the side of its own line
+          std::size_t cost = taken_in({box.left - 6, box.top - above, box.right + 6, box.bottom + below});
           if (y < plot_.top || box.bottom > plot_.bottom) cost += 1000;
           if (legend && box.meets({legend->x, legend->y, legend->x + size.x, legend->y + size.y})) cost += 1000;
-          if (cost < least) {
-            least = cost;
-            best = at;
-          }
+          if (cost < least) least = cost, best = at;
         }
       }
       canvas_.text(best, r.label, text_size, grey);

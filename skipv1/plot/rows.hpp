@@ -14,7 +14,8 @@
 namespace skipv1::plot {
 
 /// One value for each row, NaN where there is none. `low` and `high`, both empty or as many, are an interval around it; `points`
-/// (of each row) are drawn small; `texts` stand behind the values.
+/// (of each row) are drawn small; `texts` stand behind bars, and beside the plot for dots, which lie on either side of a
+/// reference.
 struct RowValues {
   std::string name;
   std::vector<double> values, low = {}, high = {};
@@ -150,7 +151,7 @@ class RowPainter {
         d.marker({axis_.pixel(point), y}, Marker::circle, 2.4, mix(colour, black, 0.35));
         end = std::max(end, axis_.pixel(point) + 3);
       }
-    if (!v.texts.empty()) d.text_around({end + 8, y}, v.texts[row], small_size, ink, Align::left);
+    if (!v.texts.empty()) d.text_around({bars() ? end + 8 : plot_.right + 10, y}, v.texts[row], small_size, ink, Align::left);
   }
 
   const RowChart& c_;

@@ -106,11 +106,11 @@ inline Drawing copying_picture() {
     d.arrow({306, top + 15}, {372, top + 15});
     d.box({380, top, 424, top + 30}, fixed(x[i][0], 0), key_colour);
     d.box({424, top, 468, top + 30}, fixed(y[i][0], 0), value_colour);
-    d.label({424, top + 46}, "x₁ and y₁ fit; x₂ and y₂ do not");
+    d.label({424, top + 46}, "the first number of each");
   }
   const Vector seen = predict(1, 1);
   d.lines({560, 84}, {"A first layer writes a pair into the", "place of y, which is 2 numbers wide.",
-                      "From Σ y xᵀ, 4 numbers, the next", "layer sees 1: Σ y₁ x₁ = 2.", "For the query (1, 1) it predicts",
+                      "From Σ y xᵀ, 4 numbers, the next", "layer sees 1: 2 · 1 + 1 · 0 = 2.", "For the query (1, 1) it predicts",
                       "(" + fixed(seen[0], 0) + ", " + fixed(seen[1], 0) + ") instead of (3, 4)."});
   return std::move(d.drawing());
 }
@@ -130,7 +130,7 @@ inline Drawing restored_picture() {
   d.lines({500, 84}, {"A head that reads layer 0's values has y", "uncompressed, and the room that y took",
                       "is free for x. All 4 numbers of Σ y xᵀ", "are seen, and the prediction is",
                       "(" + fixed(all[0], 0) + ", " + fixed(all[1], 0) + "), one full gradient step.",
-                      "With x₁ alone it would be (" + fixed(one[0], 0) + ", " + fixed(one[1], 0) + ")."});
+                      "With x's first numbers alone: (" + fixed(one[0], 0) + ", " + fixed(one[1], 0) + ")."});
   return std::move(d.drawing());
 }
 

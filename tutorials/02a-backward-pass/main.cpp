@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backward.hpp"
 #include "gathering.hpp"
 #include "skipv1/core/random.hpp"
 #include "skipv1/io/cli.hpp"
@@ -215,12 +216,14 @@ int main(int argc, char** argv) {
       "The backward pass in numbers: attention's, and that of a stack whose layers read the first one's values.\n"
       "Example: 02a-backward-pass > output.txt"};
   std::string figures;
-  app.add_option("--figures", figures, "draw the figure into this folder")->option_text("FOLDER");
+  app.add_option("--figures", figures, "draw the figures into this folder")->option_text("FOLDER");
   return run_program(app, argc, argv, [&] {
     show_attention();
     const RoutingShape shape{.layers = Stack::L, .heads = Stack::H, .kv_heads = Stack::H};
     show_stack("mha", routing::own_layer(shape));
     const auto norms = show_stack("skipv1", routing::skipv1(shape));
-    if (!figures.empty()) draw_gathering(std::filesystem::path(figures) / "gathering.svg", norms);
+    if (figures.empty()) return;
+    draw_gathering(std::filesystem::path(figures) / "gathering.svg", norms);
+    plot::save_figure(std::filesystem::path(figures) / "backward.png", backward_picture());
   });
 }

@@ -131,12 +131,13 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
     chart.y_label = "nats per token, first seed", chart.log_x = true;
     plot::Series held{title_of(model_of(family)) + ", held out", {}, {}},
         training{title_of(model_of(family)) + ", training", {}, {}};
+    std::map<double, const Labelled*> by_peak;  // a line goes through them in the order of their rates, not of the file
     for (const Labelled& l : all)
-      if (family_of(l.label) == family) {
-        const auto peak = l.first().at("settings").at("peak").get<double>();
-        held.x.push_back(peak), held.y.push_back(l.first().at("final_nats_per_token").get<double>());
-        training.x.push_back(peak), training.y.push_back(train_loss(l.first()));
-      }
+      if (family_of(l.label) == family) by_peak[l.first().at("settings").at("peak").get<double>()] = &l;
+    for (const auto& [peak, l] : by_peak) {
+      held.x.push_back(peak), held.y.push_back(l->first().at("final_nats_per_token").get<double>());
+      training.x.push_back(peak), training.y.push_back(train_loss(l->first()));
+    }
     chart.series.push_back(held), chart.series.push_back(training);
   }
   for (auto& [group, chart] : charts)

@@ -275,6 +275,7 @@ class Site:
                 name = header.path.removeprefix("skipv1/")
                 anchor = slug(name, taken)
                 headings.append((2, f"`{PurePosixPath(name).name}`", anchor))
+                self.index.append([name, "header", f"{place}#{anchor}", " ".join(header.intro.split())])
                 source = self.relative(self.target(header.path, place), place)
                 body.append(f'<h2 id="{anchor}"><code>{name}</code> <a class="aside" href="{source}">source</a></h2>{self.prose(header.intro, place)}')
                 for item in header.items:

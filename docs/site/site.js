@@ -7,26 +7,24 @@
   show();
   dark.addEventListener("change", show);
 
-  // Words are found at their beginnings; every one must occur. Titles count most, then where a word stands whole.
+  // Words are found at their beginnings; every one must occur. Titles count most, then words that stand side by side.
   const find = (query) => {
-    const words = query.toLowerCase().split(/[\s:]+/).filter(Boolean);
+    const words = query.toLowerCase().split(/[^\p{L}\p{N}.]+/u).filter(Boolean).map((word) => word.replace(/\./g, "\\."));
     if (!words.length) return [];
-    const patterns = words.map((word) => new RegExp("(^|[^a-z0-9])" + word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&") + "(?![a-z0-9])?", "i"));
+    const start = "(^|[^\\p{L}\\p{N}])";
+    const patterns = words.map((word) => new RegExp(start + word, "iu"));
+    const phrase = new RegExp(start + words.join("[^\\p{L}\\p{N}]+"), "iu"), whole = new RegExp(phrase.source + "$", "iu");
     const found = [];
     for (const [title, of, place, text] of window.searchIndex) {
-      let score = 0;
-      for (const [i, pattern] of patterns.entries()) {
-        const inTitle = pattern.test(title), inText = pattern.test(text) || pattern.test(of);
-        if (!inTitle && !inText) { score = 0; break; }
-        score += (inTitle ? 10 : 0) + (inText ? 1 : 0) + (title.toLowerCase() === words[i] ? 10 : 0);
-      }
-      if (score && title.toLowerCase().endsWith(words.join("::"))) score += 20;
-      if (score) found.push({ score: score - title.length / 200, title, of, place, excerpt: excerpt(text, patterns) });
+      if (!patterns.every((p) => p.test(title) || p.test(of) || p.test(text))) continue;
+      let score = patterns.filter((p) => p.test(title)).length * 10 - title.length / 200;
+      score += (phrase.test(title) ? 10 : 0) + (whole.test(title) ? 20 : 0) + (phrase.test(of) ? 2 : 0) + (phrase.test(text) ? 5 : 0);
+      found.push({ score, title, of, place, excerpt: excerpt(text, [phrase, ...patterns]) });
     }
     return found.sort((a, b) => b.score - a.score).slice(0, 30);
   };
   const excerpt = (text, patterns) => {
-    const at = Math.max(0, Math.min(...patterns.map((p) => text.search(p)).filter((i) => i >= 0), text.length) - 30);
+    const first = patterns.map((p) => text.search(p)).find((i) => i >= 0) ?? 0, at = Math.max(0, first - 30);
     return (at ? "… " : "") + text.slice(at, at + 140) + (text.length > at + 140 ? " …" : "");
   };
 
@@ -59,7 +57,7 @@
         const link = document.createElement("a"), small = document.createElement("small");
         link.href = root.dataset.root + place;
         link.textContent = title.replace(/[`$]/g, "");
-        small.textContent = [of, excerpt].filter(Boolean).join(": ");
+        small.textContent = [of, excerpt].filter(Boolean).join(": ").replace(/`/g, "");
         link.append(small);
         list.appendChild(document.createElement("li")).append(link);
       }

@@ -39,7 +39,7 @@ def use(page):
     page.click("#theme")
     if page.evaluate("getComputedStyle(document.body).backgroundColor") == before:
         complaints.append("the switch changes no colour")
-    for words, wanted in (("rms_norm_forward", "api/ops.html#rms_norm_forward"), ("head routing", "docs/spec/models.html#head-routing"), ("Decoder run_with", "api/model.html#decoder")):
+    for words, wanted in (("rms_norm_forward", "api/ops.html#rms_norm_forward"), ("split keys", "api/ops-attention.html#opsattentionsplit_keyscuh"), ("head routing", "docs/spec/models.html#head-routing"), ("Decoder run_with", "api/model.html#decoder")):
         page.fill("#search", words)
         page.wait_for_selector("#found a")
         places = page.eval_on_selector_all("#found a", "links => links.slice(0, 5).map((link) => link.href)")

@@ -37,6 +37,8 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if not self.open:
             self.text.append(data)
+        elif "math" in self.open and re.search(r"[\\{}$]", data) and not re.fullmatch(r"[{}]", data):
+            complain(self.path, f"a formula's \"{data}\" is not rendered")
 
 
 def complain(path, what):

@@ -1,6 +1,9 @@
 // One description, two forms: what an SVG says, and that it says the same as the pixels.
 #include "skipv1/plot/drawing.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -131,6 +134,38 @@ TEST_CASE("points are labelled where they are asked to be") {
   CHECK(times(svg, ">third<") == 1);
   chart.series[0].labels = {"one"};
   CHECK_THROWS_WITH(describe(chart), Catch::Contains("1 labels: must be none or as many"));
+}
+
+TEST_CASE("the texts of dots stand beside the plot, where no line and no dot is") {
+  RowChart chart{"t", "gain", {"a", "b"}, {{"", {-1, 1}}}};
+  chart.kind = RowChart::Kind::dots, chart.references = {0};
+  chart.values[0].texts = {"first", "second"};
+  const std::string svg = describe(chart).svg();
+  const auto x_before = [&](const std::string& text) {
+    const std::size_t at = svg.rfind("<text x=\"", svg.find(">" + text + "<"));
+    REQUIRE(at != svg.npos);
+    return std::stod(svg.substr(at + 9));
+  };
+  CHECK(x_before("first") == x_before("second"));
+  for (std::size_t at = svg.find("<circle cx=\""); at != svg.npos; at = svg.find("<circle cx=\"", at + 1))
+    CHECK(std::stod(svg.substr(at + 12)) + 6 < x_before("first"));
+}
+
+TEST_CASE("a line's label keeps clear of markers beside it") {
+  Chart chart{"", "x", "y", {{"a", {0, 1, 2, 3}, {1.2, 1.2, 1.05, 1.05}}, {"b", {0, 1, 2, 3}, {1.5, 0.5, 0.5, 0.5}}}};
+  chart.references = {{1, "reference"}};
+  const std::string svg = describe(chart).svg();
+  const std::size_t at = svg.rfind("<text x=\"", svg.find(">reference<"));
+  REQUIRE(at != svg.npos);
+  double x = 0, y = 0;
+  REQUIRE(std::sscanf(svg.c_str() + at, "<text x=\"%lf\" y=\"%lf\"", &x, &y) == 2);
+  double nearest = 1e9;  // of the markers right of the label's beginning, by height
+  for (std::size_t circle = svg.find("<circle cx=\""); circle != svg.npos; circle = svg.find("<circle cx=\"", circle + 1)) {
+    double cx = 0, cy = 0;
+    REQUIRE(std::sscanf(svg.c_str() + circle, "<circle cx=\"%lf\" cy=\"%lf\"", &cx, &cy) == 2);
+    if (cx > x - 6 && cx < x + 90) nearest = std::min(nearest, std::abs(cy - (y - 6)));
+  }
+  CHECK(nearest > 12);
 }
 
 TEST_CASE("rows have their names, values and intervals") {

@@ -35,7 +35,7 @@ inline void run_grid(const Kernel& kernel) {
     }
     semaphores.end_block(fault);
   };
-  if (blocks * kernel.launch.block.size() < 2048) {
+  if (blocks * kernel.launch.block.size() < 2048 || watcher()) {
     for (std::size_t b = 0; b < blocks && !error; ++b) run(b);
   } else {
     parallel_for(blocks, run);

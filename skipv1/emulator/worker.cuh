@@ -26,6 +26,7 @@
 #include "skipv1/emulator/asynchronous.cuh"
 #include "skipv1/emulator/semaphores.cuh"
 #include "skipv1/emulator/traffic.cuh"
+#include "skipv1/emulator/watch.cuh"
 #include "skipv1/core/grid.cuh"
 
 namespace skipv1 {
@@ -93,6 +94,7 @@ class Worker {
       report("waits at the barrier of ", place, " while thread ", index_of(first_at_barrier_), " waits at that of ",
              barrier_place_);
     }
+    tell_arrival("sync_threads", arrived_ == count_, place);
     if (arrived_ < count_) return wait(State::at_barrier, place);
     arrived_ = 0;
     shared_.block_synchronised();
@@ -113,6 +115,7 @@ class Worker {
              warp.place, ")");
     }
     warp.arguments[now_ - first] = arguments;
+    tell_arrival(what, warp.arrived == lanes, place);
     if (warp.arrived < lanes) return wait(State::at_collective, place);
     warp.arrived = 0;
     resolve(warp.arguments, lanes);
@@ -123,9 +126,18 @@ class Worker {
   /// The running thread accesses global memory, if that is counted (emulator/traffic.cuh).
   void note_global(Access access, const void* p, std::size_t bytes, Place place) {
     if (counts_) traffic_.note(access, p, bytes, now_, place);
+    if (watched_)
+      tell({.kind = access == Access::load ? Step::Kind::load : Step::Kind::store, .place = place, .address = p, .bytes = bytes});
   }
   void note_global_bulk(Access access, std::size_t bytes) {
     if (counts_) traffic_.note_bulk(access, bytes);
+  }
+
+  /// Whether anybody looks on (emulator/watch.cuh); tells them a step of the running thread, whose block and thread are set here.
+  bool watched() const { return watched_; }
+  void tell(Step step) const {
+    step.block = block_, step.thread = now_;
+    (*watcher())(step);
   }
 
   /// The block's mbarriers. Threads that wait at one look again after `wake`.
@@ -217,7 +229,7 @@ class Worker {
     error_ = nullptr;
     mbarriers_.clear();
     seen_.clear();
-    counts_ = counted_traffic() != nullptr;
+    counts_ = counted_traffic() != nullptr, watched_ = watcher() != nullptr;
     if (counts_) traffic_.begin(count_);
     shared_.begin_block(kernel.launch.shared_bytes, count_);
     for (std::size_t t = 0; t < count_; ++t) {
@@ -300,6 +312,7 @@ class Worker {
       note_store(store.to, Semaphores::Stage::completed, store.place);
       store.write();
     }
+    if (watched_) tell({.kind = Step::Kind::returns});
     warp.ended = true;
     ended_ = now_;
     self().state = State::done;
@@ -308,6 +321,9 @@ class Worker {
       if (mbarrier.issued > 0) report("returns, the last, while a load (", mbarrier.loads[0].place, ") is pending");
   }
 
+  void tell_arrival(const char* what, bool last, Place place) const {
+    if (watched_) tell({.kind = last ? Step::Kind::arrives : Step::Kind::waits, .place = place, .what = what});
+  }
   void make_ready(std::size_t t, State state = State::ready) {
     threads_[t]->state = state;
     std::size_t at = head_ + ready_count_++;
@@ -344,7 +360,7 @@ class Worker {
   Semaphores::Seen seen_;
   std::size_t in_vain_ = 0, looked_at_ = 0;  ///< looks at semaphores since a thread went on, and the progress they saw
   SharedMemory shared_;
-  bool counts_ = false;
+  bool counts_ = false, watched_ = false;
   BlockTraffic traffic_;
   std::exception_ptr error_;
 };

@@ -63,7 +63,16 @@ T exchange(const char* what, T value, std::size_t source, Place place) {
       lane.result = static_cast<Exchange<T>*>(lanes[lane.source])->value;
     }
   };
-  Worker::running().collective(what, &mine, resolve, place);
+  Worker& worker = Worker::running();
+  worker.collective(what, &mine, resolve, place);
+  if constexpr (std::is_arithmetic_v<T>)
+    if (worker.watched())
+      worker.tell({.kind = Step::Kind::exchanges,
+                   .place = place,
+                   .what = what,
+                   .from = source,
+                   .gives = static_cast<double>(value),
+                   .takes = static_cast<double>(mine.result)});
   return mine.result;
 }
 inline std::size_t this_lane() { return Worker::running().thread_number() % 32; }

@@ -1,4 +1,5 @@
-// Loads and stores of global memory that the emulator counts (emulator/traffic.cuh). Compiled by nvcc they are plain ones.
+// Loads and stores of global memory that the emulator counts (emulator/traffic.cuh) and shows (emulator/watch.cuh). Compiled by
+// nvcc they are plain ones.
 #pragma once
 
 #include "skipv1/kernel/kernel.cuh"
@@ -25,8 +26,18 @@ SKIPV1_DEVICE void store_global(T* to, const Vector<T, N>& x) {
   store_vector(to, x);
 }
 
+/// Tells whoever looks on (emulator/watch.cuh) what the variable called `name` is; by nvcc nothing.
+template <class T>
+SKIPV1_DEVICE void note_value(const char*, T) {}
+
 #else
 
+template <class T>
+void note_value(const char* name, T x, emulator::Place place = emulator::Place::here()) {
+  const emulator::Worker& worker = emulator::Worker::running();
+  if (worker.watched())
+    worker.tell({.kind = emulator::Step::Kind::value, .place = place, .what = name, .takes = static_cast<double>(x)});
+}
 template <class T>
 T load_global(const T* from, emulator::Place place = emulator::Place::here()) {
   emulator::Worker::running().note_global(emulator::Access::load, from, sizeof(T), place);

@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
       ->check(at_least(1));
   app.add_option("--tables", asked.tables, "search: so many of each of its groups")->check(in_range(1, 100000));
   app.add_option("--retrain", asked.retrain, "search: trains the best tables in --out again, at this size, beside others");
-  app.add_option("--found", asked.found, "--retrain, --save-tables: so many of each number of owned heads")
+  app.add_option("--found", asked.found, "--retrain, --save-tables: so many of each search")
       ->check(at_least(1))
       ->capture_default_str();
   app.add_option("--random", asked.random, "--retrain: and so many that were only drawn")->capture_default_str();

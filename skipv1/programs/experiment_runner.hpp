@@ -23,7 +23,7 @@ struct ExperimentJob {
   std::vector<std::string> keep;
   std::size_t seeds = 0, best = 0, at_once = 1;
   std::string retrain, save_tables;               ///< search: the size at which tables are trained again; a folder
-  std::size_t tables = 0, found = 5, random = 2;  ///< search: of each group; of those trained again
+  std::size_t tables = 0, found = 5, random = 2;  ///< search: of each search; of those trained again
   double budget = 0;
   Shard shard;  ///< its results go to a file of its own (`shard_file`)
   bool small = false, prepare = false, table = false;

@@ -57,11 +57,11 @@ class TableSearch {
   Group* next_ = nullptr;        ///< whose last candidate is next
 };
 
-/// The runs that are trained again at the size `asked.retrain`, by what `results` holds: of each number of owned heads the
+/// The runs that are trained again at the size `asked.retrain`, by what `results` holds: of each search the
 /// `asked.found` tables of the lowest loss, and the `asked.random` first drawn ones. `like` is the size's first run. Throws if
 /// there are no tables yet.
 std::vector<PlannedRun> retrained(const ExperimentJob& asked, const Json& results, const PlannedRun& like);
-/// The configurations' tables of a file of results, the best of each number of owned heads, as files in `folder`.
+/// The configurations' tables of a file of results, the best of each search, as files in `folder`.
 void save_tables(const Json& results, std::size_t found, const std::filesystem::path& folder);
 
 /// Prints the searches, their best tables, what the losses go with, and the tables trained again.

@@ -14,7 +14,6 @@ struct Searched {
   const Json* run = nullptr;
   std::string group;
   double loss = 0;
-  std::size_t owned = 0;
 };
 
 /// All of them, by group, in the order of their numbers.
@@ -23,13 +22,12 @@ std::vector<Searched> searched(const Json& results) {
   for (const Json& run : results.at("runs")) {
     if (!run.contains("made")) continue;
     const auto label = run.at("label").get<std::string>();
-    all.push_back(
-        {&run, group_of(label), run.at("final_nats_per_token").get<double>(), run.at("owned_values").get<std::size_t>()});
+    all.push_back({&run, group_of(label), run.at("final_nats_per_token").get<double>()});
   }
   return all;
 }
 
-/// The best of each number of owned heads, then the first drawn ones.
+/// The best of each search, then the first drawn ones.
 std::vector<Searched> chosen(const Json& results, std::size_t found, std::size_t random) {
   std::vector<Searched> all = searched(results), drawn = all, chosen;
   require(!all.empty(), "search: no tables are trained yet");
@@ -38,10 +36,10 @@ std::vector<Searched> chosen(const Json& results, std::size_t found, std::size_t
     return std::none_of(chosen.begin(), chosen.end(), [&](const Searched& other) { return other.run == table.run; });
   };
   const auto take = [&](const std::vector<Searched>& from, const char* made, bool is, std::size_t most) {
-    std::map<std::size_t, std::size_t> taken;
+    std::map<std::string, std::size_t> taken;
     for (const Searched& table : from)
-      if ((table.run->at("made") == made) == is && taken[table.owned] < most && is_new(table))
-        ++taken[table.owned], chosen.push_back(table);
+      if ((table.run->at("made") == made) == is && taken[table.group] < most && is_new(table))
+        ++taken[table.group], chosen.push_back(table);
   };
   take(all, "given", false, found);
   take(drawn, "drawn", true, random);

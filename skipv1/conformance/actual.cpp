@@ -114,8 +114,20 @@ std::vector<Comparison> compare_actual(const Case& c, const std::filesystem::pat
   return all;
 }
 
+namespace {
+/// The logits of the decoding's steps that the files have, by the steps' numbers.
+std::map<std::size_t, Tensor<double>> decoding_of(const Case& c, const std::filesystem::path& folder) {
+  std::map<std::size_t, Tensor<double>> logits;
+  const ActualFiles files = list_actual(c, folder);
+  for (std::size_t n = 0; n < c.decoding.size(); ++n)
+    if (const auto found = files.tensors.find(step_tensor(n, "logits")); found != files.tensors.end())
+      logits.emplace(n, found->second.read());
+  return logits;
+}
+}  // namespace
+
 void recognise_actual(const Case& c, const std::filesystem::path& folder, std::vector<Comparison>& comparisons) {
-  bool logits_hold = true;
+  bool logits_hold = true, decoding_named = false;
   for (Comparison& x : comparisons) {
     if (x.pass || !std::isfinite(x.error)) continue;
     if (x.check == "logits") {
@@ -123,7 +135,14 @@ void recognise_actual(const Case& c, const std::filesystem::path& folder, std::v
       x.mistakes = recognise_mistakes(c, list_actual(c, folder).tensors.at("logits").read(), x.bound);
     }
     if (x.check == "loss" && logits_hold) x.mistakes = recognise_loss(c, x.actual, x.bound);
-    if (x.check == "cache") x.mistakes = recognise_count(c, x.tensor, static_cast<std::size_t>(x.actual));
+    if (x.check == "decoding" && logits_hold && !decoding_named) {  // named once, where it first shows
+      decoding_named = true;
+      x.mistakes = recognise_decoding(c, decoding_of(c, folder), x.bound);
+    }
+    if (x.check != "cache") continue;
+    const bool bytes = x.tensor.ends_with("cache_bytes");  // so many tokens times their elements and width
+    const double count = bytes && x.expected > 0 ? x.actual * static_cast<double>(c.elements) / x.expected : x.actual;
+    x.mistakes = recognise_count(c, bytes ? "kv_elements_per_token" : x.tensor, static_cast<std::size_t>(std::lround(count)));
   }
 }
 

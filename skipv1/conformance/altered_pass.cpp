@@ -42,12 +42,13 @@ struct Owned {
 class Pass {
  public:
   Pass(const Config& config, const Parameters<double>& weights, const Routing& routing, View<const std::int32_t> tokens,
-       const Rules& rules)
+       const Rules& rules, const GivenRows* rows)
       : c_(config),
         w_(weights),
         routing_(routing),
         tokens_(tokens),
         r_(rules),
+        rows_(rows),
         B_(tokens.extent(0)),
         T_(tokens.extent(1)),
         N_(B_ * T_),
@@ -84,7 +85,7 @@ class Pass {
     for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += y.data()[i];
   }
   std::string layer(std::size_t l, const char* part) const { return "model.layers." + std::to_string(l) + "." + part; }
-  std::size_t position(std::size_t n) const { return n % T_; }
+  std::size_t position(std::size_t n) const { return rows_ ? rows_->positions[n] : n % T_; }
 
   X linear(const std::string& name, const X& x) const {
     const View<double> w = w_[name + ".weight"];
@@ -111,7 +112,7 @@ class Pass {
     for (std::size_t n = 0; n < N_; ++n)
       for (std::size_t i = 0; i < c_.hidden_size; ++i) {
         x(n, i) = w_["model.embed_tokens.weight"](static_cast<std::size_t>(tokens_.data()[n]), i) * r_.embedding_scale;
-        if (c_.gpt2() && r_.positions) x(n, i) += w_["model.embed_positions.weight"](position(n), i);
+        if (c_.gpt2() && r_.positions) x(n, i) += w_["model.embed_positions.weight"](position(n) % c_.max_position_embeddings, i);
       }
     return x;
   }
@@ -218,7 +219,11 @@ class Pass {
     else
       routed_heads(l, x, k, v);
     for (std::size_t b = 0; b < B_; ++b)
-      for (std::size_t h = 0; h < H_; ++h) attend(b, h, q, k, v, o);
+      for (std::size_t h = 0; h < H_; ++h)
+        if (rows_)
+          attend_rows(l, h, q, k, v, o);
+        else
+          attend(b, h, q, k, v, o);
     if (r_.untransposed_heads) o = untransposed(o);
     return linear(layer(l, "self_attn.o_proj"), o);
   }
@@ -276,6 +281,27 @@ class Pass {
         for (std::size_t s = 0; s < T_; ++s) sum += p(t, s) * v(begin + s, h * d_h_ + i);
         o(begin + t, h * d_h_ + i) = sum;
       }
+  }
+
+  /// As `attend`, each row over the rows that are given.
+  void attend_rows(std::size_t l, std::size_t h, const X& q, const X& k, const X& v, X& o) const {
+    const std::size_t width = q.width() / H_;
+    const bool of_other_layer = !c_.latent() && !routing_.value(l, h).none() && routing_.value(l, h).layer != l;
+    for (std::size_t t = 0; t < N_; ++t) {
+      const std::vector<std::size_t>&keys = rows_->keys[t], &values = of_other_layer ? rows_->shared[t] : keys;
+      double total = 0;
+      for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) = 0;
+      for (std::size_t j = 0; j < keys.size(); ++j) {
+        double score = 0;
+        for (std::size_t i = 0; i < width && keys[j] != GivenRows::none; ++i)
+          score += q(t, h * width + i) * k(keys[j], h * width + i);
+        const double p = std::exp(score / std::sqrt(static_cast<double>(width)));
+        total += p;
+        for (std::size_t i = 0; i < d_h_ && values[j] != GivenRows::none; ++i)
+          o(t, h * d_h_ + i) += p * v(values[j], h * d_h_ + i);
+      }
+      for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) /= total;
+    }
   }
 
   /// What layer l owns, then what its query heads read: k (N, H * width), v (N, H * d_h).
@@ -375,6 +401,7 @@ class Pass {
   const Routing& routing_;
   View<const std::int32_t> tokens_;
   const Rules& r_;
+  const GivenRows* rows_;
   std::size_t B_, T_, N_, H_, d_h_, rotary_ = 0;
   std::vector<Owned> keys_, values_;  // of each layer so far
   std::vector<X> latents_, rotary_keys_;
@@ -383,8 +410,8 @@ class Pass {
 }  // namespace
 
 Tensor<double> altered_pass(const Config& config, const Parameters<double>& weights, const Routing& routing,
-                            View<const std::int32_t> tokens, const Rules& rules) {
-  return Pass(config, weights, routing, tokens, rules).run();
+                            View<const std::int32_t> tokens, const Rules& rules, const GivenRows* rows) {
+  return Pass(config, weights, routing, tokens, rules, rows).run();
 }
 
 }  // namespace skipv1::conformance

@@ -34,8 +34,18 @@ struct Rules {
   bool rounds_angles = false, rounds_tables = false, rounds_probabilities = false;
 };
 
-/// Logits (B, T, V) of the case's tokens, in plain loops and float64. `routing` may read any heads that are owned.
+/// Rows that need not be one sequence: what each has for its position, and which rows it reads. So a decoder's steps are one
+/// pass, right or wrong.
+struct GivenRows {
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);  ///< zeros: a key whose score is 0, a value that adds nothing
+  std::vector<std::size_t> positions;                                ///< (N)
+  std::vector<std::vector<std::size_t>> keys;                        ///< (N): the rows whose keys and own layer's values are read
+  std::vector<std::vector<std::size_t>> shared;                      ///< (N): beside them, the rows of other layers' values
+};
+
+/// Logits (B, T, V) of the case's tokens, in plain loops and float64. `routing` may read any heads that are owned. With `rows`
+/// tokens are (1, N).
 Tensor<double> altered_pass(const Config& config, const Parameters<double>& weights, const Routing& routing,
-                            View<const std::int32_t> tokens, const Rules& rules);
+                            View<const std::int32_t> tokens, const Rules& rules, const GivenRows* rows = nullptr);
 
 }  // namespace skipv1::conformance

@@ -1,6 +1,7 @@
 // Mistakes that implementers make, computed on the spot for any case.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,10 @@ namespace skipv1::conformance {
 /// `bound`, and not the case's own; of several the nearest. A mistake is another routing table, other constants, other weights
 /// or other rules of the pass, computed on the spot, so that it exists wherever it makes a difference.
 std::vector<std::string> recognise_mistakes(const Case& c, View<const double> logits, double bound);
+
+/// The same of the logits (N, V) of a decoding's steps, by their numbers: what a decoder does with its cache, mask and positions
+/// that gives all of them.
+std::vector<std::string> recognise_decoding(const Case& c, const std::map<std::size_t, Tensor<double>>& logits, double bound);
 
 /// The same of a loss whose logits are right, and of one of the counts of expected.json.
 std::vector<std::string> recognise_loss(const Case& c, double loss, double bound);

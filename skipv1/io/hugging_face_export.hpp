@@ -8,6 +8,12 @@ namespace skipv1 {
 
 /// What transformers itself has of a configuration.
 enum class TransformersModel { llama, qwen2, qwen3, gpt2, skipv1 };
+/// Its class there.
+inline const char* class_of(TransformersModel kind) {
+  constexpr const char* names[] = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "GPT2LMHeadModel",
+                                   "SkipV1ForCausalLM"};
+  return names[static_cast<std::size_t>(kind)];
+}
 
 inline TransformersModel transformers_model(const Config& c) {
   const bool plain = c.attention.variant == "mha" || c.attention.variant == "gqa" || c.attention.variant == "mqa";
@@ -70,11 +76,16 @@ inline Json llama_json(const Config& c, TransformersModel kind) {
 }
 
 inline Json gpt2_json(const Config& c) {
-  return {{"architectures", {"GPT2LMHeadModel"}}, {"model_type", "gpt2"},
-          {"vocab_size", c.vocab_size},           {"n_embd", c.hidden_size},
-          {"n_inner", c.intermediate_size},       {"n_layer", c.num_hidden_layers},
-          {"n_head", c.num_attention_heads},      {"n_positions", c.max_position_embeddings},
-          {"layer_norm_epsilon", c.norm_epsilon}, {"activation_function", "gelu_new"},
+  return {{"architectures", {class_of(TransformersModel::gpt2)}},
+          {"model_type", "gpt2"},
+          {"vocab_size", c.vocab_size},
+          {"n_embd", c.hidden_size},
+          {"n_inner", c.intermediate_size},
+          {"n_layer", c.num_hidden_layers},
+          {"n_head", c.num_attention_heads},
+          {"n_positions", c.max_position_embeddings},
+          {"layer_norm_epsilon", c.norm_epsilon},
+          {"activation_function", "gelu_new"},
           {"tie_word_embeddings", true}};
 }
 
@@ -82,7 +93,7 @@ inline Json gpt2_json(const Config& c) {
 inline Json skipv1_json(const Config& c) {
   Json object = parse_json(config_text(c));
   object["model_type"] = "skipv1";
-  object["architectures"] = {"SkipV1ForCausalLM"};
+  object["architectures"] = {class_of(TransformersModel::skipv1)};
   object["auto_map"] = {{"AutoConfig", "modeling_skipv1.SkipV1Config"},
                         {"AutoModelForCausalLM", "modeling_skipv1.SkipV1ForCausalLM"}};
   return object;

@@ -28,20 +28,17 @@ void write(const Options& o, const std::filesystem::path& folder) {
     write_whole(folder / "modeling_skipv1.py", [&](std::ostream& out) {
       for (const char* line : model_file) out << line;
     });
-  std::cout << o.out << ": "
-            << (kind == TransformersModel::llama  ? "LlamaForCausalLM"
-                : kind == TransformersModel::gpt2 ? "GPT2LMHeadModel"
-                                                  : "SkipV1ForCausalLM, with its modeling_skipv1.py: trust_remote_code=True")
-            << '\n';
+  std::cout << o.out << ": " << class_of(kind)
+            << (kind == TransformersModel::skipv1 ? ", with its modeling_skipv1.py: trust_remote_code=True" : "") << '\n';
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Writes a model as a folder for Hugging Face's transformers: a plain LLaMA or GPT-2 where the variant is mha, gqa or mqa, "
-      "else "
-      "with\nmodeling_skipv1.py beside it.\n\n"
+      "Writes a model as a folder for Hugging Face's transformers: a plain LLaMA, Qwen2, Qwen3 or GPT-2 where the variant is "
+      "mha, gqa\n"
+      "or mqa, else with modeling_skipv1.py beside it.\n\n"
       "Example: skipv1-export my_run --out exported\n"
       "  AutoModelForCausalLM.from_pretrained(\"exported\", trust_remote_code=True)"};
   Options o;

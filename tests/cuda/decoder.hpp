@@ -104,6 +104,15 @@ void check_decoder(const Config& c, double bound, bool gradients) {
   CHECK(difference<T>(to_host(dparameters.flat()), dreference.flat()) <= bound);
 }
 
+/// llama with heads of another width, biases, norms of queries and keys, and scaled frequencies, as far as the variant has them.
+inline Config featured_config(const Variant& variant, RopeKind kind) {
+  Config c = small_config(Architecture::llama, variant);
+  c.head_dim = 6, c.o_bias = c.mlp_bias = true, c.qkv_bias = c.qk_norm = !c.latent();
+  c.rope_frequencies = {.kind = kind, .factor = 3, .original_max_position_embeddings = 8};
+  c.rope_frequencies.low_freq_factor = 0.1, c.rope_frequencies.attention_factor = kind == RopeKind::yarn ? 1.2 : 1;
+  return c;
+}
+
 template <class T>
 void check_all_decoders(double bound, bool gradients) {
   for (Architecture architecture : {Architecture::gpt2, Architecture::llama}) {
@@ -119,6 +128,9 @@ void check_all_decoders(double bound, bool gradients) {
       check_decoder<T>(c, bound, gradients);
     }
   }
+  for (const auto& [variant, kind] : {std::pair("gqa", RopeKind::llama3), std::pair("skipv1", RopeKind::yarn),
+                                      std::pair("yoco", RopeKind::linear), std::pair("skipv1_mla", RopeKind::yarn)})
+    check_decoder<T>(featured_config(find_variant(variant), kind), bound, gradients);
 }
 
 }  // namespace skipv1::test

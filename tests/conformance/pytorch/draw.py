@@ -49,14 +49,15 @@ def shapes(c):
     """Name -> shape of every tensor that configuration `c` stores: docs/spec/formats.md, "Tensor names"."""
     a, gpt2 = c["attention"], c["architecture"] == "gpt2"
     d, L, H, H_kv = c["hidden_size"], c["num_hidden_layers"], c["num_attention_heads"], c["num_key_value_heads"]
-    inner, vocab, d_h, variant = c["intermediate_size"], c["vocab_size"], d // H, a["variant"]
+    inner, vocab, d_h, variant = c["intermediate_size"], c["vocab_size"], c.get("head_dim", d // H), a["variant"]
+    qkv_bias, o_bias, mlp_bias = (gpt2 or c.get(key, False) for key in ("qkv_bias", "o_bias", "mlp_bias"))
     own = H_kv - int(np.ceil(a.get("skip_ratio", 0.5) * H_kv - 0.5))
     result = {}
 
-    def linear(name, rows, columns):
+    def linear(name, rows, columns, bias=False):
         if rows:
             result[name + ".weight"] = (rows, columns)
-            if gpt2:
+            if bias:
                 result[name + ".bias"] = (rows,)
 
     def norm(name):
@@ -93,17 +94,19 @@ def shapes(c):
             linear(attention + "v_up_proj", H * d_h, d_c)
             linear(attention + "k_rotary_proj", d_r, d)
         else:
-            linear(attention + "q_proj", H * d_h, d)
-            linear(attention + "k_proj", key_heads(l) * d_h, d)
-            linear(attention + "v_proj", value_heads(l) * d_h, d)
-        linear(attention + "o_proj", d, H * d_h)
+            linear(attention + "q_proj", H * d_h, d, qkv_bias)
+            linear(attention + "k_proj", key_heads(l) * d_h, d, qkv_bias)
+            linear(attention + "v_proj", value_heads(l) * d_h, d, qkv_bias)
+            if c.get("qk_norm", False):
+                result.update({attention + f"{x}_norm.weight": (d_h,) for x in ("q", "k") if x == "q" or key_heads(l)})
+        linear(attention + "o_proj", d, H * d_h, o_bias)
         if variant == "resformer" and a.get("learn_value_mix") and l > 0:
             result[attention + "value_mix"] = (1,)
         norm(layer + "post_attention_layernorm")
         if not gpt2:
-            linear(mlp + "gate_proj", inner, d)
-        linear(mlp + "up_proj", inner, d)
-        linear(mlp + "down_proj", d, inner)
+            linear(mlp + "gate_proj", inner, d, mlp_bias)
+        linear(mlp + "up_proj", inner, d, mlp_bias)
+        linear(mlp + "down_proj", d, inner, mlp_bias)
         if variant == "denseformer":
             result[f"model.depth_weights.{l}"] = (l + 2,)
     norm("model.norm")

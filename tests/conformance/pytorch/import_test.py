@@ -1,6 +1,6 @@
 """Folders that transformers writes are read exactly: loss, logits, gradients and greedy tokens of random small models of each
 architecture and feature; what is exported again is the same model in transformers. Our own models with these features equal
-docs/pytorch/modeling_skipv1.py.
+docs/pytorch/modeling_skipv1.py and the independent model.
 
     python tests/conformance/pytorch/import_test.py build/default/bin     # exit status 77 where transformers is missing
 """
@@ -28,6 +28,8 @@ import numpy as np
 
 from cases import error
 from cases import read_safetensors
+from draw import shapes
+from model import Model
 from run import to_numpy
 
 SIZES = {"vocab_size": 256, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -212,10 +214,15 @@ def check_own(programs, changes):
     (folder / "config.json").write_text(json.dumps(config))
     found = differences(programs.run(folder), theirs(model, programs.tokens))
     exported = programs.export(folder, "f64")
+    tokens, weights = torch.from_numpy(programs.tokens).long(), dict(model.state_dict())
     with torch.no_grad():
-        again = load(exported, torch.float64, trust_remote_code=True)
-        found["exported logits"] = error(*(to_numpy(m(torch.from_numpy(programs.tokens).long()).logits) for m in (again, model)))
+        expected, again = to_numpy(model(tokens).logits), load(exported, torch.float64, trust_remote_code=True)
+        found["exported logits"] = error(to_numpy(again(tokens).logits), expected)
+        independent = Model(config, weights).forward(tokens, [{} for _ in range(config["num_hidden_layers"])])
+        found["independent logits"] = error(to_numpy(independent), expected)
     bad = [f"{what}: {e:.1e}" for what, e in found.items() if not e <= 1e-10]
+    if shapes(config) != {name: tuple(x.shape) for name, x in weights.items()}:
+        bad.append("other tensors than draw.py says")
     prompt = "To be, or not"
     if programs.greedy(exported, prompt, 20) != greedy_tokens(again.float(), prompt, 20):
         bad.append("greedy tokens differ")

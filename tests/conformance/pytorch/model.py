@@ -22,8 +22,9 @@ class Model:
         self.llama = config["architecture"] == "llama"
         self.L, self.H = config["num_hidden_layers"], config["num_attention_heads"]
         self.H_kv, self.hidden = config["num_key_value_heads"], config["hidden_size"]
-        self.d_h = self.hidden // self.H
+        self.d_h = config.get("head_dim", self.hidden // self.H)
         self.eps, self.theta = config["norm_epsilon"], config.get("rope_theta")
+        self.rope = config.get("rope_frequencies", {"kind": "plain"})
         attention = config["attention"]
         self.variant = attention["variant"]
         self.ratio, self.source = attention.get("skip_ratio", 0.5), attention.get("source_layer", 0)
@@ -97,8 +98,12 @@ class Model:
     # ------------------------------------------------------------------ what both architectures are made of
 
     def linear(self, x, name):
-        y = x @ self.w[name + ".weight"].T
-        return y if self.llama else y + self.w[name + ".bias"]
+        y, bias = x @ self.w[name + ".weight"].T, self.bias(name)
+        return y if bias is None else y + bias
+
+    def bias(self, name):
+        """A projection's bias; None where it has none."""
+        return self.w.get(name + ".bias")
 
     def norm(self, x, name):
         x = x.to(self.wide)
@@ -126,14 +131,48 @@ class Model:
         return torch.nn.functional.gelu(x, approximate="tanh")
 
     def angles(self, positions, width):
-        """(T, width / 2): t theta^(-2i / width)."""
+        """(T, width / 2): t f_i."""
         i = torch.arange(width // 2, dtype=self.wide)
-        return positions.to(self.wide)[:, None] * self.theta ** (-2 * i / width)
+        return positions.to(self.wide)[:, None] * self.scale_frequencies(self.theta ** (-2 * i / width), width)
+
+    def scale_frequencies(self, plain, width):
+        """The frequencies of the config's kind from theta^(-2i / width)."""
+        kind = self.rope["kind"]
+        if kind == "plain":
+            return plain
+        kept = {"linear": self.kept_linear, "llama3": self.kept_llama3, "yarn": self.kept_yarn}[kind](plain, width)
+        return (1 - kept) * plain / self.rope["factor"] + kept * plain
+
+    def kept_linear(self, plain, width):
+        return 0.0
+
+    def kept_llama3(self, plain, width):
+        turns = self.rope["original_max_position_embeddings"] * plain / (2 * math.pi)
+        low, high = self.rope["low_freq_factor"], self.rope["high_freq_factor"]
+        return ((turns - low) / (high - low)).clamp(0, 1)
+
+    def kept_yarn(self, plain, width):
+        def pair(turns):
+            return width * math.log(self.rope["original_max_position_embeddings"] / (2 * math.pi * turns)) / (2 * math.log(self.theta))
+
+        low, high = pair(self.rope.get("beta_fast", 32)), pair(self.rope.get("beta_slow", 1))
+        if self.rope.get("truncate", True):
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, width - 1)
+        ramp = (torch.arange(width // 2, dtype=self.wide) - low) / (high - low if high != low else 0.001)
+        return 1 - ramp.clamp(0, 1)
+
+    def magnitude(self):
+        """What cosines and sines are multiplied by."""
+        if self.rope["kind"] != "yarn":
+            return 1.0
+        factor = self.rope["factor"]
+        return self.rope.get("attention_factor", 0.1 * math.log(factor) + 1 if factor > 1 else 1.0)
 
     def rotate(self, x, positions):
         """x (B, T, heads, width): dimensions i and i + width / 2 are a pair."""
-        p = self.angles(positions, x.shape[-1])[:, None]
-        cos, sin = self.table(p.cos()), self.table(p.sin())
+        p, m = self.angles(positions, x.shape[-1])[:, None], self.magnitude()
+        cos, sin = self.table(m * p.cos()), self.table(m * p.sin())
         a, b = x.chunk(2, -1)
         return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
@@ -179,7 +218,12 @@ class Model:
     def project(self, l, x, name, width):
         """Heads (B, T, heads, width) of a projection of layer `l`; None where the layer owns none."""
         full = f"model.layers.{l}.self_attn.{name}_proj"
-        return self.split_heads(self.linear(x, full), width) if full + ".weight" in self.w else None
+        return self.norm_heads(l, self.split_heads(self.linear(x, full), width), name) if full + ".weight" in self.w else None
+
+    def norm_heads(self, l, x, name):
+        """Queries and keys (B, T, heads, width), each head through an RMSNorm where the config has one."""
+        full = f"model.layers.{l}.self_attn.{name}_norm"
+        return self.norm(x, full) if full + ".weight" in self.w else x
 
     def queries(self, l, x, positions):
         q = self.project(l, x, "q", self.d_h + self.d_r if self.mla else self.d_h)

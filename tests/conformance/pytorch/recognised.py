@@ -21,8 +21,12 @@ except ImportError as error:
     sys.exit(77)
 
 from cases import Case
+from decoding import Decoding
+from decoding import decode
+from decoding import write
 from matrix import MISTAKES
 from matrix import SUITE
+from mistakes_of_decoding import DECODING_MISTAKES
 from model import Model
 from run import prepare
 from run import run
@@ -30,13 +34,23 @@ from run import run
 # What the whole pass's logits, loss and counts do not show, and arithmetic in bfloat16, whose every rounding would have to be the same.
 UNNAMED = {"positions_restart", "mask_unaligned", "cache_forgets", "head_not_tied", "shared_detached", "norm_bf16", "rope_angles_bf16",
            "rope_table_bf16", "softmax_bf16"}
+UNNAMED_IN_DECODING = {"keys_rotated_again"}  # a key then has another position for each chunk that reads it
+
+
+def compute(folder, name, dtype, out):
+    """Writes what mistake `name` computes for the case `folder`."""
+    case = Case(folder)
+    if name in MISTAKES:
+        return run(case, dtype, MISTAKES[name], gradients=False, decoding=False).write(out, "F64" if dtype == "f64" else "F32")
+    kind = DECODING_MISTAKES[name.removeprefix("decoding ")]
+    write(pathlib.Path(out), dtype, *decode(Decoding(case), dtype, kind.model, kind.sequences))
 
 
 def words_of(program, folder, name, dtype):
     """What skipv1-check says of mistake `name` in the case `folder`."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as out:
-        run(Case(folder), dtype, MISTAKES[name], gradients=False, decoding=False).write(out, "F64" if dtype == "f64" else "F32")
+        compute(folder, name, dtype, out)
         report = pathlib.Path(out).with_suffix(".report.json")
         found = subprocess.run([program, folder, "--actual", out, "--json", report], capture_output=True, text=True)
         if found.returncode not in (0, 1):
@@ -48,13 +62,15 @@ def words_of(program, folder, name, dtype):
 
 def jobs(count):
     """(folder, mistake, dtype)"""
-    tried = {name: 0 for name in MISTAKES}
+    every = {**{name: kind for name, kind in MISTAKES.items() if name not in UNNAMED},
+             **{f"decoding {name}": kind for name, kind in DECODING_MISTAKES.items() if name not in UNNAMED_IN_DECODING}}
+    tried = dict.fromkeys(every, 0)
     for path in sorted(SUITE.glob("*/model.safetensors")):
         case = Case(path.parent)
         facts = Model(case.config, prepare(case, "f64")[0])
         facts.case, case.cache = case, run(case, gradients=False, decoding=False).cache
-        for name, kind in MISTAKES.items():
-            if name not in UNNAMED and kind.applies(facts) and tried[name] < count:
+        for name, kind in every.items():
+            if kind.applies(facts) and tried[name] < count:
                 tried[name] += 1
                 for dtype in ("f64", "f32"):
                     yield str(path.parent), name, dtype
@@ -76,7 +92,8 @@ def main():
             if not words or words[0].startswith("refused"):
                 failures += 1
                 print(f"{name} in {pathlib.Path(folder).name}, {dtype}: not recognised", *words)
-    print(f"{len(MISTAKES) - len(UNNAMED)} mistakes, {tries} tries; {failures} failures")
+    named = len(MISTAKES) - len(UNNAMED), len(DECODING_MISTAKES) - len(UNNAMED_IN_DECODING)
+    print(f"{named[0]} mistakes, {named[1]} of decoding, {tries} tries; {failures} failures")
     sys.exit(bool(failures))
 
 

@@ -127,7 +127,7 @@ std::map<std::size_t, Tensor<double>> decoding_of(const Case& c, const std::file
 }  // namespace
 
 void recognise_actual(const Case& c, const std::filesystem::path& folder, std::vector<Comparison>& comparisons) {
-  bool logits_hold = true, decoding_named = false;
+  bool logits_hold = true, decoding_named = false, bytes_named = false;
   for (Comparison& x : comparisons) {
     if (x.pass || !std::isfinite(x.error)) continue;
     if (x.check == "logits") {
@@ -139,8 +139,9 @@ void recognise_actual(const Case& c, const std::filesystem::path& folder, std::v
       decoding_named = true;
       x.mistakes = recognise_decoding(c, decoding_of(c, folder), x.bound);
     }
-    if (x.check != "cache") continue;
+    if (x.check != "cache" || (bytes_named && x.tensor.ends_with("cache_bytes"))) continue;
     const bool bytes = x.tensor.ends_with("cache_bytes");  // so many tokens times their elements and width
+    bytes_named = bytes_named || bytes;
     const double count = bytes && x.expected > 0 ? x.actual * static_cast<double>(c.elements) / x.expected : x.actual;
     x.mistakes = recognise_count(c, bytes ? "kv_elements_per_token" : x.tensor, static_cast<std::size_t>(std::lround(count)));
   }

@@ -286,9 +286,10 @@ class Pass {
   /// As `attend`, each row over the rows that are given.
   void attend_rows(std::size_t l, std::size_t h, const X& q, const X& k, const X& v, X& o) const {
     const std::size_t width = q.width() / H_;
-    const bool of_other_layer = !c_.latent() && !routing_.value(l, h).none() && routing_.value(l, h).layer != l;
+    const std::size_t owner = c_.latent() || routing_.value(l, h).none() ? l : routing_.value(l, h).layer;
+    const bool shared = rows_->shared_of == GivenRows::none ? owner != l : owner == rows_->shared_of;
     for (std::size_t t = 0; t < N_; ++t) {
-      const std::vector<std::size_t>&keys = rows_->keys[t], &values = of_other_layer ? rows_->shared[t] : keys;
+      const std::vector<std::size_t>&keys = rows_->keys[t], &values = shared ? rows_->shared[t] : keys;
       double total = 0;
       for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) = 0;
       for (std::size_t j = 0; j < keys.size(); ++j) {

@@ -41,6 +41,7 @@ struct GivenRows {
   std::vector<std::size_t> positions;                                ///< (N)
   std::vector<std::vector<std::size_t>> keys;                        ///< (N): the rows whose keys and own layer's values are read
   std::vector<std::vector<std::size_t>> shared;                      ///< (N): beside them, the rows of other layers' values
+  std::size_t shared_of = none;  ///< if it is a layer: the values of that one are read there, by itself, too, and no others
 };
 
 /// Logits (B, T, V) of the case's tokens, in plain loops and float64. `routing` may read any heads that are owned. With `rows`

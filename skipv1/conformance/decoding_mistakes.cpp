@@ -35,7 +35,7 @@ constexpr std::pair<Slip, const char*> slips[] = {
     {Slip::cut_ignored, "the cache is not cut: a stale tail stays in it"},
     {Slip::cut_at_front, "a cut drops the oldest positions instead of the newest"},
     {Slip::source_of_chunk, "layers read another layer's values of the new chunk alone; before it, zeros"},
-    {Slip::source_not_cut, "another layer's values keep what a cut should drop: later ones are appended behind it"},
+    {Slip::source_not_cut, "the source layer's values keep what a cut should drop: later ones are appended behind it"},
     {Slip::source_of_other, "another layer's values are read from the next sequence's cache"}};
 
 using Ids = std::vector<std::size_t>;
@@ -50,6 +50,7 @@ struct Held {
 class Steps {
  public:
   Steps(const Case& c, Slip slip) : most_(c.config.max_position_embeddings), slip_(slip), held_(c.decoding[0].tokens.size()) {
+    if (slip == Slip::source_not_cut) rows.shared_of = c.config.attention.source_layer;
     for (const DecodingStep& step : c.decoding)
       for (std::size_t b = 0; b < held_.size(); ++b) {
         cut(held_[b], step.keep[b]);

@@ -75,7 +75,9 @@ inline Json rope_json(const RopeScaling& s) {
 
 /// Sets a width of heads, 0 for what follows from hidden_size: a configuration says each width in one way.
 inline void set_head_dim(Config& c, std::size_t head_dim) {
-  c.head_dim = c.num_attention_heads != 0 && head_dim * c.num_attention_heads == c.hidden_size ? 0 : head_dim;
+  const bool follows = c.num_attention_heads != 0 && c.hidden_size % c.num_attention_heads == 0 &&
+                       head_dim == c.hidden_size / c.num_attention_heads;
+  c.head_dim = follows ? 0 : head_dim;
 }
 
 /// What a configuration does with keys that it does not know.

@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
       "its window; windows lie next to each other. No start mark is put before the text.\n"
       "Example: skipv1-eval run --text other.txt --json loss.json"};
   Options o;
-  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file")
+  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
       ->required();
   app.add_option("--text", o.text, "UTF-8 text")->required();
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");

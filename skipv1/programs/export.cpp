@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
       "Example: skipv1-export my_run --out exported\n"
       "  AutoModelForCausalLM.from_pretrained(\"exported\", trust_remote_code=True)"};
   Options o;
-  app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file")
+  app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
       ->required();
   app.add_option("--out", o.out, "the folder to be made")->required();
   app.add_option("--dtype", o.dtype, "scalar of the weights")

@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
       "Continues a prompt: one pass over the prompt, then token by token from the cache.\n"
       "Example: skipv1-generate run --prompt \"Once upon a time\" --temperature 0 --count 100"};
   Options o;
-  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file")
+  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
       ->required();
   app.add_option("--prompt", o.prompt, "text to continue");
   app.add_option("--count", o.count, "most tokens to add; 0: as many as the model reads")->capture_default_str();

@@ -144,7 +144,7 @@ int main(int argc, char** argv) {
       "function, and of the model with simpler changes in all layers but the first.\n"
       "Example: skipv1-initial-losses run --text other.txt --windows 64"};
   Options o;
-  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file")
+  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
       ->required();
   app.add_option("--text", o.text, "UTF-8 text")->required();
   app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();

@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
       "and its loss\nto a new folder. With --grads that folder is a conformance case: hold your implementation against it with "
       "skipv1-check.\n\nExample: skipv1-run my_checkpoint --tokens tokens.npy --out reference --grads"};
   Options o;
-  app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file")
+  app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
       ->required();
   app.add_option("--tokens", o.tokens, "int32 or int64 .npy, (B, T) or (T)")->required();
   app.add_option("--targets", o.targets, "as --tokens, -1: ignored; default the next tokens");

@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
   CLI::App* conversion = app.add_subcommand("convert", "convert and write a checkpoint");
   CLI::App* run = app.add_subcommand("run", "convert and go on training");
   for (CLI::App* sub : {conversion, run}) {
-    sub->add_option("model", job.from, "a checkpoint, a run, a transformers folder of LLaMA or GPT-2, or a llama2.c file");
+    sub->add_option("model", job.from, "a checkpoint, a run, a transformers folder, or a llama2.c file");
     sub->add_option("--strategy", job.strategy, "mean_v, mean_vo, top_v, top_vo or svd")->capture_default_str();
   }
   conversion->add_option("--out", job.out, "folder of the checkpoint")->required();

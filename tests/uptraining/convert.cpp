@@ -87,6 +87,7 @@ Model model(Architecture architecture, bool grouped, std::uint64_t seed = 7) {
   c.hidden_size = architecture == Architecture::llama ? 16 : width;
   c.num_attention_heads = grouped ? (architecture == Architecture::llama ? 8 : 12) : 4, c.num_key_value_heads = 4;
   c.attention.variant = grouped ? "gqa" : "mha";
+  if (architecture == Architecture::llama && grouped) c.head_dim = 6, c.qkv_bias = c.qk_norm = true;  // as Qwen's
   Model m{c, Parameters<double>(c)};
   Random random(seed);
   for (const auto& entry : m.parameters.layout().entries()) {

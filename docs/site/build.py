@@ -100,7 +100,7 @@ class Site:
         self.pages = [path for path in self.files if path.endswith(".md")]
         self.sources, self.copies, self.index = set(), set(), []
         self.titles = {page: re.search(r"^# (.*)$", (ROOT / page).read_text(), re.M).group(1) for page in self.pages}
-        self.rooms = {}
+        self.rooms, self.known = {}, {}
         self.template = Template((HERE / "page.html").read_text())
         self.markdown = MarkdownIt("commonmark", {"highlight": highlight}).enable(["table", "strikethrough"])
         dollarmath_plugin(self.markdown, renderer=formula, double_inline=True)
@@ -154,10 +154,13 @@ class Site:
         return self.relative(path, place)
 
     def code_span(self, text, place):
-        """A path of the tree in a text leads there."""
+        """A path of the tree in a text leads there, and so does a name of the library that is no everyday word and in one room only."""
         escaped = html.escape(text)
         if "/" in text and text in self.names:
             return f'<a href="{self.relative(self.target(text, place), place)}"><code>{escaped}</code></a>'
+        rooms = self.known.get(text, {}) if re.search(r"[a-z](_|::|[A-Z])\w|^[A-Z][a-z]", text) else {}
+        if len(rooms) == 1 and place not in rooms:
+            return f'<a href="{self.relative(next(iter(rooms.values())), place)}"><code>{escaped}</code></a>'
         return f"<code>{escaped}</code>"
 
     def render(self, page):
@@ -251,6 +254,14 @@ class Site:
             room = os.path.dirname(path.removeprefix("skipv1/"))
             if path.startswith("skipv1/") and path.endswith((".hpp", ".cuh")) and room:
                 self.rooms.setdefault(room, []).append(api.read_header(path, (ROOT / path).read_text()))
+        for room, headers in self.rooms.items():
+            place, taken = self.room_place(room), {}
+            for header in headers:
+                header.anchor = slug(header.path.removeprefix("skipv1/"), taken)
+                for item in header.items:
+                    item.anchor = slug(item.name.replace("::", "-"), taken)
+                    for name in (item.name, *(f"{item.name}::{member}" for member in item.members)):
+                        self.known.setdefault(name, {}).setdefault(place, f"{place}#{item.anchor}")
 
     def prose(self, text, place):
         """A comment: paragraphs, code between backticks, citations of the specification as links."""
@@ -270,16 +281,16 @@ class Site:
     def write_rooms(self):
         rows = []
         for room, headers in self.rooms.items():
-            place, taken, headings, body = self.room_place(room), {}, [(1, room, "")], [f"<h1><code>skipv1/{room}</code></h1>"]
+            place, headings, body = self.room_place(room), [(1, room, "")], [f"<h1><code>skipv1/{room}</code></h1>"]
             for header in headers:
                 name = header.path.removeprefix("skipv1/")
-                anchor = slug(name, taken)
+                anchor = header.anchor
                 headings.append((2, f"`{PurePosixPath(name).name}`", anchor))
                 self.index.append([name, "header", f"{place}#{anchor}", " ".join(header.intro.split())])
                 source = self.relative(self.target(header.path, place), place)
                 body.append(f'<h2 id="{anchor}"><code>{name}</code> <a class="aside" href="{source}">source</a></h2>{self.prose(header.intro, place)}')
                 for item in header.items:
-                    anchor = slug(item.name.replace("::", "-"), taken)
+                    anchor = item.anchor
                     body.append(f'<section class="item"><h3 id="{anchor}"><a href="#{anchor}">{html.escape(item.name)}</a> <span class="aside">{item.kind}, <a href="{source}#L-{item.line}">line {item.line}</a></span></h3>'
                                 f"{self.prose(item.doc, place) if item.doc else ''}{highlight(item.code, 'cpp')}</section>")
                     self.index.append([item.name, f"{item.kind} of {name}", f"{place}#{anchor}", " ".join([item.doc.replace("\n", " ")] + item.members)])

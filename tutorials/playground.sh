@@ -18,7 +18,7 @@ compile() {
   source=$1 name=$2
   shift 2
   emcc -std=c++20 -O2 -include "$from/libcxx.hpp" -I"$root" -idirafter "$headers" -DSKIPV1_PLAIN_BLAS "$from/$source" -o "$to/$name.part.js" \
-    -sSINGLE_FILE=1 -sMODULARIZE=1 -sEXPORT_NAME="$name" -sALLOW_MEMORY_GROWTH=1 -sENVIRONMENT=web,worker,node \
+    -sSINGLE_FILE=1 -sMODULARIZE=1 -sEXPORT_NAME="$name" -sALLOW_MEMORY_GROWTH=1 -sTOTAL_STACK=5242880 -sENVIRONMENT=web,worker,node \
     -sEXPORTED_RUNTIME_METHODS=ccall "$@" || return 2
   mv "$to/$name.part.js" "$to/$name.js"
 }

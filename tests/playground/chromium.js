@@ -70,9 +70,17 @@ class Chromium {
     fs.writeFileSync(file, Buffer.from(data, 'base64'));
   }
   async close() {
-    await this.send('Browser.close').catch(() => {});
-    this.child.kill('SIGKILL');
-    fs.rmSync(this.profile, {recursive: true, force: true, maxRetries: 5});
+    const ended = new Promise(resolve => this.child.once('exit', resolve));
+    const patience = setTimeout(() => this.child.kill('SIGKILL'), 5000);
+    this.session = undefined;
+    this.send('Browser.close').catch(() => {});
+    await ended;
+    clearTimeout(patience);
+    try {
+      fs.rmSync(this.profile, {recursive: true, force: true, maxRetries: 10, retryDelay: 200});
+    } catch (error) {  // a helper process of its own may still write there: no fault of the page
+      console.error(error.message);
+    }
   }
 }
 module.exports = {Chromium};

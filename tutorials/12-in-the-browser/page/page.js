@@ -56,8 +56,8 @@ function svg(tag, attributes, text) {
   return element;
 }
 /** Lines over a common x: series {name, colour, x, y, dashed}; the y axis from `low` to `high`, the x axis from 0 to `most`. */
-function chart(series, {most, low, high, xLabel, yLabel, width}) {
-  const height = 300, left = 42, right = 92, top = 24, bottom = 40;
+function chart(series, {most, low, high, xLabel, yLabel, width, height = 300}) {
+  const left = 42, right = 92, top = 24, bottom = 40;
   const X = x => left + (width - left - right) * x / most;
   const Y = y => top + (height - top - bottom) * (high - Math.max(low, Math.min(high, y))) / (high - low);
   const picture = svg('svg', {viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': yLabel});

@@ -41,8 +41,7 @@ function nextByte() {
 
 function run() {
   if (!text.running) return;
-  const room = text.about.config.max_position_embeddings;
-  if (text.bytes.length >= room || !nextByte()) return stopText();
+  if (!nextByte()) return stopText();  // the text is full
   requestAnimationFrame(run);
 }
 function stopText() {

@@ -37,6 +37,7 @@
 #include "skipv1/model/norm.hpp"
 #include "skipv1/model/parameters.hpp"
 #include "skipv1/model/resolved_heads.hpp"
+#include "skipv1/model/rope_scaling.hpp"
 #include "skipv1/model/values.hpp"
 #include "skipv1/model/weights.hpp"
 #include "skipv1/ops/adamw.hpp"

@@ -10,7 +10,7 @@ cd "$work"
 # Which process has which rank, only this launcher's environment says.
 "$mpiexec" --version 2> /dev/null | grep -q -i -e 'open mpi' -e openrte -e prrte || { echo "not OpenMPI: skipped" && exit 77; }
 head -c 20000 "$text" > text.txt
-settings="--text text.txt --width 16 --layers 2 --heads 2 --length 16 --batch 6 --steps 2000 --checkpoint-every 10 --dtype f64"
+settings="--text text.txt --width 16 --layers 2 --heads 2 --length 16 --batch 6 --steps 2000 --dtype f64"
 fail() {
   echo "kill.sh: $*" >&2
   exit 1
@@ -22,7 +22,7 @@ while [ "$killed" -lt "$kills" ]; do
   seed=$(((seed * 1103 + 12345) % 65536))
   count=$((2 + seed / 7 % 2)) victim=$((seed / 16 % (2 + seed / 7 % 2)))
   rm -f out err
-  "$mpiexec" -n "$count" "$programs/skipv1-train" $settings --out part --resume > out 2> err &
+  "$mpiexec" -n "$count" "$programs/skipv1-train" $settings --checkpoint-every 10 --out part --resume > out 2> err &
   job=$!
   # The processes by their ranks, once training has begun.
   while ! { grep -qs "^learns from" out && ls part/step-????????/model.safetensors > /dev/null 2>&1; } && kill -0 $job 2> /dev/null; do sleep 0.02; done

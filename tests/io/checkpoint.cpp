@@ -10,7 +10,7 @@ using namespace skipv1::testing;
 
 namespace {
 
-Config small() {
+Config small_skipv1() {
   Config c;
   c.vocab_size = 11, c.hidden_size = 16, c.intermediate_size = 12, c.num_hidden_layers = 2, c.max_position_embeddings = 8;
   c.attention.variant = "skipv1";
@@ -40,7 +40,7 @@ const std::string norm_name = "model.layers.1.input_layernorm.weight";
 TEMPLATE_TEST_CASE("a checkpoint comes back to the bit", "", double, float) {
   const Folder folder("checkpoint");
   for (const char* variant : {"skipv1", "resformer", "denseformer", "skipv1_mla"}) {
-    Config c = small();
+    Config c = small_skipv1();
     c.attention.variant = variant;
     c.attention.learn_value_mix = c.variant().fields.learn_value_mix;
     if (c.latent()) c.attention.kv_latent_size = 8, c.attention.rotary_size = 4;
@@ -59,8 +59,8 @@ TEMPLATE_TEST_CASE("a checkpoint comes back to the bit", "", double, float) {
 
 TEST_CASE("a checkpoint is written in a smaller dtype and read in a wider scalar") {
   const Folder folder("checkpoint-dtype");
-  const Parameters<float> parameters = drawn<float>(small());
-  write_checkpoint(folder.path(), small(), parameters, *find_dtype("BF16"));
+  const Parameters<float> parameters = drawn<float>(small_skipv1());
+  write_checkpoint(folder.path(), small_skipv1(), parameters, *find_dtype("BF16"));
   const Checkpoint<double> read = read_checkpoint<double>(folder.path());
   double largest = 0;
   for (std::size_t i = 0; i < parameters.flat().size(); ++i) {
@@ -73,9 +73,9 @@ TEST_CASE("a checkpoint is written in a smaller dtype and read in a wider scalar
 
 TEST_CASE("parameters of any kind go to a file and back") {
   const Folder folder("parameters");
-  const Parameters<double> gradients = drawn<double>(small());
+  const Parameters<double> gradients = drawn<double>(small_skipv1());
   write_parameters(folder / "grads.safetensors", gradients);
-  const Parameters<double> read(small());
+  const Parameters<double> read(small_skipv1());
   read_parameters(folder / "grads.safetensors", read);
   CHECK(same_bits(read, gradients));
 }
@@ -83,7 +83,7 @@ TEST_CASE("parameters of any kind go to a file and back") {
 TEST_CASE("weights that do not fit the configuration are refused by name") {
   const Folder folder("checkpoint-fit");
   const auto file = folder / "model.safetensors";
-  const Config c = small();
+  const Config c = small_skipv1();
   const Parameters<float> parameters = drawn<float>(c);
   write_checkpoint(folder.path(), c, parameters);
   REQUIRE(checkpoint_error(folder.path()).empty());
@@ -123,8 +123,8 @@ TEST_CASE("weights that do not fit the configuration are refused by name") {
 
 TEST_CASE("a configuration far larger than the weights asks for no memory") {
   const Folder folder("checkpoint-huge");
-  write_checkpoint(folder.path(), small(), drawn<float>(small()));
-  Config c = small();
+  write_checkpoint(folder.path(), small_skipv1(), drawn<float>(small_skipv1()));
+  Config c = small_skipv1();
   c.vocab_size = c.hidden_size = c.intermediate_size = 2147483640;
   c.num_hidden_layers = 4096;
   c.num_attention_heads = c.num_key_value_heads = 1020;
@@ -137,15 +137,15 @@ TEST_CASE("a configuration far larger than the weights asks for no memory") {
 
 TEST_CASE("a checkpoint that cannot be written leaves what was there") {
   const Folder folder("checkpoint-whole");
-  const Parameters<float> parameters = drawn<float>(small());
-  write_checkpoint(folder / "a", small(), parameters);
-  const Parameters<float> zeros(small());
-  CHECK_THROWS_AS(write_checkpoint(folder / "a", small(), zeros, *find_dtype("F16")), Error);
+  const Parameters<float> parameters = drawn<float>(small_skipv1());
+  write_checkpoint(folder / "a", small_skipv1(), parameters);
+  const Parameters<float> zeros(small_skipv1());
+  CHECK_THROWS_AS(write_checkpoint(folder / "a", small_skipv1(), zeros, *find_dtype("F16")), Error);
   CHECK(same_bits(read_checkpoint<float>(folder / "a").parameters, parameters));
   CHECK(std::distance(std::filesystem::directory_iterator(folder / "a"), {}) == 2);
-  CHECK_THROWS_AS(write_checkpoint(folder / "b", small(), zeros, *find_dtype("F16")), Error);
+  CHECK_THROWS_AS(write_checkpoint(folder / "b", small_skipv1(), zeros, *find_dtype("F16")), Error);
   CHECK(folder.count() == 1);
   write(folder / "file", "");
-  const std::string line = error_of([&] { write_checkpoint(folder / "file", small(), zeros); });
+  const std::string line = error_of([&] { write_checkpoint(folder / "file", small_skipv1(), zeros); });
   CHECK(line.starts_with((folder / "file").string() + ": cannot be made"));
 }

@@ -8,7 +8,7 @@ using namespace skipv1::testing;
 
 namespace {
 
-const std::string good = R"({
+const std::string good_config = R"({
   "architecture": "llama",
   "vocab_size": 300,
   "hidden_size": 32,
@@ -36,13 +36,13 @@ std::string config_error(const std::string& text) {
 }  // namespace
 
 TEST_CASE("a configuration is read and written as docs/spec/formats.md has it") {
-  const Config c = parse_config(good);
+  const Config c = parse_config(good_config);
   CHECK((c.architecture == Architecture::llama && c.vocab_size == 300 && c.hidden_size == 32 && c.intermediate_size == 80));
   CHECK(
       (c.num_hidden_layers == 4 && c.num_attention_heads == 8 && c.num_key_value_heads == 8 && c.max_position_embeddings == 128));
   CHECK((c.norm_epsilon == 1e-5 && c.rope_theta == 10000 && c.tie_word_embeddings));
   CHECK((c.attention.variant == "skipv1" && c.attention.skip_ratio == 0.25 && c.attention.injection == Injection::odd_even));
-  CHECK(config_text(c) == good);
+  CHECK(config_text(c) == good_config);
 }
 
 TEST_CASE("every variant's configuration comes back as it was written") {
@@ -93,8 +93,8 @@ TEST_CASE("the features of llama come back as they were written") {
     INFO(config_text(c));
     CHECK(parse_config(config_text(c)) == c);
   }
-  const auto with = [](const std::string& items) { return edited(good, "\"attention\"", items + ", \"attention\""); };
-  CHECK(parse_config(with("\"head_dim\": 4")) == parse_config(good));  // what follows from hidden_size
+  const auto with = [](const std::string& items) { return edited(good_config, "\"attention\"", items + ", \"attention\""); };
+  CHECK(parse_config(with("\"head_dim\": 4")) == parse_config(good_config));  // what follows from hidden_size
   CHECK(config_error(with("\"head_dim\": 0")) == "\"head_dim\": expected a positive integer, found 0");
   CHECK(config_error(with("\"qk_norm\": 1")) == "\"qk_norm\": expected true or false, found 1");
   const auto rope = [&](const std::string& items) { return with("\"rope_frequencies\": {" + items + "}"); };
@@ -111,7 +111,7 @@ TEST_CASE("the features of llama come back as they were written") {
 }
 
 TEST_CASE("what may be left out has its default") {
-  std::string text = edited(edited(good, "\"llama\"", "\"gpt2\""), "  \"rope_theta\": 10000.0,\n", "");
+  std::string text = edited(edited(good_config, "\"llama\"", "\"gpt2\""), "  \"rope_theta\": 10000.0,\n", "");
   text = text.replace(text.find("\"skip_ratio\""), std::string::npos, "\"value_mix\": 1}}");
   const Config c = parse_config(text);
   CHECK((c.gpt2() && c.rope_theta == 10000));
@@ -123,32 +123,33 @@ TEST_CASE("what may be left out has its default") {
 TEST_CASE("errors name the file and the key") {
   const Folder folder("config-error");
   const auto path = folder / "config.json";
-  write(path, edited(good, "\"num_hidden_layers\": 4", "\"num_hidden_layers\": \"four\""));
+  write(path, edited(good_config, "\"num_hidden_layers\": 4", "\"num_hidden_layers\": \"four\""));
   CHECK(error_of([&] { read_config(path); }) ==
         path.string() + ": \"num_hidden_layers\": expected a positive integer, found \"four\"");
-  write(path, edited(good, "\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5").replace(good.find("skipv1"), 6, "yoco_v"));
+  write(path, edited(good_config, "\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5")
+                  .replace(good_config.find("skipv1"), 6, "yoco_v"));
   CHECK(error_of([&] { read_config(path); }).starts_with(path.string() + ": variant yoco_v: num_hidden_layers 5 is odd"));
   write(path, std::string((1 << 20) + 1, ' '));
   CHECK(error_of([&] { read_config(path); }).find("1048577 bytes") != std::string::npos);
   Config wrong;
   wrong.vocab_size = 0;
-  write(path, good);
+  write(path, good_config);
   CHECK_THROWS_AS(write_config(path, wrong), Error);
-  CHECK(contents(path) == good);
+  CHECK(contents(path) == good_config);
 }
 
 TEST_CASE("configurations that break a rule are refused in one line that says why") {
   const auto says = [](const std::string& from, const std::string& to, const std::string& part) {
-    const std::string line = config_error(edited(good, from, to));
+    const std::string line = config_error(edited(good_config, from, to));
     UNSCOPED_INFO(line);
     return line.find(part) != line.npos && line.find('\n') == line.npos;
   };
-  REQUIRE(config_error(good).empty());
+  REQUIRE(config_error(good_config).empty());
   for (const char* key : {"architecture", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
                           "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "norm_epsilon", "rope_theta",
                           "tie_word_embeddings", "attention", "variant"}) {
     const std::string quoted = '"' + std::string(key) + '"',
-                      line = config_error(edited(good, quoted, "\"" + std::string(key) + "s\""));
+                      line = config_error(edited(good_config, quoted, "\"" + std::string(key) + "s\""));
     INFO(line);
     CHECK(line == '"' + std::string(key == std::string("variant") ? "attention." : "") + key + "\" is missing");
   }
@@ -180,8 +181,8 @@ TEST_CASE("configurations that break a rule are refused in one line that says wh
   CHECK(config_error("").starts_with("not JSON"));
   CHECK(config_error("[1]") == "expected an object, found [1]");
   CHECK(config_error("7") == "expected an object, found 7");
-  CHECK(config_error(good + "x").starts_with("not JSON"));
-  CHECK(config_error(good.substr(0, good.find("\"attention\"")) + "\"attention\": \"skipv1\"}") ==
+  CHECK(config_error(good_config + "x").starts_with("not JSON"));
+  CHECK(config_error(good_config.substr(0, good_config.find("\"attention\"")) + "\"attention\": \"skipv1\"}") ==
         "\"attention\": expected an object, found \"skipv1\"");
   CHECK(config_error(std::string(100000, '[')).size() < 200);
   CHECK(config_error('"' + std::string(100000, 'x')).size() < 200);

@@ -133,9 +133,9 @@ SKIPV1_KERNEL store(float* stored, float* added) {
 }  // namespace
 
 TEMPLATE_TEST_CASE_SIG("loaded tiles are those of plain loops", "", ((unsigned W), W), 64, 80, 96, 128) {
-  for (const std::size_t width : {std::size_t{W}, std::size_t{W - 8}}) {
+  for (const std::size_t used : {std::size_t{W}, std::size_t{W - 8}}) {
     for (const std::size_t first : {0u, 5u, 40u, 90u}) {  // the last beyond the rows
-      const Matrix m{width, 70, W + 16};
+      const Matrix m{used, 70, W + 16};
       const std::vector<bfloat16> data = drawn(m.rows * m.stride, W + first);
       std::vector<float> numbers(16), out(2 * tma_box_rows * W + 16);
       for (std::size_t i = 0; i < 16; ++i) numbers[i] = static_cast<float>(i);
@@ -144,7 +144,7 @@ TEMPLATE_TEST_CASE_SIG("loaded tiles are those of plain loops", "", ((unsigned W
       launch({"load_two", 1, 64, 2 * (512 + 128 * Tile<W>::pitch)}, load_two<W>, out.data(), &map, first, numbers.data());
       for (std::size_t i = 0; i < 2 * tma_box_rows * W; ++i) {
         const std::size_t row = first + i / (tma_box_rows * W) + i / W % tma_box_rows, column = i % W;
-        const bool there = row < m.rows && column < width;
+        const bool there = row < m.rows && column < used;
         REQUIRE(out[i] == (there ? number(data, row * m.stride + column) : 0.f));
       }
       for (std::size_t i = 0; i < 16; ++i) REQUIRE(out[2 * tma_box_rows * W + i] == numbers[i]);

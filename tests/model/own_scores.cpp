@@ -62,7 +62,7 @@ struct WindowedAlibi {
   }
 };
 
-constexpr std::size_t length = 9;
+constexpr std::size_t text_length = 9;
 
 View<double> pass(const Decoder<double>& decoder, const WindowedAlibi& kernel, const Batch& batch, Cache<double>& cache,
                   Activations<double>& a, Keep keep = Keep::nothing) {
@@ -78,17 +78,17 @@ TEST_CASE("scores of one's own: without slope and window softmax attention, cach
   for (const char* variant : {"mha", "skipv1", "yoco"}) {
     CAPTURE(variant);
     const Model model(base(variant));
-    const std::vector<std::int32_t> tokens = draw_tokens(length + 1), inputs(tokens.begin(), tokens.end() - 1),
+    const std::vector<std::int32_t> tokens = draw_tokens(text_length + 1), inputs(tokens.begin(), tokens.end() - 1),
                                     targets(tokens.begin() + 1, tokens.end());
-    Cache<double> cache(model.decoder.routing(), 1, length), plain = cache, steps = cache, scratch = cache;
+    Cache<double> cache(model.decoder.routing(), 1, text_length), plain = cache, steps = cache, scratch = cache;
     Activations<double> a, b;
-    const WindowedAlibi softmax{model.decoder.scale(), 0, length}, kernel{model.decoder.scale(), 0.3, 4};
-    CHECK(error(pass(model.decoder, softmax, {inputs, {length}}, cache, a), model.decoder.forward({inputs, {length}}, plain, b)) <
-          1e-12);
+    const WindowedAlibi softmax{model.decoder.scale(), 0, text_length}, kernel{model.decoder.scale(), 0.3, 4};
+    CHECK(error(pass(model.decoder, softmax, {inputs, {text_length}}, cache, a),
+                model.decoder.forward({inputs, {text_length}}, plain, b)) < 1e-12);
 
     cache.reset();
-    const View<double> whole = pass(model.decoder, kernel, {inputs, {length}}, cache, a, Keep::for_backward);
-    for (std::size_t t = 0; t < length; ++t)
+    const View<double> whole = pass(model.decoder, kernel, {inputs, {text_length}}, cache, a, Keep::for_backward);
+    for (std::size_t t = 0; t < text_length; ++t)
       CHECK(error(pass(model.decoder, kernel, {{inputs[t]}, {1}}, steps, b), whole.slice(t, 1)) < 1e-12);
 
     const Parameters<double> gradients(model.decoder.config());
@@ -96,7 +96,7 @@ TEST_CASE("scores of one's own: without slope and window softmax attention, cach
     model.decoder.backward_with([&](std::size_t) { return kernel; }, gradients, scratch, a);
     const auto loss = [&] {
       cache.reset();
-      pass(model.decoder, kernel, {inputs, {length}}, cache, b);
+      pass(model.decoder, kernel, {inputs, {text_length}}, cache, b);
       return model.decoder.loss(targets, b);
     };
     CHECK(gradient_error(model.parameters.flat(), gradients.flat(), loss) < 1e-6);

@@ -76,7 +76,8 @@ void print_best(const std::vector<Labelled>& all) {
   }
 }
 
-void add_point(plot::Series& series, double x, const Numbers& values) {
+/// A mean with its interval of 95 %.
+void add_interval(plot::Series& series, double x, const Numbers& values) {
   const double half = values.size() > 1 ? half_interval(values) : 0;
   series.x.push_back(x), series.y.push_back(mean(values));
   series.low.push_back(mean(values) - half), series.high.push_back(mean(values) + half);
@@ -110,7 +111,7 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
     series.spread = plot::Series::Spread::bars;
     for (const std::string& model : models)
       if (const Labelled* l = best_of(all, model)) {
-        add_point(series, l->each("cache_bytes_per_token")[0], l->each("final_nats_per_token"));
+        add_interval(series, l->each("cache_bytes_per_token")[0], l->each("final_nats_per_token"));
         series.labels.push_back(title_of(model) + (model.starts_with("skipv1-") ? " %" : ""));
       }
     if (!series.x.empty()) chart.series.push_back(series);

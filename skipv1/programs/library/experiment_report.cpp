@@ -91,7 +91,8 @@ void print_memory(const std::vector<Labelled>& all) {
               all[0].first().at("device").get<std::string>().c_str());
 }
 
-void add_point(plot::Series& series, double x, const Numbers& values) {
+/// A mean with the smallest and the largest.
+void add_range(plot::Series& series, double x, const Numbers& values) {
   series.x.push_back(x), series.y.push_back(mean(values));
   series.low.push_back(*std::min_element(values.begin(), values.end()));
   series.high.push_back(*std::max_element(values.begin(), values.end()));
@@ -140,7 +141,7 @@ void draw_curves(const std::vector<Labelled>& all, const std::filesystem::path& 
       plot::Series series{title_of(model_of(l->label)), {}, {}};
       const Json& tokens = l->first().at("tokens");
       for (std::size_t i = tokens.size() / 5; i < tokens.size(); ++i)
-        add_point(series, tokens[i].get<double>(),
+        add_range(series, tokens[i].get<double>(),
                   l->each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
       chart.series.push_back(series);
     }
@@ -160,7 +161,7 @@ void draw_further(const std::vector<Labelled>& all, const std::filesystem::path&
     if (before > 0) chart.x_label = "further training, % of the first training's tokens";
     plot::Series series{l.label, {}, {}};
     for (std::size_t i = 0; i < l.first().at("tokens").size(); ++i)
-      add_point(series, l.first()["tokens"][i].get<double>() * (before > 0 ? 100 / before : 1),
+      add_range(series, l.first()["tokens"][i].get<double>() * (before > 0 ? 100 / before : 1),
                 l.each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
     chart.series.push_back(series);
   }
@@ -223,7 +224,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
       plot::Series series{name, {}, {}};
       series.spread = plot::Series::Spread::bars;
       for (const auto& [x, values] : points)
-        if (!values.empty()) add_point(series, x, values);
+        if (!values.empty()) add_range(series, x, values);
       chart.series.push_back(series);
     }
     if (!chart.series.empty()) plot::save_figure(with_suffix(file, names[axis]), chart);

@@ -1,9 +1,7 @@
 // The main function of tests that several processes run together, each the same ones: mpirun -n 2 skipv1-distributed-tests.
 #include "skipv1/distributed/world.hpp"
-
-#define CATCH_CONFIG_RUNNER
-#include "tests/catch.hpp"
 #include "tests/distributed/mpi/world.hpp"
+#include "tests/session.hpp"
 
 namespace skipv1::test {
 const World*& world_of_tests() {
@@ -15,6 +13,6 @@ const World*& world_of_tests() {
 int main(int argc, char** argv) {
   const skipv1::World world(argc, argv);
   skipv1::test::world_of_tests() = &world;
-  const int failed = Catch::Session().run(argc, argv);
+  const int failed = skipv1::test::run_session(argc, argv);
   return failed ? world.fail("tests have failed") : 0;
 }

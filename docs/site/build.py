@@ -336,7 +336,9 @@ class Site:
             shutil.copyfile(HERE / name, self.out / name)
         (self.out / "search.js").write_text("window.searchIndex = " + json.dumps(self.index, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/") + ";\n")
         if self.has_playground:
-            shutil.copytree(ROOT / "build/playground", self.out / "playground", dirs_exist_ok=True)
+            shutil.copytree(ROOT / "build/playground", self.out / "playground")
+            page = self.out / "playground/index.html"  # which by itself knows of no site
+            page.write_text(page.read_text().replace("<body>", '<body>\n<p><a href="../index.html">← skipv1</a></p>', 1))
 
     def build(self):
         self.has_playground = (ROOT / "build/playground/index.html").is_file()

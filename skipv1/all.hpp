@@ -2,6 +2,8 @@
 #pragma once
 
 #include "skipv1/skipv1.hpp"
+#include "skipv1/core/unicode.hpp"
+#include "skipv1/core/unicode_tables.hpp"
 #include "skipv1/distributed/mpi.hpp"
 #include "skipv1/distributed/watch.hpp"
 #include "skipv1/distributed/world.hpp"
@@ -52,9 +54,13 @@
 #include "skipv1/plot/style.hpp"
 #include "skipv1/plot/svg.hpp"
 #include "skipv1/plot/taken_pixels.hpp"
+#include "skipv1/training/byte_pair.hpp"
 #include "skipv1/training/log.hpp"
 #include "skipv1/training/run.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/sentencepiece.hpp"
+#include "skipv1/training/token_file.hpp"
+#include "skipv1/training/tokenizer_json.hpp"
 #include "skipv1/training/vocabulary.hpp"
+#include "skipv1/training/words.hpp"
 #include "skipv1/uptraining/convert.hpp"

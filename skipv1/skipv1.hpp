@@ -67,6 +67,7 @@
 #include "skipv1/training/data_parallel.hpp"
 #include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/optimizer.hpp"
+#include "skipv1/training/pair_merge.hpp"
 #include "skipv1/training/schedule.hpp"
 #include "skipv1/training/text.hpp"
 #include "skipv1/training/tokenizer.hpp"

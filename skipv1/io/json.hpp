@@ -53,15 +53,22 @@ inline std::string json_text(const Json& value, int indent = -1) {
   return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-/// The value that `text` stands for. Throws if it is not JSON, has a key twice in an object, or is more than eight levels deep.
-inline Json parse_json(std::string_view text) {
+namespace detail {
+/// The value that `text` stands for. `guard(depth, event, value)` sees the parser's events, may throw, and drops what it returns
+/// false for.
+template <class Guard>
+Json parse_json_with(std::string_view text, Guard guard) {
   try {
-    return Json::parse(text.begin(), text.end(), detail::JsonGuard());
+    return Json::parse(text.begin(), text.end(), std::move(guard));
   } catch (const Json::exception& error) {
     const std::string_view line = error.what();  // "[json.exception.name.id] parse error at line 1, column 2: …"
-    fail("not JSON: ", detail::brief(std::string(line.substr(std::min(line.find("] ") + 2, line.size())))));
+    fail("not JSON: ", brief(std::string(line.substr(std::min(line.find("] ") + 2, line.size())))));
   }
 }
+}  // namespace detail
+
+/// The value that `text` stands for. Throws if it is not JSON, has a key twice in an object, or is more than eight levels deep.
+inline Json parse_json(std::string_view text) { return detail::parse_json_with(text, detail::JsonGuard()); }
 
 /// Takes an object's fields by key, with their types checked. Errors read `"key": expected …, found …`.
 class JsonFields {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "skipv1/core/tensor.hpp"
@@ -108,11 +109,13 @@ class NpyHeaderParser {
 
 /// Bytes of one element; 0 if `descr` names a type that is not read.
 inline std::size_t npy_width(const std::string& descr) {
-  if (descr.size() != 3 || (descr[0] != '<' && descr[0] != '>')) return 0;
+  if (descr.size() != 3 || (descr[0] != '<' && descr[0] != '>' && descr[0] != '|')) return 0;
   const std::string kind = descr.substr(1);
-  if (kind == "f8" || kind == "i8") return 8;
-  if (kind == "f4" || kind == "i4") return 4;
-  return kind == "f2" ? 2 : 0;
+  if (kind == "i1" || kind == "u1") return 1;
+  if (descr[0] == '|') return 0;
+  if (kind == "f8" || kind == "i8" || kind == "u8") return 8;
+  if (kind == "f4" || kind == "i4" || kind == "u4") return 4;
+  return kind == "f2" || kind == "i2" || kind == "u2" ? 2 : 0;
 }
 
 /// `number` with its bytes the other way round.
@@ -159,8 +162,8 @@ constexpr const char* npy_descr = std::is_same_v<T, double>         ? "<f8"
 
 }  // namespace detail
 
-/// Reads the header. Throws unless the file is exactly as long as its header says and holds float16, float32, float64, int32 or
-/// int64 numbers of either byte order.
+/// Reads the header. Throws unless the file is exactly as long as its header says and holds float16, float32, float64 or integers
+/// of 8 to 64 bits, of either byte order.
 inline NpyHeader read_npy_header(Source& from) {
   const std::string& name = from.name();
   const std::string start = from.text(0, std::min<std::uint64_t>(from.size(), 12));
@@ -176,7 +179,7 @@ inline NpyHeader read_npy_header(Source& from) {
   const std::size_t width = detail::npy_width(header.descr);
   require(!header.descr.ends_with("V2"), name, ": elements are '", header.descr,
           "', which says nothing of bfloat16: store them as float32, or as BF16 in a safetensors file");
-  require(width != 0, name, ": elements are '", header.descr, "': '<f2', '<f4', '<f8', '<i4' and '<i8' are read");
+  require(width != 0, name, ": elements are '", header.descr, "': '<f2', '<f4', '<f8' and integers ('|i1' to '<u8') are read");
   const std::optional<std::uint64_t> bytes = byte_count(header.shape, width);
   require(bytes.has_value(), name, ": shape ", header.shape, " overflows");
   require(*bytes == from.size() - header.data, name, ": shape ", header.shape, " of '", header.descr, "' takes ", *bytes,
@@ -184,7 +187,7 @@ inline NpyHeader read_npy_header(Source& from) {
   return header;
 }
 
-/// Reads an array, in C or Fortran order: float and double from any of its float types, int32 from int32 and int64. Throws on any
+/// Reads an array, in C or Fortran order: float and double from any of its float types, int32 from its integers. Throws on any
 /// other type, on an integer that does not fit, and as `read_npy_header`.
 template <class T>
 Tensor<T> read_npy(Source& from) {
@@ -192,7 +195,7 @@ Tensor<T> read_npy(Source& from) {
   const bool real = header.descr[1] == 'f';
   const char width = header.descr[2];
   require(real == std::is_floating_point_v<T>, from.name(), ": elements are '", header.descr, "': expected ",
-          std::is_floating_point_v<T> ? "'<f2', '<f4' or '<f8'" : "'<i4' or '<i8'");
+          std::is_floating_point_v<T> ? "'<f2', '<f4' or '<f8'" : "integers, such as '<i4'");
   Tensor<T> x(header.shape);
   const View<T> to = x;
   if constexpr (std::is_floating_point_v<T>) {
@@ -202,13 +205,18 @@ Tensor<T> read_npy(Source& from) {
     if (width == '2') detail::read_npy_numbers<float16>(from, header, to, convert);
   } else {
     using Range = std::numeric_limits<T>;
-    const auto convert = [&](auto number, std::size_t i) {
-      require(number >= Range::min() && number <= Range::max(), from.name(), ": element ", i, " is ", number, ": must be ",
-              Range::min(), " to ", Range::max());
-      return static_cast<T>(number);
+    const auto read = [&]<class Stored>(Stored) {
+      detail::read_npy_numbers<Stored>(from, header, to, [&](Stored number, std::size_t i) {
+        require(std::cmp_greater_equal(number, Range::min()) && std::cmp_less_equal(number, Range::max()), from.name(),
+                ": element ", i, " is ", +number, ": must be ", Range::min(), " to ", Range::max());
+        return static_cast<T>(number);
+      });
     };
-    width == '8' ? detail::read_npy_numbers<std::int64_t>(from, header, to, convert)
-                 : detail::read_npy_numbers<std::int32_t>(from, header, to, convert);
+    const bool natural = header.descr[1] == 'u';
+    if (width == '8') natural ? read(std::uint64_t{}) : read(std::int64_t{});
+    if (width == '4') natural ? read(std::uint32_t{}) : read(std::int32_t{});
+    if (width == '2') natural ? read(std::uint16_t{}) : read(std::int16_t{});
+    if (width == '1') natural ? read(std::uint8_t{}) : read(std::int8_t{});
   }
   return header.fortran_order ? detail::from_fortran_order(x) : x;
 }

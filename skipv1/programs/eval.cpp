@@ -6,17 +6,18 @@
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/io/place.hpp"
 #include "skipv1/training/evaluate.hpp"
-#include "skipv1/training/run_folder.hpp"
-#include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/open_model.hpp"
+#include "skipv1/programs/open_text.hpp"
 
 using namespace skipv1;
 
 namespace {
 
 struct Options {
-  std::string model, text, tokenizer, dtype = "f32", device = "cpu", json;
+  std::string model;
+  TextChoice text;
+  std::string dtype = "f32", device = "cpu", json;
   std::size_t length = 0, windows = 0, batch = 8;
   int threads = 0;
 };
@@ -25,9 +26,8 @@ template <class T>
 void run(const Options& o) {
   JsonOutput output(o.json);
   const Checkpoint<T> model = open_model<T>(o.model);
-  const Vocabulary vocabulary = read_model(
-      o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size, o.tokenizer); });
-  const TextData text(load_text(o.text), *vocabulary.tokenizer);
+  const OpenText opened = open_text(o.model, model.config.vocab_size, o.text);
+  const TextData& text = opened.text;
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
   require(length <= model.config.max_position_embeddings, "--length ", length, ": the model reads at most ",
           model.config.max_position_embeddings);
@@ -40,19 +40,22 @@ void run(const Options& o) {
       });
   }
   if (e.tokens == 0) e = evaluate(Decoder<T>(model.config, model.parameters), text, length, o.windows, o.batch, &progress);
-  require(std::isfinite(e.nats_per_token), o.model, ": its loss over ", o.text, " is ", e.nats_per_token, " in ", o.dtype);
-  std::printf("loss %.6f nats per token, perplexity %.4f, %.6f bits per byte\n", e.nats_per_token, e.perplexity(),
-              e.bits_per_byte());
-  std::printf("over %zu of %zu tokens (%zu bytes), in windows of %zu tokens, each from an empty context; tokenizer %s, %s\n",
-              e.tokens, text.size(), e.bytes, length, vocabulary.tokenizer->name().c_str(), o.dtype.c_str());
+  require(std::isfinite(e.nats_per_token), o.model, ": its loss over ", o.text.place(), " is ", e.nats_per_token, " in ",
+          o.dtype);
+  std::printf("loss %.6f nats per token, perplexity %.4f", e.nats_per_token, e.perplexity());
+  if (e.bytes) std::printf(", %.6f bits per byte", e.bits_per_byte());
+  std::printf("\nover %zu of %zu tokens", e.tokens, text.size());
+  if (e.bytes) std::printf(" (%zu bytes)", e.bytes);
+  std::printf(", in windows of %zu tokens, each from an empty context; %s, %s\n", length, opened.vocabulary_name().c_str(),
+              o.dtype.c_str());
   output.write({{"model", place_text(o.model)},
-                {"text", place_text(o.text)},
+                {"text", place_text(o.text.place())},
                 {"dtype", o.dtype},
                 {"loss", e.nats_per_token},
                 {"perplexity", e.perplexity()},
                 {"bits_per_byte", e.bits_per_byte()},
                 {"predicted_tokens", e.tokens},
-                {"predicted_bytes", e.bytes},
+                {"predicted_bytes", known_bytes(e.bytes)},
                 {"tokens", text.size()},
                 {"length", length}});
 }
@@ -63,13 +66,14 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Loss, perplexity and bits per byte of a model over a text: every token but the first is predicted once, from those before "
       "it in\n"
-      "its window; windows lie next to each other. No start mark is put before the text.\n"
+      "its window; windows lie next to each other. No start mark is put before the text. Bits per byte need a vocabulary.\n"
       "Example: skipv1-eval run --text other.txt --json loss.json"};
   Options o;
   app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
       ->required();
-  app.add_option("--text", o.text, "UTF-8 text")->required();
-  app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
+  auto* text = app.add_option("--text", o.text.text, "UTF-8 text");
+  app.add_option("--tokens", o.text.tokens, "token ids instead: a .npy of integers, one axis")->excludes(text);
+  app.add_option("--tokenizer", o.text.tokenizer, "vocabulary, where it is not beside the model");
   app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
   app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();
   app.add_option("--batch", o.batch, "windows at a time")->check(at_least(1))->capture_default_str();

@@ -5,28 +5,26 @@
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/json_output.hpp"
-#include "skipv1/training/run_folder.hpp"
-#include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/open_model.hpp"
+#include "skipv1/programs/open_text.hpp"
 
 using namespace skipv1;
 
 namespace {
 
 struct Options {
-  std::string model, prompt, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", json;
+  std::string model, prompt, tokens, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", json;
   Sampling sampling{0.8, 0, 0.95};
   std::size_t count = 0;
   std::uint64_t seed = 1;
   int threads = 0;
 };
 
-/// The prompt's tokens, behind the mark that begins a text where one is wanted: `auto`, with a vocabulary that follows LLaMA's
-/// rules.
-std::vector<std::int32_t> tokens_of(const Options& o, const Tokenizer& tokenizer) {
+/// The prompt's tokens, behind the mark that begins a text where one is wanted: `auto`, where the vocabulary's own rules put one.
+std::vector<std::int32_t> encoded_prompt(const Options& o, const Tokenizer& tokenizer) {
   std::vector<std::int32_t> tokens = at_place("--prompt", [&] { return tokenizer.encode(o.prompt); });
-  if (o.start_mark == "yes" || (o.start_mark == "auto" && tokenizer.adds_space())) {
+  if (o.start_mark == "yes" || (o.start_mark == "auto" && tokenizer.puts_start())) {
     require(tokenizer.start().has_value(), "tokenizer ", tokenizer.name(), " has no start mark");
     tokens.insert(tokens.begin(), *tokenizer.start());
   }
@@ -34,13 +32,47 @@ std::vector<std::int32_t> tokens_of(const Options& o, const Tokenizer& tokenizer
   return tokens;
 }
 
+/// What is to be continued. Token ids are taken as they are, with a vocabulary or without.
+struct Prompt {
+  std::vector<std::int32_t> tokens;
+  std::optional<Vocabulary> vocabulary;
+};
+Prompt read_prompt(const Options& o, std::size_t vocab_size) {
+  return read_model(o.model, [&](const std::filesystem::path& path) {
+    if (!o.tokens.empty()) return Prompt{load_tokens(o.tokens, vocab_size), vocabulary_of_tokens(path, vocab_size, o.tokenizer)};
+    Vocabulary vocabulary = vocabulary_of(path, vocab_size, o.tokenizer);
+    std::vector<std::int32_t> tokens = encoded_prompt(o, *vocabulary.tokenizer);
+    return Prompt{std::move(tokens), std::move(vocabulary)};
+  });
+}
+
+/// Shows tokens as they come: as text, or, without a vocabulary, as ids.
+class Shown {
+ public:
+  explicit Shown(const std::optional<Vocabulary>& vocabulary) {
+    if (vocabulary) text_.emplace(*vocabulary->tokenizer);
+  }
+  void add(std::int32_t id) {
+    put(text_ ? text_->add(id) : std::to_string(id) + ' ');
+    std::fflush(stdout);
+  }
+  void end() {
+    if (text_) put(text_->rest());
+    std::putchar('\n');
+  }
+  Json text() const { return text_ ? Json(text_->text()) : Json(nullptr); }
+
+ private:
+  static void put(const std::string& part) { std::fwrite(part.data(), 1, part.size(), stdout); }
+  std::optional<TextOfTokens> text_;
+};
+
 void run(const Options& o) {
   JsonOutput output(o.json);
   const Checkpoint<float> model = open_model<float>(o.model);
-  const Vocabulary vocabulary = read_model(
-      o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size, o.tokenizer); });
-  const Tokenizer& tokenizer = *vocabulary.tokenizer;
-  const std::vector<std::int32_t> prompt = tokens_of(o, tokenizer);
+  const Prompt read = read_prompt(o, model.config.vocab_size);
+  const std::vector<std::int32_t>& prompt = read.tokens;
+  const std::optional<Vocabulary>& vocabulary = read.vocabulary;
   const std::size_t most = model.config.max_position_embeddings;
   require(prompt.size() <= most && o.count <= most - prompt.size(), "a prompt of ", prompt.size(), " tokens and ", o.count,
           " more: the model reads at most ", most);
@@ -49,18 +81,15 @@ void run(const Options& o) {
   const Clock::time_point start = Clock::now();
   Clock::time_point first = start, last = start;
   std::vector<std::int32_t> said = prompt;
-  std::string text = tokenizer.decode(said);
-  std::fputs(text.c_str(), stdout);
+  Shown shown(vocabulary);
+  for (const std::int32_t id : prompt) shown.add(id);
   const auto seconds = [](Clock::time_point a, Clock::time_point b) { return std::chrono::duration<double>(b - a).count(); };
   const auto on_token = [&](std::size_t, std::int32_t token) {
     last = Clock::now();
     if (said.size() == prompt.size()) first = last;
-    if (tokenizer.piece(token).empty()) return false;  // a mark: the text ends
+    if (vocabulary && vocabulary->tokenizer->piece(token).empty()) return false;  // a mark: the text ends
     said.push_back(token);
-    const std::string longer = tokenizer.decode(said);
-    std::fputs(longer.c_str() + text.size(), stdout);
-    std::fflush(stdout);
-    text = longer;
+    shown.add(token);
     return true;
   };
   if (o.device == "cpu")
@@ -69,7 +98,7 @@ void run(const Options& o) {
     with_device(o.device, [&](auto space) {
       generate_on<decltype(space)>(model.config, model.parameters, o.dtype, prompt, count, o.sampling, o.seed, on_token);
     });
-  std::putchar('\n');
+  shown.end();
 
   const std::size_t bytes = cache_elements_per_token(make_routing(model.config)) * (o.dtype == "bf16" ? 2 : 4),
                     tokens = said.size() - prompt.size();
@@ -77,8 +106,8 @@ void run(const Options& o) {
   std::fprintf(
       stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes per token, %zu in all; seed %llu\n",
       tokens, prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(), static_cast<unsigned long long>(o.seed));
-  output.write({{"prompt", o.prompt},
-                {"text", text},
+  output.write({{"prompt", o.tokens.empty() ? Json(o.prompt) : Json(nullptr)},
+                {"text", shown.text()},
                 {"tokens", said},
                 {"prompt_tokens", prompt.size()},
                 {"seed", o.seed},
@@ -96,13 +125,15 @@ int main(int argc, char** argv) {
   Options o;
   app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
       ->required();
-  app.add_option("--prompt", o.prompt, "text to continue");
+  auto* prompt = app.add_option("--prompt", o.prompt, "text to continue");
+  app.add_option("--tokens", o.tokens, "token ids to continue instead, as they are: a .npy of integers, one axis")
+      ->excludes(prompt);
   app.add_option("--count", o.count, "most tokens to add; 0: as many as the model reads")->capture_default_str();
   app.add_option("--temperature", o.sampling.temperature, "0: always the likeliest token")->capture_default_str();
   app.add_option("--top-k", o.sampling.top_k, "draw from the so many likeliest; 0: all")->capture_default_str();
   app.add_option("--top-p", o.sampling.top_p, "draw from the likeliest that make up this share")->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
-  app.add_option("--start-mark", o.start_mark, "yes, no, or auto: where the vocabulary follows LLaMA's rules")
+  app.add_option("--start-mark", o.start_mark, "yes, no, or auto: where the vocabulary's own rules put one")
       ->check(CLI::IsMember({"auto", "yes", "no"}))
       ->capture_default_str();
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
@@ -112,6 +143,7 @@ int main(int argc, char** argv) {
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     validate(o.sampling);
+    require(o.tokens.empty() || o.start_mark != "yes", "--start-mark yes: none is put before --tokens");
     check_device(o.device, o.dtype);
     require(o.dtype != "f64", "dtype f64: f32 is used, on the device bf16 too");
     use_threads(o.threads);

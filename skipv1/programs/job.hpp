@@ -11,7 +11,7 @@ namespace skipv1 {
 
 /// A run as it was asked for. Zeros stand for what follows from other settings.
 struct Job {
-  std::string text, valid, tokenizer, config, from, strategy;
+  std::string text, valid, tokens, valid_tokens, tokenizer, config, from, strategy;
   double valid_share = 0.1;
   std::size_t vocab = 256;
 
@@ -37,12 +37,16 @@ template <class Visit>
 void each_setting(Job& j, const Visit& visit) {
   visit(About::data, "text", j.text, "UTF-8 text to learn");
   visit(About::data, "valid", j.valid, "held-out text; else the last part of --text");
-  visit(About::data, "valid-share", j.valid_share, "how much of --text is held out");
-  visit(About::data, "tokenizer", j.tokenizer, "vocabulary: a SentencePiece model, or llama2.c's .bin");
+  visit(About::data, "tokens", j.tokens, "token ids to learn instead of --text: a .npy of integers, one axis");
+  visit(About::data, "valid-tokens", j.valid_tokens, "held-out token ids; else the last part of --tokens");
+  visit(About::data, "valid-share", j.valid_share, "how much of --text or --tokens is held out");
+  visit(About::data, "tokenizer", j.tokenizer,
+        "vocabulary: a SentencePiece model, llama2.c's .bin, or a tokenizer.json of byte-level BPE");
   visit(About::data, "from", j.from, "trained model to start from: a checkpoint, a run, or anything that can be imported");
 
   visit(About::model, "config", j.config, "config.json of the model; instead of the options below");
-  visit(About::model, "vocab", j.vocab, "pieces of a vocabulary trained on --text; 256: bytes");
+  visit(About::model, "vocab", j.vocab,
+        "pieces of a vocabulary trained on --text; 256: bytes; of --tokens how many ids there are");
   visit(About::model, "architecture", j.architecture, "llama or gpt2");
   visit(About::model, "variant", j.variant, "attention variant, or the JSON file of a routing table");
   visit(About::model, "width", j.width, "hidden size");
@@ -89,7 +93,7 @@ inline std::string setting_key(std::string name) {
 }
 /// All settings; places so that they are found from anywhere.
 inline Json settings_of(Job job) {
-  for (std::string* place : {&job.text, &job.valid, &job.tokenizer, &job.config, &job.from})
+  for (std::string* place : {&job.text, &job.valid, &job.tokens, &job.valid_tokens, &job.tokenizer, &job.config, &job.from})
     if (!place->empty()) *place = place_text(std::filesystem::absolute(*place));
   Json settings = {{"strategy", job.strategy}};
   each_setting(job, [&](About, const char* name, auto& value, const char*) { settings[setting_key(name)] = value; });

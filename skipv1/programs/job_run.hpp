@@ -2,9 +2,9 @@
 #pragma once
 
 #include "skipv1/io/json_output.hpp"
-#include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/job.hpp"
 #include "skipv1/programs/open_model.hpp"
+#include "skipv1/programs/open_text.hpp"
 
 namespace skipv1 {
 
@@ -17,8 +17,7 @@ class JobRun {
   void run() {
     open_texts();
     choose_model();
-    const auto [first, rest] = parts();
-    const TextData text(first, *vocabulary_.tokenizer), held_out(rest, *vocabulary_.tokenizer);
+    const auto [text, held_out] = p_.job.tokens.empty() ? encoded_texts() : token_texts();
     TrainingRun<T, Space> run(
         config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },
         [&](const std::filesystem::path& folder) { save_beside(folder); }, p_.world);
@@ -29,11 +28,13 @@ class JobRun {
  private:
   bool first() const { return p_.world.first(); }
   void open_texts() {
-    whole_ = load_text(p_.job.text);
-    if (!p_.job.valid.empty()) held_out_ = load_text(p_.job.valid);
+    const std::string &first = p_.job.tokens.empty() ? p_.job.text : p_.job.tokens,
+                      &rest = p_.job.tokens.empty() ? p_.job.valid : p_.job.valid_tokens;
+    whole_ = load_text(first);
+    if (!rest.empty()) held_out_ = load_text(rest);
     const std::string text = fingerprint(whole_), valid = fingerprint(held_out_);
-    require(!p_.last || text == p_.text_fingerprint, p_.job.text, ": not the text that the run to be resumed has learned from");
-    require(!p_.last || valid == p_.valid_fingerprint, p_.job.valid, ": not the held-out text of the run to be resumed");
+    require(!p_.last || text == p_.text_fingerprint, first, ": not the text that the run to be resumed has learned from");
+    require(!p_.last || valid == p_.valid_fingerprint, rest, ": not the held-out text of the run to be resumed");
     p_.text_fingerprint = text, p_.valid_fingerprint = valid;
   }
   std::pair<std::string_view, std::string_view> parts() const {
@@ -41,29 +42,56 @@ class JobRun {
                                 : std::pair<std::string_view, std::string_view>(whole_, held_out_);
   }
 
+  std::pair<TextData, TextData> encoded_texts() const {
+    const auto [first, rest] = parts();
+    return {TextData(first, *vocabulary_->tokenizer), TextData(rest, *vocabulary_->tokenizer)};
+  }
+  /// Token ids, cut in two where none are given to hold out.
+  std::pair<TextData, TextData> token_texts() const {
+    const Tokenizer* tokenizer = vocabulary_ ? vocabulary_->tokenizer.get() : nullptr;
+    std::vector<std::int32_t> first = load_tokens(p_.job.tokens, config_.vocab_size), rest;
+    if (!p_.job.valid_tokens.empty()) {
+      rest = load_tokens(p_.job.valid_tokens, config_.vocab_size);
+    } else {
+      const std::size_t cut = split_count(first.size(), p_.job.valid_share);
+      rest.assign(first.begin() + static_cast<std::ptrdiff_t>(cut), first.end());
+      first.resize(cut);
+    }
+    return {TextData(std::move(first), tokenizer), TextData(std::move(rest), tokenizer)};
+  }
+
   void choose_model() {
     if (p_.last) {
       const std::filesystem::path checkpoint = p_.folder.checkpoint(*p_.last);
       config_ = read_config(checkpoint / "config.json");
-      vocabulary_ = vocabulary_of(checkpoint, config_.vocab_size);
+      vocabulary_ = vocabulary_beside(checkpoint, {});
     } else if (!p_.job.from.empty()) {
       open_trained();
     } else if (!p_.job.config.empty()) {
       config_ = read_config(p_.job.config);
-      vocabulary_ = p_.job.tokenizer.empty() ? train_vocabulary(parts().first, config_.vocab_size)
-                                             : vocabulary_of(p_.job.config, config_.vocab_size, p_.job.tokenizer);
+      if (!p_.job.tokenizer.empty())
+        vocabulary_ = vocabulary_of(p_.job.config, config_.vocab_size, p_.job.tokenizer);
+      else if (p_.job.tokens.empty())
+        vocabulary_ = train_vocabulary(parts().first, config_.vocab_size);
     } else {
-      if (p_.job.tokenizer.empty()) config_of(p_.job, p_.job.vocab);  // what is wrong is said before the work
-      vocabulary_ = p_.job.tokenizer.empty() ? train_vocabulary(parts().first, p_.job.vocab) : open_vocabulary(p_.job.tokenizer);
-      config_ = config_of(p_.job, vocabulary_.tokenizer->vocab_size());
+      if (p_.job.tokenizer.empty()) config_ = config_of(p_.job, p_.job.vocab);  // what is wrong is said before the work
+      if (!p_.job.tokenizer.empty())
+        vocabulary_ = open_vocabulary(p_.job.tokenizer);
+      else if (p_.job.tokens.empty())
+        vocabulary_ = train_vocabulary(parts().first, p_.job.vocab);
+      if (vocabulary_) config_ = config_of(p_.job, vocabulary_->tokenizer->vocab_size());
     }
+  }
+  /// The vocabulary of a model that is there; of token ids without one, none.
+  std::optional<Vocabulary> vocabulary_beside(const std::filesystem::path& model, const std::string& file) const {
+    if (p_.job.tokens.empty()) return vocabulary_of(model, config_.vocab_size, file);
+    return vocabulary_of_tokens(model, config_.vocab_size, file);
   }
   void open_trained() {
     Checkpoint<Sum<T>> model = skipv1::open_model<Sum<T>>(p_.job.from, p_.job.strategy);
     config_ = model.config;
-    vocabulary_ = read_model(p_.job.from, [&](const std::filesystem::path& path) {
-      return vocabulary_of(path, config_.vocab_size, p_.job.tokenizer);
-    });
+    vocabulary_ =
+        read_model(p_.job.from, [&](const std::filesystem::path& path) { return vocabulary_beside(path, p_.job.tokenizer); });
     initial_ = std::move(model.parameters);
   }
   Parameters<Sum<T>> initial() {
@@ -74,7 +102,7 @@ class JobRun {
   }
 
   void save_beside(const std::filesystem::path& folder) const {
-    vocabulary_.save(folder);
+    if (vocabulary_) vocabulary_->save(folder);
     const Json json = {{"settings", settings_of(p_.job)},
                        {"text_fingerprint", p_.text_fingerprint},
                        {"valid_fingerprint", p_.valid_fingerprint}};
@@ -85,7 +113,7 @@ class JobRun {
     const Config& c = config_;
     std::printf("%s %s, %zu layers, width %zu, %zu heads (%zu key/value), vocabulary %zu (%s)\n", to_string(c.architecture),
                 c.attention.variant.c_str(), c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.num_key_value_heads,
-                c.vocab_size, vocabulary_.tokenizer->name().c_str());
+                c.vocab_size, vocabulary_ ? vocabulary_->tokenizer->name().c_str() : "token ids");
     std::printf("%zu parameters; %zu cache bytes per token (%s)\n", ParameterLayout(c).count(),
                 cache_elements_per_token(make_routing(c)) * sizeof(T), p_.job.dtype.c_str());
     std::printf("learns from %zu tokens, %zu held out; %zu steps of %zu x %zu tokens, seed %zu, %s, %d threads\n", text.size(),
@@ -97,8 +125,11 @@ class JobRun {
     std::fflush(stdout);
   }
   void print_end(const RunResult& r) {
-    std::printf("held out: %.4f nats per token over %zu tokens (%zu bytes), perplexity %.3f, %.4f bits per byte\n",
-                r.valid.nats_per_token, r.valid.tokens, r.valid.bytes, r.valid.perplexity(), r.valid.bits_per_byte());
+    std::printf("held out: %.4f nats per token over %zu tokens", r.valid.nats_per_token, r.valid.tokens);
+    if (r.valid.bytes) std::printf(" (%zu bytes)", r.valid.bytes);
+    std::printf(", perplexity %.3f", r.valid.perplexity());
+    if (r.valid.bytes) std::printf(", %.4f bits per byte", r.valid.bits_per_byte());
+    std::printf("\n");
     std::printf("%zu steps, %.0f s of training", r.steps, r.seconds);
     if (r.tokens_per_second > 0) std::printf(", %.0f tokens/s", r.tokens_per_second);
     std::printf("; model in %s\n", p_.folder.checkpoint(r.steps).string().c_str());
@@ -112,7 +143,7 @@ class JobRun {
                        {"valid_perplexity", r.valid.perplexity()},
                        {"valid_bits_per_byte", r.valid.bits_per_byte()},
                        {"valid_tokens", r.valid.tokens},
-                       {"valid_bytes", r.valid.bytes},
+                       {"valid_bytes", known_bytes(r.valid.bytes)},
                        {"seconds", r.seconds},
                        {"tokens_per_second", r.tokens_per_second}};
     if (!first()) return;
@@ -123,7 +154,7 @@ class JobRun {
   PreparedJob p_;
   JsonOutput output_;
   std::string whole_, held_out_;
-  Vocabulary vocabulary_;
+  std::optional<Vocabulary> vocabulary_;
   Config config_;
   std::optional<Parameters<Sum<T>>> initial_;
 };

@@ -7,10 +7,9 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/open_model.hpp"
+#include "skipv1/programs/open_text.hpp"
 #include "skipv1/programs/spread.hpp"
 #include "skipv1/programs/values.hpp"
-#include "skipv1/training/run_folder.hpp"
-#include "skipv1/training/vocabulary.hpp"
 
 using namespace skipv1;
 
@@ -18,7 +17,8 @@ namespace {
 
 struct Options {
   std::vector<std::string> models;
-  std::string text, json;
+  TextChoice text;
+  std::string json;
   std::size_t windows = 16, length = 0, probed = 16;
   int threads = 0;
 };
@@ -150,9 +150,8 @@ void run(const Options& o) {
   for (const Checkpoint<float>& model : models)
     require(model.config.vocab_size == first.vocab_size && !model.config.latent() && !model.config.mixing().values,
             "the models: ", "must have one vocabulary, no latents and no mixed values");
-  const Vocabulary vocabulary =
-      read_model(o.models[0], [&](const std::filesystem::path& path) { return vocabulary_of(path, first.vocab_size); });
-  const TextData text(load_text(o.text), *vocabulary.tokenizer);
+  const OpenText opened = open_text(o.models[0], first.vocab_size, o.text);
+  const TextData& text = opened.text;
   const std::size_t length = o.length ? o.length : first.max_position_embeddings;
   for (std::size_t m = 0; m < models.size(); ++m)
     require(length <= models[m].config.max_position_embeddings, "--length ", length, ": ", o.models[m], " reads at most ",
@@ -189,7 +188,8 @@ int main(int argc, char** argv) {
   app.add_option("models", o.models,
                  "trained models of one vocabulary, which lies beside the first; the others are compared with it")
       ->required();
-  app.add_option("--text", o.text, "UTF-8 text")->required();
+  auto* text = app.add_option("--text", o.text.text, "UTF-8 text");
+  app.add_option("--tokens", o.text.tokens, "token ids instead: a .npy of integers, one axis")->excludes(text);
   app.add_option("--windows", o.windows, "how many windows, spread evenly over it; at least 2")
       ->check(in_range(2, 1000000))
       ->capture_default_str();

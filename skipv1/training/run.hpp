@@ -188,7 +188,7 @@ class TrainingRun {
                                   std::min<std::size_t>(8, options_.training.batch), progress, world_);
     with_last_checkpoint([&] { require_finite(e.nats_per_token, trainer_.steps()); });
     row.valid_nats_per_token = e.nats_per_token;
-    row.valid_bits_per_byte = e.bits_per_byte();
+    if (e.bytes) row.valid_bits_per_byte = e.bits_per_byte();
     row.seconds = seconds_;
     return e;
   }

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <numbers>
 #include <span>
 #include <string>
@@ -27,6 +28,14 @@ inline std::string load_text(const std::filesystem::path& path) {
   Source file(path);
   require(file.size() > 0, "text ", path.string(), " is empty");
   return file.text(0, file.size());
+}
+
+/// How many of `count` things come before the last `share` of them (0 < share < 1). Throws if either part would be empty.
+inline std::size_t split_count(std::size_t count, double share) {
+  require(share > 0 && share < 1, "a share of ", share, " for validation: must be between 0 and 1");
+  const auto cut = static_cast<std::size_t>(std::llround(static_cast<double>(count) * (1 - share)));
+  require(cut > 0 && cut < count, count, " tokens cannot be split with a share of ", share, " for validation");
+  return cut;
 }
 
 /// `text` cut in two, the second part about `share` of its bytes (0 < share < 1): the first part ends with a line if there
@@ -86,19 +95,26 @@ class TextData {
   TextData(std::string_view text, const Tokenizer& tokenizer)
       : tokens_(tokenizer.encode(text)), piece_bytes_(tokenizer.vocab_size()) {
     require(!text.empty(), "the text is empty");
-    for (std::size_t id = 0; id < piece_bytes_.size(); ++id)
-      piece_bytes_[id] = static_cast<std::uint32_t>(tokenizer.piece(static_cast<std::int32_t>(id)).size());
-    added_ = tokenizer.adds_space() ? 1 : 0;
-    require(bytes(0, size()) == text.size(), "tokenizer ", tokenizer.name(), " makes tokens of ", bytes(0, size()),
-            " bytes from ", text.size(), " bytes: it does not keep the text");
+    read_pieces(tokenizer);
+    const std::size_t all = bytes(0, size());
+    added_ = tokenizer.adds_space() && !(all == text.size() && text.starts_with(' ')) ? 1 : 0;
+    require(all - added_ == text.size(), "tokenizer ", tokenizer.name(), " makes tokens of ", all - added_, " bytes from ",
+            text.size(), " bytes: it does not keep the text");
+  }
+  /// From tokens; how many bytes they stand for `tokenizer` knows, or, where it is null, nobody.
+  explicit TextData(std::vector<std::int32_t> tokens, const Tokenizer* tokenizer = nullptr) : tokens_(std::move(tokens)) {
+    if (!tokenizer) return;
+    piece_bytes_.resize(tokenizer->vocab_size());
+    read_pieces(*tokenizer);
   }
 
   std::size_t size() const { return tokens_.size(); }  ///< tokens
   const std::vector<std::int32_t>& tokens() const { return tokens_; }
 
-  /// How many bytes of the text the tokens `begin … end - 1` stand for.
+  /// How many bytes of the text the tokens `begin … end - 1` stand for; 0 if that is not known.
   std::size_t bytes(std::size_t begin, std::size_t end) const {
     require(begin <= end && end <= size(), "tokens ", begin, " to ", end, " of ", size());
+    if (piece_bytes_.empty()) return 0;
     std::size_t sum = 0;
     for (std::size_t i = begin; i < end; ++i) sum += piece_bytes_[static_cast<std::size_t>(tokens_[i])];
     return begin == 0 && end > 0 ? sum - added_ : sum;  // the space that is not in the text belongs to the first token
@@ -155,6 +171,10 @@ class TextData {
   }
 
  private:
+  void read_pieces(const Tokenizer& tokenizer) {
+    for (std::size_t id = 0; id < piece_bytes_.size(); ++id)
+      piece_bytes_[id] = static_cast<std::uint32_t>(tokenizer.text_bytes(static_cast<std::int32_t>(id)));
+  }
   void append(Windows& windows, std::size_t begin, std::size_t length) const {
     const auto from = tokens_.begin() + static_cast<std::ptrdiff_t>(begin), to = from + static_cast<std::ptrdiff_t>(length);
     windows.tokens.insert(windows.tokens.end(), from, to);
@@ -167,8 +187,9 @@ class TextData {
 };
 
 /// Bits per byte of `tokens` tokens that stand for `bytes` bytes, at a mean loss of `nats` a token: comparable between
-/// tokenizers.
+/// tokenizers. NaN where `bytes` is 0: how many they are is not known.
 inline double bits_per_byte(double nats, std::size_t tokens, std::size_t bytes) {
+  if (bytes == 0) return std::numeric_limits<double>::quiet_NaN();
   return nats / std::numbers::ln2 * static_cast<double>(tokens) / static_cast<double>(bytes);
 }
 

@@ -8,9 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <limits>
 #include <optional>
-#include <queue>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +19,7 @@
 #include "skipv1/core/check.hpp"
 #include "skipv1/core/utf8.hpp"
 #include "skipv1/io/file.hpp"
+#include "skipv1/training/pair_merge.hpp"
 
 namespace skipv1 {
 
@@ -30,6 +29,8 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
   virtual std::string name() const = 0;
   virtual std::size_t vocab_size() const = 0;
+  /// How many of the ids the vocabulary itself has; beyond them are the rows of a model that has more.
+  virtual std::size_t pieces() const { return vocab_size(); }
   /// The ids of `text`, without start and end marks. Throws if the tokenizer needs UTF-8 and `text` is not.
   virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
   /// The bytes that `id` stands for inside a text; none for marks. Throws if there is no such id.
@@ -38,8 +39,12 @@ class Tokenizer {
   virtual bool adds_space() const { return false; }
   /// The mark that begins a text, if models of this vocabulary expect one.
   virtual std::optional<std::int32_t> start() const { return {}; }
+  /// Whether a text to be continued gets that mark unless something else is asked for.
+  virtual bool puts_start() const { return adds_space(); }
+  /// How many bytes of a text `id` stands for: those of its piece and, where a mark can be written in a text, those of the mark.
+  virtual std::size_t text_bytes(std::int32_t id) const { return piece(id).size(); }
 
-  /// The text of `ids`: `decode(encode(text)) == text`.
+  /// The text of `ids`, without marks: `decode(encode(text)) == text` for texts in which none is written.
   std::string decode(std::span<const std::int32_t> ids) const {
     std::string text;
     for (const std::int32_t id : ids) text += piece(id);
@@ -71,6 +76,50 @@ class ByteTokenizer : public Tokenizer {
     return ids;
   }
   std::string piece(std::int32_t id) const override { return std::string(1, static_cast<char>(checked(id))); }
+};
+
+/// The text of tokens that come one by one, whole characters at a time: what a token leaves unfinished waits for the next.
+class TextOfTokens {
+ public:
+  explicit TextOfTokens(const Tokenizer& tokenizer) : tokenizer_(tokenizer), first_(tokenizer.adds_space()) {}
+
+  /// What can be shown after one more token. Bytes that can be no character any more are shown as they are.
+  std::string add(std::int32_t id) {
+    std::string piece = tokenizer_.piece(id);
+    if (piece.empty()) return {};
+    if (std::exchange(first_, false) && piece[0] == ' ') piece.erase(0, 1);
+    text_ += piece, waiting_ += piece;
+    const std::string shown = waiting_.substr(0, waiting_.size() - unfinished(waiting_));
+    waiting_.erase(0, shown.size());
+    return shown;
+  }
+  /// What is still waiting once no token comes any more.
+  std::string rest() { return std::exchange(waiting_, {}); }
+  const std::string& text() const { return text_; }  ///< of all tokens
+
+ private:
+  /// How many bytes at the end of `text` begin a character whose other bytes are still to come.
+  static std::size_t unfinished(std::string_view text) {
+    for (std::size_t count = 1; count <= 3 && count <= text.size(); ++count) {
+      std::string end(text.substr(text.size() - count));
+      const auto lead = static_cast<unsigned char>(end[0]);
+      if (lead < 0x80) return 0;
+      if (lead < 0xc0) continue;  // it continues a character
+      const std::size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+      if (length <= count) return 0;
+      for (const char next : {'\x80', '\x90', '\xa0'}) {  // the second byte of some characters has a smaller range
+        std::string whole = end;
+        while (whole.size() < length) whole += whole.size() == 1 ? next : '\x80';
+        if (utf8_length(whole, 0) == length) return count;
+      }
+      return 0;
+    }
+    return 0;
+  }
+
+  const Tokenizer& tokenizer_;
+  std::string text_, waiting_;
+  bool first_;
 };
 
 /// Throws unless `text` is UTF-8; `needs` names who needs that.
@@ -176,46 +225,14 @@ class Llama2cTokenizer : public Tokenizer {
     return ids;
   }
 
-  /// Merges with a heap of candidates over a linked list: n log n, where trying all pairs again takes n * n.
   std::vector<std::int32_t> merge(std::vector<std::int32_t> ids) const {
-    constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
-    struct Candidate {
-      float score;
-      std::size_t left, right;
-      std::int32_t left_id, right_id, merged;         // a candidate is stale once either id has changed
-      bool operator<(const Candidate& other) const {  // the top of the heap is the largest
-        return score != other.score ? score < other.score : left > other.left;
-      }
-    };
-    std::vector<std::size_t> next(ids.size()), previous(ids.size());
-    std::priority_queue<Candidate> heap;
-    const auto consider = [&](std::size_t left, std::size_t right) {
-      if (left == none || right == none) return;
+    const auto find = [&](std::int32_t left, std::int32_t right) -> std::optional<PairMerge<float>> {
       const auto found =
-          ids_.find(pieces_[static_cast<std::size_t>(ids[left])].first + pieces_[static_cast<std::size_t>(ids[right])].first);
-      if (found == ids_.end()) return;
-      const float score = pieces_[static_cast<std::size_t>(found->second)].second;
-      heap.push({score, left, right, ids[left], ids[right], found->second});
+          ids_.find(pieces_[static_cast<std::size_t>(left)].first + pieces_[static_cast<std::size_t>(right)].first);
+      if (found == ids_.end()) return {};
+      return PairMerge<float>{-pieces_[static_cast<std::size_t>(found->second)].second, found->second};
     };
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      previous[i] = i == 0 ? none : i - 1;
-      next[i] = i + 1 < ids.size() ? i + 1 : none;
-    }
-    for (std::size_t i = 0; i + 1 < ids.size(); ++i) consider(i, i + 1);
-    constexpr std::int32_t gone = -1;
-    while (!heap.empty()) {
-      const Candidate best = heap.top();
-      heap.pop();
-      if (ids[best.left] != best.left_id || ids[best.right] != best.right_id || next[best.left] != best.right) continue;
-      ids[best.left] = best.merged;
-      ids[best.right] = gone;
-      next[best.left] = next[best.right];
-      if (next[best.left] != none) previous[next[best.left]] = best.left;
-      consider(previous[best.left], best.left);
-      consider(best.left, next[best.left]);
-    }
-    std::erase(ids, gone);
-    return ids;
+    return merge_pairs<float>(std::move(ids), find);
   }
 
   std::vector<std::pair<std::string, float>> pieces_;

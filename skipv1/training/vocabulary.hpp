@@ -11,6 +11,7 @@
 #include "skipv1/io/file.hpp"
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/training/tokenizer.hpp"
+#include "skipv1/training/tokenizer_json.hpp"
 
 namespace skipv1 {
 
@@ -35,14 +36,23 @@ struct Vocabulary {
 /// The bytes as a vocabulary.
 inline Vocabulary byte_vocabulary() { return {std::make_unique<ByteTokenizer>(), "", ""}; }
 
-/// Reads a vocabulary: llama2.c's if the file's name ends with .bin, a SentencePiece model otherwise. Throws if it is neither.
-inline Vocabulary open_vocabulary(const std::filesystem::path& path) {
+/// Reads a vocabulary: llama2.c's if the file's name ends with .bin, transformers' if it ends with .json, a SentencePiece model
+/// otherwise. `rows`: of the model it is for, which with transformers' may have more than there are pieces (0: no more). Throws
+/// if it is none of them.
+inline Vocabulary open_vocabulary(const std::filesystem::path& path, std::size_t rows = 0) {
   Source file(path);
   Vocabulary v;
   v.content = file.text(0, file.size());
   if (path.extension() == ".bin") {
     v.file_name = "tokenizer.bin";
     v.tokenizer = std::make_unique<Llama2cTokenizer>(Llama2cTokenizer::load(path));
+  } else if (path.extension() == ".json") {
+    v.file_name = "tokenizer.json";
+    try {
+      v.tokenizer = read_tokenizer_json(v.content, rows);
+    } catch (const Error& error) {
+      fail("vocabulary ", path.string(), ": ", error.what());
+    }
   } else {
     v.file_name = "tokenizer.model";
 #ifdef SKIPV1_SENTENCEPIECE
@@ -73,32 +83,41 @@ struct FoundVocabulary {
   std::string passed_over;  ///< "tokenizer.model: 32000 pieces; …"; empty if all fit, or there are none
 };
 
-/// The first of tokenizer.model, tokenizer.bin and tok{size}.bin in the folder of the model at `path` (if it is a file, beside
-/// it) that can be read and has `size` pieces. A folder may hold the vocabularies of several models.
+/// The first of tokenizer.json, tokenizer.model, tokenizer.bin and tok{size}.bin in the folder of the model at `path` (if it is a
+/// file, beside it, where no tokenizer.json is looked for) that can be read and has `size` pieces. A folder may hold the
+/// vocabularies of several models. A tokenizer.json of fewer pieces is taken where nothing else fits: models may have more rows.
 inline FoundVocabulary find_vocabulary(const std::filesystem::path& path, std::size_t size) {
-  const std::filesystem::path folder = std::filesystem::is_directory(path) ? path : path.parent_path();
+  const bool in_folder = std::filesystem::is_directory(path);
+  const std::filesystem::path folder = in_folder ? path : path.parent_path();
   FoundVocabulary found;
+  std::optional<Vocabulary> smaller;
   const auto pass = [&](const std::string& why) { found.passed_over += (found.passed_over.empty() ? "" : "; ") + why; };
-  for (const std::string& name :
-       {std::string("tokenizer.model"), std::string("tokenizer.bin"), "tok" + std::to_string(size) + ".bin"}) {
-    if (!std::filesystem::exists(folder / name)) continue;
+  for (const std::string& name : {std::string("tokenizer.json"), std::string("tokenizer.model"), std::string("tokenizer.bin"),
+                                  "tok" + std::to_string(size) + ".bin"}) {
+    const bool json = name.ends_with(".json");
+    if (!std::filesystem::exists(folder / name) || (json && !in_folder)) continue;
     try {
-      Vocabulary v = open_vocabulary(folder / name);
-      const std::size_t pieces = v.tokenizer->vocab_size();
+      Vocabulary v = open_vocabulary(folder / name, json ? size : 0);
+      const std::size_t pieces = v.tokenizer->pieces();
       if (pieces == size) {
         found.vocabulary = std::move(v);
         return found;
       }
-      pass(name + ": " + std::to_string(pieces) + " pieces");
+      if (json) {
+        smaller = std::move(v);
+      } else {
+        pass(name + ": " + std::to_string(pieces) + " pieces");
+      }
     } catch (const Error& error) {
       pass(error.what());
     }
   }
+  found.vocabulary = std::move(smaller);
   return found;
 }
 
-/// The file in a model's folder with a vocabulary of a kind that is not read here; empty if there is none. (Beside a model that
-/// is a single file lies whatever else there is.)
+/// The file in a model's folder with a vocabulary that could not be read; empty if there is none. (Beside a model that is a
+/// single file lies whatever else there is.)
 inline std::string unread_vocabulary(const std::filesystem::path& folder) {
   if (!std::filesystem::is_directory(folder)) return "";
   for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt"})
@@ -111,19 +130,20 @@ inline std::string unread_vocabulary(const std::filesystem::path& folder) {
 /// there.
 inline Vocabulary vocabulary_of(const std::filesystem::path& path, std::size_t size, const std::filesystem::path& file = {}) {
   if (!file.empty()) {
-    Vocabulary v = open_vocabulary(file);
+    Vocabulary v = open_vocabulary(file, size);
     require(v.tokenizer->vocab_size() == size, file.string(), ": ", v.tokenizer->vocab_size(), " pieces, the model has ", size);
     return v;
   }
   FoundVocabulary found = find_vocabulary(path, size);
   if (found.vocabulary) return std::move(*found.vocabulary);
   const std::string unread = unread_vocabulary(path);
-  require(unread.empty(), (path / unread).string(),
-          ": vocabularies of this kind are not read (nor is a text taken as bytes beside one): ",
-          "put a SentencePiece tokenizer.model or llama2.c's tokenizer.bin of ", size, " pieces there");
+  require(unread.empty() || unread == "tokenizer.json", (path / unread).string(),
+          ": vocabularies of this kind are not read (nor is a text taken as bytes beside one): transformers writes a "
+          "tokenizer.json by AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)");
+  require(unread.empty(), found.passed_over, " (nor is a text taken as bytes beside it): --tokens takes a text as token ids");
   if (size == 256) return byte_vocabulary();
   fail(path.string(), ": a vocabulary of ", size, " pieces, but beside it ",
-       found.passed_over.empty() ? "no tokenizer.model and no tokenizer.bin"
+       found.passed_over.empty() ? "no tokenizer.json, no tokenizer.model and no tokenizer.bin"
                                  : found.passed_over +
                                        " (if the model's rows are padded, transformers cuts them off: "
                                        "model.resize_token_embeddings(PIECES))");

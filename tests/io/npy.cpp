@@ -91,7 +91,16 @@ TEST_CASE("numbers become the type asked for") {
   CHECK(parse_npy<std::int32_t>(npy(dictionary("<i8", "(1, 1)"), raw(std::int64_t{-2147483648})))(0, 0) == -2147483647 - 1);
   const std::string wide = npy(dictionary("<i8", "(2,)"), raw(std::int64_t{1}) + raw(std::int64_t{2147483648}));
   CHECK(npy_error<std::int32_t>(wide) == "x.npy: element 1 is 2147483648: must be -2147483648 to 2147483647");
-  CHECK(npy_error<std::int32_t>(npy(dictionary("<f4", "(2,)"), halves)) == "x.npy: elements are '<f4': expected '<i4' or '<i8'");
+  CHECK(npy_error<std::int32_t>(npy(dictionary("<f4", "(2,)"), halves)) ==
+        "x.npy: elements are '<f4': expected integers, such as '<i4'");
+  CHECK(parse_npy<std::int32_t>(npy(dictionary("<u2", "(2,)"), raw(std::uint16_t{50256}) + raw(std::uint16_t{7})))(0) == 50256);
+  CHECK(parse_npy<std::int32_t>(npy(dictionary(">i2", "(1,)"), std::string("\xff\xfe", 2)))(0) == -2);
+  CHECK(parse_npy<std::int32_t>(npy(dictionary("|u1", "(2,)"), "\xff\1"))(0) == 255);
+  CHECK(parse_npy<std::int32_t>(npy(dictionary("|i1", "(2,)"), "\xff\1"))(0) == -1);
+  CHECK(parse_npy<std::int32_t>(npy(dictionary("<u8", "(1,)"), raw(std::uint64_t{2147483647})))(0) == 2147483647);
+  CHECK(npy_error<std::int32_t>(npy(dictionary("<u4", "(1,)"), raw(std::uint32_t{4294967295}))) ==
+        "x.npy: element 0 is 4294967295: must be -2147483648 to 2147483647");
+  CHECK_THAT(npy_error<std::int32_t>(npy(dictionary("|b1", "(2,)"), "\1\1")), Catch::Contains("elements are '|b1'"));
   CHECK(npy_error<float>(npy(dictionary("<i4", "(2,)"), halves)) == "x.npy: elements are '<i4': expected '<f2', '<f4' or '<f8'");
 }
 

@@ -98,7 +98,7 @@ wrong "holds a run already, at step 8" "$programs/skipv1-train" --out mha --text
 wrong "width is 32, the run to be resumed has 16" "$programs/skipv1-train" --out mha --resume --width 32
 wrong "not the text that the run" "$programs/skipv1-train" --out mha --resume --text binary.txt
 wrong "no checkpoint to resume" $train --resume
-wrong "text is required" $train
+wrong "text or --tokens is required" $train
 wrong "nowhere.txt: cannot be read" $train --text nowhere.txt
 wrong "not UTF-8" $train --text binary.txt --valid text.txt --vocab 400
 wrong "variant \"what\" is unknown" $train --text text.txt --variant what

@@ -2,6 +2,7 @@
 
 #include "tests/catch.hpp"
 #include "tests/check.hpp"
+#include "tests/training/byte_pairs.hpp"
 #include "tests/training/folder.hpp"
 
 using namespace skipv1;
@@ -50,19 +51,45 @@ TEST_CASE("of several vocabularies beside a model the one that fits is taken") {
              Catch::Contains("tok280.bin: 280 pieces, the model has 300"));
   std::filesystem::remove_all(folder.path());
   std::filesystem::create_directories(folder.path());
-  CHECK_THAT(no_vocabulary(folder.path(), 300), Catch::Contains("no tokenizer.model and no tokenizer.bin"));
+  CHECK_THAT(no_vocabulary(folder.path(), 300), Catch::Contains("no tokenizer.json, no tokenizer.model and no tokenizer.bin"));
 }
 
 TEST_CASE("a vocabulary that is not read is named, and bytes do not take its place") {
   const Folder folder("unread-vocabulary");
   CHECK(vocabulary_of(folder.path(), 256).tokenizer->name() == "bytes");
+  write_file(folder / "vocab.json", "{}");
+  CHECK_THAT(no_vocabulary(folder.path(), 256), Catch::Contains("vocab.json: vocabularies of this kind are not read"));
   write_file(folder / "tokenizer.json", "{}");
-  CHECK_THAT(no_vocabulary(folder.path(), 256), Catch::Contains("tokenizer.json: vocabularies of this kind are not read"));
-  CHECK_THAT(no_vocabulary(folder.path(), 300), Catch::Contains("tokenizer.json: vocabularies of this kind are not read"));
+  CHECK_THAT(no_vocabulary(folder.path(), 256), Catch::Contains("tokenizer.json: \"model\" is missing"));
+  CHECK_THAT(no_vocabulary(folder.path(), 300), Catch::Contains("tokenizer.json: \"model\" is missing"));
   write_file(folder / "model.bin", "");
   CHECK(vocabulary_of(folder / "model.bin", 256).tokenizer->name() == "bytes");
   write_file(folder / "tokenizer.bin", llama2c_file(300));
   CHECK(vocabulary_of(folder.path(), 300).tokenizer->vocab_size() == 300);
+}
+
+TEST_CASE("a tokenizer.json goes with its model, whose rows may be more than its pieces, and never fewer") {
+  const Folder folder("tokenizer-json");
+  const std::string text = small_tokenizer_json().dump();
+  write_file(folder / "tokenizer.json", text);
+  const std::size_t pieces = read_tokenizer_json(text)->vocab_size();
+  for (const std::size_t rows : {pieces, pieces + 40}) {
+    const Vocabulary v = vocabulary_of(folder.path(), rows);
+    CHECK(v.tokenizer->name() == "byte-level BPE");
+    CHECK(v.tokenizer->vocab_size() == rows);
+    CHECK(v.tokenizer->pieces() == pieces);
+    CHECK(v.content == text);
+    CHECK(v.tokenizer->piece(static_cast<std::int32_t>(rows - 1)).empty());
+  }
+  CHECK_THAT(no_vocabulary(folder.path(), pieces - 1), Catch::Contains("tokenizer.json: " + std::to_string(pieces) +
+                                                                       " pieces, the model has " + std::to_string(pieces - 1)));
+  CHECK_THAT(message([&] { vocabulary_of("elsewhere", 256, folder / "tokenizer.json"); }), Catch::Contains("the model has 256"));
+  write_file(folder / "tokenizer.bin", llama2c_file(pieces + 40));  // what fits exactly goes first
+  CHECK(vocabulary_of(folder.path(), pieces + 40).tokenizer->name() == "llama2.c");
+  CHECK(vocabulary_of(folder.path(), pieces).tokenizer->name() == "byte-level BPE");
+  const Folder saved("tokenizer-json-saved");
+  vocabulary_of(folder.path(), pieces).save(saved.path());
+  CHECK(vocabulary_of(saved.path(), pieces).content == text);
 }
 
 #ifdef SKIPV1_SENTENCEPIECE

@@ -2,6 +2,7 @@
 
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/programs/device.hpp"
+#include "skipv1/programs/open_text.hpp"
 
 namespace skipv1 {
 
@@ -38,8 +39,9 @@ class Settings {
   template <class T>
   void take(const std::string& name, T& value) {
     const T asked = value;
-    stored_.read(setting_key(name), value);
-    const bool text = name == "text" || name == "valid",
+    const bool ids = name == "tokens" || name == "valid-tokens";  // runs of before have none
+    stored_.read(setting_key(name), value, !ids);
+    const bool text = ids || name == "text" || name == "valid",
                place = text || name == "tokenizer" || name == "config" || name == "from";
     if constexpr (std::is_same_v<T, std::string>) {
       if (place) value = place_of(value).string();
@@ -106,8 +108,11 @@ PreparedJob prepare(const Job& job, const CLI::App& app, Communicator& world) {
     Source file(path);
     at_place(path.string(), [&] { take_over(p, parse_json(file.text(0, file.size())), app); });
   }
-  require(!p.job.text.empty(),
-          job.resume ? job.out + ": no checkpoint to resume, and no --text to start with" : "--text is required");
+  require(!p.job.text.empty() || !p.job.tokens.empty() || !job.resume, job.out,
+          ": no checkpoint to resume, and no --text or --tokens to start with");
+  require_one_text(p.job.text, p.job.tokens);
+  require(p.job.tokens.empty() || p.job.valid.empty(), "--valid goes with --text, --valid-tokens with --tokens");
+  require(p.job.text.empty() || p.job.valid_tokens.empty(), "--valid-tokens goes with --tokens, --valid with --text");
   require(p.last || p.job.strategy.empty() || !p.job.from.empty(), job.out,
           ": no checkpoint to resume, and no model to start with");
   require(p.job.run.log_every >= 1, "log-every is 0: must be at least 1");

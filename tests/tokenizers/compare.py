@@ -32,7 +32,7 @@ def fail(*words):
 
 
 def run(*arguments):
-    return subprocess.run([str(a) for a in arguments], capture_output=True, text=True)
+    return subprocess.run([str(a) for a in arguments], capture_output=True, encoding="utf-8", errors="replace")
 
 
 def write(folder, name, object):
@@ -119,7 +119,8 @@ def save(folder, kind, padding):
 
 def check_losses(programs, folder, kind, padding):
     theirs, model = save(folder, kind, padding)
-    texts = [text for text in kinds.texts(7, 200) if kind != "qwen2" or text.isascii()]
+    stays = [text for text in kinds.texts(7, 600) if all(ord(c) < 0x300 or 0x4E00 <= ord(c) < 0xD7A4 for c in text)]  # in NFC
+    texts = stays if kind == "qwen2" else kinds.texts(7, 200)
     text = "".join(texts)
     (folder / "text.txt").write_bytes(text.encode())
     ids = theirs.encode(text, add_special_tokens=False).ids
@@ -150,8 +151,9 @@ def check_greedy(programs, folder, kind, theirs, model):
             if ids[-1] in marks or ids[-1] >= theirs.get_vocab_size():
                 ids.pop()
                 break
-    if found["tokens"] != ids or found["text"] != theirs.decode(ids, skip_special_tokens=True):
-        fail(f"{kind}: generated {found['tokens']}, {found['text']!r}, expected {ids}, {theirs.decode(ids)!r}")
+    text = theirs.decode(ids, skip_special_tokens=True)
+    if found["tokens"] != ids or (found["text"] != text and "\ufffd" not in text):  # how many of those a broken character becomes differs
+        fail(f"{kind}: generated {found['tokens']}, {found['text']!r}, expected {ids}, {text!r}")
     np.save(folder / "prompt.npy", np.array(ids[:5], dtype="<i8"))
     done = run(programs / "skipv1-generate", folder, "--tokens", folder / "prompt.npy", "--temperature", 0, "--count", 4, "--json", "-")
     if done.returncode or json.loads(done.stdout)["tokens"][:5] != ids[:5]:

@@ -14,6 +14,7 @@
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/head_table.hpp"
 #include "skipv1/io/hugging_face.hpp"
+#include "skipv1/io/hugging_face_config.hpp"
 #include "skipv1/io/hugging_face_export.hpp"
 #include "skipv1/io/imports.hpp"
 #include "skipv1/io/json.hpp"

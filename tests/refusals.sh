@@ -65,6 +65,7 @@ wrong "widths: 5 is there twice" 05-mesa-learned --widths 5,5 --focus 5
 wrong "attention: linear is there twice" 05-mesa-learned --attention linear,linear
 wrong "widths: \"x\": must be a whole number" 05-mesa-learned --widths 5,x
 wrong "none/x.png: cannot be written" 01-attention-and-its-cache --figure none/x.png
+wrong "x.jpg: a figure's name must end in .png" 01-attention-and-its-cache --figure x.jpg
 wrong "file: nothing can be written into this folder" 02-head-routing --figures file
 wrong "file: nothing can be written into this folder" 03-validate-your-implementation --out file
 wrong "file: nothing can be written into this folder" 09-grouped-latent-and-shared --figures file

@@ -27,7 +27,7 @@ class Actual {
     for (const auto& [dtype, bytes] : files_.cache_bytes) {
       const std::vector<std::size_t> expected = cache_bytes(case_, dtype);
       for (std::size_t n = 0; n < bytes.size(); ++n)
-        all_.push_back(compare_counts("cache", step_tensor(n, "cache_bytes"), bytes[n], expected[n]));
+        all_.push_back(compare_counts("cache", step_tensor(n, "cache_bytes." + dtype), bytes[n], expected[n]));
     }
     return std::move(all_);
   }

@@ -1,5 +1,7 @@
 #include "skipv1/conformance/case.hpp"
 
+#include <set>
+
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
@@ -69,6 +71,17 @@ void read_bounds(const Json& json, Bounds& bounds) {
   dtypes.finish();
 }
 
+/// Throws if a bound is for what the case does not have.
+void check_bounds(const fs::path& path, const Case& c) {
+  std::set<std::string> known = {"logits", "loss", "trace", "gradients", "decoding"};
+  for (const std::string& name : trace_names(c.config)) known.insert(name);
+  for (const auto& entry : c.weights.layout().entries()) known.insert(entry.name);
+  for (const auto& [dtype, bounds] : c.bounds.given())
+    for (const auto& [name, bound] : bounds)
+      require(known.contains(name), path.string(), ": \"bounds.", dtype, ".", detail::brief(name),
+              "\": no tensor of this case, nor logits, loss, trace, gradients or decoding");
+}
+
 void check_range(const fs::path& path, View<const std::int32_t> x, std::int32_t least, std::size_t vocab) {
   for (std::size_t i = 0; i < x.size(); ++i)
     require(x.data()[i] >= least && x.data()[i] < static_cast<std::int64_t>(vocab), path.string(), ": ", x.data()[i],
@@ -131,6 +144,7 @@ Case read_case(const fs::path& folder) {
   Case c = manifest.drawn.empty() ? read_stored(folder) : Case(read_config(folder / "config.json"));
   c.name = fs::weakly_canonical(folder).filename().string();
   c.bounds = manifest.bounds;
+  check_bounds(path, c);
   read_arrays(folder, c);
   read_json_file(folder / "expected.json", [&](const Json& json) { read_expected(json, c); });
   read_decoding(folder, c);

@@ -17,6 +17,8 @@ class Bounds {
   /// manifest's for that name, for that class, or 1e-10, 2e-4, 5e-2.
   double find(const std::string& dtype, const std::string& kind, const std::string& tensor) const;
   void set(const std::string& dtype, const std::string& tensor_or_kind, double bound) { given_[dtype][tensor_or_kind] = bound; }
+  /// The manifest's, by scalar and name.
+  const std::map<std::string, std::map<std::string, double>>& given() const { return given_; }
 
  private:
   std::map<std::string, std::map<std::string, double>> given_;

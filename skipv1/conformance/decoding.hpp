@@ -11,8 +11,8 @@
 
 namespace skipv1::conformance {
 
-/// "step3.logits", "step3.cache_bytes".
-inline std::string step_tensor(std::size_t step, const char* what) { return "step" + std::to_string(step) + '.' + what; }
+/// "step3.logits", "step3.cache_bytes.bf16".
+inline std::string step_tensor(std::size_t step, const std::string& what) { return "step" + std::to_string(step) + '.' + what; }
 
 /// Bytes of the cache after each step, by scalar.
 using CacheBytes = std::map<std::string, std::vector<std::size_t>>;

@@ -118,7 +118,7 @@ class World {
   /// Prints the line of an error, ends the other processes, and returns this one's exit status. What all processes find wrong,
   /// the first one says alone: the others give it the time.
   int fail(const std::string& message) const {
-    const std::string who = rank() ? "rank " + std::to_string(rank()) + " of " + std::to_string(size()) + ": " : "";
+    const std::string who = size() > 1 ? "rank " + std::to_string(rank()) + " of " + std::to_string(size()) + ": " : "";
     if (rank() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500 + 100 * std::min<std::size_t>(rank(), 20)));
     std::fprintf(stderr, "%s\n", visible(program_ + ": " + who + message).c_str());
     std::fflush(stderr);

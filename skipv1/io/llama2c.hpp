@@ -18,7 +18,7 @@ class Llama2cReader {
   void skip(std::uint64_t floats) { at_ += 4 * floats; }
   void read(View<T> to, const std::string& name) {
     read_numbers<float>(from_, at_, to, [&](float x, std::size_t i) {
-      require(std::isfinite(x), from_.name(), ": tensor \"", name, "\": element ", i, " is ", x, ": a weight must be finite");
+      require(std::isfinite(x), from_.name(), ": tensor \"", name, "\": element ", i, " is ", x, ": must be finite");
       return static_cast<T>(x);
     });
     skip(to.size());

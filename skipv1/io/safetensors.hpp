@@ -69,7 +69,7 @@ class SafetensorsFile {
       read_numbers<decltype(stored)>(source_, data_ + entry.begin, to, [&](auto number, std::size_t i) {
         const T x = static_cast<T>(number);
         require(values == Values::any || std::isfinite(static_cast<Sum<T>>(x)), place, ": element ", i, " is ",
-                static_cast<double>(number), ": a weight must be finite");
+                static_cast<double>(number), ": must be finite");
         return x;
       });
     });

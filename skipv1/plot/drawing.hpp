@@ -203,8 +203,14 @@ inline void save_svg(const std::filesystem::path& path, const Drawing& picture) 
   const std::string text = picture.svg();
   write_whole(path, [&](std::ostream& out) { out << text; });
 }
+/// Throws unless a figure's file has a name that says which of the two it is.
+inline void require_figure_name(const std::filesystem::path& path) {
+  require(path.extension() == ".png" || path.extension() == ".svg", path.string(),
+          ": a figure's name must end in .png (an SVG is written beside it) or .svg");
+}
 /// Writes `picture` twice: as PNG under the name given, and as SVG beside it. A name that ends in .svg gives the SVG alone.
 inline void save_figure(std::filesystem::path path, const Drawing& picture) {
+  require_figure_name(path);
   if (path.extension() == ".svg") return save_svg(path, picture);
   save_png(path, picture);
   save_svg(path.replace_extension(".svg"), picture);

@@ -42,7 +42,7 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype,
   all.push_back(compare_counts("cache", "parameters", c.stored, c.parameters));
   const std::vector<std::size_t> bytes = cache_bytes(c, dtype);
   for (std::size_t n = 0; n < m.decoding.size(); ++n)
-    all.push_back(compare_counts("cache", step_tensor(n, "cache_bytes"),
+    all.push_back(compare_counts("cache", step_tensor(n, "cache_bytes." + dtype),
                                  m.decoding[n].positions * m.elements * element_width(dtype), bytes[n]));
   return all;
 }

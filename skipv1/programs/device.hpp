@@ -15,9 +15,11 @@ namespace skipv1 {
 /// Why `Space` cannot be used on this machine, in one line; empty if it can.
 template <class Space>
 std::string why_not();
-/// Throws unless `device` is "cpu", or a device that this build and this machine have; and unless `dtype` is one that it has: f32
-/// and f64, on a device bf16 too.
-void check_device(const std::string& device, const std::string& dtype);
+/// Which scalars a program has: f32, f64 and on a device bf16; what only reads a model lacks f64 there, or has none.
+enum class Scalars { all, no_f64_on_device, no_f64 };
+/// Throws unless `device` is "cpu", or a device that this build and this machine have; and unless `dtype` is one that the program
+/// has there.
+void check_device(const std::string& device, const std::string& dtype, Scalars scalars = Scalars::all);
 
 /// What connects the processes of `world` in `Space`: NCCL; null where it is MPI, over host memory, or nothing is to be
 /// connected. Throws if there are several and this build has no NCCL.

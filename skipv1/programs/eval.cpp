@@ -83,8 +83,7 @@ int main(int argc, char** argv) {
   app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);
-    check_device(o.device, o.dtype);
-    require(o.device == "cpu" || o.dtype != "f64", "dtype f64 on ", o.device, ": f32 and bf16 are evaluated there");
+    check_device(o.device, o.dtype, Scalars::no_f64_on_device);
     o.dtype == "f64" ? run<double>(o) : run<float>(o);
   });
 }

@@ -1,6 +1,7 @@
 // skipv1-experiment: the experiments of docs/results, by one command each.
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
+#include "skipv1/plot/drawing.hpp"
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/experiment.hpp"
@@ -57,10 +58,10 @@ int main(int argc, char** argv) {
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
   app.add_option("--against", asked.against, "the model that a group's others are compared with")->capture_default_str();
   app.add_flag("--table", asked.table, "print the results as a table; without --text of what is there, and nothing is run");
-  app.add_option("--figure", asked.figure, "draw them into this PNG file, likewise");
+  app.add_option("--figure", asked.figure, "draw them into this file, .png (an SVG is written beside it) or .svg, likewise");
   return run_program(app, argc, argv, [&] {
     require_experiment(asked.name);
-    if (!asked.figure.empty()) require_writable(asked.figure);
+    if (!asked.figure.empty()) plot::require_figure_name(asked.figure), require_writable(asked.figure);
     Json results;
     if (!merged.empty()) {
       require(asked.text.empty(), "--merge: joins what is there, so without --text");
@@ -69,9 +70,8 @@ int main(int argc, char** argv) {
     } else if (asked.text.empty() && (asked.table || !asked.figure.empty() || !asked.save_tables.empty())) {
       results = read_results(asked.out, asked.name);
     } else {
-      check_device(asked.device, asked.dtype);
+      check_device(asked.device, asked.dtype, Scalars::no_f64);
       require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");
-      require(asked.dtype != "f64", "dtype f64: must be f32", asked.device == "cpu" ? "" : " or bf16");
       asked.shard = parse_shard(shard);
       results = run_experiment(asked);
     }

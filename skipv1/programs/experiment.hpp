@@ -85,7 +85,8 @@ bool read_in_epochs(const Json& results);
 /// Prints training and held-out loss, epochs, and the differences from mha at the same peak rate and at each one's best, with
 /// intervals of 95 %.
 void print_epochs(const Json& results, const std::string& against = "mha");
-/// Draws loss over peak rate, a file for each group; of the frontier loss over cache.
+/// Draws loss over peak rate, a file for each group; of the frontier loss over cache, of the repetition loss over epochs. Throws
+/// if there is nothing to draw.
 void draw_epochs(const Json& results, const std::filesystem::path& file);
 /// Reads the file of results of the experiment called `name`. Throws if it cannot be read, or if it is anything else; the line
 /// names the run and the number.
@@ -93,7 +94,7 @@ Json read_results(const std::filesystem::path& file, const std::string& name);
 /// Prints the results as a table in Markdown, with each seed's difference from the group's `against`.
 void print_results(const Json& results, const std::string& against = "mha");
 /// Draws them: validation loss over tokens; for uptraining over the share of the first training; memory over the context; for the
-/// map three files, the gain over vocabulary, depth and tokens, whose names end so.
+/// map three files, the gain over vocabulary, depth and tokens, whose names end so. Throws if there is nothing to draw.
 void draw_results(const Json& results, const std::filesystem::path& file);
 
 }  // namespace skipv1

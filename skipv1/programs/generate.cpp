@@ -144,8 +144,7 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     validate(o.sampling);
     require(o.tokens.empty() || o.start_mark != "yes", "--start-mark yes: none is put before --tokens");
-    check_device(o.device, o.dtype);
-    require(o.dtype != "f64", "dtype f64: f32 is used, on the device bf16 too");
+    check_device(o.device, o.dtype, Scalars::no_f64);
     use_threads(o.threads);
     run(o);
   });

@@ -1,5 +1,6 @@
 // skipv1-plot: logs of runs in one figure.
 #include <map>
+#include <sstream>
 
 #include "skipv1/core/number.hpp"
 #include "skipv1/io/cli.hpp"
@@ -89,27 +90,53 @@ plot::Reference reference_of(const std::string& text) {
   return reference;
 }
 
-void widen(plot::Range& range, const std::vector<double>& asked, const char* option) {
-  if (asked.empty()) return;
+plot::Range range_of(const std::vector<double>& asked, const char* option, bool log) {
+  plot::Range range;
+  if (asked.empty()) return range;
   require(std::isfinite(asked[0]) && std::isfinite(asked[1]) && asked[0] < asked[1], option, " is ", asked[0], " to ", asked[1],
           ": must rise");
+  require(!log || asked[0] > 0, option, " is ", asked[0], " to ", asked[1], ": a logarithmic axis has positive values only");
   range.add(asked[0]), range.add(asked[1]);
+  return range;
+}
+
+/// Throws unless some of the lines may pass where they are asked for.
+void require_points(const plot::Chart& chart) {
+  const auto meets = [](const plot::Range& range, double a, double b) {
+    return range.empty() || (std::max(a, b) >= range.low && std::min(a, b) <= range.high);
+  };
+  plot::Range x, y;
+  for (const plot::Series& s : chart.series)
+    for (std::size_t i = 0, before = 0; i < s.x.size(); before = i++) {
+      if (meets(chart.x_range, s.x[before], s.x[i]) && meets(chart.y_range, s.y[before], s.y[i])) return;
+      x.add(s.x[i]), y.add(s.y[i]);
+    }
+  const auto text = [](const plot::Range& range) {
+    std::ostringstream s;
+    s << range.low << " to " << range.high;
+    return s.str();
+  };
+  fail("nothing lies in ", chart.x_range.empty() ? "" : "--x-range " + text(chart.x_range),
+       chart.x_range.empty() || chart.y_range.empty() ? "" : " and ",
+       chart.y_range.empty() ? "" : "--y-range " + text(chart.y_range), ": x goes from ", text(x), ", y from ", text(y));
 }
 
 void run(const Options& o) {
+  plot::require_figure_name(o.out);
   require_writable(o.out);
   require(o.labels.empty() || o.labels.size() == o.logs.size(), o.labels.size(), " labels for ", o.logs.size(),
           " logs: must be as many");
   plot::Chart chart{o.title, words_of(o.x), words_of(o.y[0]), {}};
+  chart.log_x = o.log_x, chart.log_y = o.log_y;
+  chart.x_range = range_of(o.x_range, "--x-range", o.log_x);
+  chart.y_range = range_of(o.y_range, "--y-range", o.log_y);
   for (std::size_t k = 1; k < o.y.size(); ++k) chart.y_label += "; " + words_of(o.y[k]);
   for (std::size_t i = 0; i < o.logs.size(); ++i) {
     const LogColumns log = read_log(o.logs[i]);
     for (const std::string& y : o.y) chart.series.push_back(series_of(o, i, log, y));
   }
   for (const std::string& text : o.references) chart.references.push_back(reference_of(text));
-  chart.log_x = o.log_x, chart.log_y = o.log_y;
-  widen(chart.x_range, o.x_range, "--x-range");
-  widen(chart.y_range, o.y_range, "--y-range");
+  require_points(chart);
   plot::save_figure(o.out, chart);
 }
 

@@ -116,7 +116,7 @@ TEST_CASE("a cache that holds V_0's half once a layer differs in its bytes, in a
     CHECK(first_difference(s.compare()).empty());
     for (Json& x : bytes[dtype]) x = x.get<std::size_t>() / 7 * 8;  // heads held: 7, with the half copied 8
     write(s.actual / "decoding.json", Json({{"cache_bytes", bytes}}).dump());
-    CHECK_THAT(first_difference(s.compare()), Catch::StartsWith("step0.cache_bytes"));
+    CHECK_THAT(first_difference(s.compare()), Catch::StartsWith(std::string("step0.cache_bytes.") + dtype + ", expected"));
   }
 }
 
@@ -136,6 +136,22 @@ TEST_CASE("an implementer's decoding files that cannot be compared are refused")
   CHECK_THAT(error_of([&] { s.compare(); }), Catch::Contains("belongs to nothing that is compared: step6.logits.npy"));
 }
 
+TEST_CASE("a manifest's bound for what the case has not is refused by its name") {
+  const DecodingSetting s;
+  const std::string manifest = contents(s.place / "manifest.json");
+  const auto error_with = [&](const std::string& name) {
+    write(s.place / "manifest.json", edited(manifest, "\"logits\":", '"' + name + "\": 1, \"logits\":"));
+    return error_of([&] { read_case(s.place); });
+  };
+  for (const char* name : {"decoding", "layer1.values", "model.layers.1.self_attn.v_proj.weight"})
+    CHECK(error_with(name).empty());
+  for (const char* name : {"logit", "layer2.values", "model.layers.2.self_attn.v_proj.weight"})
+    CHECK_THAT(error_with(name), Catch::Contains(std::string("manifest.json: \"bounds.")) &&
+                                     Catch::EndsWith(std::string(".") + name +
+                                                     "\": no tensor of this case, nor logits, loss, trace, "
+                                                     "gradients or decoding"));
+}
+
 TEST_CASE("a decoding.json whose steps are impossible is refused by step and key") {
   const DecodingSetting s;
   CHECK_THAT(s.error_with("\"keep\":[0,0,0]", "\"keep\":[1,0,0]"),
@@ -145,6 +161,15 @@ TEST_CASE("a decoding.json whose steps are impossible is refused by step and key
   CHECK_THAT(s.error_with("[[", "[[1,1,1,1,1,1,1,1,1,"), Catch::Contains("max_position_embeddings is 12"));
   CHECK_THAT(s.error_with("[[", "[[1,"), Catch::Contains("cache_bytes"));
   CHECK_THAT(s.error_with("\"what\"", "\"why\""), Catch::Contains("what"));
+  std::vector<NamedTensor<double>> tensors;
+  const Tensor<double> spoilt(s.c.decoding[0].logits.shape());
+  std::fill_n(spoilt.data(), spoilt.size(), 1.0);
+  spoilt.data()[1] = std::nan("");
+  for (std::size_t n = 0; n < s.c.decoding.size(); ++n)
+    tensors.push_back({step_tensor(n, "logits"), n ? View<const double>(s.c.decoding[n].logits) : View<const double>(spoilt)});
+  write_safetensors<double>(s.place / "decoding.safetensors", tensors);
+  CHECK_THAT(error_of([&] { read_case(s.place); }),
+             Catch::EndsWith("decoding.safetensors: tensor \"step0.logits\": element 1 is nan: must be finite"));
   std::filesystem::remove(s.place / "decoding.safetensors");
   CHECK_THAT(error_of([&] { read_case(s.place); }), Catch::Contains("decoding.safetensors"));
 }

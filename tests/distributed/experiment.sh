@@ -29,7 +29,7 @@ for part in 1 2; do experiment $short --out part.json --shard $part/3; done
 SLURM_ARRAY_TASK_ID=7 SLURM_ARRAY_TASK_MIN=5 SLURM_ARRAY_TASK_COUNT=3 experiment $short --out part.json
 [ "$(ls part* | tr '\n' ' ')" = "part-1-of-3.json part-2-of-3.json part-3-of-3.json " ] || fail "files: $(ls)"
 [ "$(runs part-1-of-3.json)$(runs part-2-of-3.json)$(runs part-3-of-3.json)" = 111 ] || fail "parts of other sizes"
-list="point-bytes --seeds 1 --only mha,skipv1,skipv0 --out joined.json"
+list="point-bytes --short --seeds 1 --only mha,skipv1,skipv0 --out joined.json"
 experiment $list --merge part-1-of-3.json part-3-of-3.json
 grep -q "2 runs; missing of 3 asked for, 1: skipv1 (seed 1)" err || fail "not said what is missing: $(cat err)"
 experiment $list --merge part-2-of-3.json
@@ -39,7 +39,16 @@ experiment point-bytes --out joined.json --table
 experiment $list --merge part-1-of-3.json  # the same once more changes nothing
 losses joined.json > b && cmp a b
 
+# A call that failed before its first run leaves no text behind.
+printf '{"experiment": "point-bytes", "text": {"bytes": 1}, "runs": []}' > begun.json
+experiment point-bytes --short --text text.txt --only mha --out begun.json
+experiment $list --merge part-1-of-3.json  # an empty one among others, too
+printf '{"experiment": "point-bytes", "text": {"bytes": 1}, "runs": []}' > begun.json
+experiment $list --merge begun.json part-1-of-3.json
+
 # What does not belong together.
+wrong "part-1-of-3.json: mha, seed 1: a run of the short experiment: with --short it is joined" point-bytes --out long.json --merge part-1-of-3.json
+[ ! -e long.json ] || fail "a refused merge has written"
 cp joined.json before.json
 sed 's/"peak": [0-9.e-]*/"peak": 0.5/' part-1-of-3.json > other.json
 wrong "other.json: mha, seed 1: other settings than the experiment's with --short" $list --merge other.json

@@ -117,8 +117,7 @@ TEST_CASE("weights that do not fit the configuration are refused by name") {
 
   parameters[norm_name](3) = std::numeric_limits<float>::infinity();
   write_checkpoint(folder.path(), c, parameters);
-  CHECK(checkpoint_error(folder.path()) ==
-        file.string() + ": tensor \"" + norm_name + "\": element 3 is inf: a weight must be finite");
+  CHECK(checkpoint_error(folder.path()) == file.string() + ": tensor \"" + norm_name + "\": element 3 is inf: must be finite");
 }
 
 TEST_CASE("a configuration far larger than the weights asks for no memory") {

@@ -88,7 +88,7 @@ wrong() {
   [ $status -eq 2 ] || fail "$*: status $status"
   [ "$(wc -l < err)" -eq 1 ] || fail "$*: says $(cat err)"
   grep -q -- "$expected" err || fail "$*: says $(cat err)"
-  [ ! -e none ] || fail "$*: wrote something"
+  [ ! -e none ] && [ ! -e none.png ] || fail "$*: wrote something"
 }
 cd "$work"
 train="$programs/skipv1-train --out none"
@@ -106,6 +106,9 @@ wrong "too short for a window" $train --text binary.txt --valid text.txt
 wrong "length 64: the model reads at most" $train --text text.txt --from mha --length 64
 wrong "config excludes --width" $train --text text.txt --config mha/step-00000008/config.json --width 8
 wrong "dtype f16 on cpu: must be f32 or f64" $train --text text.txt --dtype f16
+wrong "skip-ratio with variant mha: only skipv1, skipv0, skipkv1, skipv1_yoco has it" $train --text text.txt --variant mha --skip-ratio 0.25
+wrong "value-mix with variant svformer: only skipv1, resformer has it" $train --text text.txt --variant svformer --value-mix 0.25
+wrong "kv-latent with variant skipv1: only mla, skipv1_mla has it" $train --text text.txt --variant skipv1 --kv-latent 8
 wrong "steps: -1: must not be negative" $train --text text.txt --steps -1
 wrong "^skipv1-train: --threads: -1: must be at least 0$" $train --text text.txt --threads -1
 wrong "steps: \"0x10\": must be a whole number" $train --text text.txt --steps 0x10
@@ -129,17 +132,24 @@ wrong "model.safetensors: a safetensors file: a model is a folder" "$programs/sk
   --text text.txt
 wrong "prompt: the text is not UTF-8 at byte 0" "$programs/skipv1-generate" mha --prompt "$(cat binary.txt)"
 wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1
+wrong "^skipv1-generate: dtype f64 on cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f64
+wrong "^skipv1-generate: dtype f16 on cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f16
 wrong "nothing to continue" "$programs/skipv1-generate" mha
 wrong "^skipv1-generate: none/said.json: cannot be written" "$programs/skipv1-generate" mha --prompt a --json none/said.json
 wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
-wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none
-wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references 1.5,a --out none
-wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references nan --out none
-wrong "y: loss is there twice" "$programs/skipv1-plot" mha --y loss loss --out none
-wrong "logs: mha/ is there twice" "$programs/skipv1-plot" mha mha/ --out none
-wrong "smooth: 0: must be at least 1" "$programs/skipv1-plot" mha --smooth 0 --out none
+wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none.png
+wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references 1.5,a --out none.png
+wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references nan --out none.png
+wrong "y: loss is there twice" "$programs/skipv1-plot" mha --y loss loss --out none.png
+wrong "logs: mha/ is there twice" "$programs/skipv1-plot" mha mha/ --out none.png
+wrong "smooth: 0: must be at least 1" "$programs/skipv1-plot" mha --smooth 0 --out none.png
 wrong "none/x.png: cannot be written" "$programs/skipv1-plot" nowhere --out none/x.png
-wrong "x-range is 3 to 1: must rise" "$programs/skipv1-plot" mha --x-range 3 1 --out none
+wrong "x-range is 3 to 1: must rise" "$programs/skipv1-plot" mha --x-range 3 1 --out none.png
+wrong "a.jpg: a figure's name must end in .png (an SVG is written beside it) or .svg" "$programs/skipv1-plot" mha --out a.jpg
+wrong "a.jpg: a figure's name must end in" "$programs/skipv1-experiment" variants --out none --table --figure a.jpg
+wrong "y-range is -1 to 2: a logarithmic axis has positive values only" "$programs/skipv1-plot" mha --log-y --y-range -1 2 --out none.png
+wrong "nothing lies in --x-range 1e+09 to 2e+09: x goes from [0-9]* to [0-9]*, y from" "$programs/skipv1-plot" mha --x-range 1e9 2e9 --out none.png
+wrong "nothing lies in --y-range 100 to 200: x goes" "$programs/skipv1-plot" mha --y-range 100 200 --out none.png
 wrong "seeds: 0: must be 1 to 1000000" "$programs/skipv1-experiment" variants --out none --text text.txt --seeds 0
 wrong "budget: \"nan\": must be a finite number" "$programs/skipv1-experiment" variants --out none --text text.txt --budget nan
 wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none

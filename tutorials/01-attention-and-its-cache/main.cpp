@@ -87,7 +87,7 @@ void draw_cache(const std::string& file) {
 }
 
 void tutorial(const std::string& figure) {
-  if (!figure.empty()) require_writable(figure);
+  if (!figure.empty()) plot::require_figure_name(figure), require_writable(figure);
   attention_by_hand();
   std::printf("Decoding token by token against one pass (8 heads of width 8, 4 layers, float64)\n");
   std::printf("  variant      key/value heads  cached elements per token  share of mha  difference\n");

@@ -141,8 +141,28 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
     }
     chart.series.push_back(held), chart.series.push_back(training);
   }
+  require(!charts.empty(), "--figure: loss over the peak rate needs results of one model at two rates; there are none");
   for (auto& [group, chart] : charts)
     plot::save_figure(file.parent_path() / (file.stem().string() + "-" + group + file.extension().string()), chart);
+}
+
+/// Loss over how often the text was read, of each model at its best peak rate.
+void draw_repetition(const std::vector<Labelled>& all, const Json& text, const std::filesystem::path& file) {
+  plot::Chart chart{"Loss over epochs, at equal steps (bars: intervals of 95 % of the means)", "epochs", "nats per token", {}};
+  chart.log_x = true, chart.dodge = 6;
+  std::map<std::string, std::map<double, const Labelled*>> models;
+  for (const auto& [family, count] : families(all)) {
+    const Labelled* best = best_of(all, family);
+    models[model_of(family)][epochs(best->first(), text)] = best;
+  }
+  for (const auto& [model, points] : models) {
+    plot::Series held{title_of(model) + ", held out", {}, {}}, training{title_of(model) + ", training", {}, {}};
+    held.spread = training.spread = plot::Series::Spread::bars;
+    for (const auto& [x, l] : points)
+      add_interval(held, x, l->each("final_nats_per_token")), add_interval(training, x, l->each(train_loss));
+    chart.series.push_back(held), chart.series.push_back(training);
+  }
+  plot::save_figure(file, chart);
 }
 
 }  // namespace
@@ -177,6 +197,7 @@ void print_epochs(const Json& results, const std::string& against) {
 void draw_epochs(const Json& results, const std::filesystem::path& file) {
   const std::vector<Labelled> all = by_label(results);
   if (results.at("experiment") == "frontier") return draw_frontier(all, file);
+  if (results.at("experiment") == "repetition") return draw_repetition(all, results.at("text"), file);
   draw_peaks(all, file);
 }
 

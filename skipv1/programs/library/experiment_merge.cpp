@@ -24,6 +24,7 @@ class Merge {
 
   void add(const std::string& file) {
     const Json results = read_results(file, asked_.name);
+    if (results.at("runs").empty()) return;
     if (text_.is_null() && runs_.empty()) text_ = results.at("text"), first_ = file;
     require(results.at("text") == text_, file, ": results of another text than those in ", first_);
     for (const Json& run : results.at("runs")) at_place(file, [&] { add(run, file); });
@@ -62,11 +63,11 @@ class Merge {
     const std::string name = label + ", seed " + std::to_string(seed);
     const Json& settings = run.at("settings");
     const std::string dtype = settings.value("dtype", std::string());
-    if (experiment_.runs.empty()) choose_size(label, settings), dtype_ = dtype;
+    if (experiment_.runs.empty()) experiment_ = plan_experiment(asked_.name, asked_.small, std::nullopt), dtype_ = dtype;
     require(dtype == dtype_, name, ": dtype ", dtype, " beside ", dtype_, " in ", first_);
     const PlannedRun* planned = find(experiment_, label);
     require(planned, name, ": the experiment has no run of that name");
-    require(fits(experiment_, *planned, settings), name, ": other settings than the experiment's", short_ ? " with --short" : "");
+    if (!fits(experiment_, *planned, settings)) refuse_settings(name, label, settings);
     const auto [known, fresh] = runs_.try_emplace({label, seed}, Found{run, file});
     require(fresh || known->second.run == run, name, ": other numbers than in ", known->second.file);
     if (planned->start != imported) return;
@@ -74,15 +75,13 @@ class Merge {
     if (start_.is_null()) start_ = start;
     require(start == start_, name, ": starts from another model than the others");
   }
-  /// The first run decides whether these are the experiment's runs or its short ones.
-  void choose_size(const std::string& label, const Json& settings) {
-    for (const bool small : {false, true}) {
-      experiment_ = plan_experiment(asked_.name, small, std::nullopt);
-      short_ = small;
-      const PlannedRun* planned = find(experiment_, label);
-      if (planned && fits(experiment_, *planned, settings)) return;
-    }
-    experiment_ = plan_experiment(asked_.name, asked_.small, std::nullopt), short_ = asked_.small;
+  [[noreturn]] void refuse_settings(const std::string& name, const std::string& label, const Json& settings) const {
+    const Experiment other = plan_experiment(asked_.name, !asked_.small, std::nullopt);
+    const PlannedRun* planned = find(other, label);
+    require(!planned || !fits(other, *planned, settings), name,
+            asked_.small ? ": a run of the whole experiment: without --short it is joined"
+                         : ": a run of the short experiment: with --short it is joined");
+    fail(name, ": other settings than the experiment's", asked_.small ? " with --short" : "");
   }
   static const PlannedRun* find(const Experiment& experiment, const std::string& label) {
     for (const PlannedRun& run : experiment.runs)
@@ -96,7 +95,6 @@ class Merge {
 
   const ExperimentJob& asked_;
   Experiment experiment_;
-  bool short_ = false;
   std::string first_, dtype_;
   Json text_, start_;
   std::map<std::pair<std::string, std::uint64_t>, Found> runs_;

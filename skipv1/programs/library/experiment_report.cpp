@@ -199,6 +199,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
   constexpr const char* names[] = {"vocabulary", "layers", "tokens"};
   constexpr const char* nouns[] = {"pieces", "layers", "tokens"};
   constexpr const char* labels[] = {"pieces of the vocabulary", "layers", "tokens of training"};
+  bool any = false;
   for (std::size_t axis = 0; axis < 3; ++axis) {
     std::map<std::string, std::map<double, Numbers>> lines;
     for (const Labelled& l : all) {
@@ -210,7 +211,8 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
       std::string line;
       for (std::size_t other = 0; other < 3; ++other)
         if (other != axis) line += (line.empty() ? "" : ", ") + plot::value_labels({place[other]})[0] + " " + nouns[other];
-      lines[line][place[axis]] = gaps(l, *mha, "final_nats_per_token");
+      const Numbers gap = gaps(l, *mha, "final_nats_per_token");
+      if (!gap.empty()) lines[line][place[axis]] = gap;
     }
     plot::Chart chart{"SkipV1's held-out loss minus MHA's: mean, lowest and highest seed",
                       labels[axis],
@@ -223,12 +225,14 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
       if (points.size() < 2) continue;
       plot::Series series{name, {}, {}};
       series.spread = plot::Series::Spread::bars;
-      for (const auto& [x, values] : points)
-        if (!values.empty()) add_range(series, x, values);
+      for (const auto& [x, values] : points) add_range(series, x, values);
       chart.series.push_back(series);
     }
-    if (!chart.series.empty()) plot::save_figure(with_suffix(file, names[axis]), chart);
+    if (chart.series.empty()) continue;
+    plot::save_figure(with_suffix(file, names[axis]), chart);
+    any = true;
   }
+  require(any, "--figure: a gain over vocabulary, layers or tokens needs both models at two of them; there are none");
 }
 
 }  // namespace

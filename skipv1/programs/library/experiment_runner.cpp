@@ -114,6 +114,7 @@ class Runner {
   /// Results of an interrupted or shorter call; of the same texts and settings, or nobody could compare them.
   void take_over() {
     const Json before = read_results(asked_.out, asked_.name);
+    if (before.at("runs").empty()) return;  // of a call that failed before its first run was done
     require(before.at("text") == results_["text"], asked_.out, ": holds results of another text");
     results_["runs"] = before.at("runs");
     if (!asked_.retrain.empty())

@@ -90,6 +90,25 @@ std::unique_ptr<Communicator> connect(const World& world, const std::string& dev
   return nullptr;
 }
 
+/// Throws if an option is there that the variant does not read. In a configuration's file such a value has no effect
+/// (docs/spec/models.md); on a command line it is a mistake.
+void refuse_unread_options(const CLI::App& app, const std::string& variant) {
+  const auto check = [&](const char* name, const auto& reads) {
+    const CLI::Option* option = app.get_option_no_throw(name);
+    if (!option || option->count() == 0) return;
+    AttentionConfig chosen;
+    choose_variant(chosen, variant);
+    if (reads(find_variant(chosen.variant))) return;
+    std::string others;
+    for (const Variant& other : variants())
+      if (reads(other)) others += (others.empty() ? "" : ", ") + other.name;
+    fail(name, " with variant ", variant, ": only ", others, " has it");
+  };
+  check("--skip-ratio", [](const Variant& v) { return v.fields.skip_ratio; });
+  check("--value-mix", [](const Variant& v) { return v.fields.value_mix; });
+  for (const char* name : {"--kv-latent", "--rotary"}) check(name, [](const Variant& v) { return v.latent.count != 0; });
+}
+
 /// `job` with the settings of the run it resumes, checked.
 PreparedJob prepare(const Job& job, const CLI::App& app, Communicator& world) {
   require(!job.out.empty(), "--out is empty: must name a folder");
@@ -115,6 +134,7 @@ PreparedJob prepare(const Job& job, const CLI::App& app, Communicator& world) {
   require(p.job.text.empty() || p.job.valid_tokens.empty(), "--valid-tokens goes with --tokens, --valid with --text");
   require(p.last || p.job.strategy.empty() || !p.job.from.empty(), job.out,
           ": no checkpoint to resume, and no model to start with");
+  refuse_unread_options(app, p.job.variant);
   require(p.job.run.log_every >= 1, "log-every is 0: must be at least 1");
   check_device(p.job.device, p.job.dtype);
   part_of(p.job.run.training, world.size());

@@ -139,8 +139,8 @@ void recognise_actual(const Case& c, const std::filesystem::path& folder, std::v
       decoding_named = true;
       x.mistakes = recognise_decoding(c, decoding_of(c, folder), x.bound);
     }
-    if (x.check != "cache" || (bytes_named && x.tensor.ends_with("cache_bytes"))) continue;
-    const bool bytes = x.tensor.ends_with("cache_bytes");  // so many tokens times their elements and width
+    const bool bytes = x.tensor.find(".cache_bytes.") != x.tensor.npos;  // so many tokens times their elements and width
+    if (x.check != "cache" || (bytes_named && bytes)) continue;
     bytes_named = bytes_named || bytes;
     const double count = bytes && x.expected > 0 ? x.actual * static_cast<double>(c.elements) / x.expected : x.actual;
     x.mistakes = recognise_count(c, bytes ? "kv_elements_per_token" : x.tensor, static_cast<std::size_t>(std::lround(count)));

@@ -13,24 +13,6 @@ using X = Tensor<double>;
 
 double rounded(bool narrow, double x) { return narrow ? static_cast<double>(bfloat16(x)) : x; }
 
-double inner_function(Rules::Inner kind, double x) {
-  switch (kind) {
-    case Rules::Inner::tanh_gelu:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
-    case Rules::Inner::erf_gelu:
-      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
-    case Rules::Inner::quick_gelu:
-      return x / (1 + std::exp(-1.702 * x));
-    case Rules::Inner::sigmoid:
-      return 1 / (1 + std::exp(-x));
-    case Rules::Inner::silu:
-      return x / (1 + std::exp(-x));
-    case Rules::Inner::relu:
-      return std::max(x, 0.0);
-  }
-  fail("no such function");
-}
-
 /// Heads of one layer: entry (n, h, i) of (N, heads, width).
 struct Owned {
   X rows;

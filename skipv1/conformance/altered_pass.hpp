@@ -1,6 +1,8 @@
 // A forward pass whose rules can be changed one by one: what a decoder computes whose author got one of them wrong.
 #pragma once
 
+#include <cmath>
+
 #include "skipv1/conformance/case.hpp"
 
 namespace skipv1::conformance {
@@ -33,6 +35,25 @@ struct Rules {
   // Rounded to bfloat16.
   bool rounds_angles = false, rounds_tables = false, rounds_probabilities = false;
 };
+
+/// The feed-forward's function.
+inline double inner_function(Rules::Inner kind, double x) {
+  switch (kind) {
+    case Rules::Inner::tanh_gelu:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case Rules::Inner::erf_gelu:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Rules::Inner::quick_gelu:
+      return x / (1 + std::exp(-1.702 * x));
+    case Rules::Inner::sigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Rules::Inner::silu:
+      return x / (1 + std::exp(-x));
+    case Rules::Inner::relu:
+      return std::max(x, 0.0);
+  }
+  fail("no such function");
+}
 
 /// Rows that need not be one sequence: what each has for its position, and which rows it reads. So a decoder's steps are one
 /// pass, right or wrong.

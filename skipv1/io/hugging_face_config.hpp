@@ -1,6 +1,9 @@
 // Configurations of Hugging Face's transformers: LLaMA, its relatives Qwen2, Qwen3 and Mistral, and GPT-2.
 #pragma once
 
+#include <algorithm>
+#include <iterator>
+
 #include "skipv1/io/config.hpp"
 
 namespace skipv1 {

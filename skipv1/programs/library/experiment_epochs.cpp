@@ -76,6 +76,12 @@ void print_best(const std::vector<Labelled>& all) {
   }
 }
 
+/// The part of the steps over which the training loss is a mean: since the curve's last point but one.
+std::string last_part(const Json& run) {
+  const std::size_t points = run.at("tokens").size();
+  return points == 20 ? "twentieth" : "1/" + std::to_string(points);
+}
+
 /// A mean with its interval of 95 %.
 void add_interval(plot::Series& series, double x, const Numbers& values) {
   const double half = values.size() > 1 ? half_interval(values) : 0;
@@ -187,11 +193,11 @@ void print_epochs(const Json& results, const std::string& against) {
   print_best(all);
   const Json& text = results.at("text");
   std::printf(
-      "\nNats per token. Training: mean of the last twentieth of the steps. Text: %s bytes, %s; held out: %s bytes, %s, as %s "
+      "\nNats per token. Training: mean of the last %s of the steps. Text: %s bytes, %s; held out: %s bytes, %s, as %s "
       "tokens; device: %s\n",
-      whole(text, "bytes").c_str(), text.at("fingerprint").get<std::string>().c_str(), whole(text, "valid_bytes").c_str(),
-      text.at("valid_fingerprint").get<std::string>().c_str(), range_text(all, "final_tokens").c_str(),
-      all[0].first().at("device").get<std::string>().c_str());
+      last_part(all[0].first()).c_str(), whole(text, "bytes").c_str(), text.at("fingerprint").get<std::string>().c_str(),
+      whole(text, "valid_bytes").c_str(), text.at("valid_fingerprint").get<std::string>().c_str(),
+      range_text(all, "final_tokens").c_str(), all[0].first().at("device").get<std::string>().c_str());
 }
 
 void draw_epochs(const Json& results, const std::filesystem::path& file) {

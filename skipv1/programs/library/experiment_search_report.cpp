@@ -5,6 +5,7 @@
 
 #include "skipv1/io/head_table.hpp"
 #include "skipv1/plot/chart.hpp"
+#include "skipv1/plot/rows.hpp"
 #include "skipv1/programs/experiment_tables.hpp"
 #include "skipv1/programs/search.hpp"
 
@@ -134,21 +135,25 @@ std::vector<std::string> sizes_of(const Json& results, const std::vector<Group>&
 }
 
 void print_groups(const Json& results, const std::vector<Group>& groups) {
-  const Labelled* skipv1 = nullptr;
+  const Labelled *skipv1 = nullptr, *mha = nullptr;
   const std::vector<Labelled> references = by_label(runs_of(results, search_size));
   for (const Labelled& l : references)
-    if (model_of(l.label) == "skipv1") skipv1 = &l;
-  print_head(
-      {"search", "owned value heads", "tables", "drawn: mean loss", "drawn: lowest", "all: lowest", "tables below skipv1's"});
+    if (model_of(l.label) == "skipv1")
+      skipv1 = &l;
+    else if (model_of(l.label) == "mha")
+      mha = &l;
+  print_head({"search", "owned value heads", "tables", "drawn: mean loss", "drawn: below mha's", "all: mean loss", "all: lowest",
+              "tables below skipv1's"});
   for (const Group& g : groups) {
     Numbers drawn;
-    std::size_t below = 0;
+    std::size_t below = 0, below_mha = 0;
     for (std::size_t i = 0; i < g.runs.size(); ++i) {
       if (g.drawn(i)) drawn.push_back(g.losses[i]);
+      below_mha += mha && g.drawn(i) && g.losses[i] < mha->first().at("final_nats_per_token").get<double>();
       below += skipv1 && g.losses[i] < skipv1->first().at("final_nats_per_token").get<double>();
     }
     print_row({g.name, g.owned(), std::to_string(g.runs.size()), drawn.empty() ? "" : spread_text(drawn),
-               drawn.empty() ? "" : text_of("%.4f", *std::min_element(drawn.begin(), drawn.end())),
+               drawn.empty() ? "" : std::to_string(below_mha), spread_text(g.losses),
                text_of("%.4f", *std::min_element(g.losses.begin(), g.losses.end())), std::to_string(below)});
   }
   std::printf("\nBeside them, at the same size:\n\n");
@@ -251,27 +256,31 @@ void draw_scatter(const Json& results, const std::vector<Group>& groups, const s
   plot::save_figure(file, chart);
 }
 
-/// Each table's difference from SkipV1, with its interval, in the order of the means.
+/// What figures call a run: known variants by their titles.
+std::string name_of(const Labelled& l) {
+  const bool table = l.first().at("settings").at("config").at("attention").at("variant") == table_variant().name;
+  return table ? model_of(l.label) : title_of(model_of(l.label));
+}
+
+/// Each model's difference from SkipV1, seed by seed, in the order of the means.
 void draw_again(const Json& results, const std::string& size, const std::filesystem::path& file) {
   const std::vector<Labelled> all = by_label(runs_of(results, size));
   std::vector<std::pair<Numbers, std::string>> rows;
   for (const Labelled& l : all)
     if (const Labelled* base = base_of(all, l.label, "skipv1"))
-      if (Numbers values = gaps(l, *base, "final_nats_per_token"); !values.empty())
-        rows.emplace_back(values, title_of(model_of(l.label)));
-  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return mean(a.first) < mean(b.first); });
-  plot::Chart chart{"Trained again, " + size, "place", "held-out loss - SkipV1's, nats per token", {}};
-  plot::Series series{"difference from SkipV1 (bars: intervals of 95 %)", {}, {}};
-  series.spread = plot::Series::Spread::bars, series.joined = false;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const double centre = mean(rows[i].first), half = rows[i].first.size() > 1 ? half_interval(rows[i].first) : 0;
-    series.x.push_back(static_cast<double>(i + 1)), series.y.push_back(centre);
-    series.low.push_back(centre - half), series.high.push_back(centre + half), series.labels.push_back(rows[i].second);
+      if (Numbers values = gaps(l, *base, "final_nats_per_token"); !values.empty()) rows.emplace_back(values, name_of(l));
+  if (rows.empty()) return;
+  std::sort(rows.begin(), rows.end(), [](const auto& x, const auto& y) { return mean(x.first) < mean(y.first); });
+  plot::RowChart chart{
+      "Trained again, " + size, "held-out loss - SkipV1's, nats per token (mean; small dots: seeds)", {}, {{"", {}}}};
+  chart.kind = plot::RowChart::Kind::dots, chart.references = {0};
+  for (const auto& [values, name] : rows) {
+    chart.rows.push_back(name);
+    chart.values[0].values.push_back(mean(values));
+    chart.values[0].points.push_back(values.size() > 1 ? values : Numbers{});
+    chart.values[0].texts.push_back(text_of("%+.3f", mean(values)));
   }
-  chart.series.push_back(series);
-  chart.references.push_back({0, "SkipV1"});
-  chart.legend = false, chart.width = 1200, chart.height = 700;
-  if (!rows.empty()) plot::save_figure(file, chart);
+  plot::save_figure(file, chart);
 }
 
 }  // namespace

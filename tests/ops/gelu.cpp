@@ -11,7 +11,7 @@ using namespace skipv1::test;
 namespace {
 
 template <class T>
-void check_forward(Size size) {
+void check_gelu_forward(Size size) {
   const Tensor<T> x = draw<T>({size.rows, size.width}, 1);
   Tensor<T> y = poisoned<T>(x.shape());
   gelu_forward(y, x);
@@ -24,7 +24,7 @@ void check_forward(Size size) {
 }
 
 template <class T>
-void check_large() {
+void check_large_gelu() {
   const Tensor<T> dy = filled<T>({1}, 3);
   for (T v : {T(1e4), T(30), T(-30), T(-1e4)}) {
     CAPTURE(v);
@@ -42,8 +42,8 @@ void check_large() {
 TEST_CASE("gelu equals its formula with tanh") {
   for (Size size : sizes) {
     CAPTURE(size.rows, size.width);
-    check_forward<double>(size);
-    check_forward<float>(size);
+    check_gelu_forward<double>(size);
+    check_gelu_forward<float>(size);
   }
 }
 
@@ -64,6 +64,6 @@ TEST_CASE("gelu's gradient equals finite differences, in place too") {
 }
 
 TEST_CASE("gelu where its exponential overflows is x or zero") {
-  check_large<double>();
-  check_large<float>();
+  check_large_gelu<double>();
+  check_large_gelu<float>();
 }

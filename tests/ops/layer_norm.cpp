@@ -11,7 +11,7 @@ namespace {
 constexpr double epsilon = 1e-5;
 
 template <class T>
-void check_forward(Size size) {
+void check_layer_norm_forward(Size size) {
   const Tensor<T> x = draw<T>({size.rows, size.width}, 1), weight = draw<T>({size.width}, 2), bias = draw<T>({size.width}, 3);
   Tensor<T> y = poisoned<T>(x.shape()), statistics = poisoned<T>({size.rows, 2});
   layer_norm_forward(y, statistics, x, weight, bias, epsilon);
@@ -37,8 +37,8 @@ void check_forward(Size size) {
 TEST_CASE("layer_norm equals its formula") {
   for (Size size : sizes) {
     CAPTURE(size.rows, size.width);
-    check_forward<double>(size);
-    check_forward<float>(size);
+    check_layer_norm_forward<double>(size);
+    check_layer_norm_forward<float>(size);
   }
 }
 

@@ -11,7 +11,7 @@ namespace {
 struct LinearSize {
   std::size_t rows, in, out;
 };
-constexpr LinearSize shapes[] = {{1, 1, 1}, {1, 64, 3}, {3, 1, 65}, {63, 5, 127}, {129, 65, 1}, {2, 127, 64}, {65, 63, 3}};
+constexpr LinearSize linear_sizes[] = {{1, 1, 1}, {1, 64, 3}, {3, 1, 65}, {63, 5, 127}, {129, 65, 1}, {2, 127, 64}, {65, 63, 3}};
 
 template <class T>
 void check_forward(LinearSize s, bool with_bias) {
@@ -32,7 +32,7 @@ void check_forward(LinearSize s, bool with_bias) {
 }  // namespace
 
 TEST_CASE("linear equals its formula, with and without bias") {
-  for (LinearSize s : shapes) {
+  for (LinearSize s : linear_sizes) {
     for (bool with_bias : {false, true}) {
       CAPTURE(s.rows, s.in, s.out, with_bias);
       check_forward<double>(s, with_bias);
@@ -58,7 +58,7 @@ TEST_CASE("linear of the few rows that decoding has") {
 }
 
 TEST_CASE("linear's gradients equal finite differences; weights' are added, the input's where asked") {
-  for (LinearSize s : shapes) {
+  for (LinearSize s : linear_sizes) {
     CAPTURE(s.rows, s.in, s.out);
     const Tensor<double> x = draw<double>({s.rows, s.in}, 1), weight = draw<double>({s.out, s.in}, 2),
                          bias = draw<double>({s.out}, 3);

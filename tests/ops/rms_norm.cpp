@@ -8,18 +8,18 @@ using namespace skipv1::test;
 
 namespace {
 
-constexpr double epsilon = 1e-5;
+constexpr double rms_epsilon = 1e-5;
 
 template <class T>
-void check_forward(Size size) {
+void check_rms_norm_forward(Size size) {
   const Tensor<T> x = draw<T>({size.rows, size.width}, 1), weight = draw<T>({size.width}, 2);
   Tensor<T> y = poisoned<T>(x.shape()), inverse_rms = poisoned<T>({size.rows});
-  rms_norm_forward(y, inverse_rms, x, weight, epsilon);
+  rms_norm_forward(y, inverse_rms, x, weight, rms_epsilon);
   Tensor<double> expected(x.shape()), inverse({size.rows});
   for (std::size_t n = 0; n < size.rows; ++n) {
     double square = 0;
     for (std::size_t i = 0; i < size.width; ++i) square += static_cast<double>(x(n, i)) * static_cast<double>(x(n, i));
-    inverse(n) = 1 / std::sqrt(square / static_cast<double>(size.width) + epsilon);
+    inverse(n) = 1 / std::sqrt(square / static_cast<double>(size.width) + rms_epsilon);
     for (std::size_t i = 0; i < size.width; ++i)
       expected(n, i) = static_cast<double>(x(n, i)) * inverse(n) * static_cast<double>(weight(i));
   }
@@ -32,8 +32,8 @@ void check_forward(Size size) {
 TEST_CASE("rms_norm equals its formula") {
   for (Size size : sizes) {
     CAPTURE(size.rows, size.width);
-    check_forward<double>(size);
-    check_forward<float>(size);
+    check_rms_norm_forward<double>(size);
+    check_rms_norm_forward<float>(size);
   }
 }
 
@@ -44,7 +44,7 @@ TEST_CASE("rms_norm adds the gradients of finite differences") {
                          dy = draw<double>(x.shape(), 3);
     Tensor<double> y(x.shape()), inverse_rms({size.rows});
     const auto loss = [&] {
-      rms_norm_forward(y, inverse_rms, x, weight, epsilon);
+      rms_norm_forward(y, inverse_rms, x, weight, rms_epsilon);
       return dot(y, dy);
     };
     loss();
@@ -62,9 +62,9 @@ TEST_CASE("rms_norm adds the gradients of finite differences") {
 TEST_CASE("rms_norm of zeros is zero, its gradient finite") {
   const Tensor<float> x = zeros<float>({2, 5}), weight = filled<float>({5}, 1), dy = filled<float>({2, 5}, 1);
   Tensor<float> y = poisoned<float>({2, 5}), inverse_rms({2}), dx = zeros<float>({2, 5}), dweight = zeros<float>({5});
-  rms_norm_forward(y, inverse_rms, x, weight, epsilon);
+  rms_norm_forward(y, inverse_rms, x, weight, rms_epsilon);
   rms_norm_backward(dx, dweight, dy, x, weight, inverse_rms);
   CHECK(largest(y) == 0);
-  CHECK(dx(1, 4) == Approx(1 / std::sqrt(epsilon)));
+  CHECK(dx(1, 4) == Approx(1 / std::sqrt(rms_epsilon)));
   CHECK(largest(dweight) == 0);
 }

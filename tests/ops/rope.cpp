@@ -13,7 +13,7 @@ constexpr double theta = 100;
 struct RopeSize {
   std::size_t rows, heads, width, rotary;
 };
-constexpr RopeSize shapes[] = {{1, 1, 2, 2}, {3, 33, 8, 8}, {65, 2, 6, 6}, {63, 3, 5, 2}, {2, 1, 128, 64}, {4, 3, 7, 0}};
+constexpr RopeSize rope_sizes[] = {{1, 1, 2, 2}, {3, 33, 8, 8}, {65, 2, 6, 6}, {63, 3, 5, 2}, {2, 1, 128, 64}, {4, 3, 7, 0}};
 
 Tensor<std::int32_t> draw_positions(std::size_t n, std::size_t below) {
   Tensor<std::int32_t> positions({n});
@@ -47,7 +47,7 @@ void check_forward(RopeSize s) {
 }  // namespace
 
 TEST_CASE("rope turns the last part of every head by its row's position") {
-  for (RopeSize s : shapes) {
+  for (RopeSize s : rope_sizes) {
     CAPTURE(s.rows, s.heads, s.width, s.rotary);
     check_forward<double>(s);
     check_forward<float>(s);
@@ -55,7 +55,7 @@ TEST_CASE("rope turns the last part of every head by its row's position") {
 }
 
 TEST_CASE("rope's gradient, the inverse turn, equals finite differences and undoes the turn") {
-  for (RopeSize s : shapes) {
+  for (RopeSize s : rope_sizes) {
     CAPTURE(s.rows, s.heads, s.width, s.rotary);
     const Tensor<std::int32_t> positions = draw_positions(s.rows, 9);
     const Tensor<double> table = rope_table<double>(9, s.rotary, theta);

@@ -9,7 +9,7 @@ using namespace skipv1::test;
 namespace {
 
 template <class T>
-void check_forward(Size size) {
+void check_swiglu_forward(Size size) {
   const Tensor<T> gate = draw<T>({size.rows, size.width}, 1, 3), up = draw<T>(gate.shape(), 2);
   Tensor<T> y = poisoned<T>(gate.shape());
   swiglu_forward(y, gate, up);
@@ -22,7 +22,7 @@ void check_forward(Size size) {
 }
 
 template <class T>
-void check_large() {
+void check_large_swiglu() {
   const Tensor<T> up = filled<T>({1}, 2), dy = filled<T>({1}, 3);
   for (T g : {T(1e4), T(-1e4)}) {
     CAPTURE(g);
@@ -41,8 +41,8 @@ void check_large() {
 TEST_CASE("swiglu equals its formula") {
   for (Size size : sizes) {
     CAPTURE(size.rows, size.width);
-    check_forward<double>(size);
-    check_forward<float>(size);
+    check_swiglu_forward<double>(size);
+    check_swiglu_forward<float>(size);
   }
 }
 
@@ -67,6 +67,6 @@ TEST_CASE("swiglu's gradients equal finite differences, in place too") {
 }
 
 TEST_CASE("swiglu where its exponential overflows is the product or zero") {
-  check_large<double>();
-  check_large<float>();
+  check_large_swiglu<double>();
+  check_large_swiglu<float>();
 }

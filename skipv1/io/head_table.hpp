@@ -2,6 +2,7 @@
 // which head its heads read.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 #include <string_view>

@@ -4,4 +4,5 @@
 #include "skipv1/all.hpp"
 #include "skipv1/distributed/nccl.cuh"
 #include "skipv1/mesa/learner.cuh"
+#include "skipv1/model/one_kernel/generate.cuh"
 #include "skipv1/training/trainer.cuh"

@@ -19,12 +19,17 @@ struct Index3 {
   }
 };
 
+/// Which blocks of a launch are on the device at once: as many as there is room for, or all, as blocks need that wait for each
+/// other (a cooperative launch).
+enum class Resident { some, all };
+
 /// What a launch needs beside the kernel and its arguments: a name for messages, blocks, threads of a block, and bytes of dynamic
 /// shared memory.
 struct Launch {
   const char* name;
   Index3 grid, block;
   std::size_t shared_bytes = 0;
+  Resident resident = Resident::some;
 };
 
 /// `ceil(n / step)`: how many blocks of `step` cover n.

@@ -3,6 +3,8 @@
 
 #include <exception>
 #include <mutex>
+#include <thread>
+#include <vector>
 
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/emulator/worker.cuh"
@@ -10,7 +12,8 @@
 namespace skipv1 {
 namespace emulator {
 
-/// Runs all blocks of a launch, on all cores if there is work enough, and throws the fault of the lowest block that has one.
+/// Runs all blocks of a launch, on all cores if there is work enough, and throws the fault of the lowest block that has one. The
+/// blocks of a cooperative launch have a host thread each, so that each can wait for any other.
 inline void run_grid(const Kernel& kernel) {
   const Index3 grid = kernel.launch.grid;
   const std::size_t blocks = grid.size();
@@ -21,10 +24,10 @@ inline void run_grid(const Kernel& kernel) {
   const auto run = [&](std::size_t b) {
     {
       const std::lock_guard lock(mutex);
-      if (failed < b) return;
+      if (failed < b && kernel.launch.resident == Resident::some) return;
     }
     bool fault = false;
-    semaphores.begin_block();
+    if (kernel.launch.resident == Resident::some) semaphores.begin_block();
     try {
       Worker::here().run(kernel, semaphores, {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y});
     } catch (const Abandoned&) {
@@ -35,7 +38,12 @@ inline void run_grid(const Kernel& kernel) {
     }
     semaphores.end_block(fault);
   };
-  if (blocks * kernel.launch.block.size() < 2048 || watcher()) {
+  if (kernel.launch.resident == Resident::all) {
+    for (std::size_t b = 0; b < blocks; ++b) semaphores.begin_block();  // before one runs that could wait for the others in vain
+    std::vector<std::thread> threads;
+    for (std::size_t b = 0; b < blocks; ++b) threads.emplace_back(run, b);
+    for (std::thread& thread : threads) thread.join();
+  } else if (blocks * kernel.launch.block.size() < 2048 || watcher()) {
     for (std::size_t b = 0; b < blocks && !error; ++b) run(b);
   } else {
     parallel_for(blocks, run);

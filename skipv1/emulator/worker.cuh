@@ -4,14 +4,15 @@
 //
 // Accesses to global memory are plain memory accesses, and are not checked: races there pass silently, and so do accesses out of
 // an allocation's bounds, unless the program is built with the address sanitizer. Of global memory the emulator checks only what
-// it executes itself: alignment, and that blocks which bulk-store to one address are ordered by semaphores
-// (emulator/semaphores.cuh).
+// it executes itself: alignment, that blocks which bulk-store to one address are ordered by semaphores (emulator/semaphores.cuh),
+// and in cooperative launches the order of accesses to what blocks pass to each other (kernel/exchange.cuh).
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -150,13 +151,28 @@ class Worker {
 
   /// A semaphore is released: other blocks rely on the bulk stores that this thread issued, and on those that any thread issued
   /// before the last barrier.
-  void release(const void* semaphore, Place place) {
+  void release(std::uint32_t* semaphore, Place place) {
     for (std::size_t t = 0; t < count_; ++t)
       for (const BulkStore& store : threads_[t]->stores)
         if (t == now_ || shared_.before_barrier(store.when))
           report("releases a semaphore (", place, ") before the bulk store of thread ", index_of(t), " (", store.place,
                  ") has completed");
+    publish();
     semaphores_->release(semaphore, block_number(), seen_);
+  }
+  /// An access to `count` elements of `size` bytes in global memory that blocks pass to each other, checked in cooperative
+  /// launches. All accesses to an element see it as one of this size.
+  void note_exchange(Semaphores::Exchange access, const void* p, std::size_t count, std::size_t size, Place place) {
+    if (kernel_->launch.resident != Resident::all) return;
+    const Semaphores::Seen& seen = now_ == acquirer_ || shared_.before_barrier(acquired_at_) ? seen_ : seen_before_;
+    for (std::uintptr_t at = reinterpret_cast<std::uintptr_t>(p), end = at + count * size; at < end; at += size) {
+      const std::optional<std::size_t> other = semaphores_->note_exchange(access, at, block_number(), seen);
+      const bool reads = access == Semaphores::Exchange::read;
+      if (other)
+        report("race: ", reads ? "reads" : "writes", " global memory (", place, ") that block number ", *other,
+               reads ? " writes" : " reads or writes", ", without acquiring a semaphore that it released after that");
+      exchanges_.push_back({access, at, now_, shared_.now()});
+    }
   }
   void note_store(const void* to, Semaphores::Stage stage, Place place) {
     const std::optional<std::size_t> other = semaphores_->note_store(to, block_number(), seen_, stage);
@@ -165,9 +181,9 @@ class Worker {
              ", without acquiring a semaphore that it released");
   }
   Semaphores& semaphores() { return *semaphores_; }
-  /// Lets other threads and blocks go on until `reached()`, which looks at a semaphore.
+  /// Lets other threads and blocks go on until `reached()`, which looks whether a semaphore is at `ticket`.
   template <class Reached>
-  void wait_at_semaphore(const void* semaphore, const Reached& reached, Place place) {
+  void wait_at_semaphore(const void* semaphore, std::uint32_t ticket, const Reached& reached, Place place) {
     bool waited = false;
     for (;; waited = true) {
       const std::size_t progress = semaphores_->progress();
@@ -185,7 +201,9 @@ class Worker {
     }
     self().state = State::ready;
     if (waited) semaphores_->note_progress();
-    semaphores_->acquire(semaphore, seen_);
+    seen_before_ = seen_;
+    acquirer_ = now_, acquired_at_ = shared_.now();
+    semaphores_->acquire(semaphore, ticket, seen_);
   }
 
   /// Throws an `Error` that begins with the kernel, block and thread running.
@@ -208,6 +226,15 @@ class Worker {
     void* arguments[32];
   };
 
+  /// What the running thread, or any thread before the last barrier, has exchanged lies before the release that follows.
+  void publish() {
+    const auto later = [&](const Exchange& x) {
+      if (x.thread != now_ && !shared_.before_barrier(x.when)) return true;
+      semaphores_->publish(x.access, x.at, block_number(), seen_[block_number()]);
+      return false;
+    };
+    exchanges_.erase(std::remove_if(exchanges_.begin(), exchanges_.end(), std::not_fn(later)), exchanges_.end());
+  }
   std::size_t block_number() const {
     const Index3 n = kernel_->launch.grid;
     return block_.x + n.x * (block_.y + std::size_t{n.y} * block_.z);
@@ -228,7 +255,8 @@ class Worker {
     in_vain_ = looked_at_ = 0;
     error_ = nullptr;
     mbarriers_.clear();
-    seen_.clear();
+    seen_.clear(), seen_before_.clear(), exchanges_.clear();
+    acquirer_ = 0, acquired_at_ = 0;
     counts_ = counted_traffic() != nullptr, watched_ = watcher() != nullptr;
     if (counts_) traffic_.begin(count_);
     shared_.begin_block(kernel.launch.shared_bytes, count_);
@@ -358,6 +386,16 @@ class Worker {
   std::vector<Mbarrier> mbarriers_;
   Semaphores* semaphores_ = nullptr;
   Semaphores::Seen seen_;
+  Semaphores::Seen seen_before_;  ///< before the last acquire, which other threads share from the next barrier on
+  std::size_t acquirer_ = 0;      ///< the thread, and when
+  std::uint32_t acquired_at_ = 0;
+  struct Exchange {
+    Semaphores::Exchange access;
+    std::uintptr_t at;
+    std::size_t thread;
+    std::uint32_t when;
+  };
+  std::vector<Exchange> exchanges_;          ///< behind no release yet
   std::size_t in_vain_ = 0, looked_at_ = 0;  ///< looks at semaphores since a thread went on, and the progress they saw
   SharedMemory shared_;
   bool counts_ = false, watched_ = false;

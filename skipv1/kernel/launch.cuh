@@ -1,7 +1,9 @@
 // Kernel launches: on the GPU, or in the emulator.
 #pragma once
 
+#include <array>
 #include <functional>
+#include <tuple>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
@@ -61,8 +63,19 @@ void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arg
                "kernel ", where.name, ": ", where.shared_bytes, " bytes of shared memory");
   }
   const dim3 grid(where.grid.x, where.grid.y, where.grid.z), block(where.block.x, where.block.y, where.block.z);
-  kernel<<<grid, block, where.shared_bytes, current_stream()>>>(static_cast<Parameters>(arguments)...);
-  check_cuda(cudaGetLastError(), "kernel ", where.name, ": launch of ", where.grid, " blocks of ", where.block, " threads");
+  cudaError_t status;
+  if (where.resident == Resident::all) {
+    const std::tuple<Parameters...> given(static_cast<Parameters>(arguments)...);
+    const auto pointers = [](const auto&... x) {
+      return std::array<void*, sizeof...(x)>{const_cast<void*>(static_cast<const void*>(&x))...};
+    };
+    status = cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), grid, block, std::apply(pointers, given).data(),
+                                         where.shared_bytes, current_stream());
+  } else {
+    kernel<<<grid, block, where.shared_bytes, current_stream()>>>(static_cast<Parameters>(arguments)...);
+    status = cudaGetLastError();
+  }
+  check_cuda(status, "kernel ", where.name, ": launch of ", where.grid, " blocks of ", where.block, " threads");
 #else
   require(where.block.size() >= 1 && where.block.size() <= 1024 && where.block.z <= 64, "kernel ", where.name, ": blocks of ",
           where.block, " threads: 1 to 1024 are allowed");

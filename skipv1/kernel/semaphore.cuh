@@ -33,14 +33,13 @@ inline std::uint32_t take_ticket(std::uint32_t* counter) {
 }
 inline void semaphore_release(std::uint32_t* semaphore, emulator::Place place = emulator::Place::here()) {
   emulator::Worker::running().release(semaphore, place);
-  std::atomic_ref<std::uint32_t>(*semaphore).fetch_add(1, std::memory_order_release);
   emulator::Worker::running().semaphores().note_progress();
 }
 inline void semaphore_wait(const std::uint32_t* semaphore, std::uint32_t ticket,
                            emulator::Place place = emulator::Place::here()) {
   const std::atomic_ref<std::uint32_t> now(*const_cast<std::uint32_t*>(semaphore));
   emulator::Worker::running().wait_at_semaphore(
-      semaphore, [&] { return now.load(std::memory_order_acquire) >= ticket; }, place);
+      semaphore, ticket, [&] { return now.load(std::memory_order_acquire) >= ticket; }, place);
 }
 
 #endif

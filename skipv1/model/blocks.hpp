@@ -40,6 +40,9 @@ class Blocks {
 
   const Routing& routing() const { return routing_; }
   std::size_t count() const { return layers_.size(); }
+  const BlockSettings<T, Space>& settings() const { return settings_; }
+  /// Layer l's share of its own value, where the table mixes layer 0's in.
+  X value_mix(std::size_t l) const { return layers_[l].value_mix.empty() ? X(value_mix_) : layers_[l].value_mix; }
 
   /// Checks that so many new rows of each sequence fit the cache, and brings to where the passes read them: positions, the
   /// sequences' places, and the table resolved to memory. Throws with nothing placed.
@@ -108,7 +111,7 @@ class Blocks {
             l,
             settings_.norm_epsilon,
             l < settings_.rotary_layers ? View<Sum<T>, Space>(settings_.rope) : none,
-            w.value_mix.empty() ? X(value_mix_) : w.value_mix};
+            value_mix(l)};
   }
   FeedForward<T, Space> feed_forward(std::size_t l) const { return {layers_[l], settings_.norm_epsilon}; }
   /// The gradient of the bias that block l adds last.

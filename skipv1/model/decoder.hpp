@@ -24,6 +24,9 @@ class Decoder {
 
   const Config& config() const { return config_; }
   const Routing& routing() const { return blocks_.routing(); }
+  /// For kernels of one's own: the weights where they lie, and what else blocks compute with.
+  const Weights<T, Space>& weights() const { return weights_; }
+  const Blocks<T, Space>& blocks() const { return blocks_; }
   /// `1 / sqrt(width of a query head)`.
   double scale() const { return 1.0 / std::sqrt(static_cast<double>(config_.query_width())); }
 

@@ -14,7 +14,7 @@ using namespace skipv1;
 namespace {
 
 struct Options {
-  std::string model, prompt, tokens, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", json;
+  std::string model, prompt, tokens, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", one_kernel = "off", json;
   Sampling sampling{0.8, 0, 0.95};
   std::size_t count = 0;
   std::uint64_t seed = 1;
@@ -96,7 +96,8 @@ void run(const Options& o) {
     generate(Decoder<float>(model.config, model.parameters), {prompt}, count, o.sampling, o.seed, on_token);
   else
     with_device(o.device, [&](auto space) {
-      generate_on<decltype(space)>(model.config, model.parameters, o.dtype, prompt, count, o.sampling, o.seed, on_token);
+      generate_on<decltype(space)>(model.config, model.parameters, o.dtype, prompt, count, o.sampling, o.seed,
+                                   o.one_kernel == "on" ? OneKernelUse::on : OneKernelUse::off, on_token);
     });
   shown.end();
 
@@ -123,8 +124,7 @@ int main(int argc, char** argv) {
       "Continues a prompt: one pass over the prompt, then token by token from the cache.\n"
       "Example: skipv1-generate run --prompt \"Once upon a time\" --temperature 0 --count 100"};
   Options o;
-  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
-      ->required();
+  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")->required();
   auto* prompt = app.add_option("--prompt", o.prompt, "text to continue");
   app.add_option("--tokens", o.tokens, "token ids to continue instead, as they are: a .npy of integers, one axis")
       ->excludes(prompt);
@@ -139,12 +139,17 @@ int main(int argc, char** argv) {
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
   app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->transform(lower_case())->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
+  app.add_option("--one-kernel", o.one_kernel, "on: greedy decoding on a device by one kernel for many tokens")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     validate(o.sampling);
     require(o.tokens.empty() || o.start_mark != "yes", "--start-mark yes: none is put before --tokens");
     check_device(o.device, o.dtype, Scalars::no_f64);
+    require(o.one_kernel != "on" || o.device != "cpu", "--one-kernel on: with --device cuda or emulated alone");
+    require(o.one_kernel != "on" || o.sampling.temperature == 0, "--one-kernel on: with --temperature 0 alone");
     use_threads(o.threads);
     run(o);
   });

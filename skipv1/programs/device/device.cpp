@@ -2,6 +2,7 @@
 
 #include "skipv1/distributed/nccl.cuh"
 #include "skipv1/model/decoder.cuh"
+#include "skipv1/model/one_kernel/generate.cuh"
 
 namespace skipv1 {
 
@@ -47,8 +48,13 @@ template decltype(evaluate_on<Device>) evaluate_on<Device>;
 template <class Space>
 void generate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
                  const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
-                 const OnToken& on_token) {
-  const auto work = [&](const auto& decoder) { generate(decoder, {prompt}, count, sampling, seed, on_token); };
+                 OneKernelUse one_kernel, const OnToken& on_token) {
+  const auto work = [&](const auto& decoder) {
+    if (one_kernel == OneKernelUse::on)
+      generate_by_one_kernel(decoder, {prompt}, count, on_token);
+    else
+      generate(decoder, {prompt}, count, sampling, seed, on_token);
+  };
   dtype == "bf16" ? with_decoder<bfloat16, Space>(config, parameters, work)
                   : with_decoder<float, Space>(config, parameters, work);
 }

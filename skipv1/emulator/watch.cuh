@@ -36,8 +36,8 @@ inline const Watcher*& watcher() {
   static const Watcher* seen_by = nullptr;
   return seen_by;
 }
-/// Tells `see` each step of the launches of `work()`, whose blocks then run one after the other on the calling thread. One thread
-/// at a time watches.
+/// Tells `see` each step of the launches of `work()`, whose blocks then run one after the other on the calling thread; those of a
+/// cooperative launch have threads of their own, from which `see` is called. One thread at a time watches.
 template <class Work>
 void watch(const Watcher& see, const Work& work) {
   struct Watching {

@@ -17,7 +17,7 @@ TEST_CASE("generation by one kernel says what generation on the CPU says, whatev
   const Decoder<double, Device> device(c, there);
   const std::vector<std::vector<std::int32_t>> prompts{{1, 2, 3}, {4}, {5, 6}};
   const auto want = generate(cpu, prompts, 9, {.temperature = 0}, 1);
-  for (const std::size_t at_once : {1, 4, 16}) CHECK(generate_by_one_kernel(device, prompts, 9, {}, at_once) == want);
+  for (const std::size_t at_once : {1u, 4u, 16u}) CHECK(generate_by_one_kernel(device, prompts, 9, {}, at_once) == want);
 
   std::vector<std::vector<std::int32_t>> heard(3);
   const OnToken until_three = [&](std::size_t b, std::int32_t token) {

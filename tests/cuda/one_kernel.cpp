@@ -29,11 +29,11 @@ TEST_CASE("one kernel decodes as the CPU does, every variant, in bfloat16 on ten
 TEST_CASE("one kernel decodes as the CPU does at odd sizes, in float", "[cuda]") {
   Config c = small_config(Architecture::gpt2, find_variant("skipv1"));
   c.hidden_size = 21, c.num_attention_heads = c.num_key_value_heads = 3, c.intermediate_size = 35, c.vocab_size = 41;
-  for (const std::size_t batch : {1, 2, 3}) check_one_kernel<float>(c, batch, {4, 64, 3}, 1e-4);  // heads of 7
+  for (const std::size_t batch : {1u, 2u, 3u}) check_one_kernel<float>(c, batch, {4, 64, 3}, 1e-4);  // heads of 7
   c.architecture = Architecture::llama;
   c.hidden_size = 60, c.num_attention_heads = 6, c.num_key_value_heads = 2, c.intermediate_size = 37,
   c.tie_word_embeddings = false;
-  for (const std::size_t batch : {1, 2, 3}) check_one_kernel<float>(c, batch, {5, 96, 2}, 1e-4);  // heads of 10, groups of 3
+  for (const std::size_t batch : {1u, 2u, 3u}) check_one_kernel<float>(c, batch, {5, 96, 2}, 1e-4);  // heads of 10, groups of 3
   c.head_dim = 14, c.qkv_bias = c.o_bias = c.mlp_bias = true;  // as some of llama's relatives have
   check_one_kernel<float>(c, 2, {3, 64, 2}, 1e-4);
   c.head_dim = 0, c.attention.variant = "mqa", c.num_key_value_heads = 1;

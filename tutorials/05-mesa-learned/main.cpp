@@ -36,7 +36,7 @@ void read_lists(Options& o) {
           " is none of --widths");
 }
 
-std::string sign(const Model& m) {
+std::string sign(const ToyModel& m) {
   std::string text = to_string(m.kind);
   text += ", width " + std::to_string(m.width) + ", depth " + std::to_string(m.layers);
   if (m.heads != 2) text += ", " + std::to_string(m.heads) + " heads";
@@ -113,7 +113,7 @@ void print_gaps(const Plan& plan, const std::vector<Trained>& all) {
 }
 
 /// The rates' mean errors in tuning, and which is taken.
-void print_tuning(const Options& o, const std::vector<Model>& models, const std::vector<std::vector<double>>& errors) {
+void print_tuning(const Options& o, const std::vector<ToyModel>& models, const std::vector<std::vector<double>>& errors) {
   std::printf("mean error by peak rate, seeds %llu to %llu, which are not among those below; the least is taken\n",
               static_cast<unsigned long long>(o.plan.setting.first_seed + o.plan.setting.seeds),
               static_cast<unsigned long long>(o.plan.setting.first_seed + o.plan.setting.seeds + o.tuning.seeds - 1));
@@ -151,7 +151,7 @@ Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors
   for (const std::size_t width : plan.widths)
     json["mha_bound"].push_back({{"width", width}, {"error", predictors.seeing(numbers_of_mha(width, s.task.dim), s.task.dim)}});
   for (const Trained& t : all) {
-    const Model& m = t.model;
+    const ToyModel& m = t.model;
     Json model{{"name", m.name},
                {"variant", m.attention.variant},
                {"skip_ratio", m.attention.skip_ratio},
@@ -184,7 +184,7 @@ void tutorial(const Options& o) {
   check_device(o.device);
   JsonOutput output(o.json);
   if (!o.figures.empty()) require_writable_folder(o.figures);
-  std::vector<Model> models = models_of(plan);
+  std::vector<ToyModel> models = models_of(plan);
   const Predictors predictors(s.task);
   std::vector<Trained> all;
   std::vector<std::vector<double>> tuned;

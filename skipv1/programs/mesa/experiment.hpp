@@ -24,8 +24,8 @@ inline AttentionConfig variant(const char* name, double ratio = 0.5, std::size_t
 }
 
 /// MHA, SkipV1 and ResFormer alike but for their attention.
-inline std::vector<Model> rivals(Model like) {
-  std::vector<Model> all;
+inline std::vector<ToyModel> rivals(ToyModel like) {
+  std::vector<ToyModel> all;
   for (const auto& [name, id] : {std::pair{"MHA", "mha"}, {"SkipV1", "skipv1"}, {"ResFormer", "resformer"}}) {
     like.name = name, like.attention = variant(id);
     all.push_back(like);
@@ -34,9 +34,9 @@ inline std::vector<Model> rivals(Model like) {
 }
 
 /// The depth-4 ablations: the share that is skipped, the layer it comes from, and skipping with nothing routed in.
-inline std::vector<Model> ablated(Model like) {
+inline std::vector<ToyModel> ablated(ToyModel like) {
   like.layers = like.heads = 4;
-  std::vector<Model> all;
+  std::vector<ToyModel> all;
   const auto add = [&](const char* name, const AttentionConfig& attention) {
     like.name = name, like.attention = attention;
     all.push_back(like);
@@ -52,16 +52,16 @@ inline std::vector<Model> ablated(Model like) {
 }
 
 /// All models of a plan, each once, the longest work first.
-inline std::vector<Model> models_of(const Plan& plan) {
-  std::vector<Model> all;
-  const auto add = [&](const std::vector<Model>& some) {
-    for (Model m : some) {
+inline std::vector<ToyModel> models_of(const Plan& plan) {
+  std::vector<ToyModel> all;
+  const auto add = [&](const std::vector<ToyModel>& some) {
+    for (ToyModel m : some) {
       m.norms = plan.norms, m.feed_forward = plan.feed_forward;
       if (plan.pair && m.name == "ResFormer") continue;
       if (std::find(all.begin(), all.end(), m) == all.end()) all.push_back(m);
     }
   };
-  Model like;
+  ToyModel like;
   like.width = plan.focus;
   if (plan.ablations) {
     add(ablated(like));

@@ -12,7 +12,7 @@ namespace skipv1::mesa {
 
 /// Trains a model from scratch in `Space`, on fresh prompts, and measures it on `s.test` others, the same for all models.
 template <class Space>
-Outcome learn(const Model& m, const Setting& s, std::uint64_t seed, const std::function<void()>& on_step) {
+Outcome learn(const ToyModel& m, const Setting& s, std::uint64_t seed, const std::function<void()>& on_step) {
   Recipe recipe = s.recipe;
   if (m.rate > 0) recipe.rate = m.rate;
   Learner<float, Space> learner(config_of(m, s), s.task.dim, recipe, seed);

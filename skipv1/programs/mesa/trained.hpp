@@ -34,7 +34,7 @@ inline const char* to_string(Labels labels) {
 }
 
 /// A model to be trained.
-struct Model {
+struct ToyModel {
   std::string name;  ///< "MHA", "SkipV1", …: as it is called in tables and figures
   AttentionConfig attention;
   Kind kind = Kind::linear;
@@ -42,11 +42,11 @@ struct Model {
   Labels labels = Labels::context;
   bool feed_forward = false, norms = false;
   double rate = 0;  ///< the peak learning rate; 0: the recipe's
-  friend bool operator==(const Model&, const Model&) = default;
+  friend bool operator==(const ToyModel&, const ToyModel&) = default;
 };
 
 /// The stack of a model: SwiGLU of 4 D where it has one, RoPE in the first layer alone.
-inline StackConfig config_of(const Model& m, const Setting& s) {
+inline StackConfig config_of(const ToyModel& m, const Setting& s) {
   return {.width = m.width,
           .layers = m.layers,
           .heads = m.heads,
@@ -76,7 +76,7 @@ inline double mean(const std::vector<double>& values) {
 
 /// A model's outcomes over seeds, in their order.
 struct Trained {
-  Model model;
+  ToyModel model;
   std::vector<Outcome> outcomes;
 
   std::vector<double> mean(const std::string& what) const {
@@ -121,7 +121,7 @@ std::vector<const Trained*> select(const std::vector<Trained>& all, const Wanted
 /// Models of depth 2 on the task itself, of a kind and a width.
 inline std::vector<const Trained*> at(const std::vector<Trained>& all, Kind kind, std::size_t width) {
   return select(
-      all, [&](const Model& m) { return m.kind == kind && m.width == width && m.layers == 2 && m.labels == Labels::context; });
+      all, [&](const ToyModel& m) { return m.kind == kind && m.width == width && m.layers == 2 && m.labels == Labels::context; });
 }
 
 /// The mean squared error (n + 1) after 0 … n pairs, over the zero predictor's, of predictions and labels (B, n + 1, d).
@@ -131,7 +131,7 @@ std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor
 void check_device(const std::string& device);
 /// Trains all models with all seeds, as many at once as there are threads, each on one; on a device each has a stream there.
 /// `on_step` may be called from any.
-std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::string& device,
+std::vector<Trained> learn_all(const std::vector<ToyModel>& models, const Setting& s, const std::string& device,
                                const std::function<void()>& on_step);
 
 /// The peak rates among which a model's is chosen, and the mean errors with each.
@@ -141,7 +141,7 @@ struct Tuning {
 };
 /// Sets each model's rate to the one of the lowest mean error over `tuning.seeds` seeds, which come after those of `s` and have
 /// test prompts of their own. Returns the mean errors, models by rates.
-std::vector<std::vector<double>> tune(std::vector<Model>& models, const Tuning& tuning, Setting s, const std::string& device,
+std::vector<std::vector<double>> tune(std::vector<ToyModel>& models, const Tuning& tuning, Setting s, const std::string& device,
                                       const std::function<void()>& on_step);
 
 }  // namespace skipv1::mesa

@@ -77,7 +77,7 @@ BuiltByHand build_by_hand(const Setting& s, std::size_t width) {
   require(s.head_size == 8 && s.rope_theta == 10 && s.task.context <= 12 && width >= 2 && width <= 8, "built by hand: heads of ",
           s.head_size, ", base ", s.rope_theta, ", ", s.task.context, " pairs, width ", width,
           ": must be 8, 10, at most 12 and 2 to 8");
-  Model m;
+  ToyModel m;
   m.attention = variant("skipv1"), m.width = width;
   Learner<float> learner(config_of(m, s), s.task.dim, s.recipe, s.first_seed);
   BuiltByHand built;

@@ -26,26 +26,26 @@ void check_device(const std::string& device) {
   require(why.empty(), "device ", device, ": ", why);
 }
 
-std::vector<Trained> learn_all(const std::vector<Model>& models, const Setting& s, const std::string& device,
+std::vector<Trained> learn_all(const std::vector<ToyModel>& models, const Setting& s, const std::string& device,
                                const std::function<void()>& on_step) {
   check_device(device);
   std::vector<Trained> all;
-  for (const Model& m : models) {
+  for (const ToyModel& m : models) {
     validate(config_of(m, s));
     all.push_back({m, std::vector<Outcome>(s.seeds)});
   }
   if (device == "cpu")
-    learn_each(all, s, [&](const Model& m, std::uint64_t seed) { return learn<Cpu>(m, s, seed, on_step); });
+    learn_each(all, s, [&](const ToyModel& m, std::uint64_t seed) { return learn<Cpu>(m, s, seed, on_step); });
   else
     with_device(device, [&](auto space) { learn_on<decltype(space)>(all, s, on_step); });
   return all;
 }
 
-std::vector<std::vector<double>> tune(std::vector<Model>& models, const Tuning& tuning, Setting s, const std::string& device,
+std::vector<std::vector<double>> tune(std::vector<ToyModel>& models, const Tuning& tuning, Setting s, const std::string& device,
                                       const std::function<void()>& on_step) {
   s.first_seed += s.seeds, s.seeds = tuning.seeds, s.may_diverge = true;
-  std::vector<Model> tried;
-  for (Model model : models)
+  std::vector<ToyModel> tried;
+  for (ToyModel model : models)
     for (const double rate : tuning.rates) model.rate = rate, tried.push_back(model);
   const std::vector<Trained> all = learn_all(tried, s, device, on_step);
   std::vector<std::vector<double>> errors;

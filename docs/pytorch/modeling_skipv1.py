@@ -240,13 +240,13 @@ class Attention(nn.Module):
 
         def read(name, entry):
             if entry is None:
-                return torch.zeros_like(cache.layers[0]["v"][:, 0])
+                return torch.zeros_like(next(iter(cache.layers[0].values()))[:, 0])
             if isinstance(entry[0], tuple):
                 return (read(name, entry[0]) + read(name, entry[1])) / 2
             return cache.layers[entry[0]][name][:, entry[1]]
 
         groups = range(self.routing.H_kv)
-        keys = torch.stack([read("k", self.routing.key(l, g) if l else (0, g)) for g in groups], 1)  # (B, H_kv, S, d_h)
+        keys = torch.stack([read("k", self.routing.key(l, g)) for g in groups], 1)  # (B, H_kv, S, d_h)
         values = torch.stack([read("v", self.routing.value(l, g)) for g in groups], 1)
         group = [h * len(groups) // self.H for h in range(self.H)]
         return keys[:, group], values[:, group]

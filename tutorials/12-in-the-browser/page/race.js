@@ -32,7 +32,7 @@ function trainOn() {
 function stepRace(count) {
   const {step, losses} = ask(library, 'steps', {count});
   race.step = step;
-  race.lastLosses = losses.map(l => l[l.length - 1]);
+  if (losses[0].length) race.lastLosses = losses.map(l => l[l.length - 1]);
   for (let i = 0; i < losses[0].length; ++i) {
     for (const m of [0, 1]) race.sums[m] += losses[m][i];
     if (++race.count < 10) continue;

@@ -66,7 +66,7 @@ function drawRouting() {
     make('p', {}, `${share} % of MHA's; ${grouped(r.parameters)} parameters.` +
       (r.mixes_values ? ' Values are mixed with layer 0\'s: nothing is saved by that.' : '') +
       (r.averages_depth ? ' A block reads an average of all outputs before: nothing is saved by that.' : '') +
-      (latent ? ` Not heads are cached but a latent, in ${latent.parts} part(s) of ${latent.part_width} numbers.` : '')));
+      (latent ? ` A latent is cached instead of heads: ${latent.parts} × ${latent.part_width} numbers.` : '')));
   summary.dataset.bytes = r.bytes_per_token;
   get('routing-layers').replaceChildren(table([['layer', 'key heads', 'value heads', 'cached numbers per token', 'read by later layers'],
     ...r.layers.map((l, i) => [i, l.keys, l.values, l.key_columns + l.value_columns,
@@ -97,7 +97,7 @@ function drawPicker() {
   const none = make('button', {}, 'Read no value');
   none.onclick = () => pick(null);
   const kind = chosen.what === 'keys' ? 'key' : 'value';
-  box.replaceChildren(make('p', {}, `Query head ${chosen.head} of layer ${chosen.layer} shall read the ${kind} of`), grid,
+  box.replaceChildren(make('p', {}, `Query head ${chosen.head} of layer ${chosen.layer} should read the ${kind} of`), grid,
                       make('div', {className: 'controls'}, ...(kind === 'value' ? [none] : []), close));
 }
 

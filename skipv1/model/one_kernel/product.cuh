@@ -126,9 +126,9 @@ class WeightStream {
   SKIPV1_DEVICE_MEMBER static std::uint32_t column(unsigned i) { return (i * block_warps() + warp()) * 32 + lane() % 4 * 8; }
   SKIPV1_DEVICE_MEMBER void load(unsigned k, unsigned i) {
     const std::uint32_t at = column(i);
-    const bool inside = at < rows_.in;
-    slot_[k][0] = load_once(inside && rows_.first, rows_.first + at, policy_);
-    slot_[k][1] = load_once(inside && rows_.second, rows_.second + at, policy_);
+    const bool first = at < rows_.in && rows_.first, second = at < rows_.in && rows_.second;
+    slot_[k][0] = load_once(first, first ? rows_.first + at : nullptr, policy_);
+    slot_[k][1] = load_once(second, second ? rows_.second + at : nullptr, policy_);
   }
   SKIPV1_DEVICE_MEMBER void multiply_fast(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
     const std::uint32_t in = rows_.in;

@@ -19,7 +19,8 @@ struct OneKernelShape {
   bool plain = false;  ///< without tensor cores and loads of 16 bytes
 };
 
-/// The likeliest tokens behind what a cache holds (greedy decoding). Reads the decoder's weights and the cache where they lie.
+/// The likeliest tokens behind what a cache holds, or the logits to draw them from. Reads the decoder's weights and the cache
+/// where they lie.
 template <class T>
 class OneKernel {
  public:
@@ -27,6 +28,11 @@ class OneKernel {
 
   /// Why so many sequences of this decoder cannot be served, in one line; empty if they can: `DecodingStep` serves all.
   static std::string why_not(const Decoder<T, Device>& decoder, std::size_t sequences);
+
+  /// Whether it serves them and was measured to be faster than `DecodingStep` (docs/performance/one-kernel.md, "Where it is
+  /// chosen"): bfloat16 on tensor cores, up to `most_faster` sequences.
+  static bool is_faster(const Decoder<T, Device>& decoder, std::size_t sequences);
+  static constexpr std::size_t most_faster = 8;
 
   /// Throws what `why_not` says, and if not one block fits a multiprocessor.
   OneKernel(const Decoder<T, Device>& decoder, Cache<T, Device>& cache, const OneKernelShape& shape = {});
@@ -51,15 +57,17 @@ class OneKernel {
  private:
   using S = Sum<T>;
 
+  static one_kernel::Arguments<T> sizes_of(const Decoder<T, Device>& decoder, std::size_t sequences);
   void set_sizes();
   void set_memory();
   void choose_shape(const OneKernelShape& wanted);
   void place(const std::vector<std::int32_t>& tokens, std::size_t count);
-  /// Whether rows are read by loads of 16 bytes, and multiplied on tensor cores.
-  bool fast() const {
-    return std::is_same_v<T, bfloat16> && !shape_.plain && a_.hidden % 8 == 0 && a_.intermediate % 8 == 0 &&
-           a_.key_width % 8 == 0 && a_.value_width % 8 == 0;
+  /// Whether rows can be read by loads of 16 bytes, and multiplied on tensor cores.
+  static bool can_be_fast(const one_kernel::Arguments<T>& a) {
+    return std::is_same_v<T, bfloat16> && a.hidden % 8 == 0 && a.intermediate % 8 == 0 && a.key_width % 8 == 0 &&
+           a.value_width % 8 == 0;
   }
+  bool fast() const { return can_be_fast(a_) && !shape_.plain; }
   /// Calls `f(kernel, tiles of 8 sequences that it multiplies by at once)`.
   template <class F>
   auto with_kernel(const F& f) const {
@@ -92,7 +100,29 @@ std::string OneKernel<T>::why_not(const Decoder<T, Device>& decoder, std::size_t
   if (sequences == 0 || sequences > most_sequences)
     return "one kernel: " + std::to_string(sequences) + " sequences: 1 to " + std::to_string(most_sequences) + " are served";
   if (table.key_width > 256 || table.value_width > 256) return "one kernel: heads wider than 256";
+  one_kernel::Arguments<T> a = sizes_of(decoder, sequences);
+  a.at_once = 1;
+  const one_kernel::SharedPlan<T> plan(a, one_kernel::most_threads / warp_size, a.batch <= 8 ? 1 : 2);
+  if (plan.total > shared_memory_of_block())
+    return "one kernel: a row of " + std::to_string(std::max(a.hidden, a.intermediate)) + " numbers does not fit shared memory";
   return {};
+}
+
+template <class T>
+bool OneKernel<T>::is_faster(const Decoder<T, Device>& decoder, std::size_t sequences) {
+  return sequences <= most_faster && can_be_fast(sizes_of(decoder, sequences)) && why_not(decoder, sequences).empty();
+}
+
+template <class T>
+one_kernel::Arguments<T> OneKernel<T>::sizes_of(const Decoder<T, Device>& decoder, std::size_t sequences) {
+  const Config& c = decoder.config();
+  const Routing& table = decoder.routing();
+  const auto u32 = [](std::size_t n) { return static_cast<std::uint32_t>(n); };
+  one_kernel::Arguments<T> a{};
+  a.batch = u32(sequences), a.layers = u32(table.layers), a.hidden = u32(c.hidden_size);
+  a.intermediate = u32(c.intermediate_size), a.vocab = u32(c.vocab_size), a.heads = u32(table.heads);
+  a.key_width = u32(table.key_width), a.value_width = u32(table.value_width);
+  return a;
 }
 
 template <class T>
@@ -108,13 +138,11 @@ OneKernel<T>::OneKernel(const Decoder<T, Device>& decoder, Cache<T, Device>& cac
 template <class T>
 void OneKernel<T>::set_sizes() {
   const Config& c = decoder_.config();
-  const Routing& table = decoder_.routing();
   const Weights<T, Device>& w = decoder_.weights();
   const auto u32 = [](std::size_t n) { return static_cast<std::uint32_t>(n); };
   const auto data = [](const auto& x) { return x.empty() ? nullptr : x.data(); };
-  a_.batch = u32(cache_.batch()), a_.layers = u32(table.layers), a_.hidden = u32(c.hidden_size);
-  a_.intermediate = u32(c.intermediate_size), a_.vocab = u32(c.vocab_size), a_.heads = u32(table.heads);
-  a_.key_width = u32(table.key_width), a_.value_width = u32(table.value_width), a_.capacity = u32(cache_.capacity());
+  a_ = sizes_of(decoder_, cache_.batch());
+  a_.capacity = u32(cache_.capacity());
   const auto& settings = decoder_.blocks().settings();
   a_.rope = data(settings.rope);
   a_.rope_half = settings.rope.empty() ? 0 : u32(settings.rope.extent(1));
@@ -126,7 +154,7 @@ void OneKernel<T>::set_sizes() {
   a_.norm = data(w.norm), a_.norm_bias = data(w.norm_bias);
   a_.head = {data(w.head), nullptr, a_.vocab};
   a_.layer = tables_.layers();
-  a_.first_values = cache_.values(0).data(), a_.first_columns = u32(table.value_columns(0));
+  a_.first_values = cache_.values(0).data(), a_.first_columns = u32(decoder_.routing().value_columns(0));
 }
 
 template <class T>

@@ -30,8 +30,9 @@ std::unique_ptr<Communicator> communicator_on(const World& world);
 template <class Space>
 Evaluation evaluate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype, const TextData& text,
                        std::size_t length, std::size_t windows, std::size_t batch, Progress* progress);
-/// Whether greedy decoding is by `OneKernel` (model/one_kernel.cuh), which throws where it does not serve.
-enum class OneKernelUse { off, on };
+/// Whether decoding is by `OneKernel` (model/one_kernel.cuh): `on` throws where it does not serve, `automatic` takes it where it
+/// was measured to be faster (`OneKernel::is_faster`).
+enum class OneKernelUse { off, on, automatic };
 template <class Space>
 void generate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
                  const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,

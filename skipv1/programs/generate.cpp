@@ -14,7 +14,7 @@ using namespace skipv1;
 namespace {
 
 struct Options {
-  std::string model, prompt, tokens, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", one_kernel = "off", json;
+  std::string model, prompt, tokens, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", one_kernel = "auto", json;
   Sampling sampling{0.8, 0, 0.95};
   std::size_t count = 0;
   std::uint64_t seed = 1;
@@ -97,7 +97,10 @@ void run(const Options& o) {
   else
     with_device(o.device, [&](auto space) {
       generate_on<decltype(space)>(model.config, model.parameters, o.dtype, prompt, count, o.sampling, o.seed,
-                                   o.one_kernel == "on" ? OneKernelUse::on : OneKernelUse::off, on_token);
+                                   o.one_kernel == "on"     ? OneKernelUse::on
+                                   : o.one_kernel == "auto" ? OneKernelUse::automatic
+                                                            : OneKernelUse::off,
+                                   on_token);
     });
   shown.end();
 
@@ -139,8 +142,8 @@ int main(int argc, char** argv) {
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
   app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->transform(lower_case())->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
-  app.add_option("--one-kernel", o.one_kernel, "on: greedy decoding on a device by one kernel for many tokens")
-      ->check(CLI::IsMember({"on", "off"}))
+  app.add_option("--one-kernel", o.one_kernel, "decoding on a device by one kernel per token; auto: where it is faster")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
@@ -149,7 +152,6 @@ int main(int argc, char** argv) {
     require(o.tokens.empty() || o.start_mark != "yes", "--start-mark yes: none is put before --tokens");
     check_device(o.device, o.dtype, Scalars::no_f64);
     require(o.one_kernel != "on" || o.device != "cpu", "--one-kernel on: with --device cuda or emulated alone");
-    require(o.one_kernel != "on" || o.sampling.temperature == 0, "--one-kernel on: with --temperature 0 alone");
     use_threads(o.threads);
     run(o);
   });

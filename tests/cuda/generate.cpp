@@ -1,4 +1,4 @@
-// Greedy generation by one kernel says what generation on the CPU says.
+// Generation by one kernel says what generation on the CPU says.
 #include "skipv1/model/one_kernel/generate.cuh"
 #include "tests/catch.hpp"
 #include "tests/cuda/small_models.hpp"
@@ -17,7 +17,9 @@ TEST_CASE("generation by one kernel says what generation on the CPU says, whatev
   const Decoder<double, Device> device(c, there);
   const std::vector<std::vector<std::int32_t>> prompts{{1, 2, 3}, {4}, {5, 6}};
   const auto want = generate(cpu, prompts, 9, {.temperature = 0}, 1);
-  for (const std::size_t at_once : {1u, 4u, 16u}) CHECK(generate_by_one_kernel(device, prompts, 9, {}, at_once) == want);
+  const Sampling greedy{.temperature = 0};
+  for (const std::size_t at_once : {1u, 4u, 16u})
+    CHECK(generate_by_one_kernel(device, prompts, 9, greedy, 1, {}, at_once) == want);
 
   std::vector<std::vector<std::int32_t>> heard(3);
   const OnToken until_three = [&](std::size_t b, std::int32_t token) {
@@ -26,8 +28,11 @@ TEST_CASE("generation by one kernel says what generation on the CPU says, whatev
   };
   auto shorter = want;
   shorter[1].resize(3);
-  CHECK(generate_by_one_kernel(device, prompts, 9, until_three) == shorter);
+  CHECK(generate_by_one_kernel(device, prompts, 9, greedy, 1, until_three) == shorter);
   CHECK(heard == shorter);
-  CHECK(generate_by_one_kernel(device, prompts, 0) == std::vector<std::vector<std::int32_t>>(3));
-  CHECK_THROWS_WITH(generate_by_one_kernel(device, {{1}, {}}, 2), "generate: prompt 1 is empty");
+  CHECK(generate_by_one_kernel(device, prompts, 0, greedy, 1) == std::vector<std::vector<std::int32_t>>(3));
+  CHECK_THROWS_WITH(generate_by_one_kernel(device, {{1}, {}}, 2, greedy, 1), "generate: prompt 1 is empty");
+
+  const Sampling drawn{.temperature = 0.9, .top_k = 20, .top_p = 0.9};
+  CHECK(generate_by_one_kernel(device, prompts, 9, drawn, 7) == generate(cpu, prompts, 9, drawn, 7));
 }

@@ -65,6 +65,7 @@ TEST_CASE("one kernel refuses what it does not serve, and leaves the cache as it
   c.qk_norm = false;
   const Parameters<float, Device> others(c);
   const Decoder<float, Device> other(c, others);
+  CHECK_FALSE(OneKernel<float>::is_faster(other, 1));
   Cache<float, Device> small(other.routing(), 2, 4);
   CHECK(OneKernel<float>::why_not(other, 17) == "one kernel: 17 sequences: 1 to 16 are served");
 #if !defined(__CUDACC__)
@@ -75,4 +76,21 @@ TEST_CASE("one kernel refuses what it does not serve, and leaves the cache as it
   CHECK_THROWS_WITH(one({1, 2}, 5), "sequence 0 would be 5 tokens long: the cache holds 4");
   CHECK_THROWS_WITH(one({1}, 1), "one kernel: 1 tokens and 1 positions for 2 sequences");
   CHECK(small.lengths() == std::vector<std::size_t>{0, 0});
+}
+TEST_CASE("one kernel is chosen where it was measured to be faster: bfloat16 of whole loads, up to 8 sequences", "[cuda]") {
+  const auto is_faster = [](const Config& c, std::size_t sequences) {
+    const Parameters<bfloat16, Device> parameters(c);
+    return OneKernel<bfloat16>::is_faster(Decoder<bfloat16, Device>(c, parameters), sequences);
+  };
+  Config c = small_config(Architecture::llama, find_variant("skipv1"));
+  CHECK(is_faster(c, 1));
+  CHECK(is_faster(c, 8));
+  CHECK_FALSE(is_faster(c, 9));
+  CHECK_FALSE(is_faster(small_config(Architecture::llama, find_variant("mla")), 1));
+  c.intermediate_size = 60;
+  CHECK_FALSE(is_faster(c, 1));
+  c.intermediate_size = 131072;
+  const Parameters<bfloat16, Device> wide(c);
+  CHECK(OneKernel<bfloat16>::why_not(Decoder<bfloat16, Device>(c, wide), 1) ==
+        "one kernel: a row of 131072 numbers does not fit shared memory");
 }

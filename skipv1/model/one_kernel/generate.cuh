@@ -1,4 +1,4 @@
-// Greedy generation by one kernel.
+// Generation by one kernel.
 #pragma once
 
 #include "skipv1/model/decoder.cuh"
@@ -7,18 +7,22 @@
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// As greedy `generate`, by one kernel: one prefill, then `at_once` tokens of each sequence per launch. `on_token` hears of a
-/// launch's tokens after its end. Throws as `generate`, and what `OneKernel` throws.
+/// As `generate`, by one kernel: one prefill, then launches. Greedy decoding takes `at_once` tokens of each sequence per launch,
+/// and `on_token` hears of them after its end. Where tokens are drawn a launch is one token, drawn on the host from its logits
+/// by the random numbers that `generate` takes. Throws as `generate`, and what `OneKernel` throws.
 template <class T>
 std::vector<std::vector<std::int32_t>> generate_by_one_kernel(const Decoder<T, Device>& decoder,
                                                               const std::vector<std::vector<std::int32_t>>& prompts,
-                                                              std::size_t count, const OnToken& on_token = {},
-                                                              std::size_t at_once = 16) {
+                                                              std::size_t count, const Sampling& sampling, std::uint64_t seed,
+                                                              const OnToken& on_token = {}, std::size_t at_once = 16) {
+  validate(sampling);
   const std::size_t batch = prompts.size();
   std::size_t longest = 0;
+  std::vector<Random> random;
   for (std::size_t b = 0; b < batch; ++b) {
     require(!prompts[b].empty(), "generate: prompt ", b, " is empty");
     longest = std::max(longest, prompts[b].size());
+    random.push_back(Random(seed).split(b));
   }
   std::vector<std::vector<std::int32_t>> said(batch);
   if (batch == 0 || count == 0) return said;
@@ -27,9 +31,11 @@ std::vector<std::vector<std::int32_t>> generate_by_one_kernel(const Decoder<T, D
   const Tensor<T> logits = detail::prefill(decoder, prompts, cache);
   std::vector<bool> ended(batch, false);
   std::vector<std::int32_t> next(batch);
-  Random unused(0);
-  for (std::size_t b = 0; b < batch; ++b)
-    next[b] = sample<T>(logits.slice(b, 1).reshape({logits.width()}), {.temperature = 0}, unused);
+  const auto draw = [&] {
+    for (std::size_t b = 0; b < batch; ++b)
+      if (!ended[b]) next[b] = sample<T>(logits.slice(b, 1).reshape({logits.width()}), sampling, random[b]);
+  };
+  draw();
   const auto hear = [&] {  // what follows a sequence's end is computed, and unheard
     for (std::size_t b = 0; b < batch; ++b) {
       if (ended[b]) continue;
@@ -39,8 +45,15 @@ std::vector<std::vector<std::int32_t>> generate_by_one_kernel(const Decoder<T, D
   };
   hear();
   for (std::size_t done = 1; std::find(ended.begin(), ended.end(), false) != ended.end();) {
-    const std::size_t steps = std::min(at_once, count - done);
+    const std::size_t steps = sampling.temperature == 0 ? std::min(at_once, count - done) : 1;
     const Tensor<std::int32_t> chosen = one(next, steps);
+    if (sampling.temperature != 0) {
+      copy(logits, one.logits());
+      draw();
+      hear();
+      ++done;
+      continue;
+    }
     for (std::size_t i = 0; i < steps; ++i, ++done) {
       for (std::size_t b = 0; b < batch; ++b) next[b] = chosen(i, b);
       hear();

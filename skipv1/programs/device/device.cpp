@@ -49,9 +49,9 @@ template <class Space>
 void generate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
                  const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
                  OneKernelUse one_kernel, const OnToken& on_token) {
-  const auto work = [&](const auto& decoder) {
-    if (one_kernel == OneKernelUse::on)
-      generate_by_one_kernel(decoder, {prompt}, count, on_token);
+  const auto work = [&]<class T>(const Decoder<T, Space>& decoder) {
+    if (one_kernel == OneKernelUse::on || (one_kernel == OneKernelUse::automatic && OneKernel<T>::is_faster(decoder, 1)))
+      generate_by_one_kernel(decoder, {prompt}, count, sampling, seed, on_token);
     else
       generate(decoder, {prompt}, count, sampling, seed, on_token);
   };

@@ -31,7 +31,7 @@ template <class Space>
 Evaluation evaluate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype, const TextData& text,
                        std::size_t length, std::size_t windows, std::size_t batch, Progress* progress);
 /// Whether decoding is by `OneKernel` (model/one_kernel.cuh): `on` throws where it does not serve, `automatic` takes it where it
-/// was measured to be faster (`OneKernel::is_faster`).
+/// was measured to be faster (`OneKernel::is_faster`), on a card.
 enum class OneKernelUse { off, on, automatic };
 template <class Space>
 void generate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype,

@@ -134,6 +134,7 @@ wrong "prompt: the text is not UTF-8 at byte 0" "$programs/skipv1-generate" mha 
 wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1
 wrong "^skipv1-generate: dtype f64 on cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f64
 wrong "^skipv1-generate: dtype f16 on cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f16
+wrong "^skipv1-generate: --one-kernel on: with --device cuda or emulated alone$" "$programs/skipv1-generate" mha --prompt a --one-kernel on
 wrong "nothing to continue" "$programs/skipv1-generate" mha
 wrong "^skipv1-generate: none/said.json: cannot be written" "$programs/skipv1-generate" mha --prompt a --json none/said.json
 wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40

@@ -49,8 +49,10 @@ template <class Space>
 void generate_on(const Config& config, const Parameters<float>& parameters, const std::string& dtype,
                  const std::vector<std::int32_t>& prompt, std::size_t count, const Sampling& sampling, std::uint64_t seed,
                  OneKernelUse one_kernel, const OnToken& on_token) {
+  constexpr bool measured = !std::is_same_v<Space, Emulated>;  // the emulator runs a barrier of all threads slowly
   const auto work = [&]<class T>(const Decoder<T, Space>& decoder) {
-    if (one_kernel == OneKernelUse::on || (one_kernel == OneKernelUse::automatic && OneKernel<T>::is_faster(decoder, 1)))
+    if (one_kernel == OneKernelUse::on ||
+        (one_kernel == OneKernelUse::automatic && measured && OneKernel<T>::is_faster(decoder, 1)))
       generate_by_one_kernel(decoder, {prompt}, count, sampling, seed, on_token);
     else
       generate(decoder, {prompt}, count, sampling, seed, on_token);

@@ -44,13 +44,77 @@ async function clickTable(browser) {
   await browser.value(click('[data-pick="0-0"]'));  // heads 1 to 3 of layer 1 become 0 to 2
   const row = await browser.value('JSON.stringify(routing.reply.values[1])');
   check(row === '[[0,0],[1,0],[1,1],[1,2]]', `layer 1 reads ${row}`);
-  await browser.value(change('choice-variant', 'yoco'));
-  const good = await browser.value('get("routing-summary").dataset.bytes');
   await browser.value(change('choice-layers', '3'));
-  const line = await browser.value('get("routing-error").hidden ? "" : get("routing-error").textContent');
-  const config = {...await browser.value('routingConfig()'), num_hidden_layers: 3};
-  check(line !== '' && line === answers([{do: 'routing', config, bytes: 2}])[0].error, `an odd number of layers for YOCO: "${line}"`);
-  check(await browser.value('get("routing-summary").dataset.bytes') === good && await browser.value('get("choice-layers").value') === '4', 'a refused table was taken');
+  check(await browser.value('get("choice-variant").value') === 'mha' && await browser.value(limitOf('choice-variant')) !== '', 'a table of another size');
+}
+
+const limitOf = id => `(get('${id}').closest('label').querySelector('.limit') || {textContent: ''}).textContent`;
+/** Fields keep their limits, follow each other, and are named where C++ refuses what they say together. */
+async function tryLimits(browser) {
+  const field = id => browser.value(`get('${id}').value`);
+  for (const [id, typed, taken, words] of [['choice-layers', '99', '24', '1 to 24'], ['choice-layers', '6', '6', ''], ['choice-heads', '-3', '1', '1 to 16'],
+    ['choice-heads', '', '1', '1 to 16'], ['choice-heads', '8', '8', ''], ['choice-head-width', '33', '32', 'even, 2 to 256'], ['race-width', '40', '16', '2 to 16'],
+    ['race-width', '6', '6', ''], ['race-seed', '-1', '0', '0 to 4294967295'], ['race-seed', '1', '1', '']]) {
+    await browser.value(change(id, typed));
+    check(await field(id) === taken && await browser.value(limitOf(id)) === words, `${id}, ${typed} typed: ${await field(id)}, "${await browser.value(limitOf(id))}"`);
+  }
+  const disabled = () => browser.value('get("choice-kv-heads").disabled');
+  for (const [variant, kv, fixed] of [['mha', '8', true], ['mqa', '1', true], ['mla', '8', true], ['gqa', '8', false]]) {
+    await browser.value(change('choice-variant', variant));
+    check(await field('choice-kv-heads') === kv && await disabled() === fixed, `${variant}: ${await field('choice-kv-heads')} key/value heads`);
+    check(await browser.value('get("choice-injection").closest("label").hidden'), `${variant} shows an injection`);
+  }
+  await browser.value(change('choice-layers', '5'));
+  await browser.value(change('choice-variant', 'yoco'));  // which takes an even number
+  check(await field('choice-layers') === '6' && await browser.value(limitOf('choice-layers')) !== '', `YOCO has ${await field('choice-layers')} layers`);
+  await browser.value(change('choice-layers', '3'));
+  check(await field('choice-layers') === '2', `YOCO takes ${await field('choice-layers')} layers`);
+  await browser.value(change('choice-variant', 'skipv1'));
+  await browser.value(change('choice-skip-ratio', '0.25'));
+  const good = await browser.value('get("routing-summary").dataset.bytes');
+  const config = {...await browser.value('routingConfig()')};
+  config.attention = {...config.attention, injection: 'pooling'};
+  await browser.value(change('choice-injection', 'pooling'));
+  const line = await browser.value('get("routing-error").hidden ? "" : get("routing-error").textContent'), [{error}] = answers([{do: 'routing', config, bytes: 2}]);
+  check(line === error.replace('skip_ratio', 'skipped share') && line !== error, `a refused injection: "${line}", natively "${error}"`);
+  check(await browser.value('get("routing-summary").dataset.bytes') === good && await field('choice-injection') === 'second_half', 'a refused table was taken');
+  for (const [id, value] of [['choice-variant', 'mha'], ['choice-layers', '24'], ['choice-heads', '16'], ['choice-head-width', '256']]) await browser.value(change(id, value));
+  const [{parameters}] = answers([{do: 'routing', config: await browser.value('routingConfig()'), bytes: 2}]);
+  const shown = await browser.value('get("routing-summary").textContent');
+  check(parameters > 2 ** 32 && shown.includes(String(parameters).replace(/\B(?=(\d{3})+$)/g, ',')), `not ${parameters} parameters: ${shown}`);
+}
+
+/** Bytes that are no character are what they were when read again: drawn ones, and all in any order. */
+async function readBytesAgain(browser) {
+  const bytes = [0xe2, 0x82, 65, 13, 10, 0xff, 0xc3, 0xa9, 0xf0, 0x9f, 0x99, 0x82, 0xef, 0xbb, 0xbf, 0xed, 0xa0, 0x80, 0xc0, 0x80, ...Array(256).keys()];
+  const again = await browser.value(`(get('text-prompt').value = textOf(${JSON.stringify(bytes)}), promptBytes())`);
+  check(JSON.stringify(again) === JSON.stringify(bytes), `bytes read again: ${again}`);
+  check(await browser.value('textOf([0xe2, 0x82, 0xac, 32, 0xc3, 0xa9])') === '€ é', 'UTF-8 is no text');
+  const asked = await browser.value(`(() => {
+    get('text-prompt').value = 'And ';
+    readPrompt();
+    const real = ask, asked = [];
+    window.ask = (module, name, request) => (asked.push(name), {...real(module, name, request), ...(asked.length === 1 ? {byte: 0xe2} : {})});
+    nextByte(), nextByte();
+    window.ask = real;
+    return {asked, bytes: text.bytes};
+  })()`);
+  check(asked.asked.join() === 'next,next' && asked.bytes[4] === 0xe2 && asked.bytes.length === 6, `after a byte above 127: ${JSON.stringify(asked)}`);
+}
+
+/** The site's choice of light or dark holds here, the page's own switch is kept, and pictures follow. */
+async function switchTheme(browser) {
+  const look = () => browser.value('({theme: document.documentElement.dataset.theme, back: getComputedStyle(document.body).backgroundColor, saved: localStorage.getItem("theme"), line: document.querySelector("#race-chart polyline").getAttribute("stroke"), mha: css("--soft")})');
+  await opened(browser, 1000, 'light');
+  const light = await look();
+  await browser.value('localStorage.setItem("theme", "dark")');
+  await opened(browser, 1000, 'light');
+  const dark = await look();
+  check(light.theme === 'light' && dark.theme === 'dark' && light.back !== dark.back && dark.line === dark.mha && dark.mha !== light.mha, `the site's theme: ${JSON.stringify([light, dark])}`);
+  await browser.value(click('#theme'));
+  const back = await look();
+  check(back.theme === 'light' && back.saved === 'light' && back.back === light.back && back.line === light.line, `the page's switch: ${JSON.stringify(back)}`);
+  await browser.value('localStorage.removeItem("theme")');
 }
 
 async function continueText(browser) {
@@ -93,6 +157,13 @@ async function stepKernels(browser) {
     check(await browser.value('kernel.at') === 3 && /^3 of /.test(await browser.value('get("kernel-event").textContent')), `${name}: three steps`);
     await browser.value(click('#kernel-thread'));
     const fault = await browser.value('get("kernel-fault").hidden ? null : get("kernel-fault").textContent');
+    const shuffle = await browser.value('kernel.reply.steps.findIndex(s => s.kind === "exchanges")');
+    if (shuffle >= 0) {
+      await browser.value(`goTo(${shuffle + 1})`);
+      const shown = await browser.value('document.querySelector("#kernel-source .now").textContent');
+      check(shown.includes('shuffle_xor'), `${name}: a shuffle shows the line "${shown}"`);
+    }
+    check((shuffle >= 0) === (name !== 'thread'), `${name}: step ${shuffle} is a shuffle`);
     check((fault === null) === (name !== 'race') && (fault === null || fault === reply.fault), `${name}: fault ${fault}, natively ${reply.fault}`);
   }
 }
@@ -105,9 +176,12 @@ async function main() {
     const ready = await browser.value('document.body.dataset.ready');
     check(work < 2, `the page keeps its thread busy for ${work} s before it is ready`);  // processor time: others may be at work
     await clickTable(browser);
+    await tryLimits(browser);
     await continueText(browser);
+    await readBytesAgain(browser);
     await trainModels(browser);
     await stepKernels(browser);
+    await switchTheme(browser);
     for (const [width, scheme] of [[390, 'dark'], [390, 'light'], [1400, 'dark']]) {
       await opened(browser, width, scheme);
       const across = await browser.value('document.documentElement.scrollWidth');

@@ -12,6 +12,13 @@ using namespace skipv1;
 
 constexpr float epsilon = 1e-5f;
 
+/// The library's `warp_sum` (kernel/kernel.cuh) once more, so that its shuffles are lines of this file, which the page shows.
+template <class T>
+SKIPV1_DEVICE T sum_over_warp(T x) {
+  for (unsigned step = warp_size / 2; step > 0; step /= 2) x += shuffle_xor(x, step);
+  return x;
+}
+
 /// One thread, one row: 32 lanes load from 32 rows.
 SKIPV1_KERNEL one_thread_one_row(float* y, const float* x, const float* weight, std::size_t rows, std::size_t d) {
   const std::size_t n = global_thread();
@@ -37,7 +44,7 @@ SKIPV1_KERNEL one_warp_one_row(float* y, const float* x, const float* weight, st
     for (std::size_t j = 0; j < 4; ++j) square += v[j] * v[j];
   }
   note_value("square", square);
-  const float r = 1 / std::sqrt(warp_sum(square) / static_cast<float>(d) + epsilon);
+  const float r = 1 / std::sqrt(sum_over_warp(square) / static_cast<float>(d) + epsilon);
   note_value("r", r);
   for (std::size_t i = lane() * 4; i < d; i += warp_size * 4) {
     Vector<float, 4> v = load_global<4>(x + n * d + i);
@@ -57,7 +64,7 @@ SKIPV1_KERNEL one_block_one_row(float* y, const float* x, const float* weight, s
   if (i < d) v = load_global<4>(x + n * d + i);
   float square = 0;
   for (std::size_t j = 0; j < 4; ++j) square += v[j] * v[j];
-  square = warp_sum(square);
+  square = sum_over_warp(square);
   note_value("square", square);
   if (lane() == 0) partial[warp()] = square;
   if (waits) sync_threads();

@@ -1,6 +1,7 @@
 // The page's first part: a routing table, and what follows from it.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -13,6 +14,23 @@ namespace playground {
 
 using namespace skipv1;
 
+/// Which numbers of key and value heads a variant takes, found by asking it: "one", "all" (as many as query heads), or "any".
+inline const char* kv_heads_of(const Variant& v) {
+  const auto takes = [&](std::size_t kv_heads) {
+    Config c;
+    c.num_key_value_heads = kv_heads, c.attention.variant = v.name;
+    if (v.latent.count) c.attention.kv_latent_size = 32, c.attention.rotary_size = 8;
+    try {
+      validate(c);
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  const std::size_t heads = Config().num_attention_heads;
+  return takes(heads / 2) ? "any" : takes(1) ? "one" : "all";
+}
+
 /// Every variant: its name, what it is, and which choices it reads.
 inline Json variant_list() {
   Json list = Json::array();
@@ -23,6 +41,8 @@ inline Json variant_list() {
                     {"skip_ratio", v.fields.skip_ratio},
                     {"source_layer", v.fields.source_layer},
                     {"injection", v.fields.injection},
+                    {"kv_heads", kv_heads_of(v)},
+                    {"even_layers", v.even_layers},
                     {"latent", v.latent.count != 0}});
   };
   for (const Variant& v : variants()) add(v, v.title.empty() ? v.summary : v.title);
@@ -105,6 +125,8 @@ inline Json routing_reply(const Json& request) {
                       {"value_columns", table.value_columns(l)}});
   for (const ParameterLayout::Entry& entry : layout.entries())
     tensors.push_back({{"name", entry.name}, {"shape", std::vector<std::size_t>(entry.shape.begin(), entry.shape.end())}});
+  std::uint64_t parameters = 0;  // in 64 bits also where std::size_t has 32: in WebAssembly
+  for (const ParameterLayout::Entry& entry : layout.entries()) parameters += entry.shape.size();
   const std::size_t elements = cache_elements_per_token(table);
   Json reply{{"keys", rows_of(table.keys, table.heads)},
              {"values", rows_of(table.values, table.heads)},
@@ -118,7 +140,7 @@ inline Json routing_reply(const Json& request) {
              {"elements_per_token", elements},
              {"bytes_per_token", elements * bytes},
              {"mha_bytes_per_token", mha_elements(config) * bytes},
-             {"parameters", layout.count()},
+             {"parameters", parameters},
              {"tensors", tensors}};
   if (!config.attention.table.empty()) reply["table"] = table_json(config.attention.table);
   if (table.has_latent())

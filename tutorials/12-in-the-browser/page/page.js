@@ -24,16 +24,39 @@ function ask(module, name, request = {}) {
   if (reply && reply.error !== undefined) throw new Error(reply.error);
   return reply;
 }
-/** Calls `work`, and shows its error in the element `id`. */
-function showing(id, work) {
+/** Calls `work`, and shows its error, in words of the page, in the element `id`. */
+function showing(id, work, inWords = line => line) {
   const line = get(id);
   try {
     line.hidden = true;
     return work();
   } catch (error) {
-    line.textContent = error.message;
+    line.textContent = inWords(error.message);
     line.hidden = false;
   }
+}
+/** Says beside a field what its limits did; '' takes the words away. */
+function sayLimit(input, words) {
+  const label = input.closest('label');
+  if (!label.querySelector('.limit')) label.append(make('small', {className: 'limit', role: 'status'}));
+  label.querySelector('.limit').textContent = words;
+}
+/** Sets a field to a number that is within its limits. */
+function setField(input, value) {
+  input.value = value;
+  input.dataset.taken = value;
+}
+/** The number in a field, kept within its limits: what is beyond becomes the nearest within, what is no number the one before, and a
+ * line beside the field says so. */
+function limited(input) {
+  const low = Number(input.min), high = Number(input.max || 4294967295), step = Number(input.step) || 1;
+  const typed = input.value.trim() === '' ? NaN : Number(input.value), before = Number(input.dataset.taken ?? input.defaultValue);
+  let value = Number.isFinite(typed) ? Math.max(low, Math.min(high, typed)) : before;
+  if (step >= 1) value = low + step * Math.floor((value - low) / step);
+  if (value !== typed) sayLimit(input, `${step === 2 ? 'even, ' : ''}${low} to ${high}`);
+  else if (value !== before) sayLimit(input, '');
+  setField(input, value);
+  return value;
 }
 /** A row of a bar chart: a name, a bar of the share `value / most`, and its number. */
 function bar(name, value, most, colour, text) {
@@ -96,6 +119,7 @@ async function start() {
     startText();
     startRace();
     startKernel();
+    document.addEventListener('theme', () => { drawRouting(); drawText(); drawRace(); });  // their bars and lines have colours of the theme
     const ready = performance.now();
     document.body.dataset.ready = ready;
     get('status').textContent = `Ready after ${(ready / 1000).toFixed(2)} s.`;

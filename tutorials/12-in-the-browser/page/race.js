@@ -5,7 +5,7 @@ const race = {about: null, x: [], losses: [[], []], measured: [], running: false
 
 function startAgain() {
   stopRace();
-  const request = {width: Math.floor(Number(get('race-width').value)), seed: Math.max(0, Math.floor(Number(get('race-seed').value))), steps: 1500};
+  const request = {width: limited(get('race-width')), seed: limited(get('race-seed')), steps: 1500};
   const about = showing('race-error', () => ask(library, 'race', request));
   if (!about) return;
   Object.assign(race, {about, x: [], losses: [[], []], measured: [], measuredAt: -1, step: 0, sums: [0, 0], count: 0});

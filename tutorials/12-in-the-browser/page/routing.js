@@ -2,11 +2,29 @@
 'use strict';
 
 const routing = {variants: [], choice: {}, reply: null, own: null, chosen: null};
+/** What the fields are called on the page, for errors that name them as config.json does. */
+const fieldNames = {
+  'hidden_size / num_attention_heads': 'head width', num_key_value_heads: 'key/value heads', num_attention_heads: 'query heads', num_hidden_layers: 'layers',
+  skip_ratio: 'skipped share', source_layer: 'source layer'};
+const inFieldNames = line => Object.entries(fieldNames).reduce((text, [key, name]) => text.replaceAll(key, name), line);
+const variantOf = name => routing.variants.find(v => v.name === name);
+
+/** The key and value heads that a model may have: what its variant takes, among the divisors of its query heads. */
+function kvHeadChoices({variant, heads}) {
+  const {kv_heads: rule} = variantOf(variant);
+  if (rule !== 'any') return [rule === 'one' ? 1 : heads];
+  return Array.from({length: heads}, (_, i) => heads - i).filter(n => heads % n === 0);
+}
+/** The number chosen, or the next below it that the model may have. */
+function kvHeads(choice) {
+  const choices = kvHeadChoices(choice);
+  return choices.find(n => n <= choice.kv_heads) || choices[0];
+}
 
 function routingConfig() {
   const c = routing.choice;
   const attention = {variant: c.variant};
-  const v = routing.variants.find(v => v.name === c.variant);
+  const v = variantOf(c.variant);
   if (v.skip_ratio) attention.skip_ratio = c.skip_ratio;
   if (v.source_layer) attention.source_layer = c.source_layer;
   if (v.injection) attention.injection = c.injection;
@@ -14,14 +32,14 @@ function routingConfig() {
   if (v.latent) Object.assign(attention, {kv_latent_size: 4 * c.head_width, rotary_size: 2 * Math.max(1, Math.floor(c.head_width / 4))});
   return {
     architecture: 'llama', vocab_size: 256, hidden_size: c.heads * c.head_width, intermediate_size: Math.ceil(c.heads * c.head_width * 8 / 3),
-    num_hidden_layers: c.layers, num_attention_heads: c.heads, num_key_value_heads: Math.min(c.kv_heads, c.heads),
+    num_hidden_layers: c.layers, num_attention_heads: c.heads, num_key_value_heads: kvHeads(c),
     max_position_embeddings: 256, norm_epsilon: 1e-5, rope_theta: 10000, tie_word_embeddings: true, attention
   };
 }
 
 function askRouting() {
   const request = {config: routingConfig(), bytes: routing.choice.bytes};
-  const reply = showing('routing-error', () => ask(library, 'routing', request));
+  const reply = showing('routing-error', () => ask(library, 'routing', request), inFieldNames);
   if (!reply) return false;
   routing.reply = reply;
   if (reply.table) routing.own = reply.table;  // without the heads that nobody reads
@@ -106,7 +124,6 @@ function ownTable(rows) {
   const text = row => row.map(n => n ? n[0] + '.' + n.slice(1).join('+') : '-').join(' ');
   routing.own = {values: rows.values.map(text), keys: rows.keys.map(text)};
   routing.choice.variant = 'table';
-  routing.choice.kv_heads = routing.choice.heads;
 }
 
 /** The chosen cell reads `name`: the table becomes one's own. */
@@ -115,57 +132,62 @@ function pick(name) {
   const rows = {keys: routing.reply.keys.map(row => row.slice()), values: routing.reply.values.map(row => row.slice())};
   rows[routing.chosen.what][routing.chosen.layer][routing.chosen.head] = name;
   ownTable(rows);
-  if (askRouting()) {
-    routing.inputs.variant.value = 'table';
-    routing.inputs.kv_heads.value = routing.choice.kv_heads;
-    routing.showChoices();
-  } else {
-    Object.assign(routing, before);
-  }
+  if (!askRouting()) Object.assign(routing, before);
+  showChoices();
+}
+
+/** A field was changed: what depends on it follows; a model that C++ refuses leaves everything as it was. */
+function choose(key, value) {
+  const before = {own: routing.own, choice: routing.choice}, c = routing.choice = {...routing.choice};
+  const all = c.kv_heads === c.heads, resized = ['layers', 'heads'].includes(key) && c.variant === 'table' && value !== c[key];
+  c[key] = value;
+  routing.chosen = null;
+  if (key === 'heads' && all) c.kv_heads = c.heads;
+  if (resized) c.variant = 'mha';
+  if (c.variant === 'table' && key === 'variant') ownTable(routing.reply);  // the table that is shown
+  const odd = variantOf(c.variant).even_layers && c.layers % 2 === 1;
+  if (odd) ++c.layers;
+  c.source_layer = Math.min(c.source_layer, c.layers - 1);
+  const taken = askRouting();
+  if (!taken) Object.assign(routing, before);
+  showChoices();
+  sayLimit(routing.inputs.variant, taken && resized ? 'a table is of one size: from here again' : '');
+  if (taken && odd) sayLimit(routing.inputs.layers, 'even for this variant');
+}
+
+/** The fields show what is chosen; those that the variant does not read are hidden, those that it decides are disabled. */
+function showChoices() {
+  const c = routing.choice, v = variantOf(c.variant), inputs = routing.inputs;
+  inputs.layers.min = inputs.layers.step = v.even_layers ? 2 : 1;
+  inputs.source_layer.max = c.layers - 1;
+  const kv = kvHeadChoices(c);
+  inputs.kv_heads.replaceChildren(...kv.map(n => make('option', {value: n}, String(n))));
+  inputs.kv_heads.disabled = kv.length === 1;
+  for (const [key, input] of Object.entries(inputs)) setField(input, key === 'kv_heads' ? kvHeads(c) : c[key]);
+  for (const key of ['skip_ratio', 'source_layer', 'injection']) inputs[key].closest('label').hidden = !v[key];
 }
 
 function startRouting() {
   routing.variants = ask(library, 'variants');
   routing.choice = {variant: 'skipv1', layers: 4, heads: 4, kv_heads: 4, head_width: 64, skip_ratio: 0.5, source_layer: 0, injection: 'second_half', bytes: 2};
   routing.inputs = {};
-  const controls = get('routing-controls');
-  const add = (key, label, input, read) => {
+  const add = (key, label, input) => {
     routing.inputs[key] = input;
     input.id = 'choice-' + key.replace('_', '-');
-    input.onchange = () => {
-      const before = routing.choice[key];
-      routing.choice[key] = read(input);
-      routing.chosen = null;
-      if (!['variant', 'bytes', 'head_width'].includes(key) && routing.choice.variant === 'table') routing.choice.variant = routing.inputs.variant.value = 'mha';
-      if (key === 'variant' && input.value === 'table') ownTable(routing.reply);  // the table that is shown
-      if (!askRouting()) routing.choice[key] = before, input.value = before;
-      showChoices();
-    };
-    const line = make('label', {}, label + ' ', input);
-    controls.append(line);
-    return line;
+    input.onchange = () => choose(key, input.type === 'number' ? limited(input) : key === 'variant' || key === 'injection' ? input.value : Number(input.value));
+    get('routing-controls').append(make('label', {}, label + ' ', input));
   };
-  const number = (value, min, max, step = 1) => make('input', {type: 'number', value, min, max, step});
-  const options = (list, value) => {
-    const select = make('select', {}, ...list.map(([v, text]) => make('option', {value: v}, text)));
-    select.value = value;
-    return select;
-  };
-  const whole = input => Math.max(0, Math.floor(Number(input.value) || 0));
-  const c = routing.choice, lines = {};
-  add('variant', 'variant', options(routing.variants.map(v => [v.name, v.title]), c.variant), i => i.value);
-  add('layers', 'layers', number(c.layers, 1, 24), whole);
-  add('heads', 'query heads', number(c.heads, 1, 16), whole);
-  add('kv_heads', 'key/value heads', number(c.kv_heads, 1, 16), whole);
-  add('head_width', 'head width', number(c.head_width, 2, 256, 2), whole);
-  add('bytes', 'cached in', options([[2, 'bf16'], [4, 'f32']], c.bytes), i => Number(i.value));
-  lines.skip_ratio = add('skip_ratio', 'skipped share', number(c.skip_ratio, 0, 1, 0.125), i => Number(i.value));
-  lines.source_layer = add('source_layer', 'source layer', number(c.source_layer, 0, 23), whole);
-  lines.injection = add('injection', 'injection', options(['second_half', 'pooling', 'dynamic', 'odd_even', 'resformer'].map(x => [x, x]), c.injection), i => i.value);
-  const showChoices = routing.showChoices = () => {
-    const v = routing.variants.find(v => v.name === routing.choice.variant);
-    for (const key of Object.keys(lines)) lines[key].hidden = !v[key], lines[key].style.display = v[key] ? '' : 'none';
-  };
+  const number = (min, max, step = 1) => make('input', {type: 'number', min, max, step});
+  const options = list => make('select', {}, ...list.map(([v, text]) => make('option', {value: v}, text)));
+  add('variant', 'variant', options(routing.variants.map(v => [v.name, v.title])));
+  add('layers', 'layers', number(1, 24));
+  add('heads', 'query heads', number(1, 16));
+  add('kv_heads', 'key/value heads', options([]));
+  add('head_width', 'head width', number(2, 256, 2));
+  add('bytes', 'cached in', options([[2, 'bf16'], [4, 'f32']]));
+  add('skip_ratio', 'skipped share', number(0, 1, 0.125));
+  add('source_layer', 'source layer', number(0, 23));
+  add('injection', 'injection', options(['second_half', 'pooling', 'dynamic', 'odd_even', 'resformer'].map(x => [x, x])));
   showChoices();
   askRouting();
 }

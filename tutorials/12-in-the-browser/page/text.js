@@ -3,12 +3,39 @@
 
 const text = {about: null, bytes: [], last: null, chosen: [1, 3], running: false, asked: null};
 
-/** The prompt as the model reads it: UTF-8 bytes. */
-function promptBytes() { return Array.from(new TextEncoder().encode(get('text-prompt').value)); }
+/** Bytes as text, from which `bytesOf` makes the same bytes again: UTF-8, and one lone surrogate, U+DC00 + byte, for each byte that is
+ * no part of a character. A text field makes line feeds of carriage returns, so these count among them. */
+function textOf(bytes) {
+  const decoder = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}), parts = [];
+  for (let i = 0; i < bytes.length;) {
+    const first = bytes[i], count = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    try {
+      if (first === 13) throw new TypeError();
+      parts.push(decoder.decode(new Uint8Array(bytes.slice(i, i + count))));
+      i += count;
+    } catch {
+      parts.push(String.fromCharCode(0xdc00 + first));
+      ++i;
+    }
+  }
+  return parts.join('');
+}
+function bytesOf(words) {
+  const encoder = new TextEncoder();
+  return Array.from(words).flatMap(letter => {
+    const code = letter.codePointAt(0);
+    return code >= 0xdc00 && code <= 0xdcff ? [code - 0xdc00] : Array.from(encoder.encode(letter));
+  });
+}
+/** The prompt as the model reads it. */
+function promptBytes() { return bytesOf(get('text-prompt').value); }
+/** What stands in the fields. */
+function textRequest() {
+  return {prompt: promptBytes(), temperature: limited(get('text-temperature')), top_p: 1, seed: limited(get('text-seed'))};
+}
 
 function readPrompt() {
-  const room = text.about.config.max_position_embeddings;
-  const request = {prompt: promptBytes(), temperature: Number(get('text-temperature').value), top_p: 1, seed: Math.max(0, Math.floor(Number(get('text-seed').value)))};
+  const room = text.about.config.max_position_embeddings, request = textRequest();
   const reply = showing('text-error', () => {
     if (request.prompt.length >= room) throw new Error(`The model reads at most ${room} bytes, and these are ${request.prompt.length}.`);
     return ask(library, 'prompt', request);
@@ -23,8 +50,7 @@ function readPrompt() {
 
 /** Whether what was read is still what stands in the fields. */
 function isCurrent() {
-  const request = {prompt: promptBytes(), temperature: Number(get('text-temperature').value), top_p: 1, seed: Math.max(0, Math.floor(Number(get('text-seed').value)))};
-  const asked = text.asked && JSON.parse(text.asked);
+  const request = textRequest(), asked = text.asked && JSON.parse(text.asked);
   return asked && asked.temperature === request.temperature && asked.seed === request.seed && JSON.stringify(text.bytes) === JSON.stringify(request.prompt);
 }
 
@@ -34,7 +60,7 @@ function nextByte() {
   if (!reply) return false;
   text.bytes.push(reply.byte);
   text.last = reply;
-  get('text-prompt').value = new TextDecoder().decode(new Uint8Array(text.bytes));
+  get('text-prompt').value = textOf(text.bytes);
   drawText();
   return true;
 }

@@ -1,5 +1,6 @@
 // Tutorial 05: transformers trained from scratch on regression in context: MHA, SkipV1 and ResFormer, and what they hold where.
 #include <cstdio>
+#include <memory>
 #include <mutex>
 
 #include "skipv1/core/on_device.hpp"
@@ -9,6 +10,7 @@
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/mesa/by_hand.hpp"
 #include "skipv1/programs/mesa/figures.hpp"
+#include "skipv1/programs/mesa/kept.hpp"
 #include "skipv1/programs/spread.hpp"
 
 using namespace skipv1;
@@ -21,7 +23,7 @@ struct Options {
   Tuning tuning;
   bool full = false, quick = false, by_hand = false;
   std::vector<std::string> kinds = {"linear"};
-  std::string part = "grid", device = "cpu", json, figures, redraw;
+  std::string part = "grid", device = "cpu", json, figures, redraw, keep;
 };
 
 void read_lists(Options& o) {
@@ -180,8 +182,11 @@ void print_by_hand(const Plan& plan) {
 
 void tutorial(const Options& o) {
   const Plan& plan = o.plan;
-  const Setting& s = plan.setting;
+  Setting s = plan.setting;
   check_device(o.device);
+  std::unique_ptr<KeptOutcomes> kept;
+  if (!o.keep.empty()) kept = std::make_unique<KeptOutcomes>(o.keep, o.device);
+  s.kept = kept.get();
   JsonOutput output(o.json);
   if (!o.figures.empty()) require_writable_folder(o.figures);
   std::vector<ToyModel> models = models_of(plan);
@@ -258,11 +263,17 @@ void add_options(CLI::App& app, Options& o) {
       ->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
   app.add_option("--json", o.json, "write every number of the figures to this file; -: to standard output");
+  app.add_option("--keep", o.keep,
+                 "append each finished training to this file, and take those from it that it has: a call that was ended goes on")
+      ->option_text("FILE");
   app.add_option("--figures", o.figures, "draw into this folder");
-  app.add_option("--redraw", o.redraw, "train nothing: draw the figures of numbers that --json wrote")->excludes("--json");
+  app.add_option("--redraw", o.redraw, "train nothing: draw the figures of numbers that --json wrote")
+      ->excludes("--json")
+      ->excludes("--keep");
   app.add_flag("--by-hand", o.by_hand, "train nothing: SkipV1 of each of --widths with weights built by hand")
       ->excludes("--json")
       ->excludes("--figures")
+      ->excludes("--keep")
       ->excludes("--device");
 }
 

@@ -56,13 +56,31 @@ class Svg {
   std::string text_;
 };
 
-/// One panel's frame: powers of ten from 10^-2 to 10^4 operations per byte and from 10^-3 to 10^3 TFLOP/s.
-struct RooflineFrame {
-  double left, top, width = 400, height = 400;
-  static constexpr double x_low = -2, x_high = 4, y_low = -3, y_high = 3;
+/// The powers of ten that the axes show: those around all points, and the roof's ridge at `ridge` operations per byte and `limit`
+/// TFLOP/s.
+struct RooflineAxes {
+  int x_low, x_high, y_low, y_high;
 
-  double x(double intensity) const { return left + width * (std::log10(intensity) - x_low) / (x_high - x_low); }
-  double y(double tflops) const { return top + height * (y_high - std::log10(tflops)) / (y_high - y_low); }
+  RooflineAxes(const std::vector<Panel>& panels, double ridge, double limit) {
+    double left = ridge, right = ridge, low = limit, high = limit;
+    for (const Panel& panel : panels)
+      for (const RooflinePoint& p : panel.points) {
+        left = std::min(left, p.intensity), right = std::max(right, p.intensity);
+        low = std::min({low, p.predicted, p.measured}), high = std::max({high, p.predicted, p.measured});
+      }
+    x_low = static_cast<int>(std::floor(std::log10(left))), x_high = static_cast<int>(std::ceil(std::log10(right)));
+    y_low = static_cast<int>(std::floor(std::log10(low))), y_high = static_cast<int>(std::ceil(std::log10(high)));
+  }
+};
+
+/// One panel's frame. A power of ten is as long along both axes, so that roofs rise by 45 degrees.
+struct RooflineFrame {
+  double left, top;
+  RooflineAxes axes;
+  double width = 400, height = width * (axes.y_high - axes.y_low) / (axes.x_high - axes.x_low);
+
+  double x(double intensity) const { return left + width * (std::log10(intensity) - axes.x_low) / (axes.x_high - axes.x_low); }
+  double y(double tflops) const { return top + height * (axes.y_high - std::log10(tflops)) / (axes.y_high - axes.y_low); }
 };
 
 inline void draw_axes(Svg& svg, const RooflineFrame& f, const std::string& title) {
@@ -71,13 +89,13 @@ inline void draw_axes(Svg& svg, const RooflineFrame& f, const std::string& title
     std::snprintf(text, sizeof(text), "%g", std::pow(10.0, n));
     return std::string(text);
   };
-  svg.text(f.left + f.width / 2, f.top - 12, title, "text-anchor=\"middle\" font-weight=\"bold\"");
-  for (int n = -2; n <= 4; ++n) {
+  svg.text(f.left + f.width / 2, f.top - 26, title, "text-anchor=\"middle\" font-weight=\"bold\"");
+  for (int n = f.axes.x_low; n <= f.axes.x_high; ++n) {
     const double x = f.x(std::pow(10.0, n));
     svg.line(x, f.top, x, f.top + f.height, "stroke=\"#e4e4e4\"");
     svg.text(x, f.top + f.height + 16, power(n), "text-anchor=\"middle\"");
   }
-  for (int n = -3; n <= 3; ++n) {
+  for (int n = f.axes.y_low; n <= f.axes.y_high; ++n) {
     const double y = f.y(std::pow(10.0, n));
     svg.line(f.left, y, f.left + f.width, y, "stroke=\"#e4e4e4\"");
     svg.text(f.left - 6, y + 4, power(n), "text-anchor=\"end\"");
@@ -88,10 +106,11 @@ inline void draw_axes(Svg& svg, const RooflineFrame& f, const std::string& title
 /// A roof: `bytes` per second up to `limit` TFLOP/s, from there on flat.
 inline void draw_roof(Svg& svg, const RooflineFrame& f, double bytes, double limit, const char* style, const std::string& slope,
                       double at, const std::string& flat) {
-  const double ridge = limit * 1e12 / bytes, start = std::max(0.01, 1e-3 * 1e12 / bytes);
+  const double ridge = limit * 1e12 / bytes;
+  const double start = std::max(std::pow(10.0, f.axes.x_low), std::pow(10.0, f.axes.y_low) * 1e12 / bytes);
   svg.line(f.x(start), f.y(start * bytes * 1e-12), f.x(ridge), f.y(limit), style);
   svg.line(f.x(ridge), f.y(limit), f.left + f.width, f.y(limit), style);
-  if (!flat.empty()) svg.text(f.left + f.width - 4, f.y(limit) + 15, flat, "text-anchor=\"end\" fill=\"#444444\"");
+  if (!flat.empty()) svg.text(f.left + f.width - 4, f.y(limit) - 9, flat, "text-anchor=\"end\" fill=\"#444444\"");
   const double x = f.x(at), y = f.y(at * bytes * 1e-12);
   svg.add("<text x=\"%.1f\" y=\"%.1f\" fill=\"#444444\" transform=\"rotate(-45 %.1f %.1f)\">%s</text>\n", x - 6, y - 6, x, y,
           slope.c_str());
@@ -147,9 +166,11 @@ inline void draw_roofline(const std::filesystem::path& path, const std::string& 
                           const std::vector<Panel>& panels) {
   constexpr double clock = 1.75e9 * 132, l1 = 128 * clock, tensor = 818, scalar = 256 * clock * 1e-12;
   const int width = 80 + static_cast<int>(panels.size()) * 480 + 170;
-  Svg svg(width, 530, "Attention step by step on an " + device);
+  const RooflineAxes axes(panels, tensor * 1e12 / copied, tensor);
+  const int height = 106 + static_cast<int>(RooflineFrame{0, 0, axes}.height);
+  Svg svg(width, std::max(height, 300), "Attention step by step on an " + device);
   for (std::size_t i = 0; i < panels.size(); ++i) {
-    const RooflineFrame f{70 + 480.0 * static_cast<double>(i), 50};
+    const RooflineFrame f{70 + 480.0 * static_cast<double>(i), 50, axes};
     draw_axes(svg, f, panels[i].title);
     char memory[64];
     std::snprintf(memory, sizeof(memory), "memory, %.1f TB/s", copied * 1e-12);

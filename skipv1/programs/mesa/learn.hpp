@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "skipv1/mesa/probes.hpp"
+#include "skipv1/programs/mesa/kept.hpp"
 #include "skipv1/programs/mesa/trained.hpp"
 
 namespace skipv1::mesa {
@@ -40,10 +41,18 @@ Outcome learn(const ToyModel& m, const Setting& s, std::uint64_t seed, const std
   return found;
 }
 
-/// Sets the outcomes of all models and seeds to `learn(model, seed)`, as many at once as there are threads. Throws the first
-/// error of those that threw; after it none is begun.
+/// Sets the outcomes of all models and seeds to those that are kept, or to `learn(model, seed)`, as many at once as there are
+/// threads. Throws the first error of those that threw; after it none is begun.
 template <class Learn>
-void learn_each(std::vector<Trained>& all, const Setting& s, const Learn& learn) {
+void learn_each(std::vector<Trained>& all, const Setting& s, const std::function<void()>& on_step, const Learn& learn) {
+  const auto outcome_of = [&](const ToyModel& m, std::uint64_t seed) {
+    std::optional<Outcome> outcome = s.kept ? s.kept->find(m, s, seed) : std::nullopt;
+    for (std::size_t step = 0; outcome && step < s.recipe.steps; ++step) on_step();
+    if (outcome) return *outcome;
+    outcome = learn(m, seed);
+    if (s.kept) s.kept->add(m, s, seed, *outcome);
+    return *outcome;
+  };
   std::mutex mutex;
   std::exception_ptr error;
   parallel_for(all.size() * s.seeds, [&](std::size_t i) {
@@ -53,7 +62,7 @@ void learn_each(std::vector<Trained>& all, const Setting& s, const Learn& learn)
       if (error) return;
     }
     try {
-      t.outcomes[i % s.seeds] = learn(t.model, s.first_seed + i % s.seeds);
+      t.outcomes[i % s.seeds] = outcome_of(t.model, s.first_seed + i % s.seeds);
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (!error) error = std::current_exception();

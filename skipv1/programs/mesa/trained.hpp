@@ -12,6 +12,8 @@
 
 namespace skipv1::mesa {
 
+class KeptOutcomes;
+
 /// What all runs share.
 struct Setting {
   Task task{4, 12, 0.1};
@@ -19,7 +21,8 @@ struct Setting {
   std::size_t seeds = 5, head_size = 8, test = 2048, points = 20;
   std::uint64_t first_seed = 1;
   double rope_theta = 10;
-  bool may_diverge = false;  ///< a training whose loss is not finite has an infinite error, and is none otherwise
+  bool may_diverge = false;      ///< a training whose loss is not finite has an infinite error, and is none otherwise
+  KeptOutcomes* kept = nullptr;  ///< trainings that are finished already (kept.hpp); null: none
 };
 
 /// Where attention is softmax: in every layer, in the first (which copies; the others are linear), in none.

@@ -12,7 +12,7 @@ template decltype(why_not<Device>) why_not<Device>;
 
 template <class Space>
 void learn_on(std::vector<Trained>& all, const Setting& s, const std::function<void()>& on_step) {
-  learn_each(all, s, [&](const ToyModel& m, std::uint64_t seed) {
+  learn_each(all, s, on_step, [&](const ToyModel& m, std::uint64_t seed) {
     const UseStream own;  // small models, each in a stream of its own, share the device
     return learn<Space>(m, s, seed, on_step);
   });

@@ -35,7 +35,7 @@ std::vector<Trained> learn_all(const std::vector<ToyModel>& models, const Settin
     all.push_back({m, std::vector<Outcome>(s.seeds)});
   }
   if (device == "cpu")
-    learn_each(all, s, [&](const ToyModel& m, std::uint64_t seed) { return learn<Cpu>(m, s, seed, on_step); });
+    learn_each(all, s, on_step, [&](const ToyModel& m, std::uint64_t seed) { return learn<Cpu>(m, s, seed, on_step); });
   else
     with_device(device, [&](auto space) { learn_on<decltype(space)>(all, s, on_step); });
   return all;

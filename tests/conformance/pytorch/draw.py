@@ -65,13 +65,22 @@ def shapes(c):
         if gpt2:
             result[name + ".bias"] = (d,)
 
+    def table_heads(l, which):
+        """The heads that a table of one's own lets layer `l` own: up to the last that is read."""
+        named = [word.split(".") for row in a["table"][which] for word in row.split() if word != "-"]
+        return max((int(head) + 1 for layer, heads in named for head in heads.split("+") if int(layer) == l), default=0)
+
     def key_heads(l):
+        if "keys" in a.get("table", {}):
+            return table_heads(l, "keys")
         if variant == "skipkv1":
             return H_kv if l == 0 else own
         halved = variant in ("yoco", "skipv1_yoco") and l >= L // 2
         return 0 if halved or variant == "cla" and l % 2 else H_kv
 
     def value_heads(l):
+        if variant == "table":
+            return table_heads(l, "values")
         if variant.startswith("skip"):
             return H_kv if l <= a.get("source_layer", 0) else own
         if variant == "svformer":

@@ -222,11 +222,10 @@ def check_own(programs, changes):
     with torch.no_grad():
         expected, again = to_numpy(model(tokens).logits), load(exported, torch.float64, trust_remote_code=True)
         found["exported logits"] = error(to_numpy(again(tokens).logits), expected)
-        if config["attention"]["variant"] != "table":  # which the independent model and draw.py do not know
-            independent = Model(config, weights).forward(tokens, [{} for _ in range(config["num_hidden_layers"])])
-            found["independent logits"] = error(to_numpy(independent), expected)
+        independent = Model(config, weights).forward(tokens, [{} for _ in range(config["num_hidden_layers"])])
+        found["independent logits"] = error(to_numpy(independent), expected)
     bad = [f"{what}: {e:.1e}" for what, e in found.items() if not e <= 1e-10]
-    if config["attention"]["variant"] != "table" and shapes(config) != {name: tuple(x.shape) for name, x in weights.items()}:
+    if shapes(config) != {name: tuple(x.shape) for name, x in weights.items()}:
         bad.append("other tensors than draw.py says")
     prompt = "To be, or not"
     if programs.greedy(exported, prompt, 20) != greedy_tokens(again.float(), prompt, 20):

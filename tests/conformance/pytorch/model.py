@@ -30,6 +30,7 @@ class Model:
         self.ratio, self.source = attention.get("skip_ratio", 0.5), attention.get("source_layer", 0)
         self.injection = attention.get("injection", "second_half")
         self.mix = attention.get("value_mix", 0.5)
+        self.heads = attention.get("table")  # of variant "table": docs/spec/formats.md, "Routing table"
         self.d_c, self.d_r = attention.get("kv_latent_size"), attention.get("rotary_size")
         self.mla = self.variant in ("mla", "skipv1_mla")
         self.skips = self.variant in ("skipv1", "skipv0", "skipkv1", "skipv1_yoco")
@@ -294,7 +295,17 @@ class Model:
         """Head `g` (B, S, d_h) of layer `l`, for layer `reader`."""
         return cache[l][name][:, :, g]
 
+    def named_head(self, word, l, cache, name):
+        """What a table names: "LAYER.HEAD"; "LAYER.HEAD+HEAD", the mean of two; "-", none, which is zero."""
+        if word == "-":
+            return torch.zeros_like(self.read(cache, "k", 0, 0, l))  # layer 0 owns a key head: it can read no other's
+        layer, heads = word.split(".")
+        read = [self.read(cache, name, int(layer), int(head), l) for head in heads.split("+")]
+        return sum(read) / len(read)
+
     def key_head(self, l, g, cache):
+        if self.heads and "keys" in self.heads:
+            return self.named_head(self.heads["keys"][l].split()[g], l, cache, "k")
         if self.variant == "skipkv1":
             layer = l if l == 0 or g < self.own_heads() else 0
         elif self.variant in ("yoco", "skipv1_yoco"):
@@ -304,6 +315,8 @@ class Model:
         return self.read(cache, "k", layer, g, l)
 
     def value_head(self, l, g, cache):
+        if self.heads:
+            return self.named_head(self.heads["values"][l].split()[g], l, cache, "v")
         if self.skips:
             if l <= self.source or g < self.own_heads():
                 return self.read(cache, "v", l, g, l)

@@ -141,16 +141,17 @@ inline std::string with_commas(double value) {
 }
 
 /// What is written at values of the data themselves: "256", "16,384", "39M". From 100,000 on as few digits, two at least, as tell
-/// neighbours apart; below, whole numbers whole.
+/// neighbours apart, beside such values from 10,000 on; below, whole numbers whole.
 inline std::vector<std::string> value_labels(const std::vector<double>& values) {
   std::vector<std::string> labels;
+  const double whole = std::any_of(values.begin(), values.end(), [](double value) { return std::abs(value) >= 1e5; }) ? 1e4 : 1e5;
   for (int digits = 2; digits <= 17; ++digits) {
     labels.clear();
     for (const double value : values) {
       const double size = std::abs(value);
-      if (size < 1e5 && value == std::round(value)) {
+      if (size < whole && value == std::round(value)) {
         labels.push_back(with_commas(value));
-      } else if (size < 1e5 || size >= 1e15) {
+      } else if (size < whole || size >= 1e15) {
         labels.push_back(detail::general(digits + 1, value));
       } else {
         const double rounded = std::stod(detail::format("%.*e", digits - 1, value));  // 999,999 is 1.0M, not 1000k

@@ -23,6 +23,9 @@ inline void check_01_1() {
   const double unscaled = std::exp(score) / (std::exp(score) + 1);
   skipv1::require(!is(o, 4 * unscaled, 8 * (1 - unscaled)), "the scores are not divided by sqrt(d): o[0] is ", o[0],
                   ", must be 3");
+  const double too_small = 1 / (1 + std::exp(-score / 2));
+  skipv1::require(!is(o, 4 * too_small, 8 * (1 - too_small)), "the scores are divided by d, must be by sqrt(d): o[0] is ", o[0],
+                  ", must be 3");
   skipv1::require(!is(o, 12, 8), "the weights do not add up to 1: o is (12, 8), must be (3, 2); divide by the sum");
   skipv1::require(is(o, 3, 2), "o is (", o[0], ", ", o[1],
                   ") where the probabilities are 3/4 and 1/4 and the values (4, 0) and (0, 8):", " must be (3, 2)");

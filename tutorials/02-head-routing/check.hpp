@@ -35,7 +35,8 @@ inline void check_02_2() {
                                                                    }());
     skipv1::require(layers == 1 || own != 2 * layers * 12 * 64, own,
                     " elements are MHA's: layers after the first own half of their values");
-    skipv1::require(own == right, layers, " layers, 12 heads of 64: ", own, " elements per token, must be ", right);
+    skipv1::require(own == right, layers, layers == 1 ? " layer" : " layers", ", 12 heads of 64: ", own,
+                    " elements per token, must be ", right, layers == 1 ? ": the first layer owns all its values" : "");
   }
 }
 
@@ -44,7 +45,7 @@ inline void check_02_3() {
   for (std::size_t h = 0; h < 4; ++h) {
     const std::size_t own = readers_of_first_layer(6, 4, h), right = table.value_readers[0][h].all.size();
     skipv1::require(own == right, "6 layers, 4 heads: value head 0.", h, " is read by ", right, " query heads, not ", own,
-                    h >= 2 ? ": count the layers that route it in" : "");
+                    h >= 2 ? ": count the layers that route it in" : ": later layers own their first half");
   }
 }
 

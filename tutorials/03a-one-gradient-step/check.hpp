@@ -40,6 +40,8 @@ inline void check_03a_1() {
   const Matrix W = first_step(pairs.x, pairs.y, 0.1), right = pairs.step({}, 0.1);
   skipv1::require(pairs.loss(W) < pairs.loss({}), "the loss rises from ", pairs.loss({}), " to ", pairs.loss(W),
                   ": a step goes against the gradient, and the gradient at W = 0 is - sum of y x^T");
+  skipv1::require(std::abs(W[0][1] - right[1][0]) > 1e-8 || std::abs(W[1][0] - right[0][1]) > 1e-8,
+                  "this is the transpose: y stands at the left, y x^T, so that W maps an x to its y");
   for (std::size_t r = 0; r < 2; ++r)
     for (std::size_t c = 0; c < 2; ++c)
       skipv1::require(std::abs(W[r][c] - right[r][c]) < 1e-8, "W[", r, "][", c, "] is ", W[r][c], "; finite differences say ",
@@ -58,6 +60,8 @@ inline void check_03a_2() {
 inline void check_03a_3() {
   const Pairs pairs;
   const Matrix W = second_step(pairs.x, pairs.y, 0.1), right = pairs.step(pairs.step({}, 0.1), 0.1);
+  skipv1::require(std::abs(W[0][1] - right[1][0]) > 1e-8 || std::abs(W[1][0] - right[0][1]) > 1e-8,
+                  "this is the transpose: y stands at the left, y x^T, so that W maps an x to its y");
   for (std::size_t r = 0; r < 2; ++r)
     for (std::size_t c = 0; c < 2; ++c)
       skipv1::require(std::abs(W[r][c] - right[r][c]) < 1e-8, "W[", r, "][", c, "] is ", W[r][c], ", must be ", right[r][c],

@@ -40,6 +40,9 @@ for run in mean_v mean_vo top_v top_vo svd mha-on; do
 done
 here=$(dirname "$0")
 mkdir -p "$work/logs"
-for run in mean_v mean_vo top_v top_vo svd mha-on; do cp "$work/$run/log.csv" "$work/logs/$run.csv"; done
+for run in mean_v mean_vo top_v top_vo svd mha-on; do
+  awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) column[$i] = i; print "step,valid_nats_per_token"; next }
+    $column["valid_nats_per_token"] { print $1 "," $column["valid_nats_per_token"] }' "$work/$run/log.csv" > "$work/logs/$run.csv"
+done
 for variant in mha skipv1; do number "$work/$variant" valid_nats_per_token > "$work/logs/$variant.txt"; done
 sh "$here/figure.sh" "$programs" "$work/logs" "$work/uptraining.png"

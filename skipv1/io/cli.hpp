@@ -1,224 +1,126 @@
-// What every program's main shares: options by CLI11, read strictly, and errors as one line. Empty where CLI11 is not installed.
+// The command line of every program: options, read strictly, and errors as one line. CLI11 reads it, which takes seconds to
+// compile: once, in instances/cli.cpp. Whoever uses this header outside this tree compiles that file too.
 #pragma once
 
-#if __has_include(<CLI/CLI.hpp>)
-
-#include <CLI/CLI.hpp>
-#include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <exception>
-#include <filesystem>
-#include <iostream>
-#include <limits>
-#include <new>
-#include <set>
-#include <sstream>
-#include <stdexcept>
+#include <functional>
+#include <list>
+#include <memory>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <type_traits>
+#include <vector>
 
-#include "skipv1/core/check.hpp"
-#include "skipv1/core/number.hpp"
-#include "skipv1/core/thread_limit.hpp"
-#include "skipv1/core/utf8.hpp"
-#include "skipv1/core/version.hpp"
-#include "skipv1/core/wait_policy.hpp"
-#include "skipv1/io/standard_streams.hpp"
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace skipv1 {
 
+/// A rule about an option's text: `test` says why the text breaks it, "" if it does not; in `transform` it may change the text.
+/// `words` stand in --help.
+struct OptionRule {
+  std::function<std::string(std::string& text)> test;
+  std::string words;
+};
+
+/// An option of a `CommandLine`, which owns it. Each function is CLI11's of that name, and returns this option.
+class Option {
+ public:
+  explicit Option(CLI::Option* option) : option_(option) {}
+  Option* required();
+  Option* capture_default_str();  ///< the variable's value, as it is now, stands in --help
+  Option* check(const OptionRule& rule);
+  Option* transform(const OptionRule& rule);  ///< before all checks
+  Option* expected(int values);
+  Option* delimiter(char between_values);
+  Option* option_text(const std::string& words);  ///< what stands for a value in --help
+  Option* needs(const Option* other);
+  Option* excludes(const Option* other);
+  Option* excludes(const std::string& other);  ///< an option that was added before
+  std::size_t count() const;                   ///< how often it was given
+
+ private:
+  friend class CommandLine;
+  CLI::Option* option_;
+};
+
+/// The options of a program, or of a subcommand. Each function is CLI11's of that name.
+class CommandLine {
+ public:
+  explicit CommandLine(const std::string& description = {});
+
+  /// `T`: std::string, int, std::size_t, std::uint64_t, double, or a vector of one of them but int.
+  template <class T>
+  Option* add_option(const std::string& name, T& value, const std::string& help = {});
+  Option* add_flag(const std::string& name, bool& value, const std::string& help = {});
+  CommandLine* add_subcommand(const std::string& name, const std::string& help = {});
+  void require_subcommand(int count);
+
+  /// Null where there is none of that name.
+  const Option* get_option_no_throw(const std::string& name) const;
+  /// How often an option was given.
+  std::size_t count(const std::string& name) const;
+  /// Whether this subcommand was given.
+  explicit operator bool() const;
+
+  CLI::App& cli11() { return *app_; }
+
+ private:
+  explicit CommandLine(CLI::App* subcommand);
+  Option* own(CLI::Option* option) { return &options_.emplace_back(option); }
+  std::shared_ptr<CLI::App> app_;
+  std::list<Option> options_;
+  std::list<CommandLine> subcommands_;
+};
+
 namespace detail {
 
-/// Why `text` as a whole is no number of type `T` in decimal; empty if it is one. CLI11 by itself reads numbers as C does: 010
-/// is 8 there, 08 none, 0x10 is 16, and what has no room in `T` saturates.
-template <class T>
-std::string why_no_number(std::string_view text, T& value) {
-  const std::string quoted = '"' + std::string(text) + '"';
-  const auto [end, error] = read_number(text.data(), text.data() + text.size(), value);
-  const bool whole = end == text.data() + text.size() && !text.empty();
-  if constexpr (std::is_floating_point_v<T>) {
-    if (error == std::errc::result_out_of_range) return quoted + ": has no room in float64";
-    return whole && error == std::errc() && std::isfinite(value) ? "" : quoted + ": must be a finite number in decimal";
-  } else {
-    const bool digits = text.substr(text.starts_with('-')).find_first_not_of("0123456789") == text.npos;
-    if (digits && text.size() > 1 && text.starts_with('-') && std::is_unsigned_v<T>)
-      return std::string(text) + ": must not be negative";
-    if (digits && error == std::errc::result_out_of_range)
-      return std::string(text) + (text.starts_with('-') ? ": must be at least " : ": must be at most ") +
-             std::to_string(text.starts_with('-') ? std::numeric_limits<T>::min() : std::numeric_limits<T>::max());
-    return whole && error == std::errc() ? "" : quoted + ": must be a whole number in decimal";
-  }
-}
+OptionRule in_range_of_counts(std::int64_t least, std::int64_t most);
+OptionRule in_range_of_numbers(double least, double most);
 
-template <class T>
-CLI::Validator number_validator() {
-  return {[](std::string& text) {
-            T value{};
-            std::string why = why_no_number<T>(text, value);
-            char digits[32];  // one form for one value; 010, which CLI11 would read as 8, is 10
-            if (why.empty()) text.assign(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
-            return why;
-          },
-          ""};
-}
+using Body = std::function<int()>;
+using OnError = std::function<int(const std::string& message)>;
+int run_program(CommandLine& line, int argc, char** argv, const Body& body, OnError error);
 
-/// Puts the check of numbers before all others that an option has, in subcommands, too.
-inline void read_numbers_strictly(CLI::App& app) {
-  for (CLI::Option* option : app.get_options()) {
-    const std::string type = option->get_type_name();
-    if (type.starts_with("UINT")) option->transform(number_validator<std::uint64_t>());
-    if (type.starts_with("INT")) option->transform(number_validator<int>());
-    if (type.starts_with("FLOAT")) option->transform(number_validator<double>());
-  }
-  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) read_numbers_strictly(*command);
-}
-
-/// `text` with the parts of a path, if it is one, written in one way.
-inline std::string list_key(const std::string& text) {
-  if (text.find_first_of("/\\") == text.npos) return text;
-  const std::filesystem::path path = std::filesystem::path(text).lexically_normal();
-  return (path.has_filename() ? path : path.parent_path()).string();
-}
-
-/// A list is a set: throws if a value is in one twice.
-inline void refuse_repeated_values(const CLI::App& app) {
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_expected_max() < CLI::detail::expected_max_vector_size) continue;
-    std::set<std::string> seen;
-    for (const std::string& text : option->results())
-      require(seen.insert(list_key(text)).second, option->get_name(), ": ", text, " is there twice");
-  }
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) refuse_repeated_values(*command);
-}
-
-/// CLI11's line about arguments, in our words where it has none of its own.
-inline std::string line_of(const CLI::ParseError& e) {
-  std::string line = e.what();
-  const std::size_t at = line.find("At Most 1 required but received");
-  return at == line.npos ? line : line.substr(0, at) + "is there more than once";
-}
-
-/// The line about an exception that is not ours.
-inline std::string line_of(const std::exception& e) {
-  if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&e))
-    return file->path1().string() + ": " + file->code().message();
-  if (dynamic_cast<const std::bad_alloc*>(&e) || dynamic_cast<const std::length_error*>(&e))
-    return "out of memory: what is asked for needs more than there is";
-  return std::string("a fault of this program, please report it with the command: ") + e.what();
-}
-
-/// Whether `app`, or a subcommand in use, has an option --threads, and so looks after them itself.
-inline bool says_threads(const CLI::App& app) {
-  if (app.get_option_no_throw("--threads")) return true;
-  const auto commands = app.get_subcommands();
-  return std::any_of(commands.begin(), commands.end(), [](const CLI::App* command) { return says_threads(*command); });
+/// `body` as a function that returns a status.
+template <class F>
+Body with_status(const F& body) {
+  if constexpr (std::is_void_v<decltype(body())>)
+    return [&body] { return body(), 0; };
+  else
+    return [&body]() -> int { return body(); };
 }
 
 }  // namespace detail
 
 /// Accepts counts or numbers from `least` to `most`: `->check(in_range(1, 16))`.
 template <class T>
-CLI::Validator in_range(T least, T most) {
-  const auto check = [=](std::string& text) {
-    std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t> value{};
-    const std::string why = detail::why_no_number(text, value);
-    std::ostringstream line;
-    line << text << ": must be " << least << " to " << most;
-    const bool inside =
-        why.empty() && value >= static_cast<decltype(value)>(least) && value <= static_cast<decltype(value)>(most);
-    return inside ? std::string() : line.str();
-  };
-  std::ostringstream words;
-  words << least << " to " << most;
-  return {check, words.str()};
+OptionRule in_range(T least, T most) {
+  if constexpr (std::is_floating_point_v<T>)
+    return detail::in_range_of_numbers(least, most);
+  else
+    return detail::in_range_of_counts(static_cast<std::int64_t>(least), static_cast<std::int64_t>(most));
 }
-
 /// Accepts counts and numbers from `least` on.
-inline CLI::Validator at_least(std::int64_t least) {
-  const auto check = [=](std::string& text) {
-    double value = 0;
-    const std::string why = detail::why_no_number(text, value);
-    return why.empty() && value >= static_cast<double>(least) ? std::string()
-                                                              : text + ": must be at least " + std::to_string(least);
-  };
-  return {check, least == 1 ? "POSITIVE" : least == 0 ? "NONNEGATIVE" : "from " + std::to_string(least)};
-}
-
+OptionRule at_least(std::int64_t least);
 /// Accepts numbers above `bound`.
-inline CLI::Validator above(double bound) {
-  const auto check = [=](std::string& text) {
-    double value = 0;
-    std::ostringstream line;
-    line << text << ": must be above " << bound;
-    return detail::why_no_number(text, value).empty() && value > bound ? std::string() : line.str();
-  };
-  return {check, "POSITIVE"};
-}
-
+OptionRule above(double bound);
+/// Accepts these texts.
+OptionRule one_of(const std::vector<std::string>& texts);
+/// Accepts the path of a folder that is there.
+OptionRule existing_folder();
 /// For `->transform(…)`: an argument in lower case, or in upper case, before other checks see it: F64 and f64 are one scalar.
-inline CLI::Validator lower_case() {
-  return {[](std::string& text) {
-            for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-            return std::string();
-          },
-          ""};
-}
-inline CLI::Validator upper_case() {
-  return {[](std::string& text) {
-            for (char& c : text) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-            return std::string();
-          },
-          ""};
-}
+OptionRule lower_case();
+OptionRule upper_case();
 
-/// Parses the arguments into `app`, runs `body()` and returns the exit status: what `body` returns (0 if nothing), 0 after
+/// Parses the arguments into `line`, runs `body()` and returns the exit status: what `body` returns (0 if nothing), 0 after
 /// `--help` and `--version`, and 2 after any error, which becomes the line `program: message` on standard error. Numbers are
 /// decimal and in their type's range, or refused; so are values that a list has twice. `error(message)` takes the line of an
 /// error elsewhere and returns the status.
-template <class Body, class Failed>
-int run_program(CLI::App& app, int argc, char** argv, const Body& body, const Failed& error) {
-  wait_briefly(argc, argv);
-  const auto end = [&](int status) {
-    const bool written = std::cout.flush() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
-    return written ? status : error("standard output cannot be written");
-  };
-  try {
-    occupy_standard_streams();
-    require(stdout_is_open(), "standard output cannot be written: it is closed");
-    app.set_version_flag("--version", "skipv1 " SKIPV1_VERSION, "print the version");
-    detail::read_numbers_strictly(app);
-    app.parse(argc, argv);
-    detail::refuse_repeated_values(app);
-    if (!detail::says_threads(app)) require_default_threads();
-    int status = 0;
-    if constexpr (std::is_void_v<decltype(body())>) {
-      body();
-    } else {
-      status = body();
-    }
-    return end(status);
-  } catch (const CLI::ParseError& e) {
-    return e.get_exit_code() == 0 ? end(app.exit(e)) : error(detail::line_of(e));
-  } catch (const Error& e) {
-    return error(e.what());
-  } catch (const std::exception& e) {
-    return error(detail::line_of(e));
-  }
-}
 template <class Body>
-int run_program(CLI::App& app, int argc, char** argv, const Body& body) {
-  return run_program(app, argc, argv, body, [&](const std::string& message) {
-    const std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : app.get_name();
-    std::cerr << visible(program + ": " + message) << std::endl;
-    return 2;
-  });
+int run_program(CommandLine& line, int argc, char** argv, const Body& body, const detail::OnError& error = {}) {
+  return detail::run_program(line, argc, argv, detail::with_status(body), error);
 }
 
 }  // namespace skipv1
-
-#endif

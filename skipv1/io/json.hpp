@@ -11,6 +11,10 @@
 
 #include "skipv1/core/check.hpp"
 
+#if defined(SKIPV1_JSON_INSTANCE) && !defined(__CUDACC__)  // compiled elsewhere in the program, once
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+#endif
+
 namespace skipv1 {
 
 using Json = nlohmann::ordered_json;  ///< keys stay in the order they came in

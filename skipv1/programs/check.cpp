@@ -108,26 +108,24 @@ bool check_all(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Holds the library, or with --actual another implementation, against conformance cases.\n"
       "Exit status: 0 all hold, 1 some differ, 2 a case or an argument is unusable.\n\n"
       "Example: skipv1-check data/conformance/llama_skipv1 --actual my_output"};
   Options options;
   app.add_option("CASE", options.cases, "folders of cases")->required();
-  app.add_option("--device", options.device, device_help)
-      ->check(CLI::IsMember({"cpu", "cuda", "emulated"}))
-      ->capture_default_str();
+  app.add_option("--device", options.device, device_help)->check(one_of({"cpu", "cuda", "emulated"}))->capture_default_str();
   app.add_option("--dtype", options.dtype,
                  "scalar, and with it the bounds (1e-10, 2e-4, 5e-2); default f64, with --actual each file's own. bf16 on the "
                  "CPU: parameters "
                  "rounded to bfloat16, arithmetic in f32, no gradients")
       ->transform(lower_case())
-      ->check(CLI::IsMember({"f64", "f32", "bf16"}));
+      ->check(one_of({"f64", "f32", "bf16"}));
   app.add_option("--actual", options.actual,
                  "run nothing: compare logits.npy, grads.safetensors, expected.json, step0.logits.npy …, decoding.json, trace "
                  "files and actual.safetensors found in this "
                  "folder, or in its folder CASE, with the case (a trace with the library's own in f64)")
-      ->check(CLI::ExistingDirectory);
+      ->check(existing_folder());
   app.add_option("--json", options.json, "write every comparison to this file; -: to standard output");
   app.add_option("--trace", options.trace, "write the library's intermediate tensors in f64 to this folder: layer0.keys.npy, …");
   return run_program(app, argc, argv, [&] { return check_all(options) ? 0 : 1; });

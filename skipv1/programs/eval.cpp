@@ -63,14 +63,13 @@ void run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Loss, perplexity and bits per byte of a model over a text: every token but the first is predicted once, from those before "
       "it in\n"
       "its window; windows lie next to each other. No start mark is put before the text. Bits per byte need a vocabulary.\n"
       "Example: skipv1-eval run --text other.txt --json loss.json"};
   Options o;
-  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
-      ->required();
+  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")->required();
   auto* text = app.add_option("--text", o.text.text, "UTF-8 text");
   app.add_option("--tokens", o.text.tokens, "token ids instead: a .npy of integers, one axis")->excludes(text);
   app.add_option("--tokenizer", o.text.tokenizer, "vocabulary, where it is not beside the model");

@@ -14,9 +14,10 @@ using namespace skipv1;
 int main(int argc, char** argv) {
   std::string names;
   for (const auto& [name, summary] : experiments()) names += "\n  " + name + ": " + summary;
-  CLI::App app{"Runs an experiment and keeps its results; the same command again goes on where it stopped. Experiments:" + names +
-               "\nExample: skipv1-experiment point-bytes --text train.txt --valid valid.txt --out point-bytes.json --device cuda "
-               "--dtype bf16 --table"};
+  CommandLine app{
+      "Runs an experiment and keeps its results; the same command again goes on where it stopped. Experiments:" + names +
+      "\nExample: skipv1-experiment point-bytes --text train.txt --valid valid.txt --out point-bytes.json --device cuda "
+      "--dtype bf16 --table"};
   ExperimentJob asked;
   app.add_option("name", asked.name, "which experiment")->required();
   app.add_option("--text", asked.text, "UTF-8 text to learn");

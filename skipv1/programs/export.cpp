@@ -35,19 +35,18 @@ void write(const Options& o, const std::filesystem::path& folder) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Writes a model as a folder for Hugging Face's transformers: a plain LLaMA, Qwen2, Qwen3 or GPT-2 where the variant is "
       "mha, gqa\n"
       "or mqa, else with modeling_skipv1.py beside it.\n\n"
       "Example: skipv1-export my_run --out exported\n"
       "  AutoModelForCausalLM.from_pretrained(\"exported\", trust_remote_code=True)"};
   Options o;
-  app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
-      ->required();
+  app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")->required();
   app.add_option("--out", o.out, "the folder to be made")->required();
   app.add_option("--dtype", o.dtype, "scalar of the weights")
       ->transform(lower_case())
-      ->check(CLI::IsMember({"f64", "f32", "bf16"}))
+      ->check(one_of({"f64", "f32", "bf16"}))
       ->capture_default_str();
   return run_program(app, argc, argv, [&] {
     NewFolder folder(o.out);

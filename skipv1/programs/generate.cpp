@@ -123,7 +123,7 @@ void run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Continues a prompt: one pass over the prompt, then token by token from the cache.\n"
       "Example: skipv1-generate run --prompt \"Once upon a time\" --temperature 0 --count 100"};
   Options o;
@@ -137,13 +137,13 @@ int main(int argc, char** argv) {
   app.add_option("--top-p", o.sampling.top_p, "draw from the likeliest that make up this share")->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
   app.add_option("--start-mark", o.start_mark, "yes, no, or auto: where the vocabulary's own rules put one")
-      ->check(CLI::IsMember({"auto", "yes", "no"}))
+      ->check(one_of({"auto", "yes", "no"}))
       ->capture_default_str();
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
   app.add_option("--dtype", o.dtype, "f32; on the device bf16 too")->transform(lower_case())->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
   app.add_option("--one-kernel", o.one_kernel, "decoding on a device by one kernel per token; auto: where it is faster")
-      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->check(one_of({"auto", "on", "off"}))
       ->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");

@@ -139,13 +139,12 @@ void print_losses(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "The loss of a model converted by each strategy and not trained on, its heads in several orders that are all the same\n"
       "function, and of the model with simpler changes in all layers but the first.\n"
       "Example: skipv1-initial-losses run --text other.txt --windows 64"};
   Options o;
-  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
-      ->required();
+  app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")->required();
   app.add_option("--text", o.text, "UTF-8 text")->required();
   app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
   app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();

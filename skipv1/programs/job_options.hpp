@@ -8,10 +8,10 @@
 namespace skipv1 {
 
 /// Adds the options of a job; those about the model only where `model` says so.
-void add_job_options(CLI::App& app, Job& job, bool model);
+void add_job_options(CommandLine& app, Job& job, bool model);
 
 /// Runs a job whose options are those of `app` on the processes of `world`. Throws if the folder holds a run that is not to be
 /// resumed, if settings given differ from that run's, or if there is nothing to do.
-void run_job(const Job& job, const CLI::App& app, const World& world);
+void run_job(const Job& job, const CommandLine& app, const World& world);
 
 }  // namespace skipv1

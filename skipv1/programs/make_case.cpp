@@ -6,7 +6,7 @@ using namespace skipv1;
 using namespace skipv1::conformance;
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Writes a conformance case for a configuration: weights, tokens and targets drawn from the seed, results computed by the "
       "library in "
       "float64.\nExample: skipv1-make-case config.json --seed 7 --batch 2 --length 11 --out my_case"};
@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   app.add_option("--length", options.length, "tokens of each")->capture_default_str();
   app.add_option("--dtype", options.dtype, "scalar of model.safetensors")
       ->transform(upper_case())
-      ->check(CLI::IsMember({"F64", "F32", "BF16"}))
+      ->check(one_of({"F64", "F32", "BF16"}))
       ->capture_default_str();
   app.add_flag("--drawn", options.drawn,
                "leave model.safetensors and grads.safetensors out: they are drawn and computed from the seed wherever the case "

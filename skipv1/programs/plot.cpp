@@ -143,7 +143,7 @@ void run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Draws columns of logs into one figure.\n"
       "Example: skipv1-plot run-mha run-skipv1 --y valid_nats_per_token --out valid.png"};
   Options o;

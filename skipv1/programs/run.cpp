@@ -84,13 +84,12 @@ void write(const Case& c, const Options& o, const std::filesystem::path& folder)
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Runs a model on tokens, on the CPU in float64, and writes its trace (embedding, layer0.input, …, final_norm), its logits "
       "and its loss\nto a new folder. With --grads that folder is a conformance case: hold your implementation against it with "
       "skipv1-check.\n\nExample: skipv1-run my_checkpoint --tokens tokens.npy --out reference --grads"};
   Options o;
-  app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")
-      ->required();
+  app.add_option("MODEL", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")->required();
   app.add_option("--tokens", o.tokens, ".npy of integers, (B, T) or (T)")->required();
   app.add_option("--targets", o.targets, "as --tokens, -1: ignored; default the next tokens");
   app.add_option("--out", o.out, "the folder to be made")->required();

@@ -8,7 +8,7 @@ using namespace skipv1;
 
 int main(int argc, char** argv) {
   const World world(argc, argv);
-  CLI::App app{
+  CommandLine app{
       "Trains a model on a text, with checkpoints, logs and a held-out part. Several processes train one model together:\n"
       "mpirun -n 2 skipv1-train … divides the windows of each step between two, on the CPU, or on as many GPUs with --device "
       "cuda.\n"

@@ -46,23 +46,23 @@ void convert_model(const std::string& from, const std::string& strategy, const s
 
 int main(int argc, char** argv) {
   const World world(argc, argv);
-  CLI::App app{
+  CommandLine app{
       "Makes a SkipV1Former of a trained model. Several processes train it further together: mpirun -n 2 skipv1-uptrain run …\n"
       "Example: skipv1-uptrain run trained --strategy mean_v --text book.txt --steps 200 --out uptrained"};
   app.require_subcommand(1);
   Job job;
   job.strategy = "mean_v";
   std::string dtype;
-  CLI::App* conversion = app.add_subcommand("convert", "convert and write a checkpoint");
-  CLI::App* run = app.add_subcommand("run", "convert and go on training");
-  for (CLI::App* sub : {conversion, run}) {
+  CommandLine* conversion = app.add_subcommand("convert", "convert and write a checkpoint");
+  CommandLine* run = app.add_subcommand("run", "convert and go on training");
+  for (CommandLine* sub : {conversion, run}) {
     sub->add_option("model", job.from, "a checkpoint, a run, a transformers folder, or a llama2.c file");
     sub->add_option("--strategy", job.strategy, "mean_v, mean_vo, top_v, top_vo or svd")->capture_default_str();
   }
   conversion->add_option("--out", job.out, "folder of the checkpoint")->required();
   conversion->add_option("--dtype", dtype, "F64, F32 or BF16 instead of the model's own")
       ->transform(upper_case())
-      ->check(CLI::IsMember({"F64", "F32", "BF16"}));
+      ->check(one_of({"F64", "F32", "BF16"}));
   add_job_options(*run, job, false);
   return run_program(
       app, argc, argv,

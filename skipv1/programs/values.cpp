@@ -179,7 +179,7 @@ void run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "What the values of layer 0 carry: replaces the values that trained models read, by zeros, their mean or another "
       "sequence's, "
       "and says how\nmuch loss that adds; sorts the loss by kinds of tokens; reads token, token before and position out of the "

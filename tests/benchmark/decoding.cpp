@@ -181,7 +181,7 @@ void measure(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Decoding one sequence beside the rate of reading its weights.\n"
       "Example: skipv1-benchmark-decoding --variants mha skipv1 --contexts 128 2048 --json decoding.json"};
   Options o;

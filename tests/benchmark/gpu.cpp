@@ -329,14 +329,14 @@ class Bench {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Attention, decoding, training steps and models' generation on the card, beside its copy bandwidth and matrix rate.\n"
       "Example: skipv1-benchmark-gpu --only decode --json gpu.json"};
   std::string json, only;
   std::size_t repeats = 20;
   double memory = 0;
   app.add_option("--json", json, "write the numbers into this file; -: to standard output");
-  app.add_option("--only", only, "what to time")->check(CLI::IsMember({"decode", "train", "step", "generate"}));
+  app.add_option("--only", only, "what to time")->check(one_of({"decode", "train", "step", "generate"}));
   app.add_option("--memory", memory, "GiB for generate's models and caches; 0: all that are free")->check(at_least(0));
   app.add_option("--repeats", repeats, "timed repeats")->check(at_least(1))->capture_default_str();
   return run_program(app, argc, argv, [&] {

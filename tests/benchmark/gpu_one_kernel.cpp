@@ -107,7 +107,7 @@ void print_row(const DecodingModel& model, const Row& row, double rate, std::siz
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Decoding by one kernel beside decoding by a graph of kernels, on the card."};
+  CommandLine app{"Decoding by one kernel beside decoding by a graph of kernels, on the card."};
   bool errors = false;
   app.add_flag("--errors", errors, "compare with the CPU alone");
   return run_program(app, argc, argv, [&] {

@@ -107,12 +107,10 @@ void measure(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Training step beside OpenBLAS's product.\nExample: skipv1-benchmark-training-step --variant skipv1"};
+  CommandLine app{"Training step beside OpenBLAS's product.\nExample: skipv1-benchmark-training-step --variant skipv1"};
   Options o;
   app.add_option("--variant", o.variant, "attention variant")->capture_default_str();
-  app.add_option("--architecture", o.architecture, "gpt2 or llama")
-      ->check(CLI::IsMember({"gpt2", "llama"}))
-      ->capture_default_str();
+  app.add_option("--architecture", o.architecture, "gpt2 or llama")->check(one_of({"gpt2", "llama"}))->capture_default_str();
   app.add_option("--repeats", o.repeats, "timed steps")->check(at_least(1))->capture_default_str();
   app.add_option("--json", o.json, "write the numbers into this file; -: to standard output");
   return run_program(app, argc, argv, [&] { measure(o); });

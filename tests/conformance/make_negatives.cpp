@@ -121,7 +121,7 @@ void make_negative(const std::filesystem::path& folder, const std::string& name)
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Writes to CASE/negative/MISTAKE what an implementation with that mistake computes for a case (float32), and in "
       "manifest.json the "
       "tensor and place where it must be seen first.\nExample: skipv1-make-negatives data/conformance/llama_skipv1 wrong_half "
@@ -130,7 +130,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> mistakes, known;
   for (const auto& item : descriptions()) known.push_back(item.first);
   app.add_option("CASE", folder, "a case")->required();
-  app.add_option("MISTAKE", mistakes, "mistakes to make")->required()->check(CLI::IsMember(known));
+  app.add_option("MISTAKE", mistakes, "mistakes to make")->required()->check(one_of(known));
   return run_program(app, argc, argv, [&] {
     for (const std::string& mistake : mistakes) {
       const std::filesystem::path out = std::filesystem::path(folder) / "negative" / mistake;

@@ -25,7 +25,7 @@ if [ "${1:-}" = pack ]; then
   cp -L "$lib/openblas-pthread/libopenblas.so.0" "$lib/libgfortran.so.5" "$lib/libquadmath.so.0" "$stage/lib"
   ln -s libopenblas.so.0 "$stage/lib/libopenblas.so"
   # What the library still reads from this machine's packages, the other one would lack.
-  missing=$(printf '#include "%s"\n' skipv1/all.hpp skipv1/skipv1.cuh skipv1/io/cli.hpp tests/catch.hpp |
+  missing=$(printf '#include "%s"\n' skipv1/all.hpp skipv1/skipv1.cuh skipv1/instances/cli.cpp tests/catch.hpp |
     c++ -std=c++20 -fopenmp -DSKIPV1_NO_SENTENCEPIECE -I. -isystem "$stage/include" -M -x c++ - | tr ' ' '\n' |
     grep '^/usr/include/[^/]*/' | grep -v -E '^/usr/include/(c\+\+|[a-z0-9_]*-linux-gnu|linux|asm-generic)/' || true)
   [ -z "$missing" ] || { echo "run_gpu.sh pack leaves out:"; echo "$missing"; exit 1; }

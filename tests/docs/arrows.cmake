@@ -24,6 +24,7 @@ set(rooms core emulator kernel device distributed ops routing model io plot conf
 # Third parties that only some rooms know.
 set(nlohmann io)
 set(stb plot instances)
+set(CLI instances)
 
 list_texts(files "skipv1;tutorials;tests" "\\.(hpp|cuh|cpp|cu)$")
 set(includes 0)
@@ -45,7 +46,7 @@ foreach(file IN LISTS files)
     string(STRIP "${line}" line)
     place_of(place ${file} "${text}" "${line}")
     math(EXPR includes "${includes} + 1")
-    if(header MATCHES "^(nlohmann|stb)[_/]")
+    if(header MATCHES "^(nlohmann|stb|CLI)[_/]")
       set(party ${CMAKE_MATCH_1})
       list(JOIN ${party} ", " allowed)
       if(top STREQUAL "skipv1" AND NOT room IN_LIST ${party})

@@ -1,10 +1,13 @@
 #include "skipv1/io/cli.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <iostream>
 #include <limits>
 #include <sstream>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/core/version.hpp"
 #include "tests/catch.hpp"
 
 using namespace skipv1;
@@ -36,7 +39,7 @@ Outcome run(std::vector<std::string> arguments, const Body& body) {
   arguments.insert(arguments.begin(), "/somewhere/program");
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
-  CLI::App app("Counts.");
+  CommandLine app("Counts.");
   int count = 0;
   app.add_option("--count", count, "how many");
   const Captured out(std::cout), error(std::cerr);
@@ -84,8 +87,8 @@ std::string refusal(std::vector<std::string> arguments, std::uint64_t* seed = nu
   arguments.insert(arguments.begin(), "program");
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
-  CLI::App app;
-  CLI::App* sub = app.add_subcommand("sub");
+  CommandLine app;
+  CommandLine* sub = app.add_subcommand("sub");
   std::size_t count = 0;
   int threads = 0;
   std::vector<std::uint64_t> seeds;

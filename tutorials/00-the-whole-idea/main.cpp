@@ -72,7 +72,7 @@ void draw(const std::filesystem::path& folder) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "From nothing to SkipV1 in ten pictures: the example's numbers, and the pictures.\nExample: 00-the-whole-idea --figures "
       "figures"};
   std::string figures;

@@ -107,7 +107,7 @@ void tutorial(const std::string& figure) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Attention by hand, and decoding with a cache.\nExample: 01-attention-and-its-cache --figure cache.png"};
+  CommandLine app{"Attention by hand, and decoding with a cache.\nExample: 01-attention-and-its-cache --figure cache.png"};
   std::string figure;
   app.add_option("--figure", figure, "draw what a cache takes into this PNG file, and into an SVG beside it");
   return run_program(app, argc, argv, [&] { tutorial(figure); });

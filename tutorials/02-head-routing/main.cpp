@@ -77,7 +77,7 @@ void tutorial(const std::string& figures) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Every variant's routing table, and one of our own.\nExample: 02-head-routing --figures figures"};
+  CommandLine app{"Every variant's routing table, and one of our own.\nExample: 02-head-routing --figures figures"};
   std::string figures;
   app.add_option("--figures", figures, "draw each table of keys and values into this folder, as PNG and SVG");
   return run_program(app, argc, argv, [&] { tutorial(figures); });

@@ -212,7 +212,7 @@ std::vector<std::vector<double>> show_stack(const char* name, const Routing& tab
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "The backward pass in numbers: attention's, and that of a stack whose layers read the first one's values.\n"
       "Example: 02a-backward-pass > output.txt"};
   std::string figures;

@@ -229,7 +229,7 @@ void tutorial(const std::string& out) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "An implementation with three mistakes, found one after the other.\n"
       "Example: 03-validate-your-implementation --out attempts"};
   std::string out;

@@ -125,7 +125,7 @@ void run() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "One gradient step in numbers, and its prediction as linear attention.\n"
       "Example: 03a-one-gradient-step > output.txt"};
   return run_program(app, argc, argv, run);

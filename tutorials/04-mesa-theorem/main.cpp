@@ -127,7 +127,7 @@ void tutorial(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Theorem 2 in numbers: the least expected loss E||y_hat - y||^2 of MHA and of SkipV1.\n"
       "Example: 04-mesa-theorem --dim 4 --context 16 --noise 0.1 --json curves.json"};
   Options o;

@@ -218,7 +218,7 @@ void tutorial(const Options& o) {
   if (output) output.write(numbers, 1);
 }
 
-void add_options(CLI::App& app, Options& o) {
+void add_options(CommandLine& app, Options& o) {
   Plan& plan = o.plan;
   Setting& s = plan.setting;
   app.add_flag("--quick", o.quick, "the default: few widths, linear attention, three seeds, a short training");
@@ -278,7 +278,7 @@ void add_options(CLI::App& app, Options& o) {
 }
 
 /// `--full`'s settings, where no option says otherwise.
-void make_full(const CLI::App& app, Options& o) {
+void make_full(const CommandLine& app, Options& o) {
   const auto set = [&](const char* name, auto& value, const auto& full) {
     if (app.count(name) == 0) value = full;
   };
@@ -292,7 +292,7 @@ void make_full(const CLI::App& app, Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Transformers trained from scratch on regression in context: MHA, SkipV1 and ResFormer.\n"
       "Example: 05-mesa-learned --widths 4,6 --focus 6 --seeds 2 --json numbers.json --figures figures"};
   Options o;

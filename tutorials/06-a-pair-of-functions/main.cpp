@@ -139,7 +139,7 @@ void measure(const char* type, std::size_t rows, std::size_t d) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "RMSNorm on the CPU and its kernels: the same numbers, what bounds their speed and, on a card, what they reach.\n"
       "Example: 06-a-pair-of-functions > output.txt"};
   return run_program(app, argc, argv, [] {

@@ -176,11 +176,11 @@ void compare(const Comparison& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Trains MHA and SkipV1Former on text and compares them.\nExample: 07-train-on-text --text book.txt --vocab 256 --seeds 1"};
   Comparison o;
   std::string redraw;
-  CLI::Option* text = app.add_option("--text", o.text, "UTF-8 text; its last tenth is held out for validation");
+  Option* text = app.add_option("--text", o.text, "UTF-8 text; its last tenth is held out for validation");
   app.add_option("--redraw", redraw, "train nothing: draw the figures of numbers that --json wrote")->excludes(text);
   app.add_option("--vocab", o.vocab, "pieces of the byte-pair vocabulary; 256: bytes")->capture_default_str();
   app.add_option("--variants", o.variants, "variants to train; the first is what the others are compared with")

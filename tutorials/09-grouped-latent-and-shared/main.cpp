@@ -94,7 +94,7 @@ void tutorial(const std::string& figures) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "SkipV1 on top of grouped heads, of a latent, and of sharing between layers: tables and caches.\n"
       "Example: 09-grouped-latent-and-shared --figures figures"};
   std::string figures;

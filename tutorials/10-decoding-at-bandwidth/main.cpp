@@ -325,7 +325,7 @@ void measure(const std::vector<Rows>& all) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Decoding attention from the concatenation to the fused kernel: the same numbers, bytes, shares and, on a card, times.\n"
       "Example: 10-decoding-at-bandwidth > output.txt"};
   return run_program(app, argc, argv, [] {

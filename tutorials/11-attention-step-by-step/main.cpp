@@ -254,7 +254,7 @@ Json measure_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Attention step by step: eight kernels, the same numbers; what each moves and, on a card, what each reaches.\n"
       "Example: 11-attention-step-by-step > output.txt"};
   std::string json;

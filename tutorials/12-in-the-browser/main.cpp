@@ -79,7 +79,7 @@ void answer_lines(playground::Answers& answers, const std::string& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "The playground's numbers: a routing table's cache, a text continued, two models trained, a kernel's steps.\n"
       "Example: 12-in-the-browser --model data/king-james"};
   std::string model = "data/king-james", requests;

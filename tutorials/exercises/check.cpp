@@ -79,7 +79,7 @@ bool run(const Exercise& exercise) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{
+  CommandLine app{
       "Checks an exercise of the tutorials: exit status 0 if it is solved, 1 if not, with a line that says what is wrong.\n"
       "Example: skipv1-exercises 02-1"};
   std::string name;

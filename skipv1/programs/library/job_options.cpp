@@ -6,12 +6,12 @@
 
 namespace skipv1 {
 
-void add_job_options(CLI::App& app, Job& job, bool model) {
+void add_job_options(CommandLine& app, Job& job, bool model) {
   app.add_option("--out", job.out, "folder of the run: checkpoints and logs")->required();
   each_setting(job, [&](About about, const char* name, auto& value, const char* help) {
     if (!model && (about == About::model || std::string_view(name) == "from")) return;
     const std::string flag = std::string("--") + name;
-    CLI::Option* option = nullptr;
+    Option* option = nullptr;
     if constexpr (std::is_same_v<std::decay_t<decltype(value)>, bool>)
       option = app.add_flag(flag, value, help);
     else
@@ -34,7 +34,7 @@ namespace {
 /// texts may lie elsewhere: their fingerprints are compared.
 class Settings {
  public:
-  Settings(JsonFields& stored, const CLI::App& app) : stored_(stored), app_(app) {}
+  Settings(JsonFields& stored, const CommandLine& app) : stored_(stored), app_(app) {}
 
   template <class T>
   void take(const std::string& name, T& value) {
@@ -56,19 +56,19 @@ class Settings {
   }
 
  private:
-  const CLI::Option* find(const std::string& name) const { return app_.get_option_no_throw(name); }
+  const Option* find(const std::string& name) const { return app_.get_option_no_throw(name); }
   /// skipv1-uptrain's model is an argument without a name.
   std::string option(const std::string& name) const { return name == "from" && !find("--from") ? "model" : "--" + name; }
   bool given(const std::string& name) const {
-    const CLI::Option* of = find(option(name));
+    const Option* of = find(option(name));
     return of && of->count() > 0;
   }
   JsonFields& stored_;
-  const CLI::App& app_;
+  const CommandLine& app_;
 };
 
 /// Settings come from the last checkpoint.
-void take_over(PreparedJob& p, const Json& stored, const CLI::App& app) {
+void take_over(PreparedJob& p, const Json& stored, const CommandLine& app) {
   JsonFields root(stored);
   root.read("text_fingerprint", p.text_fingerprint);
   root.read("valid_fingerprint", p.valid_fingerprint);
@@ -92,9 +92,9 @@ std::unique_ptr<Communicator> connect(const World& world, const std::string& dev
 
 /// Throws if an option is there that the variant does not read. In a configuration's file such a value has no effect
 /// (docs/spec/models.md); on a command line it is a mistake.
-void refuse_unread_options(const CLI::App& app, const std::string& variant) {
+void refuse_unread_options(const CommandLine& app, const std::string& variant) {
   const auto check = [&](const char* name, const auto& reads) {
-    const CLI::Option* option = app.get_option_no_throw(name);
+    const Option* option = app.get_option_no_throw(name);
     if (!option || option->count() == 0) return;
     AttentionConfig chosen;
     choose_variant(chosen, variant);
@@ -110,7 +110,7 @@ void refuse_unread_options(const CLI::App& app, const std::string& variant) {
 }
 
 /// `job` with the settings of the run it resumes, checked.
-PreparedJob prepare(const Job& job, const CLI::App& app, Communicator& world) {
+PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world) {
   require(!job.out.empty(), "--out is empty: must name a folder");
   PreparedJob p{job, RunFolder(job.out), world};
   if (world.first()) {
@@ -143,7 +143,7 @@ PreparedJob prepare(const Job& job, const CLI::App& app, Communicator& world) {
 
 }  // namespace
 
-void run_job(const Job& job, const CLI::App& app, const World& world) {
+void run_job(const Job& job, const CommandLine& app, const World& world) {
   world.check();
   use_threads(job.threads || std::getenv("OMP_NUM_THREADS") || world.size() == 1 ? job.threads
                                                                                  : world.share_of_threads(threads()));

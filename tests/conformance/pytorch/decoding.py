@@ -67,25 +67,28 @@ class Sequences:
         return sum(self.model.cache_elements(cache) * cache[0]["length"] for cache in self.caches if cache[0])
 
     def run(self, steps):
-        """Of each step the logits (N, V) and the elements held after it."""
-        logits, elements = [], []
-        with torch.no_grad():
-            for step in steps:
-                rows = []
-                for b, (keep, tokens) in enumerate(zip(step["keep"], step["tokens"])):
-                    self.truncate(b, keep)
-                    if tokens:
-                        self.model.sequence = b
+        """Of each step the logits (N, V) and the elements held after it; a step is computed when it is asked for."""
+        for step in steps:
+            rows = []
+            for b, (keep, tokens) in enumerate(zip(step["keep"], step["tokens"])):
+                self.truncate(b, keep)
+                if tokens:
+                    self.model.sequence = b
+                    with torch.no_grad():
                         rows.append(self.model.forward(torch.tensor([tokens]), self.caches[b])[0])
-                logits.append(to_numpy(torch.cat(rows)))
-                elements.append(self.elements())
-        return logits, elements
+            yield to_numpy(torch.cat(rows)), self.elements()
 
 
-def decode(decoding, dtype="f64", kind=Model, sequences=Sequences):
+def decode_steps(decoding, dtype="f64", kind=Model, sequences=Sequences):
     """(logits, elements) after each step, of a model of class `kind`."""
     model = kind(decoding.case.config, prepare(decoding.case, dtype)[0])
     return sequences(model, decoding.batch).run(decoding.steps)
+
+
+def decode(*args):
+    """`decode_steps` as two lists."""
+    logits, elements = zip(*decode_steps(*args))
+    return logits, elements
 
 
 def whole_passes(decoding):
@@ -100,14 +103,15 @@ def whole_passes(decoding):
     return logits
 
 
+def compare_step(decoding, dtype, n, logits, elements):
+    name, bound = f"step{n}.logits", decoding.case.bound(dtype, "logits", "decoding")
+    wrong_bytes = float(elements * BYTES[dtype] != decoding.cache_bytes[dtype][n])
+    return [(name, error(logits, decoding.logits[name]), bound), (f"step{n}.cache_bytes", wrong_bytes, 0.0)]
+
+
 def compare(decoding, dtype, logits, elements):
     """[(tensor, error, bound)] as skipv1-check compares them."""
-    results = []
-    for n, (x, count) in enumerate(zip(logits, elements)):
-        name = f"step{n}.logits"
-        results.append((name, error(x, decoding.logits[name]), decoding.case.bound(dtype, "logits", "decoding")))
-        results.append((f"step{n}.cache_bytes", float(count * BYTES[dtype] != decoding.cache_bytes[dtype][n]), 0.0))
-    return results
+    return [result for n, step in enumerate(zip(logits, elements)) for result in compare_step(decoding, dtype, n, *step)]
 
 
 def holds(results):
@@ -151,21 +155,23 @@ def examine(folder, program):
     for name, kind in DECODING_MISTAKES.items():
         if not kind.applies(facts):
             continue
-        effect = None
+        written = program and not case.drawn and decode(decoding, "f32", kind.model, kind.sequences)
         for dtype in TORCH:
-            results = decode(decoding, dtype, kind.model, kind.sequences)
-            effect = effect or results  # in f64: the mistake itself, without any rounding
-            if not holds(compare(decoding, dtype, *results)):
+            # No step behind the first that fails is computed.
+            steps = zip(*written) if written and dtype == "f32" else decode_steps(decoding, dtype, kind.model, kind.sequences)
+            if any(not holds(compare_step(decoding, dtype, n, *step)) for n, step in enumerate(steps)):
                 verdict = "rejected"
-            else:
-                exceeds = any(not e <= bound + own for (_, e, bound), (_, own, _) in
-                              zip(compare(decoding, dtype, effect[0], effect[1]), rounding[dtype]))
-                verdict = "missed" if dtype != "bf16" or exceeds else "below"
+            elif dtype != "bf16":
+                verdict = "missed"
+            else:  # whether the mistake itself, in f64 without any rounding, is larger than bound and rounding together
+                effect = compare(decoding, dtype, *decode(decoding, "f64", kind.model, kind.sequences))
+                exceeds = any(not e <= bound + own for (_, e, bound), (_, own, _) in zip(effect, rounding[dtype]))
+                verdict = "missed" if exceeds else "below"
             rows.append((name, dtype, verdict))
             if verdict == "missed":
                 failures.append(f"{case.name}, {dtype}: {name} holds")
-        if program and not case.drawn:
-            failures += check(program, decoding, "f32", decode(decoding, "f32", kind.model, kind.sequences), 1, name)
+        if written:
+            failures += check(program, decoding, "f32", written, 1, name)
     return failures, rows
 
 

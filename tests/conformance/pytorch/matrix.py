@@ -4,12 +4,13 @@
 
 Fails (exit status 1) unless the right model holds in every case, and each mistake is rejected by every case that it applies to: in
 f64 and f32 always, in bf16 where the mistake's own effect, measured in f64, exceeds the bound there by what the right model errs in
-bf16.
+bf16. In a case of a kernel's size what is ten bounds away in f32 is taken for rejected in f64.
 --check holds skipv1-check to the same verdict on one case of each mistake, and on all cases for the right model.
 Exit status 77 where PyTorch is missing.
 """
 import argparse
 import concurrent.futures
+import math
 import os
 import pathlib
 import subprocess
@@ -37,11 +38,13 @@ SUITE = pathlib.Path(__file__).resolve().parents[3] / "data/conformance"
 
 
 def rejected(case, dtype, kind):
-    """Whether some comparison fails; what costs more is computed only if the rest holds."""
+    """The error of the comparison that fails worst, in bounds; 0 if all hold. What costs more is computed only if the rest holds."""
     for options in ({"gradients": False, "decoding": False}, {"gradients": False}, {"decoding": False}):
-        if any(not e <= bound for _, _, e, bound in compare(case, run(case, dtype, kind, **options), dtype)):
-            return True
-    return False
+        failed = [e / bound if bound else math.inf for _, _, e, bound in compare(case, run(case, dtype, kind, **options), dtype)
+                  if not e <= bound]
+        if failed:
+            return max(failed)
+    return 0
 
 
 def exceeds_in_bf16(case, kind, wrong_by):
@@ -68,8 +71,11 @@ def examine(folder):
     for name, kind in MISTAKES.items():
         if not kind.applies(facts):
             continue
+        f32 = "f32" in kind.dtypes and rejected(case, "f32", kind)
         for dtype in kind.dtypes:
-            if rejected(case, dtype, kind):
+            # Ten bounds of f32 are a million of f64, which takes long where the model is of a kernel's size.
+            implied = dtype == "f64" and case.drawn and f32 > 10
+            if f32 if dtype == "f32" else implied or rejected(case, dtype, kind):
                 verdict = "rejected"
             else:
                 verdict = "missed" if dtype != "bf16" or exceeds_in_bf16(case, kind, wrong_by) else "below"

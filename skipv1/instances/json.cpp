@@ -1,0 +1,4 @@
+// JSON values, compiled once for all our programs (they see `extern template`).
+#include "skipv1/io/json.hpp"
+
+template class nlohmann::basic_json<nlohmann::ordered_map>;

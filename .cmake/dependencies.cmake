@@ -32,20 +32,6 @@ function(skipv1_find_headers result name header folder url sha256)
   set(${result} ${${found}} PARENT_SCOPE)
 endfunction()
 
-# Clang 19 and later take xtensor's templates before 0.25 (Debian 12's) for ambiguous, unless told to match as earlier ones did.
-function(skipv1_clang_and_xtensor folder)
-  set(config ${folder}/xtensor/xtensor_config.hpp)
-  if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19 OR NOT EXISTS ${config})
-    return()
-  endif()
-  file(STRINGS ${config} minor REGEX "XTENSOR_VERSION_MINOR +[0-9]+")
-  string(REGEX REPLACE ".*MINOR +" "" minor "${minor}")
-  if(minor LESS 25)
-    target_compile_options(skipv1::dependencies INTERFACE
-      $<$<COMPILE_LANGUAGE:CXX>:-fno-relaxed-template-template-args;-Wno-deprecated-no-relaxed-template-template-args>)
-  endif()
-endfunction()
-
 # Matrix products: by a BLAS with a C interface, or by the library's own loops (SKIPV1_PLAIN_BLAS).
 function(skipv1_find_blas)
   if(NOT SKIPV1_BLAS STREQUAL PLAIN)
@@ -102,12 +88,6 @@ endfunction()
 
 function(skipv1_add_dependencies)
   set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # seen wherever skipv1 is linked
-  skipv1_find_headers(xtl xtl xtl/xtl_config.hpp include
-    https://github.com/xtensor-stack/xtl/archive/0.7.5.tar.gz
-    3286fef5fee5d58f82f7b91375cd449c819848584bae9367893501114d923cbe)
-  skipv1_find_headers(xtensor xtensor "xtensor/core/xtensor_config.hpp;xtensor/xtensor_config.hpp" include  # 0.26 moved it
-    https://github.com/xtensor-stack/xtensor/archive/refs/tags/0.25.0.tar.gz
-    32d5d9fd23998c57e746c375a544edf544b74f0a18ad6bc3c38cbba968d5e6c7)
   skipv1_find_headers(xsimd xsimd xsimd/xsimd.hpp include
     https://github.com/xtensor-stack/xsimd/archive/8.1.0.tar.gz
     d52551360d37709675237d2a0418e28f70995b5b7cdad7c674626bcfbbf48328)
@@ -119,10 +99,8 @@ function(skipv1_add_dependencies)
     93a16ee3e866e719feec459f6f132cce932c5ec751eb38e3ec1975f911353d2e)
   # An imported target: its headers are system headers to whoever includes them.
   add_library(skipv1::dependencies INTERFACE IMPORTED GLOBAL)
-  target_include_directories(skipv1::dependencies INTERFACE ${xtl} ${xtensor} ${xsimd} ${json}
-    ${stb})
+  target_include_directories(skipv1::dependencies INTERFACE ${xsimd} ${json} ${stb})
 
-  skipv1_clang_and_xtensor(${xtensor})
   skipv1_find_blas()
 
   if(SKIPV1_OPENMP)

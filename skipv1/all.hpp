@@ -1,9 +1,14 @@
-// All of the CPU half of the library.
+// All of the CPU half of the library, but for core/xtensor.hpp, which needs xtensor.
 #pragma once
 
 #include "skipv1/skipv1.hpp"
+#include "skipv1/core/linear_algebra.hpp"
+#include "skipv1/core/number.hpp"
+#include "skipv1/core/progress.hpp"
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/core/unicode.hpp"
 #include "skipv1/core/unicode_tables.hpp"
+#include "skipv1/core/utf8.hpp"
 #include "skipv1/distributed/mpi.hpp"
 #include "skipv1/distributed/watch.hpp"
 #include "skipv1/distributed/world.hpp"
@@ -56,11 +61,15 @@
 #include "skipv1/plot/svg.hpp"
 #include "skipv1/plot/taken_pixels.hpp"
 #include "skipv1/training/byte_pair.hpp"
+#include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/log.hpp"
+#include "skipv1/training/pair_merge.hpp"
 #include "skipv1/training/run.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/sentencepiece.hpp"
+#include "skipv1/training/text.hpp"
 #include "skipv1/training/token_file.hpp"
+#include "skipv1/training/tokenizer.hpp"
 #include "skipv1/training/tokenizer_json.hpp"
 #include "skipv1/training/vocabulary.hpp"
 #include "skipv1/training/words.hpp"

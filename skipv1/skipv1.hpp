@@ -1,28 +1,23 @@
-// What trains, evaluates and decodes on the CPU: tensors, operations, tables, the model and its trainer. Options, JSON, files of
-// models, charts and theory are asked for by their own headers, or with all.hpp, which takes three times as long to compile.
+// What trains and decodes on the CPU: tensors, operations, tables, the model and its trainer, of tokens that are numbers. Texts and
+// their evaluation, options, JSON, files of models, charts and theory are asked for by their own headers, or with all.hpp, which
+// takes three times as long to compile.
 #pragma once
 
 #include "skipv1/core/bfloat16.hpp"
 #include "skipv1/core/blas.hpp"
 #include "skipv1/core/check.hpp"
-#include "skipv1/core/linear_algebra.hpp"
-#include "skipv1/core/number.hpp"
 #include "skipv1/core/on_device.hpp"
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/plain_blas.hpp"
-#include "skipv1/core/progress.hpp"
 #include "skipv1/core/random.hpp"
 #include "skipv1/core/repeat.hpp"
 #include "skipv1/core/uninitialized.hpp"
 #include "skipv1/core/simd.hpp"
 #include "skipv1/core/tensor.hpp"
-#include "skipv1/core/thread_limit.hpp"
-#include "skipv1/core/utf8.hpp"
 #include "skipv1/core/version.hpp"
 #include "skipv1/core/view.hpp"
 #include "skipv1/core/wait_policy.hpp"
 #include "skipv1/core/write_mode.hpp"
-#include "skipv1/core/xtensor.hpp"
 #include "skipv1/distributed/communicator.hpp"
 #include "skipv1/model/activations.hpp"
 #include "skipv1/model/attention_layer.hpp"
@@ -65,10 +60,6 @@
 #include "skipv1/routing/routing.hpp"
 #include "skipv1/routing/variants.hpp"
 #include "skipv1/training/data_parallel.hpp"
-#include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/optimizer.hpp"
-#include "skipv1/training/pair_merge.hpp"
 #include "skipv1/training/schedule.hpp"
-#include "skipv1/training/text.hpp"
-#include "skipv1/training/tokenizer.hpp"
 #include "skipv1/training/trainer.hpp"

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs the Debian packages that are missing: what the programs need, and with --tests what the tests need too.
 set -eu
-packages="g++ cmake ninja-build libxtensor-dev libxsimd-dev libopenblas-dev libstb-dev fonts-dejavu-core
+packages="g++ cmake ninja-build libxsimd-dev libopenblas-dev libstb-dev fonts-dejavu-core
   nlohmann-json3-dev libcli11-dev libsentencepiece-dev bible-kjv"
 if [ "${1:-}" = --tests ]; then
-  packages="$packages catch2 libopenmpi-dev openmpi-bin clang libomp-dev libclang-rt-dev python3-torch"
+  packages="$packages catch2 libxtensor-dev libopenmpi-dev openmpi-bin clang libomp-dev libclang-rt-dev python3-torch"
 fi
 
 if ! command -v dpkg-query > /dev/null; then

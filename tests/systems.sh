@@ -7,7 +7,7 @@ root=$PWD
 work=${TMPDIR:-/tmp}/skipv1-systems
 full=
 [ "${1:-}" = --full ] && full=1 && shift
-parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops clang-tidy mingw aarch64 debian-12 debian-13}
+parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops clang-tidy mingw aarch64 armhf debian-12 debian-13}
 mkdir -p "$work/include"
 : > "$work/summary.txt"
 
@@ -16,7 +16,7 @@ say() { printf '%-14s %s\n' "$1" "$2" | tee -a "$work/summary.txt"; }
 # first COMMAND...: the first that is here
 first() { for command; do command -v "$command" > /dev/null && echo "$command" && return; done; }
 # The dependencies' headers alone, for compilers of other systems, which must not see this one's.
-for folder in xtensor xtl xsimd nlohmann stb; do
+for folder in xsimd nlohmann stb; do
   for place in /usr/include /usr/local/include; do
     [ -d "$place/$folder" ] && ln -sfn "$place/$folder" "$work/include/$folder"
   done
@@ -36,15 +36,6 @@ whole() {
     say "$part" "passed: $("$compiler" --version | head -1), $(($(date +%s) - begin)) s"
   fi
 }
-# The flag that clang 19 and later need with xtensor before 0.25 (.cmake/dependencies.cmake).
-clang_flag() {
-  echo 'int main(){}' > "$work/flag.cpp"
-  [ -f "$work/include/xtensor/xtensor_config.hpp" ] && ! grep -q 'MINOR 25' "$work/include/xtensor/xtensor_config.hpp" &&
-    "$1" -Werror -fno-relaxed-template-template-args -Wno-deprecated-no-relaxed-template-template-args -fsyntax-only \
-      "$work/flag.cpp" 2> /dev/null &&
-    echo "-fno-relaxed-template-template-args -Wno-deprecated-no-relaxed-template-template-args"
-}
-
 # debian PART SUITE: a system from nothing in a folder
 debian() {
   if ! command -v debootstrap > /dev/null || [ "$(id -u)" != 0 ]; then
@@ -88,16 +79,16 @@ for part in $parts; do
     oldest-clang | newest-clang)
       compiler=$(first clang++-14 clang++-15 clang++-16 clang++-17 clang++)
       [ $part = oldest-clang ] || compiler=$(first clang++-21 clang++-20 clang++-19 clang++-18 clang++)
-      with "$part" "$compiler" -Wno-deprecated-declarations $blas $(clang_flag "${compiler:-false}") ;;
+      with "$part" "$compiler" -Wno-deprecated-declarations $blas ;;
     libc++)
       compiler=$(first clang++-21 clang++-20 clang++-19 clang++-18 clang++)
       echo '#include <vector>' > "$work/vector.cpp"
       if "${compiler:-false}" -stdlib=libc++ -fsyntax-only "$work/vector.cpp" 2> /dev/null; then
-        with "$part" "$compiler" -stdlib=libc++ $blas $(clang_flag "$compiler")
+        with "$part" "$compiler" -stdlib=libc++ $blas
       else
         say "$part" "skipped: no libc++"
       fi ;;
-    assertions) with "$part" "$(first g++ c++)" -fopenmp -D_GLIBCXX_ASSERTIONS $blas ;;
+    assertions) with "$part" "$(first g++ c++)" -fopenmp -D_GLIBCXX_ASSERTIONS -DSKIPV1_CHECK_INDICES $blas ;;
     plain-loops) with "$part" "$(first g++ c++)" -DSKIPV1_PLAIN_BLAS -DSKIPV1_NO_XSIMD ;;
     clang-tidy)
       if [ -n "$(first clang-tidy)" ]; then
@@ -122,6 +113,12 @@ for part in $parts; do
         whole "$part" "$(first qemu-aarch64 qemu-aarch64-static) -L /usr/aarch64-linux-gnu" aarch64-linux-gnu-g++ -DSKIPV1_PLAIN_BLAS
       else
         say "$part" "skipped: needs g++-aarch64-linux-gnu and qemu-user"
+      fi ;;
+    armhf)
+      if [ -n "$(first arm-linux-gnueabihf-g++)" ] && [ -n "$(first qemu-arm qemu-arm-static)" ]; then
+        whole "$part" "$(first qemu-arm qemu-arm-static) -L /usr/arm-linux-gnueabihf" arm-linux-gnueabihf-g++ -DSKIPV1_PLAIN_BLAS -Wno-psabi
+      else
+        say "$part" "skipped: needs g++-arm-linux-gnueabihf and qemu-user"
       fi ;;
     debian-12) debian "$part" bookworm ;;
     debian-13) debian "$part" trixie ;;

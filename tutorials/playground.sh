@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the playground: the library in WebAssembly, and its page, which works from a file:// address.
 # Usage: sh tutorials/playground.sh [TO]     TO is the folder; left out: build/playground
-# It needs Emscripten (Debian: emscripten) and the headers of xtensor, xtl and nlohmann-json.
+# It needs Emscripten (Debian: emscripten) and the headers of nlohmann-json.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 to=${1:-$root/build/playground}
@@ -12,7 +12,7 @@ if ! command -v emcc > /dev/null; then
 fi
 mkdir -p "$to"
 export NODE_PATH="${NODE_PATH:-/usr/share/nodejs}" # where Debian keeps what emcc asks Node for
-headers=${SKIPV1_HEADERS:-/usr/include}            # of xtensor, xtl and nlohmann-json; behind Emscripten's own
+headers=${SKIPV1_HEADERS:-/usr/include}            # of nlohmann-json; behind Emscripten's own
 # compile SOURCE NAME [flags]
 compile() {
   source=$1 name=$2

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "skipv1/core/check.hpp"
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -19,8 +21,10 @@ inline int threads() {
 #endif
 }
 
-/// Use `n` threads from now on; without OpenMP there is always one.
-inline void set_threads([[maybe_unused]] int n) {
+/// Use `n` threads from now on, 1 to 4096; without OpenMP there is always one. `use_threads` (core/thread_limit.hpp) also looks
+/// whether so many can be started.
+inline void set_threads(int n) {
+  require(n >= 1 && n <= 4096, "set_threads: ", n, ": must be 1 to 4096");
 #ifdef _OPENMP
   omp_set_num_threads(n);
 #endif

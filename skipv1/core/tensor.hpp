@@ -1,49 +1,52 @@
-// Tensors in row-major order: `View` points at memory somebody owns, `Tensor` owns it; here is the one in host memory.
+// Tensors in row-major order: `View` points at memory somebody owns, `Tensor` owns it; here is the one in host memory. xtensor's
+// expressions read and make such tensors through core/xtensor.hpp.
 #pragma once
 
+#include <algorithm>
+#include <memory>
+
+#include "skipv1/core/uninitialized.hpp"
 #include "skipv1/core/view.hpp"
-#include "skipv1/core/xtensor.hpp"
 
 namespace skipv1 {
 
-/// In host memory, held by xtensor: `array()` opens it to xtensor's expressions.
+/// In host memory.
 template <class T>
 class Tensor<T, Cpu> : public View<T, Cpu> {
  public:
   Tensor() = default;
-  explicit Tensor(Shape shape) : array_(xt::xarray<T>::from_shape(shape)) { point(shape); }
-  /// Takes over an xtensor array of at most four dimensions.
-  static Tensor from(xt::xarray<T> array) {
-    Tensor x;
-    x.array_ = std::move(array);
-    x.point(Shape(x.array_.shape().begin(), x.array_.shape().end()));
-    return x;
+  /// Throws if no memory is as large, std::bad_alloc if there is not as much.
+  explicit Tensor(Shape shape)
+      : View<T, Cpu>(nullptr, shape), memory_((require_possible(shape, sizeof(T)), uninitialized<T>(shape.size()))) {
+    this->data_ = memory_.get();
   }
-  Tensor(const Tensor& other) : View<T, Cpu>(nullptr, other.shape_), array_(other.array_) {
-    if (other.data_) this->data_ = array_.data();
+  Tensor(const Tensor& other) : View<T, Cpu>(nullptr, other.shape_) {
+    if (!other.data_) return;
+    memory_ = uninitialized<T>(this->shape_.size());
+    this->data_ = memory_.get();
+    std::copy_n(other.data_, this->shape_.size(), this->data_);
   }
-  Tensor(Tensor&& other) noexcept : View<T, Cpu>(), array_(std::move(other.array_)) { take(other); }
+  Tensor(Tensor&& other) noexcept { take(other); }
   Tensor& operator=(Tensor other) noexcept {
-    array_ = std::move(other.array_);
     take(other);
     return *this;
   }
   ~Tensor() = default;
-
-  const xt::xarray<T>& array() const { return array_; }
+  // Parts of a temporary tensor are constants, for arguments: as its views, they must not outlive it.
+  View<T, Cpu> reshape(Shape shape) const& { return View<T, Cpu>::reshape(shape); }
+  View<T, Cpu> slice(std::size_t begin, std::size_t count) const& { return View<T, Cpu>::slice(begin, count); }
+  View<const T, Cpu> reshape(Shape shape) && SKIPV1_LIFETIMEBOUND { return View<T, Cpu>::reshape(shape); }
+  View<const T, Cpu> slice(std::size_t begin, std::size_t count) && SKIPV1_LIFETIMEBOUND {
+    return View<T, Cpu>::slice(begin, count);
+  }
 
  private:
-  void point(Shape shape) {
-    this->data_ = array_.data();
-    this->shape_ = shape;
-  }
   void take(Tensor& other) noexcept {
-    this->data_ = other.data_ ? array_.data() : nullptr;  // (an empty xarray still has one element)
-    this->shape_ = other.shape_;
-    other.data_ = nullptr;
-    other.shape_ = Shape{};
+    memory_ = std::move(other.memory_);
+    this->data_ = std::exchange(other.data_, nullptr);
+    this->shape_ = std::exchange(other.shape_, Shape{});
   }
-  xt::xarray<T> array_;
+  std::unique_ptr<T[]> memory_;
 };
 
 /// Every element of `x` becomes zero.

@@ -1,4 +1,4 @@
-// Views: a pointer, a shape and a memory space, without the memory. What kernels' launchers need, and nothing of xtensor.
+// Views: a pointer, a shape and a memory space, without the memory: what kernels' launchers need.
 // The memory space is part of the type, so an operation's CPU and CUDA forms are overloads.
 #pragma once
 
@@ -13,7 +13,7 @@
 
 #include "skipv1/core/check.hpp"
 
-#if defined(__clang__)  // warns of a view of constants of a temporary tensor that is used later
+#if defined(__clang__)  // warns of a view of constants of something temporary that is used later
 #define SKIPV1_LIFETIMEBOUND [[clang::lifetimebound]]
 #else
 #define SKIPV1_LIFETIMEBOUND
@@ -47,7 +47,13 @@ class Shape {
     for (std::size_t extent : *this) n *= extent;
     return n;
   }
-  friend bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+  /// The same shape with `count` in place of the first extent, if there is one.
+  Shape with_first(std::size_t count) const {
+    Shape shape = *this;
+    if (rank_) shape.extents_[0] = count;
+    return shape;
+  }
+  friend bool operator==(const Shape&, const Shape&) = default;  // (extents beyond the rank are zero)
   friend std::ostream& operator<<(std::ostream& out, const Shape& shape) {
     out << '(';
     for (std::size_t i = 0; i < shape.rank(); ++i) out << (i ? ", " : "") << shape[i];
@@ -58,6 +64,14 @@ class Shape {
   std::array<std::size_t, 4> extents_{};
   std::size_t rank_ = 0;
 };
+
+/// Throws if no memory holds a tensor of this shape, with elements of so many bytes: their number may be more than `size` counts.
+inline void require_possible(const Shape& shape, std::size_t bytes) {
+  std::size_t most = PTRDIFF_MAX / bytes;
+  if (std::find(shape.begin(), shape.end(), std::size_t{0}) != shape.end()) return;
+  for (const std::size_t extent : shape) most /= extent;
+  require(most > 0, "a tensor ", shape, " of ", bytes, " bytes per element: larger than any memory");
+}
 
 /// A tensor that owns its memory. Fresh memory is not initialised: see `zero`.
 template <class T, class Space = Cpu>
@@ -92,9 +106,15 @@ class View {
   /// All elements but those of the last dimension: how many rows of `width()` there are.
   std::size_t rows() const { return width() ? size() / width() : 0; }
 
-  /// Element access on the host; the number of indices is the rank.
+  /// Element access on the host; the number of indices is the rank. Unchecked, as a std::span's is; with SKIPV1_CHECK_INDICES
+  /// defined, in all of a program, wrong ones throw.
   template <class... Index>
   requires std::is_same_v<Space, Cpu> T& operator()(Index... index) const {
+#ifdef SKIPV1_CHECK_INDICES
+    std::size_t d = 0;
+    require(data_ && sizeof...(index) == shape_.rank() && (... && (static_cast<std::size_t>(index) < shape_[d++])), "element ",
+            Shape{static_cast<std::size_t>(index)...}, " of a tensor ", shape_, ": must be one index in each extent");
+#endif
     std::size_t at = 0, i = 0;
     ((at = at * shape_[i++] + static_cast<std::size_t>(index)), ...);
     return data_[at];
@@ -107,19 +127,14 @@ class View {
   /// Indices `begin … begin + count` of the first dimension.
   View slice(std::size_t begin, std::size_t count) const {
     require(begin <= shape_[0] && count <= shape_[0] - begin, "slice: ", begin, " + ", count, " exceeds ", shape_);
-    Shape shape = shape_;
     const std::size_t step = shape_[0] ? shape_.size() / shape_[0] : 0;
-    std::array<std::size_t, 4> extents{};
-    std::copy(shape.begin(), shape.end(), extents.begin());
-    extents[0] = count;
-    return {data_ + begin * step, Shape(extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(shape.rank()))};
+    return {data_ + begin * step, shape_.with_first(count)};
   }
 
  protected:
   T* data_ = nullptr;
   Shape shape_{};
 };
-#undef SKIPV1_LIFETIMEBOUND
 
 /// Whether a and b have as many rows, as wide.
 template <class A, class B, class Space>
@@ -127,24 +142,37 @@ bool same_rows(const View<A, Space>& a, const View<B, Space>& b) {
   return a.size() == b.size() && a.width() == b.width();
 }
 
+namespace detail {
+
+struct Given {
+  bool present;
+  const Shape& shape;
+};
+
+[[noreturn]] SKIPV1_COLD inline void fail_to_fit(const char* operation, const char* names, const char* rule,
+                                                 std::initializer_list<Given> tensors) {
+  std::istringstream each(names);
+  std::ostringstream shapes;
+  const char* separator = "";
+  for (const Given& tensor : tensors) {
+    std::string name;
+    each >> name;
+    shapes << std::exchange(separator, ", ");
+    if (tensor.present)
+      shapes << name << ' ' << tensor.shape;
+    else
+      shapes << "no " << name;
+  }
+  fail(operation, ": ", shapes.str(), " do not fit: must be ", rule);
+}
+
+}  // namespace detail
+
 /// Throws unless the tensors of `operation` `fit`; the line has each one's shape beside the `rule` for all. `names`: theirs, with
 /// spaces between.
 template <class... Tensors>
 void require_fit(bool fit, const char* operation, const char* names, const char* rule, const Tensors&... tensors) {
-  if (fit) return;
-  std::istringstream each(names);
-  std::ostringstream shapes;
-  const auto write = [&](bool present, const Shape& shape) {
-    std::string name;
-    each >> name;
-    shapes << (shapes.tellp() > 0 ? ", " : "");
-    if (present)
-      shapes << name << ' ' << shape;
-    else
-      shapes << "no " << name;
-  };
-  (write(tensors.data() != nullptr, tensors.shape()), ...);
-  fail(operation, ": ", shapes.str(), " do not fit: must be ", rule);
+  if (!fit) detail::fail_to_fit(operation, names, rule, {{tensors.data() != nullptr, tensors.shape()}...});
 }
 
 /// Throws unless each of `ids` is in `least … end - 1`.

@@ -146,7 +146,8 @@ template <class T>
 class Tensor<T, Device> : public View<T, Device> {
  public:
   Tensor() = default;
-  explicit Tensor(Shape shape) : memory_(detail::allocate_device(shape.size() * sizeof(T))) {
+  explicit Tensor(Shape shape)
+      : memory_((require_possible(shape, sizeof(T)), detail::allocate_device(shape.size() * sizeof(T)))) {
     this->data_ = static_cast<T*>(memory_.get());
     this->shape_ = shape;
   }

@@ -79,11 +79,11 @@ Checkpoint<T> read_checkpoint(const std::filesystem::path& folder) {
 
 /// Writes a checkpoint, its weights as `dtype`, making the folder if there is none. Throws, and leaves what was there as it was,
 /// if that fails. Both files are complete before either gets its name; an older configuration goes before the weights change, so
-/// that no moment leaves weights beside another model's configuration.
+/// that no moment leaves weights beside another model's configuration. Throws on parameters of another configuration.
 template <class T>
 void write_checkpoint(const std::filesystem::path& folder, const Config& config, const Parameters<T>& parameters,
                       const Dtype& dtype = dtype_of<T>()) {
-  validate(config);
+  require_layout("checkpoint", parameters.layout(), ParameterLayout(config));
   std::error_code error;
   const bool made = std::filesystem::create_directories(folder, error);
   require(!error, folder.string(), ": cannot be made: ", error.message());

@@ -1,4 +1,4 @@
-// NumPy's .npy files (numpy.lib.format, versions 1.0 to 3.0), into and out of tensors that xtensor holds.
+// NumPy's .npy files (numpy.lib.format, versions 1.0 to 3.0), into and out of tensors.
 #pragma once
 
 #include <charconv>

@@ -11,12 +11,15 @@ namespace skipv1::mesa {
 /// `R^2` of the best affine map from features (N, p) to targets (N, q): fitted to the first half of the rows, measured on the
 /// other, over all q together. 1: everything can be read out; 0 or less: nothing. `ridge` times the trace of the features'
 /// second moments keeps the map small. Throws unless a half has more than p + 1 rows.
-inline double read_out(const xt::xarray<double>& features, const xt::xarray<double>& targets, double ridge = 0) {
-  const std::size_t n = features.shape(0), p = features.shape(1) + 1, q = targets.shape(1), half = n / 2;
-  require(targets.shape(0) == n && half > p, "read-out: ", n, " rows of ", p - 1, " features and ", targets.shape(0),
+inline double read_out(View<const double> features, View<const double> targets, double ridge = 0) {
+  const std::size_t n = features.extent(0), p = features.extent(1) + 1, q = targets.extent(1), half = n / 2;
+  require(targets.extent(0) == n && half > p, "read-out: ", n, " rows of ", p - 1, " features and ", targets.extent(0),
           " targets: as many, and at least ", 2 * p + 2, " are needed");
-  xt::xarray<double> x = xt::ones<double>({n, p});
-  for (std::size_t i = 0; i < n; ++i) std::copy_n(&features(i, 0), p - 1, &x(i, 0));
+  const Tensor<double> x({n, p});
+  for (std::size_t i = 0; i < n; ++i) {
+    std::copy_n(&features(i, 0), p - 1, &x(i, 0));
+    x(i, p - 1) = 1;
+  }
   const Tensor<double> gram = zeros<double>({p, p}), cross = zeros<double>({p, q}), fit = zeros<double>({n - half, q});
   gemm(Transpose::yes, Transpose::no, p, p, half, 1., x.data(), p, x.data(), p, 0., gram.data(), p);
   gemm(Transpose::yes, Transpose::no, p, q, half, 1., x.data(), p, targets.data(), q, 0., cross.data(), q);
@@ -112,7 +115,7 @@ Probes probe(Learner<T, Space>& learner, const Prompts<T>& prompts) {
   const std::size_t batch = prompts.batch(), dim = prompts.dim(), width = config.width, d_v = routing.value_width,
                     pair = prompts.pairs() / 2, query = prompts.pairs() - 1, layers = config.layers;
   require(a.keep == Keep::for_backward && a.rows == batch * prompts.length(), "probe: read the prompts first, kept for backward");
-  xt::xarray<double> x = xt::zeros<double>({batch, dim}), y = x, label = x;
+  const Tensor<double> x({batch, dim}), y(x.shape()), label(x.shape());
   for (std::size_t b = 0; b < batch; ++b) {
     for (std::size_t j = 0; j < dim; ++j) {
       x(b, j) = static_cast<double>(prompts.features(prompts.row_of_x(b, pair), j));
@@ -121,7 +124,7 @@ Probes probe(Learner<T, Space>& learner, const Prompts<T>& prompts) {
     }
   }
   const auto rows_of = [&](const Tensor<T>& stream, std::size_t extra, const auto& row) {
-    xt::xarray<double> rows = xt::zeros<double>({batch, width + extra});
+    const Tensor<double> rows({batch, width + extra});
     for (std::size_t b = 0; b < batch; ++b)
       for (std::size_t i = 0; i < width; ++i) rows(b, i) = static_cast<double>(stream(row(b), i));
     return rows;
@@ -132,7 +135,7 @@ Probes probe(Learner<T, Space>& learner, const Prompts<T>& prompts) {
     found.label.push_back(1 - read_out(rows_of(input, 0, [&](std::size_t b) { return prompts.row_of_x(b, query); }), label));
     if (l == layers) break;
     const std::vector<HeadName> names = detail::foreign_values(routing, l);
-    xt::xarray<double> seen = rows_of(input, names.size() * d_v, [&](std::size_t b) { return prompts.row_of_y(b, pair); });
+    const Tensor<double> seen = rows_of(input, names.size() * d_v, [&](std::size_t b) { return prompts.row_of_y(b, pair); });
     for (std::size_t k = 0; k < names.size(); ++k) {
       const Tensor<T> values = detail::on_host(learner.cache().values(names[k].layer));
       for (std::size_t b = 0; b < batch; ++b)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/mesa/task.hpp"

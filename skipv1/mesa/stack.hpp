@@ -37,6 +37,7 @@ class Stack {
       : config_((validate(c), c)),
         norm_(norm_of(parameters)),
         blocks_(settings_of(c), make_routing(detail::table_config(c)), layers_of(parameters), {}) {}
+  Stack(const StackConfig& c, const Parameters<T, Space>&& parameters) = delete;  // temporary ones
 
   const StackConfig& config() const { return config_; }
   const Routing& routing() const { return blocks_.routing(); }

@@ -106,9 +106,10 @@ struct Activations {
   Keep keep = Keep::nothing;
   std::size_t rows = 0, batch = 0, capacity = 0;
   Logits wanted = Logits::all;
-  Stage stage = Stage::none;                       ///< the decoder's: what it has done with this so far
-  std::size_t vocab = 1;                           ///< logits of a row
-  std::size_t most_logits = std::size_t{1} << 30;  ///< in parts: how many there are at once, if one row has no more
+  Stage stage = Stage::none;                                    ///< the decoder's: what it has done with this so far
+  const void *placed_model = nullptr, *placed_cache = nullptr;  ///< of the pass: where weights and keys begin
+  std::size_t vocab = 1;                                        ///< logits of a row
+  std::size_t most_logits = std::size_t{1} << 30;               ///< in parts: how many there are at once, if one row has no more
 
   /// Whether the rows lie as the cache has them, so that keys and values are computed there.
   bool fills_cache() const { return rows == batch * capacity; }
@@ -117,7 +118,11 @@ struct Activations {
     const std::size_t most = std::max<std::size_t>(most_logits / vocab, 1), parts = (rows + most - 1) / most;
     return (rows + parts - 1) / parts;
   }
-  LayerActivations<T, Space>& layer(std::size_t l) { return layers[l % layers.size()]; }
+  /// Layer l's, as the last pass left them; throws if there was none.
+  LayerActivations<T, Space>& layer(std::size_t l) {
+    require(l < sizes.layers && !layers.empty(), "activations of ", sizes.layers, " layers: no layer ", l);
+    return layers[l % layers.size()];
+  }
   View<T, Space> block_output(std::size_t j) const { return at(stream, j); }
   /// The input of block j: X_j, for DenseFormer Y_j.
   View<T, Space> block_input(std::size_t j) const { return averaged.empty() || j == 0 ? at(stream, j) : at(averaged, j); }
@@ -150,6 +155,7 @@ struct Activations {
 
  private:
   View<T, Space> at(const Tensor<T, Space>& x, std::size_t j) const {
+    require(x.extent(0) > 0 && j <= sizes.layers, "activations of ", sizes.layers, " layers: no block ", j);
     return x.slice(j % x.extent(0), 1).reshape({x.extent(1), x.extent(2)});
   }
   LayerActivations<T, Space> allocate_layer() const {

@@ -2,6 +2,7 @@
 // (docs/spec/models.md, "Block"). A decoder puts embeddings in front and an output head behind; mesa/ puts others.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include "skipv1/model/attention_layer.hpp"
@@ -50,6 +51,7 @@ class Blocks {
              Keep keep) const {
     check(counts, rows, cache, keep);
     a.stage = Stage::none;
+    a.placed_cache = cache.keys(0).data();
     a.prepare(settings_.sizes, cache, rows, keep);
     place_rows(counts, cache, a);
     place_heads(cache, a);
@@ -58,6 +60,7 @@ class Blocks {
   /// From `a.block_output(0)` to `a.block_input(count())`; keys and values are added to the cache.
   template <class KernelOf>
   void forward(Cache<T, Space>& cache, Activations<T, Space>& a, const KernelOf& kernel_of, const Observer& observer) const {
+    require(cache.keys(0).data() == a.placed_cache, "forward: the batch was placed for another cache");
     for (std::size_t l = 0; l < count(); ++l) {
       attention(l).forward(a.block_input(l), cache, a, heads(a, l), kernel_of(l));
       if (observer) observer(l);
@@ -71,6 +74,14 @@ class Blocks {
   X last_bias(const std::vector<LayerWeights<T, Space>>& dlayers) const {
     return depth_.empty() ? bias_of(dlayers, count() - 1) : X();
   }
+  /// Throws unless `dcache` can hold the gradients of what the pass read from its own cache.
+  void check_gradients(const Cache<T, Space>& dcache, const Activations<T, Space>& a) const {
+    dcache.require_routing(routing_);
+    require(dcache.batch() == a.batch && dcache.capacity() == a.capacity, "backward: cache_gradients of ", dcache.batch(),
+            " sequences of ", dcache.capacity(), " positions, for a pass over ", a.batch, " of ", a.capacity);
+    require(dcache.keys(0).data() != a.placed_cache, "backward: cache_gradients is the pass's own cache, which is read");
+  }
+
   /// dy (N, d): the gradient of the last rows, then of the first. `ddepth` (L) or empty; `dcache` is scratch, of the same
   /// routing. `ready(l)` is called once all gradients of layer l are complete, from the last layer to the first.
   template <class KernelOf>
@@ -78,6 +89,7 @@ class Blocks {
                 Activations<T, Space>& a, const KernelOf& kernel_of, const Observer& ready = {}) const {
     GradientScratch<T, Space>& g = a.gradient;
     const bool averages = !depth_.empty();
+    check_gradients(dcache, a);
     if (!g.pooled.empty()) zero(X(g.pooled));
     if (!g.outputs.empty()) zero(X(g.outputs));
     place_gradients(dcache, g);
@@ -121,10 +133,11 @@ class Blocks {
 
   void check(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache, Keep keep) const {
     std::size_t sum = 0;
+    require(!layers_.empty(), "a model that was moved away");
     cache.require_routing(routing_);
     require(counts.size() == cache.batch(), "batch of ", counts.size(), " sequences with a cache of ", cache.batch());
     for (std::size_t b = 0; b < counts.size(); ++b) {
-      const std::size_t count = counts[b], length = cache.lengths()[b] + count;
+      const std::size_t count = counts[b], held = cache.lengths()[b], length = held + std::min(count, SIZE_MAX - held);
       require(length <= settings_.max_positions, "sequence ", b, " would be ", length,
               " tokens long: max_position_embeddings is ", settings_.max_positions);
       require(length <= cache.capacity(), "sequence ", b, " would be ", length, " tokens long: the cache holds ",
@@ -176,7 +189,6 @@ class Blocks {
   }
   /// Where attention writes dk and dv, in `g.heads`.
   void place_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const {
-    dcache.require_routing(routing_);
     auto table = resolve<T>(
         routing_, dcache, X(g.pooled), [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
     if (table == g.resolved) return;

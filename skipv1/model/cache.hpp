@@ -1,6 +1,8 @@
 // The key/value cache: every layer's owned heads and nothing else.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "skipv1/ops/head.hpp"
@@ -17,8 +19,12 @@ enum class Holds { heads, gradients };
 template <class T, class Space = Cpu>
 class Cache {
  public:
+  /// Throws on a table that was not counted, and more sequences or positions than 32 bits count.
   Cache(const Routing& routing, std::size_t batch, std::size_t capacity, Holds holds = Holds::heads)
-      : lengths_(batch, 0), capacity_(capacity), key_width_(routing.key_width), value_width_(routing.value_width) {
+      : lengths_((check(routing, batch, capacity), batch), 0),
+        capacity_(capacity),
+        key_width_(routing.key_width),
+        value_width_(routing.value_width) {
     const auto allocate = [&](Memory& memory, const auto& columns, const auto& last_reader) {
       const auto takes_turns = [&](std::size_t l) { return holds == Holds::gradients && l > 0 && last_reader(l) == l; };
       for (std::size_t l = 0; l < routing.layers; ++l) {
@@ -39,6 +45,7 @@ class Cache {
 
   /// Throws unless each layer caches as much here as `routing` has it cache: another variant's cache has its heads elsewhere.
   void require_routing(const Routing& routing) const {
+    require_counted(routing);
     require(keys_.columns.size() == routing.layers, "a cache of ", keys_.columns.size(), " layers for a model of ",
             routing.layers);
     for (std::size_t l = 0; l < routing.layers; ++l)
@@ -68,13 +75,14 @@ class Cache {
   void reset() { lengths_.assign(lengths_.size(), 0); }
 
   /// What layer l owns: (B, capacity, owned heads * width), for MLA its rotary key and latent; the last extent may be 0.
-  View<T, Space> keys(std::size_t l) const { return keys_.pieces[keys_.at[l]]; }
-  View<T, Space> values(std::size_t l) const { return values_.pieces[values_.at[l]]; }
+  /// Throws, as the functions below, where there is no such layer or head.
+  View<T, Space> keys(std::size_t l) const { return piece(keys_, l); }
+  View<T, Space> values(std::size_t l) const { return piece(values_, l); }
   /// One head where it lies.
   Head<T, Space> key(const HeadName& name) const { return head(keys(name.layer), name.head, key_width_); }
   Head<T, Space> value(const HeadName& name) const { return head(values(name.layer), name.head, value_width_); }
   /// MLA: layer l's rotary key, and one part of a latent.
-  Head<T, Space> rotary_key(std::size_t l) const { return head(keys(l), 0, 0); }
+  Head<T, Space> rotary_key(std::size_t l) const { return head(keys(l), 0, keys(l).width()); }
   Head<T, Space> part(const PartName& name) const { return head(values(name.layer), name.part, part_width_); }
 
   /// Elements held for one token, counted from the memory itself.
@@ -91,7 +99,19 @@ class Cache {
     std::vector<Tensor<T, Space>> pieces;
     std::vector<std::size_t> at, columns;  ///< (L): which of them; how wide it is
   };
+  static void check(const Routing& routing, std::size_t batch, std::size_t capacity) {
+    constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
+    require(batch <= most && capacity <= most, "a cache of ", batch, " sequences of ", capacity, " positions: must be at most ",
+            most, " each");
+    require_counted(routing);
+  }
+  static View<T, Space> piece(const Memory& memory, std::size_t l) {
+    require(l < memory.at.size(), "a cache of ", memory.at.size(), " layers has no layer ", l);
+    return memory.pieces[memory.at[l]];
+  }
   Head<T, Space> head(View<T, Space> owned, std::size_t head, std::size_t width) const {
+    require(width > 0 && head < owned.width() / width, "a cache's layer holds ", owned.width(), " elements per token: no head ",
+            head, " of width ", width);
     return {owned.data() + head * width, capacity_ * owned.width(), owned.width()};
   }
   std::vector<std::size_t> lengths_;

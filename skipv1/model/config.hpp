@@ -182,8 +182,10 @@ inline LatentRouting make_latent(const Config& c) {
 }
 }  // namespace detail
 
-/// The routing table of a valid configuration, with its inverse. Throws if a registered variant's own table cannot be served.
+/// The routing table of a configuration, with its inverse. Throws if that is not valid, or a registered variant's own table
+/// cannot be served.
 inline Routing make_routing(const Config& c) {
+  validate(c);
   const Variant& variant = c.variant();
   const RoutingShape shape = c.routing_shape();
   require(variant.route, "variant ", variant.name, " has no route: a function that fills its table");

@@ -21,6 +21,9 @@ class Decoder {
   Decoder(const Config& config, const Parameters<T, Space>& parameters)
       : Decoder(config, parameters, (validate(config), make_routing(config))) {}
   Decoder(const Config& config, const Parameters<T, Space>& parameters, Routing routing);
+  // Over temporary parameters it would read freed memory.
+  Decoder(const Config& config, const Parameters<T, Space>&& parameters) = delete;
+  Decoder(const Config& config, const Parameters<T, Space>&& parameters, Routing routing) = delete;
 
   const Config& config() const { return config_; }
   const Routing& routing() const { return blocks_.routing(); }
@@ -85,6 +88,11 @@ class Decoder {
 
   static BlockSettings<T, Space> settings_of(const Config& config);
   void check_routing(const Routing& given) const;
+  /// Throws unless `a` is of a pass of this model, and `gradients` and `dcache` can hold what belongs to it.
+  void check_gradients(const Weights<T, Space>& dw, const Cache<T, Space>& dcache, const Activations<T, Space>& a) const;
+  void check_pass(const Activations<T, Space>& a, const char* what) const {
+    require(a.placed_model == weights_.tokens.data(), what, ": these activations are of another model's pass, or of none");
+  }
   void check_tokens(const std::vector<std::int32_t>& tokens) const;
   static void upload(const Tensor<std::int32_t, Space>& to, const std::vector<std::int32_t>& from) {
     copy(to, View<const std::int32_t>(from.data(), {from.size()}));

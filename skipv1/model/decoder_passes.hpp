@@ -39,17 +39,30 @@ void Decoder<T, Space>::check_routing(const Routing& given) const {
               given.owned_values == own.owned_values && given.key_width == own.key_width &&
               given.value_width == own.value_width && given.mixes_values == own.mixes_values && given.latent == own.latent,
           "the routing table given does not own the heads of variant ", config_.attention.variant);
+  require(given.keys.size() == own.keys.size() && given.values.size() == own.values.size(),
+          "the routing table given: ", given.keys.size(), " keys and ", given.values.size(), " values: must be ", own.keys.size(),
+          " each");
   for (std::size_t l = 0; l < own.layers; ++l) {
     for (std::size_t h = 0; h < own.heads; ++h) {
       const HeadName &key = given.key(l, h), &value = given.value(l, h);
       const auto held = [&](std::size_t layer, std::size_t head, const std::vector<std::size_t>& owned) {
         return layer <= l && head < owned[layer];
       };
+      require(!key.pooled(), "the routing table given: layer ", l, " head ", h,
+              " reads the mean of two keys: only values have means");
       require(held(key.layer, key.head, own.owned_keys) && (value.none() || held(value.layer, value.head, own.owned_values)) &&
                   (!value.pooled() || (!value.none() && held(value.layer, value.other, own.owned_values))),
               "the routing table given: layer ", l, " head ", h, " reads what neither it nor an earlier layer owns");
     }
   }
+}
+
+template <class T, class Space>
+void Decoder<T, Space>::check_gradients(const Weights<T, Space>& dw, const Cache<T, Space>& dcache,
+                                        const Activations<T, Space>& a) const {
+  check_pass(a, "backward");
+  require(dw.tokens.data() != weights_.tokens.data(), "backward: the gradients given are the model's own parameters");
+  blocks_.check_gradients(dcache, a);
 }
 
 template <class T, class Space>
@@ -74,6 +87,7 @@ void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, 
   check_tokens(batch.tokens);
   blocks_.place(batch.counts, batch.tokens.size(), cache, a, keep);
   upload(a.tokens, batch.tokens);
+  a.placed_model = weights_.tokens.data();
   a.vocab = config_.vocab_size;
   a.wanted = wanted;
   a.last.clear();
@@ -96,6 +110,7 @@ template <class KernelOf>
 View<T, Space> Decoder<T, Space>::run_with(const KernelOf& kernel_of, Cache<T, Space>& cache, Activations<T, Space>& a,
                                            const Observer& observer) const {
   require(a.stage == Stage::placed, "run: a batch is placed first, once per pass");
+  check_pass(a, "run");
   a.stage = Stage::forward;
   embedding_forward(a.block_output(0), weights_.tokens, a.tokens);
   if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, WriteMode::accumulate);
@@ -155,6 +170,7 @@ double Decoder<T, Space>::loss(const std::vector<std::int32_t>& targets, Activat
 
 template <class T, class Space>
 double Decoder<T, Space>::place_targets(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const {
+  check_pass(a, "loss");
   require(targets.size() == a.rows && a.last.empty(), targets.size(), " targets for ", a.last.empty() ? a.rows : a.last.size(),
           " rows of logits");
   std::size_t left = 0;
@@ -198,7 +214,7 @@ void Decoder<T, Space>::backward_with(const KernelOf& kernel_of, const Parameter
   require(a.wanted != Logits::in_parts, "backward: the forward pass left the logits to run_loss_backward");
   require(a.stage == Stage::loss, "backward: comes after the loss, once per forward pass");
   const Weights<T, Space> dw(gradients, config_);
-  dcache.require_routing(routing());
+  check_gradients(dw, dcache, a);
   a.stage = Stage::none;
   backward_head(a.gradient.normed, dw, a.logits, a.normed);
   backward_blocks(kernel_of, dw, dcache, a);
@@ -207,6 +223,7 @@ void Decoder<T, Space>::backward_with(const KernelOf& kernel_of, const Parameter
 template <class T, class Space>
 void Decoder<T, Space>::backward(ConstView<T, Space> dlogits, const Parameters<T, Space>& gradients, Cache<T, Space>& dcache,
                                  Activations<T, Space>& a) const {
+  check_pass(a, "backward");
   require(a.stage == Stage::forward || a.stage == Stage::loss, "backward: comes after a forward pass, once");
   require(dlogits.shape() == a.logits.shape(), "backward: dlogits ", dlogits.shape(), " of logits ", a.logits.shape());
   if (dlogits.data() != a.logits.data()) copy(X(a.logits), dlogits);
@@ -221,7 +238,7 @@ void Decoder<T, Space>::run_loss_backward(double scale, const Parameters<T, Spac
           "run_loss_backward: the forward pass was not one for backward in parts");
   require(a.stage == Stage::forward, "run_loss_backward: comes after a forward pass, once");
   const Weights<T, Space> dw(gradients, config_);
-  dcache.require_routing(routing());
+  check_gradients(dw, dcache, a);
   a.stage = Stage::none;
   const std::size_t part = a.logits.extent(0);
   for (std::size_t begin = 0; begin < a.rows; begin += part) {

@@ -78,7 +78,9 @@ using OnToken = std::function<bool(std::size_t b, std::int32_t token)>;
 template <class T, class Space>
 class DecodingStep {
  public:
+  /// Both outlive it.
   DecodingStep(const Decoder<T, Space>& decoder, Cache<T, Space>& cache) : decoder_(decoder), cache_(cache) {}
+  DecodingStep(const Decoder<T, Space>&&, Cache<T, Space>&) = delete;
 
   /// Logits (B, V) behind `tokens` (B); they lie here until the next step. Throws as `Decoder::forward`.
   View<T, Space> operator()(const std::vector<std::int32_t>& tokens) {
@@ -133,7 +135,8 @@ std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder
   }
   std::vector<std::vector<std::int32_t>> said(batch);
   if (batch == 0 || count == 0) return said;
-  Cache<T, Space> cache(decoder.routing(), batch, longest + count);
+  const std::size_t most = decoder.config().max_position_embeddings;
+  Cache<T, Space> cache(decoder.routing(), batch, longest < most ? longest + std::min(count, most - longest) : longest);
   const Tensor<T> logits = detail::prefill(decoder, prompts, cache);
   DecodingStep<T, Space> step(decoder, cache);
   std::vector<bool> ended(batch, false);

@@ -25,9 +25,12 @@ class ParameterLayout {
   /// The layout of a valid configuration.
   explicit ParameterLayout(const Config& config) : ParameterLayout(decoder_tensors(config)) {}
   /// The layout of these names and shapes, which must be of no more than two dimensions; their offsets are set.
-  explicit ParameterLayout(std::vector<Entry> entries) : entries_(std::move(entries)) {
-    std::stable_sort(entries_.begin(), entries_.end(),
-                     [](const Entry& a, const Entry& b) { return a.shape.rank() > b.shape.rank(); });
+  explicit ParameterLayout(const std::vector<Entry>& entries) {
+    for (const Entry& entry : entries)
+      require(entry.shape.rank() <= 2, "parameters: ", entry.name, " is ", entry.shape, ": must have two dimensions at most");
+    for (std::size_t rank = 3; rank-- > 0;)
+      for (const Entry& entry : entries)
+        if (entry.shape.rank() == rank) entries_.push_back(entry);
     for (Entry& entry : entries_) {
       entry.offset = size_;
       size_ += (entry.shape.size() + 63) / 64 * 64;
@@ -54,6 +57,16 @@ class ParameterLayout {
   std::unordered_map<std::string, std::ptrdiff_t> index_;
   std::size_t size_ = 0, decayed_ = 0, count_ = 0;
 };
+
+/// Throws unless `given`, the layout of `what`, has the tensors of `wanted`; names the first that differs.
+inline void require_layout(const char* what, const ParameterLayout& given, const ParameterLayout& wanted) {
+  for (const ParameterLayout::Entry& entry : wanted.entries()) {
+    const ParameterLayout::Entry* found = given.find(entry.name);
+    require(found, what, ": ", entry.name, " is missing, this configuration has it");
+    require(found->shape == entry.shape, what, ": ", entry.name, " is ", found->shape, ", this configuration's is ", entry.shape);
+  }
+  require(given.count() == wanted.count(), what, ": ", given.count(), " elements, this configuration has ", wanted.count());
+}
 
 /// Which tensors an attention layer has besides its matrices.
 struct AttentionTensors {
@@ -129,15 +142,18 @@ class Parameters {
   explicit Parameters(ParameterLayout layout) : layout_(std::move(layout)), flat_(zeros<T, Space>({layout_.size()})) {}
 
   const ParameterLayout& layout() const { return layout_; }
-  /// All of them as one vector (layout().size()).
-  View<T, Space> flat() const { return flat_; }
+  /// All of them as one vector (layout().size()); of temporary ones, constants for an argument.
+  View<T, Space> flat() const& { return flat_; }
+  View<const T, Space> flat() && SKIPV1_LIFETIMEBOUND { return View<T, Space>(flat_); }
   /// The tensor called `name`; empty if the configuration has none of that name.
-  View<T, Space> operator[](const std::string& name) const {
+  View<T, Space> operator[](const std::string& name) const& { return part(name); }
+  View<const T, Space> operator[](const std::string& name) && SKIPV1_LIFETIMEBOUND { return part(name); }
+
+ private:
+  View<T, Space> part(const std::string& name) const {
     const ParameterLayout::Entry* entry = layout_.find(name);
     return entry ? View<T, Space>(flat_.data() + entry->offset, entry->shape) : View<T, Space>();
   }
-
- private:
   ParameterLayout layout_;
   Tensor<T, Space> flat_;
 };

@@ -56,15 +56,7 @@ struct Weights {
 
   /// Throws if `p` are the parameters of another configuration; names the first tensor that differs.
   Weights(const Parameters<T, Space>& p, const Config& config) {
-    const ParameterLayout layout(config);
-    for (const ParameterLayout::Entry& entry : layout.entries()) {
-      const ParameterLayout::Entry* given = p.layout().find(entry.name);
-      require(given, "parameters: ", entry.name, " is missing, this configuration has it");
-      require(given->shape == entry.shape, "parameters: ", entry.name, " is ", given->shape, ", this configuration's is ",
-              entry.shape);
-    }
-    require(p.layout().count() == layout.count(), "parameters: ", p.layout().count(), " elements, this configuration has ",
-            layout.count());
+    require_layout("parameters", p.layout(), ParameterLayout(config));
     tokens = p["model.embed_tokens.weight"];
     positions = p["model.embed_positions.weight"];
     norm = p["model.norm.weight"];

@@ -124,7 +124,7 @@ inline std::vector<ReadOut> read_outs(const Decoder<float>& decoder, const Param
   Cache<float> cache(routing, count, length);
   Activations<float> a;
   decoder.forward({w.tokens, std::vector<std::size_t>(count, length)}, cache, a);
-  xt::xarray<double> token = xt::zeros<double>({n, d}), before = token, position = xt::zeros<double>({n, std::size_t{1}});
+  const Tensor<double> token({n, d}), before({n, d}), position({n, 1});
   std::vector<std::size_t> rows;  // of the batch, all but each window's first
   for (std::size_t r = 0; r < count * length; ++r)
     if (r % length) rows.push_back(r);
@@ -137,7 +137,7 @@ inline std::vector<ReadOut> read_outs(const Decoder<float>& decoder, const Param
   }
   std::vector<ReadOut> found;
   for (std::size_t l = 0; l < routing.layers; ++l) {
-    xt::xarray<double> features = xt::zeros<double>({n, routing.heads * width});
+    const Tensor<double> features = zeros<double>({n, routing.heads * width});
     for (std::size_t h = 0; h < routing.heads; ++h) {
       const HeadName& name = routing.value(l, h);
       if (name.none()) continue;

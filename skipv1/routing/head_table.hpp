@@ -24,12 +24,14 @@ inline void check_table_row(const HeadTable::Row& row, std::size_t l, std::size_
           kv_heads);
   for (std::size_t g = 0; g < row.size(); ++g) {
     const HeadName& name = row[g];
-    const auto place = [&] { return "table: layer " + std::to_string(l) + " " + what + " head " + std::to_string(g); };
-    require(what == "value" || (!name.none() && !name.pooled()), place(), " is none, or a mean: only a value can be");
+    const auto rule = [&](bool holds, const auto&... broken) {
+      require(holds, "table: layer ", l, " ", what, " head ", g, broken...);
+    };
+    rule(what == "value" || (!name.none() && !name.pooled()), " is none, or a mean: only a value can be");
     if (name.none()) continue;
-    require(name.layer <= l, place(), " reads layer ", name.layer, ": only this and earlier layers can be read");
+    rule(name.layer <= l, " reads layer ", name.layer, ": only this and earlier layers can be read");
     for (const std::size_t head : {name.head, name.pooled() ? name.other : name.head})
-      require(head < kv_heads, place(), " reads head ", head, " of layer ", name.layer, ": there are ", kv_heads);
+      rule(head < kv_heads, " reads head ", head, " of layer ", name.layer, ": there are ", kv_heads);
   }
 }
 }  // namespace detail

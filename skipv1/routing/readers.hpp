@@ -56,25 +56,27 @@ struct HeadReader {
   friend bool operator==(const HeadReader&, const HeadReader&) = default;
 };
 
+/// Numbers of heads, or of pairs of a key's and a value's head: one type of map, for it takes long to compile.
+using HeadNumbers = std::map<std::pair<HeadName, HeadName>, std::size_t>;
+
 /// The readers of one layer (H) from what each query head reads, (H) names each.
 inline std::vector<HeadReader> layer_readers(std::span<const HeadName> keys, std::span<const HeadName> values) {
   require(keys.size() == values.size() && keys.size() < HeadReader::none, "readers of ", keys.size(), " keys and ", values.size(),
           " values: must be equally many, below ", HeadReader::none);
   std::vector<HeadReader> readers(keys.size());
-  std::map<HeadName, std::uint16_t> first_of_key, first_of_value;
-  std::map<std::pair<HeadName, HeadName>, std::uint16_t> last_of_pair;
+  HeadNumbers first_of_key, first_of_value, last_of_pair;
   for (std::size_t i = 0; i < readers.size(); ++i) {
-    const auto h = static_cast<std::uint16_t>(i);
+    const auto index = [](std::size_t h) { return static_cast<std::uint16_t>(h); };
     HeadReader& reader = readers[i];
     if (!values[i].none()) {
-      reader.key_first = first_of_key.try_emplace(keys[i], h).first->second;
-      reader.value_first = first_of_value.try_emplace(values[i], h).first->second;
+      reader.key_first = index(first_of_key.try_emplace({keys[i], {}}, i).first->second);
+      reader.value_first = index(first_of_value.try_emplace({values[i], {}}, i).first->second);
     }
-    const auto [last, alone] = last_of_pair.try_emplace({keys[i], values[i]}, h);
+    const auto [last, alone] = last_of_pair.try_emplace({keys[i], values[i]}, i);
     if (alone) continue;
-    readers[last->second].pair_next = h;
-    reader.pair_rank = static_cast<std::uint16_t>(readers[last->second].pair_rank + 1);
-    last->second = h;
+    readers[last->second].pair_next = index(i);
+    reader.pair_rank = index(readers[last->second].pair_rank + 1u);
+    last->second = i;
   }
   return readers;
 }

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <map>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -54,8 +54,9 @@ struct Routing {
   std::vector<HeadName> means;                                       ///< the distinct means, in order of first use
   std::vector<std::size_t> mean_of;                                  ///< (L, H): which of them is read, or `no_head`
 
-  const HeadName& key(std::size_t l, std::size_t h) const { return keys[l * heads + h]; }
-  const HeadName& value(std::size_t l, std::size_t h) const { return values[l * heads + h]; }
+  /// What query head h of layer l reads; throws if the table has no such head.
+  const HeadName& key(std::size_t l, std::size_t h) const { return keys[place(keys, l, h)]; }
+  const HeadName& value(std::size_t l, std::size_t h) const { return values[place(values, l, h)]; }
   bool has_latent() const { return latent.parts != 0; }
   /// Elements per token of the keys, and of the values, that layer l caches; for MLA of its rotary key, and of its latent.
   std::size_t key_columns(std::size_t l) const { return has_latent() ? latent.rotary_width : owned_keys[l] * key_width; }
@@ -76,6 +77,11 @@ struct Routing {
   }
 
  private:
+  std::size_t place(const std::vector<HeadName>& names, std::size_t l, std::size_t h) const {
+    require(h < heads && l < layers && l * heads + h < names.size(), "routing: a table of ", layers, " layers and ", heads,
+            " heads, ", names.size(), " in all, has no head ", h, " of layer ", l);
+    return l * heads + h;
+  }
   static std::size_t last_reader(const std::vector<HeadReaders>& owned, std::size_t l) {
     std::size_t last = l;
     for (const HeadReaders& head : owned)
@@ -104,7 +110,7 @@ inline void invert(Routing& table) {
     if (name.pooled() && name.other != name.head) readers[name.layer][name.other].all.push_back(reader);
     if (attends && !name.pooled()) of_head.attending.push_back(reader);
   };
-  std::map<HeadName, std::size_t> mean_number;
+  HeadNumbers mean_number;
   for (std::size_t i = 0; i < table.values.size(); ++i) {
     const QueryHead reader{i / table.heads, i % table.heads};
     const HeadName& value = table.values[i];
@@ -112,7 +118,7 @@ inline void invert(Routing& table) {
     add(table.value_readers, value, reader, true);
     table.mean_of.push_back(no_head);
     if (!value.pooled()) continue;
-    const auto [mean, first] = mean_number.try_emplace(value, table.means.size());
+    const auto [mean, first] = mean_number.try_emplace({value, {}}, table.means.size());
     if (first) table.means.push_back(value);
     table.mean_of.back() = mean->second;
   }
@@ -193,9 +199,21 @@ inline void count_owned(Routing& table) {
   invert(table);
 }
 
-/// Fills a table from two functions of (layer, group), each returning the `HeadName` to read. This is all a new variant needs.
-template <class Key, class Value>
-Routing fill_routing(const RoutingShape& shape, const Key& key, const Value& value) {
+/// What a group of layer `layer` reads.
+using HeadOf = std::function<HeadName(std::size_t layer, std::size_t group)>;
+
+/// Throws unless the table tells of each layer what it owns and who reads it, as `count_owned` counts it: one that was moved away
+/// does not.
+inline void require_counted(const Routing& table) {
+  const bool latent = !table.has_latent() || table.latent.owned.size() == table.layers;
+  require(table.layers > 0 && latent && table.owned_keys.size() == table.layers && table.owned_values.size() == table.layers &&
+              table.key_readers.size() == table.layers && table.value_readers.size() == table.layers,
+          "routing: a table of ", table.layers, " layers that lists the heads of ", table.owned_keys.size(),
+          ": it was moved away, or not made by count_owned");
+}
+
+/// Fills a table from the heads to read. This is all a new variant needs.
+inline Routing fill_routing(const RoutingShape& shape, const HeadOf& key, const HeadOf& value) {
   Routing table;
   table.layers = shape.layers;
   table.heads = shape.heads;

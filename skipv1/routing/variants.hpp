@@ -50,8 +50,7 @@ inline Routing own_layer(const RoutingShape& s) {
 }
 
 /// Keys of the own layer, values by `value(l, g)`.
-template <class Value>
-Routing own_keys(const RoutingShape& s, const Value& value) {
+inline Routing own_keys(const RoutingShape& s, const HeadOf& value) {
   return fill_routing(
       s,
       [](std::size_t l, std::size_t g) {

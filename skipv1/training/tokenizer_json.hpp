@@ -2,6 +2,7 @@
 // is refused by name, as it would give other ids.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "skipv1/io/json.hpp"

@@ -162,7 +162,10 @@ class Trainer {
   std::optional<Parameters<S>> first_moment() const { return gathered(m_); }
   std::optional<Parameters<S>> second_moment() const { return gathered(v_); }
   /// Goes on as a trainer that had these parameters and moments after `steps` steps.
+  /// Throws, with nothing changed, on those of another model.
   void restore(std::size_t steps, const Parameters<S>& parameters, const Parameters<S>& m, const Parameters<S>& v) {
+    require_layout("restore: first moment", m.layout(), parameters_.layout());
+    require_layout("restore: second moment", v.layout(), parameters_.layout());
     set(parameters);
     copy(X(m_), part(m.flat(), own_));
     copy(X(v_), part(v.flat(), own_));
@@ -219,6 +222,7 @@ class Trainer {
   }
 
   void set(const Parameters<S>& parameters) {
+    require_layout("parameters", parameters.layout(), parameters_.layout());
     if constexpr (rounds)
       copy(X(master_), part(parameters.flat(), own_));
     else

@@ -1,5 +1,7 @@
 #include "skipv1/core/tensor.hpp"
 
+#include "skipv1/core/xtensor.hpp"
+
 #include "tests/catch.hpp"
 #include "tests/check.hpp"
 
@@ -58,12 +60,16 @@ TEST_CASE("tensors without elements: none, copied, moved, of extent zero") {
 }
 
 TEST_CASE("a tensor from an xtensor array, and back") {
-  const Tensor<float> x = Tensor<float>::from(xt::xarray<float>{{1, 2, 3}, {4, 5, 6}});
+  const Tensor<float> x = from_xtensor(xt::xarray<float>{{1, 2, 3}, {4, 5, 6}});
   CHECK(x.shape() == Shape{2, 3});
   CHECK(x(1, 0) == 4);
-  CHECK(x.array()(0, 2) == 3);
-  CHECK(x.array().data() == x.data());
-  CHECK_THROWS_AS(Tensor<float>::from(xt::xarray<float>::from_shape({1, 1, 1, 1, 1})), Error);
+  const auto array = as_xtensor<float>(x);
+  CHECK(array.dimension() == 2);
+  CHECK(array(0, 2) == 3);
+  CHECK(&array(0, 0) == x.data());
+  const xt::xarray<float> doubled = 2 * array;
+  CHECK(doubled(1, 1) == 10);
+  CHECK_THROWS_AS(from_xtensor<float>(xt::xarray<float>::from_shape({1, 1, 1, 1, 1})), Error);
 }
 
 TEST_CASE("a tensor's views point into it") {

@@ -1,5 +1,6 @@
 #include "skipv1/io/lock.hpp"
 
+#include <atomic>
 #include <thread>
 
 #include "tests/catch.hpp"

@@ -1,12 +1,8 @@
 // Prompts, the model that learns from them, and what is read out of it.
 #include "skipv1/mesa/probes.hpp"
-#if __has_include(<xtensor/views/xview.hpp>)
-#include <xtensor/views/xview.hpp>
-#else
-#include <xtensor/xview.hpp>
-#endif
 
 #include "tests/catch.hpp"
+#include "tests/check.hpp"
 
 using namespace skipv1;
 using namespace skipv1::mesa;
@@ -21,9 +17,9 @@ StackConfig small(const char* variant, std::size_t width, std::size_t context) {
 }
 
 /// The labels' map, in the labels' unit, by least squares over a prompt's pairs.
-xt::xarray<double> fitted_map(const Prompts<double>& p, std::size_t b) {
+Tensor<double> fitted_map(const Prompts<double>& p, std::size_t b) {
   const std::size_t d = p.dim();
-  xt::xarray<double> s = xt::zeros<double>({d, d}), c = s;
+  const Tensor<double> s = zeros<double>({d, d}), c = zeros<double>({d, d});
   for (std::size_t i = 0; i < p.pairs(); ++i)
     for (std::size_t j = 0; j < d; ++j)
       for (std::size_t k = 0; k < d; ++k) {
@@ -31,7 +27,7 @@ xt::xarray<double> fitted_map(const Prompts<double>& p, std::size_t b) {
         s(j, k) += p.features(p.row_of_x(b, i), j) * x;
         c(k, j) += x * p.labels(b, i, j);
       }
-  return solve(View<const double>(s.data(), {d, d}), View<const double>(c.data(), {d, d})).array();
+  return solve(s, c);
 }
 
 std::vector<double> losses(std::size_t steps, Labels labels, int with_threads) {
@@ -78,11 +74,11 @@ TEST_CASE("labels come of a map of the prompt's own, of one for all prompts, or 
   const Task task{2, 9, 0};
   const auto maps_differ = [&](Labels labels) {
     const Prompts<double> p = draw_prompts<double>(task, labels, 2, Random(3));
-    return xt::amax(xt::abs(fitted_map(p, 0) - fitted_map(p, 1)))() > 1e-9;
+    return test::error<double>(fitted_map(p, 0), fitted_map(p, 1)) > 1e-9;
   };
   const auto misfit = [&](Labels labels) {
     const Prompts<double> p = draw_prompts<double>(task, labels, 1, Random(3));
-    const xt::xarray<double> map = fitted_map(p, 0);
+    const Tensor<double> map = fitted_map(p, 0);
     double worst = 0;
     for (std::size_t i = 0; i < p.pairs(); ++i)
       for (std::size_t j = 0; j < 2; ++j) {
@@ -129,7 +125,7 @@ TEST_CASE("predictions are the learner's outputs at the places of x") {
 TEST_CASE("a read-out finds what a linear map can, and nothing in noise") {
   Random random(1);
   const std::size_t n = 400;
-  xt::xarray<double> x = xt::zeros<double>({n, std::size_t{3}}), y = xt::zeros<double>({n, std::size_t{2}}), z = y;
+  const Tensor<double> x({n, 3}), y({n, 2}), z({n, 2}), twice({n, 6});  // twice: dependent features
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < 3; ++j) x(i, j) = random.normal();
     y(i, 0) = 2 * x(i, 0) - x(i, 2) + 5, y(i, 1) = x(i, 1);
@@ -137,9 +133,10 @@ TEST_CASE("a read-out finds what a linear map can, and nothing in noise") {
   }
   CHECK(read_out(x, y) == Approx(1).epsilon(1e-9));
   CHECK(read_out(x, z) == Approx(0.5).margin(0.06));
-  xt::xarray<double> twice = xt::concatenate(xt::xtuple(x, x), 1);  // dependent features
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j < 6; ++j) twice(i, j) = x(i, j % 3);
   CHECK(read_out(twice, y) == Approx(1).epsilon(1e-6));
-  const xt::xarray<double> few = xt::view(x, xt::range(0, 6));
+  const View<double> few = x.slice(0, 6);
   CHECK_THROWS_WITH(read_out(few, few), Catch::Contains("6 rows of 3 features"));
 }
 

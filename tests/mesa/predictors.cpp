@@ -1,5 +1,6 @@
 #include "skipv1/mesa/predictors.hpp"
 
+#include "skipv1/core/xtensor.hpp"
 #include "skipv1/mesa/moments.hpp"
 #include "tests/catch.hpp"
 #include "tests/check.hpp"
@@ -78,8 +79,9 @@ TEST_CASE("predictors lose what they lose on drawn sequences") {
                   Matrix regularised = c.xx, unit = xt::zeros<double>({task.dim, task.dim});
                   for (std::size_t i = 0; i < task.dim; ++i) regularised(i, i) += strength, unit(i, i) = 1;
                   const Shape shape{task.dim, task.dim};
-                  return product(
-                      c.yx, solve(View<const double>(regularised.data(), shape), View<const double>(unit.data(), shape)).array());
+                  const Tensor<double> inverse =
+                      solve(View<const double>(regularised.data(), shape), View<const double>(unit.data(), shape));
+                  return product(c.yx, as_xtensor<double>(inverse));
                 }));
     const double rate = 0.05;
     check_close(spectral.gradient_steps(3, rate), simulate(task, 20000, [&](const Sample& s) {
@@ -90,7 +92,7 @@ TEST_CASE("predictors lose what they lose on drawn sequences") {
                 }));
     const OneStep step = one_step(task);
     check_close({step.loss, 0}, simulate(task, 20000, [&](const Sample& s) {
-                  return product(step.preconditioner.array(), context(task, s).yx);
+                  return product(as_xtensor<double>(step.preconditioner), context(task, s).yx);
                 }));
     check_close({zero_loss(task), 0}, simulate(task, 20000, [&](const Sample&) {
                   return Matrix(xt::zeros<double>({task.dim, task.dim}));

@@ -1,4 +1,5 @@
-// Stacks: blocks whose inputs and outputs are no tokens, and the theory's simplifications (linear attention, wide heads, no norms).
+// Stacks: blocks whose inputs and outputs are no tokens, and the theory's simplifications (linear attention, wide heads, no
+// norms).
 #include "skipv1/mesa/stack.hpp"
 #include "skipv1/model/decoder.hpp"
 #include "tests/catch.hpp"
@@ -101,7 +102,8 @@ TEST_CASE("a stack with all that a decoder has is worth its blocks: rows for tok
   decoder.loss(conformance::draw_targets(n, config.vocab_size, 4), a);  // the logits are their gradient now
   const Parameters<double> by_tokens(config), by_rows(run.weights.layout());
   const Tensor<double> drows({n, d});
-  linear_backward_input(drows, logits, sample.weights[config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight"]);
+  linear_backward_input(drows, logits,
+                        sample.weights[config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight"]);
   decoder.backward(by_tokens, run.scratch, a);
   const View<double> dinputs = run.stack.backward(drows, by_rows, run.scratch, run.kept);
   for (const auto& entry : by_rows.layout().entries()) {
@@ -145,12 +147,11 @@ TEST_CASE("a linear layer of wide heads is what its formula says") {
     return run.weights["model.layers." + std::to_string(l) + ".self_attn." + name + "_proj.weight"];
   };
   for (std::size_t b = 0; b < Sample::batch; ++b) {
-    xt::xarray<double> x = xt::zeros<double>({n, d}), first = xt::zeros<double>({n, d});  // the stream, and the first layer's
+    Tensor<double> x = zeros<double>({n, d}), first = zeros<double>({n, d});  // the stream, and the first layer's
     for (std::size_t i = 0; i < n * d; ++i) first.data()[i] = x.data()[i] = run.inputs.data()[b * n * d + i];
     for (std::size_t l = 0; l < 2; ++l) {
-      xt::xarray<double> next = x;
-      const auto project = [&](const xt::xarray<double>& from, std::size_t t, std::size_t layer, const char* name,
-                               std::size_t row) {
+      Tensor<double> next = x;
+      const auto project = [&](const Tensor<double>& from, std::size_t t, std::size_t layer, const char* name, std::size_t row) {
         double sum = 0;
         for (std::size_t j = 0; j < d; ++j) sum += weight(layer, name)(row, j) * from(t, j);
         return sum;

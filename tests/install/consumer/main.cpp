@@ -82,6 +82,22 @@ bool own_variant_works() {
 static_assert(std::string_view(PACKAGE_VERSION) == SKIPV1_VERSION);
 #endif
 
+#if defined(WHOLE) && defined(SKIPV1_CHECK_INDICES)
+/// Whether an index too few, and one beyond, throw.
+bool indices_are_checked() {
+  const skipv1::Tensor<float> x = skipv1::zeros<float>({2, 3});
+  int refused = 0;
+  for (int i = 0; i < 2; ++i) {
+    try {
+      i == 0 ? x(1) : x(1, 3);
+    } catch (const skipv1::Error&) {
+      ++refused;
+    }
+  }
+  return refused == 2 && x(1, 2) == 0;
+}
+#endif
+
 int main() {
   const float a[] = {1, 2, 3, 4}, b[] = {5, 6, 7, 8}, expected[] = {19, 22, 43, 50};
   float c[4];
@@ -95,6 +111,12 @@ int main() {
 #ifdef WHOLE
   if (!own_variant_works()) {
     std::cerr << "a variant of one's own does not do what its table says\n";
+    return 1;
+  }
+#endif
+#if defined(WHOLE) && defined(SKIPV1_CHECK_INDICES)
+  if (!indices_are_checked()) {
+    std::cerr << "an index beyond a tensor's extent does not throw\n";
     return 1;
   }
 #endif

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -14,6 +15,9 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/ops/attention/attention.cuh"
 #include "skipv1/ops/attention/attention.hpp"
+#if !defined(__CUDACC__)  // drawing needs stb's library, which the page's nvcc command does not link
+#include "timeline.hpp"
+#endif
 
 using namespace skipv1;
 
@@ -322,13 +326,28 @@ void measure(const std::vector<Rows>& all) {
 }
 #endif
 
+void draw_timeline([[maybe_unused]] const std::string& run, const std::string& folder) {
+  require(!folder.empty(), "--timeline: --figures says where it is drawn");
+#if defined(__CUDACC__)
+  require(false, "--timeline: the program of the host compiler draws");
+#else
+  std::filesystem::create_directories(folder);
+  plot::save_figure(std::filesystem::path(folder) / "timeline.png",
+                    one_kernel_timeline::draw_timeline(one_kernel_timeline::read_timeline(run)));
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CommandLine app{
       "Decoding attention from the concatenation to the fused kernel: the same numbers, bytes, shares and, on a card, times.\n"
       "Example: 10-decoding-at-bandwidth > output.txt"};
-  return run_program(app, argc, argv, [] {
+  std::string timeline, figures;
+  auto* drawn = app.add_option("--timeline", timeline, "draw the one kernel's timeline of a saved run, and nothing else");
+  app.add_option("--figures", figures, "the folder that it is drawn into")->needs(drawn);
+  return run_program(app, argc, argv, [&] {
+    if (!timeline.empty()) return draw_timeline(timeline, figures);
     require(device_available(), why_no_device());
     std::printf("kernels run on: %s\n", device_name);
     compare({{5, 70, 33}, 4, 64});

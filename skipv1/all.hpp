@@ -64,6 +64,7 @@
 #include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/log.hpp"
 #include "skipv1/training/pair_merge.hpp"
+#include "skipv1/training/recall.hpp"
 #include "skipv1/training/run.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/sentencepiece.hpp"

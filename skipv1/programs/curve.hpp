@@ -34,11 +34,12 @@ struct Curve {
   double seconds = 0, tokens_per_second = 0;  ///< of the steps alone, evaluations excepted
 };
 
-/// Trains until the schedule's end on windows drawn by `seed` as `reading` says. `options` are the trainer's. Throws `Diverged`,
-/// which names `what` and the step, once a loss is not finite, and as `step` and `evaluate` do.
-template <class T, class Space>
-Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& options, std::uint64_t seed, const TextData& text,
-                       const TextData& held_out, const CurveOptions& o, const std::string& what, const Reading& reading = {}) {
+/// Trains until the schedule's end on the windows that `next(step)` gives. `held_out(windows)` evaluates, over so many windows
+/// or, with 0, over all. `options` are the trainer's. Throws `Diverged`, which names `what` and the step, once a loss is not
+/// finite, and as `step` and `held_out` do.
+template <class T, class Space, class Next, class HeldOut>
+Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& options, const CurveOptions& o, const std::string& what,
+                       const Next& next, const HeldOut& held_out) {
   Curve curve;
   const std::size_t steps = options.schedule.steps, per_step = options.batch * options.length;
   double loss = 0;  // since the last point
@@ -46,7 +47,7 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
   const auto point = [&](std::size_t done) {
     curve.tokens.push_back(static_cast<double>(done * per_step));
     curve.train_nats.push_back(counted ? loss / static_cast<double>(counted) : 0);
-    curve.valid_nats.push_back(evaluate(trainer.decoder(), held_out, options.length, o.windows, o.batch).nats_per_token);
+    curve.valid_nats.push_back(held_out(o.windows).nats_per_token);
     require_finite(curve.valid_nats.back(), done, what);
     loss = 0, counted = 0;
   };
@@ -54,9 +55,7 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
   std::optional<Progress> progress(std::in_place, what, steps * per_step, "tokens");
   for (std::size_t i = 0; i < steps; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    const Windows w = reading.order == Reading::Order::random
-                          ? text.random(options.batch, options.length, seed, i)
-                          : text.epochs(options.batch, options.length, seed, i, reading.tokens);
+    const Windows w = next(i);
     const StepReport report = trainer.step(w.tokens, w.targets);
     curve.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     require_finite(report, i + 1, what);
@@ -67,10 +66,27 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
     if ((i + 1) * o.points / steps != i * o.points / steps) point(i + 1);
   }
   progress.reset();
-  curve.last = evaluate(trainer.decoder(), held_out, options.length, o.last_windows, o.batch);
+  curve.last = held_out(o.last_windows);
   require_finite(curve.last.nats_per_token, steps, what);
   curve.tokens_per_second = static_cast<double>(steps * per_step) / curve.seconds;
   return curve;
+}
+
+/// The same on windows of a text drawn by `seed` as `reading` says, and on a text held out; `places` gets the last losses by
+/// place.
+template <class T, class Space>
+Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& options, std::uint64_t seed, const TextData& text,
+                       const TextData& held_out, const CurveOptions& o, const std::string& what, const Reading& reading = {},
+                       PlaceLosses* places = nullptr) {
+  return train_with_curve(
+      trainer, options, o, what,
+      [&](std::size_t step) {
+        return reading.order == Reading::Order::random ? text.random(options.batch, options.length, seed, step)
+                                                       : text.epochs(options.batch, options.length, seed, step, reading.tokens);
+      },
+      [&](std::size_t windows) {
+        return evaluate(trainer.decoder(), held_out, options.length, windows, o.batch, nullptr, one_process(), places);
+      });
 }
 
 }  // namespace skipv1

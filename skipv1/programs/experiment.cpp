@@ -29,8 +29,11 @@ int main(int argc, char** argv) {
   app.add_option("--from", asked.from, "uptraining: the trained model to convert, instead of one of the experiment's own");
   app.add_option("--device", asked.device, device_help)->capture_default_str();
   app.add_option("--dtype", asked.dtype, "f32 or, on the device, bf16")->transform(lower_case())->capture_default_str();
-  auto* seeds = app.add_option("--seeds", asked.seeds, "seeds 1 to this for every run; else as many as the run has in the list")
-                    ->check(in_range(1, 1000000));
+  auto* seeds =
+      app.add_option(
+             "--seeds", asked.seeds,
+             "seeds 1 to this for every run (search: of what tables are compared with); else as many as the run has in the list")
+          ->check(in_range(1, 1000000));
   app.add_option("--seed-list", asked.seed_list, "these seeds for every run")->delimiter(',')->excludes(seeds);
   app.add_option("--only", asked.only, "these labels, groups (before the slash) or models (after it)")->delimiter(',');
   app.add_option("--peaks", asked.peaks, "only runs with these peak rates")->delimiter(',');
@@ -38,11 +41,12 @@ int main(int argc, char** argv) {
                  "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
       ->check(at_least(1));
   app.add_option("--tables", asked.tables, "search: so many of each of its groups")->check(in_range(1, 100000));
-  app.add_option("--retrain", asked.retrain, "search: trains the best tables in --out again, at this size, beside others");
-  app.add_option("--found", asked.found, "--retrain, --save-tables: so many of each search")
-      ->check(at_least(1))
-      ->capture_default_str();
-  app.add_option("--random", asked.random, "--retrain: and so many that were only drawn")->capture_default_str();
+  auto* again =
+      app.add_option("--retrain", asked.retrain, "search: trains the best tables in --out again, at this size, beside others");
+  auto* found = app.add_option("--found", asked.found, "--retrain, --save-tables: so many of each search")
+                    ->check(at_least(1))
+                    ->capture_default_str();
+  app.add_option("--random", asked.random, "--retrain: and so many that were only drawn")->needs(again)->capture_default_str();
   app.add_option("--save-tables", asked.save_tables,
                  "search: writes the best tables in --out into this folder, as files for --variant");
   app.add_option("--keep", asked.keep, "keep the models of these labels, each seed's, in folders beside --out")->delimiter(',');
@@ -62,6 +66,8 @@ int main(int argc, char** argv) {
   app.add_option("--figure", asked.figure, "draw them into this file, .png (an SVG is written beside it) or .svg, likewise");
   return run_program(app, argc, argv, [&] {
     require_experiment(asked.name);
+    require(!found->count() || !asked.retrain.empty() || !asked.save_tables.empty(),
+            "--found: so many tables for --retrain or --save-tables, neither of which is there");
     if (!asked.figure.empty()) plot::require_figure_name(asked.figure), require_writable(asked.figure);
     Json results;
     if (!merged.empty()) {

@@ -12,7 +12,8 @@
 
 namespace skipv1 {
 
-/// A run: a model's training or, where there are `contexts`, the memory that it takes to generate.
+/// A run: a model's training, on a text or, where there are `pairs`, on a recall task; or, where there are `contexts`, the memory
+/// that it takes to generate.
 struct PlannedRun {
   std::string
       label;  ///< "group/model@peak", without group or peak where there is one; a group's mha is what others are compared with
@@ -25,6 +26,10 @@ struct PlannedRun {
   Reading reading = {};
   std::optional<CurveOptions> curve = {};  ///< instead of the experiment's
   Json beside = {};                        ///< what else its result says
+  std::vector<std::size_t> places = {};    ///< where parts of the window begin whose held-out loss is measured apart
+  std::size_t pairs = 0;                   ///< of a recall task, which is learned instead of a text
+
+  bool reads_text() const { return contexts.empty() && pairs == 0; }
 };
 inline constexpr const char* imported = "(imported)";
 
@@ -70,6 +75,8 @@ struct Measured {
   std::string device;
   std::size_t parameters = 0, cache_bytes = 0;  ///< of the cache, a token, as the cache counts its own memory
   Curve curve;
+  PlaceLosses places;            ///< the last losses, apart; empty unless the run asks for them
+  std::vector<double> accuracy;  ///< of recall: at each point of the curve, then over all sequences of the last evaluation
   std::vector<MemoryPoint> memory;
   std::optional<Parameters<float>> model;
 };
@@ -88,6 +95,15 @@ void print_epochs(const Json& results, const std::string& against = "mha");
 /// Draws loss over peak rate, a file for each group; of the frontier loss over cache, of the repetition loss over epochs. Throws
 /// if there is nothing to draw.
 void draw_epochs(const Json& results, const std::filesystem::path& file);
+/// Of the experiments "contexts", "recall" and "vocabulary": tables of their own, behind the one of `print_epochs` where they
+/// read a text, and figures: the gain over the place in the context, the accuracy over pairs, the gain in bits per byte over the
+/// vocabulary. The figures throw if there is nothing to draw.
+void print_contexts(const Json& results, const std::string& against);
+void draw_contexts(const Json& results, const std::filesystem::path& file);
+void print_recall(const Json& results, const std::string& against);
+void draw_recall(const Json& results, const std::filesystem::path& file);
+void print_vocabulary(const Json& results, const std::string& against);
+void draw_vocabulary(const Json& results, const std::filesystem::path& file);
 /// Reads the file of results of the experiment called `name`. Throws if it cannot be read, or if it is anything else; the line
 /// names the run and the number.
 Json read_results(const std::filesystem::path& file, const std::string& name);

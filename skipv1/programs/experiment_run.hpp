@@ -1,6 +1,7 @@
 // One run of an experiment, in any scalar and memory space.
 #pragma once
 
+#include "skipv1/training/recall.hpp"
 #include "skipv1/training/run.hpp"
 #include "skipv1/programs/experiment.hpp"
 
@@ -17,13 +18,34 @@ inline std::uint64_t windows_seed(const PlannedRun& run, std::uint64_t seed) {
   return run.start.empty() ? seed : seed + 1'000'000;
 }
 
+/// Trains on sequences of the recall task, each seen once; `accuracy` gets that of each evaluation.
+template <class T, class Space>
+Curve train_recall(Trainer<T, Space>& trainer, const PlannedRun& run, const RunInput& in, const std::string& what,
+                   std::vector<double>& accuracy) {
+  const RecallTask task{run.pairs, run.config.vocab_size};
+  const std::size_t batch = run.training.batch;
+  return train_with_curve(
+      trainer, run.training, in.curve, what, [&](std::size_t step) { return task.sequences(step * batch, batch, in.seed); },
+      [&](std::size_t sequences) {
+        const RecallScore score = evaluate_recall(trainer.decoder(), task, sequences, in.curve.batch);
+        accuracy.push_back(score.accuracy);
+        return Evaluation{score.nats_per_answer, score.answers, 0};
+      });
+}
+
 template <class T, class Space>
 void train_planned(Measured& m, const PlannedRun& run, const RunInput& in) {
   Trainer<T, Space> trainer(run.config, run.training, in.initial ? *in.initial : initial_parameters<float>(run.config, in.seed));
   m.parameters = trainer.parameters().layout().count();
   m.cache_bytes = Cache<T, Space>(trainer.decoder().routing(), 1, 1).bytes_per_token();
-  m.curve = train_with_curve(trainer, run.training, windows_seed(run, in.seed), *in.text, *in.held_out, in.curve,
-                             run.label + ", seed " + std::to_string(in.seed), run.reading);
+  const std::string what = run.label + ", seed " + std::to_string(in.seed);
+  if (run.pairs) {
+    m.curve = train_recall(trainer, run, in, what, m.accuracy);
+  } else {
+    m.places.begin = run.places;
+    m.curve = train_with_curve(trainer, run.training, windows_seed(run, in.seed), *in.text, *in.held_out, in.curve, what,
+                               run.reading, run.places.empty() ? nullptr : &m.places);
+  }
   if (in.keep) {
     m.model.emplace(run.config);
     copy(m.model->flat(), trainer.master()->flat());

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "skipv1/plot/chart.hpp"
 #include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/spread.hpp"
 
@@ -86,6 +87,37 @@ inline double epochs(const Json& run, const Json& text) {
   if (run.contains("epochs")) return run.at("epochs").get<double>();
   const double tokens_per_byte = run.at("final_tokens").get<double>() / run.at("final_bytes").get<double>();
   return run.at("tokens").back().get<double>() / (text.at("bytes").get<double>() * tokens_per_byte);
+}
+
+/// Of the labels of a family the one of the lowest held-out loss with the first seed; null if the family is not there.
+inline const Labelled* best_of(const std::vector<Labelled>& all, const std::string& family) {
+  const Labelled* best = nullptr;
+  const auto loss = [](const Labelled& l) { return l.first().at("final_nats_per_token").get<double>(); };
+  for (const Labelled& l : all)
+    if (family_of(l.label) == family && (!best || loss(l) < loss(*best))) best = &l;
+  return best;
+}
+
+/// Families and their labels, in the order of the results.
+inline std::vector<std::pair<std::string, std::size_t>> families(const std::vector<Labelled>& all) {
+  std::vector<std::pair<std::string, std::size_t>> found;
+  for (const Labelled& l : all) {
+    const std::string family = family_of(l.label);
+    const auto known = std::find_if(found.begin(), found.end(), [&](const auto& f) { return f.first == family; });
+    if (known == found.end()) {
+      found.emplace_back(family, 1);
+    } else {
+      ++known->second;
+    }
+  }
+  return found;
+}
+
+/// A mean with its interval of 95 %.
+inline void add_interval(plot::Series& series, double x, const Numbers& values) {
+  const double half = values.size() > 1 ? half_interval(values) : 0;
+  series.x.push_back(x), series.y.push_back(mean(values));
+  series.low.push_back(mean(values) - half), series.high.push_back(mean(values) + half);
 }
 
 inline std::string text_of(const char* format, double value) {

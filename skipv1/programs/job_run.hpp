@@ -65,6 +65,9 @@ class JobRun {
       const std::filesystem::path checkpoint = p_.folder.checkpoint(*p_.last);
       config_ = read_config(checkpoint / "config.json");
       vocabulary_ = vocabulary_beside(checkpoint, {});
+      if (p_.from_given && !p_.from_fingerprint.empty())
+        require(fingerprint_of(skipv1::open_model<Sum<T>>(p_.job.from, p_.job.strategy)) == p_.from_fingerprint, p_.job.from,
+                ": not the model that the run to be resumed started from");
     } else if (!p_.job.from.empty()) {
       open_trained();
     } else if (!p_.job.config.empty()) {
@@ -92,7 +95,12 @@ class JobRun {
     config_ = model.config;
     vocabulary_ =
         read_model(p_.job.from, [&](const std::filesystem::path& path) { return vocabulary_beside(path, p_.job.tokenizer); });
+    p_.from_fingerprint = fingerprint_of(model);
     initial_ = std::move(model.parameters);
+  }
+  static std::string fingerprint_of(const Checkpoint<Sum<T>>& model) {
+    const View<Sum<T>> weights = model.parameters.flat();
+    return fingerprint({reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(Sum<T>)});
   }
   Parameters<Sum<T>> initial() {
     if (!initial_) return initial_parameters<Sum<T>>(config_, p_.job.run.seed);
@@ -103,9 +111,10 @@ class JobRun {
 
   void save_beside(const std::filesystem::path& folder) const {
     if (vocabulary_) vocabulary_->save(folder);
-    const Json json = {{"settings", settings_of(p_.job)},
-                       {"text_fingerprint", p_.text_fingerprint},
-                       {"valid_fingerprint", p_.valid_fingerprint}};
+    Json json = {{"settings", settings_of(p_.job)},
+                 {"text_fingerprint", p_.text_fingerprint},
+                 {"valid_fingerprint", p_.valid_fingerprint}};
+    if (!p_.from_fingerprint.empty()) json["from_fingerprint"] = p_.from_fingerprint;
     write_whole(folder / "run.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
   }
 

@@ -74,3 +74,21 @@ TEST_CASE("a text too short to predict anything is an error") {
   CHECK_THROWS_AS(evaluate(decoder, sample("abc").text, 0), Error);
   CHECK_THROWS_AS(evaluate(decoder, sample("Twenty-three bytes here.").text, 9), Error);  // beyond the model's positions
 }
+
+TEST_CASE("losses by place are the losses of the tokens there") {
+  const Sample s = sample("Twenty-three bytes here.");  // windows of 5, 5, 5, 5, 3
+  const Decoder<double> decoder(s.config, s.parameters);
+  for (const std::size_t batch : {1u, 3u}) {
+    PlaceLosses places{{0, 1, 3}};
+    const Evaluation e = evaluate(decoder, s.text, 5, 0, batch, nullptr, one_process(), &places);
+    CHECK(places.tokens == std::vector<std::size_t>{5, 10, 8});
+    double sum = 0, first = 0;
+    for (std::size_t i = 0; i < 3; ++i) sum += places.nats_per_token[i] * static_cast<double>(places.tokens[i]);
+    CHECK(sum / 23 == Approx(e.nats_per_token).epsilon(1e-12));
+    for (std::size_t i = 0; i < 23; i += 5)  // each window's first token
+      first += naive(s, 5, i + 1) * static_cast<double>(i + 1) - (i ? naive(s, 5, i) * static_cast<double>(i) : 0);
+    CHECK(places.nats_per_token[0] == Approx(first / 5).epsilon(1e-9));
+  }
+  PlaceLosses wrong{{1, 3}};
+  CHECK_THROWS_AS(evaluate(decoder, s.text, 5, 0, 8, nullptr, one_process(), &wrong), Error);
+}

@@ -128,6 +128,14 @@ run uptrain run --out uptrained --resume
 wrong "no checkpoint to resume, and no model to start with" uptrain run --text text.txt --out none --resume
 run train --text text.txt --batch 2 --length 16 --threads 1 --steps 2 --config mha/step-00000030/config.json --out by-config
 run train --out by-config --resume --config ./mha/step-00000030/../step-00000030/config.json
+# A file that is another since is one, though its place is the same.
+cp mha/step-00000030/config.json kept.json
+sed 's/"rope_theta": 10000.0/"rope_theta": 20000.0/' kept.json > mha/step-00000030/config.json
+wrong "config.json: not the configuration of the run to be resumed" train --out by-config --resume --config mha/step-00000030/config.json
+mv kept.json mha/step-00000030/config.json
+mv mha there && cp -R other mha
+wrong "mha: not the model that the run to be resumed started from" uptrain run mha --out uptrained --resume
+rm -r mha && mv there mha
 wrong "config is other/step-00000030/config.json, the run" train --out by-config --resume --config other/step-00000030/config.json
 
 # Names that are not UTF-8, everywhere; what is JSON is UTF-8.

@@ -170,6 +170,15 @@ wrong "null.json: run 1 of 1 (\"mha\", seed 1): \"final_nats_per_token\": expect
 sed 's/"point-bytes"/"map"/' results.json > map.json
 wrong "null.json: run 1 of 1" "$programs/skipv1-experiment" point-bytes --out null.json --short --text text.txt
 wrong "results of another experiment: map" "$programs/skipv1-experiment" variants --out map.json --table
+run experiment recall --short --only 8-pairs/mha --peaks 4e-3 --out recall.json
+run experiment recall --out recall.json --table
+grep -q "| 8-pairs/mha@4e-3 | [0-9]* | [0-9]* | 1 | [0-9.]* | [0-9.]* | never |" out || fail "recall: $(cat out)"
+sed 's/"final_accuracy": [0-9.]*/"final_accuracy": "all"/' recall.json > all.json
+wrong "all.json: run 1 of 1 (\"8-pairs/mha@4e-3\", seed 1): \"final_accuracy\": expected a number" \
+  "$programs/skipv1-experiment" recall --out all.json --table
+run experiment contexts --short --text text.txt --only 8192/mha --peaks 4e-3 --out contexts.json
+sed 's/"places": \[$/"parts": [/' contexts.json > parts.json
+wrong "parts.json: run 1 of 1 .*\"places\" is missing" "$programs/skipv1-experiment" contexts --out parts.json --table
 
 # Texts from pipes, JSON to standard output alone, the version.
 cat text.txt | "$programs/skipv1-eval" mha --text /dev/stdin --batch 2 --json - > out 2> err || fail "from a pipe: $(cat err)"

@@ -52,6 +52,15 @@ grep -q '"variant": "table"' run/step-00000002/config.json || fail "no table in 
 "$programs/skipv1-eval" run --text text.txt --batch 2 > out 2> err || fail "$(cat err)"
 "$programs/skipv1-generate" run --prompt The --count 3 > out 2> err || fail "$(cat err)"
 
+# A run to be resumed is compared by the table, wherever its file lies.
+mkdir elsewhere && cp "$table" elsewhere/same.json
+"$programs/skipv1-train" --out run --resume --variant elsewhere/same.json > out 2> err || fail "$(cat err)"
+cp "$table" tables/kept
+cp "$(ls tables/skipv1-cache-*.json | head -1)" "$table"
+wrong "$table: not the table of the run to be resumed" "$programs/skipv1-train" --out run --resume --variant "$table"
+cp tables/kept "$table" && rm -r tables/kept elsewhere
+wrong "variant is mha, the run to be resumed has" "$programs/skipv1-train" --out run --resume --variant mha
+
 # Refused.
 wrong "num_hidden_layers, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 4 --heads 8 --length 16 --variant "$table" --out none
 wrong "num_key_value_heads, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 8 --heads 4 --length 16 --variant "$table" --out none
@@ -66,6 +75,8 @@ done
 wrong "merge: the experiment search has no list" "$programs/skipv1-experiment" search --out none.json --merge whole.json
 wrong "only the experiment search has --tables" "$programs/skipv1-experiment" frontier $short --out none.json --tables 3
 wrong "retrain: no tables are trained yet" "$programs/skipv1-experiment" search $short --out none.json --retrain 10M-13M
+wrong "found: so many tables for --retrain or --save-tables" "$programs/skipv1-experiment" search $short --out none.json --found 2
+wrong "random requires --retrain" "$programs/skipv1-experiment" search $short --out none.json --random 1
 wrong "retrain 1T: there is no such size; there are 10M-13M, 42M-26M" "$programs/skipv1-experiment" search $short --out whole.json --retrain 1T
 sed 's/"1\.0 /"0.0 /' whole.json > other.json
 wrong "other.json: holds .* with other settings" "$programs/skipv1-experiment" search $short --out other.json

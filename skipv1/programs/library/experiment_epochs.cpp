@@ -12,30 +12,6 @@ using namespace report;
 
 namespace {
 
-/// Of the labels of a family the one of the lowest held-out loss with the first seed; null if the family is not there.
-const Labelled* best_of(const std::vector<Labelled>& all, const std::string& family) {
-  const Labelled* best = nullptr;
-  const auto loss = [](const Labelled& l) { return l.first().at("final_nats_per_token").get<double>(); };
-  for (const Labelled& l : all)
-    if (family_of(l.label) == family && (!best || loss(l) < loss(*best))) best = &l;
-  return best;
-}
-
-/// Families and their labels, in the order of the results.
-std::vector<std::pair<std::string, std::size_t>> families(const std::vector<Labelled>& all) {
-  std::vector<std::pair<std::string, std::size_t>> found;
-  for (const Labelled& l : all) {
-    const std::string family = family_of(l.label);
-    const auto known = std::find_if(found.begin(), found.end(), [&](const auto& f) { return f.first == family; });
-    if (known == found.end()) {
-      found.emplace_back(family, 1);
-    } else {
-      ++known->second;
-    }
-  }
-  return found;
-}
-
 /// Where a parabola through the lowest of a family's losses with the first seed and its two neighbours, over the logarithm of the
 /// peak rate, is least; nothing if the lowest lies at an end.
 std::optional<std::pair<double, double>> interpolated(const std::vector<Labelled>& all, const std::string& family) {
@@ -80,13 +56,6 @@ void print_best(const std::vector<Labelled>& all) {
 std::string last_part(const Json& run) {
   const std::size_t points = run.at("tokens").size();
   return points == 20 ? "twentieth" : "1/" + std::to_string(points);
-}
-
-/// A mean with its interval of 95 %.
-void add_interval(plot::Series& series, double x, const Numbers& values) {
-  const double half = values.size() > 1 ? half_interval(values) : 0;
-  series.x.push_back(x), series.y.push_back(mean(values));
-  series.low.push_back(mean(values) - half), series.high.push_back(mean(values) + half);
 }
 
 /// The models of the frontier, in lines along which one thing changes.
@@ -193,15 +162,21 @@ void print_epochs(const Json& results, const std::string& against) {
   print_best(all);
   const Json& text = results.at("text");
   std::printf(
-      "\nNats per token. Training: mean of the last %s of the steps. Text: %s bytes, %s; held out: %s bytes, %s, as %s "
-      "tokens; device: %s\n",
+      "\nNats per token. Training: mean of the last %s of the steps. Text: %s bytes, %s; held out: %s bytes, %s, of which the "
+      "loss "
+      "is over %s tokens, %s bytes; device: %s\n",
       last_part(all[0].first()).c_str(), whole(text, "bytes").c_str(), text.at("fingerprint").get<std::string>().c_str(),
       whole(text, "valid_bytes").c_str(), text.at("valid_fingerprint").get<std::string>().c_str(),
-      range_text(all, "final_tokens").c_str(), all[0].first().at("device").get<std::string>().c_str());
+      range_text(all, "final_tokens").c_str(), range_text(all, "final_bytes").c_str(),
+      all[0].first().at("device").get<std::string>().c_str());
+  if (results.at("experiment") == "contexts") print_contexts(results, against);
+  if (results.at("experiment") == "vocabulary") print_vocabulary(results, against);
 }
 
 void draw_epochs(const Json& results, const std::filesystem::path& file) {
   const std::vector<Labelled> all = by_label(results);
+  if (results.at("experiment") == "contexts") return draw_contexts(results, file);
+  if (results.at("experiment") == "vocabulary") return draw_vocabulary(results, file);
   if (results.at("experiment") == "frontier") return draw_frontier(all, file);
   if (results.at("experiment") == "repetition") return draw_repetition(all, results.at("text"), file);
   draw_peaks(all, file);

@@ -67,6 +67,8 @@ Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Importe
                    {"clip", t.clip},
                    {"curve_windows", curve.windows},
                    {"final_windows", curve.last_windows}});
+  if (!run.places.empty()) settings["places"] = run.places;
+  if (run.pairs) settings["pairs"] = run.pairs;
   if (run.reading.order == Reading::Order::epochs) {
     settings["windows"] = "epochs";
     if (run.reading.tokens) settings["unique_tokens"] = run.reading.tokens;

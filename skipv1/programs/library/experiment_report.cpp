@@ -241,6 +241,7 @@ void print_results(const Json& results, const std::string& against) {
   const std::vector<Labelled> all = by_label(results);
   if (all[0].first().contains("memory")) return print_memory(all);
   if (results.at("experiment") == "search") return print_search(results);
+  if (results.at("experiment") == "recall") return print_recall(results, against);
   if (read_in_epochs(results)) return print_epochs(results, against);
   print_trainings(results, all, against);
   if (std::any_of(all.begin(), all.end(), goes_on)) print_further(all);
@@ -250,6 +251,7 @@ void draw_results(const Json& results, const std::filesystem::path& file) {
   const std::vector<Labelled> all = by_label(results);
   if (all[0].first().contains("memory")) return draw_memory(all, file);
   if (results.at("experiment") == "search") return draw_search(results, file);
+  if (results.at("experiment") == "recall") return draw_recall(results, file);
   if (read_in_epochs(results)) return draw_epochs(results, file);
   if (results.at("experiment") == "map") return draw_map(all, file);
   if (std::any_of(all.begin(), all.end(), goes_on)) return draw_further(all, file);

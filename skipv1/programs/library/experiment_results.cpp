@@ -26,18 +26,32 @@ void check_memory(JsonFields& fields) {
   }
 }
 
+void check_places(const Json& places) {
+  for (const Json& part : places) {
+    JsonFields of(part, "places.");
+    std::size_t count = 0;
+    double number = 0;
+    of.read("begin", count), of.read("tokens", count), of.read("nats_per_token", number);
+  }
+}
+
 /// Returns how many points the run's curve has.
-std::size_t check_training(JsonFields& fields) {
+std::size_t check_training(JsonFields& fields, const Json& run) {
   double number = 0;
   std::size_t count = 0;
   const std::size_t points = list_of(fields, "tokens").size();
-  for (const char* key : {"tokens", "train_nats_per_token", "valid_nats_per_token"}) {
+  const bool recall = run.contains("final_accuracy");
+  std::vector<const char*> lists = {"tokens", "train_nats_per_token", "valid_nats_per_token"}, numbers, counts = {"final_tokens"};
+  numbers = {"final_nats_per_token", "seconds", "tokens_per_second", recall ? "final_accuracy" : "bits_per_byte"};
+  recall ? lists.push_back("accuracy") : counts.push_back("final_bytes");
+  for (const char* key : lists) {
     const Json& list = list_of(fields, key);
     require(list.size() == points, '"', key, "\" has ", list.size(), " numbers, \"tokens\" ", points);
     for (const Json& value : list) require_number(value, key);
   }
-  for (const char* key : {"final_nats_per_token", "bits_per_byte", "seconds", "tokens_per_second"}) fields.read(key, number);
-  for (const char* key : {"final_tokens", "final_bytes"}) fields.read(key, count);
+  for (const char* key : numbers) fields.read(key, number);
+  for (const char* key : counts) fields.read(key, count);
+  if (run.contains("places")) check_places(list_of(fields, "places"));
   return points;
 }
 
@@ -57,9 +71,15 @@ std::size_t check_run(const Json& run, bool memory) {
   JsonFields of(config, "settings.config.");
   of.read("vocab_size", count), of.read("num_hidden_layers", count);
   require(run.contains("memory") == memory, memory ? "\"memory\" is missing" : "\"memory\" beside runs of training");
-  if (!memory) return check_training(fields);
+  if (!memory) return check_training(fields, run);
   check_memory(fields);
   return 0;
+}
+
+/// Throws unless the tables and figures of the experiment called `name` find what they print of `run`.
+void check_kind(const Json& run, const std::string& name) {
+  if (name == "recall") require(run.contains("final_accuracy") && run["settings"].contains("pairs"), "is no run of recall");
+  if (name == "contexts") require(run.contains("places"), "\"places\" is missing");
 }
 
 void check_results(const Json& results, const std::string& name) {
@@ -78,6 +98,7 @@ void check_results(const Json& results, const std::string& name) {
     const std::string place = named ? " (" + detail::brief(run["label"]) + ", seed " + detail::brief(run["seed"]) + ")" : "";
     at_place("run " + std::to_string(i + 1) + " of " + std::to_string(runs.size()) + place, [&] {
       const std::size_t count = check_run(run, runs[0].is_object() && runs[0].contains("memory"));
+      check_kind(run, name);
       require(done.insert(place).second, "is there twice");
       const std::size_t first = points.try_emplace(run["label"].get<std::string>(), count).first->second;
       require(first == count, "its curve has ", count, " points, that of the label's first run ", first);

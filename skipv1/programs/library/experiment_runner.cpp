@@ -41,16 +41,21 @@ Json result_of(const PlannedRun& run, std::uint64_t seed, const Json& settings, 
     if (point.peak_bytes) row["peak_bytes"] = point.peak_bytes;
     result["memory"].push_back(row);
   }
-  if (m.memory.empty())
-    result.update({{"tokens", m.curve.tokens},
-                   {"train_nats_per_token", m.curve.train_nats},
-                   {"valid_nats_per_token", m.curve.valid_nats},
-                   {"final_nats_per_token", m.curve.last.nats_per_token},
-                   {"final_tokens", m.curve.last.tokens},
-                   {"final_bytes", m.curve.last.bytes},
-                   {"bits_per_byte", m.curve.last.bits_per_byte()},
-                   {"seconds", m.curve.seconds},
-                   {"tokens_per_second", m.curve.tokens_per_second}});
+  if (!m.memory.empty()) return result;
+  result.update({{"tokens", m.curve.tokens},
+                 {"train_nats_per_token", m.curve.train_nats},
+                 {"valid_nats_per_token", m.curve.valid_nats},
+                 {"final_nats_per_token", m.curve.last.nats_per_token},
+                 {"final_tokens", m.curve.last.tokens}});
+  if (run.pairs)
+    result.update(
+        {{"accuracy", std::vector<double>(m.accuracy.begin(), m.accuracy.end() - 1)}, {"final_accuracy", m.accuracy.back()}});
+  else
+    result.update({{"final_bytes", m.curve.last.bytes}, {"bits_per_byte", m.curve.last.bits_per_byte()}});
+  result.update({{"seconds", m.curve.seconds}, {"tokens_per_second", m.curve.tokens_per_second}});
+  for (std::size_t i = 0; i < m.places.begin.size(); ++i)
+    result["places"].push_back(
+        {{"begin", m.places.begin[i]}, {"tokens", m.places.tokens[i]}, {"nats_per_token", m.places.nats_per_token[i]}});
   return result;
 }
 
@@ -74,10 +79,10 @@ class Runner {
     }
     experiment_ = plan_experiment(asked.name, asked.small, from_ ? std::optional<Config>(from_->config) : std::nullopt);
     if (!asked.text.empty()) corpus_.emplace(asked.text, asked.valid, asked.tokenizer_folder);
-    const bool measures = !experiment_.runs.front().contexts.empty();
+    const bool reads = experiment_.runs.front().reads_text();
     require(asked.at_once == 1 || asked.name != "uptraining", "--at-once: the runs of uptraining start from each other");
-    require(corpus_ || measures, "--text is required; without it only --table and --figure, of the results in --out");
-    results_ = {{"experiment", asked.name}, {"text", measures ? Json() : corpus_->identity()}, {"runs", Json::array()}};
+    require(corpus_ || !reads, "--text is required; without it only --table and --figure, of the results in --out");
+    results_ = {{"experiment", asked.name}, {"text", reads ? corpus_->identity() : Json()}, {"runs", Json::array()}};
     require(asked.retrain.empty() || std::filesystem::exists(asked_.out), asked_.out, ": --retrain: no tables are trained yet");
     if (std::filesystem::exists(asked_.out)) take_over();
   }
@@ -86,7 +91,7 @@ class Runner {
   void run() {
     const Runs left = missing();
     for (const auto& [run, seed] : left)
-      if (run->contexts.empty() && (asked_.prepare || asked_.at_once > 1)) encoded(*run);
+      if (run->reads_text() && (asked_.prepare || asked_.at_once > 1)) encoded(*run);
     if (asked_.prepare) return;
     if (asked_.name == "search") return write(), search();
     if (!left.empty()) write();  // what cannot be written is said before the work
@@ -305,7 +310,7 @@ class Runner {
     in.curve = curve_of(run);
     in.keep = keeps(run);
     const EncodedTexts* texts = nullptr;
-    if (run.contexts.empty()) {
+    if (run.reads_text()) {
       const std::lock_guard lock(mutex_);
       texts = &encoded(run);
       in.text = &texts->text, in.held_out = &texts->held_out;

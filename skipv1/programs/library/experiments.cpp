@@ -1,5 +1,5 @@
 // The lists of runs.
-#include "skipv1/programs/experiment.hpp"
+#include "skipv1/programs/experiment_plans.hpp"
 #include "skipv1/programs/search.hpp"
 
 #include "skipv1/uptraining/convert.hpp"
@@ -8,42 +8,7 @@ namespace skipv1 {
 
 namespace {
 
-/// LLaMA with an output head of its own and feed-forward layers of about 8/3 of the width.
-Config llama(std::size_t vocab, std::size_t width, std::size_t layers, std::size_t feed_forward) {
-  Config c;
-  c.vocab_size = vocab, c.hidden_size = width, c.num_hidden_layers = layers, c.intermediate_size = feed_forward;
-  c.num_attention_heads = c.num_key_value_heads = 8;
-  c.max_position_embeddings = 512;
-  c.tie_word_embeddings = false;
-  return c;
-}
-
-Config with(Config c, const std::string& variant) {
-  c.attention.variant = variant;
-  return c;
-}
-/// Half as many key/value heads.
-Config grouped(Config c, const std::string& variant) {
-  c.num_key_value_heads /= 2;
-  return with(c, variant);
-}
-/// A latent of a quarter of the width, a rotary key of half a head's: the proportions of the paper's (docs/spec/models.md).
-Config latent(Config c, const std::string& variant) {
-  c.attention.kv_latent_size = c.hidden_size / 4, c.attention.rotary_size = c.head_width() / 2;
-  return with(c, variant);
-}
-
-/// The paper's recipe for LLaMA (docs/spec/paper.md, "Training recipes"): AdamW 0.9 and 0.95 without decay, 10 % warm-up, a
-/// cosine to 10 %, clipped at 1.
-TrainingOptions recipe(std::size_t steps, std::size_t batch = 64) {
-  TrainingOptions t;
-  t.schedule = {steps, 2e-3};
-  t.adamw.beta1 = 0.9, t.adamw.beta2 = 0.95, t.adamw.weight_decay = 0;
-  t.batch = batch, t.length = 512;
-  return t;
-}
-
-using Runs = std::vector<PlannedRun>;
+using namespace plans;
 
 Runs point_bytes() {
   Runs runs;
@@ -133,20 +98,6 @@ Runs map() {
   for (const std::size_t layers : {2u, 4u, 16u}) add(16384, layers, 1200);
   for (const std::size_t steps : {150u, 300u, 600u, 2400u}) add(16384, 8, steps);
   return runs;
-}
-
-/// The peak rates of a sweep.
-constexpr std::pair<const char*, double> peaks[] = {{"1e-3", 1e-3},     {"1.4e-3", 1.4e-3}, {"2e-3", 2e-3},
-                                                    {"2.8e-3", 2.8e-3}, {"4e-3", 4e-3},     {"8e-3", 8e-3}};
-
-/// `config` at each of the peak rates, on text read in epochs (over `unique` tokens, or all there are).
-void add_peaks(Runs& runs, const std::string& label, const Config& config, TrainingOptions training, std::size_t unique = 0) {
-  for (const auto& [name, peak] : peaks) {
-    training.schedule.peak = peak;
-    PlannedRun run{label + "@" + name, config, training};
-    run.reading = {Reading::Order::epochs, unique};
-    runs.push_back(run);
-  }
 }
 
 /// MHA and SkipV1 at six peak rates each, by size, depth and budget. A group is read once where the text has as many tokens:
@@ -261,7 +212,12 @@ Runs memory() {
 void shrink(PlannedRun& run, bool model) {
   TrainingOptions& t = run.training;
   t.schedule.steps = 2 + t.schedule.steps / 300;
-  t.batch = 2, t.length = 16, run.seeds = 1;
+  t.batch = 2, t.length = std::max<std::size_t>(16, t.length / 64), run.seeds = 1;
+  if (run.pairs) run.pairs /= 8, t.length = 4 * run.pairs;
+  std::vector<std::size_t> places;
+  for (const std::size_t begin : run.places)
+    if (begin / 32 < t.length) places.push_back(begin / 32);
+  run.places = places;
   run.reading.tokens = (run.reading.tokens + 65535) / 65536;
   run.curve.reset();
   for (std::size_t& context : run.contexts) context /= 256;
@@ -288,6 +244,9 @@ constexpr Entry list[] = {
     {"repetition", "MHA and SkipV1 over 1, 2, 4 and 8 epochs, at equal steps"},
     {"frontier", "all variants at 10M parameters: loss over cache"},
     {"search", "routing tables drawn, mutated and recombined at a fixed number of owned value heads"},
+    {"contexts", "MHA and SkipV1 in contexts of 512, 2,048 and 8,192 tokens: gain over the place in the context"},
+    {"recall", "variants that learn to recall values by their keys: accuracy over the number of pairs; reads no text"},
+    {"vocabulary", "MHA and SkipV1 over vocabularies, at equal bytes of text"},
     {"memory", "the cache and the peak of memory over the context"},
 };
 
@@ -325,6 +284,9 @@ Experiment plan_experiment(const std::string& name, bool small, const std::optio
   if (name == "repetition") e.runs = repetition();
   if (name == "frontier") e.runs = frontier();
   if (name == "search") e.runs = search();
+  if (name == "contexts") e.runs = contexts();
+  if (name == "recall") e.runs = recall();
+  if (name == "vocabulary") e.runs = vocabulary();
   if (name == "memory") e.runs = memory();
   e.curve = {20, 128, 0, 32};
   if (small) e.curve = {4, 4, 16, 4};

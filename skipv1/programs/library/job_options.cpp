@@ -30,8 +30,13 @@ void add_job_options(CommandLine& app, Job& job, bool model) {
 
 namespace {
 
-/// A setting of the run to be resumed takes the place of the one asked for, which must be the same if it was given at all. The
-/// texts may lie elsewhere: their fingerprints are compared.
+/// Whether `--variant` names a table's file.
+bool is_table(const std::string& name, const std::string& value) {
+  return name == "variant" && std::filesystem::path(value).extension() == ".json";
+}
+
+/// A setting of the run to be resumed takes the place of the one asked for, which must be the same if it was given at all. Texts
+/// and tables may lie elsewhere: what they hold is compared.
 class Settings {
  public:
   Settings(JsonFields& stored, const CommandLine& app) : stored_(stored), app_(app) {}
@@ -46,38 +51,63 @@ class Settings {
     if constexpr (std::is_same_v<T, std::string>) {
       if (place) value = place_of(value).string();
       if (given(name)) {
-        require(text || (place ? same_place(asked, value) : asked == value), option(name), " is ", asked,
+        const bool content = text || is_table(name, asked);
+        require(content || (place ? same_place(asked, value) : asked == value), option(name), " is ", asked,
                 ", the run to be resumed has ", value.empty() ? "none" : value);
-        if (text) value = asked;
+        if (content) value = asked;
       }
     } else {
       require(!given(name) || asked == value, option(name), " is ", asked, ", the run to be resumed has ", value);
     }
+  }
+  bool given(const std::string& name) const {
+    const Option* of = find(option(name));
+    return of && of->count() > 0;
   }
 
  private:
   const Option* find(const std::string& name) const { return app_.get_option_no_throw(name); }
   /// skipv1-uptrain's model is an argument without a name.
   std::string option(const std::string& name) const { return name == "from" && !find("--from") ? "model" : "--" + name; }
-  bool given(const std::string& name) const {
-    const Option* of = find(option(name));
-    return of && of->count() > 0;
-  }
   JsonFields& stored_;
   const CommandLine& app_;
 };
+
+/// Throws if a file that the command line names holds something else than when the run began. What the run goes on with lies in
+/// its checkpoint, so nobody would read the file.
+void require_same_files(const PreparedJob& p, const CommandLine& app) {
+  const auto given = [&](const char* name) {
+    const Option* option = app.get_option_no_throw(name);
+    return option && option->count() > 0;
+  };
+  const std::filesystem::path checkpoint = p.folder.checkpoint(*p.last);
+  const Config config = read_config(checkpoint / "config.json");
+  if (given("--variant") && is_table("variant", p.job.variant))
+    require(read_table(p.job.variant) == config.attention.table, p.job.variant, ": not the table of the run to be resumed");
+  if (given("--config"))
+    require(config_text(read_config(p.job.config)) == config_text(config), p.job.config,
+            ": not the configuration of the run to be resumed");
+  if (given("--tokenizer")) {
+    const Vocabulary vocabulary = open_vocabulary(p.job.tokenizer, config.vocab_size);
+    const std::filesystem::path kept = checkpoint / vocabulary.file_name;
+    require(std::filesystem::exists(kept) && load_text(kept) == vocabulary.content, p.job.tokenizer,
+            ": not the vocabulary of the run to be resumed");
+  }
+}
 
 /// Settings come from the last checkpoint.
 void take_over(PreparedJob& p, const Json& stored, const CommandLine& app) {
   JsonFields root(stored);
   root.read("text_fingerprint", p.text_fingerprint);
   root.read("valid_fingerprint", p.valid_fingerprint);
+  root.read("from_fingerprint", p.from_fingerprint, false);
   JsonFields fields(*root.find("settings", true), "settings.");
   root.finish();
   Settings settings(fields, app);
   settings.take("strategy", p.job.strategy);
   each_setting(p.job, [&](About, const char* name, auto& value, const char*) { settings.take(name, value); });
   fields.finish();
+  p.from_given = settings.given("from");
 }
 
 /// What connects the processes on their GPUs; null where it is host memory that they exchange, or where there is one process.
@@ -126,6 +156,7 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
     const std::filesystem::path path = p.folder.checkpoint(*p.last) / "run.json";
     Source file(path);
     at_place(path.string(), [&] { take_over(p, parse_json(file.text(0, file.size())), app); });
+    require_same_files(p, app);
   }
   require(!p.job.text.empty() || !p.job.tokens.empty() || !job.resume, job.out,
           ": no checkpoint to resume, and no --text or --tokens to start with");

@@ -1,0 +1,60 @@
+// Lists of runs over the context's length, pairs to recall, and vocabularies.
+#include "skipv1/programs/experiment_plans.hpp"
+
+namespace skipv1::plans {
+
+Runs contexts() {
+  Runs runs;
+  constexpr std::size_t per_step = 16384;
+  for (const std::size_t length : {512u, 2048u, 8192u})
+    for (const char* variant : {"mha", "skipv1"}) {
+      Config c = with(llama(8192, 256, 8, 688), variant);
+      c.max_position_embeddings = length;
+      TrainingOptions t = recipe(800, per_step / length);
+      t.length = length;
+      Runs at_peaks;
+      add_peaks(at_peaks, std::to_string(length) + "/" + variant, c, t);
+      for (PlannedRun& run : at_peaks) {
+        run.curve = {4, 131072 / length, 0, per_step / length};
+        for (const std::size_t begin : {0u, 32u, 128u, 512u, 2048u})
+          if (begin < length) run.places.push_back(begin);
+        runs.push_back(run);
+      }
+    }
+  return runs;
+}
+
+Runs recall() {
+  Runs runs;
+  constexpr std::size_t per_step = 8192;
+  for (const std::size_t pairs : {8u, 16u, 32u, 64u})
+    for (const char* variant : {"mha", "skipv1", "skipkv1", "yoco_v", "cla_v", "resformer"}) {
+      Config c = with(llama(512, 128, 4, 344), variant);
+      c.num_attention_heads = c.num_key_value_heads = 4;
+      TrainingOptions t = recipe(1200, per_step / (4 * pairs));
+      t.length = 4 * pairs;
+      Runs at_peaks;
+      add_peaks(at_peaks, std::to_string(pairs) + "-pairs/" + variant, c, t);
+      for (PlannedRun& run : at_peaks) {
+        run.reading = {}, run.pairs = pairs;
+        run.curve = {24, 2048 / pairs, 16384 / pairs, per_step / (4 * pairs)};
+        runs.push_back(run);
+      }
+    }
+  return runs;
+}
+
+Runs vocabulary() {
+  // Bytes per token of the held-out text of docs/results. Equal steps, so that one rate means the same; a step's sequences share
+  // 512 * 109 bytes, within 1 %.
+  constexpr std::pair<std::size_t, double> bytes_per_token[] = {
+      {256, 1}, {512, 1.591}, {2048, 2.796}, {8192, 3.421}, {16384, 3.650}};
+  Runs runs;
+  for (const auto& [vocab, bytes] : bytes_per_token)
+    for (const char* variant : {"mha", "skipv1"})
+      add_peaks(runs, "v" + std::to_string(vocab) + "/" + variant, with(llama(vocab, 256, 8, 688), variant),
+                recipe(800, static_cast<std::size_t>(109 / bytes + 0.5)));
+  return runs;
+}
+
+}  // namespace skipv1::plans

@@ -28,6 +28,7 @@ struct PlannedRun {
   Json beside = {};                        ///< what else its result says
   std::vector<std::size_t> places = {};    ///< where parts of the window begin whose held-out loss is measured apart
   std::size_t pairs = 0;                   ///< of a recall task, which is learned instead of a text
+  std::vector<std::size_t> lessons = {};   ///< numbers of pairs to learn it from, in turns; else `pairs` always
 
   bool reads_text() const { return contexts.empty() && pairs == 0; }
 };

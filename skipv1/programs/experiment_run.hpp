@@ -25,7 +25,11 @@ Curve train_recall(Trainer<T, Space>& trainer, const PlannedRun& run, const RunI
   const RecallTask task{run.pairs, run.config.vocab_size};
   const std::size_t batch = run.training.batch;
   return train_with_curve(
-      trainer, run.training, in.curve, what, [&](std::size_t step) { return task.sequences(step * batch, batch, in.seed); },
+      trainer, run.training, in.curve, what,
+      [&](std::size_t step) {
+        return run.lessons.empty() ? task.sequences(step * batch, batch, in.seed)
+                                   : task.lessons(run.lessons, step * batch, batch, in.seed);
+      },
       [&](std::size_t sequences) {
         const RecallScore score = evaluate_recall(trainer.decoder(), task, sequences, in.curve.batch);
         accuracy.push_back(score.accuracy);

@@ -5,44 +5,62 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/training/text.hpp"
 
 namespace skipv1 {
 
-/// A sequence has `pairs` keys, each followed by its value, then the same keys in another order, each followed by its value
-/// again. The values of the second half are what counts: they follow from the first half alone. Of the vocabulary's ids the first
-/// half are keys, distinct within a sequence, the others values, drawn independently: a guess is right with probability 2 /
-/// vocab.
+/// A sequence has `pairs` keys, each followed by its value, then keys of those again, each followed by its value. The values of
+/// the second part are the answers, which follow from the first part alone. Of the vocabulary's ids the first half are keys,
+/// distinct in the first part, the others values, drawn independently: a guess is right with probability 2 / vocab.
 struct RecallTask {
   std::size_t pairs = 8, vocab = 512;
 
   std::size_t length() const { return 4 * pairs; }  ///< tokens of a sequence
 
-  /// Sequences `first … first + batch - 1` of those that `seed` names; targets that do not count are `ignored_target`. Throws if
-  /// there are fewer keys than pairs.
+  /// Sequences `first … first + batch - 1` of those that `seed` names, which ask for each key once, in another order; targets
+  /// that are no answers are `ignored_target`. Throws if there are fewer keys than pairs.
   Windows sequences(std::uint64_t first, std::size_t batch, std::uint64_t seed) const {
-    const std::size_t keys = vocab / 2;
-    require(pairs >= 1 && pairs <= keys && vocab % 2 == 0, "recall of ", pairs, " pairs with ", vocab,
-            " ids: must be 1 to as many as there are keys, half of an even number of ids");
     Windows w;
-    w.tokens.resize(batch * length()), w.targets.assign(batch * length(), ignored_target);
     for (std::size_t b = 0; b < batch; ++b) {
       Random random = Random(seed).split(first + b);
-      const Permutation key(keys, random.split(0)), order(pairs, random.split(1));
-      std::int32_t *tokens = w.tokens.data() + b * length(), *targets = w.targets.data() + b * length();
-      for (std::size_t i = 0; i < pairs; ++i) {
-        tokens[2 * i] = static_cast<std::int32_t>(key(i));
-        tokens[2 * i + 1] = static_cast<std::int32_t>(keys + random.below(keys));
-      }
-      for (std::size_t i = 0; i < pairs; ++i) {
-        const std::size_t at = 2 * (pairs + i);
-        tokens[at] = tokens[2 * order(i)];
-        targets[at] = tokens[at + 1] = tokens[2 * order(i) + 1];
-      }
+      const Permutation order(std::max<std::size_t>(pairs, 1), random.split(1));
+      add(w, pairs, pairs, random, [&](std::size_t i) { return order(i); });
     }
     return w;
+  }
+  /// The same with as many pairs as `counts` says, in turns, at most `pairs`: keys are asked for at random until a sequence is as
+  /// long as the others. Easy ones among hard ones.
+  Windows lessons(const std::vector<std::size_t>& counts, std::uint64_t first, std::size_t batch, std::uint64_t seed) const {
+    Windows w;
+    for (std::size_t b = 0; b < batch; ++b) {
+      const std::size_t count = counts.at((first + b) % counts.size());
+      require(count >= 1 && count <= pairs, "a lesson of ", count, " pairs: must be 1 to ", pairs);
+      Random random = Random(seed).split(first + b);
+      add(w, count, length() / 2 - count, random, [&](std::size_t) { return random.below(count); });
+    }
+    return w;
+  }
+
+ private:
+  /// Adds a sequence: `count` pairs, then `questions` times the pair that `asked(i)` names.
+  template <class Asked>
+  void add(Windows& w, std::size_t count, std::size_t questions, Random& random, const Asked& asked) const {
+    const std::size_t keys = vocab / 2, begin = w.tokens.size();
+    require(count >= 1 && count <= keys && vocab % 2 == 0, "recall of ", count, " pairs with ", vocab,
+            " ids: must be 1 to as many as there are keys, half of an even number of ids");
+    const Permutation key(keys, random.split(0));
+    const auto push = [&](std::size_t token, std::int32_t target) {
+      w.tokens.push_back(static_cast<std::int32_t>(token)), w.targets.push_back(target);
+    };
+    for (std::size_t i = 0; i < count; ++i) push(key(i), ignored_target), push(keys + random.below(keys), ignored_target);
+    for (std::size_t i = 0; i < questions; ++i) {
+      const std::size_t at = asked(i);
+      const std::int32_t answer = w.tokens[begin + 2 * at + 1];
+      push(key(at), answer), push(static_cast<std::size_t>(answer), ignored_target);
+    }
   }
 };
 

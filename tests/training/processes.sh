@@ -116,7 +116,7 @@ little() {
 if (ulimit -v 300000) 2> /dev/null; then OPENBLAS_NUM_THREADS=1 little 300000 "$programs/skipv1-eval" mha --text text.txt --windows 2 --threads 2; fi
 
 # What a run to be resumed is compared by: everything that was given, and places as places.
-run train --text text.txt $tiny --steps 30 --out other --variant mha
+run train --text text.txt $tiny --steps 30 --out other --variant mha --seed 2
 run uptrain run mha --strategy svd --text text.txt --length 16 --batch 2 --steps 2 --threads 1 --out uptrained
 wrong "strategy is mean_v, the run to be resumed has svd" uptrain run mha --strategy mean_v --out uptrained --resume
 wrong "model is other, the run to be resumed has .*mha" uptrain run other --strategy svd --out uptrained --resume

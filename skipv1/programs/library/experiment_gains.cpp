@@ -94,7 +94,7 @@ void print_contexts(const Json& results, const std::string& against) {
 void draw_contexts(const Json& results, const std::filesystem::path& file) {
   const std::vector<Labelled> all = by_label(results);
   plot::Chart chart{"SkipV1's held-out loss minus MHA's (bars: intervals of 95 %)",
-                    "tokens of the context seen",
+                    "tokens of the context seen, at most",
                     "nats per token",
                     {},
                     {{0, "level"}},
@@ -107,8 +107,8 @@ void draw_contexts(const Json& results, const std::filesystem::path& file) {
     series.spread = plot::Series::Spread::bars;
     for (std::size_t part = 0; part < skipv1->first().at("places").size(); ++part) {
       const Numbers gap = differences_of(*skipv1, *mha, [&](const Json& run) { return place_loss(run, part); });
-      const auto [first, last] = seen_in(skipv1->first(), part);
-      if (!gap.empty()) add_interval(series, std::sqrt(static_cast<double>(first * last)), gap);
+      const std::size_t last = seen_in(skipv1->first(), part).second;
+      if (!gap.empty()) add_interval(series, static_cast<double>(last), gap);
     }
     chart.series.push_back(series);
   }
@@ -125,19 +125,18 @@ void print_recall(const Json& results, const std::string& against) {
                text_of("%.2f", 100 * mean(l.each(accuracy))) +
                    (l.runs.size() > 1 ? text_of(" ± %.2f", 100 * deviation(l.each(accuracy))) : ""),
                steps_text(l.each(steps_to_recall))});
-  std::printf(
-      "\nEach model at its own best peak rate, chosen by the loss with the first seed; right answers of 100, mean and interval "
-      "of "
-      "95 %%.\n\n");
-  print_head({"model", "right answers", "- " + against + "'s", "loss per answer - " + against + "'s", "steps to 90 %"});
+  std::printf("\nEach model at its own best peak rate, chosen by the loss with the first seed; right answers of 100.\n\n");
+  print_head({"model", "right answers, seed by seed", "mean", "- " + against + "'s", "steps to 90 %"});
   const auto hundred = [](const Json& run) { return 100 * accuracy(run); };
   for (const auto& [group, models] : best_by_group(all))
     for (const Labelled* l : models) {
       const Labelled* base = of_model(models, against);
-      const bool other = base && base != l;
-      print_row({l->label, interval_text(l->each(hundred)).substr(1),
-                 other ? interval_text(differences_of(*l, *base, hundred)) : "",
-                 other ? interval_text(gaps(*l, *base, "final_nats_per_token")) : "", steps_text(l->each(steps_to_recall))});
+      const Numbers each = l->each(hundred);
+      std::string seeds;
+      for (const double value : each) seeds += text_of(seeds.empty() ? "%.1f" : ", %.1f", value);
+      print_row({l->label, seeds, text_of("%.1f", mean(each)),
+                 base && base != l ? interval_text(differences_of(*l, *base, hundred)) : "",
+                 steps_text(l->each(steps_to_recall))});
     }
   std::printf("\nA guess is right once in %zu. %s answers; device: %s\n",
               all[0].first().at("settings").at("config").at("vocab_size").get<std::size_t>() / 2,
@@ -145,7 +144,7 @@ void print_recall(const Json& results, const std::string& against) {
 }
 
 void draw_recall(const Json& results, const std::filesystem::path& file) {
-  plot::Chart chart{"Recall: right answers after training (bars: intervals of 95 % of the means)",
+  plot::Chart chart{"Recall: right answers after training (mean; bars: lowest and highest seed)",
                     "pairs of key and value",
                     "right answers, %",
                     {},
@@ -156,11 +155,16 @@ void draw_recall(const Json& results, const std::filesystem::path& file) {
   std::vector<std::pair<std::string, plot::Series>> lines;
   for (const auto& [group, models] : best_by_group(all))
     for (const Labelled* l : models) {
-      const std::string name = title_of_family(*l);
+      const bool mixed = l->first().at("settings").contains("lessons");
+      const std::string name = title_of_family(*l) + (mixed ? ", easy and hard mixed" : "");
       auto line = std::find_if(lines.begin(), lines.end(), [&](const auto& known) { return known.first == name; });
       if (line == lines.end()) line = lines.insert(lines.end(), {name, plot::Series{name, {}, {}}});
-      line->second.spread = plot::Series::Spread::bars;
-      add_interval(line->second, static_cast<double>(pairs_of(*l)), l->each([](const Json& run) { return 100 * accuracy(run); }));
+      plot::Series& series = line->second;
+      const Numbers each = l->each([](const Json& run) { return 100 * accuracy(run); });
+      series.spread = plot::Series::Spread::bars;
+      series.x.push_back(static_cast<double>(pairs_of(*l))), series.y.push_back(mean(each));
+      series.low.push_back(*std::min_element(each.begin(), each.end()));
+      series.high.push_back(*std::max_element(each.begin(), each.end()));
     }
   for (auto& [name, series] : lines) chart.series.push_back(std::move(series));
   plot::save_figure(file, chart);

@@ -69,6 +69,7 @@ Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Importe
                    {"final_windows", curve.last_windows}});
   if (!run.places.empty()) settings["places"] = run.places;
   if (run.pairs) settings["pairs"] = run.pairs;
+  if (!run.lessons.empty()) settings["lessons"] = run.lessons;
   if (run.reading.order == Reading::Order::epochs) {
     settings["windows"] = "epochs";
     if (run.reading.tokens) settings["unique_tokens"] = run.reading.tokens;

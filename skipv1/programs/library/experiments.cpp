@@ -214,6 +214,7 @@ void shrink(PlannedRun& run, bool model) {
   t.schedule.steps = 2 + t.schedule.steps / 300;
   t.batch = 2, t.length = std::max<std::size_t>(16, t.length / 64), run.seeds = 1;
   if (run.pairs) run.pairs /= 8, t.length = 4 * run.pairs;
+  for (std::size_t& count : run.lessons) count = std::min(count, run.pairs);
   std::vector<std::size_t> places;
   for (const std::size_t begin : run.places)
     if (begin / 32 < t.length) places.push_back(begin / 32);

@@ -1,4 +1,7 @@
 // skipv1-check: the library, or another implementation, held against conformance cases (docs/conformance.md).
+#include <algorithm>
+#include <iostream>
+
 #include "skipv1/core/on_device.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/conformance/actual.hpp"

@@ -1,4 +1,6 @@
 // skipv1-export: a model as a folder that transformers loads (docs/conformance.md, "In transformers").
+#include <iostream>
+
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/hugging_face_export.hpp"
 #include "skipv1/io/imports.hpp"

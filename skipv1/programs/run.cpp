@@ -1,4 +1,8 @@
 // skipv1-run: what a model computes for given tokens, stage by stage, in float64 (docs/conformance.md, "Your own model").
+#include <algorithm>
+#include <iomanip>
+#include <iostream>
+
 #include "skipv1/io/cli.hpp"
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/io/imports.hpp"

@@ -62,8 +62,10 @@ function(skipv1_find_blas)
   target_compile_definitions(skipv1::dependencies INTERFACE SKIPV1_PLAIN_BLAS)
 endfunction()
 
-# Writes `file` for pkg-config, with the flags that were found here.
-function(skipv1_pkg_config file)
+# Writes skipv1.pc for pkg-config into `folder`, with the flags that were found here, and skipv1-compiled.pc. Both find what was
+# installed by where they lie: `cmake --install --prefix` says only then where that is.
+function(skipv1_pkg_config folder)
+  file(RELATIVE_PATH prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
   get_target_property(folders skipv1::dependencies INTERFACE_INCLUDE_DIRECTORIES)
   list(REMOVE_DUPLICATES folders)
   list(REMOVE_ITEM folders /usr/include)
@@ -76,13 +78,21 @@ function(skipv1_pkg_config file)
   endif()
   list(JOIN flags " " flags)
   list(JOIN libraries " " libraries)
-  file(CONFIGURE OUTPUT ${file} @ONLY CONTENT [[
-prefix=@CMAKE_INSTALL_PREFIX@
+  file(CONFIGURE OUTPUT ${folder}/skipv1.pc @ONLY CONTENT [[
+prefix=${pcfiledir}/@prefix@
 Name: @PROJECT_NAME@
 Description: @PROJECT_DESCRIPTION@
 Version: @PROJECT_VERSION@
 Cflags: -I${prefix}/@CMAKE_INSTALL_INCLUDEDIR@ @flags@
 Libs: @libraries@ @OpenMP_CXX_FLAGS@
+]])
+  file(CONFIGURE OUTPUT ${folder}/skipv1-compiled.pc @ONLY CONTENT [[
+Name: @PROJECT_NAME@-compiled
+Description: the decoder and its trainer, compiled
+Version: @PROJECT_VERSION@
+Requires: skipv1
+Cflags: -DSKIPV1_INSTANCES
+Libs: -L${pcfiledir}/.. -lskipv1_compiled
 ]])
 endfunction()
 

@@ -164,7 +164,8 @@ inline std::vector<std::string> wrap(const std::string& text, double size, doubl
     const std::size_t end = std::min(text.find(' ', begin), text.size());
     const std::string word = text.substr(begin, end - begin);
     if (!line.empty() && text_width(line + " " + word, size) > room) lines.push_back(line), line.clear();
-    line += (line.empty() ? "" : " ") + word;
+    line += line.empty() ? "" : " ";
+    line += word;
     begin = end + 1;
   }
   if (!line.empty()) lines.push_back(line);

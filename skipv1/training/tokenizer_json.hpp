@@ -99,9 +99,11 @@ class TokenizerJsonReader {
       for (const Json& token : *added) added_token(token);
     }
     fields.finish();
-    const auto is_unknown = [&](const auto& token) { return token == unknown_; };
-    require(unknown_.empty() || std::ranges::any_of(to_.pieces, is_unknown, &std::pair<std::string, std::int32_t>::first) ||
-                std::ranges::any_of(to_.added, is_unknown, &AddedToken::content),
+    const auto among = [&](const auto& tokens, auto member) {
+      return std::any_of(tokens.begin(), tokens.end(), [&](const auto& token) { return token.*member == unknown_; });
+    };
+    require(unknown_.empty() || among(to_.pieces, &std::pair<std::string, std::int32_t>::first) ||
+                among(to_.added, &AddedToken::content),
             "\"model.unk_token\", \"", brief(visible(unknown_)), "\", is not in the vocabulary");
   }
 

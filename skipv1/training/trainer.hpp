@@ -20,8 +20,8 @@ namespace skipv1 {
 
 /// What a run is made of besides its model and text.
 struct TrainingOptions {
-  Schedule schedule;
-  AdamW adamw;        ///< its learning rate is the schedule's
+  Schedule schedule = {};
+  AdamW adamw = {};   ///< its learning rate is the schedule's
   double clip = 1.0;  ///< gradients of a larger norm are shortened to this; 0: never
   std::size_t batch = 8, length = 256;
 };

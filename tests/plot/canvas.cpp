@@ -116,7 +116,7 @@ TEST_CASE("text has the width that was announced, turned text is the same turned
 }
 
 TEST_CASE("letters that stb_easy_font made alike differ in the system's font") {
-  if (!detail::Font::system().loaded()) return;  // nothing to see on a machine without a font
+  if (!plot::detail::Font::system().loaded()) return;  // nothing to see on a machine without a font
   for (const auto& [a, b] : {std::pair{"V", "Y"}, {"a", "o"}, {"0", "8"}, {"1", "l"}}) {
     INFO(a << " and " << b);
     const Mask one = text_mask(a, 17), other = text_mask(b, 17);
@@ -139,7 +139,7 @@ TEST_CASE("the font for machines without one draws ASCII, and one '?' for each o
 }
 
 TEST_CASE("text that is not UTF-8 has a '?' for each byte that fits nowhere") {
-  CHECK(detail::code_points("a\xc3\xa9\xff\xc3") == std::vector<int>{'a', 0xe9, '?', '?'});
+  CHECK(plot::detail::code_points("a\xc3\xa9\xff\xc3") == std::vector<int>{'a', 0xe9, '?', '?'});
 }
 
 TEST_CASE("lines are broken at spaces where they are too long") {

@@ -113,6 +113,12 @@ inline std::vector<std::pair<std::string, std::size_t>> families(const std::vect
   return found;
 }
 
+/// A mean with the smallest and the largest.
+inline void add_range(plot::Series& series, double x, const Numbers& values) {
+  series.x.push_back(x), series.y.push_back(mean(values));
+  series.low.push_back(*std::min_element(values.begin(), values.end()));
+  series.high.push_back(*std::max_element(values.begin(), values.end()));
+}
 /// A mean with its interval of 95 %.
 inline void add_interval(plot::Series& series, double x, const Numbers& values) {
   const double half = values.size() > 1 ? half_interval(values) : 0;

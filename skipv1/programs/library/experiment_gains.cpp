@@ -93,7 +93,7 @@ void print_contexts(const Json& results, const std::string& against) {
 
 void draw_contexts(const Json& results, const std::filesystem::path& file) {
   const std::vector<Labelled> all = by_label(results);
-  plot::Chart chart{"SkipV1's held-out loss minus MHA's (bars: intervals of 95 %)",
+  plot::Chart chart{"SkipV1's held-out loss minus MHA's (mean; bars: lowest and highest seed)",
                     "tokens of the context seen, at most",
                     "nats per token",
                     {},
@@ -108,7 +108,7 @@ void draw_contexts(const Json& results, const std::filesystem::path& file) {
     for (std::size_t part = 0; part < skipv1->first().at("places").size(); ++part) {
       const Numbers gap = differences_of(*skipv1, *mha, [&](const Json& run) { return place_loss(run, part); });
       const std::size_t last = seen_in(skipv1->first(), part).second;
-      if (!gap.empty()) add_interval(series, static_cast<double>(last), gap);
+      if (!gap.empty()) add_range(series, static_cast<double>(last), gap);
     }
     chart.series.push_back(series);
   }
@@ -155,16 +155,12 @@ void draw_recall(const Json& results, const std::filesystem::path& file) {
   std::vector<std::pair<std::string, plot::Series>> lines;
   for (const auto& [group, models] : best_by_group(all))
     for (const Labelled* l : models) {
-      const bool mixed = l->first().at("settings").contains("lessons");
-      const std::string name = title_of_family(*l) + (mixed ? ", easy and hard mixed" : "");
+      if (l->first().at("settings").contains("lessons")) continue;  // one number of pairs is no line
+      const std::string name = title_of_family(*l);
       auto line = std::find_if(lines.begin(), lines.end(), [&](const auto& known) { return known.first == name; });
       if (line == lines.end()) line = lines.insert(lines.end(), {name, plot::Series{name, {}, {}}});
-      plot::Series& series = line->second;
-      const Numbers each = l->each([](const Json& run) { return 100 * accuracy(run); });
-      series.spread = plot::Series::Spread::bars;
-      series.x.push_back(static_cast<double>(pairs_of(*l))), series.y.push_back(mean(each));
-      series.low.push_back(*std::min_element(each.begin(), each.end()));
-      series.high.push_back(*std::max_element(each.begin(), each.end()));
+      line->second.spread = plot::Series::Spread::bars;
+      add_range(line->second, static_cast<double>(pairs_of(*l)), l->each([](const Json& run) { return 100 * accuracy(run); }));
     }
   for (auto& [name, series] : lines) chart.series.push_back(std::move(series));
   plot::save_figure(file, chart);

@@ -91,12 +91,6 @@ void print_memory(const std::vector<Labelled>& all) {
               all[0].first().at("device").get<std::string>().c_str());
 }
 
-/// A mean with the smallest and the largest.
-void add_range(plot::Series& series, double x, const Numbers& values) {
-  series.x.push_back(x), series.y.push_back(mean(values));
-  series.low.push_back(*std::min_element(values.begin(), values.end()));
-  series.high.push_back(*std::max_element(values.begin(), values.end()));
-}
 std::filesystem::path with_suffix(const std::filesystem::path& file, const std::string& suffix) {
   const std::string stem = file.stem().string() + (suffix.empty() ? "" : "-" + suffix);
   return file.parent_path() / (stem + file.extension().string());

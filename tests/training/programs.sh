@@ -97,6 +97,12 @@ printf "\377\376" > binary.txt
 wrong "holds a run already, at step 8" "$programs/skipv1-train" --out mha --text text.txt
 wrong "width is 32, the run to be resumed has 16" "$programs/skipv1-train" --out mha --resume --width 32
 wrong "not the text that the run" "$programs/skipv1-train" --out mha --resume --text binary.txt
+run train --out config --resume --tokenizer mha/step-00000008/tokenizer.model  # what it holds is compared, too
+mv config/step-00000008/tokenizer.model kept.model
+run train --text text.txt --vocab 420 --variant mha --width 16 --layers 1 --heads 2 --length 16 --batch 2 --steps 1 --out larger
+cp larger/step-00000001/tokenizer.model config/step-00000008/
+wrong "tokenizer.model: not the vocabulary of the run to be resumed" "$programs/skipv1-train" --out config --resume --tokenizer mha/step-00000008/tokenizer.model
+mv kept.model config/step-00000008/tokenizer.model
 wrong "no checkpoint to resume" $train --resume
 wrong "text or --tokens is required" $train
 wrong "nowhere.txt: cannot be read" $train --text nowhere.txt

@@ -57,6 +57,13 @@ class OneKernel {
  private:
   using S = Sum<T>;
 
+  /// The decoder, if it can be served with that cache. Throws otherwise.
+  static const Decoder<T, Device>& served(const Decoder<T, Device>& decoder, const Cache<T, Device>& cache) {
+    cache.require_routing(decoder.routing());
+    const std::string reason = why_not(decoder, cache.batch());
+    require(reason.empty(), reason);
+    return decoder;
+  }
   static one_kernel::Arguments<T> sizes_of(const Decoder<T, Device>& decoder, std::size_t sequences);
   void set_sizes();
   void set_memory();
@@ -127,9 +134,7 @@ one_kernel::Arguments<T> OneKernel<T>::sizes_of(const Decoder<T, Device>& decode
 
 template <class T>
 OneKernel<T>::OneKernel(const Decoder<T, Device>& decoder, Cache<T, Device>& cache, const OneKernelShape& shape)
-    : decoder_(decoder), cache_(cache), tables_((cache.require_routing(decoder.routing()), decoder), cache) {
-  const std::string reason = why_not(decoder, cache.batch());
-  require(reason.empty(), reason);
+    : decoder_(decoder), cache_(cache), tables_(served(decoder, cache), cache) {
   set_sizes();
   choose_shape(shape);
   set_memory();

@@ -35,8 +35,12 @@ inline Timeline read_timeline(const std::string& path) {
   Timeline t;
   const std::size_t at = line.find("one kernel"), limit = line.find("limit");
   require(file.good() && at != std::string::npos && limit != std::string::npos, path, ": no row of mha, 1 x 2048");
-  t.microseconds_per_token = std::stod(line.substr(at + 10));
-  t.limit = std::stod(line.substr(limit + 5));
+  const auto number_at = [&](std::size_t place) {
+    double number = 0;
+    require(static_cast<bool>(std::istringstream(line.substr(place)) >> number), path, ": \"", line, "\" has no time");
+    return number;
+  };
+  t.microseconds_per_token = number_at(at + 10), t.limit = number_at(limit + 5);
   std::vector<std::pair<std::size_t, Segment>> read;  // barriers before the last, and what they end
   std::getline(file, line);                           // what the columns are
   while (std::getline(file, line) && line.rfind("  ", 0) == 0) {

@@ -19,7 +19,7 @@ inline std::string row_text(const HeadTable::Row& row) {
   for (const HeadName& name : row) {
     if (!text.empty()) text += ' ';
     text += name.none() ? "-" : std::to_string(name.layer) + "." + std::to_string(name.head);
-    if (name.pooled()) text += "+" + std::to_string(name.other);
+    if (name.pooled()) text.append(1, '+').append(std::to_string(name.other));
   }
   return text;
 }

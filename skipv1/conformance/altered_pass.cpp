@@ -1,17 +1,10 @@
-#include "skipv1/conformance/altered_pass.hpp"
-
-#include <cmath>
-
-#include "skipv1/core/bfloat16.hpp"
-#include "skipv1/ops/linear.hpp"
+#include "skipv1/conformance/altered_rows.hpp"
 
 namespace skipv1::conformance {
 
 namespace {
 
 using X = Tensor<double>;
-
-double rounded(bool narrow, double x) { return narrow ? static_cast<double>(bfloat16(x)) : x; }
 
 /// Heads of one layer: entry (n, h, i) of (N, heads, width).
 struct Owned {
@@ -21,23 +14,11 @@ struct Owned {
   double* at(std::size_t n, std::size_t h) { return &rows(n, h * width); }
 };
 
-class Pass {
+class Pass : AlteredRows {
  public:
   Pass(const Config& config, const Parameters<double>& weights, const Routing& routing, View<const std::int32_t> tokens,
        const Rules& rules, const GivenRows* rows)
-      : c_(config),
-        w_(weights),
-        routing_(routing),
-        tokens_(tokens),
-        r_(rules),
-        rows_(rows),
-        B_(tokens.extent(0)),
-        T_(tokens.extent(1)),
-        N_(B_ * T_),
-        H_(c_.num_attention_heads),
-        d_h_(c_.head_width()) {
-    rotary_ = c_.latent() ? c_.attention.rotary_size : d_h_;
-  }
+      : AlteredRows(config, weights, tokens, rules, rows), routing_(routing), B_(tokens.extent(0)), H_(c_.num_attention_heads) {}
 
   X run() {
     X x = embed();
@@ -58,71 +39,9 @@ class Pass {
   }
 
  private:
-  static X copied(View<const double> x) {
-    X y(x.shape());
-    std::copy_n(x.data(), x.size(), y.data());
-    return y;
-  }
   static void add(X& x, const X& y) {
     for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += y.data()[i];
   }
-  std::string layer(std::size_t l, const char* part) const { return "model.layers." + std::to_string(l) + "." + part; }
-  std::size_t position(std::size_t n) const { return rows_ ? rows_->positions[n] : n % T_; }
-
-  X linear(const std::string& name, const X& x) const {
-    const View<double> w = w_[name + ".weight"];
-    if (w.empty()) return X({N_, 0});
-    X y({N_, w.extent(0)});
-    linear_forward<double>(y, x, w, w_[name + ".bias"]);
-    return y;
-  }
-
-  /// Each head of x (N, columns) through the RMSNorm called `name`, if there is one and it is wanted.
-  X normed_heads(bool wanted, const std::string& name, X x) const {
-    if (!wanted) return x;
-    const View<double> weight = w_[name + ".weight"];
-    for (std::size_t at = 0; at < x.size() && !weight.empty(); at += weight.size()) {
-      double *head = x.data() + at, square = 0;
-      for (std::size_t i = 0; i < weight.size(); ++i) square += head[i] * head[i] / static_cast<double>(weight.size());
-      for (std::size_t i = 0; i < weight.size(); ++i) head[i] *= weight(i) / std::sqrt(square + c_.norm_epsilon);
-    }
-    return x;
-  }
-
-  X embed() const {
-    X x({N_, c_.hidden_size});
-    for (std::size_t n = 0; n < N_; ++n)
-      for (std::size_t i = 0; i < c_.hidden_size; ++i) {
-        x(n, i) = w_["model.embed_tokens.weight"](static_cast<std::size_t>(tokens_.data()[n]), i) * r_.embedding_scale;
-        if (c_.gpt2() && r_.positions) x(n, i) += w_["model.embed_positions.weight"](position(n) % c_.max_position_embeddings, i);
-      }
-    return x;
-  }
-
-  X norm(std::string name, const X& x) const {
-    if (r_.swapped_norms) {
-      const std::size_t first = name.find("input_layernorm"), second = name.find("post_attention_layernorm");
-      if (first != name.npos) name.replace(first, name.npos, "post_attention_layernorm");
-      if (second != name.npos) name.replace(second, name.npos, "input_layernorm");
-    }
-    const View<double> weight = w_[name + ".weight"], bias = w_[name + ".bias"];
-    const std::size_t d = x.width();
-    const bool centred = c_.gpt2() != r_.flipped_mean;
-    const double count = static_cast<double>(r_.unbiased ? d - 1 : d);
-    X y(x.shape());
-    for (std::size_t n = 0; n < N_; ++n) {
-      double mean = 0, square = 0;
-      for (std::size_t i = 0; centred && i < d; ++i) mean += x(n, i) / static_cast<double>(d);
-      for (std::size_t i = 0; i < d; ++i) square += (x(n, i) - mean) * (x(n, i) - mean) / count;
-      const double root = r_.epsilon_outside ? std::sqrt(square) + c_.norm_epsilon : std::sqrt(square + c_.norm_epsilon);
-      for (std::size_t i = 0; i < d; ++i) {
-        y(n, i) = (x(n, i) - mean) / root * (weight.empty() ? 1 : weight(i));
-        if (!bias.empty()) y(n, i) += bias(i);
-      }
-    }
-    return y;
-  }
-
   X block(std::size_t l, const X& x) {
     const std::string first = layer(l, "input_layernorm"), second = layer(l, "post_attention_layernorm");
     if (r_.norms == Rules::Order::after) {
@@ -141,17 +60,6 @@ class Pass {
     return z;
   }
 
-  X feed_forward(std::size_t l, const X& x) const {
-    X up = linear(layer(l, "mlp.up_proj"), x);
-    if (c_.gpt2()) {
-      for (std::size_t i = 0; i < up.size(); ++i) up.data()[i] = inner_function(r_.inner, up.data()[i]);
-    } else {
-      const X gate = linear(layer(l, "mlp.gate_proj"), x);
-      for (std::size_t i = 0; i < up.size(); ++i) up.data()[i] *= inner_function(r_.inner, gate.data()[i]);
-    }
-    return linear(layer(l, "mlp.down_proj"), up);
-  }
-
   /// DenseFormer: `x`, the block's output, becomes Y_{l+1}.
   void average(std::size_t l, X& x, std::vector<X>& outputs) const {
     const View<double> a = w_["model.depth_weights." + std::to_string(l)];
@@ -165,37 +73,26 @@ class Pass {
     if (r_.depth == Rules::Depth::of_averages) outputs.back() = copied(x);
   }
 
-  /// Turns every head's last (with `rotary_first` first) entries, at the positions of their rows.
-  void rotate(X& rows, std::size_t width) const {
-    if (c_.gpt2() || rows.width() == 0) return;  // a layer may own no head
-    std::size_t part = std::min(rotary_, width), begin = r_.rotary_first && c_.latent() ? 0 : width - part;
-    if (r_.whole_width && !c_.latent()) width = part = rows.width();
-    if (r_.half_width) part = part / 4 * 2;
-    for (std::size_t n = 0; n < N_; ++n)
-      for (std::size_t at = begin; at + part <= rows.width(); at += width) rotate_pairs(&rows(n, at), part, position(n));
+  /// Queries or keys of layer l, as a head of them is scored; `part` is "q" or "k".
+  X scored_heads(std::size_t l, const char* part, const X& x) const {
+    const bool query = *part == 'q';
+    const std::string name = layer(l, "self_attn.") + part;
+    const std::size_t width = query ? c_.query_width() : d_h_;
+    X y = linear(name + "_proj", x, r_.biased_after_rotation ? Bias::left_out : Bias::added);
+    if (query && r_.strided_queries) stride(y, width);
+    const bool wanted = query ? r_.norms_queries : r_.norms_keys, late = r_.head_norms == Rules::HeadNorms::after_rotation;
+    if (wanted && !late) y = norm_heads(name + "_norm", std::move(y));
+    if (query ? r_.rotates_queries : r_.rotates_keys) rotate(y, width, query ? magnitude() : keys_magnitude());
+    if (wanted && late) y = norm_heads(name + "_norm", std::move(y));
+    const View<double> bias = w_[name + "_proj.bias"];
+    for (std::size_t i = 0; i < y.size() && r_.biased_after_rotation && !bias.empty(); ++i) y.data()[i] += bias(i % y.width());
+    return y;
   }
-  void rotate_pairs(double* x, std::size_t width, std::size_t position) const {
-    const std::size_t half = width / 2;
-    for (std::size_t i = 0; i < half; ++i) {
-      const double k = static_cast<double>(r_.reversed_frequencies ? half - 1 - i : i);
-      const double frequency =
-          scaled_frequency(c_.rope_frequencies, std::pow(c_.rope_theta, -r_.exponent * k / static_cast<double>(width)),
-                           c_.rope_theta, static_cast<std::size_t>(k), width);
-      double p = r_.position_sign * (static_cast<double>(position) + r_.first_position);
-      p = rounded(r_.rounds_angles, rounded(r_.rounds_angles, p) * rounded(r_.rounds_angles, frequency));
-      const double m = c_.rope_frequencies.attention_factor, a = x[i], b = x[half + i],
-                   cos = rounded(r_.rounds_tables, m * std::cos(p)), sin = rounded(r_.rounds_tables, m * std::sin(p));
-      x[i] = a * cos - b * sin;
-      x[half + i] = b * cos + a * sin;
-    }
-  }
+  double keys_magnitude() const { return r_.magnifies_keys ? magnitude() : 1; }
 
   X attention(std::size_t l, const X& x) {
-    const std::size_t width = c_.query_width();
-    X q = normed_heads(r_.norms_queries, layer(l, "self_attn.q_norm"), linear(layer(l, "self_attn.q_proj"), x)),
-      k({N_, H_ * width}), v({N_, H_ * d_h_}), o({N_, H_ * d_h_});
-    if (r_.strided_queries) stride(q, width);
-    if (r_.rotates_queries) rotate(q, width);
+    const X q = scored_heads(l, "q", x);
+    X k({N_, H_ * c_.query_width()}), v({N_, H_ * d_h_}), o({N_, H_ * d_h_});
     if (c_.latent())
       latent_heads(l, x, k, v);
     else
@@ -265,6 +162,15 @@ class Pass {
       }
   }
 
+  /// A key that is turned further scores as the query turned back does.
+  std::vector<double> turned_query(const double* q, std::size_t width, const GivenRows::Turn& turn) const {
+    std::vector<double> query(q, q + width);
+    if (turn.times == 0 || c_.gpt2()) return query;
+    double* part = query.data() + width - rotary_;
+    rotate_pairs(part, rotary_, -static_cast<double>(turn.by), std::pow(magnitude(), static_cast<double>(turn.times)));
+    return query;
+  }
+
   /// As `attend`, each row over the rows that are given.
   void attend_rows(std::size_t l, std::size_t h, const X& q, const X& k, const X& v, X& o) const {
     const std::size_t width = q.width() / H_;
@@ -273,11 +179,13 @@ class Pass {
     for (std::size_t t = 0; t < N_; ++t) {
       const std::vector<std::size_t>&keys = rows_->keys[t], &values = shared ? rows_->shared[t] : keys;
       double total = 0;
+      std::vector<double> query(&q(t, h * width), &q(t, h * width) + width);
       for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) = 0;
       for (std::size_t j = 0; j < keys.size(); ++j) {
         double score = 0;
-        for (std::size_t i = 0; i < width && keys[j] != GivenRows::none; ++i)
-          score += q(t, h * width + i) * k(keys[j], h * width + i);
+        if (!rows_->turned.empty() && (j == 0 || rows_->turned[t][j].by != rows_->turned[t][j - 1].by))
+          query = turned_query(&q(t, h * width), width, rows_->turned[t][j]);
+        for (std::size_t i = 0; i < width && keys[j] != GivenRows::none; ++i) score += query[i] * k(keys[j], h * width + i);
         const double p = std::exp(score / std::sqrt(static_cast<double>(width)));
         total += p;
         for (std::size_t i = 0; i < d_h_ && values[j] != GivenRows::none; ++i)
@@ -289,10 +197,11 @@ class Pass {
 
   /// What layer l owns, then what its query heads read: k (N, H * width), v (N, H * d_h).
   void routed_heads(std::size_t l, const X& x, X& k, X& v) {
-    keys_.push_back({normed_heads(r_.norms_keys, layer(l, "self_attn.k_norm"), linear(layer(l, "self_attn.k_proj"), x)), d_h_});
-    values_.push_back({linear(layer(l, "self_attn.v_proj"), x), d_h_});
-    if (r_.rotates_keys) rotate(keys_[l].rows, d_h_);
-    if (r_.rotates_values) rotate(values_[l].rows, d_h_);
+    keys_.push_back({scored_heads(l, "k", x), d_h_});
+    X values = linear(layer(l, "self_attn.v_proj"), x);
+    if (r_.head_norms == Rules::HeadNorms::of_values_too) values = norm_heads(layer(l, "self_attn.k_norm"), std::move(values));
+    if (r_.rotates_values) rotate(values, d_h_, magnitude());
+    values_.push_back({std::move(values), d_h_});
     if (routing_.mixes_values && l > 0) mix(l);
     for (std::size_t h = 0; h < H_; ++h) {
       const HeadName &key = routing_.key(l, h), &value = routing_.value(l, h);
@@ -300,7 +209,8 @@ class Pass {
       read(values_, value, v, h);
       if (value.layer < l && r_.bare_shared_values) take_bias(value, v, h);
     }
-    if (r_.rotates_shared_again) rotate_shared(l, k);
+    for (std::size_t h = 0; h < H_; ++h)
+      if (routing_.key(l, h).layer != l) treat_shared(routing_.key(l, h).layer, h, k);
   }
   void read(std::vector<Owned>& from, const HeadName& name, X& to, std::size_t h) const {
     for (std::size_t n = 0; n < N_; ++n)
@@ -318,10 +228,14 @@ class Pass {
         v(n, h * d_h_ + i) -=
             value.pooled() ? (bias(value.head * d_h_ + i) + bias(value.other * d_h_ + i)) / 2 : bias(value.head * d_h_ + i);
   }
-  void rotate_shared(std::size_t l, X& k) const {
-    for (std::size_t h = 0; h < H_; ++h)
-      for (std::size_t n = 0; n < N_ && routing_.key(l, h).layer != l && !c_.gpt2(); ++n)
-        rotate_pairs(&k(n, h * d_h_), d_h_, position(n));
+  /// The mistakes of who does to another layer's keys, of query head h, what that layer has done.
+  void treat_shared(std::size_t owner, std::size_t h, X& k) const {
+    const View<double> weight = w_[layer(owner, "self_attn.k_norm.weight")];
+    for (std::size_t n = 0; n < N_; ++n) {
+      if (r_.rotates_shared_again && !c_.gpt2())
+        rotate_pairs(&k(n, h * d_h_), d_h_, static_cast<double>(position(n)), magnitude());
+      if (r_.head_norms == Rules::HeadNorms::shared_again && !weight.empty()) norm_head(&k(n, h * d_h_), weight);
+    }
   }
   void mix(std::size_t l) {
     const View<double> learned = w_[layer(l, "self_attn.value_mix")];
@@ -341,7 +255,7 @@ class Pass {
   /// MLA's keys `[W_uk c | k_r]` and values `W_uv c`.
   void latent_heads(std::size_t l, const X& x, X& k, X& v) {
     X own = linear(layer(l, "self_attn.kv_down_proj"), x), rotary = linear(layer(l, "self_attn.k_rotary_proj"), x);
-    if (r_.rotates_keys) rotate(rotary, rotary_);
+    if (r_.rotates_keys) rotate(rotary, rotary_, keys_magnitude());
     rotary_keys_.push_back(std::move(rotary));
     latents_.push_back(std::move(own));
     X c = joined_latent(l);
@@ -369,23 +283,8 @@ class Pass {
     }
     return c;
   }
-  X rms(const X& x) const {
-    X y(x.shape());
-    for (std::size_t n = 0; n < N_; ++n) {
-      double square = 0;
-      for (std::size_t i = 0; i < x.width(); ++i) square += x(n, i) * x(n, i) / static_cast<double>(x.width());
-      for (std::size_t i = 0; i < x.width(); ++i) y(n, i) = x(n, i) / std::sqrt(square + c_.norm_epsilon);
-    }
-    return y;
-  }
-
-  const Config& c_;
-  const Parameters<double>& w_;
   const Routing& routing_;
-  View<const std::int32_t> tokens_;
-  const Rules& r_;
-  const GivenRows* rows_;
-  std::size_t B_, T_, N_, H_, d_h_, rotary_ = 0;
+  std::size_t B_, H_;
   std::vector<Owned> keys_, values_;  // of each layer so far
   std::vector<X> latents_, rotary_keys_;
 };

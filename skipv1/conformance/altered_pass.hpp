@@ -17,12 +17,24 @@ struct Rules {
   enum class Depth { right, reversed, of_averages, last_left_out, added, without_embedding } depth = Depth::right;
   // Rotation.
   bool rotates_queries = true, rotates_keys = true, rotates_values = false, rotates_shared_again = false;
-  bool reversed_frequencies = false, whole_width = false, half_width = false;
+  bool reversed_frequencies = false, whole_width = false, half_width = false, frequencies_of_hidden = false;
+  bool floored_positions = false;  ///< linear: positions are divided by the factor and rounded down
+  bool magnifies_keys = true;      ///< yarn: by attention_factor
+  enum class Blend { right, all_divided, swapped, of_wavelengths, stepped, without_two_pi } blend = Blend::right;
   double position_sign = 1, exponent = 2, first_position = 0;
   bool positions = true;  ///< whether gpt2's are embedded
   // Norms.
   bool epsilon_outside = false, unbiased = false, flipped_mean = false;  ///< flipped: LayerNorm without the mean, RMSNorm with it
   bool swapped_norms = false, final_norm = true, norms_queries = true, norms_keys = true;
+  enum class HeadNorms {
+    right,
+    of_all_heads,
+    by_length,
+    centred,
+    after_rotation,
+    of_values_too,
+    shared_again
+  } head_norms = HeadNorms::right;  ///< of queries and keys
   // Elsewhere.
   double embedding_scale = 1, logits_scale = 1;
   bool sums_pairs = false;          ///< pooled heads are added instead of averaged
@@ -30,6 +42,7 @@ struct Rules {
   bool untransposed_heads = false;  ///< (B, H, T, d_h) is taken for (B, T, H d_h)
   bool tied_head = false;           ///< the embedding is the head, whatever the configuration says
   bool bare_shared_values = false;  ///< shared values are handed on without their bias
+  bool biased_after_rotation = false;
   bool rotary_key_of_first = false, rotary_first = false, reversed_keys = false, normed_latent = false, latent_of_last = false,
        latent_reversed = false, first_latent_half = false;  ///< MLA
   // Rounded to bfloat16.
@@ -58,10 +71,14 @@ inline double inner_function(Rules::Inner kind, double x) {
 /// Rows that need not be one sequence: what each has for its position, and which rows it reads. So a decoder's steps are one
 /// pass, right or wrong.
 struct GivenRows {
+  struct Turn {
+    std::size_t by = 0, times = 0;  ///< further positions by which a key was rotated again, in so many rotations
+  };
   static constexpr std::size_t none = static_cast<std::size_t>(-1);  ///< zeros: a key whose score is 0, a value that adds nothing
   std::vector<std::size_t> positions;                                ///< (N)
   std::vector<std::vector<std::size_t>> keys;                        ///< (N): the rows whose keys and own layer's values are read
   std::vector<std::vector<std::size_t>> shared;                      ///< (N): beside them, the rows of other layers' values
+  std::vector<std::vector<Turn>> turned;                             ///< (N), beside `keys`; empty where none is rotated again
   std::size_t shared_of = none;  ///< if it is a layer: the values of that one are read there, by itself, too, and no others
 };
 

@@ -23,4 +23,11 @@ struct RuleMistake {
 };
 std::vector<RuleMistake> rule_mistakes(const Config& config);
 
+/// A mistake that reads other numbers of the configuration than it says.
+struct ConfigMistake {
+  std::string words;
+  Config config;
+};
+std::vector<ConfigMistake> rope_mistakes(const Config& config);
+
 }  // namespace skipv1::conformance

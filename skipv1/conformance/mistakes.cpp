@@ -108,10 +108,8 @@ class Recogniser {
       words << "rope_theta is " << theta << " instead of " << case_.config.rope_theta;
       attempt(words.str(), [&](Wrong& wrong) { wrong.config.rope_theta = theta; });
     }
-    attempt("rope_frequencies is left unread: the frequencies are plain",
-            [](Wrong& wrong) { wrong.config.rope_frequencies = {}; });
-    attempt("cosines and sines are not multiplied by yarn's attention_factor",
-            [](Wrong& wrong) { wrong.config.rope_frequencies.attention_factor = 1; });
+    for (const ConfigMistake& mistake : rope_mistakes(case_.config))
+      attempt(mistake.words, [&](Wrong& wrong) { wrong.config = mistake.config; });
     attempt("lambda is 0.5, whatever the configuration and the weights say", [](Wrong& wrong) {
       wrong.config.attention.value_mix = 0.5;
       wrong.each("value_mix", [](const std::string&, View<double> x) { x.data()[0] = 0.5; });
@@ -128,6 +126,10 @@ class Recogniser {
     attempt_scale("scores are not scaled", std::sqrt(own));
     attempt_scale("scores are scaled by 1 / sqrt(d), the model's width instead of a head's", std::sqrt(own / d));
     attempt_scale("scores are scaled by 1 / sqrt(d_h) instead of 1 / sqrt(d_h + d_r)", std::sqrt(own / head));
+    if (case_.config.head_dim)
+      attempt_scale(
+          "scores are scaled by the width hidden_size / num_attention_heads instead of head_dim",
+          std::sqrt(own / (own - head + static_cast<double>(case_.config.hidden_size / case_.config.num_attention_heads))));
     attempt_scale("scores are scaled by 1 / d_h instead of 1 / sqrt(d_h)", 1 / std::sqrt(own));
   }
   /// Scores times `factor`, through the queries.
@@ -149,6 +151,15 @@ class Recogniser {
     attempt("the norms' weights are taken as 1 + w", [](Wrong& wrong) {
       wrong.each("norm.weight", [](const std::string&, View<double> x) {
         for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += 1;
+      });
+    });
+    attempt("the norms of queries and keys do not multiply by their weights", [&](Wrong& wrong) {
+      for (const char* part : {"q_norm", "k_norm"}) wrong.each(part, fill(1));
+    });
+    attempt("queries are multiplied by the weight of the keys' norm and keys by that of the queries'", [](Wrong& wrong) {
+      wrong.each("q_norm", [&](std::string name, View<double> queries) {
+        const View<double> keys = wrong.weights[name.replace(name.find("q_norm"), 6, "k_norm")];
+        if (!keys.empty()) std::swap_ranges(keys.data(), keys.data() + keys.size(), queries.data());
       });
     });
     attempt("all biases are left out", [&](Wrong& wrong) { wrong.each(".bias", fill(0)); });

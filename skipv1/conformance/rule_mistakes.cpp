@@ -56,6 +56,37 @@ void add_attention(List& list) {
   list.add("own values are mixed with layer 0's last heads", [](Rules& r) { r.mix = Rules::Mix::wrong_heads; });
 }
 
+void add_head_norms(List& list) {
+  using Norms = Rules::HeadNorms;
+  list.add("queries and keys do not go through their norms", [](Rules& r) { r.norms_queries = r.norms_keys = false; });
+  list.add("queries do not go through their norm", [](Rules& r) { r.norms_queries = false; });
+  list.add("keys do not go through their norm", [](Rules& r) { r.norms_keys = false; });
+  list.add("one norm of queries, and one of keys, runs over all heads' dimensions at once",
+           [](Rules& r) { r.head_norms = Norms::of_all_heads; });
+  list.add("queries and keys are divided by their length instead of the root of their mean square",
+           [](Rules& r) { r.head_norms = Norms::by_length; });
+  list.add("the norms of queries and keys subtract the mean", [](Rules& r) { r.head_norms = Norms::centred; });
+  list.add("queries and keys are normed after their rotation", [](Rules& r) { r.head_norms = Norms::after_rotation; });
+  list.add("values go through the norm of the keys, too", [](Rules& r) { r.head_norms = Norms::of_values_too; });
+  list.add("a reading layer norms shared keys again", [](Rules& r) { r.head_norms = Norms::shared_again; });
+}
+
+void add_rope_kinds(List& list, RopeKind kind) {
+  using Blend = Rules::Blend;
+  if (kind == RopeKind::linear)
+    list.add("positions are divided by the factor and rounded down", [](Rules& r) { r.floored_positions = true; });
+  if (kind == RopeKind::linear) return;
+  list.add("all frequencies are divided by the factor, as with kind linear", [](Rules& r) { r.blend = Blend::all_divided; });
+  list.add("the fast frequencies are divided by the factor instead of the slow ones", [](Rules& r) { r.blend = Blend::swapped; });
+  list.add("wavelengths are blended instead of frequencies", [](Rules& r) { r.blend = Blend::of_wavelengths; });
+  list.add("there is no ramp: each frequency is kept or divided", [](Rules& r) { r.blend = Blend::stepped; });
+  if (kind == RopeKind::llama3)
+    list.add("turns within the original context are n f instead of n f / 2 pi",
+             [](Rules& r) { r.blend = Blend::without_two_pi; });
+  if (kind == RopeKind::yarn)
+    list.add("queries alone are multiplied by yarn's attention_factor", [](Rules& r) { r.magnifies_keys = false; });
+}
+
 void add_latent(List& list) {
   list.add("a query head and its key are laid out [rotary, content]", [](Rules& r) { r.rotary_first = true; });
   list.add("keys are laid out [rotary, content], queries [content, rotary]", [](Rules& r) { r.reversed_keys = true; });
@@ -68,9 +99,6 @@ void add_latent(List& list) {
 
 void add_norms(List& list) {
   list.add("epsilon is added to the root instead of under it", [](Rules& r) { r.epsilon_outside = true; });
-  list.add("queries and keys do not go through their norms", [](Rules& r) { r.norms_queries = r.norms_keys = false; });
-  list.add("queries do not go through their norm", [](Rules& r) { r.norms_queries = false; });
-  list.add("keys do not go through their norm", [](Rules& r) { r.norms_keys = false; });
   list.add("the variance is divided by d - 1", [](Rules& r) { r.unbiased = true; });
   list.add("LayerNorm does not subtract the mean, or RMSNorm does", [](Rules& r) { r.flipped_mean = true; });
   list.add("a block's two norms are swapped", [](Rules& r) { r.swapped_norms = true; });
@@ -109,6 +137,13 @@ std::vector<RuleMistake> rule_mistakes(const Config& config) {
   add_rotation(list);
   add_attention(list);
   if (config.latent()) add_latent(list);
+  if (config.qk_norm) add_head_norms(list);
+  if (config.rope_frequencies.kind != RopeKind::plain) add_rope_kinds(list, config.rope_frequencies.kind);
+  if (config.qkv_bias)
+    list.add("the biases of queries and keys are added after the rotation", [](Rules& r) { r.biased_after_rotation = true; });
+  if (config.head_dim && !config.latent())
+    list.add("frequencies are those of the width hidden_size / num_attention_heads instead of head_dim",
+             [](Rules& r) { r.frequencies_of_hidden = true; });
   add_norms(list);
   add_rest(list, config);
   return list.take();

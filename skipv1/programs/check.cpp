@@ -81,6 +81,16 @@ std::string blind_spot(const Config& config) {
   return "not shown here: the layout of rotary pairs and rope_theta, since heads of 2 are one pair";
 }
 
+/// What would say more of logits that differ in a way nobody knows; empty where nothing would.
+std::string advice(const std::vector<Comparison>& comparisons) {
+  const auto any = [&](const auto& holds) { return std::any_of(comparisons.begin(), comparisons.end(), holds); };
+  const bool unknown = any([](const Comparison& x) { return x.tensor == "logits" && !x.pass && x.mistakes.empty(); });
+  if (!unknown || any([](const Comparison& x) { return x.check == "trace"; })) return "";
+  return "no known mistake gives these logits; with trace tensors beside them (layer0.queries_rotated.npy, layer0.values.npy …) "
+         "the first "
+         "stage that differs is named";
+}
+
 /// Checks all cases; whether all hold.
 bool check_all(const Options& options) {
   if (options.device != "cpu") with_device(options.device, [](auto) { return true; });  // said before the work
@@ -101,6 +111,7 @@ bool check_all(const Options& options) {
     if (!options.actual.empty()) recognise_actual(c, folder_of(options, c), comparisons);
     for (const Comparison& x : comparisons)
       for (const std::string& mistake : x.mistakes) std::cout << "  exactly what a known mistake gives: " << mistake << '\n';
+    if (!options.actual.empty() && !advice(comparisons).empty()) std::cout << "  " << advice(comparisons) << '\n';
     report.add(c.name, comparisons);
   }
   std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;

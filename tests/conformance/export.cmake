@@ -24,6 +24,22 @@ foreach(pair llama_mha:llama llama_gqa:llama llama_mqa:llama gpt2_mha:gpt2 gpt2_
     message(FATAL_ERROR "${case}: a model file that transformers does not need")
   endif()
 endforeach()
+
+# What says how text becomes tokens goes along, unread and unchanged.
+file(COPY ${CASES}/llama_mha DESTINATION ${WORK}/with)
+set(beside tokenizer.json tokenizer.model tokenizer_config.json special_tokens_map.json generation_config.json)
+foreach(name IN LISTS beside)
+  file(WRITE ${WORK}/with/llama_mha/${name} "what ${name} holds\n")
+endforeach()
+execute_process(COMMAND ${EXPORT} ${WORK}/with/llama_mha --out ${WORK}/exported_with OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
+foreach(name IN LISTS beside)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${WORK}/with/llama_mha/${name} ${WORK}/exported_with/${name}
+    COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT output MATCHES "beside it.* ${name}")
+    message(FATAL_ERROR "${name} is not named: ${output}")
+  endif()
+endforeach()
+
 foreach(bad none ${CASES}/llama_skipv1/tokens.npy)
   execute_process(COMMAND ${EXPORT} ${bad} --out ${WORK}/none RESULT_VARIABLE status ERROR_VARIABLE error OUTPUT_QUIET)
   if(NOT status EQUAL 2 OR EXISTS ${WORK}/none)

@@ -11,13 +11,13 @@ trap 'rm -f "$config"' EXIT
 
 # one SEED NAME VARIANT H H_kv D FFN L TIED DTYPE [ATTENTION]: the architecture is NAME's first word. Seeds from 100 on are the best of a
 # dozen: the one whose gradients bfloat16 moves least, so that bounds in bfloat16 can be narrow.
-eps=1e-3 theta=1000 vocab=31 batch=2 length=7 positions=11 drawn=
+eps=1e-3 theta=1000 vocab=31 batch=2 length=7 positions=11 drawn= features=
 one() {
   name=$2 tied=$9 dtype=${10} extra=${11:-}
   cat > "$config" <<JSON
 {"architecture": "${name%%_*}", "vocab_size": $vocab, "hidden_size": $6, "intermediate_size": $7, "num_hidden_layers": $8,
  "num_attention_heads": $4, "num_key_value_heads": $5, "max_position_embeddings": $positions, "norm_epsilon": $eps, "rope_theta": $theta,
- "tie_word_embeddings": $tied, "attention": {"variant": "$3"$extra}}
+ "tie_word_embeddings": $tied, $features"attention": {"variant": "$3"$extra}}
 JSON
   rm -rf "${out:?}/$name"
   "$bin/skipv1-make-case" "$config" --seed "$1" --batch $batch --length $length --dtype "$dtype" $drawn --out "$out/$name"
@@ -33,6 +33,13 @@ kernel() {
   seed=$1 batch=$2 length=$3 positions=160 vocab=64 theta=50000 drawn=--drawn
   shift 3
   one "$seed" "$@"
+}
+# with FEATURES COMMAND …: the same with more keys in its configuration.
+with() {
+  features="$1, "
+  shift
+  "$@"
+  features=
 }
 negative() { "$bin/skipv1-make-negatives" "$out/$1" $2; }
 
@@ -99,6 +106,24 @@ one 108 llama_skipv1_source3_half skipv1 3 3 24 8 6 true BF16 ', "skip_ratio": 0
 one 102 llama_skipv1_yoco_half skipv1_yoco 3 3 24 8 6 true BF16 ', "skip_ratio": 0.5'
 one 100 gpt2_skipv1_half skipv1 5 5 40 12 3 true BF16 ', "skip_ratio": 0.5'
 
+# What only some models of llama have. The numbers of rope_frequencies are none that anyone takes for granted, but in the last case.
+with '"qkv_bias": true' one 105 llama_gqa_bias gqa 4 2 32 9 2 true F32
+with '"qkv_bias": true, "o_bias": true, "mlp_bias": true' one 100 llama_skipv1_bias skipv1 4 4 32 9 3 false F64 ', "skip_ratio": 0.5'
+with '"head_dim": 10' one 109 llama_skipv1_head_dim skipv1 3 3 16 12 3 true BF16 ', "skip_ratio": 0.5'
+with '"head_dim": 8, "qk_norm": true' one 110 llama_skipv1_qk_norm skipv1 4 2 20 9 3 true BF16 ', "skip_ratio": 0.5'
+with '"qkv_bias": true, "o_bias": true, "qk_norm": true' one 108 llama_skipkv1_qk_norm skipkv1 3 3 24 9 3 false F64 ', "skip_ratio": 0.5'
+with '"qk_norm": true' one 109 llama_yoco_qk_norm yoco 4 2 32 9 4 true F32
+rope='"rope_frequencies": {"factor": 3,'
+with "$rope \"kind\": \"linear\"}" one 105 llama_skipv1_linear skipv1 4 4 32 9 2 true F32 ', "skip_ratio": 0.5'
+rope="$rope \"original_max_position_embeddings\": 40,"
+with "$rope \"kind\": \"llama3\", \"low_freq_factor\": 0.3, \"high_freq_factor\": 3}" \
+  one 111 llama_skipv1_llama3 skipv1 3 3 48 9 3 true F32 ', "skip_ratio": 0.5'
+rope="$rope \"kind\": \"yarn\", \"beta_fast\": 1.5, \"beta_slow\": 0.1"
+with "$rope}" one 107 llama_mha_yarn mha 2 2 32 9 2 true F64
+with "$rope, \"attention_factor\": 1.3, \"truncate\": false}" one 104 llama_skipv1_yarn skipv1 4 2 64 9 3 false F32 ', "skip_ratio": 0.5'
+with "\"head_dim\": 4, \"o_bias\": true, \"mlp_bias\": true, $rope}" \
+  one 106 llama_skipv1_mla_yarn skipv1_mla 5 5 15 10 3 true F32 ', "kv_latent_size": 6, "rotary_size": 8'
+
 kernel 59 2 130 llama_skipv1_d64 skipv1 4 4 256 96 3 true BF16 ', "skip_ratio": 0.5'
 kernel 60 2 65 llama_skipv1_grouped_d64 skipv1 4 2 256 96 2 false BF16 ', "skip_ratio": 0.5'
 kernel 61 1 130 llama_skipv1_d80 skipv1 3 3 240 96 2 true BF16 ', "skip_ratio": 0.5'
@@ -108,6 +133,9 @@ kernel 64 1 129 llama_yoco_d64 yoco 4 2 256 96 4 true BF16
 kernel 65 2 66 llama_skipkv1_d80 skipkv1 2 2 160 96 2 true BF16 ', "skip_ratio": 0.5'
 kernel 66 1 65 llama_skipv1_mla_d64 skipv1_mla 4 4 256 96 2 true BF16 ', "kv_latent_size": 128, "rotary_size": 32'
 kernel 67 1 129 gpt2_skipv1_d64 skipv1 4 4 256 96 2 true BF16 ', "skip_ratio": 0.5'
+with '"head_dim": 128, "qk_norm": true' kernel 68 1 65 llama_skipv1_qk_norm_d128 skipv1 4 2 256 96 2 true BF16 ', "skip_ratio": 0.5'
+with '"qkv_bias": true, "rope_frequencies": {"kind": "llama3", "factor": 8, "original_max_position_embeddings": 64, "low_freq_factor": 1,
+ "high_freq_factor": 4}' kernel 69 1 130 llama_skipv1_llama3_d64 skipv1 4 2 256 96 2 true BF16 ', "skip_ratio": 0.5'
 
 negative llama_skipv1 "wrong_half wrong_scale unaligned_mask"
 negative llama_skipv1_source1 wrong_source

@@ -64,8 +64,8 @@ class Mixed(Model):
         return x.to(self.narrow) @ w.to(self.narrow).T
 
     def linear(self, x, name):
-        y = self.product(x, self.w[name + ".weight"])
-        return (y if self.llama else y + self.w[name + ".bias"].to(self.narrow)).to(self.dtype)
+        y, bias = self.product(x, self.w[name + ".weight"]), self.bias(name)
+        return (y if bias is None else y + bias.to(self.narrow)).to(self.dtype)
 
     def output_head(self, x):
         return self.product(x, self.head_weight())

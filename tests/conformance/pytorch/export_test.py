@@ -1,9 +1,11 @@
-"""What skipv1-export writes loads in transformers without a word of this project, and computes each case's logits in f64.
+"""What skipv1-export writes loads in transformers without a word of this project, and computes each case's logits in f64; the tokenizer
+beside a model goes along.
 
     python tests/conformance/pytorch/export_test.py build/default/bin/skipv1-export [CASE…]   # exit status 77 where transformers is missing
 """
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,25 @@ from cases import error
 from run import to_numpy
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-PLAIN = {"LlamaForCausalLM", "GPT2LMHeadModel"}
+PLAIN = {"LlamaForCausalLM", "Qwen2ForCausalLM", "GPT2LMHeadModel"}
+
+
+def keeps_tokenizer(program, case, work):
+    """Whether AutoTokenizer reads in the exported folder what lay beside the model; None where tokenizers is missing."""
+    try:
+        import tokenizers
+    except ImportError:
+        return None
+    text, level = "hello world, this is 1 text", tokenizers.pre_tokenizers.ByteLevel
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = level(add_prefix_space=False)
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=300, initial_alphabet=level.alphabet(), show_progress=False)
+    tokenizer.train_from_iterator([text] * 3, trainer)
+    model, out = f"{work}/with_tokenizer", f"{work}/exported_with_tokenizer"
+    shutil.copytree(case, model)
+    tokenizer.save(f"{model}/tokenizer.json")
+    subprocess.run([program, model, "--out", out], check=True, stdout=subprocess.DEVNULL)
+    return transformers.AutoTokenizer.from_pretrained(out, trust_remote_code=True)(text).input_ids == tokenizer.encode(text).ids
 
 
 def main():
@@ -51,6 +71,11 @@ def main():
         if not e <= bound or not same or (kind in PLAIN) != plain:
             failures += 1
             print(f"{case.name}: {kind}: error {e:.1e}, bound {bound:.0e}; generation {'equal' if same else 'differs'}")
+    for name in ("gpt2_mha", "llama_mha", "llama_skipv1"):
+        with tempfile.TemporaryDirectory() as work:
+            if keeps_tokenizer(sys.argv[1], ROOT / "data/conformance" / name, work) is False:
+                failures += 1
+                print(f"{name}: the exported tokenizer gives other ids")
     print(f"{len(folders)} cases, {kinds}; {failures} failures")
     sys.exit(bool(failures))
 

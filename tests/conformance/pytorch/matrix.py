@@ -23,7 +23,8 @@ except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
 
-import mistakes_of_attention  # noqa: F401: both register
+import mistakes_of_attention  # noqa: F401: they register
+import mistakes_of_features  # noqa: F401
 import mistakes_of_variants  # noqa: F401
 from cases import Case
 from cases import compare

@@ -69,6 +69,30 @@ def shares_values(m):
     return reuses(m) or m.variant in ("svformer", "yoco", "yoco_v", "cla", "cla_v")
 
 
+def qkv_bias(m):
+    return gpt2(m) or m.config.get("qkv_bias", False)
+
+
+def o_bias(m):
+    return gpt2(m) or m.config.get("o_bias", False)
+
+
+def mlp_bias(m):
+    return gpt2(m) or m.config.get("mlp_bias", False)
+
+
+def qk_norm(m):
+    return m.config.get("qk_norm", False)
+
+
+def own_head_dim(m):
+    return m.hidden // m.H != m.d_h
+
+
+def rope_kind(*names):
+    return lambda m: m.rope["kind"] in names
+
+
 def tied(m):
     return not m.llama or m.config["tie_word_embeddings"]
 
@@ -86,7 +110,7 @@ def has_injection(name):
 class _(Model):
     def rotate(self, x, positions):
         p = self.angles(positions, x.shape[-1])[:, None]
-        cos, sin = p.cos().to(x.dtype), p.sin().to(x.dtype)
+        cos, sin = self.table(self.magnitude() * p.cos()), self.table(self.magnitude() * p.sin())
         a, b = x[..., 0::2], x[..., 1::2]
         return torch.stack((a * cos - b * sin, b * cos + a * sin), -1).flatten(-2)
 
@@ -100,8 +124,8 @@ class _(Model):
 
 @mistake("rope_exponent", "frequencies are theta^(-i/w) instead of theta^(-2i/w)", several_pairs)
 class _(Model):
-    def angles(self, positions, width):
-        return positions.to(self.wide)[:, None] * self.theta ** (-torch.arange(width // 2, dtype=self.wide) / width)
+    def plain_frequencies(self, width):
+        return self.theta ** (-torch.arange(width // 2, dtype=self.wide) / width)
 
 
 @mistake("rope_frequencies_reversed", "the slowest pair comes first", several_pairs)
@@ -113,8 +137,7 @@ class _(Model):
 @mistake("rope_angles_bf16", "angles are computed in bfloat16", several_pairs)
 class _(Model):
     def angles(self, positions, width):
-        frequency = self.theta ** (-2 * torch.arange(width // 2, dtype=torch.float32) / width)
-        return (positions.bfloat16()[:, None] * frequency.bfloat16()).to(self.wide)
+        return (positions.bfloat16()[:, None] * self.frequencies(width).bfloat16()).to(self.wide)
 
 
 @mistake("rope_table_bf16", "cosines and sines are kept in bfloat16", llama, wider)
@@ -262,7 +285,7 @@ class _(Model):
 @mistake("norms_swapped", "a block's two norms are swapped")
 class _(Model):
     def norm(self, x, name):
-        if ".layers." in name:
+        if name.endswith("layernorm"):
             layer = name.rsplit(".", 1)[0]
             name = layer + (".post_attention_layernorm" if name.endswith("input_layernorm") else ".input_layernorm")
         return super().norm(x, name)

@@ -7,6 +7,7 @@ from mistakes import gpt2
 from mistakes import grouped
 from mistakes import llama
 from mistakes import mistake
+from mistakes import qkv_bias
 from mistakes import shares_values
 from mistakes import tied
 from mistakes import wider
@@ -20,7 +21,7 @@ class _(Model):
         return 1
 
 
-@mistake("scale_hidden", "scores are scaled by 1/sqrt(d) instead of 1/sqrt(d_h)", lambda m: m.H > 1)
+@mistake("scale_hidden", "scores are scaled by 1/sqrt(d) instead of 1/sqrt(d_h)", lambda m: m.H > 1 and m.hidden != m.d_h)
 class _(Model):
     def scale(self, width):
         return 1 / math.sqrt(self.hidden)
@@ -105,20 +106,8 @@ class _(Model):
         return x.transpose(1, 2).reshape(*x.shape[:2], -1)
 
 
-@mistake("bias_of_queries_left_out", "queries have no bias", gpt2)
-class _(Model):
-    def linear(self, x, name):
-        return x @ self.w[name + ".weight"].T if name.endswith("q_proj") else super().linear(x, name)
-
-
-@mistake("bias_of_output_left_out", "attention's output has no bias", gpt2)
-class _(Model):
-    def linear(self, x, name):
-        return x @ self.w[name + ".weight"].T if name.endswith("o_proj") else super().linear(x, name)
-
-
 @mistake("bias_of_shared_left_out", "shared values are handed on before their bias is added",
-         lambda m: gpt2(m) and shares_values(m))
+         lambda m: qkv_bias(m) and shares_values(m))
 class _(Model):
     def read(self, cache, name, l, g, reader):
         x = super().read(cache, name, l, g, reader)

@@ -133,8 +133,14 @@ class Model:
 
     def angles(self, positions, width):
         """(T, width / 2): t f_i."""
-        i = torch.arange(width // 2, dtype=self.wide)
-        return positions.to(self.wide)[:, None] * self.scale_frequencies(self.theta ** (-2 * i / width), width)
+        return positions.to(self.wide)[:, None] * self.frequencies(width)
+
+    def frequencies(self, width):
+        """(width / 2)"""
+        return self.scale_frequencies(self.plain_frequencies(width), width)
+
+    def plain_frequencies(self, width):
+        return self.theta ** (-2 * torch.arange(width // 2, dtype=self.wide) / width)
 
     def scale_frequencies(self, plain, width):
         """The frequencies of the config's kind from theta^(-2i / width)."""
@@ -142,6 +148,10 @@ class Model:
         if kind == "plain":
             return plain
         kept = {"linear": self.kept_linear, "llama3": self.kept_llama3, "yarn": self.kept_yarn}[kind](plain, width)
+        return self.blend(plain, kept)
+
+    def blend(self, plain, kept):
+        """`kept`: the share of each frequency that is not divided."""
         return (1 - kept) * plain / self.rope["factor"] + kept * plain
 
     def kept_linear(self, plain, width):

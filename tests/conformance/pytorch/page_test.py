@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 def covered(config):
     attention = config["attention"]
     plain = attention["variant"] in ("mha", "gqa", "mqa", "svformer", "skipv1") and attention.get("injection", "second_half") == "second_half"
-    return config["architecture"] == "llama" and plain
+    return config["architecture"] == "llama" and plain and "rope_frequencies" not in config
 
 
 def main():

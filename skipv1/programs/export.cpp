@@ -1,11 +1,14 @@
 // skipv1-export: a model as a folder that transformers loads (docs/conformance.md, "In transformers").
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/hugging_face_export.hpp"
 #include "skipv1/io/imports.hpp"
 #include "skipv1/io/new_folder.hpp"
 #include "skipv1/training/run_folder.hpp"
+#include "skipv1/training/vocabulary.hpp"
 
 using namespace skipv1;
 
@@ -20,8 +23,36 @@ struct Options {
   std::string model, out, dtype = "f32";
 };
 
+/// Copies what is beside the model at `from` about its tokens, unread and unchanged: the vocabulary, in whichever format, its
+/// marks and its template, and where a text ends. Returns the files' names.
+std::vector<std::string> copy_vocabulary(const std::filesystem::path& from, std::size_t size,
+                                         const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  if (!std::filesystem::is_directory(from)) {  // beside a file may lie what belongs to other models
+    const FoundVocabulary found = find_vocabulary(from, size);
+    if (!found.vocabulary || found.vocabulary->file_name.empty()) return names;
+    found.vocabulary->save(folder);
+    return {found.vocabulary->file_name};
+  }
+  for (const char* name :
+       {"tokenizer.json", "tokenizer.model", "tokenizer.bin", "vocab.json", "merges.txt", "vocab.txt", "tokenizer_config.json",
+        "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "generation_config.json"}) {
+    if (!std::filesystem::exists(from / name)) continue;
+    Source file(from / name);
+    const std::string content = file.text(0, file.size());
+    write_whole(folder / name, [&](std::ostream& out) { out << content; });
+    names.push_back(name);
+  }
+  return names;
+}
+
 void write(const Options& o, const std::filesystem::path& folder) {
-  const Checkpoint<double> model = read_model(o.model, import_checkpoint<double>);
+  std::vector<std::string> copied;
+  const Checkpoint<double> model = read_model(o.model, [&](const std::filesystem::path& from) {
+    Checkpoint<double> read = import_checkpoint<double>(from);
+    copied = copy_vocabulary(from, read.config.vocab_size, folder);
+    return read;
+  });
   std::string dtype = o.dtype;
   for (char& letter : dtype) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
   export_hugging_face(folder, model.config, model.parameters, *find_dtype(dtype));
@@ -31,7 +62,9 @@ void write(const Options& o, const std::filesystem::path& folder) {
       for (const char* line : model_file) out << line;
     });
   std::cout << o.out << ": " << class_of(kind)
-            << (kind == TransformersModel::skipv1 ? ", with its modeling_skipv1.py: trust_remote_code=True" : "") << '\n';
+            << (kind == TransformersModel::skipv1 ? ", with its modeling_skipv1.py: trust_remote_code=True" : "");
+  for (const std::string& name : copied) std::cout << (&name == copied.data() ? "; beside it " : ", ") << name;
+  std::cout << '\n';
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 #include "skipv1/io/config.hpp"
 
@@ -24,6 +25,10 @@ inline const char* feature_of(const std::string& type) {
       {"qwen2_moe", ", which has experts"},
       {"qwen3_moe", ", which has experts"},
       {"smollm3", ", which leaves rotation out in some layers"},
+      {"olmo2", ", which puts its norms behind attention and feed-forward"},
+      {"gemma", ", which scales embeddings and has norms that add 1 to their weights"},
+      {"granite", ", which scales embeddings, residuals and logits"},
+      {"cohere", ", whose attention and feed-forward read one norm"},
       {"gemma2", ", which has sliding windows and caps scores"},
       {"gemma3_text", ", which has sliding windows and norms that add 1 to their weights"},
       {"phi3", ", which fuses projections"},
@@ -53,27 +58,37 @@ inline constexpr LlamaRelative llama_relatives[] = {
      .windows = LlamaRelative::Windows::in_some_layers},
     {.type = "mistral", .own_groups = true, .windows = LlamaRelative::Windows::everywhere}};
 
+/// Whether "layer_types" has a layer with a window; nothing where there is no such key. Throws if it is not a list of known
+/// types, one for each layer.
+inline std::optional<bool> find_sliding_layers(const Json& object, std::size_t layers) {
+  const auto types = object.find("layer_types");
+  if (types == object.end()) return {};
+  require(types->is_array() && types->size() == layers, "\"layer_types\": expected a list of ", layers,
+          " types, one for each layer, found ", brief(*types));
+  bool slides = false;
+  for (const Json& type : *types) {
+    require(type == "full_attention" || type == "sliding_attention", "\"layer_types\" has ", brief(type),
+            ": only full_attention and sliding_attention are known");
+    slides = slides || type == "sliding_attention";
+  }
+  return slides;
+}
+
 /// Throws if a layer sees less than the longest sequence: a window at least that long leaves nothing out.
 inline void refuse_windows(const Json& object, const LlamaRelative& relative, const Config& c) {
   using Windows = LlamaRelative::Windows;
-  if (relative.windows == Windows::none) return;
-  Json window = object.value("sliding_window", Json(4096u));  // transformers' default
-  bool slides = relative.windows == Windows::everywhere;
-  if (!slides) {
-    const bool used = object.value("use_sliding_window", Json(false)) == true;
-    if (!used) window = nullptr;
+  const std::optional<bool> sliding_layers = find_sliding_layers(object, c.num_hidden_layers);
+  const Json window = object.value("sliding_window", Json(4096u));  // transformers' default
+  bool slides = relative.windows == Windows::everywhere && !window.is_null();
+  if (relative.windows == Windows::in_some_layers) {
+    const bool used = object.value("use_sliding_window", Json(false)) == true && !window.is_null();
     const Json most = object.value("max_window_layers", Json(28u));
-    slides = !window.is_null() && !(most.is_number_unsigned() && most.get<std::size_t>() >= c.num_hidden_layers);
-    if (const auto types = object.find("layer_types"); types != object.end()) {
-      slides = false;
-      for (const Json& type : *types) {
-        require(type == "full_attention" || type == "sliding_attention", "\"layer_types\" has ", brief(type),
-                ": only full_attention and sliding_attention are known");
-        slides = slides || type == "sliding_attention";
-      }
-    }
-  } else if (window.is_null()) {
-    return;
+    slides = sliding_layers.value_or(used && !(most.is_number_unsigned() && most.get<std::size_t>() >= c.num_hidden_layers));
+    require(!slides || used, "\"layer_types\" has \"sliding_attention\", and there is no window: ",
+            window.is_null() ? "\"sliding_window\" is null" : "\"use_sliding_window\" is not true");
+  } else {
+    require(!sliding_layers.value_or(false) || slides, "\"layer_types\" has \"sliding_attention\": a \"model_type\" \"",
+            relative.type, "\" has ", relative.windows == Windows::none ? "no windows" : "none where \"sliding_window\" is null");
   }
   require(!slides || (window.is_number_unsigned() && window.get<std::size_t>() >= c.max_position_embeddings),
           "\"sliding_window\" is ", brief(window), ": only windows of max_position_embeddings, ", c.max_position_embeddings,
@@ -101,7 +116,15 @@ inline RopeKind hugging_face_rope_kind(JsonFields& fields, const Json& rope, con
   std::string kind = "default";
   for (const char* key : {"type", "rope_type"}) fields.read(key, kind, false);
   require(!rope.contains("type") || rope["type"] == kind, '"', name, ".type\" is not \"", name, ".rope_type\"");
-  if (kind == "default") return RopeKind::plain;
+  if (kind == "default") {
+    for (const auto& item : rope.items())
+      require(rope.contains("rope_type") || rope.contains("type") || item.key() == "rope_theta" ||
+                  item.key() == "partial_rotary_factor",
+              '"', name, '.', brief(item.key()), "\" without \"", name,
+              ".rope_type\": transformers takes the type as default then, and passes the rest over; only whole settings are "
+              "imported");
+    return RopeKind::plain;
+  }
   if (kind == "dynamic") {
     double factor = 1;
     fields.read("factor", factor);
@@ -142,6 +165,7 @@ inline void read_hugging_face_rope(const Json& object, Config& c) {
       s.attention_factor = yarn_attention_factor(s.factor, m) / yarn_attention_factor(s.factor, all);
   }
   fields.finish();
+  validate(s, c.rope_theta, name);
   if (!lengthened || !object.contains("original_max_position_embeddings")) return;
   std::size_t beside = s.original_max_position_embeddings;  // transformers would take this one
   JsonFields(object).read("original_max_position_embeddings", beside);
@@ -223,6 +247,10 @@ inline Config parse_hugging_face_config(std::string_view text) {
     require(!object.contains(ours), "\"", ours,
             "\" beside \"model_type\": the first is a key of this library's own configurations, ",
             "the second of transformers': leave one of them out");
+  for (const char* quantized : {"quantization_config", "compression_config"})
+    require(
+        !object.contains(quantized), '"', quantized,
+        "\": quantized weights are not imported (transformers writes plain ones: ", "model.dequantize(), then save_pretrained)");
   const auto relative = std::find_if(std::begin(detail::llama_relatives), std::end(detail::llama_relatives),
                                      [&](const detail::LlamaRelative& r) { return type == r.type; });
   const bool known = relative != std::end(detail::llama_relatives);

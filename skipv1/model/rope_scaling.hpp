@@ -35,25 +35,25 @@ struct RopeScaling {
   friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
 };
 
-/// Throws unless the fields that the kind uses obey the specification, beside this base.
-inline void validate(const RopeScaling& s, double theta) {
+/// Throws unless the fields that the kind uses obey the specification, beside this base. `object` is what errors call their
+/// place.
+inline void validate(const RopeScaling& s, double theta, const std::string& object = "rope_frequencies") {
   if (s.kind == RopeKind::plain) return;
-  const auto positive = [](const char* key, double value) {
-    require(std::isfinite(value) && value > 0, "rope_frequencies.", key, " is ", value, ": must be positive");
+  const auto positive = [&](const char* key, double value) {
+    require(std::isfinite(value) && value > 0, object, ".", key, " is ", value, ": must be positive");
   };
   positive("factor", s.factor);
   if (s.kind == RopeKind::linear) return;
-  require(s.original_max_position_embeddings >= 1 && s.original_max_position_embeddings < 1u << 31,
-          "rope_frequencies.original_max_position_embeddings is ", s.original_max_position_embeddings, ": must be 1 to ",
-          (1u << 31) - 1);
+  require(s.original_max_position_embeddings >= 1 && s.original_max_position_embeddings < 1u << 31, object,
+          ".original_max_position_embeddings is ", s.original_max_position_embeddings, ": must be 1 to ", (1u << 31) - 1);
   if (s.kind == RopeKind::llama3) {
     positive("low_freq_factor", s.low_freq_factor);
-    require(std::isfinite(s.high_freq_factor) && s.high_freq_factor > s.low_freq_factor, "rope_frequencies.high_freq_factor is ",
+    require(std::isfinite(s.high_freq_factor) && s.high_freq_factor > s.low_freq_factor, object, ".high_freq_factor is ",
             s.high_freq_factor, ": must be above low_freq_factor, ", s.low_freq_factor);
     return;
   }
   positive("beta_slow", s.beta_slow);
-  require(std::isfinite(s.beta_fast) && s.beta_fast >= s.beta_slow, "rope_frequencies.beta_fast is ", s.beta_fast,
+  require(std::isfinite(s.beta_fast) && s.beta_fast >= s.beta_slow, object, ".beta_fast is ", s.beta_fast,
           ": must be beta_slow, ", s.beta_slow, ", or more");
   positive("attention_factor", s.attention_factor);
   require(theta > 1, "rope_theta is ", theta, ": kind yarn needs one above 1");

@@ -22,6 +22,7 @@ class TokenizerJsonGuard {
   bool operator()(int depth, Event event, const Json& value) {
     const bool in_vocab = path_.size() == 3 && path_[0] == "model" && path_[1] == "vocab";
     const bool in_merges = path_.size() >= 3 && path_[0] == "model" && path_[1] == "merges";
+    if (path_.size() == 2 && path_[0] == "model") require_byte_pairs(event, value);
     if (in_vocab && event != Event::object_end) return piece(event, value);
     if (in_merges && (path_.size() > 3 || event != Event::array_end)) return merge(event, value);
     guard_(depth, event, value);
@@ -32,6 +33,13 @@ class TokenizerJsonGuard {
   }
 
  private:
+  /// Before a vocabulary of another kind is looked at: a member of "model".
+  void require_byte_pairs(Event event, const Json& value) const {
+    const bool other = event == Event::value && path_[1] == "type" && value != "BPE";
+    require(!other, "\"model.type\" is ", other ? brief(value) : "", ": only byte-level BPE is read");
+    require(event != Event::array_start || path_[1] != "vocab",
+            "\"model.vocab\" is a list, as that of Unigram: only byte-level BPE is read");
+  }
   /// The piece is dropped from the object as soon as its key is read, its id with it.
   bool piece(Event event, const Json& value) {
     if (event == Event::key) {
@@ -64,7 +72,7 @@ class TokenizerJsonGuard {
       const std::size_t space = line.find(' ');
       parts_ = {line.substr(0, space), space == line.npos ? "" : line.substr(space + 1)};
       require(space != line.npos && parts_[1].find(' ') == line.npos, "\"model.merges\": merge ", number, ", \"",
-              brief(visible(line)), "\": expected two pieces with a space between them");
+              visible(brief(line)), "\": expected two pieces with a space between them");
     }
     require(parts_.size() == 2, "\"model.merges\": merge ", number, " is of ", parts_.size(), " pieces: expected two");
     to_.merges.emplace_back(std::move(parts_[0]), std::move(parts_[1]));
@@ -88,7 +96,7 @@ class TokenizerJsonReader {
     fields.read("version", version, false);
     require(version == "1.0", "\"version\" is ", version, ": 1.0 is read");
     for (const char* of_batches : {"truncation", "padding"})
-      fields.find(of_batches, false);  // no single text's ids depend on them
+      fields.find(of_batches, false);  // as in transformers, where they have no effect unless a call asks for them
     model(*fields.find("model", true));
     normalizer(of(fields, "normalizer"));
     pre_tokenizer(of(fields, "pre_tokenizer"));
@@ -104,7 +112,7 @@ class TokenizerJsonReader {
     };
     require(unknown_.empty() || among(to_.pieces, &std::pair<std::string, std::int32_t>::first) ||
                 among(to_.added, &AddedToken::content),
-            "\"model.unk_token\", \"", brief(visible(unknown_)), "\", is not in the vocabulary");
+            "\"model.unk_token\", \"", visible(brief(unknown_)), "\", is not in the vocabulary");
   }
 
  private:
@@ -132,7 +140,6 @@ class TokenizerJsonReader {
     JsonFields fields(object, "model.");
     std::string type = "BPE";
     fields.read("type", type, false);
-    if (type != "BPE") refuse("model", type, "only byte-level BPE is read");
     only(fields, "model", "dropout", {Json(nullptr), Json(0.0)});
     only(fields, "model", "continuing_subword_prefix", {Json("")});
     only(fields, "model", "end_of_word_suffix", {Json("")});
@@ -263,12 +270,12 @@ class TokenizerJsonReader {
     std::size_t id = 0;
     fields.read("id", id);
     fields.read("content", token.content);
-    require(!token.content.empty() && id <= 0x7fffffff, "\"added_tokens\": token ", id, ", \"", brief(visible(token.content)),
+    require(!token.content.empty() && id <= 0x7fffffff, "\"added_tokens\": token ", id, ", \"", visible(brief(token.content)),
             "\": must have a text, and an id below 2147483648");
     for (const char* key : {"single_word", "lstrip", "rstrip"}) {
       bool set = false;
       fields.read(key, set);
-      require(!set, "\"added_tokens\": \"", brief(visible(token.content)), "\" has \"", key,
+      require(!set, "\"added_tokens\": \"", visible(brief(token.content)), "\" has \"", key,
               "\": only tokens without it are read");
     }
     fields.read("normalized", token.normalized);

@@ -179,11 +179,12 @@ TEST_CASE("scaled rotary positions are read under their newer and their older ke
 TEST_CASE("Hugging Face models that this library has not are refused by the key") {
   const auto rope = [](const std::string& item) { return hf_with("\"rope_parameters\": {" + item + "}"); };
   for (const auto& [type, feature] :
-       {std::pair("mixtral", "experts"), std::pair("gemma2", "caps scores"), std::pair("falcon", "found \"falcon\"")})
+       {std::pair("mixtral", "experts"), std::pair("olmo2", "behind attention"), std::pair("gemma", "add 1"),
+        std::pair("gemma2", "caps scores"), std::pair("falcon", "found \"falcon\"")})
     CHECK(hf_refused(hf_type(type), feature));
   CHECK(hf_refused(hf_type("gemma2"), "\"model_type\": expected \"llama\", \"qwen2\", \"qwen3\", \"mistral\" or \"gpt2\""));
   CHECK(hf_refused(edited(llama_config, "\"rope_scaling\": null", "\"rope_scaling\": {\"factor\": 8.0}"),
-                   "\"rope_scaling.factor\" is not a key that is known here"));
+                   "\"rope_scaling.factor\" without \"rope_scaling.rope_type\": transformers takes the type as default then"));
   CHECK(hf_refused(edited(llama_config, "silu", "gelu"), "\"hidden_act\" is \"gelu\": only \"silu\" is imported"));
   CHECK(hf_refused(hf_with("\"head_dim\": 0"), "\"head_dim\" is 0"));
   CHECK(hf_refused(hf_with("\"head_dim\": 7"), "head_dim is 7: RoPE needs an even head width"));
@@ -194,10 +195,19 @@ TEST_CASE("Hugging Face models that this library has not are refused by the key"
   CHECK(hf_refused(rope(R"("rope_type": "yarn")"), "\"rope_parameters.factor\" is missing"));
   CHECK(
       hf_refused(rope(R"("rope_type": "linear", "factor": 2.0, "beta_fast": 3)"), "\"rope_parameters.beta_fast\" is not a key"));
-  CHECK(hf_refused(rope(R"("rope_type": "yarn", "factor": 2.0, "beta_fast": -1.0)"), "rope_frequencies.beta_fast is -1"));
+  CHECK(hf_refused(rope(R"("rope_type": "yarn", "factor": 2.0, "beta_fast": -1.0)"), "rope_parameters.beta_fast is -1"));
+  CHECK(hf_refused(rope(R"("rope_type": "linear", "factor": -2.0)"), "rope_parameters.factor is -2: must be positive"));
+  CHECK(hf_refused(edited(llama_config, "\"rope_scaling\": null", R"("rope_scaling": {"type": "linear", "factor": 0.0})"),
+                   "rope_scaling.factor is 0: must be positive"));
   CHECK(hf_refused(rope(R"("rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 4)"),
                    "\"rope_parameters.original_max_position_embeddings\" is 4"));
-  CHECK(hf_refused(rope("\"factor\": 4.0"), "\"rope_parameters.factor\" is not a key that is known here"));
+  CHECK(hf_refused(rope(R"("factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0)"),
+                   "\"rope_parameters.factor\" without \"rope_parameters.rope_type\""));
+  CHECK(
+      hf_refused(rope(R"("rope_type": "default", "factor": 4.0)"), "\"rope_parameters.factor\" is not a key that is known here"));
+  CHECK(hf_refused(hf_with(R"("quantization_config": {"quant_method": "gptq", "bits": 4})"),
+                   "\"quantization_config\": quantized weights are not imported"));
+  CHECK(parse_hugging_face_config(hf_with("\"quantization_config\": null")) == parse_hugging_face_config(llama_config));
   CHECK(hf_refused(rope("\"partial_rotary_factor\": 0.5"), "\"partial_rotary_factor\" is 0.5"));
   CHECK(hf_refused(hf_with("\"partial_rotary_factor\": 0.5"), "\"partial_rotary_factor\" is 0.5"));
   CHECK(hf_refused(hf_with("\"rope_parameters\": 3"), "expected an object"));
@@ -232,7 +242,16 @@ TEST_CASE("windows that leave something out, and keys whose default is no other 
   CHECK(hf_refused(hf_type("qwen2", used + R"("layer_types": ["full_attention", "sliding_attention"])"),
                    "\"sliding_window\" is 7"));
   CHECK(accepted(hf_type("qwen2", used + R"("layer_types": ["full_attention", "full_attention"])")));
-  CHECK(hf_refused(hf_type("qwen2", R"("layer_types": ["chunked_attention"])"), "\"layer_types\" has \"chunked_attention\""));
+  CHECK(hf_refused(hf_type("qwen2", R"("layer_types": ["full_attention", "chunked_attention"])"),
+                   "\"layer_types\" has \"chunked_attention\""));
+  CHECK(hf_refused(hf_type("qwen2", R"("layer_types": ["full_attention"])"), "\"layer_types\": expected a list of 2 types"));
+  CHECK(hf_refused(hf_type("qwen2", "\"layer_types\": \"full_attention\""), "\"layer_types\": expected a list of 2 types"));
+  const std::string second = R"("layer_types": ["full_attention", "sliding_attention"])";
+  CHECK(hf_refused(hf_type("qwen2", second), "there is no window: \"use_sliding_window\" is not true"));
+  CHECK(hf_refused(hf_type("qwen2", "\"use_sliding_window\": true, \"sliding_window\": null, " + second),
+                   "\"sliding_window\" is null"));
+  CHECK(hf_refused(hf_with(second), "\"layer_types\" has \"sliding_attention\": a \"model_type\" \"llama\" has no windows"));
+  CHECK(hf_refused(hf_type("mistral", "\"sliding_window\": null, " + second), "none where \"sliding_window\" is null"));
   CHECK(hf_refused(hf_type("qwen3", "\"bos_token_id\": 1"), "\"head_dim\" is missing"));
   for (const char* type : {"qwen2", "qwen3", "mistral"})
     CHECK(hf_refused(edited(hf_type(type), "\"num_key_value_heads\": 2", "\"num_key_value_heads\": null"),

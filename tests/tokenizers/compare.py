@@ -124,6 +124,12 @@ def check_losses(programs, folder, kind, padding):
     text = "".join(texts)
     (folder / "text.txt").write_bytes(text.encode())
     ids = theirs.encode(text, add_special_tokens=False).ids
+    cut = Tokenizer.from_file(str(folder / "tokenizer.json"))  # what asks to be cut and padded: transformers does so where a call asks, too
+    cut.enable_truncation(5)
+    cut.enable_padding(length=9)
+    cut.save(str(folder / "tokenizer.json"))
+    if transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))(text, add_special_tokens=False).input_ids != ids:
+        fail(f"{kind}: transformers reads truncation or padding by itself")
     wanted = loss_of(model, ids)
     found = evaluate(programs, folder, "--text", folder / "text.txt")
     if not found:

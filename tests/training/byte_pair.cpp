@@ -141,7 +141,18 @@ TEST_CASE("a tokenizer.json that would give other ids is refused by name") {
   says([](Json& f) { f["model"]["merges"][1] = "qq q"; }, "merge 1: its first part \"qq\" is not a piece");
   says([](Json& f) { f["model"]["merges"].push_back("t h"); }, "merge 4: \"t h\" is there twice");
   says([](Json& f) { f["model"]["unk_token"] = "<unk>"; }, "\"<unk>\", is not in the vocabulary");
-  says([](Json& f) { f["model"]["type"] = "Unigram"; }, "\"model\" is Unigram: only byte-level BPE");
+  for (const char* type : {"Unigram", "WordPiece", "WordLevel"})
+    says([&](Json& f) { f["model"]["type"] = type; }, '"' + std::string(type) + "\": only byte-level BPE is read");
+  says(
+      [](Json& f) {
+        f["model"] = {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", Json::array({Json::array({"<unk>", 0.0})})}};
+      },
+      "\"model.type\" is \"Unigram\": only byte-level BPE is read");
+  says(
+      [](Json& f) {
+        f["model"] = {{"vocab", Json::array({Json::array({"<unk>", 0.0})})}};
+      },
+      "\"model.vocab\" is a list, as that of Unigram");
   says([](Json& f) { f["model"]["byte_fallback"] = true; }, "\"model.byte_fallback\" is true");
   says([](Json& f) { f["model"]["dropout"] = 0.1; }, "\"model.dropout\" is 0.1");
   says([](Json& f) { f["model"]["end_of_word_suffix"] = "</w>"; }, "\"model.end_of_word_suffix\" is \"</w>\"");

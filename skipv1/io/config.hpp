@@ -153,6 +153,13 @@ inline void choose_variant(AttentionConfig& attention, const std::string& name) 
   attention.variant = table_variant().name, attention.table = read_table(name);
 }
 
+/// The same for a whole configuration. Throws, naming the file, if its table does not fit the layers and heads.
+inline void choose_variant(Config& c, const std::string& name) {
+  choose_variant(c.attention, name);
+  if (!c.attention.table.empty())
+    at_place(name, [&] { check_table(c.attention.table, c.num_hidden_layers, c.num_key_value_heads); });
+}
+
 /// `config.json`'s text; `parse_config` makes the same configuration of it. Of "attention"
 /// it has what the variant uses, and whatever else is not at its default.
 inline std::string config_text(const Config& c) {

@@ -21,11 +21,22 @@ using Json = nlohmann::ordered_json;  ///< keys stay in the order they came in
 
 namespace detail {
 
-/// `text` as part of an error line: at most 80 bytes.
-inline std::string brief(std::string text) {
+/// `text` as part of an error line: at most 80 bytes of it, control characters as \\t, \\n, \\r and \\x01.
+inline std::string brief(const std::string& text) {
   constexpr std::size_t most = 80;
-  if (text.size() > most) text = text.substr(0, most) + "...";
-  return text;
+  constexpr char digits[] = "0123456789abcdef";
+  std::string line;
+  for (const char c : std::string_view(text).substr(0, most)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      line += c;
+    } else if (c == '\t' || c == '\n' || c == '\r') {
+      line += {'\\', c == '\t' ? 't' : c == '\n' ? 'n' : 'r'};
+    } else {
+      line += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+    }
+  }
+  return text.size() > most ? line + "..." : line;
 }
 inline std::string brief(const Json& value) { return brief(value.dump(-1, ' ', true, Json::error_handler_t::replace)); }
 

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <charconv>
+#include <cstdint>
 #include <limits>
+#include <new>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -153,6 +156,16 @@ Tensor<T> from_fortran_order(const Tensor<T>& x) {
   return y;
 }
 
+/// Room for what the header says. Throws, naming the file, where there is none: a file may say more than a machine holds.
+template <class T>
+Tensor<T> npy_tensor(const NpyHeader& header, const std::string& name) {
+  try {
+    return Tensor<T>(header.shape);
+  } catch (const std::bad_alloc&) {
+    fail(name, ": shape ", header.shape, ": so many elements need more memory than there is");
+  }
+}
+
 /// How numpy names T; null for a type that is not written.
 template <class T>
 constexpr const char* npy_descr = std::is_same_v<T, double>         ? "<f8"
@@ -163,8 +176,8 @@ constexpr const char* npy_descr = std::is_same_v<T, double>         ? "<f8"
 }  // namespace detail
 
 /// Reads the header. Throws unless the file is exactly as long as its header says and holds float16, float32, float64 or integers
-/// of 8 to 64 bits, of either byte order.
-inline NpyHeader read_npy_header(Source& from) {
+/// of 8 to 64 bits, of either byte order; `wanted` is what an error says of the types.
+inline NpyHeader read_npy_header(Source& from, const char* wanted = "expected '<f2', '<f4', '<f8' or integers ('|i1' to '<u8')") {
   const std::string& name = from.name();
   const std::string start = from.text(0, std::min<std::uint64_t>(from.size(), 12));
   require(start.size() == 12 && start.starts_with("\x93NUMPY"), name, ": not an .npy file");
@@ -179,7 +192,8 @@ inline NpyHeader read_npy_header(Source& from) {
   const std::size_t width = detail::npy_width(header.descr);
   require(!header.descr.ends_with("V2"), name, ": elements are '", header.descr,
           "', which says nothing of bfloat16: store them as float32, or as BF16 in a safetensors file");
-  require(width != 0, name, ": elements are '", header.descr, "': '<f2', '<f4', '<f8' and integers ('|i1' to '<u8') are read");
+  const char* known = header.descr == "|b1" ? ", true or false" : header.descr == "|O" ? ", Python objects" : "";
+  require(width != 0, name, ": elements are '", header.descr, "'", known, ": ", wanted);
   const std::optional<std::uint64_t> bytes = byte_count(header.shape, width);
   require(bytes.has_value(), name, ": shape ", header.shape, " overflows");
   require(*bytes == from.size() - header.data, name, ": shape ", header.shape, " of '", header.descr, "' takes ", *bytes,
@@ -187,16 +201,22 @@ inline NpyHeader read_npy_header(Source& from) {
   return header;
 }
 
+/// Which integers a file may hold, and what an error says of the others.
+struct NpyRange {
+  std::int64_t least = std::numeric_limits<std::int32_t>::min(), most = std::numeric_limits<std::int32_t>::max();
+  std::string rule = "must be " + std::to_string(least) + " to " + std::to_string(most);
+};
+
 /// Reads an array, in C or Fortran order: float and double from any of its float types, int32 from its integers. Throws on any
-/// other type, on an integer that does not fit, and as `read_npy_header`.
+/// other type, on an integer that is not of the `range`, and as `read_npy_header`.
 template <class T>
-Tensor<T> read_npy(Source& from) {
-  const NpyHeader header = read_npy_header(from);
+Tensor<T> read_npy(Source& from, const NpyRange& range = {}) {
+  const char* wanted = std::is_floating_point_v<T> ? "expected '<f2', '<f4' or '<f8'" : "expected integers, such as '<i4'";
+  const NpyHeader header = read_npy_header(from, wanted);
   const bool real = header.descr[1] == 'f';
   const char width = header.descr[2];
-  require(real == std::is_floating_point_v<T>, from.name(), ": elements are '", header.descr, "': expected ",
-          std::is_floating_point_v<T> ? "'<f2', '<f4' or '<f8'" : "integers, such as '<i4'");
-  Tensor<T> x(header.shape);
+  require(real == std::is_floating_point_v<T>, from.name(), ": elements are '", header.descr, "': ", wanted);
+  Tensor<T> x = detail::npy_tensor<T>(header, from.name());
   const View<T> to = x;
   if constexpr (std::is_floating_point_v<T>) {
     const auto convert = [](auto number, std::size_t) { return static_cast<T>(number); };
@@ -204,11 +224,10 @@ Tensor<T> read_npy(Source& from) {
     if (width == '4') detail::read_npy_numbers<float>(from, header, to, convert);
     if (width == '2') detail::read_npy_numbers<float16>(from, header, to, convert);
   } else {
-    using Range = std::numeric_limits<T>;
     const auto read = [&]<class Stored>(Stored) {
       detail::read_npy_numbers<Stored>(from, header, to, [&](Stored number, std::size_t i) {
-        require(std::cmp_greater_equal(number, Range::min()) && std::cmp_less_equal(number, Range::max()), from.name(),
-                ": element ", i, " is ", +number, ": must be ", Range::min(), " to ", Range::max());
+        require(std::cmp_greater_equal(number, range.least) && std::cmp_less_equal(number, range.most), from.name(), ": element ",
+                i, " is ", +number, ": ", range.rule);
         return static_cast<T>(number);
       });
     };
@@ -223,9 +242,9 @@ Tensor<T> read_npy(Source& from) {
 
 /// The same from a file.
 template <class T>
-Tensor<T> read_npy(const std::filesystem::path& path) {
+Tensor<T> read_npy(const std::filesystem::path& path, const NpyRange& range = {}) {
   Source from(path);
-  return read_npy<T>(from);
+  return read_npy<T>(from, range);
 }
 
 /// Writes float64, float32 or int32, as NumPy does: version 1.0, the elements at a multiple of 64 bytes. Whole or not at all.

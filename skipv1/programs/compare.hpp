@@ -37,7 +37,7 @@ inline Config compared_config(const Comparison& o, const std::string& variant, s
   c.intermediate_size = (o.width * 8 / 3 + 7) / 8 * 8;
   c.num_attention_heads = c.num_key_value_heads = o.heads;
   c.max_position_embeddings = 2 * o.length;
-  choose_variant(c.attention, variant);
+  choose_variant(c, variant);
   validate(c);
   return c;
 }

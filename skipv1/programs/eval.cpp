@@ -31,7 +31,8 @@ void run(const Options& o) {
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
   require(length <= model.config.max_position_embeddings, "--length ", length, ": the model reads at most ",
           model.config.max_position_embeddings);
-  Progress progress("evaluate", evaluated_tokens(text, length, o.windows), "tokens");
+  const std::size_t all = at_place(o.text.place(), [&] { return evaluated_tokens(text, length, o.windows); });
+  Progress progress("evaluate", all, "tokens");
   Evaluation e;
   if constexpr (std::is_same_v<T, float>) {
     if (o.device != "cpu")

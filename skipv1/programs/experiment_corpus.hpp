@@ -50,10 +50,14 @@ class Corpus {
   /// Reads the texts; without `valid` the last tenth of `text` is held out. Vocabularies trained are kept in `folder`, with the
   /// tokens, unless it is empty. Throws if a text cannot be read.
   Corpus(const std::string& text, const std::string& valid, std::filesystem::path folder)
-      : text_(load_text(text)), valid_(valid.empty() ? std::string() : load_text(valid)), folder_(std::move(folder)) {
+      : place_(text),
+        valid_place_(valid.empty() ? text : valid),
+        text_(load_text(text)),
+        valid_(valid.empty() ? std::string() : load_text(valid)),
+        folder_(std::move(folder)) {
     if (!folder_.empty()) std::filesystem::create_directories(folder_);
-    std::tie(first_, rest_) =
-        valid.empty() ? split_text(text_, 0.1) : std::pair<std::string_view, std::string_view>(text_, valid_);
+    std::tie(first_, rest_) = valid.empty() ? at_place(place_, [&] { return split_text(text_, 0.1); })
+                                            : std::pair<std::string_view, std::string_view>(text_, valid_);
   }
   Corpus(const Corpus&) = delete;  // views into itself
   Corpus& operator=(const Corpus&) = delete;
@@ -77,16 +81,22 @@ class Corpus {
       std::fprintf(stderr, "%zu + %zu bytes in a vocabulary of %zu\n", first_.size(), rest_.size(), size);
       const std::string name = vocabulary.content.empty() ? "bytes" : fingerprint(vocabulary.content);
       if (folder_.empty() || size == 256) {
-        encoded.emplace(EncodedTexts{TextData(first_, *vocabulary.tokenizer), TextData(rest_, *vocabulary.tokenizer), name});
+        encoded.emplace(encoded_texts(*vocabulary.tokenizer, name));
       } else {
         const KeptEncodings kept(vocabulary, folder_);
-        encoded.emplace(EncodedTexts{TextData(first_, kept), TextData(rest_, kept), name});
+        encoded.emplace(encoded_texts(kept, name));
       }
     }
     return *encoded;
   }
 
  private:
+  EncodedTexts encoded_texts(const Tokenizer& tokenizer, const std::string& name) const {
+    const auto encoded = [&](const std::string& place, std::string_view text) {
+      return at_place(place, [&] { return TextData(text, tokenizer); });
+    };
+    return {encoded(place_, first_), encoded(valid_place_, rest_), name};
+  }
   Vocabulary trained(std::size_t size) const {
     // By its text, too: another text's vocabulary of this size would be taken without a word.
     const std::filesystem::path file = folder_ / (std::to_string(size) + "-" + fingerprint(first_) + ".model");
@@ -97,12 +107,12 @@ class Corpus {
       return kept;
     }
     if (size != 256) std::fprintf(stderr, "training a vocabulary of %zu pieces\n", size);
-    Vocabulary vocabulary = train_vocabulary(first_, size);
+    Vocabulary vocabulary = at_place(place_, [&] { return train_vocabulary(first_, size); });
     if (size != 256 && !folder_.empty()) write_whole(file, [&](std::ostream& out) { out << vocabulary.content; });
     return vocabulary;
   }
 
-  std::string text_, valid_;
+  std::string place_, valid_place_, text_, valid_;
   std::filesystem::path folder_;
   std::string_view first_, rest_;
   std::map<std::size_t, std::optional<EncodedTexts>> by_size_;

@@ -106,7 +106,8 @@ void print_losses(const Options& o) {
   const Config converted = converted_config(model.config);  // what cannot be converted is said before the work
   const Vocabulary vocabulary =
       read_model(o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size); });
-  const TextData text(load_text(o.text), *vocabulary.tokenizer);
+  const std::string bytes = load_text(o.text);
+  const TextData text = at_place(o.text, [&] { return TextData(bytes, *vocabulary.tokenizer); });
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
   const std::size_t half = model.config.num_key_value_heads / 2;
   const auto loss = [&](const Model& m) {

@@ -120,7 +120,7 @@ inline Config config_of(const Job& j, std::size_t vocab) {
   c.norm_epsilon = j.norm_epsilon, c.rope_theta = j.rope_theta, c.tie_word_embeddings = !j.untied;
   c.attention = {j.variant,   j.skip_ratio,      j.source_layer, parse_injection(j.injection),
                  j.value_mix, j.learn_value_mix, j.kv_latent,    j.rotary};
-  choose_variant(c.attention, j.variant);
+  choose_variant(c, j.variant);
   validate(c);
   return c;
 }

@@ -18,6 +18,7 @@ class JobRun {
     open_texts();
     choose_model();
     const auto [text, held_out] = p_.job.tokens.empty() ? encoded_texts() : token_texts();
+    at_place(text_place(), [&, &text = text] { text.count(p_.job.run.training.length); });
     TrainingRun<T, Space> run(
         config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },
         [&](const std::filesystem::path& folder) { save_beside(folder); }, p_.world);
@@ -27,9 +28,14 @@ class JobRun {
 
  private:
   bool first() const { return p_.world.first(); }
+  /// The files of what is learned and of what is held out, which may be one.
+  const std::string& text_place() const { return p_.job.tokens.empty() ? p_.job.text : p_.job.tokens; }
+  const std::string& held_out_place() const {
+    const std::string& own = p_.job.tokens.empty() ? p_.job.valid : p_.job.valid_tokens;
+    return own.empty() ? text_place() : own;
+  }
   void open_texts() {
-    const std::string &first = p_.job.tokens.empty() ? p_.job.text : p_.job.tokens,
-                      &rest = p_.job.tokens.empty() ? p_.job.valid : p_.job.valid_tokens;
+    const std::string &first = text_place(), &rest = p_.job.tokens.empty() ? p_.job.valid : p_.job.valid_tokens;
     whole_ = load_text(first);
     if (!rest.empty()) held_out_ = load_text(rest);
     const std::string text = fingerprint(whole_), valid = fingerprint(held_out_);
@@ -38,13 +44,16 @@ class JobRun {
     p_.text_fingerprint = text, p_.valid_fingerprint = valid;
   }
   std::pair<std::string_view, std::string_view> parts() const {
-    return p_.job.valid.empty() ? split_text(whole_, p_.job.valid_share)
-                                : std::pair<std::string_view, std::string_view>(whole_, held_out_);
+    if (!p_.job.valid.empty()) return std::pair<std::string_view, std::string_view>(whole_, held_out_);
+    return at_place(text_place(), [&] { return split_text(whole_, p_.job.valid_share); });
   }
 
   std::pair<TextData, TextData> encoded_texts() const {
     const auto [first, rest] = parts();
-    return {TextData(first, *vocabulary_->tokenizer), TextData(rest, *vocabulary_->tokenizer)};
+    const auto encoded = [&](const std::string& place, std::string_view text) {
+      return at_place(place, [&] { return TextData(text, *vocabulary_->tokenizer); });
+    };
+    return {encoded(text_place(), first), encoded(held_out_place(), rest)};
   }
   /// Token ids, cut in two where none are given to hold out.
   std::pair<TextData, TextData> token_texts() const {
@@ -53,13 +62,17 @@ class JobRun {
     if (!p_.job.valid_tokens.empty()) {
       rest = load_tokens(p_.job.valid_tokens, config_.vocab_size);
     } else {
-      const std::size_t cut = split_count(first.size(), p_.job.valid_share);
+      const std::size_t cut = at_place(text_place(), [&] { return split_count(first.size(), p_.job.valid_share); });
       rest.assign(first.begin() + static_cast<std::ptrdiff_t>(cut), first.end());
       first.resize(cut);
     }
     return {TextData(std::move(first), tokenizer), TextData(std::move(rest), tokenizer)};
   }
 
+  Vocabulary trained_vocabulary(std::size_t size) const {
+    const std::string_view text = parts().first;
+    return at_place(text_place(), [&] { return train_vocabulary(text, size); });
+  }
   void choose_model() {
     if (p_.last) {
       const std::filesystem::path checkpoint = p_.folder.checkpoint(*p_.last);
@@ -75,13 +88,13 @@ class JobRun {
       if (!p_.job.tokenizer.empty())
         vocabulary_ = vocabulary_of(p_.job.config, config_.vocab_size, p_.job.tokenizer);
       else if (p_.job.tokens.empty())
-        vocabulary_ = train_vocabulary(parts().first, config_.vocab_size);
+        vocabulary_ = trained_vocabulary(config_.vocab_size);
     } else {
       if (p_.job.tokenizer.empty()) config_ = config_of(p_.job, p_.job.vocab);  // what is wrong is said before the work
       if (!p_.job.tokenizer.empty())
         vocabulary_ = open_vocabulary(p_.job.tokenizer);
       else if (p_.job.tokens.empty())
-        vocabulary_ = train_vocabulary(parts().first, p_.job.vocab);
+        vocabulary_ = trained_vocabulary(p_.job.vocab);
       if (vocabulary_) config_ = config_of(p_.job, vocabulary_->tokenizer->vocab_size());
     }
   }

@@ -40,7 +40,8 @@ inline OpenText open_text(const std::filesystem::path& path, std::size_t size, c
   return read_model(path, [&](const std::filesystem::path& model) {
     if (!choice.text.empty()) {
       Vocabulary vocabulary = vocabulary_of(model, size, choice.tokenizer);
-      TextData text(load_text(choice.text), *vocabulary.tokenizer);
+      const std::string bytes = load_text(choice.text);
+      TextData text = at_place(choice.text, [&] { return TextData(bytes, *vocabulary.tokenizer); });
       return OpenText{std::move(text), std::move(vocabulary)};
     }
     std::vector<std::int32_t> ids = load_tokens(choice.tokens, size);

@@ -23,12 +23,9 @@ struct Options {
 
 /// Tokens (B, T) of a file; (T) is one sequence. Throws unless all are `least` to the vocabulary's last.
 Tensor<std::int32_t> read_tokens(const std::string& path, std::int32_t least, std::size_t vocab) {
-  const Tensor<std::int32_t> x = read_npy<std::int32_t>(path);
+  const Tensor<std::int32_t> x = read_npy<std::int32_t>(path, {least, static_cast<std::int64_t>(vocab) - 1});
   const std::size_t rank = x.shape().rank();
   require((rank == 1 || rank == 2) && x.size() > 0, path, ": shape ", x.shape(), ": must be (B, T) or (T)");
-  for (std::size_t i = 0; i < x.size(); ++i)
-    require(x.data()[i] >= least && x.data()[i] < static_cast<std::int64_t>(vocab), path, ": element ", i, " is ", x.data()[i],
-            ": must be ", least, " to ", vocab - 1);
   Tensor<std::int32_t> rows({rank == 1 ? 1 : x.extent(0), x.width()});
   std::copy_n(x.data(), x.size(), rows.data());
   return rows;

@@ -60,6 +60,25 @@ TEST_CASE("every variant's table is one as data, and routes the same") {
   }
 }
 
+TEST_CASE("a table's errors name its file, and show control characters") {
+  const Folder folder("head-table-errors");
+  const std::string path = (folder / "table.json").string();
+  const auto refusal = [&](const std::string& text) {
+    write(folder / "table.json", text);
+    return error_of([&] {
+      Config c;
+      c.num_hidden_layers = 2, c.num_attention_heads = c.num_key_value_heads = 2;
+      choose_variant(c, path);
+    });
+  };
+  CHECK(refusal(R"({"values": ["0.0 0.1", "1.0 1.1"]})").empty());
+  CHECK(refusal(R"({"values": ["0.0 0.1"]})") == path + ": table: values of 1 layers: must be num_hidden_layers, 2");
+  CHECK(refusal(R"({"values": ["0.0 0.1", "0.5 1.1"]})").find(path + ": table: ") == 0);
+  CHECK(refusal(R"({"values": ["0.0\t0.1", "1.0 1.1"]})") ==
+        path + R"(: "values", layer 0: "0.0\t0.1": expected LAYER.HEAD, LAYER.HEAD+HEAD or -, each number below 4096)");
+  CHECK(refusal(R"({"values": ["0.0 \u0001", "1.0 1.1"]})").find(R"("\x01": expected)") != std::string::npos);
+}
+
 TEST_CASE("a table without keys has each layer's own; heads of groups are named once") {
   Config c;
   c.num_hidden_layers = 2, c.num_attention_heads = 4, c.num_key_value_heads = 2;

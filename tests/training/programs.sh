@@ -106,9 +106,9 @@ mv kept.model config/step-00000008/tokenizer.model
 wrong "no checkpoint to resume" $train --resume
 wrong "text or --tokens is required" $train
 wrong "nowhere.txt: cannot be read" $train --text nowhere.txt
-wrong "not UTF-8" $train --text binary.txt --valid text.txt --vocab 400
+wrong "binary.txt: .*not UTF-8" $train --text binary.txt --valid text.txt --vocab 400
 wrong "variant \"what\" is unknown" $train --text text.txt --variant what
-wrong "too short for a window" $train --text binary.txt --valid text.txt
+wrong "binary.txt: .*too short for a window" $train --text binary.txt --valid text.txt
 wrong "length 64: the model reads at most" $train --text text.txt --from mha --length 64
 wrong "config excludes --width" $train --text text.txt --config mha/step-00000008/config.json --width 8
 wrong "dtype f16 on cpu: must be f32 or f64" $train --text text.txt --dtype f16
@@ -121,7 +121,7 @@ wrong "steps: \"0x10\": must be a whole number" $train --text text.txt --steps 0
 wrong "seed: 18446744073709551616: must be at most" $train --text text.txt --seed 18446744073709551616
 wrong "peak: \"nan\": must be a finite number" $train --text text.txt --peak nan
 wrong "batch 200000000 of length 16: a step has at most" $train --text text.txt --length 16 --batch 200000000 --steps 1
-wrong "a vocabulary of 100000 pieces cannot be trained on [0-9]* bytes: " $train --text text.txt --vocab 100000
+wrong "text.txt: a vocabulary of 100000 pieces cannot be trained on [0-9]* bytes: " $train --text text.txt --vocab 100000
 wrong "text.txt: nothing can be written into this folder: " "$programs/skipv1-train" --out text.txt --text text.txt
 wrong "/dev/zero: cannot be read: it is neither" $train --text /dev/zero
 wrong "step [0-9]*: the loss is .*: the run has diverged; the last checkpoint is of step" "$programs/skipv1-train" --text text.txt --width 16 \
@@ -131,7 +131,7 @@ wrong "out is empty" "$programs/skipv1-train" --out "" --text text.txt
 wrong "neither a model" "$programs/skipv1-eval" . --text text.txt
 wrong "is empty" "$programs/skipv1-eval" mha --text empty.txt
 printf x > one.txt
-wrong "too short to predict any" "$programs/skipv1-eval" mha --text one.txt
+wrong "one.txt: .*too short to predict any" "$programs/skipv1-eval" mha --text one.txt
 wrong "windows: -1: must not be negative" "$programs/skipv1-eval" mha --text text.txt --windows -1
 wrong "^skipv1-eval: none/loss.json: cannot be written" "$programs/skipv1-eval" mha --text text.txt --json none/loss.json
 wrong "model.safetensors: a safetensors file: a model is a folder" "$programs/skipv1-eval" config/step-00000008/model.safetensors \

@@ -26,6 +26,11 @@ TEST_CASE("a file of token ids is one axis of ids that the model has") {
   CHECK_THAT(ids_error(ids_file(folder, {3, -1, 9}, {3}), 5), Catch::Contains("element 1 is -1"));
   CHECK_THAT(ids_error(ids_file(folder, {3, 1}, {1, 2}), 5), Catch::Contains("must have one axis"));
   CHECK_THAT(ids_error(ids_file(folder, {}, {0}), 5), Catch::Contains("holds no token"));
+  const std::string text = "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n";
+  const std::string value("\0\0\0\0\0\1\0\0", 8);  // 2^40
+  write_file(folder / "far.npy", std::string("\x93NUMPY\1\0", 8) + static_cast<char>(text.size()) + '\0' + text + value);
+  CHECK_THAT(ids_error(folder / "far.npy", 5),
+             Catch::Contains("far.npy: element 0 is 1099511627776: the model's vocabulary has ids 0 to 4"));
   write_file(folder / "short.npy", "\x93NUMPY");
   CHECK_THAT(ids_error(folder / "short.npy", 5), Catch::Contains("short.npy: not an .npy file"));
 }

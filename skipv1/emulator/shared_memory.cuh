@@ -66,6 +66,7 @@ class SharedMemory {
     warp_barrier_.assign((threads + 31) / 32, now_);
     waited_.assign(threads, now_);
     seen_.assign(threads * warp_barrier_.size(), 0);
+    seen_last_.assign(threads, 0);
     arrays_.clear();
     dynamic_bytes_ = dynamic_bytes;
     used_ = (dynamic_bytes + 15) / 16 * 16;
@@ -132,6 +133,7 @@ class SharedMemory {
   void acquire(std::size_t t, std::size_t arrived, std::uint32_t when) {
     std::uint32_t& seen = seen_[t * warp_barrier_.size() + arrived / 32];
     seen = std::max(seen, when);
+    seen_last_[t] = std::max(seen_last_[t], when);
   }
   static bool by_tma(const Shadow& s) { return s.writer == tma; }
   /// The other thread of a race; a reader may be one of several.
@@ -162,20 +164,16 @@ class SharedMemory {
   bool readers_ordered(const Shadow& s, std::size_t t) const {
     if (s.read < barrier_) return true;
     if (s.reader < warp_of_readers) return ordered(s.reader, s.read, t);
-    const auto of_warp = [&](std::size_t warp) { return seen_[t * warp_barrier_.size() + warp]; };
-    if (s.reader != many_readers) {
-      const std::size_t warp = s.reader & ~std::size_t{warp_of_readers};
-      return (warp == t / 32 && s.read < warp_barrier_[warp]) || s.read <= of_warp(warp);
-    }
-    std::uint32_t last = 0;  // only the last read of all is known; a thread ordered after it is ordered after all
-    for (std::size_t warp = 0; warp < warp_barrier_.size(); ++warp) last = std::max(last, of_warp(warp));
-    return s.read <= last;
+    // Of many only the last read of all is known; a thread ordered after it is ordered after all.
+    if (s.reader == many_readers) return s.read <= seen_last_[t];
+    const std::size_t warp = s.reader & ~std::size_t{warp_of_readers};
+    return (warp == t / 32 && s.read < warp_barrier_[warp]) || s.read <= seen_[t * warp_barrier_.size() + warp];
   }
 
   std::vector<Unit> memory_;
   std::vector<Shadow> shadows_;
   std::uint32_t now_ = 0, block_start_ = 0, barrier_ = 0;
-  std::vector<std::uint32_t> warp_barrier_, waited_, seen_;
+  std::vector<std::uint32_t> warp_barrier_, waited_, seen_, seen_last_;  ///< the last: a thread's of all warps
   std::vector<std::pair<const void*, SharedArray>> arrays_;
   std::size_t used_ = 0, dynamic_bytes_ = 0;
 };

@@ -11,7 +11,8 @@
 
 namespace skipv1::test {
 
-/// One configuration: logits of a whole pass, of decoding token by token, and (with `gradients`) the loss and its gradients.
+/// One configuration: logits of a whole pass, of decoding in steps of some tokens, and (with `gradients`) the loss and its
+/// gradients.
 template <class T>
 void check_decoder(const Config& c, double bound, bool gradients) {
   INFO(to_string(c.architecture) << ' ' << c.attention.variant << ' ' << to_string(c.attention.injection));
@@ -33,7 +34,7 @@ void check_decoder(const Config& c, double bound, bool gradients) {
   Cache<double> cache(cpu.routing(), B, L), dcache(cpu.routing(), B, L);
   Cache<T, Device> device_cache(cpu.routing(), B, L), device_dcache(cpu.routing(), B, L);
   Activations<double> a;
-  Activations<T, Device> device_a, one_by_one;
+  Activations<T, Device> device_a, in_steps;
   const Tensor<double> logits = [&] {
     Tensor<double> kept({B * L, c.vocab_size});
     copy(kept, cpu.forward(batch, cache, a, Keep::for_backward));
@@ -42,9 +43,14 @@ void check_decoder(const Config& c, double bound, bool gradients) {
   CHECK(difference<T>(to_host(device.forward(batch, device_cache, device_a, Keep::for_backward)), logits) <= bound);
 
   device_dcache.reset();
-  for (std::size_t t = 0; t < L; ++t) {
-    const auto row = to_host(device.forward({{batch.tokens[t], batch.tokens[L + t]}, {1, 1}}, device_dcache, one_by_one));
-    for (std::size_t b = 0; b < B; ++b) CHECK(difference<T>(row.slice(b, 1), logits.slice(b * L + t, 1)) <= 2 * bound);
+  std::size_t t = 0;
+  for (std::size_t n : {1u, 4u, 1u, 2u, 1u}) {  // tokens, and chunks of a prompt
+    Batch next{{}, {n, n}};
+    for (std::size_t b = 0; b < B; ++b)
+      for (std::size_t i = 0; i < n; ++i) next.tokens.push_back(batch.tokens[b * L + t + i]);
+    const auto rows = to_host(device.forward(next, device_dcache, in_steps));
+    for (std::size_t b = 0; b < B; ++b) CHECK(difference<T>(rows.slice(b * n, n), logits.slice(b * L + t, n)) <= 2 * bound);
+    t += n;
   }
   if (!gradients) return;
   CHECK(device.loss(targets, device_a) == Approx(cpu.loss(targets, a)).epsilon(bound));

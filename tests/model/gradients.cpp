@@ -30,17 +30,15 @@ void check_gradients(const Config& config) {
   for (const ParameterLayout::Entry& entry : sample.weights.layout().entries()) {
     INFO(entry.name);
     const View<double> x = sample.weights[entry.name], g = gradients[entry.name];
-    for (std::size_t repeat = 0; repeat < 2; ++repeat) {
-      const std::size_t i = random.below(x.size());
-      const double kept = x.data()[i], step = 1e-5;
-      const auto at = [&](double shift) {
-        x.data()[i] = kept + shift;
-        return loss(b, Keep::nothing);
-      };
-      const double difference = (at(step) - at(-step)) / (2 * step);
-      x.data()[i] = kept;
-      CHECK(g.data()[i] == Approx(difference).epsilon(1e-6).margin(1e-8));
-    }
+    const std::size_t i = random.below(x.size());
+    const double kept = x.data()[i], step = 1e-5;
+    const auto at = [&](double shift) {
+      x.data()[i] = kept + shift;
+      return loss(b, Keep::nothing);
+    };
+    const double difference = (at(step) - at(-step)) / (2 * step);
+    x.data()[i] = kept;
+    CHECK(g.data()[i] == Approx(difference).epsilon(1e-6).margin(1e-8));
   }
 }
 

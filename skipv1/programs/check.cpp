@@ -37,9 +37,9 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype,
   }
   for (std::size_t n = 0; n < m.decoding.size(); ++n) all.push_back(compare_step(c, n, m.decoding[n].logits, dtype));
   if (m.gradients) {
+    const double least = least_gradient_divisor(c);
     for (const std::string& name : backward_order(c.gradients.layout()))
-      all.push_back(compare("gradients", name, (*m.gradients)[name], c.gradients[name], bound("gradients", name),
-                            least_gradient_divisor(c)));
+      all.push_back(compare("gradients", name, (*m.gradients)[name], c.gradients[name], bound("gradients", name), least));
   }
   all.push_back(compare_counts("cache", "kv_elements_per_token", m.elements, c.elements));
   all.push_back(compare_counts("cache", "parameters", c.stored, c.parameters));

@@ -163,9 +163,12 @@ inline std::vector<std::string> wrap(const std::string& text, double size, doubl
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find(' ', begin), text.size());
     const std::string word = text.substr(begin, end - begin);
-    if (!line.empty() && text_width(line + " " + word, size) > room) lines.push_back(line), line.clear();
-    line += line.empty() ? "" : " ";
-    line += word;
+    std::string longer = line;
+    longer += line.empty() ? "" : " ";
+    longer += word;
+    const bool fits = line.empty() || text_width(longer, size) <= room;
+    if (!fits) lines.push_back(line);
+    line = fits ? longer : word;
     begin = end + 1;
   }
   if (!line.empty()) lines.push_back(line);

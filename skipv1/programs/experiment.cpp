@@ -11,14 +11,15 @@
 
 using namespace skipv1;
 
-int main(int argc, char** argv) {
-  std::string names;
-  for (const auto& [name, summary] : experiments()) names += "\n  " + name + ": " + summary;
-  CommandLine app{
-      "Runs an experiment and keeps its results; the same command again goes on where it stopped. Experiments:" + names +
-      "\nExample: skipv1-experiment point-bytes --text train.txt --valid valid.txt --out point-bytes.json --device cuda "
-      "--dtype bf16 --table"};
-  ExperimentJob asked;
+namespace {
+
+/// What the command line says beside the job.
+struct Asked : ExperimentJob {
+  std::string shard_text;
+  std::vector<std::string> merged;
+};
+
+void add_options(CommandLine& app, Asked& asked) {
   app.add_option("name", asked.name, "which experiment")->required();
   app.add_option("--text", asked.text, "UTF-8 text to learn");
   app.add_option("--valid", asked.valid, "held-out text; else the last tenth of --text");
@@ -43,9 +44,9 @@ int main(int argc, char** argv) {
   app.add_option("--tables", asked.tables, "search: so many of each of its groups")->check(in_range(1, 100000));
   auto* again =
       app.add_option("--retrain", asked.retrain, "search: trains the best tables in --out again, at this size, beside others");
-  auto* found = app.add_option("--found", asked.found, "--retrain, --save-tables: so many of each search")
-                    ->check(at_least(1))
-                    ->capture_default_str();
+  app.add_option("--found", asked.found, "--retrain, --save-tables: so many of each search")
+      ->check(at_least(1))
+      ->capture_default_str();
   app.add_option("--random", asked.random, "--retrain: and so many that were only drawn")->needs(again)->capture_default_str();
   app.add_option("--save-tables", asked.save_tables,
                  "search: writes the best tables in --out into this folder, as files for --variant");
@@ -53,35 +54,49 @@ int main(int argc, char** argv) {
   app.add_option("--at-once", asked.at_once, "runs at a time, on the device")->check(at_least(1))->capture_default_str();
   app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
       ->check(above(0));
-  std::string shard;
-  std::vector<std::string> merged;
   auto* part = app.add_option(
-      "--shard", shard,
+      "--shard", asked.shard_text,
       "I/N: only the I-th of N parts of the runs, with results in NAME-I-of-N.json for --out NAME.json; in a Slurm "
       "array its tasks are the parts, unless this says otherwise (1/1: all)");
-  app.add_option("--merge", merged, "join these files of results into --out, and say what is missing")->excludes(part);
+  app.add_option("--merge", asked.merged, "join these files of results into --out, and say what is missing")->excludes(part);
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
   app.add_option("--against", asked.against, "the model that a group's others are compared with")->capture_default_str();
   app.add_flag("--table", asked.table, "print the results as a table; without --text of what is there, and nothing is run");
   app.add_option("--figure", asked.figure, "draw them into this file, .png (an SVG is written beside it) or .svg, likewise");
+}
+
+/// The results that are asked for: joined, read, or of runs.
+Json results_of(Asked& asked) {
+  if (!asked.merged.empty()) {
+    require(asked.text.empty(), "--merge: joins what is there, so without --text");
+    require(asked.name != "search", "--merge: the experiment search has no list of runs to join");
+    return merge_results(asked, asked.merged);
+  }
+  if (asked.text.empty() && (asked.table || !asked.figure.empty() || !asked.save_tables.empty()))
+    return read_results(asked.out, asked.name);
+  check_device(asked.device, asked.dtype, Scalars::no_f64);
+  require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");
+  asked.shard = parse_shard(asked.shard_text);
+  return run_experiment(asked);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string names;
+  for (const auto& [name, summary] : experiments()) names += "\n  " + name + ": " + summary;
+  CommandLine app{
+      "Runs an experiment and keeps its results; the same command again goes on where it stopped. Experiments:" + names +
+      "\nExample: skipv1-experiment point-bytes --text train.txt --valid valid.txt --out point-bytes.json --device cuda "
+      "--dtype bf16 --table"};
+  Asked asked;
+  add_options(app, asked);
   return run_program(app, argc, argv, [&] {
     require_experiment(asked.name);
-    require(!found->count() || !asked.retrain.empty() || !asked.save_tables.empty(),
+    require(app.count("--found") == 0 || !asked.retrain.empty() || !asked.save_tables.empty(),
             "--found: so many tables for --retrain or --save-tables, neither of which is there");
     if (!asked.figure.empty()) plot::require_figure_name(asked.figure), require_writable(asked.figure);
-    Json results;
-    if (!merged.empty()) {
-      require(asked.text.empty(), "--merge: joins what is there, so without --text");
-      require(asked.name != "search", "--merge: the experiment search has no list of runs to join");
-      results = merge_results(asked, merged);
-    } else if (asked.text.empty() && (asked.table || !asked.figure.empty() || !asked.save_tables.empty())) {
-      results = read_results(asked.out, asked.name);
-    } else {
-      check_device(asked.device, asked.dtype, Scalars::no_f64);
-      require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");
-      asked.shard = parse_shard(shard);
-      results = run_experiment(asked);
-    }
+    const Json results = results_of(asked);
     if (!asked.save_tables.empty()) save_tables(results, asked.found, asked.save_tables);
     if (asked.table) print_results(results, asked.against);
     if (!asked.figure.empty()) draw_results(results, asked.figure);

@@ -66,6 +66,7 @@ TEST_CASE("every gradient of every architecture is summed once, on the process t
     for (const bool tied : {true, false}) {
       Config c;
       c.architecture = std::string(architecture) == "gpt2" ? Architecture::gpt2 : Architecture::llama;
+      if (c.architecture == Architecture::gpt2 && !tied) continue;  // (its output head is always tied)
       c.vocab_size = 13, c.hidden_size = 8, c.intermediate_size = 12, c.num_hidden_layers = 2, c.max_position_embeddings = 8;
       c.num_attention_heads = c.num_key_value_heads = 2;
       c.tie_word_embeddings = tied;

@@ -18,7 +18,7 @@ class JobRun {
     open_texts();
     choose_model();
     const auto [text, held_out] = p_.job.tokens.empty() ? encoded_texts() : token_texts();
-    at_place(text_place(), [&, &text = text] { text.count(p_.job.run.training.length); });
+    at_place(text_place(), [&, &learned = text] { learned.count(p_.job.run.training.length); });
     require(held_out.size() >= 2, held_out_place(), ": held out are ", held_out.size(), " tokens: at least 2 are needed");
     TrainingRun<T, Space> run(
         config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },

@@ -61,8 +61,14 @@ void add_options(CommandLine& app, Asked& asked) {
   app.add_option("--merge", asked.merged, "join these files of results into --out, and say what is missing")->excludes(part);
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
   app.add_option("--against", asked.against, "the model that a group's others are compared with")->capture_default_str();
-  app.add_flag("--table", asked.table, "print the results as a table; without --text of what is there, and nothing is run");
+  app.add_flag("--table", asked.table, "print the results as a table; without --text of what is in --out, and nothing is run");
   app.add_option("--figure", asked.figure, "draw them into this file, .png (an SVG is written beside it) or .svg, likewise");
+}
+
+/// Whether what is in --out is only to be printed, drawn or saved: without a text; and where none is read, if the file is there.
+bool only_shown(const Asked& asked) {
+  if (!asked.text.empty() || !(asked.table || !asked.figure.empty() || !asked.save_tables.empty())) return false;
+  return std::filesystem::exists(asked.out) || plan_experiment(asked.name, asked.small, {}).runs.front().reads_text();
 }
 
 /// The results that are asked for: joined, read, or of runs.
@@ -72,8 +78,7 @@ Json results_of(Asked& asked) {
     require(asked.name != "search", "--merge: the experiment search has no list of runs to join");
     return merge_results(asked, asked.merged);
   }
-  if (asked.text.empty() && (asked.table || !asked.figure.empty() || !asked.save_tables.empty()))
-    return read_results(asked.out, asked.name);
+  if (only_shown(asked)) return read_results(asked.out, asked.name);
   check_device(asked.device, asked.dtype, Scalars::no_f64);
   require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");
   asked.shard = parse_shard(asked.shard_text);

@@ -27,7 +27,9 @@ CurveOptions curve_of(const Experiment& experiment, const PlannedRun& run);
 Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Imported& from);
 /// Whether a run is among those asked for, by `--only` and `--peaks`.
 bool wanted(const ExperimentJob& asked, const PlannedRun& run);
-/// The runs asked for, seed by seed. Throws if `--only` names none.
+/// Throws if a name of `--only` or, among the runs that it names, a rate of `--peaks` is no run's.
+void require_choice(const Experiment& experiment, const ExperimentJob& asked);
+/// The runs asked for, seed by seed. Throws as `require_choice` does.
 ListedRuns listed_runs(const Experiment& experiment, const ExperimentJob& asked);
 /// Every `shard.count`-th of the list, from `shard.index` on; runs that start from another's model are where that one is.
 ListedRuns part_of_list(const ListedRuns& all, const Shard& shard);

@@ -179,6 +179,16 @@ wrong "results of another experiment: map" "$programs/skipv1-experiment" variant
 run experiment recall --short --only 8-pairs/mha --peaks 4e-3 --out recall.json
 run experiment recall --out recall.json --table
 grep -q "| 8-pairs/mha@4e-3 | [0-9]* | [0-9]* | 1 | [0-9.]* | [0-9.]* | never |" out || fail "recall: $(cat out)"
+run experiment recall --short --only 8-pairs/mha --peaks 4e-3 --out fresh.json --table  # it needs no text to run
+grep -q "| 8-pairs/mha@4e-3 |" out && [ -s fresh.json ] || fail "recall, run and printed: $(cat out)"
+wrong "experiment recall reads no text: without --text$" "$programs/skipv1-experiment" recall --short --text text.txt --out none
+wrong "peaks 3e-3: no run has it; there are 1e-3, 1.4e-3, 2e-3, 2.8e-3, 4e-3, 8e-3$" "$programs/skipv1-experiment" recall --short \
+  --peaks 3e-3 --out none
+wrong "peaks 3e-3: no run has it" "$programs/skipv1-experiment" contexts --short --text text.txt --peaks 2e-3,3e-3 --out none \
+  --tokenizer-folder none
+wrong "peaks 0: no run has it; there are 1e-3" "$programs/skipv1-experiment" frontier --short --text text.txt --only mha --peaks 0 --out none
+wrong "peaks 2e-3: no run has it; there are 3e-4, 1e-3$" "$programs/skipv1-experiment" uptraining --short --text text.txt \
+  --only mean_v,mean_v-fast --peaks 2e-3 --out none
 sed 's/"final_accuracy": [0-9.]*/"final_accuracy": "all"/' recall.json > all.json
 wrong "all.json: run 1 of 1 (\"8-pairs/mha@4e-3\", seed 1): \"final_accuracy\": expected a number" \
   "$programs/skipv1-experiment" recall --out all.json --table

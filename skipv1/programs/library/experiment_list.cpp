@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
 #include "skipv1/io/config.hpp"
 #include "skipv1/io/file.hpp"
@@ -15,6 +17,21 @@ namespace {
 bool names(const std::string& name, const PlannedRun& run) {
   return name == run.label || name == group_of(run.label) || name == model_of(run.label) || name == family_of(run.label) ||
          name == family_of(model_of(run.label));
+}
+
+/// Whether a run has that peak rate, but for its last digits: a rate may be a product.
+bool has_peak(const PlannedRun& run, double peak) {
+  return run.contexts.empty() && std::abs(run.training.schedule.peak - peak) <= 1e-9 * std::abs(peak);
+}
+/// A rate as the labels have it: "1.4e-3".
+std::string rate_text(double rate) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6e", rate);
+  const std::string_view whole = text;
+  const std::size_t e = whole.find('e');
+  const std::string_view mantissa = whole.substr(0, whole.find_last_not_of("0.", e - 1) + 1);
+  const int exponent = std::atoi(text + e + 1);
+  return (mantissa.empty() ? "0" : std::string(mantissa)) + (exponent ? "e" + std::to_string(exponent) : "");
 }
 
 std::optional<std::size_t> whole_number(std::string_view text) {
@@ -82,13 +99,28 @@ bool wanted(const ExperimentJob& asked, const PlannedRun& run) {
     return list.empty() || std::any_of(list.begin(), list.end(), matches);
   };
   return among(asked.only, [&](const std::string& name) { return names(name, run); }) &&
-         among(asked.peaks, [&](double peak) { return peak == run.training.schedule.peak; });
+         among(asked.peaks, [&](double peak) { return has_peak(run, peak); });
 }
 
-ListedRuns listed_runs(const Experiment& experiment, const ExperimentJob& asked) {
+void require_choice(const Experiment& experiment, const ExperimentJob& asked) {
   for (const std::string& name : asked.only)
     require(std::any_of(experiment.runs.begin(), experiment.runs.end(), [&](const PlannedRun& run) { return names(name, run); }),
             "--only ", name, ": the experiment has no run, group or model of that name");
+  ExperimentJob at_any_peak = asked;
+  at_any_peak.peaks.clear();
+  std::set<double> rates;
+  for (const PlannedRun& run : experiment.runs)
+    if (wanted(at_any_peak, run) && run.contexts.empty()) rates.insert(run.training.schedule.peak);
+  std::string known;
+  for (const double rate : rates) known += (known.empty() ? "" : ", ") + rate_text(rate);
+  for (const double peak : asked.peaks)
+    require(std::any_of(experiment.runs.begin(), experiment.runs.end(),
+                        [&](const PlannedRun& run) { return wanted(at_any_peak, run) && has_peak(run, peak); }),
+            "--peaks ", rate_text(peak), ": no run has it; there are ", known.empty() ? "none" : known);
+}
+
+ListedRuns listed_runs(const Experiment& experiment, const ExperimentJob& asked) {
+  require_choice(experiment, asked);
   std::vector<std::uint64_t> seeds = asked.seed_list;
   std::size_t most = asked.seeds;
   for (const PlannedRun& run : experiment.runs) most = asked.seeds ? most : std::max(most, run.seeds);

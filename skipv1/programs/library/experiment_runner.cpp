@@ -78,8 +78,11 @@ class Runner {
       from_fingerprint_ = fingerprint({reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float)});
     }
     experiment_ = plan_experiment(asked.name, asked.small, from_ ? std::optional<Config>(from_->config) : std::nullopt);
-    if (!asked.text.empty()) corpus_.emplace(asked.text, asked.valid, asked.tokenizer_folder);
+    require_choice(experiment_, asked);
     const bool reads = experiment_.runs.front().reads_text();
+    require(reads || (asked.text.empty() && asked.valid.empty()), "experiment ", asked.name, " reads no text: without ",
+            asked.text.empty() ? "--valid" : "--text");
+    if (!asked.text.empty()) corpus_.emplace(asked.text, asked.valid, asked.tokenizer_folder);
     require(asked.at_once == 1 || asked.name != "uptraining", "--at-once: the runs of uptraining start from each other");
     require(corpus_ || !reads, "--text is required; without it only --table and --figure, of the results in --out");
     results_ = {{"experiment", asked.name}, {"text", reads ? corpus_->identity() : Json()}, {"runs", Json::array()}};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -241,6 +242,18 @@ OptionRule upper_case() {
           ""};
 }
 
+namespace {
+
+/// A file that outgrows the user's limit (`ulimit -f`) cannot be written, as on a full disk; by default a signal would end the
+/// program, without a line and with its unfinished files left behind.
+void outgrow_files_without_signal() {
+#ifdef SIGXFSZ
+  std::signal(SIGXFSZ, SIG_IGN);
+#endif
+}
+
+}  // namespace
+
 int detail::run_program(CommandLine& line, int argc, char** argv, const Body& body, OnError error) {
   CLI::App& app = line.cli11();
   if (!error) {
@@ -251,6 +264,7 @@ int detail::run_program(CommandLine& line, int argc, char** argv, const Body& bo
     };
   }
   wait_briefly(argc, argv);
+  outgrow_files_without_signal();
   try {
     occupy_standard_streams();
     require(stdout_is_open(), "standard output cannot be written: it is closed");

@@ -133,8 +133,9 @@ struct PreparedJob {
   std::optional<Lock> lock = {};  ///< the first process's
   std::optional<std::size_t> last = {};
   std::string text_fingerprint = {}, valid_fingerprint = {};
-  std::string from_fingerprint = {};  ///< of the model that the run started from; empty if it has none, or of runs of before
-  bool from_given = false;            ///< and the command line names one again
+  std::string from_fingerprint = {};    ///< of the model that the run started from; empty if it has none, or of runs of before
+  std::string config_fingerprint = {};  ///< of the last checkpoint's config.json; empty of runs of before
+  bool from_given = false;              ///< and the command line names one again
 };
 
 /// Runs a job on the CPU, and in `Space`: each is compiled once, in library/ and device/.

@@ -127,7 +127,8 @@ class JobRun {
     if (vocabulary_) vocabulary_->save(folder);
     Json json = {{"settings", settings_of(p_.job)},
                  {"text_fingerprint", p_.text_fingerprint},
-                 {"valid_fingerprint", p_.valid_fingerprint}};
+                 {"valid_fingerprint", p_.valid_fingerprint},
+                 {"config_fingerprint", fingerprint(config_text(config_))}};
     if (!p_.from_fingerprint.empty()) json["from_fingerprint"] = p_.from_fingerprint;
     write_whole(folder / "run.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
   }

@@ -103,6 +103,16 @@ run train --text text.txt --vocab 420 --variant mha --width 16 --layers 1 --head
 cp larger/step-00000001/tokenizer.model config/step-00000008/
 wrong "tokenizer.model: not the vocabulary of the run to be resumed" "$programs/skipv1-train" --out config --resume --tokenizer mha/step-00000008/tokenizer.model
 mv kept.model config/step-00000008/tokenizer.model
+mv config/step-00000008/config.json kept.json
+sed 's/"rope_theta": [^,]*/"rope_theta": 50000.0/' kept.json > config/step-00000008/config.json
+wrong "^skipv1-train: config/step-00000008/config.json: not what the run to be resumed has written: .* run.json" "$programs/skipv1-train" --out config --resume
+sed '/"config_fingerprint"/d; s/\("valid_fingerprint": "[^"]*"\),/\1/' config/step-00000008/run.json > old.json
+mv config/step-00000008/run.json kept-run.json
+mv kept.json config/step-00000008/config.json
+cp old.json config/step-00000008/run.json
+run train --out config --resume  # a run of before has no such fingerprint
+mv kept-run.json config/step-00000008/run.json
+run train --out config --resume
 wrong "no checkpoint to resume" $train --resume
 wrong "text or --tokens is required" $train
 wrong "nowhere.txt: cannot be read" $train --text nowhere.txt

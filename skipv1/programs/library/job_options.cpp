@@ -73,15 +73,19 @@ class Settings {
   const CommandLine& app_;
 };
 
-/// Throws if a file that the command line names holds something else than when the run began. What the run goes on with lies in
-/// its checkpoint, so nobody would read the file.
+/// Throws if the checkpoint's config.json is no longer what the run has written, which nothing else would notice, or if a file
+/// that the command line names holds something else than when the run began. What the run goes on with lies in its checkpoint, so
+/// nobody would read that file.
 void require_same_files(const PreparedJob& p, const CommandLine& app) {
   const auto given = [&](const char* name) {
     const Option* option = app.get_option_no_throw(name);
     return option && option->count() > 0;
   };
   const std::filesystem::path checkpoint = p.folder.checkpoint(*p.last);
-  const Config config = read_config(checkpoint / "config.json");
+  const std::filesystem::path own = checkpoint / "config.json";
+  const Config config = read_config(own);
+  require(p.config_fingerprint.empty() || read_config_as(own, fingerprint) == p.config_fingerprint, own.string(),
+          ": not what the run to be resumed has written: its fingerprint in run.json is another");
   if (given("--variant") && is_table("variant", p.job.variant))
     require(read_table(p.job.variant) == config.attention.table, p.job.variant, ": not the table of the run to be resumed");
   if (given("--config"))
@@ -101,6 +105,7 @@ void take_over(PreparedJob& p, const Json& stored, const CommandLine& app) {
   root.read("text_fingerprint", p.text_fingerprint);
   root.read("valid_fingerprint", p.valid_fingerprint);
   root.read("from_fingerprint", p.from_fingerprint, false);
+  root.read("config_fingerprint", p.config_fingerprint, false);
   JsonFields fields(*root.find("settings", true), "settings.");
   root.finish();
   Settings settings(fields, app);

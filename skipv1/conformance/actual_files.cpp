@@ -48,7 +48,8 @@ class Lister {
     for (const auto& entry : fs::directory_iterator(folder_)) entries.insert(entry.path());
     std::string unknown;
     for (const fs::path& path : entries)
-      if (!take(path)) unknown += (unknown.empty() ? "" : ", ") + path.filename().string();
+      if (!take(path))
+        unknown += (unknown.empty() ? "" : ", ") + path.filename().string() + (fs::is_directory(path) ? " (a folder)" : "");
     require(unknown.empty(), folder_.string(), ": belongs to nothing that is compared: ", unknown,
             "; expected logits.npy, grads.safetensors, expected.json, decoding.json, step0.logits.npy, actual.safetensors or "
             "trace files such as ",
@@ -86,7 +87,7 @@ class Lister {
 
   static std::string dtype_of_npy(const fs::path& path) {
     Source source(path);
-    const char width = read_npy_header(source).descr[2];
+    const char width = read_npy_header(source, "expected '<f2', '<f4' or '<f8'").descr[2];
     return width == '8' ? "f64" : width == '4' ? "f32" : "bf16";
   }
 

@@ -18,6 +18,24 @@ inline void expect_standard(const Json& object, const char* key, const Json& sta
           brief(standard), " is imported");
 }
 
+/// Whether a null at `key` is not the same as no such key: a window is then not the default, and of what every model must say the
+/// error is that it is null.
+inline bool keeps_null(const std::string& key) {
+  constexpr const char* keys[] = {"sliding_window",
+                                  "model_type",
+                                  "vocab_size",
+                                  "hidden_size",
+                                  "intermediate_size",
+                                  "num_hidden_layers",
+                                  "num_attention_heads",
+                                  "max_position_embeddings",
+                                  "n_embd",
+                                  "n_layer",
+                                  "n_head",
+                                  "n_positions"};
+  return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
+}
+
 /// What a model type near LLaMA has that LLaMA has not, for the line that refuses it; empty where it is not known.
 inline const char* feature_of(const std::string& type) {
   const std::pair<const char*, const char*> known[] = {
@@ -239,8 +257,8 @@ inline Config hugging_face_gpt2(const Json& object) {
 inline Config parse_hugging_face_config(std::string_view text) {
   Json object = parse_json(text);
   require(object.is_object(), "expected an object, found ", detail::brief(object));
-  for (auto item = object.begin(); item != object.end();)  // null: absent, but for a window, which then is not the default
-    item = item->is_null() && item.key() != "sliding_window" ? object.erase(item) : std::next(item);
+  for (auto item = object.begin(); item != object.end();)
+    item = item->is_null() && !detail::keeps_null(item.key()) ? object.erase(item) : std::next(item);
   std::string type;
   JsonFields(object).read("model_type", type);
   for (const char* ours : {"architecture", "attention", "norm_epsilon"})

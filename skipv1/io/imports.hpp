@@ -51,6 +51,10 @@ Checkpoint<T> import_checkpoint(const std::filesystem::path& path) {
     return import_llama2c<T>(file);
   }
   const Json object = read_config_as(path / "config.json", parse_json);
+  require(
+      !object.is_object() || object.contains("model_type") || object.contains("architecture"), (path / "config.json").string(),
+      ": neither \"model_type\", which transformers' configurations have, nor \"architecture\", which this library's have: one ",
+      "of them says what model it is");
   if (!object.is_object() || !object.contains("model_type")) return import_own<T>(path, parse_config);
   if (object["model_type"] == "skipv1") return import_own<T>(path, detail::parse_skipv1_config);
   return import_hugging_face<T>(path);

@@ -84,7 +84,9 @@ class ModelTensors {
 
   /// The files of an index.
   static std::set<std::string> listed(const Json& index) {
-    const Json& map = *JsonFields(index).find("weight_map", true);
+    JsonFields root(index);
+    const Json& map = *root.find("weight_map", true);
+    root.expect(map.is_object(), "weight_map", "an object", map);
     JsonFields fields(map, "weight_map.");
     std::set<std::string> names;
     for (const auto& item : map.items()) {

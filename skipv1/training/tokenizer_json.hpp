@@ -97,7 +97,9 @@ class TokenizerJsonReader {
     require(version == "1.0", "\"version\" is ", version, ": 1.0 is read");
     for (const char* of_batches : {"truncation", "padding"})
       fields.find(of_batches, false);  // as in transformers, where they have no effect unless a call asks for them
-    model(*fields.find("model", true));
+    const Json& pairs = *fields.find("model", true);
+    fields.expect(pairs.is_object(), "model", "an object", pairs);
+    model(pairs);
     normalizer(of(fields, "normalizer"));
     pre_tokenizer(of(fields, "pre_tokenizer"));
     post_processor(of(fields, "post_processor"));

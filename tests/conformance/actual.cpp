@@ -125,8 +125,18 @@ TEST_CASE("a file, tensor or key that belongs to nothing is refused by its name"
     std::filesystem::remove(s.actual / name);
   }
   std::filesystem::create_directory(s.actual / "layer0");
-  CHECK_THAT(s.error(), Catch::Contains("compared: layer0;"));
+  CHECK_THAT(s.error(), Catch::Contains("compared: layer0 (a folder);"));
   std::filesystem::remove(s.actual / "layer0");
+  std::filesystem::remove(s.actual / "logits.npy");
+  std::filesystem::create_directory(s.actual / "logits.npy");
+  CHECK_THAT(s.error(), Catch::Contains("compared: logits.npy (a folder);"));
+  std::filesystem::remove(s.actual / "logits.npy");
+  for (const char* type : {"<i4", "<f16"}) {  // the same types are asked for whichever is found
+    const std::string header = "{'descr': '" + std::string(type) + "', 'fortran_order': False, 'shape': (0,), }";
+    write(s.actual / "logits.npy", std::string("\x93NUMPY\1\0", 8) + static_cast<char>(header.size()) + '\0' + header);
+    CHECK_THAT(s.error(), Catch::EndsWith("elements are '" + std::string(type) + "': expected '<f2', '<f4' or '<f8'"));
+  }
+  write_npy<double>(s.actual / "logits.npy", s.c.logits);
   write(s.actual / "actual.npz", "PK");
   CHECK_THAT(s.error(), Catch::Contains("actual.npz: archives are not read: np.save each array"));
   std::filesystem::remove(s.actual / "actual.npz");

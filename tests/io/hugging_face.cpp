@@ -225,6 +225,8 @@ TEST_CASE("Hugging Face models that this library has not are refused by the key"
   CHECK(hf_refused(edited(gpt2_config, "24", "4611686018427387904"), "\"n_embd\" is 4611686018427387904"));
   CHECK(hf_refused("[]", "expected an object"));
   CHECK(hf_refused("{}", "\"model_type\" is missing"));
+  CHECK(hf_refused(R"({"model_type": null})", "\"model_type\": expected a string, found null"));
+  CHECK(hf_refused(R"({"model_type": "llama", "vocab_size": null})", "\"vocab_size\": expected a positive integer, found null"));
 }
 
 TEST_CASE("windows that leave something out, and keys whose default is no other key, are refused") {
@@ -341,6 +343,14 @@ TEST_CASE("model.safetensors goes before an index beside it, and pickled weights
   write(folder / "pytorch_model.bin", "PK");
   CHECK(hugging_face_error(folder.path()).find("pytorch_model.bin: weights in PyTorch's pickle format are not read") !=
         std::string::npos);
+  write(folder / "model.safetensors.index.json", R"({"weight_map": null})");
+  CHECK(hugging_face_error(folder.path()).find("index.json: \"weight_map\": expected an object, found null") !=
+        std::string::npos);
+  write(folder / "config.json", R"({"vocab_size": 7})");
+  CHECK(hugging_face_error(folder.path())
+            .find("config.json: neither \"model_type\", which transformers' configurations have, nor "
+                  "\"architecture\"") != std::string::npos);
+  write(folder / "config.json", llama_config);
   write(folder / "model.safetensors.index.json", R"({"weight_map": {"model.norm.weight": "missing.safetensors"}})");
   write_parameters(folder / "model.safetensors", parameters);
   CHECK(same(import_checkpoint<float>(folder.path()).parameters, parameters));

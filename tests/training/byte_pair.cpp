@@ -126,6 +126,7 @@ TEST_CASE("a tokenizer.json that would give other ids is refused by name") {
   const auto says = [](const std::function<void(Json&)>& spoil, const std::string& what) {
     CHECK_THAT(refusal(spoil), Catch::Contains(what));
   };
+  says([](Json& f) { f["model"] = nullptr; }, "\"model\": expected an object, found null");
   says([](Json& f) { f["model"].erase("merges"); }, "\"model.merges\" is missing");
   says([](Json& f) { f["model"].erase("vocab"); }, "\"model.vocab\" is missing");
   says([](Json& f) { f["model"]["vocab"]["zz"] = 257; }, "\"the\" and \"zz\" have the same id 257");

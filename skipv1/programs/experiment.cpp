@@ -71,14 +71,28 @@ bool only_shown(const Asked& asked) {
   return std::filesystem::exists(asked.out) || plan_experiment(asked.name, asked.small, {}).runs.front().reads_text();
 }
 
+/// What --against must be one of: the results' labels where they are only shown, else the experiment's.
+std::vector<std::string> labels_of(const Asked& asked, bool shown) {
+  std::vector<std::string> labels;
+  if (shown && asked.name != "search") {
+    const Json results = read_results(asked.out, asked.name);
+    for (const Json& run : results.at("runs")) labels.push_back(run.at("label").get<std::string>());
+  }
+  if (!labels.empty()) return labels;
+  for (const PlannedRun& run : plan_experiment(asked.name, asked.small, {}).runs) labels.push_back(run.label);
+  return labels;
+}
+
 /// The results that are asked for: joined, read, or of runs.
 Json results_of(Asked& asked) {
+  const bool shown = asked.merged.empty() && only_shown(asked);
+  if (asked.against != "mha") require_model(asked.against, labels_of(asked, shown));
   if (!asked.merged.empty()) {
     require(asked.text.empty(), "--merge: joins what is there, so without --text");
     require(asked.name != "search", "--merge: the experiment search has no list of runs to join");
     return merge_results(asked, asked.merged);
   }
-  if (only_shown(asked)) return read_results(asked.out, asked.name);
+  if (shown) return read_results(asked.out, asked.name);
   check_device(asked.device, asked.dtype, Scalars::no_f64);
   require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");
   asked.shard = parse_shard(asked.shard_text);
@@ -98,6 +112,7 @@ int main(int argc, char** argv) {
   add_options(app, asked);
   return run_program(app, argc, argv, [&] {
     require_experiment(asked.name);
+    require_own_options(asked);
     require(app.count("--found") == 0 || !asked.retrain.empty() || !asked.save_tables.empty(),
             "--found: so many tables for --retrain or --save-tables, neither of which is there");
     if (!asked.figure.empty()) plot::require_figure_name(asked.figure), require_writable(asked.figure);

@@ -29,6 +29,10 @@ Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Importe
 bool wanted(const ExperimentJob& asked, const PlannedRun& run);
 /// Throws if a name of `--only` or, among the runs that it names, a rate of `--peaks` is no run's.
 void require_choice(const Experiment& experiment, const ExperimentJob& asked);
+/// Throws if `--against` is no model of these runs' labels, and names those that are.
+void require_model(const std::string& against, const std::vector<std::string>& labels);
+/// Throws if an option of one experiment alone is given to another.
+void require_own_options(const ExperimentJob& asked);
 /// The runs asked for, seed by seed. Throws as `require_choice` does.
 ListedRuns listed_runs(const Experiment& experiment, const ExperimentJob& asked);
 /// Every `shard.count`-th of the list, from `shard.index` on; runs that start from another's model are where that one is.
@@ -41,7 +45,8 @@ std::filesystem::path shard_file(const std::filesystem::path& out, const Shard& 
 
 /// Joins files of results into `asked.out`, with what is there already, in the order of the list, and returns all; says on
 /// standard error which of the runs asked for are missing. Throws, with nothing written, if they are of different experiments or
-/// texts, if a run has other settings than the experiment's, or if a run is there twice with different numbers.
+/// texts, if a run has other settings than the experiment's, or if a run is there twice and differs in
+/// more than the machine's times; the first is kept.
 Json merge_results(const ExperimentJob& asked, const std::vector<std::string>& files);
 
 }  // namespace skipv1

@@ -38,6 +38,10 @@ losses whole.json > a && losses joined.json > b && cmp a b || fail "other result
 experiment point-bytes --out joined.json --table
 experiment $list --merge part-1-of-3.json  # the same once more changes nothing
 losses joined.json > b && cmp a b
+sed -E 's/"(wall_seconds|seconds|tokens_per_second)": [0-9.e+-]*/"\1": 7.5/' part-1-of-3.json > slower.json
+grep -q '"wall_seconds": 7.5' slower.json || fail "no other times"
+experiment $list --merge slower.json  # nor does another machine's time
+losses joined.json > b && cmp a b
 
 # A call that failed before its first run leaves no text behind.
 printf '{"experiment": "point-bytes", "text": {"bytes": 1}, "runs": []}' > begun.json
@@ -53,7 +57,7 @@ cp joined.json before.json
 sed 's/"peak": [0-9.e-]*/"peak": 0.5/' part-1-of-3.json > other.json
 wrong "other.json: mha, seed 1: other settings than the experiment's with --short" $list --merge other.json
 sed 's/"final_nats_per_token": [0-9.]*/"final_nats_per_token": 1.5/' part-1-of-3.json > other.json
-wrong "other.json: mha, seed 1: other numbers than in joined.json" $list --merge other.json
+wrong 'other.json: mha, seed 1: "final_nats_per_token" is another than in joined.json' $list --merge other.json
 sed 's/"dtype": "f32"/"dtype": "bf16"/' part-1-of-3.json > other.json
 wrong "dtype bf16 beside f32" $list --merge other.json
 head -c 10000 text.txt > less.txt

@@ -191,6 +191,8 @@ run experiment recall --out recall.json --table
 grep -q "| 8-pairs/mha@4e-3 | [0-9]* | [0-9]* | 1 | [0-9.]* | [0-9.]* | never |" out || fail "recall: $(cat out)"
 run experiment recall --short --only 8-pairs/mha --peaks 4e-3 --out fresh.json --table  # it needs no text to run
 grep -q "| 8-pairs/mha@4e-3 |" out && [ -s fresh.json ] || fail "recall, run and printed: $(cat out)"
+wrong "against skipv0: there is no such model; there are mha$" "$programs/skipv1-experiment" recall --out recall.json --table --against skipv0
+wrong "against foo: there is no such model; there are mha, skipv1, skipkv1, " "$programs/skipv1-experiment" recall --short --out none --against foo
 wrong "experiment recall reads no text: without --text$" "$programs/skipv1-experiment" recall --short --text text.txt --out none
 wrong "peaks 3e-3: no run has it; there are 1e-3, 1.4e-3, 2e-3, 2.8e-3, 4e-3, 8e-3$" "$programs/skipv1-experiment" recall --short \
   --peaks 3e-3 --out none
@@ -202,6 +204,11 @@ wrong "peaks 2e-3: no run has it; there are 3e-4, 1e-3$" "$programs/skipv1-exper
 sed 's/"final_accuracy": [0-9.]*/"final_accuracy": "all"/' recall.json > all.json
 wrong "all.json: run 1 of 1 (\"8-pairs/mha@4e-3\", seed 1): \"final_accuracy\": expected a number" \
   "$programs/skipv1-experiment" recall --out all.json --table
+edited() { sed "$2" recall.json > edited.json && wrong "edited.json: run 1 of 1 .*\"$1" "$programs/skipv1-experiment" recall --out edited.json --table; }
+edited 'final_accuracy": expected 0 to 1, found 1.5' 's/"final_accuracy": [0-9.]*/"final_accuracy": 1.5/'
+edited 'final_nats_per_token": expected 0 to 1e6, found -' 's/"final_nats_per_token": /&-/'
+edited 'final_nats_per_token": expected 0 to 1e6, found 1' 's/"final_nats_per_token": [0-9.]*/"final_nats_per_token": 1e9/'
+edited 'label": expected a name, found ""' 's/"label": "[^"]*"/"label": ""/'
 run experiment contexts --short --text text.txt --only 8192/mha --peaks 4e-3 --out contexts.json
 sed 's/"places": \[$/"parts": [/' contexts.json > parts.json
 wrong "parts.json: run 1 of 1 .*\"places\" is missing" "$programs/skipv1-experiment" contexts --out parts.json --table

@@ -119,6 +119,31 @@ void require_choice(const Experiment& experiment, const ExperimentJob& asked) {
             "--peaks ", rate_text(peak), ": no run has it; there are ", known.empty() ? "none" : known);
 }
 
+void require_model(const std::string& against, const std::vector<std::string>& labels) {
+  std::string known;
+  std::set<std::string> models;
+  for (const std::string& label : labels) {
+    const std::string model = family_of(model_of(label));
+    if (model == against) return;
+    if (models.insert(model).second) known += (known.empty() ? "" : ", ") + model;
+  }
+  fail("--against ", against, ": there is no such model; there are ", known);
+}
+
+void require_own_options(const ExperimentJob& asked) {
+  struct Own {
+    const char *experiment, *option;
+    bool given;
+  };
+  const Own all[] = {{"search", "--tables", asked.tables != 0},
+                     {"search", "--retrain", !asked.retrain.empty()},
+                     {"search", "--save-tables", !asked.save_tables.empty()},
+                     {"uptraining", "--from", !asked.from.empty()}};
+  for (const Own& own : all)
+    require(!own.given || asked.name == own.experiment, "experiment ", asked.name, ": only the experiment ", own.experiment,
+            " has ", own.option);
+}
+
 ListedRuns listed_runs(const Experiment& experiment, const ExperimentJob& asked) {
   require_choice(experiment, asked);
   std::vector<std::uint64_t> seeds = asked.seed_list;

@@ -17,6 +17,17 @@ Json without_import(Json settings, const PlannedRun& run) {
   return settings;
 }
 
+/// The first key by which two results of a run differ, but for the machine's times; empty if there is none.
+std::string difference(const Json& one, const Json& other) {
+  for (const Json* of : {&one, &other})
+    for (const auto& item : of->items()) {
+      const std::string& key = item.key();
+      if (key == "wall_seconds" || key == "seconds" || key == "tokens_per_second") continue;
+      if (!one.contains(key) || !other.contains(key) || one.at(key) != other.at(key)) return key;
+    }
+  return {};
+}
+
 /// Files of results as they are joined: all of one text, one scalar and one size, each run as the experiment has it.
 class Merge {
  public:
@@ -69,7 +80,8 @@ class Merge {
     require(planned, name, ": the experiment has no run of that name");
     if (!fits(experiment_, *planned, settings)) refuse_settings(name, label, settings);
     const auto [known, fresh] = runs_.try_emplace({label, seed}, Found{run, file});
-    require(fresh || known->second.run == run, name, ": other numbers than in ", known->second.file);
+    const std::string differs = fresh ? std::string() : difference(run, known->second.run);
+    require(differs.empty(), name, ": \"", detail::brief(differs), "\" is another than in ", known->second.file);
     if (planned->start != imported) return;
     const Json start = {settings.at("start"), settings.at("start_fingerprint")};
     if (start_.is_null()) start_ = start;

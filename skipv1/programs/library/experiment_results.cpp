@@ -51,6 +51,12 @@ std::size_t check_training(JsonFields& fields, const Json& run) {
   }
   for (const char* key : numbers) fields.read(key, number);
   for (const char* key : counts) fields.read(key, count);
+  const auto within = [&](const char* key, double most, const char* what) {
+    fields.read(key, number);
+    fields.expect(number >= 0 && number <= most, key, what, run.at(key));
+  };
+  within("final_nats_per_token", 1e6, "0 to 1e6");
+  if (recall) within("final_accuracy", 1, "0 to 1");
   if (run.contains("places")) check_places(list_of(fields, "places"));
   return points;
 }
@@ -61,7 +67,9 @@ std::size_t check_run(const Json& run, bool memory) {
   std::string text;
   std::size_t count = 0;
   double number = 0;
-  fields.read("label", text), fields.read("device", text);
+  fields.read("label", text);
+  fields.expect(!text.empty(), "label", "a name", run.at("label"));
+  fields.read("device", text);
   for (const char* key : {"seed", "parameters", "cache_bytes_per_token"}) fields.read(key, count, true, "a whole number");
   fields.read("wall_seconds", number);
   const Json& settings = *fields.find("settings", true);

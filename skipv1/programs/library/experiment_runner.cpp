@@ -65,8 +65,7 @@ class Runner {
   explicit Runner(const ExperimentJob& asked) : asked_(asked) {
     require_experiment(asked.name);
     if (asked.name == "search") require_listless(asked);
-    require(asked.name == "search" || (!asked.tables && asked.retrain.empty() && asked.save_tables.empty()), "experiment ",
-            asked.name, ": only the experiment search has --tables, --retrain and --save-tables");
+    require_own_options(asked);
     if (asked_.shard.count > 1) asked_.out = shard_file(asked.out, asked.shard);
     require(asked.shard.count == 1 || !asked.best, "--best: of all results, so after --merge, not with --shard");
     require_writable(asked_.out);

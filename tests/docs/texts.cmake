@@ -21,14 +21,29 @@ function(list_texts to folders pattern)
   set(${to} "${found}" PARENT_SCOPE)
 endfunction()
 
-# A file's text. What CMake's lists take for their own is replaced: square brackets by ‹ and ›, a semicolon by ¦.
-function(read_text to file)
-  file(READ ${root}/${file} text)
+# `text` as a list may hold it. What CMake's lists take for their own is replaced: square brackets by ‹ and ›, a semicolon by ¦.
+function(guard_text to text)
   string(REPLACE "[" "‹" text "${text}")
   string(REPLACE "]" "›" text "${text}")
   string(REPLACE ";" "¦" text "${text}")
   set(${to} "${text}" PARENT_SCOPE)
 endfunction()
+
+# A file's text, so guarded.
+function(read_text to file)
+  file(READ ${root}/${file} text)
+  guard_text(text "${text}")
+  set(${to} "${text}" PARENT_SCOPE)
+endfunction()
+
+# Complains, as `whole_line` says, unless the text of the variable `needle` stands in that of the variable `text`; counts it in `found`.
+macro(expect_quoted text needle whole_line)
+  string(FIND "${${text}}" "${${needle}}" at)
+  if(at EQUAL -1)
+    complain("${whole_line}")
+  endif()
+  math(EXPR found "${found} + 1")
+endmacro()
 
 # Where `needle` first stands in the file's `text`: "file:line", or "file" where it runs over the end of a line.
 function(place_of to file text needle)
@@ -53,11 +68,11 @@ endfunction()
 # Prints a line, and makes `finish` fail.
 macro(complain text)
   math(EXPR complaints "${complaints} + 1")
-  set(complaint "${text}")
-  string(REPLACE "‹" "[" complaint "${complaint}")
-  string(REPLACE "›" "]" complaint "${complaint}")
-  string(REPLACE "¦" ";" complaint "${complaint}")
-  message(NOTICE "${complaint}")
+  set(line "${text}")
+  string(REPLACE "‹" "[" line "${line}")
+  string(REPLACE "›" "]" line "${line}")
+  string(REPLACE "¦" ";" line "${line}")
+  message(NOTICE "${line}")
 endmacro()
 
 macro(finish summary)

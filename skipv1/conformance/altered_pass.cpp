@@ -162,12 +162,12 @@ class Pass : AlteredRows {
       }
   }
 
-  /// A key that is turned further scores as the query turned back does.
-  std::vector<double> turned_query(const double* q, std::size_t width, const GivenRows::Turn& turn) const {
+  /// A key that is rotated further scores as the query rotated back does.
+  std::vector<double> query_rotated_back(const double* q, std::size_t width, const GivenRows::Rotation& rotation) const {
     std::vector<double> query(q, q + width);
-    if (turn.times == 0 || c_.gpt2()) return query;
+    if (rotation.times == 0 || c_.gpt2()) return query;
     double* part = query.data() + width - rotary_;
-    rotate_pairs(part, rotary_, -static_cast<double>(turn.by), std::pow(magnitude(), static_cast<double>(turn.times)));
+    rotate_pairs(part, rotary_, -static_cast<double>(rotation.by), std::pow(magnitude(), static_cast<double>(rotation.times)));
     return query;
   }
 
@@ -183,8 +183,8 @@ class Pass : AlteredRows {
       for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) = 0;
       for (std::size_t j = 0; j < keys.size(); ++j) {
         double score = 0;
-        if (!rows_->turned.empty() && (j == 0 || rows_->turned[t][j].by != rows_->turned[t][j - 1].by))
-          query = turned_query(&q(t, h * width), width, rows_->turned[t][j]);
+        if (!rows_->rotated.empty() && (j == 0 || rows_->rotated[t][j].by != rows_->rotated[t][j - 1].by))
+          query = query_rotated_back(&q(t, h * width), width, rows_->rotated[t][j]);
         for (std::size_t i = 0; i < width && keys[j] != GivenRows::none; ++i) score += query[i] * k(keys[j], h * width + i);
         const double p = std::exp(score / std::sqrt(static_cast<double>(width)));
         total += p;

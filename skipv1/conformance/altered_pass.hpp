@@ -71,14 +71,14 @@ inline double inner_function(Rules::Inner kind, double x) {
 /// Rows that need not be one sequence: what each has for its position, and which rows it reads. So a decoder's steps are one
 /// pass, right or wrong.
 struct GivenRows {
-  struct Turn {
+  struct Rotation {
     std::size_t by = 0, times = 0;  ///< further positions by which a key was rotated again, in so many rotations
   };
   static constexpr std::size_t none = static_cast<std::size_t>(-1);  ///< zeros: a key whose score is 0, a value that adds nothing
   std::vector<std::size_t> positions;                                ///< (N)
   std::vector<std::vector<std::size_t>> keys;                        ///< (N): the rows whose keys and own layer's values are read
   std::vector<std::vector<std::size_t>> shared;                      ///< (N): beside them, the rows of other layers' values
-  std::vector<std::vector<Turn>> turned;                             ///< (N), beside `keys`; empty where none is rotated again
+  std::vector<std::vector<Rotation>> rotated;                        ///< (N), beside `keys`; empty where none is rotated again
   std::size_t shared_of = none;  ///< if it is a layer: the values of that one are read there, by itself, too, and no others
 };
 

@@ -150,7 +150,7 @@ class AlteredRows {
     }
   }
 
-  /// Turns every head's last (with `rotary_first` first) entries, at the positions of their rows.
+  /// Rotates every head's last (with `rotary_first` first) entries, at the positions of their rows.
   void rotate(X& rows, std::size_t width, double magnitude) const {
     if (c_.gpt2() || rows.width() == 0) return;  // a layer may own no head
     std::size_t part = std::min(rotary_, width), begin = r_.rotary_first && c_.latent() ? 0 : width - part;

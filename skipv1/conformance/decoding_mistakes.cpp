@@ -16,7 +16,7 @@ enum class Slip {
   positions_of_longest,
   positions_not_cut,
   padding_seen,
-  keys_turned_again,
+  keys_rotated_again,
   forgets,
   cut_ignored,
   cut_at_front,
@@ -32,7 +32,7 @@ constexpr std::pair<Slip, const char*> slips[] = {
     {Slip::positions_of_longest, "all sequences go on from the position of the longest"},
     {Slip::positions_not_cut, "after a cut positions go on from where they were before it"},
     {Slip::padding_seen, "lengths are ignored: shorter sequences see the zeros behind them"},
-    {Slip::keys_turned_again, "cached keys are rotated again with each chunk"},
+    {Slip::keys_rotated_again, "cached keys are rotated again with each chunk"},
     {Slip::forgets, "a chunk replaces the cache instead of being appended"},
     {Slip::cut_ignored, "the cache is not cut: a stale tail stays in it"},
     {Slip::cut_at_front, "a cut drops the oldest positions instead of the newest"},
@@ -44,8 +44,8 @@ using Ids = std::vector<std::size_t>;
 
 /// A sequence's cache as the rows that it holds.
 struct Held {
-  Ids rows, shared;                    ///< keys and own values; values that other layers read
-  std::vector<GivenRows::Turn> turns;  ///< of each key
+  Ids rows, shared;                            ///< keys and own values; values that other layers read
+  std::vector<GivenRows::Rotation> rotations;  ///< of each key
   std::size_t length = 0, before = 0;
 };
 
@@ -76,7 +76,7 @@ class Steps {
       else
         x.rows.resize(keep);
     }
-    x.turns.resize(x.rows.size());
+    x.rotations.resize(x.rows.size());
     if (slip_ != Slip::source_not_cut) x.shared = x.rows;
   }
   std::size_t longest() const {
@@ -97,13 +97,13 @@ class Steps {
     Held& x = held_[b];
     const std::size_t start = first_position(x, fresh.size()), first = tokens.size();
     if (slip_ == Slip::forgets) x.rows.clear(), x.shared.clear();
-    for (GivenRows::Turn& turn : x.turns) turn.by += fresh.size(), ++turn.times;
+    for (GivenRows::Rotation& rotation : x.rotations) rotation.by += fresh.size(), ++rotation.times;
     for (std::size_t i = 0; i < fresh.size(); ++i) {
       x.rows.push_back(first + i), x.shared.push_back(first + i);
       tokens.push_back(fresh[i]);
       rows.positions.push_back(start + i);
     }
-    x.turns.resize(x.rows.size());
+    x.rotations.resize(x.rows.size());
     x.length += fresh.size();
     for (std::size_t i = 0; i < fresh.size(); ++i) read(b, fresh.size(), i);
   }
@@ -125,8 +125,8 @@ class Steps {
       shared.resize(keys.size(), GivenRows::none);
     }
     rows.keys.push_back(keys), rows.shared.push_back(shared);
-    if (slip_ == Slip::keys_turned_again)
-      rows.turned.emplace_back(x.turns.begin(), x.turns.begin() + static_cast<std::ptrdiff_t>(seen));
+    if (slip_ == Slip::keys_rotated_again)
+      rows.rotated.emplace_back(x.rotations.begin(), x.rotations.begin() + static_cast<std::ptrdiff_t>(seen));
   }
 
   std::size_t most_;

@@ -30,9 +30,9 @@ class OneKernel {
   static std::string why_not(const Decoder<T, Device>& decoder, std::size_t sequences);
 
   /// Whether it serves them and was measured to be faster than `DecodingStep` (docs/performance/one-kernel.md, "Where it is
-  /// chosen"): bfloat16 on tensor cores, up to `most_faster` sequences.
+  /// chosen"): bfloat16 on tensor cores, up to `faster_up_to` sequences.
   static bool is_faster(const Decoder<T, Device>& decoder, std::size_t sequences);
-  static constexpr std::size_t most_faster = 8;
+  static constexpr std::size_t faster_up_to = 8;
 
   /// Throws what `why_not` says, and if not one block fits a multiprocessor.
   OneKernel(const Decoder<T, Device>& decoder, Cache<T, Device>& cache, const OneKernelShape& shape = {});
@@ -117,7 +117,7 @@ std::string OneKernel<T>::why_not(const Decoder<T, Device>& decoder, std::size_t
 
 template <class T>
 bool OneKernel<T>::is_faster(const Decoder<T, Device>& decoder, std::size_t sequences) {
-  return sequences <= most_faster && can_be_fast(sizes_of(decoder, sequences)) && why_not(decoder, sequences).empty();
+  return sequences <= faster_up_to && can_be_fast(sizes_of(decoder, sequences)) && why_not(decoder, sequences).empty();
 }
 
 template <class T>

@@ -116,6 +116,36 @@ bool says_threads(const CLI::App& app) {
   return std::any_of(commands.begin(), commands.end(), [](const CLI::App* command) { return says_threads(*command); });
 }
 
+template <class T>
+OptionRule in_range_of(T least, T most) {
+  std::ostringstream words;
+  words << least << " to " << most;
+  const auto check = [=, rule = words.str()](std::string& text) {
+    T value{};
+    const bool number = why_no_number(text, value).empty();
+    return number && value >= least && value <= most ? std::string() : text + ": must be " + rule;
+  };
+  return {check, words.str()};
+}
+
+/// Letters of the alphabet that begins with `from` become those of the one that begins with `to`.
+template <char from, char to>
+OptionRule in_case() {
+  return {[](std::string& text) {
+            for (char& c : text) c = c >= from && c < from + 26 ? static_cast<char>(c - from + to) : c;
+            return std::string();
+          },
+          ""};
+}
+
+/// A file that outgrows the user's limit (`ulimit -f`) cannot be written, as on a full disk; by default a signal would end the
+/// program, without a line and with its unfinished files left behind.
+void ignore_file_size_signal() {
+#ifdef SIGXFSZ
+  std::signal(SIGXFSZ, SIG_IGN);
+#endif
+}
+
 CLI::Validator validator(const OptionRule& rule) { return {rule.test, rule.words}; }
 
 /// The end of a program: lost output is an error.
@@ -173,31 +203,8 @@ const Option* CommandLine::get_option_no_throw(const std::string& name) const {
 std::size_t CommandLine::count(const std::string& name) const { return app_->count(name); }
 CommandLine::operator bool() const { return static_cast<bool>(*app_); }
 
-OptionRule detail::in_range_of_counts(std::int64_t least, std::int64_t most) {
-  const auto check = [=](std::string& text) {
-    std::int64_t value{};
-    const std::string why = why_no_number(text, value);
-    std::ostringstream line;
-    line << text << ": must be " << least << " to " << most;
-    return why.empty() && value >= least && value <= most ? std::string() : line.str();
-  };
-  std::ostringstream words;
-  words << least << " to " << most;
-  return {check, words.str()};
-}
-
-OptionRule detail::in_range_of_numbers(double least, double most) {
-  const auto check = [=](std::string& text) {
-    double value{};
-    const std::string why = why_no_number(text, value);
-    std::ostringstream line;
-    line << text << ": must be " << least << " to " << most;
-    return why.empty() && value >= least && value <= most ? std::string() : line.str();
-  };
-  std::ostringstream words;
-  words << least << " to " << most;
-  return {check, words.str()};
-}
+OptionRule detail::in_range_of_counts(std::int64_t least, std::int64_t most) { return in_range_of(least, most); }
+OptionRule detail::in_range_of_numbers(double least, double most) { return in_range_of(least, most); }
 
 OptionRule at_least(std::int64_t least) {
   const auto check = [=](std::string& text) {
@@ -227,32 +234,8 @@ OptionRule existing_folder() {
   return {[](std::string& text) { return CLI::ExistingDirectory(text); }, CLI::ExistingDirectory.get_description()};
 }
 
-OptionRule lower_case() {
-  return {[](std::string& text) {
-            for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-            return std::string();
-          },
-          ""};
-}
-OptionRule upper_case() {
-  return {[](std::string& text) {
-            for (char& c : text) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-            return std::string();
-          },
-          ""};
-}
-
-namespace {
-
-/// A file that outgrows the user's limit (`ulimit -f`) cannot be written, as on a full disk; by default a signal would end the
-/// program, without a line and with its unfinished files left behind.
-void outgrow_files_without_signal() {
-#ifdef SIGXFSZ
-  std::signal(SIGXFSZ, SIG_IGN);
-#endif
-}
-
-}  // namespace
+OptionRule lower_case() { return in_case<'A', 'a'>(); }
+OptionRule upper_case() { return in_case<'a', 'A'>(); }
 
 int detail::run_program(CommandLine& line, int argc, char** argv, const Body& body, OnError error) {
   CLI::App& app = line.cli11();
@@ -264,7 +247,7 @@ int detail::run_program(CommandLine& line, int argc, char** argv, const Body& bo
     };
   }
   wait_briefly(argc, argv);
-  outgrow_files_without_signal();
+  ignore_file_size_signal();
   try {
     occupy_standard_streams();
     require(stdout_is_open(), "standard output cannot be written: it is closed");

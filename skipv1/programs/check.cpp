@@ -87,8 +87,7 @@ std::string advice(const std::vector<Comparison>& comparisons) {
   const bool unknown = any([](const Comparison& x) { return x.tensor == "logits" && !x.pass && x.mistakes.empty(); });
   if (!unknown || any([](const Comparison& x) { return x.check == "trace"; })) return "";
   return "no known mistake gives these logits; with trace tensors beside them (layer0.queries_rotated.npy, layer0.values.npy …) "
-         "the first "
-         "stage that differs is named";
+         "the first stage that differs is named";
 }
 
 /// Checks all cases; whether all hold.

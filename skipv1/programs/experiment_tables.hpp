@@ -63,24 +63,22 @@ inline const Labelled* base_of(const std::vector<Labelled>& all, const std::stri
   return base == label ? nullptr : find(all, base);
 }
 
-/// The differences of one number, seed by seed, where both have the seed.
-inline Numbers gaps(const Labelled& of, const Labelled& base, const char* key) {
+/// The differences of `number(run)`, seed by seed, where both have the seed.
+template <class F>
+Numbers gaps(const Labelled& of, const Labelled& base, const F& number) {
   Numbers values;
   for (const Json& run : of.runs)
-    if (const Json* other = base.of_seed(run.at("seed")))
-      values.push_back(run.at(key).get<double>() - other->at(key).get<double>());
+    if (const Json* other = base.of_seed(run.at("seed"))) values.push_back(number(run) - number(*other));
   return values;
+}
+inline Numbers gaps(const Labelled& of, const Labelled& base, const char* key) {
+  return gaps(of, base, [key](const Json& run) { return run.at(key).get<double>(); });
 }
 
 /// The mean training loss of a run's last twentieth of steps.
 inline double train_loss(const Json& run) { return run.at("train_nats_per_token").back().get<double>(); }
 
-inline Numbers train_gaps(const Labelled& of, const Labelled& base) {
-  Numbers values;
-  for (const Json& run : of.runs)
-    if (const Json* other = base.of_seed(run.at("seed"))) values.push_back(train_loss(run) - train_loss(*other));
-  return values;
-}
+inline Numbers train_gaps(const Labelled& of, const Labelled& base) { return gaps(of, base, train_loss); }
 
 /// How often a run has read its text, in the mean; where the result does not say so by the held-out text's bytes per token.
 inline double epochs(const Json& run, const Json& text) {

@@ -108,6 +108,12 @@ inline std::string fingerprint(std::string_view text) {
   std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash));
   return digits;
 }
+/// The same of a model's weights, in the scalar that they have here.
+template <class T>
+std::string weights_fingerprint(const Parameters<T>& parameters) {
+  const View<T> weights = parameters.flat();
+  return fingerprint({reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(T)});
+}
 
 /// A model's configuration from a job's settings, with a vocabulary of `vocab` pieces. Throws if it is not valid.
 inline Config config_of(const Job& j, std::size_t vocab) {

@@ -80,8 +80,8 @@ class JobRun {
       config_ = read_config(checkpoint / "config.json");
       vocabulary_ = vocabulary_beside(checkpoint, {});
       if (p_.from_given && !p_.from_fingerprint.empty())
-        require(fingerprint_of(skipv1::open_model<Sum<T>>(p_.job.from, p_.job.strategy)) == p_.from_fingerprint, p_.job.from,
-                ": not the model that the run to be resumed started from");
+        require(weights_fingerprint(skipv1::open_model<Sum<T>>(p_.job.from, p_.job.strategy).parameters) == p_.from_fingerprint,
+                p_.job.from, ": not the model that the run to be resumed started from");
     } else if (!p_.job.from.empty()) {
       open_trained();
     } else if (!p_.job.config.empty()) {
@@ -109,12 +109,8 @@ class JobRun {
     config_ = model.config;
     vocabulary_ =
         read_model(p_.job.from, [&](const std::filesystem::path& path) { return vocabulary_beside(path, p_.job.tokenizer); });
-    p_.from_fingerprint = fingerprint_of(model);
+    p_.from_fingerprint = weights_fingerprint(model.parameters);
     initial_ = std::move(model.parameters);
-  }
-  static std::string fingerprint_of(const Checkpoint<Sum<T>>& model) {
-    const View<Sum<T>> weights = model.parameters.flat();
-    return fingerprint({reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(Sum<T>)});
   }
   Parameters<Sum<T>> initial() {
     if (!initial_) return initial_parameters<Sum<T>>(config_, p_.job.run.seed);

@@ -138,8 +138,8 @@ inline Vocabulary vocabulary_of(const std::filesystem::path& path, std::size_t s
   if (found.vocabulary) return std::move(*found.vocabulary);
   const std::string unread = unread_vocabulary(path);
   require(unread.empty() || unread == "tokenizer.json", (path / unread).string(),
-          ": vocabularies of this kind are not read (nor is a text taken as bytes beside one): transformers writes a "
-          "tokenizer.json by AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)");
+          ": vocabularies of this kind are not read; transformers writes a tokenizer.json by "
+          "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)");
   require(unread.empty(), found.passed_over, "; the text's token ids can be given by --tokens FILE.npy instead");
   if (size == 256) return byte_vocabulary();
   fail(path.string(), ": a vocabulary of ", size, " pieces, but beside it ",

@@ -154,15 +154,8 @@ Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors
     json["mha_bound"].push_back({{"width", width}, {"error", predictors.seeing(numbers_of_mha(width, s.task.dim), s.task.dim)}});
   for (const Trained& t : all) {
     const ToyModel& m = t.model;
-    Json model{{"name", m.name},
-               {"variant", m.attention.variant},
-               {"skip_ratio", m.attention.skip_ratio},
-               {"source_layer", m.attention.source_layer},
-               {"attention", to_string(m.kind)},
-               {"width", m.width},
-               {"layers", m.layers},
-               {"query_heads", m.heads},
-               {"labels", to_string(m.labels)}};
+    Json model{{"name", m.name}};
+    model.update(model_json(m));
     if (m.rate > 0) model["rate"] = m.rate;
     for (const Outcome& o : t.outcomes) model["errors"].push_back(o.at("error")[0]);
     for (const auto& [what, values] : t.outcomes[0]) model[what] = {{"mean", t.mean(what)}, {"deviation", t.deviation(what)}};

@@ -163,8 +163,7 @@ void print_epochs(const Json& results, const std::string& against) {
   const Json& text = results.at("text");
   std::printf(
       "\nNats per token. Training: mean of the last %s of the steps. Text: %s bytes, %s; held out: %s bytes, %s, of which the "
-      "loss "
-      "is over %s tokens, %s bytes; device: %s\n",
+      "loss is over %s tokens, %s bytes; device: %s\n",
       last_part(all[0].first()).c_str(), whole(text, "bytes").c_str(), text.at("fingerprint").get<std::string>().c_str(),
       whole(text, "valid_bytes").c_str(), text.at("valid_fingerprint").get<std::string>().c_str(),
       range_text(all, "final_tokens").c_str(), range_text(all, "final_bytes").c_str(),

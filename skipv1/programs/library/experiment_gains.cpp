@@ -30,15 +30,6 @@ const Labelled* of_model(const std::vector<const Labelled*>& group, const std::s
 }
 std::string title_of_family(const Labelled& l) { return title_of(family_of(model_of(l.label))); }
 
-/// The number of seed after seed less that of the same seed of another.
-template <class F>
-Numbers differences_of(const Labelled& of, const Labelled& base, const F& number) {
-  Numbers values;
-  for (const Json& run : of.runs)
-    if (const Json* other = base.of_seed(run.at("seed"))) values.push_back(number(run) - number(*other));
-  return values;
-}
-
 double place_loss(const Json& run, std::size_t part) { return run.at("places").at(part).at("nats_per_token").get<double>(); }
 /// First and last place of a part, counted from 1 on: how many tokens the model has seen when it predicts.
 std::pair<std::size_t, std::size_t> seen_in(const Json& run, std::size_t part) {
@@ -87,7 +78,7 @@ void print_contexts(const Json& results, const std::string& against) {
         const auto [first, last] = seen_in(l->first(), part);
         print_row({l->label, std::to_string(first) + " to " + std::to_string(last),
                    whole(l->first().at("places").at(part), "tokens"), spread_text(l->each(loss)),
-                   base && base != l ? interval_text(differences_of(*l, *base, loss)) : ""});
+                   base && base != l ? interval_text(gaps(*l, *base, loss)) : ""});
       }
 }
 
@@ -106,7 +97,7 @@ void draw_contexts(const Json& results, const std::filesystem::path& file) {
     plot::Series series{"context of " + group, {}, {}};
     series.spread = plot::Series::Spread::bars;
     for (std::size_t part = 0; part < skipv1->first().at("places").size(); ++part) {
-      const Numbers gap = differences_of(*skipv1, *mha, [&](const Json& run) { return place_loss(run, part); });
+      const Numbers gap = gaps(*skipv1, *mha, [&](const Json& run) { return place_loss(run, part); });
       const std::size_t last = seen_in(skipv1->first(), part).second;
       if (!gap.empty()) add_range(series, static_cast<double>(last), gap);
     }
@@ -134,8 +125,7 @@ void print_recall(const Json& results, const std::string& against) {
       const Numbers each = l->each(hundred);
       std::string seeds;
       for (const double value : each) seeds += text_of(seeds.empty() ? "%.1f" : ", %.1f", value);
-      print_row({l->label, seeds, text_of("%.1f", mean(each)),
-                 base && base != l ? interval_text(differences_of(*l, *base, hundred)) : "",
+      print_row({l->label, seeds, text_of("%.1f", mean(each)), base && base != l ? interval_text(gaps(*l, *base, hundred)) : "",
                  steps_text(l->each(steps_to_recall))});
     }
   std::printf("\nA guess is right once in %zu. %s answers; device: %s\n",
@@ -173,7 +163,7 @@ void print_vocabulary(const Json& results, const std::string& against) {
   for (const auto& [group, models] : best_by_group(all))
     for (const Labelled* l : models) {
       const Labelled* base = of_model(models, against);
-      const Numbers gap = base && base != l ? differences_of(*l, *base, bits) : Numbers();
+      const Numbers gap = base && base != l ? gaps(*l, *base, bits) : Numbers();
       print_row({l->label, text_of("%.1f", bytes_read(l->first()) / 1e6),
                  text_of("%.3f", l->first().at("final_bytes").get<double>() / l->first().at("final_tokens").get<double>()),
                  spread_text(l->each(bits)), interval_text(gap),
@@ -187,7 +177,7 @@ void draw_vocabulary(const Json& results, const std::filesystem::path& file) {
   series.spread = plot::Series::Spread::bars;
   for (const auto& [group, models] : best_by_group(all)) {
     const Labelled *skipv1 = of_model(models, "skipv1"), *mha = of_model(models, "mha");
-    const Numbers gap = skipv1 && mha ? differences_of(*skipv1, *mha, bits) : Numbers();
+    const Numbers gap = skipv1 && mha ? gaps(*skipv1, *mha, bits) : Numbers();
     if (!gap.empty()) add_interval(series, skipv1->first().at("settings").at("config").at("vocab_size").get<double>(), gap);
   }
   require(!series.x.empty(), "--figure: a gain over vocabularies needs mha and skipv1 in one; there is none");

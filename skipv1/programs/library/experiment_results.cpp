@@ -41,22 +41,26 @@ std::size_t check_training(JsonFields& fields, const Json& run) {
   std::size_t count = 0;
   const std::size_t points = list_of(fields, "tokens").size();
   const bool recall = run.contains("final_accuracy");
-  std::vector<const char*> lists = {"tokens", "train_nats_per_token", "valid_nats_per_token"}, numbers, counts = {"final_tokens"};
-  numbers = {"final_nats_per_token", "seconds", "tokens_per_second", recall ? "final_accuracy" : "bits_per_byte"};
-  recall ? lists.push_back("accuracy") : counts.push_back("final_bytes");
+  std::vector<const char*> lists = {"tokens", "train_nats_per_token", "valid_nats_per_token"};
+  if (recall) lists.push_back("accuracy");
   for (const char* key : lists) {
     const Json& list = list_of(fields, key);
     require(list.size() == points, '"', key, "\" has ", list.size(), " numbers, \"tokens\" ", points);
     for (const Json& value : list) require_number(value, key);
   }
-  for (const char* key : numbers) fields.read(key, number);
-  for (const char* key : counts) fields.read(key, count);
+  for (const char* key : {"seconds", "tokens_per_second"}) fields.read(key, number);
+  fields.read("final_tokens", count);
   const auto within = [&](const char* key, double most, const char* what) {
     fields.read(key, number);
     fields.expect(number >= 0 && number <= most, key, what, run.at(key));
   };
   within("final_nats_per_token", 1e6, "0 to 1e6");
-  if (recall) within("final_accuracy", 1, "0 to 1");
+  if (recall) {
+    within("final_accuracy", 1, "0 to 1");
+  } else {
+    fields.read("bits_per_byte", number);
+    fields.read("final_bytes", count);
+  }
   if (run.contains("places")) check_places(list_of(fields, "places"));
   return points;
 }

@@ -65,7 +65,6 @@ class Runner {
   explicit Runner(const ExperimentJob& asked) : asked_(asked) {
     require_experiment(asked.name);
     if (asked.name == "search") require_listless(asked);
-    require_own_options(asked);
     if (asked_.shard.count > 1) asked_.out = shard_file(asked.out, asked.shard);
     require(asked.shard.count == 1 || !asked.best, "--best: of all results, so after --merge, not with --shard");
     require_writable(asked_.out);
@@ -73,8 +72,7 @@ class Runner {
     if (!asked.tokenizer_folder.empty()) require_writable_folder(asked.tokenizer_folder);
     if (!asked.from.empty()) {
       from_.emplace(open_model<float>(asked.from));
-      const View<float> weights = from_->parameters.flat();
-      from_fingerprint_ = fingerprint({reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float)});
+      from_fingerprint_ = weights_fingerprint(from_->parameters);
     }
     experiment_ = plan_experiment(asked.name, asked.small, from_ ? std::optional<Config>(from_->config) : std::nullopt);
     require_choice(experiment_, asked);

@@ -30,6 +30,12 @@ void add_job_options(CommandLine& app, Job& job, bool model) {
 
 namespace {
 
+/// Whether the command line has an option of that name.
+bool given(const CommandLine& app, const std::string& option) {
+  const Option* found = app.get_option_no_throw(option);
+  return found && found->count() > 0;
+}
+
 /// Whether `--variant` names a table's file.
 bool is_table(const std::string& name, const std::string& value) {
   return name == "variant" && std::filesystem::path(value).extension() == ".json";
@@ -60,15 +66,13 @@ class Settings {
       require(!given(name) || asked == value, option(name), " is ", asked, ", the run to be resumed has ", value);
     }
   }
-  bool given(const std::string& name) const {
-    const Option* of = find(option(name));
-    return of && of->count() > 0;
-  }
+  bool given(const std::string& name) const { return skipv1::given(app_, option(name)); }
 
  private:
-  const Option* find(const std::string& name) const { return app_.get_option_no_throw(name); }
   /// skipv1-uptrain's model is an argument without a name.
-  std::string option(const std::string& name) const { return name == "from" && !find("--from") ? "model" : "--" + name; }
+  std::string option(const std::string& name) const {
+    return name == "from" && !app_.get_option_no_throw("--from") ? "model" : "--" + name;
+  }
   JsonFields& stored_;
   const CommandLine& app_;
 };
@@ -77,21 +81,17 @@ class Settings {
 /// that the command line names holds something else than when the run began. What the run goes on with lies in its checkpoint, so
 /// nobody would read that file.
 void require_same_files(const PreparedJob& p, const CommandLine& app) {
-  const auto given = [&](const char* name) {
-    const Option* option = app.get_option_no_throw(name);
-    return option && option->count() > 0;
-  };
   const std::filesystem::path checkpoint = p.folder.checkpoint(*p.last);
   const std::filesystem::path own = checkpoint / "config.json";
   const Config config = read_config(own);
   require(p.config_fingerprint.empty() || read_config_as(own, fingerprint) == p.config_fingerprint, own.string(),
           ": not what the run to be resumed has written: its fingerprint in run.json is another");
-  if (given("--variant") && is_table("variant", p.job.variant))
+  if (given(app, "--variant") && is_table("variant", p.job.variant))
     require(read_table(p.job.variant) == config.attention.table, p.job.variant, ": not the table of the run to be resumed");
-  if (given("--config"))
+  if (given(app, "--config"))
     require(config_text(read_config(p.job.config)) == config_text(config), p.job.config,
             ": not the configuration of the run to be resumed");
-  if (given("--tokenizer")) {
+  if (given(app, "--tokenizer")) {
     const Vocabulary vocabulary = open_vocabulary(p.job.tokenizer, config.vocab_size);
     const std::filesystem::path kept = checkpoint / vocabulary.file_name;
     require(std::filesystem::exists(kept) && load_text(kept) == vocabulary.content, p.job.tokenizer,
@@ -129,8 +129,7 @@ std::unique_ptr<Communicator> connect(const World& world, const std::string& dev
 /// (docs/spec/models.md); on a command line it is a mistake.
 void refuse_unread_options(const CommandLine& app, const std::string& variant) {
   const auto check = [&](const char* name, const auto& reads) {
-    const Option* option = app.get_option_no_throw(name);
-    if (!option || option->count() == 0) return;
+    if (!given(app, name)) return;
     AttentionConfig chosen;
     choose_variant(chosen, variant);
     if (reads(find_variant(chosen.variant))) return;

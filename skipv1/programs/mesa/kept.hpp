@@ -7,9 +7,13 @@
 #include <optional>
 #include <string>
 
+#include "skipv1/io/json.hpp"
 #include "skipv1/programs/mesa/trained.hpp"
 
 namespace skipv1::mesa {
+
+/// A model in results: what tells it from the others that a call trains.
+Json model_json(const ToyModel& m);
 
 /// A file of trainings, one JSON object per line: everything that decides a training's numbers, and its outcome. For one process
 /// at a time; `find` and `add` may be called from several threads.

@@ -14,24 +14,18 @@ namespace {
 /// Everything that decides a training's numbers: trainings alike in it are the same.
 Json training_json(const std::string& device, const ToyModel& m, const Setting& s, std::uint64_t seed) {
   const Recipe& r = s.recipe;
-  return {
-      {"device", device},
-      {"variant", m.attention.variant},
-      {"skip_ratio", m.attention.skip_ratio},
-      {"source_layer", m.attention.source_layer},
-      {"attention", to_string(m.kind)},
-      {"width", m.width},
-      {"layers", m.layers},
-      {"heads", m.heads},
-      {"head_size", s.head_size},
-      {"labels", to_string(m.labels)},
-      {"feed_forward", m.feed_forward},
-      {"norms", m.norms},
-      {"rope_theta", s.rope_theta},
-      {"task", {s.task.dim, s.task.context, s.task.noise}},
-      {"recipe", {r.steps, r.batch, m.rate > 0 ? m.rate : r.rate, r.warm_up, r.floor, r.gain, r.clip, r.weight_decay, r.beta2}},
-      {"test", {s.test, s.first_seed, s.points}},
-      {"seed", seed}};
+  Json json{{"device", device}};
+  json.update(model_json(m));
+  json.update(
+      {{"head_size", s.head_size},
+       {"feed_forward", m.feed_forward},
+       {"norms", m.norms},
+       {"rope_theta", s.rope_theta},
+       {"task", {s.task.dim, s.task.context, s.task.noise}},
+       {"recipe", {r.steps, r.batch, m.rate > 0 ? m.rate : r.rate, r.warm_up, r.floor, r.gain, r.clip, r.weight_decay, r.beta2}},
+       {"test", {s.test, s.first_seed, s.points}},
+       {"seed", seed}});
+  return json;
 }
 
 /// A training that diverged has an infinite error, which JSON has not: null.
@@ -44,6 +38,17 @@ Outcome parse_outcome(const Json& json) {
 }
 
 }  // namespace
+
+Json model_json(const ToyModel& m) {
+  return {{"variant", m.attention.variant},
+          {"skip_ratio", m.attention.skip_ratio},
+          {"source_layer", m.attention.source_layer},
+          {"attention", to_string(m.kind)},
+          {"width", m.width},
+          {"layers", m.layers},
+          {"query_heads", m.heads},
+          {"labels", to_string(m.labels)}};
+}
 
 KeptOutcomes::KeptOutcomes(std::string path, std::string device) : path_(std::move(path)), device_(std::move(device)) {
   require_writable(path_);

@@ -145,7 +145,9 @@ void draw_recall(const Json& results, const std::filesystem::path& file) {
   std::vector<std::pair<std::string, plot::Series>> lines;
   for (const auto& [group, models] : best_by_group(all))
     for (const Labelled* l : models) {
-      if (l->first().at("settings").contains("lessons")) continue;  // one number of pairs is no line
+      const Json& settings = l->first().at("settings");
+      if (settings.contains("lessons") || settings.at("steps") != all[0].first().at("settings").at("steps"))
+        continue;  // one number of pairs is no line
       const std::string name = title_of_family(*l);
       auto line = std::find_if(lines.begin(), lines.end(), [&](const auto& known) { return known.first == name; });
       if (line == lines.end()) line = lines.insert(lines.end(), {name, plot::Series{name, {}, {}}});

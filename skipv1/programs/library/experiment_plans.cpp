@@ -27,23 +27,24 @@ Runs contexts() {
 Runs recall() {
   Runs runs;
   constexpr std::size_t per_step = 8192;
-  const auto add = [&](const std::string& group, std::size_t pairs, const std::vector<std::size_t>& lessons) {
+  const auto add = [&](const std::string& group, std::size_t pairs, const std::vector<std::size_t>& lessons, std::size_t longer) {
     for (const char* variant : {"mha", "skipv1", "skipkv1", "yoco_v", "cla_v", "resformer"}) {
       Config c = with(llama(512, 128, 4, 344), variant);
       c.num_attention_heads = c.num_key_value_heads = 4;
-      TrainingOptions t = recipe(1200, per_step / (4 * pairs));
+      TrainingOptions t = recipe(1200 * longer, per_step / (4 * pairs));
       t.length = 4 * pairs;
       Runs at_peaks;
       add_peaks(at_peaks, group + "/" + variant, c, t);
       for (PlannedRun& run : at_peaks) {
         run.reading = {}, run.pairs = pairs, run.lessons = lessons;
-        run.curve = {24, 2048 / pairs, 16384 / pairs, per_step / (4 * pairs)};
+        run.curve = {24 * longer, 2048 / pairs, 16384 / pairs, per_step / (4 * pairs)};
         runs.push_back(run);
       }
     }
   };
-  for (const std::size_t pairs : {8u, 16u, 32u, 64u}) add(std::to_string(pairs) + "-pairs", pairs, {});
-  add("64-mixed", 64, {1, 2, 4, 8, 16, 32, 64});
+  for (const std::size_t pairs : {8u, 16u, 32u, 64u}) add(std::to_string(pairs) + "-pairs", pairs, {}, 1);
+  add("64-mixed", 64, {1, 2, 4, 8, 16, 32, 64}, 1);
+  for (const std::size_t pairs : {16u, 32u}) add(std::to_string(pairs) + "-long", pairs, {}, 4);
   return runs;
 }
 

@@ -114,9 +114,11 @@ Runs rates() {
   add("42M-79M", middle, recipe(2400));
   for (const std::size_t layers : {2u, 4u, 16u})
     add("l" + std::to_string(layers) + "-26M", llama(16384, 512, layers, 1376), recipe(800));
-  Config gpt2 = llama(16384, 768, 12, 3072);
+  Config large = llama(16384, 768, 12, 2048), gpt2 = llama(16384, 768, 12, 3072);
+  for (Config* c : {&large, &gpt2}) c->num_attention_heads = c->num_key_value_heads = 12;
   gpt2.architecture = Architecture::gpt2, gpt2.tie_word_embeddings = true;
-  gpt2.num_attention_heads = gpt2.num_key_value_heads = 12;
+  add("110M-26M", large, recipe(800));
+  add("gpt2-98M-26M", gpt2, recipe(800));
   add("gpt2-98M-157M", gpt2, recipe(4800));
   return runs;
 }

@@ -7,16 +7,9 @@ sh "$root/tests/setup.sh"
 (cd "$root" && cmake --preset tutorials > /dev/null && cmake --build --preset tutorials --target $name >&2)
 program=$root/build/tutorials/tutorials/$name
 
-# OpenBLAS falls back to its oldest kernels, several times slower, on a processor newer than itself.
-if [ -z "${OPENBLAS_CORETYPE:-}" ] && OPENBLAS_VERBOSE=2 "$program" --help 2>&1 | grep -q 'Core: Prescott'; then
-  for pair in avx512f:SkylakeX avx2:Haswell; do
-    if grep -qw "${pair%:*}" /proc/cpuinfo; then
-      export OPENBLAS_CORETYPE="${pair#*:}"
-      echo "run.sh: OpenBLAS does not know this processor; using its kernels for $OPENBLAS_CORETYPE" >&2
-      break
-    fi
-  done
-fi
+script=run.sh
+. "$root/tutorials/blas_kernels.sh"
+
 # The text, unless one is given: the Bible in King James's English, a verse a line, from Debian's package.
 case " $* " in
   *" --text"* | *" --help "* | *" -h "*) ;;

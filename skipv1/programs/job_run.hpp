@@ -136,9 +136,9 @@ class JobRun {
                 c.vocab_size, vocabulary_ ? vocabulary_->tokenizer->name().c_str() : "token ids");
     std::printf("%zu parameters; %zu cache bytes per token (%s)\n", ParameterLayout(c).count(),
                 cache_elements_per_token(make_routing(c)) * sizeof(T), p_.job.dtype.c_str());
-    std::printf("learns from %zu tokens, %zu held out; %zu steps of %zu x %zu tokens, seed %zu, %s, %d threads\n", text.size(),
+    std::printf("learns from %zu tokens, %zu held out; %zu steps of %zu x %zu tokens, seed %zu, %s, %d thread%s\n", text.size(),
                 held_out.size(), p_.job.run.training.schedule.steps, p_.job.run.training.batch, p_.job.run.training.length,
-                p_.job.run.seed, p_.job.dtype.c_str(), threads());
+                p_.job.run.seed, p_.job.dtype.c_str(), threads(), threads() == 1 ? "" : "s");
     if (p_.world.size() > 1)
       std::printf("%zu processes, %zu windows of each step each\n", p_.world.size(), p_.job.run.training.batch / p_.world.size());
     if (p_.last) std::printf("goes on after step %zu\n", *p_.last);

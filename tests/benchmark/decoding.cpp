@@ -153,8 +153,8 @@ void measure(const Options& o) {
       line.share.push_back(1e-9 * m.bytes(line.context) / line.token.back() / ceiling);
     }
   }
-  std::printf("llama, d 1024, %zu layers, FFN 2816, vocabulary 32000, %d threads, float, median of %zu (10 to 90 %%)\n", o.layers,
-              threads(), o.repeats);
+  std::printf("llama, d 1024, %zu layers, FFN 2816, vocabulary 32000, %d thread%s, float, median of %zu (10 to 90 %%)\n",
+              o.layers, threads(), threads() == 1 ? "" : "s", o.repeats);
   std::printf("reading the weights: %.1f GB/s (%.1f to %.1f)\n", quantile(ceilings, 0.5), quantile(ceilings, 0.1),
               quantile(ceilings, 0.9));
   Json json{{"threads", threads()}, {"layers", o.layers}, {"repeats", o.repeats}, {"reading_gb_s", quantile(ceilings, 0.5)}};

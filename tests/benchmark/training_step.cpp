@@ -88,8 +88,9 @@ void measure(const Options& o) {
   }
   const double product = largest.gflops(median(whole)), product_cut = largest.gflops(median(cut)), time = median(steps);
   const double step = training_flops(c, options.batch, options.length) / time * 1e-9;
-  std::printf("%s %s, d %zu, %zu layers, T %zu, B %zu, %d threads, float, median of %zu\n", o.architecture.c_str(),
-              o.variant.c_str(), c.hidden_size, c.num_hidden_layers, options.length, options.batch, threads(), o.repeats);
+  std::printf("%s %s, d %zu, %zu layers, T %zu, B %zu, %d thread%s, float, median of %zu\n", o.architecture.c_str(),
+              o.variant.c_str(), c.hidden_size, c.num_hidden_layers, options.length, options.batch, threads(),
+              threads() == 1 ? "" : "s", o.repeats);
   std::printf("OpenBLAS, %zu x %zu x %zu   %7.1f GFLOP/s\n", rows, c.intermediate_size, c.hidden_size, product);
   std::printf("the same, cut by us        %7.1f GFLOP/s\n", product_cut);
   std::printf("training step              %7.1f GFLOP/s  %.0f %% of the product, %.1f ms, %.0f tokens/s\n", step,

@@ -63,6 +63,10 @@ class Chromium {
       await new Promise(resolve => setTimeout(resolve, 50));
     }
   }
+  /** Seconds of processor time that the page's thread has used. */
+  async processorTime() {
+    return (await this.send('Performance.getMetrics')).metrics.find(m => m.name === 'TaskDuration').value;
+  }
   async photograph(file, whole = true) {
     const {cssContentSize: size} = await this.send('Page.getLayoutMetrics');
     const clip = {x: 0, y: 0, width: size.width, height: size.height, scale: 1};

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The playground: run.sh build|node|browser PAGE TUTORIALS PROGRAMS WORK. Ends with 77, and a word, where what it needs is not here.
+# The playground: run.sh build|node|browser|firefox PAGE TUTORIALS PROGRAMS WORK. Ends with 77, and a word, where what it needs is not here.
 set -eu
 part=$1 page=$2 tutorials=$3 programs=$4 work=$5
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -21,5 +21,9 @@ case $part in
   browser)
     chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || skip "no chromium"
     node "$root/tests/playground/browser.js" "$page" "$tutorials" "$root" "$work" "$chromium"
+    ;;
+  firefox)
+    firefox=$(command -v firefox-esr || command -v firefox) || skip "no firefox"
+    node "$root/tests/playground/browser.js" "$page" "$tutorials" "$root" "$work" "$firefox"
     ;;
 esac

@@ -7,6 +7,8 @@ programs=$1 text=$2 work=$3 steps=${4:-600}
 [ $# -gt 4 ] && shift 4 || set -- --vocab 2048 --width 128 --layers 6 --heads 8 --length 128 --batch 16
 more=$((steps / 5)) every=$((steps / 20))
 mkdir -p "$work"
+program=$programs/skipv1-train script=experiment.sh
+. "$(dirname "$0")/../blas_kernels.sh"
 number() { sed -n "s/^ *\"$2\": \([^,]*\),*$/\1/p" "$1/result.json"; }
 valid() { awk -F, -v step="$2" '$1 == step { printf "%.4f", $6 }' "$work/$1/log.csv"; }
 

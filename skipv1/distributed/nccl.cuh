@@ -57,6 +57,8 @@ class NcclCommunicator final : public Communicator {
 
   std::size_t rank() const override { return rank_; }
   std::size_t size() const override { return size_; }
+  /// Where the work goes.
+  cudaStream_t stream() const { return size_ == 1 ? current_stream() : stream_; }
 
   void begin_reduce(void* data, std::size_t count, Element element, std::size_t root) override {
     after_current();
@@ -130,7 +132,6 @@ class NcclCommunicator final : public Communicator {
 #endif
   }
 
-  cudaStream_t stream() const { return size_ == 1 ? current_stream() : stream_; }
   void order(cudaStream_t before, cudaStream_t after) const {
     if (before == after) return;
     check_cuda(cudaEventRecord(event_, before), "cudaEventRecord");

@@ -1,39 +1,55 @@
-// Scaling on GPUs over NCCL: torchrun --no-python --nproc-per-node N skipv1-benchmark-gpu-scaling, or mpirun -n N. Alone it is a
+// Scaling on GPUs over NCCL: mpirun -n N skipv1-benchmark-gpu-scaling, or torchrun --no-python --nproc-per-node N. Alone it is a
 // world of one, whose cost beside no world at all it prints.
 #include <cstdlib>
+#include <functional>
 
-#include "skipv1/distributed/nccl.cuh"
+#include "skipv1/io/cli.hpp"
 #include "skipv1/training/trainer.cuh"
-#include "tests/benchmark/scaling.hpp"
+#include "tests/benchmark/gpu_several.hpp"
+
+namespace {
+
+struct ScalingOptions {
+  std::vector<std::string> only;
+  std::size_t rounds = 9;
+};
+
+void run(const ScalingOptions& o, const skipv1::World& world) {
+  using namespace skipv1;
+  world.check();
+  const std::string why = why_no_device();
+  require(why.empty(), why);
+#if defined(SKIPV1_WITH_NCCL)
+  Launched launched = world.launched();
+  if (launched.by == Launched::By::nobody) {
+    setenv("MASTER_ADDR", "127.0.0.1", 0);
+    setenv("MASTER_PORT", "29533", 0);
+    launched.by = Launched::By::torchrun;
+  }
+  NcclCommunicator here(launched, world.host());
+  bool any = false;
+  for (const benchmark::ScalingCase& s : benchmark::scaling_cases()) {
+    if (!o.only.empty() && std::find(o.only.begin(), o.only.end(), s.label) == o.only.end()) continue;
+    any = true;
+    const benchmark::ScalingResult result = benchmark::measure_scaling(here, s, o.rounds);
+    if (here.first()) result.print(s);
+  }
+  require(any, "--only: no case has such a name");
+#else
+  (void)o;
+  fail("this build has no NCCL (NCCL_INCLUDE_DIR and NCCL_LIBRARY say where it is)");
+#endif
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace skipv1;
   const World world(argc, argv);
-  try {
-    world.check();
-    const std::string why = why_no_device();
-    require(why.empty(), why);
-#if defined(SKIPV1_WITH_NCCL)
-    Launched launched = world.launched();
-    if (launched.by == Launched::By::nobody) {
-      setenv("MASTER_ADDR", "127.0.0.1", 0);
-      setenv("MASTER_PORT", "29533", 0);
-      launched.by = Launched::By::torchrun;
-    }
-    NcclCommunicator here(launched, world.host());
-    const Config c = benchmark::gpt2_like(50304, 768, 12, 12, 1024);
-    TrainingOptions o;
-    o.batch = 16, o.length = 1024;
-    benchmark::print_efficiency<bfloat16, Device>(here, c, o, 10, "GPT-2 124M, bf16, NCCL, 16 x 1024 tokens each",
-                                                  [] { synchronize(); });
-    const Config small = benchmark::gpt2_like(1024, 256, 4, 4, 256);
-    o.batch = 8, o.length = 256;
-    benchmark::print_efficiency<float, Device>(here, small, o, 50, "5M, f32, NCCL, 8 x 256 tokens each", [] { synchronize(); });
-#else
-    fail("this build has no NCCL (NCCL_INCLUDE_DIR and NCCL_LIBRARY say where it is)");
-#endif
-  } catch (const Error& error) {
-    return world.fail(error.what());
-  }
-  return 0;
+  CommandLine app{"What a training step takes by one GPU and by several, and what their reductions take."};
+  ScalingOptions o;
+  app.add_option("--only", o.only, "cases: gpt2-64, gpt2-16, gpt2-4, llama-64, …: model and sequences of a GPU")->delimiter(',');
+  app.add_option("--rounds", o.rounds, "of which the medians are printed")->check(at_least(1))->capture_default_str();
+  return run_program(
+      app, argc, argv, [&] { run(o, world); }, std::bind_front(&World::fail, &world));
 }

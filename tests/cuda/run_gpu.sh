@@ -4,8 +4,10 @@
 # tree.
 #   tests/cuda/run_gpu.sh                  the tests
 #   tests/cuda/run_gpu.sh rates            the tests, then what the kernels reach (rates.cpp, tutorials 06 and 10, tests/benchmark/gpu.cpp)
+#   tests/cuda/run_gpu.sh several          the tests, then training by all GPUs of the machine (tests/distributed/gpus.sh), on TEXT or the
+#                                          pages here; by mpirun where MPI is installed, else by torchrun
 #   tests/cuda/run_gpu.sh sanitize         the tests, then again under compute-sanitizer's four tools
-#   tests/cuda/run_gpu.sh rates sanitize   all of it, in this order
+#   tests/cuda/run_gpu.sh rates several sanitize   all of it, in this order
 # The tests write the largest error of each function to errors.txt, for docs/performance/pairs.md.
 # ARCH picks the compute capability, as 80 or 90a (default: that of the card), OUT where the logs go.
 set -eu
@@ -24,6 +26,9 @@ if [ "${1:-}" = pack ]; then
   lib=/usr/lib/$(uname -m)-linux-gnu
   cp -L "$lib/openblas-pthread/libopenblas.so.0" "$lib/libgfortran.so.5" "$lib/libquadmath.so.0" "$stage/lib"
   ln -s libopenblas.so.0 "$stage/lib/libopenblas.so"
+  # What trains on a text needs SentencePiece.
+  [ ! -f /usr/include/sentencepiece_trainer.h ] || cp -L /usr/include/sentencepiece_*.h "$stage/include"
+  [ ! -f /usr/include/sentencepiece_trainer.h ] || cp -P "$lib"/libsentencepiece*.so* "$stage/lib"
   # What the library still reads from this machine's packages, the other one would lack.
   missing=$(printf '#include "%s"\n' skipv1/all.hpp skipv1/skipv1.cuh skipv1/instances/cli.cpp tests/catch.hpp |
     c++ -std=c++20 -fopenmp -DSKIPV1_NO_SENTENCEPIECE -I. -isystem "$stage/include" -M -x c++ - | tr ' ' '\n' |
@@ -67,14 +72,18 @@ if [ "${phases#* rates }" != "$phases" ]; then
   "$build/tutorials/10-decoding-at-bandwidth-cuda" | tee "$out/decoding.txt"
   "$build/tutorials/11-attention-step-by-step-cuda" --json "$out/ladder.json" | tee "$out/ladder.txt"
   "$build/tests/skipv1-benchmark-gpu" --json "$out/benchmark.json" | tee "$out/benchmark.txt"
-  # Scaling: what a world of one over NCCL costs, then as many processes as there are GPUs; one more is refused.
+  # What a world of one over NCCL costs; two processes on one GPU are refused.
   gpus=$(nvidia-smi -L | wc -l)
-  "$build/tests/skipv1-benchmark-gpu-scaling" | tee "$out/scaling.txt" || echo "no NCCL: no scaling" | tee "$out/scaling.txt"
+  "$build/tests/skipv1-benchmark-gpu-scaling" --only gpt2-16 | tee "$out/scaling.txt" || echo "no NCCL: no scaling" | tee "$out/scaling.txt"
   if command -v torchrun > /dev/null; then
-    [ "$gpus" -eq 1 ] || torchrun --no-python --nproc-per-node "$gpus" "$build/tests/skipv1-benchmark-gpu-scaling" 2>&1 | tee -a "$out/scaling.txt"
     timeout 60 torchrun --no-python --nproc-per-node $((gpus + 1)) "$build/tests/skipv1-benchmark-gpu-scaling" 2>&1 |
       grep "one process per GPU" | tee -a "$out/scaling.txt" || echo "two processes on one GPU were not refused" | tee -a "$out/scaling.txt"
   fi
+fi
+if [ "${phases#* several }" != "$phases" ]; then
+  cmake --build "$build" --target skipv1-benchmark-gpu-scaling skipv1-train skipv1-experiment >> "$out/build.txt" || { tail -n 50 "$out/build.txt"; exit 1; }
+  cat docs/*.md docs/*/*.md tutorials/*/README.md > "$build/pages.txt"
+  sh tests/distributed/gpus.sh "$PWD/$build" "$PWD/$build/several" "${TEXT:-$PWD/$build/pages.txt}" scaling curve kill shard 2>&1 | tee "$out/several.txt"
 fi
 [ "${phases#* sanitize }" != "$phases" ] || exit 0
 

@@ -78,8 +78,10 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& frontier_li
 }
 
 void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path& file) {
-  plot::Chart chart{
-      "Loss against cache (bars: intervals of 95 % of the means)", "cache, bytes per token", "held-out loss, nats per token", {}};
+  plot::Chart chart{"Loss against cache (bars: intervals of 95 % of the means)",
+                    "cache, bytes per token (equal ones side by side)",
+                    "held-out loss, nats per token",
+                    {}};
   chart.legend = false;  // a name stands at each point
   for (const auto& [name, models] : frontier_lines()) {
     plot::Series series{name, {}, {}};
@@ -91,7 +93,7 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
       }
     if (!series.x.empty()) chart.series.push_back(series);
   }
-  chart.width = 1080, chart.height = 700, chart.dodge = 4;
+  chart.width = 1080, chart.height = 700, chart.dodge = 2;
   plot::save_figure(file, chart);
 }
 

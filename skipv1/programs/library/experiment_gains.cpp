@@ -58,6 +58,28 @@ std::string steps_text(const Numbers& steps) {
   return *low == *high ? text(*low) : text(*low) + " to " + text(*high);
 }
 
+/// Whether a recall model is trained for more steps than the first of the file.
+bool is_longer(const Labelled& l, const std::vector<Labelled>& all) {
+  return l.first().at("settings").at("steps") != all[0].first().at("settings").at("steps");
+}
+/// Right answers over the steps, of the models that are trained longer; no file where there are none.
+void draw_longer(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  plot::Chart chart{"Recall over the steps (mean; bands: lowest and highest seed)", "steps", "right answers, %", {}};
+  for (const auto& [group, models] : best_by_group(all))
+    for (const Labelled* l : models) {
+      if (!is_longer(*l, all)) continue;
+      const Json& settings = l->first().at("settings");
+      const double per_step = settings.at("batch").get<double>() * settings.at("length").get<double>();
+      plot::Series series{title_of_family(*l) + ", " + std::to_string(pairs_of(*l)) + " pairs", {}, {}};
+      for (std::size_t i = 0; i < l->first().at("tokens").size(); ++i)
+        add_range(series, l->first().at("tokens").at(i).get<double>() / per_step,
+                  l->each([i](const Json& run) { return 100 * run.at("accuracy").at(i).get<double>(); }));
+      series.points = plot::Series::Points::hidden;
+      chart.series.push_back(series);
+    }
+  if (!chart.series.empty()) plot::save_figure(file, chart);
+}
+
 /// Bytes of text that a run has read.
 double bytes_read(const Json& run) {
   return run.at("tokens").back().get<double>() * run.at("final_bytes").get<double>() / run.at("final_tokens").get<double>();
@@ -145,9 +167,7 @@ void draw_recall(const Json& results, const std::filesystem::path& file) {
   std::vector<std::pair<std::string, plot::Series>> lines;
   for (const auto& [group, models] : best_by_group(all))
     for (const Labelled* l : models) {
-      const Json& settings = l->first().at("settings");
-      if (settings.contains("lessons") || settings.at("steps") != all[0].first().at("settings").at("steps"))
-        continue;  // one number of pairs is no line
+      if (l->first().at("settings").contains("lessons") || is_longer(*l, all)) continue;  // one number of pairs is no line
       const std::string name = title_of_family(*l);
       auto line = std::find_if(lines.begin(), lines.end(), [&](const auto& known) { return known.first == name; });
       if (line == lines.end()) line = lines.insert(lines.end(), {name, plot::Series{name, {}, {}}});
@@ -156,6 +176,7 @@ void draw_recall(const Json& results, const std::filesystem::path& file) {
     }
   for (auto& [name, series] : lines) chart.series.push_back(std::move(series));
   plot::save_figure(file, chart);
+  draw_longer(all, file.parent_path() / (file.stem().string() + "-steps" + file.extension().string()));
 }
 
 void print_vocabulary(const Json& results, const std::string& against) {

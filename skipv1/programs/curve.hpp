@@ -24,6 +24,7 @@ struct CurveOptions {
 struct Reading {
   enum class Order { random, epochs } order = Order::random;  ///< `TextData::random` or `TextData::epochs`
   std::size_t tokens = 0;                                     ///< epochs over so many first tokens; 0: the whole text
+  std::size_t after = 0;                                      ///< epochs: behind so many steps of the same seed
 };
 
 /// What a training shows.
@@ -81,8 +82,9 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
   return train_with_curve(
       trainer, options, o, what,
       [&](std::size_t step) {
-        return reading.order == Reading::Order::random ? text.random(options.batch, options.length, seed, step)
-                                                       : text.epochs(options.batch, options.length, seed, step, reading.tokens);
+        return reading.order == Reading::Order::random
+                   ? text.random(options.batch, options.length, seed, step)
+                   : text.epochs(options.batch, options.length, seed, reading.after + step, reading.tokens);
       },
       [&](std::size_t windows) {
         return evaluate(trainer.decoder(), held_out, options.length, windows, o.batch, nullptr, one_process(), places);

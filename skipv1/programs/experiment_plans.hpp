@@ -65,6 +65,8 @@ inline void add_peaks(Runs& runs, const std::string& label, const Config& config
 Runs contexts();
 /// Variants that learn a recall task, over numbers of pairs.
 Runs recall();
+/// MHA converted by each strategy and trained further on text that it has not read, at two rates and for two lengths.
+Runs uptraining_once();
 /// MHA and SkipV1 over vocabularies, at equal bytes of text per step.
 Runs vocabulary();
 

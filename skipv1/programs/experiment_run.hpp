@@ -13,9 +13,9 @@ struct Place {
   std::size_t (*memory_in_use)();  ///< bytes, of the device as a whole; 0: not known
 };
 
-/// Windows of a model that has been trained are not those it has seen first.
+/// Windows of a model that has been trained are not those it has seen first: others, or those that follow in its order.
 inline std::uint64_t windows_seed(const PlannedRun& run, std::uint64_t seed) {
-  return run.start.empty() ? seed : seed + 1'000'000;
+  return run.start.empty() || run.reading.after ? seed : seed + 1'000'000;
 }
 
 /// Trains on sequences of the recall task, each seen once; `accuracy` gets that of each evaluation.

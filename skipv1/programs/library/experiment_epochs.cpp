@@ -1,5 +1,6 @@
 // Tables and figures of trainings that read their text in epochs: rates, repetition, frontier.
 #include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -29,17 +30,18 @@ std::optional<std::pair<double, double>> interpolated(const std::vector<Labelled
   return std::pair{std::exp(x - b / (2 * a)), y - b * b / (4 * a)};
 }
 
-void print_best(const std::vector<Labelled>& all) {
+void print_best(const std::vector<Labelled>& all, const std::string& against) {
   const auto names = families(all);
   if (std::none_of(names.begin(), names.end(), [](const auto& f) { return f.second > 1; })) return;
   std::printf(
       "\nEach model at its own best peak rate, chosen by the held-out loss with the first seed; mean and interval of 95 %% of "
       "the "
       "paired differences.\n\n");
-  print_head({"model", "held out", "- mha's", "- mha's without the first seed", "training - mha's", "least of a parabola"});
+  print_head({"model", "held out", "- " + against + "'s", "- " + against + "'s without the first seed",
+              "training - " + against + "'s", "least of a parabola"});
   for (const auto& [family, count] : names) {
     const std::string group = group_of(family);
-    const Labelled *best = best_of(all, family), *base = best_of(all, group.empty() ? "mha" : group + "/mha");
+    const Labelled *best = best_of(all, family), *base = best_of(all, group.empty() ? against : group + "/" + against);
     std::vector<std::string> row = {best->label, spread_text(best->each("final_nats_per_token")), "", "", "", ""};
     if (const auto least = interpolated(all, family)) row[5] = text_of("%.4f", least->second) + text_of(" at %.1e", least->first);
     if (base && base != best) {
@@ -49,6 +51,40 @@ void print_best(const std::vector<Labelled>& all) {
       row[3] = interval_text(others);
     }
     print_row(row);
+  }
+}
+
+/// Tokens, as a share of the first training's, until the loss on the curve's windows is at most another's at its end, over seeds:
+/// "12 %", "10 to 15 %", "15 % to never".
+std::string return_text(const Labelled& l, const Labelled& start, const Labelled& target) {
+  Numbers shares;
+  for (const Json& run : l.runs) {
+    const Json *before = start.of_seed(run.at("seed")), *other = target.of_seed(run.at("seed"));
+    if (!before || !other) continue;
+    const double goal = other->at("valid_nats_per_token").back().get<double>(), all = before->at("tokens").back().get<double>();
+    double share = std::numeric_limits<double>::infinity();
+    for (std::size_t i = run.at("tokens").size(); i-- > 0;)
+      if (run.at("valid_nats_per_token")[i].get<double>() <= goal) share = run.at("tokens")[i].get<double>() / all;
+    shares.push_back(share);
+  }
+  if (shares.empty()) return "";
+  const auto text = [](double share) { return std::isfinite(share) ? text_of("%.0f %%", 100 * share) : std::string("never"); };
+  const auto [low, high] = std::minmax_element(shares.begin(), shares.end());
+  return text(*low) + (*low == *high ? "" : " to " + text(*high));
+}
+/// When models that go on from another come down to its loss, and to that of SkipV1 from scratch.
+void print_returns(const std::vector<Labelled>& all) {
+  std::printf(
+      "\nOn the windows of the curve: initial loss, and tokens, as a share of the first training's, until a loss is "
+      "reached.\n\n");
+  print_head({"run", "n", "initial", "reaches first/mha's", "reaches first/skipv1's"});
+  for (const Labelled& l : all) {
+    if (!l.first().at("settings").contains("start")) continue;
+    const Labelled *start = find(all, l.first().at("settings").at("start").get<std::string>()),
+                   *skipv1 = best_of(all, "first/skipv1");
+    const auto initial = [](const Json& run) { return run.at("valid_nats_per_token").front().get<double>(); };
+    print_row({l.label, std::to_string(l.runs.size()), spread_text(l.each(initial)), start ? return_text(l, *start, *start) : "",
+               start && skipv1 ? return_text(l, *start, *skipv1) : ""});
   }
 }
 
@@ -161,7 +197,8 @@ void print_epochs(const Json& results, const std::string& against) {
                base ? interval_text(gaps(l, *base, "final_nats_per_token")) : "",
                base ? interval_text(train_gaps(l, *base)) : ""});
   }
-  print_best(all);
+  print_best(all, against);
+  if (results.at("experiment") == "uptraining-once") print_returns(all);
   const Json& text = results.at("text");
   std::printf(
       "\nNats per token. Training: mean of the last %s of the steps. Text: %s bytes, %s; held out: %s bytes, %s, of which the "

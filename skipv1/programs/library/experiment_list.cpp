@@ -90,6 +90,7 @@ Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Importe
   if (run.reading.order == Reading::Order::epochs) {
     settings["windows"] = "epochs";
     if (run.reading.tokens) settings["unique_tokens"] = run.reading.tokens;
+    if (run.reading.after) settings["after_steps"] = run.reading.after;
   }
   return settings;
 }

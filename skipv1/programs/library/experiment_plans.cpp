@@ -1,5 +1,6 @@
-// Lists of runs over the context's length, pairs to recall, and vocabularies.
+// Lists of runs over the context's length, pairs to recall, and vocabularies; uptraining on text read once.
 #include "skipv1/programs/experiment_plans.hpp"
+#include "skipv1/uptraining/convert.hpp"
 
 namespace skipv1::plans {
 
@@ -45,6 +46,34 @@ Runs recall() {
   for (const std::size_t pairs : {8u, 16u, 32u, 64u}) add(std::to_string(pairs) + "-pairs", pairs, {}, 1);
   add("64-mixed", 64, {1, 2, 4, 8, 16, 32, 64}, 1);
   for (const std::size_t pairs : {16u, 32u}) add(std::to_string(pairs) + "-long", pairs, {}, 4);
+  return runs;
+}
+
+Runs uptraining_once() {
+  const Config base = with(llama(8192, 256, 8, 688), "mha");
+  TrainingOptions first = recipe(800, 32);
+  first.schedule.peak = 4e-3;  // the best of `rates`
+  Runs runs;
+  const auto add = [&](const std::string& label, const Config& config, const TrainingOptions& training) -> PlannedRun& {
+    PlannedRun run{label, config, training, 3};
+    run.reading.order = Reading::Order::epochs;
+    return runs.emplace_back(run);
+  };
+  for (const char* variant : {"mha", "skipv1"}) add(std::string("first/") + variant + "@4e-3", with(base, variant), first);
+  const auto further = [&](const std::string& group, std::size_t steps, const std::vector<Strategy>& tried) {
+    for (const auto& [name, peak] : {std::pair{"6e-4", 6e-4}, {"2e-3", 2e-3}}) {
+      TrainingOptions t = first;
+      t.schedule.steps = steps, t.schedule.peak = peak, t.schedule.warm_up = 0;
+      const auto goes_on = [&](PlannedRun& run) { run.start = "first/mha@4e-3", run.reading.after = first.schedule.steps; };
+      goes_on(add(group + "/unconverted@" + name, base, t));
+      for (const Strategy strategy : tried) {
+        PlannedRun& run = add(group + "/" + to_string(strategy) + "@" + name, converted_config(base), t);
+        goes_on(run), run.strategy = to_string(strategy);
+      }
+    }
+  };
+  further("fifth", first.schedule.steps / 5, {std::begin(strategies), std::end(strategies)});
+  further("equal", first.schedule.steps, {Strategy::mean_v, Strategy::top_vo, Strategy::svd});
   return runs;
 }
 

@@ -80,7 +80,6 @@ class Runner {
     require(reads || (asked.text.empty() && asked.valid.empty()), "experiment ", asked.name, " reads no text: without ",
             asked.text.empty() ? "--valid" : "--text");
     if (!asked.text.empty()) corpus_.emplace(asked.text, asked.valid, asked.tokenizer_folder);
-    require(asked.at_once == 1 || asked.name != "uptraining", "--at-once: the runs of uptraining start from each other");
     require(corpus_ || !reads, "--text is required; without it only --table and --figure, of the results in --out");
     results_ = {{"experiment", asked.name}, {"text", reads ? corpus_->identity() : Json()}, {"runs", Json::array()}};
     require(asked.retrain.empty() || std::filesystem::exists(asked_.out), asked_.out, ": --retrain: no tables are trained yet");
@@ -227,7 +226,13 @@ class Runner {
   void carry_out(const Runs& runs) {
     std::size_t next = 0;
     Queue queue{runs.size()};
-    queue.next = [&] { return TableSearch::Next{next < runs.size() ? runs[next].first : nullptr}; };
+    queue.next = [&] {
+      if (next == runs.size()) return TableSearch::Next{};
+      const auto& [run, seed] = runs[next];
+      const bool begun = std::any_of(runs.begin(), runs.begin() + static_cast<std::ptrdiff_t>(next),
+                                     [&](const auto& other) { return other.first->label == run->start && other.second == seed; });
+      return TableSearch::Next{run, begun && !done(run->start, seed)};
+    };
     queue.seed = [&] { return runs[next].second; };
     queue.begin = [&] { ++next; };
     queue.left = [&] {

@@ -222,6 +222,7 @@ void shrink(PlannedRun& run, bool model) {
     if (begin / 32 < t.length) places.push_back(begin / 32);
   run.places = places;
   run.reading.tokens = (run.reading.tokens + 65535) / 65536;
+  if (run.reading.after) run.reading.after = 2 + run.reading.after / 300;
   run.curve.reset();
   for (std::size_t& context : run.contexts) context /= 256;
   if (!model) return;
@@ -242,6 +243,7 @@ constexpr Entry list[] = {
     {"variants", "all variants at two sizes"},
     {"settings", "SkipV1's ratio, source layer and injection"},
     {"uptraining", "a trained MHA model converted by each strategy and trained further"},
+    {"uptraining-once", "the same over seeds of the first training, on text read once, at two rates"},
     {"map", "SkipV1's gain over vocabulary, depth and tokens"},
     {"rates", "MHA and SkipV1 at six peak rates, by size, depth and budget, each window read once an epoch"},
     {"repetition", "MHA and SkipV1 over 1, 2, 4 and 8 epochs, at equal steps"},
@@ -282,6 +284,7 @@ Experiment plan_experiment(const std::string& name, bool small, const std::optio
   if (name == "variants") e.runs = variant_list();
   if (name == "settings") e.runs = settings();
   if (name == "uptraining") e.runs = uptraining(trained);
+  if (name == "uptraining-once") e.runs = uptraining_once();
   if (name == "map") e.runs = map();
   if (name == "rates") e.runs = rates();
   if (name == "repetition") e.runs = repetition();

@@ -39,7 +39,8 @@ inline void check_01_2() {
   // GPT-2 small in float: 12 layers, 12 heads of 64, 1024 tokens.
   const std::size_t bytes = cache_bytes(12, 12, 64, 4, 1024), right = std::size_t{2} * 12 * 12 * 64 * 4 * 1024;
   skipv1::require(2 * bytes != right, bytes, " bytes are the keys alone: each head has a value per token, too");
-  skipv1::require(bytes == right, bytes, " bytes for 1024 tokens of 12 layers and 12 heads of 64 floats: must be ", right);
+  skipv1::require(bytes == right, bytes, " bytes for 1024 tokens of 12 layers and 12 heads of 64 floats: must be ", right,
+                  ", a key and a value of 64 x 4 bytes per token, head and layer");
   skipv1::require(cache_bytes(24, 16, 64, 2, 1) == 98304,
                   "24 layers, 16 heads of 64 in bfloat16: ", cache_bytes(24, 16, 64, 2, 1), " bytes per token, must be 98304");
 }

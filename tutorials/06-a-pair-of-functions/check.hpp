@@ -36,15 +36,18 @@ inline void require_sectors(const char* what, const emulator::Traffic& own, std:
 }
 
 inline void check_06_1() {
-  constexpr unsigned rows = 10, d = 64;
-  Sectors x(rows * d), y(rows * d), w(d);
-  for (unsigned i = 0; i < rows * d; ++i) x[i] = static_cast<float>(i % 7);
+  constexpr unsigned rows = 10, d = 64, covered = 12;  // three blocks of four rows
+  Sectors x(covered * d), y(covered * d), w(d);
+  for (unsigned i = 0; i < covered * d; ++i) x[i] = static_cast<float>(i % 7), y[i] = -1;
   for (unsigned i = 0; i < d; ++i) w[i] = static_cast<float>(i % 5);
   const auto traffic = emulator::count_traffic([&] {
     launch({"scale_rows", 3, 128}, scale_rows, y.data(), x.data(), w.data(), rows, d);
   });
   for (unsigned i = 0; i < rows * d; ++i)
     require(y[i] == x[i] * w[i % d], "y[", i / d, ", ", i % d, "] is ", y[i], ", must be ", x[i] * w[i % d]);
+  for (unsigned i = rows * d; i < covered * d; ++i)
+    require(y[i] == -1, "y[", i / d, ", ", i % d, "] is written, but y has ", rows,
+            " rows: the last block has four rows and only two of them are in y");
   require_sectors("stores", traffic.stores, rows * d / 8, rows * d / 8);
   require_sectors("loads of x and w", traffic.loads, (rows + 1) * d / 8, 2 * rows * d / 8);
 }
@@ -77,7 +80,8 @@ inline void check_06_4() {
     launch({"transpose", {n / 32, n / 32}, {32, 8}}, transpose, y.data(), x.data(), n);
   });
   for (unsigned i = 0; i < n * n; ++i)
-    require(y[i] == x[i % n * n + i / n], "y[", i / n, ", ", i % n, "] is ", y[i], ", must be ", x[i % n * n + i / n]);
+    require(y[i] == x[i % n * n + i / n], "y[", i / n, ", ", i % n, "] is ", y[i], ", must be ", x[i % n * n + i / n], ", x[",
+            i % n, ", ", i / n, "]");
   require_sectors("loads", traffic.loads, n * n / 8, n * n / 8);
   require_sectors("stores", traffic.stores, n * n / 8, n * n / 8);
 }

@@ -25,7 +25,8 @@ inline void check_07_1() {
 inline void check_07_2() {
   const double own = bits_per_byte(2 * std::numbers::ln2, 100, 400);
   skipv1::require(std::abs(own - 0.5 * std::numbers::ln2) > 1e-9, own, " are nats per byte; a bit is ln 2 nats");
-  skipv1::require(std::abs(own - 0.5) < 1e-9, "2 bits per token, 100 tokens in 400 bytes: ", own, " bits per byte, must be 0.5");
+  skipv1::require(std::abs(own - 0.5) < 1e-9, "2 bits per token, 100 tokens in 400 bytes: ", own,
+                  " bits per byte, must be 0.5: a byte has a quarter of a token here");
 }
 
 }  // namespace exercise

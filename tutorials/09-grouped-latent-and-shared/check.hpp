@@ -15,7 +15,9 @@ inline void check_09_1() {
   skipv1::require(own != 3840, own,
                   " elements for 24 layers, d_c = 256, d_r = 32: that is the paper's number; layer 0's second half must ",
                   "be cached, too, since all others read it");
-  skipv1::require(own == 3968, own, " elements for 24 layers, d_c = 256, d_r = 32: must be 3968");
+  skipv1::require(own == 3968, own,
+                  " elements for 24 layers, d_c = 256, d_r = 32: must be 3968: one half of c per layer, layer 0's other half, a "
+                  "rotary key per layer");
 }
 inline void check_09_2() {
   for (std::size_t h = 0; h < 6; ++h)

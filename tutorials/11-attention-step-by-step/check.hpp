@@ -22,7 +22,7 @@ inline void check_11_1() {
   require(std::abs(one - right) < 1e-12, "scores 1, 2, 0 in one tile: ", one, ", must be ", right);
   require(std::abs(falling - right) < 1e-12, "tiles (2, 1), (0): ", falling, ", must be ", right);
   require(std::abs(rising - right) < 1e-12, "tiles (1), (2, 0): ", rising, ", must be ", right,
-          "; the maximum rises in the second tile: rescale what the first left by exp(old - new)");
+          "; the maximum rises in the second tile: rescale the sum and acc that the first left by exp(old - new)");
 }
 inline void check_11_2() {
   const double own = rows_bound_by_arithmetic(818e12, 4.1e12);
@@ -40,7 +40,8 @@ inline void check_11_3() {
 inline void check_11_4() {
   const double own = sectors_of_tiles(4096, 4096, 64), right = 64.0 * 4096 * 16;
   require(own != 64 * right, own, " sectors: every row reads all keys; 64 rows of a tile share what is loaded once");
-  require(own == right, "4096 rows and keys, tiles of 64 rows: ", own, " sectors, must be ", right);
+  require(own == right, "4096 rows and keys, tiles of 64 rows: ", own, " sectors, must be ", right,
+          ": 64 tiles, 4096 keys and as many values, 256 bytes each");
 }
 
 }  // namespace exercise

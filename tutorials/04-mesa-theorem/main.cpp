@@ -50,13 +50,16 @@ void print_curves(const Results& r) {
     std::printf("\n");
   }
   double gradient = 0;
-  for (const auto* curve : {&r.mha, &r.skip})
-    for (const LeastLoss& point : *curve) gradient = std::max(gradient, point.gradient);
-  std::printf("\nlargest gradient at a minimum: %.0e, the zero predictor's loss being d\n", gradient);
   std::string open;
   for (const auto& [name, curve] : {std::pair{"MHA", &r.mha}, {"SkipV1", &r.skip}})
-    for (std::size_t a = 0; a < curve->size(); ++a)
-      if (!(*curve)[a].converged) open += (open.empty() ? "" : ", ") + std::string(name) + " a = " + std::to_string(a);
+    for (std::size_t a = 0; a < curve->size(); ++a) {
+      const LeastLoss& point = (*curve)[a];
+      if (point.converged) gradient = std::max(gradient, point.gradient);
+      char text[60];
+      std::snprintf(text, sizeof text, "%s a = %zu (gradient %.0e)", name, a, point.gradient);
+      if (!point.converged) open += (open.empty() ? "" : ", ") + std::string(text);
+    }
+  std::printf("\nlargest gradient where a minimisation converged: %.0e, the zero predictor's loss being d\n", gradient);
   if (!open.empty()) std::printf("not converged, so that their losses are upper bounds: %s\n", open.c_str());
 }
 

@@ -44,4 +44,13 @@ set(printed "")
 print_tables(recall recall mha)
 print_tables(contexts contexts mha)
 check(contexts-recall.md 30)
+find_program(python NAMES python3 python)
+if(python AND EXISTS ${root}/docs/results/pytorch.json)  # its tables need no PyTorch
+  execute_process(COMMAND ${python} ${root}/docs/pytorch/train.py --out ${root}/docs/results/pytorch.json --table --beside
+    ${root}/docs/results/frontier.json ${root}/docs/results/rates.json OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "train.py --table ended with ${status}: ${errors}")
+  endif()
+  check(pytorch.md 8)
+endif()
 finish("${found} rows and means are what their data give")

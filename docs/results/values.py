@@ -29,15 +29,17 @@ def main(files):
         print("| loss of the windows", over_seeds([x["loss"]["mean"] for x in of]).replace("+", ""))
         for what in model["replaced"]:
             print("|", what, over_seeds([x["replaced"][what]["mean"] for x in of]))
-        print(f"\n| {name}: $R^2$, mean of seeds | " + " | ".join(f"layer {l}" for l in range(len(model["read_out"]))) + " |")
-        print("|---" * (1 + len(model["read_out"])) + "|")
-        for what in ("token", "before", "position"):
-            print(f"| {what} | " + " | ".join(f"{statistics.mean(x['read_out'][l][what] for x in of):.2f}"
-                                             for l in range(len(model["read_out"]))) + " |")
+        layers = range(len(model["read_out"]))
+        print(f"\n| {name}, mean of seeds | " + " | ".join(f"layer {l}" for l in layers) + " |\n" + "|---" * (1 + len(layers)) + "|")
+        rows = [("read_out", what, f"$R^2$: {what}") for what in ("token", "before", "position")]
+        rows += [("similarity", what, f"cosine of {what}") for what in ("heads", "tokens") if "similarity" in model]
+        for part, what, title in rows:
+            print(f"| {title} | " + " | ".join(f"{statistics.mean(x[part][l][what] for x in of):.2f}" for l in layers) + " |")
         if "minus_first" in model:
             print(f"\n| {name} - {seeds[0]['models'][0]['variant']}, tokens | how many | seed by seed | mean |\n|---|---|---|---|")
             for kind, value in sorted(model["minus_first"].items(), key=lambda x: [int(w) if w.isdigit() else w for w in x[0].split()]):
-                print(f"| {kind} | {value['tokens']}", over_seeds([x["minus_first"][kind]["mean"] for x in of]))
+                if value["tokens"]:
+                    print(f"| {kind} | {value['tokens']}", over_seeds([x["minus_first"][kind]["mean"] for x in of]))
 
 
 main(sys.argv[1:])

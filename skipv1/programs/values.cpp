@@ -133,11 +133,15 @@ Json look_at(const std::string& path, const Options& o, const TextData& text, co
           losses(Decoder<float>(config, changed), {}));
     }
   }
-  std::printf("\n| layer | token | token before | position |\n|---|---|---|---|\n");
+  std::printf("\n| layer | token | token before | position | heads alike | places alike |\n|---|---|---|---|---|---|\n");
   const std::vector<ReadOut> read = read_outs(decoder, model.parameters, text, length, o.probed);
+  const std::vector<Similarity> alike = similarities(decoder, text, length, std::min<std::size_t>(o.probed, 8));
   for (std::size_t l = 0; l < read.size(); ++l) {
-    result["read_out"].push_back({{"token", read[l].token}, {"before", read[l].before}, {"position", read[l].position}});
-    std::printf("| %zu | %.3f | %.3f | %.3f |\n", l, read[l].token, read[l].before, read[l].position);
+    const ReadOut& r = read[l];
+    result["read_out"].push_back({{"token", r.token}, {"before", r.before}, {"position", r.position}});
+    result["similarity"].push_back({{"heads", alike[l].heads}, {"tokens", alike[l].tokens}});
+    std::printf("| %zu | %.3f | %.3f | %.3f | %.3f | %.3f |\n", l, r.token, r.before, r.position, alike[l].heads,
+                alike[l].tokens);
   }
   return result;
 }
@@ -183,7 +187,8 @@ int main(int argc, char** argv) {
       "What the values of layer 0 carry: replaces the values that trained models read, by zeros, their mean or another "
       "sequence's, "
       "and says how\nmuch loss that adds; sorts the loss by kinds of tokens; reads token, token before and position out of the "
-      "values by linear maps.\nExample: skipv1-values mha skipv1 --text valid.txt --windows 32 --json values.json"};
+      "values by linear maps; says how alike heads and places are.\nExample: skipv1-values mha skipv1 --text valid.txt --windows "
+      "32 --json values.json"};
   Options o;
   app.add_option("models", o.models,
                  "trained models of one vocabulary, which lies beside the first; the others are compared with it")

@@ -103,6 +103,23 @@ TEST_CASE("the token is read out of layer 0's values where they are as wide as t
   CHECK(read[0].before < 0.2);  // random text
 }
 
+TEST_CASE("heads and places of a model whose attention is switched off are alike as its inputs are") {
+  const Config c = values_config("mha");
+  Parameters<float> p = random_parameters(c);
+  for (std::size_t l = 0; l < c.num_hidden_layers; ++l) {
+    const std::string layer = "model.layers." + std::to_string(l) + ".";
+    for (const char* name : {"self_attn.o_proj.weight", "mlp.down_proj.weight"}) {
+      const View<float> w = p[layer + name];
+      std::fill(w.data(), w.data() + w.size(), 0.0f);
+    }
+  }
+  const std::vector<Similarity> alike = similarities(Decoder<float>(c, p), letters(), 16, 4);
+  REQUIRE(alike.size() == 3);
+  CHECK(alike[0].tokens == Approx(alike[2].tokens));  // the stream is the embedding all the way
+  CHECK(std::abs(alike[0].tokens) < 0.5);
+  for (const Similarity& s : alike) CHECK(std::abs(s.heads) < 0.9);
+}
+
 TEST_CASE("a bigram repeats where it was in the same window before") {
   Windows w;
   w.tokens = {1, 2, 1, 2, /**/ 1, 2, 3, 1};

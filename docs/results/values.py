@@ -1,6 +1,6 @@
 """The tables of values.md: what files of `skipv1-values --json` say, one file for each seed of the training, with intervals of 95 % over seeds.
 
-    python3 docs/results/values.py docs/results/values-1.json docs/results/values-2.json docs/results/values-3.json
+    python3 docs/results/values.py FIRST.json SECOND.json THIRD.json
 """
 import json
 import math

@@ -3,6 +3,7 @@
 
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/rows.hpp"
+#include "skipv1/programs/spread.hpp"
 
 namespace skipv1::mesa {
 
@@ -112,7 +113,7 @@ class Figures {
     plot::save_figure(file("width", kind), chart);
   }
 
-  /// Every seed's gain, and their mean.
+  /// Every seed's gain, and their mean; of six seeds or more with its interval.
   void gap(const std::string& kind) const {
     plot::RowChart chart{"What SkipV1 gains over MHA: " + kind + " attention",
                          "error of MHA - error of SkipV1 (mean; small dots: seeds)",
@@ -128,6 +129,11 @@ class Figures {
       chart.rows.push_back("width " + std::to_string(width));
       plot::RowValues& values = chart.values[0];
       values.values.push_back(detail::mean(gains)), values.points.push_back(gains);
+      if (gains.size() >= 6) {
+        const double half = half_interval(gains);
+        values.low.push_back(values.values.back() - half), values.high.push_back(values.values.back() + half);
+        chart.label = "error of MHA - error of SkipV1 (mean with its interval of 95 %; small dots: seeds)";
+      }
       char text[32];
       std::snprintf(text, sizeof text, "%+.3f", values.values.back());
       values.texts.push_back(text);

@@ -210,13 +210,10 @@ def spread(values):
 def table(results, others):
     """Rows for docs/results: each text's losses in PyTorch and in the library, and SkipV1 minus MHA in both."""
     def library(label):
-        """The runs that are named so; `frontier`, whose models are 10M-13M, names no size."""
+        """The file with most runs of that name; `frontier`, whose models are 10M-13M, names no size."""
         names = (label, label.removeprefix("10M-13M/"))
-        for name in names:
-            for runs in others:
-                if any(run["label"] == name for run in runs):
-                    return runs, name
-        return [], label
+        found = [(runs, name) for runs in others for name in names if any(run["label"] == name for run in runs)]
+        return max(found, key=lambda x: sum(run["label"] == x[1] for run in x[0]), default=([], label))
 
     def gaps(runs, first, second, key):
         a, b = losses(runs, first, key), losses(runs, second, key)

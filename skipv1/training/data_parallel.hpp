@@ -1,5 +1,5 @@
 // What a training step exchanges with the other processes: gradients are summed while the backward pass still runs, each process
-// updates its part of the parameters, and all get them.
+// updates its part of the parameters, and all get them, piece by piece.
 //
 // A process sends and receives 2 (N - 1) / N times the parameters' bytes in a step, as for one all-reduce, and keeps 1 / N of the
 // optimizer's state (docs/distributed.md).
@@ -40,21 +40,28 @@ class DataParallel {
   /// `square` and `loss` (1) become the sums over all processes.
   void sum(View<double, Space> square, View<double, Space> loss) {
     also([this, square, loss] {
+      world_.begin_group();
       world_.begin_all_reduce(square);
       world_.begin_all_reduce(loss);
-      world_.wait();
-    });
-  }
-  /// Every process gets the parts of `parameters` that others have updated.
-  void share(View<T, Space> parameters) {
-    also([this, parameters] {
-      world_.begin_group();
-      each_owner({0, count_}, count_, world_.size(), [&](const Elements& part, std::size_t owner) {
-        world_.begin_broadcast(View<T, Space>(parameters.data() + part.begin, {part.size()}), owner);
-      });
       world_.end_group();
       world_.wait();
     });
+  }
+  /// Into how many pieces each process cuts its part, so that some are sent while the next are updated.
+  std::size_t pieces() const { return world_.size() == 1 ? 1 : 4; }
+  /// The k-th piece of the own part is updated. Once `finish_share` has returned, every process has everyone's.
+  void begin_share(View<T, Space> parameters, std::size_t k) {
+    also([this, parameters, k] {
+      world_.begin_group();
+      for (std::size_t owner = 0; owner < world_.size(); ++owner) {
+        const Elements all = shard(count_, world_.size(), owner), piece = shard(all.size(), pieces(), k);
+        world_.begin_broadcast(View<T, Space>(parameters.data() + all.begin + piece.begin, {piece.size()}), owner);
+      }
+      world_.end_group();
+    });
+  }
+  void finish_share() {
+    also([this] { world_.wait(); });
   }
 
  private:

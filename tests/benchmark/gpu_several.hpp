@@ -101,11 +101,15 @@ inline CommunicationAlone communication_alone(NcclCommunicator& world, const Con
   t.layers = time_one([&] { layers(), world.wait(); });
   t.rest = time_one([&] { parallel.finish_sum(gradients.flat()); });
   t.norm = time_one([&] { parallel.sum(View<double, Device>(square), View<double, Device>(loss)); });
-  t.parameters = time_one([&] { parallel.share(gradients.flat()); });
+  const auto share = [&] {
+    for (std::size_t k = 0; k < parallel.pieces(); ++k) parallel.begin_share(gradients.flat(), k);
+    parallel.finish_share();
+  };
+  t.parameters = time_one(share);
   t.all = time_one([&] {
     layers(), parallel.finish_sum(gradients.flat());
     parallel.sum(View<double, Device>(square), View<double, Device>(loss));
-    parallel.share(gradients.flat());
+    share();
   });
   return t;
 }

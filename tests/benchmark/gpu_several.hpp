@@ -116,10 +116,11 @@ inline CommunicationAlone communication_alone(NcclCommunicator& world, const Con
 
 /// Seconds of a step, a number for each round. Rounds follow each other, as the clock falls while a GPU warms up.
 struct ScalingTimes {
-  std::vector<double> one, own, silent, sums, together;  ///< the slowest process's but for `one`, the first's
-  std::vector<double> own_of_all;                        ///< medians, of each process
+  std::vector<double> one, own, silent, sums, late, together;  ///< the slowest process's but for `one`, the first's
+  std::vector<double> own_of_all;                              ///< medians, of each process
   double exposed() const { return difference(together, silent); }
   double exposed_sums() const { return difference(sums, silent); }
+  double exposed_late() const { return difference(late, silent); }
 
  private:
   static double difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -131,8 +132,10 @@ struct ScalingTimes {
 inline ScalingTimes scaling_times(NcclCommunicator& world, const ScalingCase& s, const Parameters<float>& initial,
                                   std::size_t rounds, std::size_t steps) {
   PartialWorld nothing(world, PartialWorld::Does::nothing), sums(world, PartialWorld::Does::sums);
-  std::array<ScalingTrainer, 4> trainers{ScalingTrainer(s, initial, one_process()), ScalingTrainer(s, initial, nothing),
-                                         ScalingTrainer(s, initial, sums), ScalingTrainer(s, initial, world)};
+  LateWorld late(world);
+  std::array<ScalingTrainer, 5> trainers{ScalingTrainer(s, initial, one_process()), ScalingTrainer(s, initial, nothing),
+                                         ScalingTrainer(s, initial, sums), ScalingTrainer(s, initial, late),
+                                         ScalingTrainer(s, initial, world)};
   for (ScalingTrainer& trainer : trainers)
     for (int i = 0; i < 3; ++i) trainer.step();  // allocates, is recorded, is replayed
   const auto at_once = [&](ScalingTrainer& trainer) {
@@ -148,7 +151,8 @@ inline ScalingTimes scaling_times(NcclCommunicator& world, const ScalingCase& s,
     t.own.push_back(slowest(world, own.back()));
     t.silent.push_back(slowest(world, at_once(trainers[1])));
     t.sums.push_back(slowest(world, at_once(trainers[2])));
-    t.together.push_back(slowest(world, at_once(trainers[3])));
+    t.late.push_back(slowest(world, at_once(trainers[3])));
+    t.together.push_back(slowest(world, at_once(trainers[4])));
   }
   t.own_of_all = of_all(world, median(own));
   return t;
@@ -193,8 +197,8 @@ inline void ScalingResult::print(const ScalingCase& s) const {
               n * one / all, 100 * one / all);
   std::printf("together but for what is left out: everything %.3f ms, new parameters %.3f ms\n", 1e3 * median(times.silent),
               1e3 * median(times.sums));
-  std::printf("exposed: %.3f ms, %.2f %% of the step; of the sums %.3f ms\n", 1e3 * times.exposed(), 100 * times.exposed() / all,
-              1e3 * times.exposed_sums());
+  std::printf("exposed: %.3f ms, %.2f %% of the step; of the sums %.3f ms; new parameters sent late: %.3f ms\n",
+              1e3 * times.exposed(), 100 * times.exposed() / all, 1e3 * times.exposed_sums(), 1e3 * times.exposed_late());
   std::printf(
       "on NCCL's stream within the step: sums %.3f ms, norm and loss %.3f, new parameters %.3f; all %.2f %% of the step\n",
       1e3 * inside.sums, 1e3 * inside.norm, 1e3 * inside.parameters, 100 * inside_all / all);

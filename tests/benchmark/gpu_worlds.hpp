@@ -66,6 +66,28 @@ class PartialWorld final : public PassingWorld {
   bool sums_;
 };
 
+/// Sends the new parameters when all are updated, rather than piece by piece.
+class LateWorld final : public PassingWorld {
+ public:
+  using PassingWorld::PassingWorld;
+
+  void begin_broadcast(void* data, std::size_t bytes, std::size_t root) override { late_.push_back({data, bytes, root}); }
+  void wait() override {
+    PassingWorld::begin_group();
+    for (const Broadcast& b : late_) PassingWorld::begin_broadcast(b.data, b.bytes, b.root);
+    PassingWorld::end_group();
+    late_.clear();
+    PassingWorld::wait();
+  }
+
+ private:
+  struct Broadcast {
+    void* data;
+    std::size_t bytes, root;
+  };
+  std::vector<Broadcast> late_;
+};
+
 /// Times each piece of a recorded step's work on NCCL's stream, from when it could begin, its data being there, to its end: it
 /// may wait for other processes meanwhile, and share multiprocessors and memory with the backward pass.
 class TimedWorld final : public PassingWorld {

@@ -2,8 +2,9 @@
 // alone.
 #pragma once
 
-#include <array>
 #include <cstdio>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -114,45 +115,68 @@ inline CommunicationAlone communication_alone(NcclCommunicator& world, const Con
   return t;
 }
 
-/// Seconds of a step, a number for each round. Rounds follow each other, as the clock falls while a GPU warms up.
+/// Seconds of a step, a number for each round; the slowest process's but for `one`, the first's. Rounds follow each other, as the
+/// clock falls while a GPU warms up.
 struct ScalingTimes {
-  std::vector<double> one, own, silent, sums, late, together;  ///< the slowest process's but for `one`, the first's
-  std::vector<double> own_of_all;                              ///< medians, of each process
-  double exposed() const { return difference(together, silent); }
-  double exposed_sums() const { return difference(sums, silent); }
-  double exposed_late() const { return difference(late, silent); }
-
- private:
-  static double difference(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> one, own, silent, sums, together;
+  std::map<std::string, std::vector<double>> ways;
+  std::vector<double> own_of_all;  ///< medians, of each process
+  double exposed(const std::vector<double>& times) const {
     std::vector<double> d;
-    for (std::size_t i = 0; i < a.size(); ++i) d.push_back(a[i] - b[i]);
+    for (std::size_t i = 0; i < times.size(); ++i) d.push_back(times[i] - silent[i]);
     return median(std::move(d));
   }
 };
-inline ScalingTimes scaling_times(NcclCommunicator& world, const ScalingCase& s, const Parameters<float>& initial,
-                                  std::size_t rounds, std::size_t steps) {
-  PartialWorld nothing(world, PartialWorld::Does::nothing), sums(world, PartialWorld::Does::sums);
-  LateWorld late(world);
-  std::array<ScalingTrainer, 5> trainers{ScalingTrainer(s, initial, one_process()), ScalingTrainer(s, initial, nothing),
-                                         ScalingTrainer(s, initial, sums), ScalingTrainer(s, initial, late),
-                                         ScalingTrainer(s, initial, world)};
-  for (ScalingTrainer& trainer : trainers)
-    for (int i = 0; i < 3; ++i) trainer.step();  // allocates, is recorded, is replayed
+
+/// Another way to exchange the same: the sums layer by layer, after half of the layers and before the last, or all at the end;
+/// the new parameters sent late; both as they are, on a stream of the highest priority.
+inline std::unique_ptr<Communicator> way(const std::string& name, NcclCommunicator& world, NcclCommunicator* urgent,
+                                         const Config& config) {
+  const std::size_t layers = config.num_hidden_layers, first = config.tie_word_embeddings ? 0 : 1;
+  std::vector<std::size_t> each;
+  for (std::size_t i = 0; i < first + layers; ++i) each.push_back(i);
+  if (name == "layers") return std::make_unique<GatheredWorld>(world, each);
+  if (name == "half") return std::make_unique<GatheredWorld>(world, std::vector{first + layers / 2 - 1, first + layers - 2});
+  if (name == "end") return std::make_unique<GatheredWorld>(world, std::vector<std::size_t>{});
+  if (name == "late") return std::make_unique<LateWorld>(world);
+  require(name == "urgent" && urgent, "--ways ", name, ": must be layers, half, end, late or urgent");
+  return std::make_unique<PassingWorld>(*urgent);
+}
+
+inline ScalingTimes scaling_times(NcclCommunicator& world, NcclCommunicator* urgent, const ScalingCase& s,
+                                  const Parameters<float>& initial, std::size_t rounds, const std::vector<std::string>& ways) {
+  const std::size_t steps = std::max<std::size_t>(5, 160 * 1024 / (s.batch * s.length));
+  ScalingTimes t;
+  std::vector<std::unique_ptr<Communicator>> worlds;
+  std::vector<std::unique_ptr<ScalingTrainer>> trainers;
+  std::vector<std::vector<double>*> times;
+  const auto add = [&](std::vector<double>& to, std::unique_ptr<Communicator> other, Communicator& with) {
+    trainers.push_back(std::make_unique<ScalingTrainer>(s, initial, with));
+    if (other) worlds.push_back(std::move(other));
+    times.push_back(&to);
+  };
+  add(t.one, nullptr, one_process());
+  const auto with_world = [&](std::vector<double>& to, std::unique_ptr<Communicator> other) {
+    Communicator& with = *other;
+    add(to, std::move(other), with);
+  };
+  with_world(t.silent, std::make_unique<PartialWorld>(world, PartialWorld::Does::nothing));
+  if (ways.empty()) with_world(t.sums, std::make_unique<PartialWorld>(world, PartialWorld::Does::sums));
+  if (ways.empty()) with_world(t.together, std::make_unique<PassingWorld>(world));
+  for (const std::string& name : ways) with_world(t.ways[name], way(name, world, urgent, s.config));
+  for (const auto& trainer : trainers)
+    for (int i = 0; i < 3; ++i) trainer->step();  // allocates, is recorded, is replayed
   const auto at_once = [&](ScalingTrainer& trainer) {
     world.barrier();
     return trainer.seconds_of(steps);
   };
-  ScalingTimes t;
   std::vector<double> own;
   for (std::size_t round = 0; round < rounds; ++round) {
     world.barrier();
-    t.one.push_back(slowest(world, world.first() ? trainers[0].seconds_of(steps) : 0));  // the others wait
-    own.push_back(at_once(trainers[0]));
+    t.one.push_back(slowest(world, world.first() ? trainers[0]->seconds_of(steps) : 0));  // the others wait
+    own.push_back(at_once(*trainers[0]));
     t.own.push_back(slowest(world, own.back()));
-    t.silent.push_back(slowest(world, at_once(trainers[1])));
-    t.sums.push_back(slowest(world, at_once(trainers[2])));
-    t.late.push_back(slowest(world, at_once(trainers[3])));
-    t.together.push_back(slowest(world, at_once(trainers[4])));
+    for (std::size_t i = 1; i < trainers.size(); ++i) times[i]->push_back(slowest(world, at_once(*trainers[i])));
   }
   t.own_of_all = of_all(world, median(own));
   return t;
@@ -182,6 +206,7 @@ struct ScalingResult {
   TimedWorld::Seconds inside;
 
   void print(const ScalingCase& s) const;
+  void print_ways(const ScalingCase& s) const;
 };
 
 inline void ScalingResult::print(const ScalingCase& s) const {
@@ -197,8 +222,8 @@ inline void ScalingResult::print(const ScalingCase& s) const {
               n * one / all, 100 * one / all);
   std::printf("together but for what is left out: everything %.3f ms, new parameters %.3f ms\n", 1e3 * median(times.silent),
               1e3 * median(times.sums));
-  std::printf("exposed: %.3f ms, %.2f %% of the step; of the sums %.3f ms; new parameters sent late: %.3f ms\n",
-              1e3 * times.exposed(), 100 * times.exposed() / all, 1e3 * times.exposed_sums(), 1e3 * times.exposed_late());
+  std::printf("exposed: %.3f ms, %.2f %% of the step; of the sums %.3f ms\n", 1e3 * times.exposed(times.together),
+              100 * times.exposed(times.together) / all, 1e3 * times.exposed(times.sums));
   std::printf(
       "on NCCL's stream within the step: sums %.3f ms, norm and loss %.3f, new parameters %.3f; all %.2f %% of the step\n",
       1e3 * inside.sums, 1e3 * inside.norm, 1e3 * inside.parameters, 100 * inside_all / all);
@@ -216,6 +241,24 @@ inline void ScalingResult::print(const ScalingCase& s) const {
   std::fflush(stdout);
 }
 
+inline void ScalingResult::print_ways(const ScalingCase& s) const {
+  const double n = static_cast<double>(size), one = median(times.one);
+  std::printf("== %s, GPUs: %zu; one, the others idle: %.3f ms; together, nothing exchanged: %.3f ms\n", s.label.c_str(), size,
+              1e3 * one, 1e3 * median(times.silent));
+  for (const auto& [name, seconds] : times.ways)
+    std::printf("%s: %.3f ms per step, %.3f times one; exposed %.3f ms\n", name.c_str(), 1e3 * median(seconds),
+                n * one / median(seconds), 1e3 * times.exposed(seconds));
+  std::fflush(stdout);
+}
+
+inline ScalingResult measure_ways(NcclCommunicator& world, NcclCommunicator* urgent, const ScalingCase& s, std::size_t rounds,
+                                  const std::vector<std::string>& ways) {
+  ScalingResult r;
+  r.size = world.size();
+  r.times = scaling_times(world, urgent, s, initial_parameters<float>(s.config, 1), rounds, ways);
+  return r;
+}
+
 inline ScalingResult measure_scaling(NcclCommunicator& world, const ScalingCase& s, std::size_t rounds) {
   const Parameters<float> initial = initial_parameters<float>(s.config, 1);
   ScalingResult r;
@@ -228,7 +271,7 @@ inline ScalingResult measure_scaling(NcclCommunicator& world, const ScalingCase&
   r.bytes_one = trainer_bytes(s, initial, one_process());
   r.bytes_together = trainer_bytes(s, initial, world);
   r.inside = seconds_in_step(world, s, initial, 10);
-  r.times = scaling_times(world, s, initial, rounds, s.batch >= 64 ? 5 : 20);
+  r.times = scaling_times(world, nullptr, s, initial, rounds, {});
   return r;
 }
 

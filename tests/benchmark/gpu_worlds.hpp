@@ -1,6 +1,7 @@
 // Worlds that tell what a step's sums and broadcasts cost: one that leaves some of them out, one that times them. For nvcc alone.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -86,6 +87,44 @@ class LateWorld final : public PassingWorld {
     std::size_t bytes, root;
   };
   std::vector<Broadcast> late_;
+};
+
+/// Sums the gradients in fewer calls: after the groups of those numbers (0 is the head's, then one for each layer), and at the
+/// end.
+class GatheredWorld final : public PassingWorld {
+ public:
+  GatheredWorld(NcclCommunicator& world, std::vector<std::size_t> after) : PassingWorld(world), after_(std::move(after)) {}
+
+  void begin_reduce(void* data, std::size_t count, Element element, std::size_t root) override {
+    left_.push_back({data, count, element, root});
+  }
+  void end_group() override {
+    PassingWorld::end_group();
+    if (std::find(after_.begin(), after_.end(), groups_++) != after_.end()) sum();
+  }
+  void wait() override {
+    sum();
+    groups_ = 0;
+    PassingWorld::wait();
+  }
+
+ private:
+  struct Reduce {
+    void* data;
+    std::size_t count;
+    Element element;
+    std::size_t root;
+  };
+  void sum() {
+    if (left_.empty()) return;
+    PassingWorld::begin_group();
+    for (const Reduce& r : left_) PassingWorld::begin_reduce(r.data, r.count, r.element, r.root);
+    PassingWorld::end_group();
+    left_.clear();
+  }
+  std::vector<std::size_t> after_;
+  std::vector<Reduce> left_;
+  std::size_t groups_ = 0;
 };
 
 /// Times each piece of a recorded step's work on NCCL's stream, from when it could begin, its data being there, to its end: it

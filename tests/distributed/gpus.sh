@@ -70,9 +70,9 @@ for part in "$@"; do
       for victim in 0 $((gpus - 1)); do
         (launch "$gpus" "$programs/skipv1-train" $settings --checkpoint-every 100 --out killed --resume) > out.txt 2> err.txt &
         job=$!
-        before=$(ls -d killed/step-* 2> /dev/null | tail -n 1)
-        while kill -0 $job 2> /dev/null && { [ "$(ls -d killed/step-* 2> /dev/null | tail -n 1)" = "$before" ] || ! grep -qs "^learns from" out.txt; }; do sleep 0.02; done
-        while kill -0 $job 2> /dev/null && [ "$(ls -d killed/step-* 2> /dev/null | wc -l)" -lt 2 ] && [ "$(ls -d killed/step-* 2> /dev/null | tail -n 1)" = killed/step-00000000 ]; do sleep 0.02; done
+        before=$(ls -d killed/step-???????? 2> /dev/null | tail -n 1)
+        while kill -0 $job 2> /dev/null && { [ "$(ls -d killed/step-???????? 2> /dev/null | tail -n 1)" = "$before" ] || ! grep -qs "^learns from" out.txt; }; do sleep 0.02; done
+        while kill -0 $job 2> /dev/null && [ "$(ls -d killed/step-???????? 2> /dev/null | wc -l)" -lt 2 ] && [ "$(ls -d killed/step-???????? 2> /dev/null | tail -n 1)" = killed/step-00000000 ]; do sleep 0.02; done
         sleep 0.3
         process=
         for status in /proc/[0-9]*/status; do
@@ -93,7 +93,7 @@ for part in "$@"; do
         said=$(milliseconds "$begin")
         status=0
         wait $job || status=$?
-        echo "rank $victim of $gpus killed: it was gone after $gone ms, the others said so after $said ms, all had ended after $(milliseconds "$begin") ms, status $status; checkpoints: $(ls -d killed/step-* | tr '\n' ' ')"
+        echo "rank $victim of $gpus killed: it was gone after $gone ms, the others said so after $said ms, all had ended after $(milliseconds "$begin") ms, status $status; checkpoints: $(ls -d killed/step-???????? | tr '\n' ' ')"
         grep "^skipv1-train: " err.txt | sed "s/process $process/process P/"
         [ $status -ne 0 ] || fail "status 0 after a kill"
       done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Draws every figure of the tutorials and of docs/results again, PNG and SVG, from the data kept in the tree; trains nothing.
+# Draws every figure of the tutorials, of docs/results and of docs/performance again, PNG and SVG, from the data kept in the tree; trains nothing.
 # Usage: sh tutorials/figures.sh BUILD [TO]     for example  sh tutorials/figures.sh build/default
 # TO is the tree to draw into; left out: this one.
 set -eu
@@ -24,4 +24,11 @@ run "$build/tutorials/10-decoding-at-bandwidth" --timeline "$root/docs/performan
 for name in frontier map memory variants point-bytes point-pieces rates repetition contexts recall search; do
   run "$programs/skipv1-experiment" $name --out "$root/docs/results/$name.json" --figure "$results/$name.png"
 done
+several=$root/docs/performance/several-gpus performance=$to/docs/performance
+mkdir -p "$performance"
+run "$programs/skipv1-plot" "$several/one.csv" "$several/two.csv" --labels "one H200" "two H200s" --x step --title "The same steps by one GPU and by two" \
+  --out "$performance/several-gpus-losses.png"
+run "$programs/skipv1-plot" "$several/gpt2-predicted.csv" "$several/gpt2-layers.csv" "$several/llama-predicted.csv" "$several/llama-layers.csv" \
+  --labels "GPT-2 124M, predicted" "GPT-2 124M" "LLaMA 42M, predicted" "LLaMA 42M" --x "sequences per GPU" --y efficiency --log-x \
+  --title "Efficiency of two H200s, %" --out "$performance/several-gpus-efficiency.png"
 rm -f "$results"/variants-10M.* # the text shows the larger size alone

@@ -129,7 +129,8 @@ struct ScalingTimes {
 };
 
 /// Another way to exchange the same: the sums layer by layer, after half of the layers and before the last, or all at the end;
-/// the new parameters sent late; both as they are, on a stream of the highest priority.
+/// the new parameters sent late; both as they are, on a stream of the highest priority;
+/// nothing, but 1 or 24 multiprocessors held for a moment where a layer's sum would be.
 inline std::unique_ptr<Communicator> way(const std::string& name, NcclCommunicator& world, NcclCommunicator* urgent,
                                          const Config& config) {
   const std::size_t layers = config.num_hidden_layers, first = config.tie_word_embeddings ? 0 : 1;
@@ -139,7 +140,9 @@ inline std::unique_ptr<Communicator> way(const std::string& name, NcclCommunicat
   if (name == "half") return std::make_unique<GatheredWorld>(world, std::vector{first + layers / 2 - 1, first + layers - 2});
   if (name == "end") return std::make_unique<GatheredWorld>(world, std::vector<std::size_t>{});
   if (name == "late") return std::make_unique<LateWorld>(world);
-  require(name == "urgent" && urgent, "--ways ", name, ": must be layers, half, end, late or urgent");
+  if (name == "hold-1") return std::make_unique<HoldingWorld>(world, 1);
+  if (name == "hold-24") return std::make_unique<HoldingWorld>(world, 24);
+  require(name == "urgent" && urgent, "--ways ", name, ": must be layers, half, end, late, urgent, hold-1 or hold-24");
   return std::make_unique<PassingWorld>(*urgent);
 }
 

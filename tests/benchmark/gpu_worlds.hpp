@@ -67,6 +67,52 @@ class PartialWorld final : public PassingWorld {
   bool sums_;
 };
 
+/// Holds a multiprocessor with each block, for `cycles`: blocks that need much shared memory find no room beside it.
+__global__ void hold_kernel(long long cycles) {
+  const long long begin = clock64();
+  while (clock64() - begin < cycles) {
+  }
+}
+
+/// Exchanges nothing; where a sum would be, some blocks hold a multiprocessor each for 50 microseconds at 1.6 GHz.
+class HoldingWorld final : public PassingWorld {
+ public:
+  HoldingWorld(NcclCommunicator& world, unsigned blocks) : PassingWorld(world), blocks_(blocks) {
+    check_cuda(cudaFuncSetAttribute(hold_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), "cudaFuncSetAttribute");
+    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
+  }
+  HoldingWorld(const HoldingWorld&) = delete;
+  HoldingWorld& operator=(const HoldingWorld&) = delete;
+  ~HoldingWorld() override { cudaEventDestroy(event_), cudaStreamDestroy(stream_); }
+
+  void begin_reduce(void*, std::size_t, Element, std::size_t) override { sums_ = true; }
+  void begin_all_reduce(void*, std::size_t, Element) override {}
+  void begin_broadcast(void*, std::size_t, std::size_t) override {}
+  void begin_group() override {}
+  void end_group() override {
+    if (!std::exchange(sums_, false)) return;
+    order(current_stream(), stream_);
+    hold_kernel<<<blocks_, 256, shared, stream_>>>(80000);
+    check_cuda(cudaGetLastError(), "hold_kernel");
+    held_ = true;
+  }
+  void wait() override {
+    if (std::exchange(held_, false)) order(stream_, current_stream());
+  }
+
+ private:
+  static constexpr int shared = 100 << 10;
+  void order(cudaStream_t before, cudaStream_t after) const {
+    check_cuda(cudaEventRecord(event_, before), "cudaEventRecord");
+    check_cuda(cudaStreamWaitEvent(after, event_, 0), "cudaStreamWaitEvent");
+  }
+  unsigned blocks_;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t event_ = nullptr;
+  bool sums_ = false, held_ = false;
+};
+
 /// Sends the new parameters when all are updated, rather than piece by piece.
 class LateWorld final : public PassingWorld {
  public:

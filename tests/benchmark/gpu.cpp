@@ -348,7 +348,11 @@ int main(int argc, char** argv) {
         bench.decode({32, 16, 1, 1, 4095, 64, routed});
         bench.decode({8, 16, 1, 1, 2047, 64, routed});
         bench.decode({1, 32, 1, 1, 32767, 128, routed});
+        bench.decode({1, 32, 1, 1, 2047, 64, routed});
+        bench.decode({1, 12, 1, 1, 1023, 64, routed});
       }
+      bench.decode({1, 32, 4, 1, 131071, 128, true});
+      bench.decode({256, 32, 4, 1, 1023, 128, true});
       bench.decode({64, 32, 4, 1, 4095, 128, true, true});
       bench.decode({64, 32, 8, 1, 4095, 128, true, true});
       bench.decode({16, 33, 1, 1, 3000, 96, true, true});
@@ -364,6 +368,9 @@ int main(int argc, char** argv) {
       }
       bench.train({4, 33, 1, 1999, 0, 96, true});
       bench.train({4, 56, 8, 2047, 0, 80, true});
+      bench.train({2, 32, 1, 8192, 0, 128, true});
+      bench.train({2, 32, 8, 8192, 0, 128, true});
+      bench.train({8, 16, 1, 8192, 0, 64, true});
     }
     if (only.empty() || only == "step") {
       for (const char* variant : {"mha", "skipv1"}) {

@@ -31,20 +31,25 @@ inline Architecture parse_architecture(const std::string& name) {
   return name == "gpt2" ? Architecture::gpt2 : Architecture::llama;
 }
 
-/// The kind and its numbers; what a file leaves out keeps the defaults of the specification. `required`: the original context.
-inline void read_rope_kind(JsonFields& fields, RopeScaling& s, bool required) {
+/// Whose keys a file has: transformers' may be null where they may be absent, and the original context is one of them.
+enum class RopeKeys { ours, hugging_face };
+
+/// The kind and its numbers; what a file leaves out keeps the defaults of the specification.
+inline void read_rope_kind(JsonFields& fields, RopeScaling& s, RopeKeys keys) {
+  const bool ours = keys == RopeKeys::ours;
+  const auto read = [&](const char* key, double& to) { ours ? fields.read(key, to, false) : fields.read_unless_null(key, to); };
   if (s.kind != RopeKind::plain) fields.read("factor", s.factor);
   if (s.kind == RopeKind::llama3 || s.kind == RopeKind::yarn)
-    fields.read("original_max_position_embeddings", s.original_max_position_embeddings, required);
+    fields.read("original_max_position_embeddings", s.original_max_position_embeddings, ours);
   if (s.kind == RopeKind::llama3) {
     fields.read("low_freq_factor", s.low_freq_factor);
     fields.read("high_freq_factor", s.high_freq_factor);
   }
   if (s.kind != RopeKind::yarn) return;
   s.attention_factor = yarn_attention_factor(s.factor);
-  fields.read("attention_factor", s.attention_factor, false);
-  fields.read("beta_fast", s.beta_fast, false);
-  fields.read("beta_slow", s.beta_slow, false);
+  read("attention_factor", s.attention_factor);
+  read("beta_fast", s.beta_fast);
+  read("beta_slow", s.beta_slow);
   fields.read("truncate", s.truncate, false);
 }
 
@@ -53,7 +58,7 @@ inline void read_rope_frequencies(const Json& object, RopeScaling& s) {
   std::string kind;
   fields.read("kind", kind);
   s.kind = parse_rope_kind(kind);
-  read_rope_kind(fields, s, true);
+  read_rope_kind(fields, s, RopeKeys::ours);
   fields.finish();
 }
 

@@ -18,24 +18,6 @@ inline void expect_standard(const Json& object, const char* key, const Json& sta
           brief(standard), " is imported");
 }
 
-/// Whether a null at `key` is not the same as no such key: a window is then not the default, and of what every model must say the
-/// error is that it is null.
-inline bool keeps_null(const std::string& key) {
-  constexpr const char* keys[] = {"sliding_window",
-                                  "model_type",
-                                  "vocab_size",
-                                  "hidden_size",
-                                  "intermediate_size",
-                                  "num_hidden_layers",
-                                  "num_attention_heads",
-                                  "max_position_embeddings",
-                                  "n_embd",
-                                  "n_layer",
-                                  "n_head",
-                                  "n_positions"};
-  return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
-}
-
 /// What a model type near LLaMA has that LLaMA has not, for the line that refuses it; empty where it is not known.
 inline const char* feature_of(const std::string& type) {
   const std::pair<const char*, const char*> known[] = {
@@ -80,7 +62,7 @@ inline constexpr LlamaRelative llama_relatives[] = {
 /// types, one for each layer.
 inline std::optional<bool> find_sliding_layers(const Json& object, std::size_t layers) {
   const auto types = object.find("layer_types");
-  if (types == object.end()) return {};
+  if (types == object.end() || types->is_null()) return {};
   require(types->is_array() && types->size() == layers, "\"layer_types\": expected a list of ", layers,
           " types, one for each layer, found ", brief(*types));
   bool slides = false;
@@ -99,9 +81,13 @@ inline void refuse_windows(const Json& object, const LlamaRelative& relative, co
   const Json window = object.value("sliding_window", Json(4096u));  // transformers' default
   bool slides = relative.windows == Windows::everywhere && !window.is_null();
   if (relative.windows == Windows::in_some_layers) {
-    const bool used = object.value("use_sliding_window", Json(false)) == true && !window.is_null();
-    const Json most = object.value("max_window_layers", Json(28u));
-    slides = sliding_layers.value_or(used && !(most.is_number_unsigned() && most.get<std::size_t>() >= c.num_hidden_layers));
+    JsonFields fields(object);
+    bool used = false;
+    std::size_t most = 28;
+    fields.read("use_sliding_window", used, false);
+    fields.read("max_window_layers", most, false, "an integer, not negative");
+    used = used && !window.is_null();
+    slides = sliding_layers.value_or(used && most < c.num_hidden_layers);
     require(!slides || used, "\"layer_types\" has \"sliding_attention\", and there is no window: ",
             window.is_null() ? "\"sliding_window\" is null" : "\"use_sliding_window\" is not true");
   } else {
@@ -119,7 +105,7 @@ inline const Json* find_rope(const Json& object, std::string& name) {
   const Json* found = nullptr;
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     const auto rope = object.find(key);
-    if (rope == object.end()) continue;
+    if (rope == object.end() || rope->is_null()) continue;
     require(rope->is_object(), '"', key, "\": expected an object, found ", brief(*rope));
     if (rope->empty()) continue;
     require(!found || *found == *rope, "\"rope_scaling\" beside \"rope_parameters\", and they differ: leave one of them out");
@@ -147,7 +133,7 @@ inline RopeKind hugging_face_rope_kind(JsonFields& fields, const Json& rope, con
     double factor = 1;
     fields.read("factor", factor);
     std::size_t original = c.max_position_embeddings;
-    fields.read("original_max_position_embeddings", original, false);
+    fields.read_unless_null("original_max_position_embeddings", original);
     require(original == c.max_position_embeddings, '"', name, ".original_max_position_embeddings\" is ", original,
             ": with kind dynamic only max_position_embeddings, ", c.max_position_embeddings, ", is imported");
     return RopeKind::plain;
@@ -163,9 +149,7 @@ inline void read_hugging_face_rope(const Json& object, Config& c) {
   std::string name;
   const Json* found = find_rope(object, name);
   if (!found) return;
-  Json rope = Json::object();
-  for (const auto& item : found->items())
-    if (!item.value().is_null()) rope[item.key()] = item.value();
+  const Json& rope = *found;
   JsonFields fields(rope, name + ".");
   RopeScaling& s = c.rope_frequencies;
   fields.read("rope_theta", c.rope_theta, false);
@@ -174,12 +158,12 @@ inline void read_hugging_face_rope(const Json& object, Config& c) {
   s.kind = hugging_face_rope_kind(fields, rope, name, c);
   const bool lengthened = s.kind == RopeKind::llama3 || s.kind == RopeKind::yarn;
   if (lengthened) s.original_max_position_embeddings = c.max_position_embeddings;
-  read_rope_kind(fields, s, false);
+  read_rope_kind(fields, s, RopeKeys::hugging_face);
   if (s.kind == RopeKind::yarn) {
     double m = 0, all = 0;
-    fields.read("mscale", m, false);
-    fields.read("mscale_all_dim", all, false);
-    if (!rope.contains("attention_factor") && m != 0 && all != 0)
+    fields.read_unless_null("mscale", m);
+    fields.read_unless_null("mscale_all_dim", all);
+    if (rope.value("attention_factor", Json()).is_null() && m != 0 && all != 0)
       s.attention_factor = yarn_attention_factor(s.factor, m) / yarn_attention_factor(s.factor, all);
   }
   fields.finish();
@@ -202,7 +186,8 @@ inline Config hugging_face_llama(const Json& object, const LlamaRelative& relati
   fields.read("num_hidden_layers", c.num_hidden_layers);
   fields.read("num_attention_heads", c.num_attention_heads);
   c.num_key_value_heads = c.num_attention_heads;
-  fields.read("num_key_value_heads", c.num_key_value_heads, relative.own_groups);
+  if (fields.find("num_key_value_heads", relative.own_groups))
+    fields.read_unless_null("num_key_value_heads", c.num_key_value_heads);
   fields.read("max_position_embeddings", c.max_position_embeddings);
   c.norm_epsilon = 1e-6;  // transformers' defaults
   c.tie_word_embeddings = false;
@@ -210,8 +195,8 @@ inline Config hugging_face_llama(const Json& object, const LlamaRelative& relati
   fields.read("rope_theta", c.rope_theta, false);
   fields.read("tie_word_embeddings", c.tie_word_embeddings, false);
   std::size_t head_dim = 0;
-  fields.read("head_dim", head_dim, relative.own_head_dim);
-  require(head_dim != 0 || !object.contains("head_dim"), "\"head_dim\" is 0: must be positive");
+  relative.own_head_dim ? fields.read("head_dim", head_dim) : fields.read_unless_null("head_dim", head_dim);
+  require(head_dim != 0 || object.value("head_dim", Json()).is_null(), "\"head_dim\" is 0: must be positive");
   set_head_dim(c, head_dim);
   c.qkv_bias = relative.qkv_bias, c.qk_norm = relative.qk_norm;
   if (relative.attention_bias_key) {
@@ -226,6 +211,14 @@ inline Config hugging_face_llama(const Json& object, const LlamaRelative& relati
   return c;
 }
 
+/// Reads `key`, for which transformers also knows `other`: it takes whichever it comes to last. Throws if they differ.
+inline void read_either(JsonFields& fields, const char* key, const char* other, std::size_t& to) {
+  const Json *one = fields.find(key, false), *two = fields.find(other, false);
+  require(!one || !two || *one == *two, '"', other, "\" is another name of \"", key,
+          "\" in transformers, and they differ: ", two ? brief(*two) : "", " and ", one ? brief(*one) : "");
+  fields.read(two && !one ? other : key, to);
+}
+
 inline Config hugging_face_gpt2(const Json& object) {
   if (object.value("activation_function", Json("gelu_new")) != "gelu_pytorch_tanh")  // another name of the same
     expect_standard(object, "activation_function", "gelu_new");
@@ -237,13 +230,13 @@ inline Config hugging_face_gpt2(const Json& object) {
   Config c;
   c.architecture = Architecture::gpt2;
   fields.read("vocab_size", c.vocab_size);
-  fields.read("n_embd", c.hidden_size);
-  fields.read("n_layer", c.num_hidden_layers);
-  fields.read("n_head", c.num_attention_heads);
-  fields.read("n_positions", c.max_position_embeddings);
+  read_either(fields, "n_embd", "hidden_size", c.hidden_size);
+  read_either(fields, "n_layer", "num_hidden_layers", c.num_hidden_layers);
+  read_either(fields, "n_head", "num_attention_heads", c.num_attention_heads);
+  read_either(fields, "n_positions", "max_position_embeddings", c.max_position_embeddings);
   require(c.hidden_size <= 1u << 29, "\"n_embd\" is ", c.hidden_size, ": at most ", 1u << 29);
   c.intermediate_size = 4 * c.hidden_size;
-  fields.read("n_inner", c.intermediate_size, false);
+  fields.read_unless_null("n_inner", c.intermediate_size);
   fields.read("layer_norm_epsilon", c.norm_epsilon, false);
   c.num_key_value_heads = c.num_attention_heads;
   return c;
@@ -255,10 +248,8 @@ inline Config hugging_face_gpt2(const Json& object) {
 /// here are passed over. Throws, naming the key, where the model is one that this library has not (sliding windows, other
 /// activations).
 inline Config parse_hugging_face_config(std::string_view text) {
-  Json object = parse_json(text);
+  const Json object = parse_json(text);
   require(object.is_object(), "expected an object, found ", detail::brief(object));
-  for (auto item = object.begin(); item != object.end();)
-    item = item->is_null() && !detail::keeps_null(item.key()) ? object.erase(item) : std::next(item);
   std::string type;
   JsonFields(object).read("model_type", type);
   for (const char* ours : {"architecture", "attention", "norm_epsilon"})
@@ -267,8 +258,11 @@ inline Config parse_hugging_face_config(std::string_view text) {
             "the second of transformers': leave one of them out");
   for (const char* quantized : {"quantization_config", "compression_config"})
     require(
-        !object.contains(quantized), '"', quantized,
+        object.value(quantized, Json()).is_null(), '"', quantized,
         "\": quantized weights are not imported (transformers writes plain ones: ", "model.dequantize(), then save_pretrained)");
+  detail::expect_standard(object, "is_causal", true);
+  const Json per_layer = object.value("per_layer_config", Json());
+  require(per_layer.is_null() || per_layer.empty(), "\"per_layer_config\": layers that differ from one another are not imported");
   const auto relative = std::find_if(std::begin(detail::llama_relatives), std::end(detail::llama_relatives),
                                      [&](const detail::LlamaRelative& r) { return type == r.type; });
   const bool known = relative != std::end(detail::llama_relatives);

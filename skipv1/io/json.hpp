@@ -124,6 +124,12 @@ class JsonFields {
     expect(value->is_string(), key, "a string", *value);
     to = value->get<std::string>();
   }
+  /// The same of a key that may be absent, or null, which says the same.
+  template <class T>
+  void read_unless_null(const std::string& key, T& to) {
+    const Json* value = find(key, false);
+    if (value && !value->is_null()) read(key, to);
+  }
   /// Throws unless `holds`.
   void expect(bool holds, const std::string& key, const char* what, const Json& found) const {
     require(holds, '"', prefix_, key, "\": expected ", what, ", found ", holds ? "" : detail::brief(found));

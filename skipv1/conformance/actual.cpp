@@ -88,7 +88,7 @@ class Actual {
     for (const std::string& name : backward_order(case_.gradients.layout())) {
       const auto found = files_.gradients.find(name);
       if (found == files_.gradients.end()) {
-        fail(name, case_.bounds.find(dtype_.empty() ? coarsest_ : dtype_, "gradients", name), "is missing");
+        fail(name, case_.bounds.find(dtype_.empty() ? coarsest_ : dtype_, "gradients", name), is_missing);
         continue;
       }
       const double bound = case_.bounds.find(dtype_of(found->second), "gradients", name);

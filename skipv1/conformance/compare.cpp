@@ -86,6 +86,8 @@ std::string first_difference(const std::vector<Comparison>& comparisons) {
 
 std::string list_compared(const std::vector<Comparison>& comparisons) {
   std::vector<std::pair<std::string, std::size_t>> groups;
+  std::string missing;
+  std::size_t absent = 0;
   for (const Comparison& x : comparisons) {
     const std::string group = x.check == "trace"       ? "trace tensors"
                               : x.check == "gradients" ? "gradients"
@@ -94,10 +96,18 @@ std::string list_compared(const std::vector<Comparison>& comparisons) {
                                                        : x.tensor;
     if (groups.empty() || groups.back().first != group) groups.emplace_back(group, 0);
     ++groups.back().second;
+    if (x.note != is_missing) continue;
+    ++absent;
+    if (missing.empty()) missing = x.tensor;
   }
   std::string text;
-  for (const auto& [group, count] : groups)
-    text += (text.empty() ? "" : ", ") + (group == "logits" || group == "loss" ? group : std::to_string(count) + ' ' + group);
+  for (const auto& [group, count] : groups) {
+    const bool one = group == "logits" || group == "loss", some = group == "gradients" && absent > 0;
+    text += text.empty() ? "" : ", ";
+    if (some) text += std::to_string(count - absent) + " of ";
+    text += one ? group : std::to_string(count) + ' ' + group;
+    if (some) text += " (missing: " + missing + (absent > 1 ? " and " + std::to_string(absent - 1) + " more" : "") + ")";
+  }
   return text;
 }
 

@@ -34,7 +34,10 @@ Comparison compare_counts(const std::string& check, const std::string& name, std
 /// "the forward pass holds; gradients first differ at …". Empty if nothing differs.
 std::string first_difference(const std::vector<Comparison>& comparisons);
 
-/// What was compared, in a line: "12 trace tensors, logits, loss, 23 gradients, 2 counts".
+/// The note of a gradient that is not there while others are.
+inline constexpr const char* is_missing = "is missing";
+
+/// What was compared, in a line: "12 trace tensors, logits, loss, 23 gradients, 2 counts"; of gradients also which are missing.
 std::string list_compared(const std::vector<Comparison>& comparisons);
 
 /// Writes a line for each comparison; of gradients and trace only the largest error, or every tensor that fails, with its note.

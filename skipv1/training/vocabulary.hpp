@@ -11,6 +11,7 @@
 #include "skipv1/io/file.hpp"
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/training/tokenizer.hpp"
+#include "skipv1/training/tokenizer_config.hpp"
 #include "skipv1/training/tokenizer_json.hpp"
 
 namespace skipv1 {
@@ -48,11 +49,10 @@ inline Vocabulary open_vocabulary(const std::filesystem::path& path, std::size_t
     v.tokenizer = std::make_unique<Llama2cTokenizer>(Llama2cTokenizer::load(path));
   } else if (path.extension() == ".json") {
     v.file_name = "tokenizer.json";
-    try {
-      v.tokenizer = read_tokenizer_json(v.content, rows);
-    } catch (const Error& error) {
-      fail("vocabulary ", path.string(), ": ", error.what());
-    }
+    BytePairVocabulary vocabulary = at_place("vocabulary " + path.string(), [&] { return parse_tokenizer_json(v.content); });
+    if (path.filename() == "tokenizer.json") check_beside_tokenizer_json(path.parent_path(), vocabulary);
+    v.tokenizer =
+        at_place("vocabulary " + path.string(), [&] { return std::make_unique<BytePairTokenizer>(std::move(vocabulary), rows); });
   } else {
     v.file_name = "tokenizer.model";
 #ifdef SKIPV1_SENTENCEPIECE
@@ -116,13 +116,28 @@ inline FoundVocabulary find_vocabulary(const std::filesystem::path& path, std::s
   return found;
 }
 
-/// The file in a model's folder with a vocabulary that could not be read; empty if there is none. (Beside a model that is a
-/// single file lies whatever else there is.)
+/// Whether a file's name is one that vocabularies, or what belongs to them, have.
+inline bool names_vocabulary(const std::filesystem::path& file) {
+  const std::string name = file.filename().string(), extension = file.extension().string();
+  for (const char* begin : {"tokenizer", "vocab", "merges", "encoder.json", "tekken", "added_tokens", "special_tokens"})
+    if (name.starts_with(begin)) return true;
+  for (const char* end : {".model", ".tiktoken", ".bpe", ".spm"})
+    if (extension == end) return true;
+  return name.starts_with("tok") && extension == ".bin";
+}
+
+/// The file in a model's folder with a vocabulary that was not taken, tokenizer.json before others; empty if there is none.
+/// (Beside a model that is a single file lies whatever else there is.)
 inline std::string unread_vocabulary(const std::filesystem::path& folder) {
-  if (!std::filesystem::is_directory(folder)) return "";
-  for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt"})
-    if (std::filesystem::exists(folder / name)) return name;
-  return "";
+  std::string first;
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error)) return first;
+  for (std::filesystem::directory_iterator i(folder, error), end; !error && i != end; i.increment(error)) {
+    const std::string name = i->path().filename().string();
+    if (names_vocabulary(name) && first != "tokenizer.json" && (first.empty() || name == "tokenizer.json" || name < first))
+      first = name;
+  }
+  return first;
 }
 
 /// The vocabulary of `size` pieces of the model at `path`: `file` if given, else what `find_vocabulary` finds, else, if `size` is
@@ -137,10 +152,13 @@ inline Vocabulary vocabulary_of(const std::filesystem::path& path, std::size_t s
   FoundVocabulary found = find_vocabulary(path, size);
   if (found.vocabulary) return std::move(*found.vocabulary);
   const std::string unread = unread_vocabulary(path);
-  require(unread.empty() || unread == "tokenizer.json", (path / unread).string(),
+  const bool json = unread == "tokenizer.json";
+  require(json || found.passed_over.empty() || size != 256 || unread.empty(), (path / unread).string(),
+          ": the model's 256 ids are bytes only where no vocabulary lies in its folder (", found.passed_over, ")");
+  require(unread.empty() || json || !found.passed_over.empty(), (path / unread).string(),
           ": vocabularies of this kind are not read; transformers writes a tokenizer.json by "
           "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)");
-  require(unread.empty(), found.passed_over, "; the text's token ids can be given by --tokens FILE.npy instead");
+  require(!json, found.passed_over, "; the text's token ids can be given by --tokens FILE.npy instead");
   if (size == 256) return byte_vocabulary();
   fail(path.string(), ": a vocabulary of ", size, " pieces, but beside it ",
        found.passed_over.empty() ? "no tokenizer.json, no tokenizer.model and no tokenizer.bin"

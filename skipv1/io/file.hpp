@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -23,6 +24,7 @@
 #ifdef _WIN32
 #include <process.h>
 #elif __has_include(<unistd.h>)
+#include <signal.h>
 #include <unistd.h>
 #endif
 
@@ -44,6 +46,30 @@ inline std::filesystem::path part_of(std::filesystem::path path) { return path +
 inline bool is_part(const std::filesystem::path& path) {
   const std::string end = path.extension().string();
   return end.starts_with(".part-") && end.find_first_not_of("0123456789", 6) == std::string::npos;
+}
+/// Whether this machine has a process of that number, as far as can be known.
+inline bool process_lives([[maybe_unused]] int process) {
+#if !defined(_WIN32) && __has_include(<unistd.h>)
+  return kill(process, 0) == 0 || errno != ESRCH;
+#else
+  return true;
+#endif
+}
+/// Removes what killed processes left of `path` in the making: temporary files or folders whose process is no more.
+inline void remove_left_over(const std::filesystem::path& path) {
+  const std::string begin = path.filename().string() + ".part-";
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  std::vector<std::filesystem::path> left;
+  std::error_code ignored;
+  for (std::filesystem::directory_iterator i(folder, ignored), end; !ignored && i != end; i.increment(ignored)) {
+    const std::string name = i->path().filename().string();
+    if (!name.starts_with(begin)) continue;
+    int process = 0;
+    const auto [rest, error] = std::from_chars(name.data() + begin.size(), name.data() + name.size(), process);
+    if (error == std::errc() && rest == name.data() + name.size() && process > 0 && !process_lives(process))
+      left.push_back(i->path());
+  }
+  for (const std::filesystem::path& entry : left) std::filesystem::remove_all(entry, ignored);
 }
 
 static_assert(std::endian::native == std::endian::little,
@@ -126,7 +152,7 @@ class Source {
 };
 
 /// A file in the making. It has a temporary name, its process's own, until `commit`; without that, whatever `path` was stays as
-/// it is.
+/// it is. What a killed process left there under such a name goes.
 class NewFile {
  public:
   /// Throws if no file can be made there. A device or a pipe at `path` is written to directly.
@@ -136,6 +162,7 @@ class NewFile {
             ": cannot be written: ", std::make_error_code(std::errc::is_a_directory).message());
     direct_ = std::filesystem::is_other(path_, error);
     part_ = direct_ ? path_ : part_of(path_);
+    if (!direct_) remove_left_over(path_);
     errno = 0;
     file_.open(part_, std::ios::binary | std::ios::trunc);
     check();
@@ -187,14 +214,18 @@ inline void require_writable_folder(const std::filesystem::path& path) {
   for (std::filesystem::path part = whole; !std::filesystem::exists(part, error) && part.has_relative_path();
        part = part.parent_path())
     if (part.has_filename()) made.push_back(part);
-  std::filesystem::create_directories(path, error);
-  std::string why = error ? error.message() : std::filesystem::is_directory(path) ? "" : "it is no folder";
-  if (why.empty()) {
+  std::string why;
+  for (int tries = 0; tries < 100; ++tries) {  // another process that tries the same may have made it, and take it away
+    std::filesystem::create_directories(path, error);
+    why = error ? error.message() : std::filesystem::is_directory(path) ? "" : "it is no folder";
+    if (!why.empty()) break;
     try {
       const NewFile tried(path / ".skipv1-tried");
+      break;
     } catch (const Error& failed) {
       why = std::string(failed.what()).substr(std::string(failed.what()).rfind(": ") + 2);
     }
+    if (std::filesystem::exists(path, error)) break;
   }
   for (const std::filesystem::path& folder : made) std::filesystem::remove(folder, error);  // where nobody else has put a file
   require(why.empty(), path.string(), ": nothing can be written into this folder: ", why);

@@ -28,16 +28,34 @@ inline int duplicate_to(int descriptor, int as) { return dup2(descriptor, as); }
 inline std::FILE* open_descriptor(int descriptor) { return fdopen(descriptor, "wb"); }
 inline int descriptor_of(std::FILE* file) { return fileno(file); }
 #endif
+
+/// Throws if a file is at `path` that numbers must not take the place of: one that is no JSON, or one of a model's, a run's or a
+/// case's folder, which may be an input of the same command.
+inline void require_replaceable(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return;
+  const std::string name = path.filename().string();
+  for (const char* own :
+       {"config.json", "run.json", "state.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+        "generation_config.json", "model.safetensors.index.json", "expected.json", "decoding.json", "manifest.json"})
+    require(name != own, path.string(), ": is there, and of a model, a run or a case by its name: numbers do not take its place");
+  Source file(path);
+  const std::string begin = file.text(0, std::min<std::uint64_t>(file.size(), 4096));
+  const std::size_t first = begin.find_first_not_of(" \t\r\n");
+  require(file.size() == 0 || (first != begin.npos && (begin[first] == '{' || begin[first] == '[')), path.string(),
+          ": is there, and no JSON: numbers do not take its place");
+}
 }  // namespace detail
 
 /// A JSON file that is written whole or not at all; with the name "-" standard output, which from then on has the JSON alone: as
 /// long as this lives, all else that the program prints goes to standard error. With an empty name nothing is written.
 class JsonOutput {
  public:
-  /// Throws if nothing can be written there, so that this is said before the work. A file there stays as it is until `write`.
+  /// Throws if nothing can be written there, so that this is said before the work, or if something else than JSON is there. A
+  /// file there stays as it is until `write`.
   explicit JsonOutput(std::string path) : path_(std::move(path)) {
     if (path_ != "-") {
-      if (!path_.empty()) require_writable(path_);
+      if (!path_.empty()) detail::require_replaceable(path_), require_writable(path_);
       return;
     }
     std::fflush(stdout);

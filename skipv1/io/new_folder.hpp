@@ -18,6 +18,7 @@ class NewFolder {
     std::error_code error;
     require(!std::filesystem::exists(path_, error), path_.string(), ": exists already");
     part_ = part_of(path_);
+    remove_left_over(path_);
     std::filesystem::remove_all(part_, error);
     std::filesystem::create_directories(part_, error);
     require(!error, path_.string(), ": cannot be made: ", error.message());

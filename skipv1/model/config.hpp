@@ -83,19 +83,16 @@ inline Injection parse_injection(const std::string& name) {
 
 namespace detail {
 inline void check_sizes(const Config& c) {
-  static constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
-  const auto positive = [](const char* key, std::size_t value) {
+  const auto positive = [](const char* key, std::size_t value, std::size_t most = std::numeric_limits<std::int32_t>::max()) {
     require(value >= 1 && value <= most, key, " is ", value, ": must be 1 to ", most);
   };
   positive("vocab_size", c.vocab_size);
   positive("hidden_size", c.hidden_size);
   positive("intermediate_size", c.intermediate_size);
-  positive("num_hidden_layers", c.num_hidden_layers);
-  positive("num_attention_heads", c.num_attention_heads);
-  positive("num_key_value_heads", c.num_key_value_heads);
+  positive("num_hidden_layers", c.num_hidden_layers, 4096);
+  positive("num_attention_heads", c.num_attention_heads, 4096);
+  positive("num_key_value_heads", c.num_key_value_heads, 4096);
   positive("max_position_embeddings", c.max_position_embeddings);
-  require(c.num_hidden_layers <= 4096 && c.num_attention_heads <= 4096, "num_hidden_layers ", c.num_hidden_layers,
-          " and num_attention_heads ", c.num_attention_heads, ": at most 4096 each");
   require(c.head_dim || c.hidden_size % c.num_attention_heads == 0, "hidden_size ", c.hidden_size,
           " is not a multiple of num_attention_heads ", c.num_attention_heads);
   require(c.head_dim <= 1u << 20, "head_dim is ", c.head_dim, ": at most ", 1u << 20);

@@ -91,12 +91,36 @@ std::string advice(const std::vector<Comparison>& comparisons) {
          "the first stage that differs is named";
 }
 
+/// Whether every difference is within the bounds of float32, where no scalar was named: the numbers may be stored in a wider one
+/// than they were computed in.
+bool within_float32(const Options& options, const Case& c, const std::vector<Comparison>& comparisons) {
+  if (!options.dtype.empty()) return false;
+  bool any = false;
+  for (const Comparison& x : comparisons) {
+    if (x.pass) continue;
+    const bool decoding = x.check == "decoding";
+    if (x.check == "cache" || !(x.error <= c.bounds.find("f32", decoding ? "logits" : x.check, decoding ? "decoding" : x.tensor)))
+      return false;
+    any = true;
+  }
+  return any;
+}
+
+/// Throws if --trace would put the library's tensors in the place of what is compared with them.
+void require_own_trace_folder(const Options& options) {
+  std::error_code error;
+  const std::filesystem::path actual = options.actual, inner = actual / std::filesystem::path(options.cases[0]).filename();
+  for (const std::filesystem::path& compared : {std::filesystem::path(options.cases[0]), actual, inner})
+    require(compared.empty() || !std::filesystem::equivalent(compared, options.trace, error), "--trace ", options.trace,
+            ": the folder of what is compared with these tensors");
+}
+
 /// Checks all cases; whether all hold.
 bool check_all(const Options& options) {
   if (options.device != "cpu") with_device(options.device, [](auto) { return true; });  // said before the work
   require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");
   JsonOutput output(options.json);
-  if (!options.trace.empty()) require_writable_folder(options.trace);
+  if (!options.trace.empty()) require_own_trace_folder(options), require_writable_folder(options.trace);
   Report report;
   std::size_t differing = 0;
   for (const std::string& folder : options.cases) {
@@ -111,7 +135,12 @@ bool check_all(const Options& options) {
     if (!options.actual.empty()) recognise_actual(c, folder_of(options, c), comparisons);
     for (const Comparison& x : comparisons)
       for (const std::string& mistake : x.mistakes) std::cout << "  exactly what a known mistake gives: " << mistake << '\n';
-    if (!options.actual.empty() && !advice(comparisons).empty()) std::cout << "  " << advice(comparisons) << '\n';
+    if (!options.actual.empty() && within_float32(options, c, comparisons))
+      std::cout
+          << "  every difference is within float32's bounds: of numbers that were computed in float32 and stored in float64, "
+             "--dtype f32 says so\n";
+    else if (!options.actual.empty() && !advice(comparisons).empty())
+      std::cout << "  " << advice(comparisons) << '\n';
     report.add(c.name, comparisons);
   }
   std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;

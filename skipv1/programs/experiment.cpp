@@ -36,7 +36,8 @@ void add_options(CommandLine& app, Asked& asked) {
              "seeds 1 to this for every run (search: of what tables are compared with); else as many as the run has in the list")
           ->check(in_range(1, 1000000));
   app.add_option("--seed-list", asked.seed_list, "these seeds for every run")->delimiter(',')->excludes(seeds);
-  app.add_option("--only", asked.only, "these labels, groups (before the slash) or models (after it)")->delimiter(',');
+  app.add_option("--only", asked.only, "these labels, groups (before the slash) or models (after it); of tables and figures, too")
+      ->delimiter(',');
   app.add_option("--peaks", asked.peaks, "only runs with these peak rates")->delimiter(',');
   app.add_option("--best", asked.best,
                  "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
@@ -118,7 +119,8 @@ int main(int argc, char** argv) {
     if (!asked.figure.empty()) plot::require_figure_name(asked.figure), require_writable(asked.figure);
     const Json results = results_of(asked);
     if (!asked.save_tables.empty()) save_tables(results, asked.found, asked.save_tables);
-    if (asked.table) print_results(results, asked.against);
-    if (!asked.figure.empty()) draw_results(results, asked.figure);
+    const Json chosen = asked.table || !asked.figure.empty() ? chosen_results(results, asked) : Json();
+    if (asked.table) print_results(chosen, asked.against);
+    if (!asked.figure.empty()) draw_results(chosen, asked.figure);
   });
 }

@@ -55,6 +55,7 @@ class Corpus {
         text_(load_text(text)),
         valid_(valid.empty() ? std::string() : load_text(valid)),
         folder_(std::move(folder)) {
+    if (!valid.empty()) warn_of_learned(text, text_, valid, valid_);
     if (!folder_.empty()) std::filesystem::create_directories(folder_);
     std::tie(first_, rest_) = valid.empty() ? at_place(place_, [&] { return split_text(text_, 0.1); })
                                             : std::pair<std::string_view, std::string_view>(text_, valid_);

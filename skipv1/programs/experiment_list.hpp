@@ -27,6 +27,9 @@ CurveOptions curve_of(const Experiment& experiment, const PlannedRun& run);
 Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Imported& from);
 /// Whether a run is among those asked for, by `--only` and `--peaks`.
 bool wanted(const ExperimentJob& asked, const PlannedRun& run);
+/// Those of the results' runs that `--only`, `--peaks`, `--seeds` and `--seed-list` ask for. Throws if a name or a rate is no
+/// run's, or if none is left.
+Json chosen_results(Json results, const ExperimentJob& asked);
 /// Throws if a name of `--only` or, among the runs that it names, a rate of `--peaks` is no run's.
 void require_choice(const Experiment& experiment, const ExperimentJob& asked);
 /// Throws if `--against` is no model of these runs' labels, and names those that are.

@@ -115,8 +115,35 @@ std::string weights_fingerprint(const Parameters<T>& parameters) {
   return fingerprint({reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(T)});
 }
 
-/// A model's configuration from a job's settings, with a vocabulary of `vocab` pieces. Throws if it is not valid.
-inline Config config_of(const Job& j, std::size_t vocab) {
+/// `line` with the options that set a configuration's keys in place of the keys.
+inline std::string in_options(std::string line, const Job& j) {
+  const std::pair<const char*, const char*> options[] = {
+      {"\"architecture\"", "--architecture"},
+      {"vocab_size", j.tokenizer.empty() ? "--vocab" : "the vocabulary's size"},
+      {"hidden_size", "--width"},
+      {"intermediate_size", "--ffn"},
+      {"num_hidden_layers", "--layers"},
+      {"num_attention_heads", "--heads"},
+      {"num_key_value_heads", "--kv-heads"},
+      {"max_position_embeddings", j.context ? "--context" : "--length"},
+      {"norm_epsilon", "--norm-epsilon"},
+      {"rope_theta", "--rope-theta"},
+      {"tie_word_embeddings is false", "--untied"},
+      {"skip_ratio", "--skip-ratio"},
+      {"source_layer", "--source-layer"},
+      {"learn_value_mix", "--learn-value-mix"},
+      {"value_mix", "--value-mix"},
+      {"kv_latent_size", "--kv-latent"},
+      {"rotary_size", "--rotary"}};
+  for (const auto& [key, option] : options)
+    for (std::size_t at = 0; (at = line.find(key, at)) != line.npos; at += std::string(option).size())
+      line.replace(at, std::string(key).size(), option);
+  return line;
+}
+
+/// A model's configuration from a job's settings, with a vocabulary of `vocab` pieces. Throws if it is not valid; the line names
+/// the options.
+inline Config config_of(const Job& j, std::size_t vocab) try {
   Config c;
   c.architecture = detail::parse_architecture(j.architecture);
   c.vocab_size = vocab, c.hidden_size = j.width, c.num_hidden_layers = j.layers;
@@ -129,6 +156,8 @@ inline Config config_of(const Job& j, std::size_t vocab) {
   choose_variant(c, j.variant);
   validate(c);
   return c;
+} catch (const Error& error) {
+  fail(in_options(error.what(), j));
 }
 
 /// A job that may go on: what its last checkpoint says, and its folder, which no other job has.
@@ -140,7 +169,8 @@ struct PreparedJob {
   std::optional<std::size_t> last = {};
   std::string text_fingerprint = {}, valid_fingerprint = {};
   std::string from_fingerprint = {};    ///< of the model that the run started from; empty if it has none, or of runs of before
-  std::string config_fingerprint = {};  ///< of the last checkpoint's config.json; empty of runs of before
+  Json config = {};                     ///< that the run has written into its checkpoint's config.json; null of runs of before
+  std::string config_fingerprint = {};  ///< in its place; empty where that is there
   bool from_given = false;              ///< and the command line names one again
 };
 

@@ -43,6 +43,7 @@ class JobRun {
     require(!p_.last || text == p_.text_fingerprint, first, ": not the text that the run to be resumed has learned from");
     require(!p_.last || valid == p_.valid_fingerprint, rest, ": not the held-out text of the run to be resumed");
     p_.text_fingerprint = text, p_.valid_fingerprint = valid;
+    if (this->first() && !p_.last && !rest.empty()) warn_of_learned(first, whole_, rest, held_out_);
   }
   std::pair<std::string_view, std::string_view> parts() const {
     if (!p_.job.valid.empty()) return std::pair<std::string_view, std::string_view>(whole_, held_out_);
@@ -124,7 +125,7 @@ class JobRun {
     Json json = {{"settings", settings_of(p_.job)},
                  {"text_fingerprint", p_.text_fingerprint},
                  {"valid_fingerprint", p_.valid_fingerprint},
-                 {"config_fingerprint", fingerprint(config_text(config_))}};
+                 {"config", parse_json(config_text(config_))}};
     if (!p_.from_fingerprint.empty()) json["from_fingerprint"] = p_.from_fingerprint;
     write_whole(folder / "run.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
   }

@@ -63,10 +63,19 @@ inline std::optional<std::size_t> step_of_line(std::string_view line) {
 class Log {
  public:
   /// Goes on with the log in `folder` behind the row of `step`; later rows, and one that an interrupted program left half
-  /// written, go. With step 0 the log is empty. Throws if the files cannot be written.
-  Log(const std::filesystem::path& folder, std::size_t step) : csv_path_(folder / "log.csv"), json_path_(folder / "log.jsonl") {
-    keep(csv_path_, step, detail::csv_line(detail::json_of({}), true));
-    keep(json_path_, step, "");
+  /// written, go. With step 0 the log is empty. Throws if the files cannot be written, or, with nothing changed, if they have not
+  /// the `rows` until then that a checkpoint knows of.
+  Log(const std::filesystem::path& folder, std::size_t step, std::optional<std::size_t> rows = {})
+      : csv_path_(folder / "log.csv"), json_path_(folder / "log.jsonl") {
+    const Kept csv = kept(csv_path_, step), json = kept(json_path_, step);
+    for (const auto& [path, found] : {std::pair(csv_path_, csv.rows), std::pair(json_path_, json.rows)})
+      require(
+          step == 0 || !rows || found == *rows, path.string(), ": has ", found, " rows up to step ", step,
+          ", the checkpoint of that step knows of ", *rows,
+          ": put the log back as it was, or take \"log_rows\" out of the checkpoint's state.json to go on with what there is");
+    rows_ = json.rows;
+    write_whole(csv_path_, [&](std::ostream& out) { out << detail::csv_line(detail::json_of({}), true) << csv.text; });
+    write_whole(json_path_, [&](std::ostream& out) { out << json.text; });
     open(csv_, csv_path_);
     open(json_, json_path_);
   }
@@ -76,20 +85,27 @@ class Log {
     const Json object = detail::json_of(row);
     write(csv_, csv_path_, detail::csv_line(object, false));
     write(json_, json_path_, json_text(object) + '\n');
+    ++rows_;
   }
+  std::size_t rows() const { return rows_; }
 
  private:
-  static void keep(const std::filesystem::path& path, std::size_t step, const std::string& head) {
-    std::string kept = head;
+  /// The lines of rows up to a step.
+  struct Kept {
+    std::string text;
+    std::size_t rows = 0;
+  };
+  static Kept kept(const std::filesystem::path& path, std::size_t step) {
+    Kept kept;
     if (step > 0 && std::filesystem::exists(path)) {
       Source file(path);
       const std::string text = file.text(0, file.size());
       for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
         const std::string line = text.substr(begin, end + 1 - begin);
-        if (const std::optional<std::size_t> at = detail::step_of_line(line); at && *at <= step) kept += line;
+        if (const std::optional<std::size_t> at = detail::step_of_line(line); at && *at <= step) kept.text += line, ++kept.rows;
       }
     }
-    write_whole(path, [&](std::ostream& out) { out << kept; });
+    return kept;
   }
   static void open(std::ofstream& file, const std::filesystem::path& path) {
     file.open(path, std::ios::binary | std::ios::app);
@@ -107,6 +123,7 @@ class Log {
 
   std::filesystem::path csv_path_, json_path_;
   std::ofstream csv_, json_;
+  std::size_t rows_ = 0;
 };
 
 /// A log's columns by name; where a row has nothing, NaN.

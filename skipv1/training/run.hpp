@@ -84,8 +84,8 @@ class TrainingRun {
   /// finite; the last checkpoint stays.
   RunResult run() {
     if (!last_) save();
+    if (writes()) log_.emplace(folder_.path(), trainer_.steps(), log_rows_);
     if (writes()) folder_.clean();
-    if (writes()) log_.emplace(folder_.path(), trainer_.steps());
     if (trainer_.steps() == 0 && options_.evaluate_every > 0) {
       LogRow row;
       evaluate_into(row, options_.evaluate_windows);
@@ -204,7 +204,7 @@ class TrainingRun {
       write_parameters<Sum<T>>(folder / "first_moment.safetensors", *trainer_.first_moment());
       write_parameters<Sum<T>>(folder / "second_moment.safetensors", *trainer_.second_moment());
       write_whole(folder / "state.json", [&](std::ostream& out) {
-        out << json_text({{"step", trainer_.steps()}, {"seconds", seconds_}}, 2) << '\n';
+        out << json_text({{"step", trainer_.steps()}, {"seconds", seconds_}, {"log_rows", log_ ? log_->rows() : 0}}, 2) << '\n';
       });
       if (beside_) beside_(folder);
     });
@@ -226,6 +226,8 @@ class TrainingRun {
       std::size_t stored = 0;
       fields.read("step", stored);
       fields.read("seconds", seconds_);
+      std::size_t rows = 0;
+      if (fields.find("log_rows", false)) fields.read("log_rows", rows, true, "a whole number"), log_rows_ = rows;
       fields.finish();
       require(stored == step, "\"step\" is ", stored, " in the checkpoint of step ", step);
       require(step <= options_.training.schedule.steps, "step ", step, " of a run of ", options_.training.schedule.steps);
@@ -240,6 +242,7 @@ class TrainingRun {
   Communicator& world_;
   std::ostream nowhere_{nullptr};
   std::optional<Log> log_;
+  std::optional<std::size_t> log_rows_;  ///< that the checkpoint knows of; none of runs of before
   std::optional<std::size_t> last_;
   Trainer<T, Space> trainer_;
   double seconds_ = 0;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <limits>
 #include <numbers>
@@ -36,6 +37,17 @@ inline std::size_t split_count(std::size_t count, double share) {
   const auto cut = static_cast<std::size_t>(std::llround(static_cast<double>(count) * (1 - share)));
   require(cut > 0 && cut < count, count, " tokens cannot be split with a share of ", share, " for validation");
   return cut;
+}
+
+/// Says on standard error that a held-out text is learned, too, if it is: the same as, or a part of, the text to learn. Short
+/// ones occur in others by themselves.
+inline void warn_of_learned(const std::string& place, std::string_view text, const std::string& held_out_place,
+                            std::string_view held_out) {
+  constexpr std::size_t chance = 256;  // bytes
+  const bool same = held_out == text;
+  if (!same && (held_out.size() < chance || text.find(held_out) == text.npos)) return;
+  std::fprintf(stderr, "%s: held out is %s that is learned, %s: its loss says nothing of other texts\n", held_out_place.c_str(),
+               same ? "the text" : "a part of the text", place.c_str());
 }
 
 /// `text` cut in two, the second part about `share` of its bytes (0 < share < 1): the first part ends with a line if there

@@ -59,6 +59,18 @@ bool all_pass(const std::vector<Comparison>& all) {
 
 }  // namespace
 
+TEST_CASE("gradients that are not there are named where what was compared is listed") {
+  const auto gradient = [](const char* name, const char* note) {
+    Comparison x{"gradients", name, 0, 1, note[0] == 0};
+    x.note = note;
+    return x;
+  };
+  std::vector<Comparison> all = {Comparison{"logits", "logits"}, gradient("a", ""), gradient("b", is_missing), gradient("c", "")};
+  CHECK(list_compared(all) == "logits, 2 of 3 gradients (missing: b)");
+  all.push_back(gradient("d", is_missing)), all.push_back(gradient("e", is_missing));
+  CHECK(list_compared(all) == "logits, 2 of 5 gradients (missing: b and 2 more)");
+}
+
 TEST_CASE("gradients are compared in the order of the backward pass") {
   const auto at = [](const std::vector<std::string>& order, const std::string& name) {
     const auto found = std::find(order.begin(), order.end(), name);

@@ -12,6 +12,27 @@ foreach(case llama_skipv1 gpt2_skipv1_yoco llama_mla llama_denseformer)
   execute_process(COMMAND ${CHECK} ${WORK}/${case} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)  # it is a case itself
 endforeach()
 
+# A trace never takes the place of what is compared with it; gradients that are missing are named; numbers computed in float32 and
+# stored in float64 get a hint.
+set(suite ${CASES}/llama_skipv1)
+foreach(trace ${suite} ${WORK}/llama_skipv1 ${WORK})
+  execute_process(COMMAND ${CHECK} ${suite} --actual ${WORK} --trace ${trace} RESULT_VARIABLE status ERROR_VARIABLE error OUTPUT_QUIET)
+  if(NOT status EQUAL 2 OR NOT error MATCHES "--trace .*: the folder of what is compared with these tensors\n$")
+    message(FATAL_ERROR "--trace ${trace}: ${status} ${error}")
+  endif()
+endforeach()
+file(MAKE_DIRECTORY ${WORK}/other)
+file(COPY ${suite}/logits.npy DESTINATION ${WORK}/other)
+file(READ ${suite}/expected.json expected)
+string(JSON loss GET "${expected}" loss)
+string(REGEX REPLACE "(\\.[0-9][0-9][0-9][0-9][0-9][0-9]).*" "\\1" loss ${loss})
+file(WRITE ${WORK}/other/expected.json "{\"loss\": ${loss}}")
+execute_process(COMMAND ${CHECK} ${suite} --actual ${WORK}/other RESULT_VARIABLE status OUTPUT_VARIABLE output)
+if(NOT status EQUAL 1 OR NOT output MATCHES "every difference is within float32's bounds: .*--dtype f32")
+  message(FATAL_ERROR "a loss of six digits: ${status} ${output}")
+endif()
+file(REMOVE_RECURSE ${WORK}/other)
+
 # A transformers folder: LLaMA has our tensors' names. Targets are the next tokens.
 file(COPY ${CASES}/llama_mha/model.safetensors DESTINATION ${WORK}/theirs)
 file(READ ${CASES}/llama_mha/config.json config)

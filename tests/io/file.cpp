@@ -1,5 +1,7 @@
 #include "skipv1/io/file.hpp"
 
+#include "skipv1/io/new_folder.hpp"
+
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/stat.h>
 #endif
@@ -26,6 +28,26 @@ TEST_CASE("a file is written whole or not at all") {
   CHECK(contents(path) == "second");
   CHECK(folder.count() == 1);
 }
+
+#if defined(__unix__) || defined(__APPLE__)
+TEST_CASE("what killed processes have left of a file or a folder in the making goes when it is made again") {
+  const Folder folder("left-over");
+  const std::string gone = ".part-2147483647", living = ".part-1";  // no system has so many processes, each has its first
+  for (const std::string name : {"x", "y", "folder"})
+    for (const std::string& end : {gone, living, std::string(".part-"), std::string(".part-a"), gone + "0"})
+      write(folder / (name + end), "");
+  write_whole(folder / "x", [](std::ostream& out) { out << "whole"; });
+  CHECK_FALSE(std::filesystem::exists(folder / ("x" + gone)));
+  std::filesystem::remove(folder / ("folder" + gone));
+  std::filesystem::create_directory(folder / ("folder" + gone));
+  write(folder / ("folder" + gone) / "inside", "");
+  NewFolder made(folder / "folder");
+  CHECK_FALSE(std::filesystem::exists(folder / ("folder" + gone)));
+  made.commit();
+  CHECK(folder.count() == 15);  // x, folder, what was left of y, and the other names
+  CHECK(contents(folder / "x") == "whole");
+}
+#endif
 
 TEST_CASE("a file that cannot be written is named, with the reason") {
   const Folder folder("file-unwritable");

@@ -42,16 +42,15 @@ TEST_CASE("sizes must be positive and fit 32 bits") {
                                                   {"num_key_value_heads", &Config::num_key_value_heads},
                                                   {"max_position_embeddings", &Config::max_position_embeddings}};
   for (const auto& [name, field] : fields) {
-    for (const char* value : {"0", "2147483648"}) {
+    const bool counted = std::string_view(name).starts_with("num_");  // layers and heads: fewer than of what is a width
+    for (const char* value : {"0", counted ? "4097" : "2147483648", "1000000000000"}) {
       CAPTURE(name, value);
       CHECK(config_refusal([&, f = field](Config& c) { c.*f = std::stoull(value); }) ==
-            std::string(name) + " is " + value + ": must be 1 to 2147483647");
+            std::string(name) + " is " + value + ": must be 1 to " + (counted ? "4096" : "2147483647"));
     }
   }
-  CHECK(config_refusal([](Config& c) { c.num_hidden_layers = 4097; }) ==
-        "num_hidden_layers 4097 and num_attention_heads 4: at most 4096 each");
-  CHECK(config_refusal([](Config& c) { c.num_attention_heads = 8192; }) ==
-        "num_hidden_layers 4 and num_attention_heads 8192: at most 4096 each");
+  CHECK(config_refusal([](Config& c) { c.num_hidden_layers = 4097; }) == "num_hidden_layers is 4097: must be 1 to 4096");
+  CHECK(config_refusal([](Config& c) { c.num_attention_heads = 8192; }) == "num_attention_heads is 8192: must be 1 to 4096");
 }
 
 TEST_CASE("widths and heads must divide") {

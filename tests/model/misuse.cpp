@@ -140,7 +140,7 @@ TEST_CASE("misuse: configurations that are no model's, before anything is made o
     CHECK(message([&] { make_routing(c); }) == line);
     return line;
   };
-  CHECK(refusal(&Config::num_attention_heads, 0) == "num_attention_heads is 0: must be 1 to 2147483647");
+  CHECK(refusal(&Config::num_attention_heads, 0) == "num_attention_heads is 0: must be 1 to 4096");
   CHECK(refusal(&Config::num_attention_heads, 3) == "hidden_size 16 is not a multiple of num_attention_heads 3");
   CHECK(refusal(&Config::hidden_size, minus_one) == "hidden_size is 18446744073709551615: must be 1 to 2147483647");
 }

@@ -60,6 +60,34 @@ TEST_CASE("a log goes on behind a checkpoint's step, without what came after it"
   CHECK(file_content(folder / "log.jsonl").empty());
 }
 
+TEST_CASE("a log that lacks rows which a checkpoint knows of is not gone on with, and stays as it is") {
+  const Folder folder("log-shortened");
+  {
+    Log log(folder.path(), 0, 7);  // with step 0 it begins anew, whatever there was
+    for (std::size_t step = 1; step <= 5; ++step) log.add(log_row(step));
+    CHECK(log.rows() == 5);
+  }
+  CHECK(Log(folder.path(), 5, 5).rows() == 5);
+  CHECK(Log(folder.path(), 4, 4).rows() == 4);  // what is later than the checkpoint goes
+  for (const char* name : {"log.csv", "log.jsonl"}) {
+    const std::string whole = file_content(folder / name);
+    const std::size_t last = whole.rfind('\n', whole.size() - 2) + 1, before = whole.rfind('\n', last - 2) + 1;
+    for (const std::string& changed :
+         {whole.substr(0, last), whole.substr(0, before) + whole.substr(last), whole + whole.substr(last)}) {
+      write_file(folder / name, changed);
+      CHECK_THAT(message([&] { Log(folder.path(), 4, 4); }), Catch::StartsWith((folder / name).string() + ": has ") &&
+                                                                 Catch::Contains("the checkpoint of that step knows of 4"));
+      CHECK(file_content(folder / name) == changed);
+      write_file(folder / name, whole);
+    }
+    std::filesystem::remove(folder / name);
+    CHECK_THAT(message([&] { Log(folder.path(), 4, 4); }), Catch::Contains("has 0 rows up to step 4"));
+    CHECK_FALSE(std::filesystem::exists(folder / name));
+    write_file(folder / name, whole);
+  }
+  CHECK(Log(folder.path(), 3).rows() == 3);  // of a run of before nobody knows how many there were
+}
+
 TEST_CASE("both forms read back the same") {
   const Folder folder("log");
   Log log(folder.path(), 0);

@@ -105,18 +105,50 @@ wrong "tokenizer.model: not the vocabulary of the run to be resumed" "$programs/
 mv kept.model config/step-00000008/tokenizer.model
 mv config/step-00000008/config.json kept.json
 sed 's/"rope_theta": [^,]*/"rope_theta": 50000.0/' kept.json > config/step-00000008/config.json
-wrong "^skipv1-train: config/step-00000008/config.json: not what the run to be resumed has written: .* run.json" "$programs/skipv1-train" --out config --resume
-sed '/"config_fingerprint"/d; s/\("valid_fingerprint": "[^"]*"\),/\1/' config/step-00000008/run.json > old.json
+wrong '^skipv1-train: config/step-00000008/config.json: not the configuration of the run to be resumed: "rope_theta" is 50000.0, the run.s is 10000.0$' \
+  "$programs/skipv1-train" --out config --resume
+sed 's/"variant": "mha"/&, "skip_ratio": 0.25/' kept.json > config/step-00000008/config.json
+wrong '"attention.skip_ratio" is 0.25, the run.s is not there$' "$programs/skipv1-train" --out config --resume
+cp kept.json config/step-00000008/config.json
+mv mha/step-00000008/config.json mha.json
+sed 's/"rope_theta": [^,]*/"rope_theta": 50000.0/' mha.json > mha/step-00000008/config.json
+wrong '/mha/step-00000008/config.json: not the configuration of the run to be resumed: "rope_theta" is 50000.0' "$programs/skipv1-train" \
+  --out config --resume --config mha/step-00000008/config.json
+mv mha.json mha/step-00000008/config.json
+sed '/^  "config": {/,/^  }/d; s/\("valid_fingerprint": "[^"]*"\),/\1/' config/step-00000008/run.json > old.json
 mv config/step-00000008/run.json kept-run.json
 mv kept.json config/step-00000008/config.json
 cp old.json config/step-00000008/run.json
-run train --out config --resume  # a run of before has no such fingerprint
+run train --out config --resume  # a run of before has no configuration there
+sed 's/\("valid_fingerprint": "[^"]*"\)/\1, "config_fingerprint": "0"/' old.json > config/step-00000008/run.json
+wrong "not what the run to be resumed has written: its fingerprint" "$programs/skipv1-train" --out config --resume
 mv kept-run.json config/step-00000008/run.json
+run train --out config --resume
+cp config/log.jsonl kept.jsonl
+sed 1d kept.jsonl > config/log.jsonl
+wrong "^skipv1-train: config/log.jsonl: has [0-9]* rows up to step 8, the checkpoint of that step knows of [0-9]*: " "$programs/skipv1-train" --out config --resume
+mv config/log.csv kept.csv
+mv kept.jsonl config/log.jsonl
+wrong "^skipv1-train: config/log.csv: has 0 rows up to step 8, the checkpoint" "$programs/skipv1-train" --out config --resume
+[ ! -e config/log.csv ] || fail "a log was begun beside one"
+mv kept.csv config/log.csv
 run train --out config --resume
 wrong "no checkpoint to resume" $train --resume
 wrong "text or --tokens is required" $train
 wrong "nowhere.txt: cannot be read" $train --text nowhere.txt
 wrong "binary.txt: .*not UTF-8" $train --text binary.txt --valid text.txt --vocab 400
+for size in 0 1 255 257 259 4294967296; do
+  wrong "^skipv1-train: --vocab is $size: must be 256 (bytes), or 260 (3 marks, 256 bytes, the space) to 2147483647$" $train --text text.txt --vocab $size
+done
+for count in 0 4097 1000000000; do wrong "^skipv1-train: --layers is $count: must be 1 to 4096$" $train --text text.txt --layers $count; done
+wrong "^skipv1-train: --width 30 is not a multiple of --heads 4$" $train --text text.txt --width 30 --heads 4
+wrong "^skipv1-train: --heads 4 is not a multiple of --kv-heads 3$" $train --text text.txt --heads 4 --kv-heads 3
+wrong "^skipv1-train: --width / --heads is 5: RoPE needs an even head width$" $train --text text.txt --width 20 --heads 4
+wrong "^skipv1-train: --rope-theta is -1: must be positive$" $train --text text.txt --rope-theta -1
+wrong "^skipv1-train: --length is 0: must be 1 to" $train --text text.txt --length 0
+wrong "^skipv1-train: --learn-value-mix with variant skipv1: only resformer" $train --text text.txt --learn-value-mix
+wrong "^skipv1-train: --kv-latent is 0: must be" $train --text text.txt --variant mla
+wrong "^skipv1-train: --architecture: expected" $train --text text.txt --architecture t5
 wrong "variant \"what\" is unknown" $train --text text.txt --variant what
 wrong "binary.txt: .*too short for a window" $train --text binary.txt --valid text.txt
 wrong "length 64: the model reads at most" $train --text text.txt --from mha --length 64
@@ -177,6 +209,33 @@ wrong "only: mha is there twice" "$programs/skipv1-experiment" point-bytes --out
 wrong "experiment \"nope\" is unknown; known are point-bytes" "$programs/skipv1-experiment" nope --out none --table
 wrong "experiment \"nope\" is unknown" "$programs/skipv1-experiment" nope --out none --text nowhere.txt
 
+# A held-out text that is learned, too, gets a word, a part of one as well.
+head -c 3000 text.txt > part.txt
+for held_out in text part; do
+  run train --text text.txt --valid $held_out.txt --width 8 --layers 2 --heads 2 --length 8 --batch 1 --steps 1 --out learned-$held_out
+  grep -q "^$held_out.txt: held out is .*the text that is learned, text.txt: " err || fail "learned and held out: $(cat err)"
+done
+sed 's/[aeiou]/y/g' text.txt > other.txt
+run train --text text.txt --valid other.txt --width 8 --layers 2 --heads 2 --length 8 --batch 1 --steps 1 --out learned-other
+grep -q "held out is" err && fail "another text: $(cat err)"
+
+# What a killed program has left of a file in the making goes with the next that writes it; what is another's stays.
+sleep 0 & gone=$!
+wait $gone
+touch said.json.part-$gone said.json.part-$$ said.json.part-x other.json.part-$gone
+run generate mha --prompt a --count 1 --json said.json
+[ "$(echo said.json* other.json.part*)" = "said.json said.json.part-$$ said.json.part-x other.json.part-$gone" ] || fail "left: $(echo said.json*)"
+
+# Numbers take the place of no text, no tensors and no configuration, which may be the command's own inputs.
+for input in text.txt mha/step-00000008/config.json mha/step-00000008/model.safetensors; do
+  cp "$input" kept.input
+  wrong "^skipv1-eval: $input: is there, and .*: numbers do not take its place$" "$programs/skipv1-eval" mha --text text.txt --json "$input"
+  wrong "^skipv1-train: $input: is there, and .*: numbers do not take its place$" $train --text text.txt --json "$input"
+  cmp "$input" kept.input
+done
+: > empty.json
+for file in empty.json eval.json; do run eval mha --text text.txt --json $file; done
+
 # A file of results with a number missing, or of another experiment.
 run experiment point-bytes --short --text text.txt --only mha --out results.json
 run experiment point-bytes --out results.json --table
@@ -208,7 +267,18 @@ edited() { sed "$2" recall.json > edited.json && wrong "edited.json: run 1 of 1 
 edited 'final_accuracy": expected 0 to 1, found 1.5' 's/"final_accuracy": [0-9.]*/"final_accuracy": 1.5/'
 edited 'final_nats_per_token": expected 0 to 1e6, found -' 's/"final_nats_per_token": /&-/'
 edited 'final_nats_per_token": expected 0 to 1e6, found 1' 's/"final_nats_per_token": [0-9.]*/"final_nats_per_token": 1e9/'
+edited 'settings.peak" is 0.5, the label has 4e-3' 's/"peak": [0-9.e-]*/"peak": 0.5/'
+edited 'tokens" ends with [0-9.]*, the settings. steps have ' 's/"steps": [0-9]*/"steps": 7/'
 edited 'label": expected a name, found ""' 's/"label": "[^"]*"/"label": ""/'
+sed 's/"bits_per_byte": [0-9.]*/"bits_per_byte": 0.5/' results.json > bits.json
+wrong 'bits.json: run 1 of 1 .*: "bits_per_byte" is 0.5, of "final_nats_per_token", "final_tokens" and "final_bytes" it is ' \
+  "$programs/skipv1-experiment" point-bytes --out bits.json --table
+run experiment point-bytes --short --text text.txt --only mha,skipv1 --seeds 2 --out results.json --table
+[ "$(grep -c "^| mha \|^| skipv1 " out)" = 2 ] || fail "two models: $(cat out)"
+run experiment point-bytes --out results.json --only skipv1 --seed-list 2 --table
+grep -q "^| skipv1 |.*| 1 |" out && ! grep -q "^| mha " out || fail "--only of what is shown: $(cat out)"
+wrong "only nope: the results have no run, group or model of that name" "$programs/skipv1-experiment" point-bytes --out results.json --only nope --table
+wrong "seed-list\|results.json: none of its results is of the runs asked for" "$programs/skipv1-experiment" point-bytes --out results.json --seed-list 9 --table
 run experiment contexts --short --text text.txt --only 8192/mha --peaks 4e-3 --out contexts.json
 sed 's/"places": \[$/"parts": [/' contexts.json > parts.json
 wrong "parts.json: run 1 of 1 .*\"places\" is missing" "$programs/skipv1-experiment" contexts --out parts.json --table

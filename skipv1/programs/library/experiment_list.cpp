@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <set>
+#include <utility>
 
 #include "skipv1/io/config.hpp"
 #include "skipv1/io/file.hpp"
@@ -14,15 +15,15 @@
 namespace skipv1 {
 
 namespace {
-bool names(const std::string& name, const PlannedRun& run) {
-  return name == run.label || name == group_of(run.label) || name == model_of(run.label) || name == family_of(run.label) ||
-         name == family_of(model_of(run.label));
+bool names(const std::string& name, const std::string& label) {
+  return name == label || name == group_of(label) || name == model_of(label) || name == family_of(label) ||
+         name == family_of(model_of(label));
 }
+bool names(const std::string& name, const PlannedRun& run) { return names(name, run.label); }
 
+bool near(double rate, double other) { return std::abs(rate - other) <= 1e-9 * std::abs(other); }
 /// Whether a run has that peak rate, but for its last digits: a rate may be a product.
-bool has_peak(const PlannedRun& run, double peak) {
-  return run.contexts.empty() && std::abs(run.training.schedule.peak - peak) <= 1e-9 * std::abs(peak);
-}
+bool has_peak(const PlannedRun& run, double peak) { return run.contexts.empty() && near(run.training.schedule.peak, peak); }
 /// A rate as the labels have it: "1.4e-3".
 std::string rate_text(double rate) {
   char text[32];
@@ -118,6 +119,40 @@ void require_choice(const Experiment& experiment, const ExperimentJob& asked) {
     require(std::any_of(experiment.runs.begin(), experiment.runs.end(),
                         [&](const PlannedRun& run) { return wanted(at_any_peak, run) && has_peak(run, peak); }),
             "--peaks ", rate_text(peak), ": no run has it; there are ", known.empty() ? "none" : known);
+}
+
+Json chosen_results(Json results, const ExperimentJob& asked) {
+  if (asked.name == "search") {  // its --seeds are of what tables are compared with
+    require(asked.only.empty() && asked.peaks.empty(), asked.only.empty() ? "--peaks" : "--only",
+            ": the experiment search has no list of runs to choose from");
+    return results;
+  }
+  if (asked.only.empty() && asked.peaks.empty() && asked.seed_list.empty() && asked.seeds == 0) return results;
+  const auto among = [](const auto& list, const auto& matches) {
+    return list.empty() || std::any_of(list.begin(), list.end(), matches);
+  };
+  const Json all = std::exchange(results["runs"], Json::array());
+  const auto label_of = [](const Json& run) { return run.at("label").get<std::string>(); };
+  const auto has_rate = [](const Json& run, double peak) {
+    const Json rate = run.at("settings").value("peak", Json());
+    return rate.is_number() && near(rate.get<double>(), peak);
+  };
+  for (const std::string& name : asked.only)
+    require(std::any_of(all.begin(), all.end(), [&](const Json& run) { return names(name, label_of(run)); }), "--only ", name,
+            ": the results have no run, group or model of that name");
+  for (const double peak : asked.peaks)
+    require(std::any_of(all.begin(), all.end(), [&](const Json& run) { return has_rate(run, peak); }), "--peaks ",
+            rate_text(peak), ": none of the results has it");
+  for (const Json& run : all) {
+    const auto seed = run.at("seed").get<std::uint64_t>();
+    if (among(asked.only, [&](const std::string& name) { return names(name, label_of(run)); }) &&
+        among(asked.peaks, [&](double peak) { return has_rate(run, peak); }) &&
+        (seed <= asked.best ||
+         (among(asked.seed_list, [&](std::uint64_t s) { return s == seed; }) && (asked.seeds == 0 || seed <= asked.seeds))))
+      results["runs"].push_back(run);
+  }
+  require(!results["runs"].empty(), asked.out, ": none of its results is of the runs asked for");
+  return results;
 }
 
 void require_model(const std::string& against, const std::vector<std::string>& labels) {

@@ -1,7 +1,9 @@
 // The file of an experiment's results, read and checked.
+#include <cmath>
 #include <map>
 #include <set>
 
+#include "skipv1/core/number.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/programs/experiment.hpp"
 
@@ -35,6 +37,39 @@ void check_places(const Json& places) {
   }
 }
 
+/// Throws if what the run says twice differs: its peak rate in label and settings, its tokens in the curve and in the settings,
+/// its loss per token and per byte.
+void check_agreement(const Json& run) {
+  const Json& settings = run.at("settings");
+  const auto number = [](const Json& object, const char* key) {
+    return require_number(object.at(key), key), object.at(key).get<double>();
+  };
+  const auto near = [](double a, double b) { return std::abs(a - b) <= 1e-6 * std::abs(b); };
+  const auto label = run.at("label").get<std::string>();
+  const std::size_t at = label.find('@');
+  if (at != label.npos && settings.contains("peak")) {
+    double peak = 0;
+    const auto [end, error] = read_number(label.data() + at + 1, label.data() + label.size(), peak);
+    require(error != std::errc() || end != label.data() + label.size() || near(number(settings, "peak"), peak),
+            "\"settings.peak\" is ", detail::brief(settings["peak"]), ", the label has ", label.substr(at + 1));
+  }
+  const Json& tokens = run.at("tokens");
+  for (std::size_t i = 1; i < tokens.size(); ++i)
+    require(tokens[i - 1] < tokens[i], "\"tokens\": number ", i, " is ", detail::brief(tokens[i]), ", after ",
+            detail::brief(tokens[i - 1]), ": they must rise");
+  if (settings.contains("steps") && settings.contains("length")) {
+    const double all = number(settings, "steps") * number(settings, "batch") * number(settings, "length");
+    require(tokens.back().get<double>() == all, "\"tokens\" ends with ", detail::brief(tokens.back()),
+            ", the settings' steps have ", all);
+  }
+  if (run.contains("bits_per_byte") && number(run, "final_bytes") > 0) {
+    const double bits =
+        number(run, "final_nats_per_token") * number(run, "final_tokens") / number(run, "final_bytes") / std::log(2.0);
+    require(near(number(run, "bits_per_byte"), bits), "\"bits_per_byte\" is ", detail::brief(run["bits_per_byte"]),
+            ", of \"final_nats_per_token\", \"final_tokens\" and \"final_bytes\" it is ", bits);
+  }
+}
+
 /// Returns how many points the run's curve has.
 std::size_t check_training(JsonFields& fields, const Json& run) {
   double number = 0;
@@ -62,6 +97,7 @@ std::size_t check_training(JsonFields& fields, const Json& run) {
     fields.read("final_bytes", count);
   }
   if (run.contains("places")) check_places(list_of(fields, "places"));
+  check_agreement(run);
   return points;
 }
 

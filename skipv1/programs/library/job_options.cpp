@@ -1,5 +1,7 @@
 #include "skipv1/programs/job_options.hpp"
 
+#include <set>
+
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/open_text.hpp"
@@ -77,6 +79,24 @@ class Settings {
   const CommandLine& app_;
 };
 
+/// Throws unless the configuration at `place` is the run's own; the line names the first key that differs.
+void require_same_config(const std::string& place, const Json& found, const Json& own, const std::string& prefix = "") {
+  std::set<std::string> keys;
+  for (const Json* object : {&own, &found})
+    for (const auto& item : object->items()) keys.insert(item.key());
+  for (const std::string& key : keys) {
+    const bool both = found.contains(key) && own.contains(key);
+    if (both && found[key] == own[key]) continue;
+    if (both && found[key].is_object() && own[key].is_object())
+      require_same_config(place, found[key], own[key], prefix + key + '.');
+    const auto value = [&](const Json& object) {
+      return object.contains(key) ? detail::brief(object[key]) : std::string("not there");
+    };
+    fail(place, ": not the configuration of the run to be resumed: \"", prefix, key, "\" is ", value(found), ", the run's is ",
+         value(own));
+  }
+}
+
 /// Throws if the checkpoint's config.json is no longer what the run has written, which nothing else would notice, or if a file
 /// that the command line names holds something else than when the run began. What the run goes on with lies in its checkpoint, so
 /// nobody would read that file.
@@ -84,13 +104,13 @@ void require_same_files(const PreparedJob& p, const CommandLine& app) {
   const std::filesystem::path checkpoint = p.folder.checkpoint(*p.last);
   const std::filesystem::path own = checkpoint / "config.json";
   const Config config = read_config(own);
+  if (p.config.is_object()) require_same_config(own.string(), read_config_as(own, parse_json), p.config);
   require(p.config_fingerprint.empty() || read_config_as(own, fingerprint) == p.config_fingerprint, own.string(),
           ": not what the run to be resumed has written: its fingerprint in run.json is another");
   if (given(app, "--variant") && is_table("variant", p.job.variant))
     require(read_table(p.job.variant) == config.attention.table, p.job.variant, ": not the table of the run to be resumed");
   if (given(app, "--config"))
-    require(config_text(read_config(p.job.config)) == config_text(config), p.job.config,
-            ": not the configuration of the run to be resumed");
+    require_same_config(p.job.config, parse_json(config_text(read_config(p.job.config))), parse_json(config_text(config)));
   if (given(app, "--tokenizer")) {
     const Vocabulary vocabulary = open_vocabulary(p.job.tokenizer, config.vocab_size);
     const std::filesystem::path kept = checkpoint / vocabulary.file_name;
@@ -106,6 +126,8 @@ void take_over(PreparedJob& p, const Json& stored, const CommandLine& app) {
   root.read("valid_fingerprint", p.valid_fingerprint);
   root.read("from_fingerprint", p.from_fingerprint, false);
   root.read("config_fingerprint", p.config_fingerprint, false);
+  if (const Json* config = root.find("config", false))
+    root.expect(config->is_object(), "config", "an object", *config), p.config = *config;
   JsonFields fields(*root.find("settings", true), "settings.");
   root.finish();
   Settings settings(fields, app);
@@ -170,7 +192,11 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
   require(p.last || p.job.strategy.empty() || !p.job.from.empty(), job.out,
           ": no checkpoint to resume, and no model to start with");
   refuse_unread_options(app, p.job.variant);
-  require(p.job.run.log_every >= 1, "log-every is 0: must be at least 1");
+  const bool trained = !p.last && p.job.tokens.empty() && p.job.tokenizer.empty() && p.job.config.empty() && p.job.from.empty();
+  constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
+  require(!trained || p.job.vocab == 256 || (p.job.vocab >= 260 && p.job.vocab <= most), "--vocab is ", p.job.vocab,
+          ": must be 256 (bytes), or 260 (3 marks, 256 bytes, the space) to ", most);
+  require(p.job.run.log_every >= 1, "--log-every is 0: must be at least 1");
   check_device(p.job.device, p.job.dtype);
   part_of(p.job.run.training, world.size());
   return p;

@@ -81,12 +81,11 @@ class BesideTokenizerJson {
         return std::find(known.begin(), known.end(), cut) != known.end();
       });
     };
-    bool same = false;
-    for (const char* gpt2 :
-         {"GPT2Tokenizer", "GPTNeoXTokenizer", "CodeGenTokenizer"})  // merges are of no digits, where those are cut
-      same = same ||
-             (name == gpt2 && !v_.nfc && cuts({gpt2_word_end, digits_end, each_digit_end}) && v_.cuts.back() == gpt2_word_end);
-    same = same || (name == "Qwen2Tokenizer" && v_.nfc && cuts({llama3_word_end<1>}));
+    // Merges that were trained on digits cut apart are of none, so that it does not matter whether a class cuts them, too.
+    const bool gpt2_words = cuts({gpt2_word_end, digits_end, each_digit_end}) && v_.cuts.back() == gpt2_word_end;
+    const bool same = name == "GPT2Tokenizer" || name == "CodeGenTokenizer" ? gpt2_words && !v_.nfc
+                      : name == "GPTNeoXTokenizer"                          ? gpt2_words && v_.nfc
+                                                   : name == "Qwen2Tokenizer" && v_.nfc && cuts({llama3_word_end<1>});
     require(same, "\"tokenizer_class\" is ", brief(value),
             ": transformers makes a tokenizer of its own kind of it, which differs from tokenizer.json or is not known here");
   }

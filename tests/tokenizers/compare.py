@@ -233,6 +233,46 @@ def check_refusals(programs, folder):
     refused("--text or --tokens is required", *evaluate)
 
 
+ADDED = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
+BESIDE = {  # whether it is read; what is not must be refused
+    "none": ({}, True),
+    "a mark of its own": ({"bos_token": "<|endoftext|>", "add_bos_token": True, "model_max_length": 9}, True),
+    "its class": ({"tokenizer_class": "GPT2TokenizerFast", "add_prefix_space": False}, True),
+    "LLaMA's class": ({"tokenizer_class": "LlamaTokenizerFast"}, True),
+    "a new mark": ({"pad_token": "<pad>"}, False),
+    "a new mark in a list": ({"extra_special_tokens": ["<pad>"]}, False),
+    "a piece as a mark": ({"eos_token": "the"}, False),
+    "a new token": ({"added_tokens_decoder": {"707": {"content": "<pad>", **ADDED}}}, False),
+    "marks cut": ({"split_special_tokens": True}, False),
+    "a space before": ({"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True}, False),
+    "Qwen2's class": ({"tokenizer_class": "Qwen2Tokenizer"}, False),
+    "RoBERTa's class": ({"tokenizer_class": "RobertaTokenizer"}, False),
+}
+
+
+def check_beside(programs, folder):
+    """tokenizer_config.json and special_tokens_map.json: what is accepted gives transformers' ids."""
+    save(folder, "gpt2", 8)
+    text = "the <pad> cat <|endoftext|> 12 " + "".join(kinds.texts(9, 60))
+    (folder / "text.txt").write_bytes(text.encode())
+    for what, (config, accepted) in BESIDE.items():
+        for name in ("tokenizer_config.json", "special_tokens_map.json"):
+            if name.startswith("special") and not set(config) <= {"bos_token", "eos_token", "pad_token"}:
+                continue
+            write(folder, name, config)
+            done = run(programs / "skipv1-eval", folder, "--text", folder / "text.txt", "--length", LENGTH, "--threads", 1, "--json", "-")
+            if done.returncode not in (0, 2) or (done.returncode == 0) != accepted or (not accepted and name not in done.stderr):
+                fail(f"{what} in {name}: status {done.returncode}, {done.stderr}")
+            elif accepted:
+                ids = transformers.AutoTokenizer.from_pretrained(folder)(text, add_special_tokens=False).input_ids
+                np.save(folder / "tokens.npy", np.array(ids, dtype="<i4"))
+                again = run(programs / "skipv1-eval", folder, "--tokens", folder / "tokens.npy", "--length", LENGTH, "--threads", 1, "--json", "-")
+                if json.loads(again.stdout)["loss"] != json.loads(done.stdout)["loss"]:
+                    fail(f"{what} in {name}: other ids than transformers'")
+            (folder / name).unlink()
+    print(f"beside tokenizer.json: {len(BESIDE)} kinds")
+
+
 def main():
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
@@ -248,6 +288,7 @@ def main():
             check_losses(programs, folder(f"losses-{kind}"), kind, padding)
         check_training(programs, folder("training"))
         check_refusals(programs, folder("refusals"))
+        check_beside(programs, folder("beside"))
     print(f"{failures} failures")
     sys.exit(bool(failures))
 

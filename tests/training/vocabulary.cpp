@@ -129,8 +129,11 @@ TEST_CASE("what lies beside a tokenizer.json and gives transformers other ids is
   refused(R"({"auto_map": {"AutoTokenizer": ["a.B", null]}})", "\"auto_map\"");
   refused(small["pre_tokenizer"]["add_prefix_space"] == true ? R"({"add_prefix_space": false})" : R"({"add_prefix_space": true})",
           "in tokenizer.json it is");
-  for (const char* other : {"\"BertTokenizer\"", "\"Qwen2TokenizerFast\"", "\"RobertaTokenizer\"", "\"T5Tokenizer\"", "3"})
+  for (const char* other :
+       {"\"BertTokenizer\"", "\"Qwen2TokenizerFast\"", "\"RobertaTokenizer\"", "\"T5Tokenizer\"", "\"GPTNeoXTokenizer\"", "3"})
     refused(std::string("{\"tokenizer_class\": ") + other + "}", "\"tokenizer_class\" is");
+  for (const char* known : {"GPT2TokenizerFast", "GPT2Tokenizer", "CodeGenTokenizer", "LlamaTokenizerFast", "TokenizersBackend"})
+    CHECK(error("tokenizer_config.json", std::string("{\"tokenizer_class\": \"") + known + "\"}").empty());
   CHECK_THAT(error("special_tokens_map.json", R"({"pad_token": "<pad>"})"),
              Catch::Contains("special_tokens_map.json: \"pad_token\""));
 }

@@ -118,6 +118,16 @@ def older(folder):
     path.write_text(json.dumps(config))
 
 
+# Changes of a config.json as people make them: each is refused, or gives transformers' logits.
+YARN_NULL = {**YARN, "rope_type": "yarn"}
+EDITS = [("Llama", {"is_causal": False}), ("GPT2", {"is_causal": False}), ("Llama", {"is_causal": True}),
+         ("GPT2", {"num_attention_heads": 2}), ("GPT2", {"num_attention_heads": 4}), ("GPT2", {"hidden_size": 5}),
+         ("GPT2", {"num_hidden_layers": 2}), ("Llama", {"per_layer_config": {"1": {"intermediate_size": 8}}}),
+         ("Llama", {"num_key_value_heads": None}), ("Qwen2", {"num_key_value_heads": None}), ("Llama", {"head_dim": None}),
+         ("Llama", {"layer_types": None}), ("Llama", {"rms_norm_eps": None}), ("Llama", {"tie_word_embeddings": None}), ("Llama", {"rope_theta": None}),
+         *(("Llama", {"rope_parameters": {**YARN_NULL, key: None}}) for key in (*YARN_NULL, "truncate", "attention_factor", "mscale", "hello"))]
+
+
 class Programs:
     def __init__(self, folder, work):
         self.bin, self.work = pathlib.Path(folder), pathlib.Path(work)
@@ -206,6 +216,25 @@ def check_theirs(programs, title, kind, config, as_older):
     return bad
 
 
+def check_edit(programs, kind, edit):
+    """Failures of a folder whose config.json was edited: what is accepted is what transformers makes of it."""
+    _, config = MODELS["gpt2"] if kind == "GPT2" else ("", {**SIZES, "num_key_value_heads": 4})
+    model = getattr(transformers, f"{kind}{'LMHeadModel' if kind == 'GPT2' else 'ForCausalLM'}")(
+        getattr(transformers, f"{kind}Config")(**config))
+    draw(model, 17)
+    folder = programs.fresh()
+    model.save_pretrained(folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **edit}))
+    try:
+        found, _, _ = programs.run(folder)
+    except subprocess.CalledProcessError as refusal:
+        return [] if refusal.returncode == 2 and next(iter(edit)) in refusal.stderr.decode() else [f"{edit}: {refusal.stderr.decode()}"]
+    with torch.no_grad():
+        wanted = to_numpy(load(folder, torch.float64)(torch.from_numpy(programs.tokens).long()).logits)
+    return [] if error(found, wanted) <= 1e-5 else [f"{edit}: accepted, and other logits than transformers': {error(found, wanted):.1e}"]
+
+
 def check_own(programs, changes):
     """Failures of one of our models with features, beside the model file for transformers."""
     config = {"architecture": "llama", "norm_epsilon": 1e-5, "rope_theta": 100.0, "tie_word_embeddings": False, **SIZES,
@@ -244,6 +273,7 @@ def main():
         checks = [(title, check_theirs, (title, *MODELS[title], False)) for title in MODELS]
         checks += [(title, check_theirs, (title, *MODELS[title], True)) for title in OLDER]
         checks += [(changes["attention"]["variant"], check_own, (changes,)) for changes in OWN]
+        checks += [(kind, check_edit, (kind, edit)) for kind, edit in EDITS]
         for title, check, arguments in checks:
             try:
                 bad = check(programs, *arguments)

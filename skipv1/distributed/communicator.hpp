@@ -33,6 +33,8 @@ class Communicator {
 
   virtual std::size_t rank() const = 0;
   virtual std::size_t size() const = 0;
+  /// Whether all are GPUs of one machine, whose links are fast.
+  virtual bool on_one_machine() const { return false; }
   bool first() const { return rank() == 0; }  ///< the one that writes: log, checkpoints, standard output
 
   /// The sum over all processes goes to `root`; what the others have there is no longer defined.

@@ -38,7 +38,7 @@ class NcclCommunicator final : public Communicator {
   /// memory; without it the id follows from MASTER_ADDR and MASTER_PORT, and NCCL carries all. Throws, before anything is
   /// begun, if two processes would share a GPU.
   NcclCommunicator(const Launched& launch, Communicator* host, Priority priority = Priority::usual)
-      : rank_(launch.rank), size_(launch.size), host_(host) {
+      : rank_(launch.rank), size_(launch.size), one_machine_(launch.local_size == launch.size), host_(host) {
     take_gpu(launch);
     if (host_) require_own_gpus();
     ncclUniqueId id{};
@@ -64,6 +64,7 @@ class NcclCommunicator final : public Communicator {
 
   std::size_t rank() const override { return rank_; }
   std::size_t size() const override { return size_; }
+  bool on_one_machine() const override { return one_machine_; }
   /// Where the work goes.
   cudaStream_t stream() const { return size_ == 1 ? current_stream() : stream_; }
 
@@ -156,6 +157,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   std::size_t rank_, size_;
+  bool one_machine_;
   Communicator* host_;
   ncclComm_t comm_ = nullptr;
   cudaStream_t stream_ = nullptr;

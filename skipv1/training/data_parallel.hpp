@@ -1,11 +1,12 @@
 // What a training step exchanges with the other processes: gradients are summed while the backward pass still runs, each process
-// updates its part of the parameters, and all get them, piece by piece.
+// updates its part of the parameters, and all get them.
 //
 // A process sends and receives 2 (N - 1) / N times the parameters' bytes in a step, as for one all-reduce, and keeps 1 / N of the
 // optimizer's state (docs/distributed.md).
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "skipv1/core/repeat.hpp"
@@ -31,10 +32,16 @@ class DataParallel {
   const Elements& own() const { return own_; }  ///< the elements that this process updates
 
   /// The gradients of layer l are complete; of an output head, for l = the number of layers: `Decoder::run_loss_backward`.
-  void begin_sum(View<T, Space> gradients, std::size_t l) { reduce(gradients, ready_.at(l)); }
+  /// On GPUs of one machine they wait for the end: what sums beside the backward pass cost there is more than what they take
+  /// (docs/distributed.md, "Two H200s: measured").
+  void begin_sum(View<T, Space> gradients, std::size_t l) {
+    complete_.push_back(ready_.at(l));
+    if (!world_.on_one_machine()) reduce(gradients);
+  }
   /// The backward pass is over: once this has returned, the own part of `gradients` is the sum over all processes.
   void finish_sum(View<T, Space> gradients) {
-    for (const Elements& range : rest_) reduce(gradients, range);
+    complete_.insert(complete_.end(), rest_.begin(), rest_.end());
+    reduce(gradients);
     also([this] { world_.wait(); });
   }
   /// `square` and `loss` (1) become the sums over all processes.
@@ -47,21 +54,16 @@ class DataParallel {
       world_.wait();
     });
   }
-  /// Into how many pieces each process cuts its part, so that some are sent while the next are updated.
-  std::size_t pieces() const { return world_.size() == 1 ? 1 : 4; }
-  /// The k-th piece of the own part is updated. Once `finish_share` has returned, every process has everyone's.
-  void begin_share(View<T, Space> parameters, std::size_t k) {
-    also([this, parameters, k] {
+  /// Every process gets the parts of `parameters` that others have updated.
+  void share(View<T, Space> parameters) {
+    also([this, parameters] {
       world_.begin_group();
-      for (std::size_t owner = 0; owner < world_.size(); ++owner) {
-        const Elements all = shard(count_, world_.size(), owner), piece = shard(all.size(), pieces(), k);
-        world_.begin_broadcast(View<T, Space>(parameters.data() + all.begin + piece.begin, {piece.size()}), owner);
-      }
+      each_owner({0, count_}, count_, world_.size(), [&](const Elements& part, std::size_t owner) {
+        world_.begin_broadcast(View<T, Space>(parameters.data() + part.begin, {part.size()}), owner);
+      });
       world_.end_group();
+      world_.wait();
     });
-  }
-  void finish_share() {
-    also([this] { world_.wait(); });
   }
 
  private:
@@ -82,12 +84,14 @@ class DataParallel {
   }
   static void also(const std::function<void()>& call) { Repeat<Space>::also(call); }
 
-  void reduce(View<T, Space> gradients, const Elements& range) {
-    also([this, gradients, range] {
+  /// Of what is complete and not summed yet.
+  void reduce(View<T, Space> gradients) {
+    also([this, gradients, ranges = std::exchange(complete_, {})] {
       world_.begin_group();
-      each_owner(range, count_, world_.size(), [&](const Elements& part, std::size_t owner) {
-        world_.begin_reduce(View<T, Space>(gradients.data() + part.begin, {part.size()}), owner);
-      });
+      for (const Elements& range : ranges)
+        each_owner(range, count_, world_.size(), [&](const Elements& part, std::size_t owner) {
+          world_.begin_reduce(View<T, Space>(gradients.data() + part.begin, {part.size()}), owner);
+        });
       world_.end_group();
     });
   }
@@ -96,6 +100,7 @@ class DataParallel {
   std::size_t count_;
   Elements own_;
   std::vector<Elements> ready_, rest_;  ///< of layers and head, in this order; and of what is complete at the end
+  std::vector<Elements> complete_;
 };
 
 }  // namespace skipv1

@@ -10,26 +10,18 @@ template <class T>
 class Optimizer<T, Device> {
  public:
   using Combine = std::function<void(View<double, Device> square)>;
-  using Updated = std::function<void(std::size_t piece)>;
 
   void place(const AdamW& settings, std::size_t step) {
     const Step numbers(settings, step, 1);
     copy<Step>(View<Step, Device>(step_), View<const Step>(&numbers, {1}));
   }
-  void run(std::initializer_list<ParameterGroup<T, Device>> groups, double clip, const Combine& combine = {},
-           std::size_t pieces = 1, const Updated& updated = {}) {
+  void run(std::initializer_list<ParameterGroup<T, Device>> groups, double clip, const Combine& combine = {}) {
     zero<double>(square_);
     for (const ParameterGroup<T, Device>& g : groups) detail::add_squares<T>(square_, g.gradients);
     if (combine) combine(square_);
-    for (std::size_t k = 0; k < pieces; ++k) {
-      for (const ParameterGroup<T, Device>& group : groups) {
-        const ParameterGroup<T, Device> g = group.piece(pieces, k);
-        if (!g.parameters.empty())
-          clipped_adamw<T>(g.parameters, g.master, g.m, g.v, g.gradients, View<Step, Device>(step_),
-                           View<double, Device>(square_), clip, g.decayed);
-      }
-      if (updated) updated(k);
-    }
+    for (const ParameterGroup<T, Device>& g : groups)
+      clipped_adamw<T>(g.parameters, g.master, g.m, g.v, g.gradients, View<Step, Device>(step_), View<double, Device>(square_),
+                       clip, g.decayed);
   }
   /// Waits for the device.
   double norm() const { return std::sqrt(to_host<double>(square_)(0)); }

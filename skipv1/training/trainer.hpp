@@ -188,10 +188,8 @@ class Trainer {
                                [&](std::size_t l) { parallel_.begin_sum(gradients, l); });
     parallel_.finish_sum(gradients);
     const auto combine = [this](View<double, Space> square) { parallel_.sum(square, activations_.total_loss); };
-    const auto share = [this](std::size_t k) { parallel_.begin_share(parameters_.flat(), k); };
-    own_.size() ? optimizer_.run({own_group()}, options_.clip, combine, parallel_.pieces(), share)
-                : optimizer_.run({}, options_.clip, combine, parallel_.pieces(), share);
-    parallel_.finish_share();
+    own_.size() ? optimizer_.run({own_group()}, options_.clip, combine) : optimizer_.run({}, options_.clip, combine);
+    parallel_.share(parameters_.flat());
   }
   /// What this process updates.
   ParameterGroup<T, Space> own_group() {

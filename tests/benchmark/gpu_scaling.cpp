@@ -54,7 +54,8 @@ int main(int argc, char** argv) {
   CommandLine app{"What a training step takes by one GPU and by several, and what their reductions take."};
   ScalingOptions o;
   app.add_option("--only", o.only, "cases: gpt2-64, gpt2-16, gpt2-4, llama-64, …: model and sequences of a GPU")->delimiter(',');
-  app.add_option("--ways", o.ways, "instead: other ways to exchange the same (layers, half, end, late, urgent, hold-1, hold-24)")
+  app.add_option("--ways", o.ways,
+                 "instead: other ways to exchange the same (usual, layers, urgent, hold-1, hold-24, hold-24-long)")
       ->delimiter(',');
   app.add_option("--rounds", o.rounds, "of which the medians are printed")->check(at_least(1))->capture_default_str();
   return run_program(

@@ -89,26 +89,24 @@ struct CommunicationAlone {
 };
 inline CommunicationAlone communication_alone(NcclCommunicator& world, const Config& config) {
   const Parameters<bfloat16, Device> gradients(config);
-  DataParallel<bfloat16, Device> parallel(gradients.layout(), world);
+  FarWorld far(world);  // the sums of layers by themselves, too
+  DataParallel<bfloat16, Device> parallel(gradients.layout(), far), usual(gradients.layout(), world);
   const Tensor<double, Device> square = zeros<double, Device>({1}), loss = zeros<double, Device>({1});
-  const auto layers = [&] {
-    for (std::size_t l = config.num_hidden_layers + 1; l-- > 0;) parallel.begin_sum(gradients.flat(), l);
+  const auto layers = [&](auto& with) {
+    for (std::size_t l = config.num_hidden_layers + 1; l-- > 0;) with.begin_sum(gradients.flat(), l);
   };
   const auto time_one = [&](const std::function<void()>& work) {
     world.barrier();
     return slowest(world, timed(20, 1, [&](std::size_t) { work(); }).median);
   };
   CommunicationAlone t{};
-  t.layers = time_one([&] { layers(), world.wait(); });
+  t.layers = time_one([&] { layers(parallel), world.wait(); });
   t.rest = time_one([&] { parallel.finish_sum(gradients.flat()); });
   t.norm = time_one([&] { parallel.sum(View<double, Device>(square), View<double, Device>(loss)); });
-  const auto share = [&] {
-    for (std::size_t k = 0; k < parallel.pieces(); ++k) parallel.begin_share(gradients.flat(), k);
-    parallel.finish_share();
-  };
+  const auto share = [&] { parallel.share(gradients.flat()); };
   t.parameters = time_one(share);
   t.all = time_one([&] {
-    layers(), parallel.finish_sum(gradients.flat());
+    layers(usual), usual.finish_sum(gradients.flat());
     parallel.sum(View<double, Device>(square), View<double, Device>(loss));
     share();
   });
@@ -128,21 +126,15 @@ struct ScalingTimes {
   }
 };
 
-/// Another way to exchange the same: the sums layer by layer, after half of the layers and before the last, or all at the end;
-/// the new parameters sent late; both as they are, on a stream of the highest priority;
-/// nothing, but 1 or 24 multiprocessors held for a moment where a layer's sum would be.
-inline std::unique_ptr<Communicator> way(const std::string& name, NcclCommunicator& world, NcclCommunicator* urgent,
-                                         const Config& config) {
-  const std::size_t layers = config.num_hidden_layers, first = config.tie_word_embeddings ? 0 : 1;
-  std::vector<std::size_t> each;
-  for (std::size_t i = 0; i < first + layers; ++i) each.push_back(i);
-  if (name == "layers") return std::make_unique<GatheredWorld>(world, each);
-  if (name == "half") return std::make_unique<GatheredWorld>(world, std::vector{first + layers / 2 - 1, first + layers - 2});
-  if (name == "end") return std::make_unique<GatheredWorld>(world, std::vector<std::size_t>{});
-  if (name == "late") return std::make_unique<LateWorld>(world);
-  if (name == "hold-1") return std::make_unique<HoldingWorld>(world, 1);
-  if (name == "hold-24") return std::make_unique<HoldingWorld>(world, 24);
-  require(name == "urgent" && urgent, "--ways ", name, ": must be layers, half, end, late, urgent, hold-1 or hold-24");
+/// Another way to exchange the same: as it is, the sums layer by layer, or a stream of the highest priority. Or nothing, but
+/// multiprocessors held for 50 or 500 microseconds, at 1.6 GHz, where a layer's sum would be.
+inline std::unique_ptr<Communicator> way(const std::string& name, NcclCommunicator& world, NcclCommunicator* urgent) {
+  if (name == "usual") return std::make_unique<PassingWorld>(world);
+  if (name == "layers") return std::make_unique<FarWorld>(world);
+  if (name == "hold-1") return std::make_unique<HoldingWorld>(world, 1, 80000);
+  if (name == "hold-24") return std::make_unique<HoldingWorld>(world, 24, 80000);
+  if (name == "hold-24-long") return std::make_unique<HoldingWorld>(world, 24, 800000);
+  require(name == "urgent" && urgent, "--ways ", name, ": must be usual, layers, urgent, hold-1, hold-24 or hold-24-long");
   return std::make_unique<PassingWorld>(*urgent);
 }
 
@@ -166,7 +158,7 @@ inline ScalingTimes scaling_times(NcclCommunicator& world, NcclCommunicator* urg
   with_world(t.silent, std::make_unique<PartialWorld>(world, PartialWorld::Does::nothing));
   if (ways.empty()) with_world(t.sums, std::make_unique<PartialWorld>(world, PartialWorld::Does::sums));
   if (ways.empty()) with_world(t.together, std::make_unique<PassingWorld>(world));
-  for (const std::string& name : ways) with_world(t.ways[name], way(name, world, urgent, s.config));
+  for (const std::string& name : ways) with_world(t.ways[name], way(name, world, urgent));
   for (const auto& trainer : trainers)
     for (int i = 0; i < 3; ++i) trainer->step();  // allocates, is recorded, is replayed
   const auto at_once = [&](ScalingTrainer& trainer) {

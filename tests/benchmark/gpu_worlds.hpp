@@ -1,7 +1,6 @@
 // Worlds that tell what a step's sums and broadcasts cost: one that leaves some of them out, one that times them. For nvcc alone.
 #pragma once
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -22,6 +21,7 @@ class PassingWorld : public Communicator {
 
   std::size_t rank() const override { return world_.rank(); }
   std::size_t size() const override { return world_.size(); }
+  bool on_one_machine() const override { return world_.on_one_machine(); }
   void begin_reduce(void* data, std::size_t count, Element element, std::size_t root) override {
     world_.begin_reduce(data, count, element, root);
   }
@@ -74,10 +74,11 @@ __global__ void hold_kernel(long long cycles) {
   }
 }
 
-/// Exchanges nothing; where a sum would be, some blocks hold a multiprocessor each for 50 microseconds at 1.6 GHz.
+/// Exchanges nothing; where a layer's sum would be, some blocks hold a multiprocessor each for so many cycles.
 class HoldingWorld final : public PassingWorld {
  public:
-  HoldingWorld(NcclCommunicator& world, unsigned blocks) : PassingWorld(world), blocks_(blocks) {
+  HoldingWorld(NcclCommunicator& world, unsigned blocks, long long cycles)
+      : PassingWorld(world), blocks_(blocks), cycles_(cycles) {
     check_cuda(cudaFuncSetAttribute(hold_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), "cudaFuncSetAttribute");
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
@@ -86,6 +87,7 @@ class HoldingWorld final : public PassingWorld {
   HoldingWorld& operator=(const HoldingWorld&) = delete;
   ~HoldingWorld() override { cudaEventDestroy(event_), cudaStreamDestroy(stream_); }
 
+  bool on_one_machine() const override { return false; }
   void begin_reduce(void*, std::size_t, Element, std::size_t) override { sums_ = true; }
   void begin_all_reduce(void*, std::size_t, Element) override {}
   void begin_broadcast(void*, std::size_t, std::size_t) override {}
@@ -93,7 +95,7 @@ class HoldingWorld final : public PassingWorld {
   void end_group() override {
     if (!std::exchange(sums_, false)) return;
     order(current_stream(), stream_);
-    hold_kernel<<<blocks_, 256, shared, stream_>>>(80000);
+    hold_kernel<<<blocks_, 256, shared, stream_>>>(cycles_);
     check_cuda(cudaGetLastError(), "hold_kernel");
     held_ = true;
   }
@@ -108,69 +110,18 @@ class HoldingWorld final : public PassingWorld {
     check_cuda(cudaStreamWaitEvent(after, event_, 0), "cudaStreamWaitEvent");
   }
   unsigned blocks_;
+  long long cycles_;
   cudaStream_t stream_ = nullptr;
   cudaEvent_t event_ = nullptr;
   bool sums_ = false, held_ = false;
 };
 
-/// Sends the new parameters when all are updated, rather than piece by piece.
-class LateWorld final : public PassingWorld {
+/// The sums layer by layer, as between machines.
+class FarWorld final : public PassingWorld {
  public:
   using PassingWorld::PassingWorld;
 
-  void begin_broadcast(void* data, std::size_t bytes, std::size_t root) override { late_.push_back({data, bytes, root}); }
-  void wait() override {
-    PassingWorld::begin_group();
-    for (const Broadcast& b : late_) PassingWorld::begin_broadcast(b.data, b.bytes, b.root);
-    PassingWorld::end_group();
-    late_.clear();
-    PassingWorld::wait();
-  }
-
- private:
-  struct Broadcast {
-    void* data;
-    std::size_t bytes, root;
-  };
-  std::vector<Broadcast> late_;
-};
-
-/// Sums the gradients in fewer calls: after the groups of those numbers (0 is the head's, then one for each layer), and at the
-/// end.
-class GatheredWorld final : public PassingWorld {
- public:
-  GatheredWorld(NcclCommunicator& world, std::vector<std::size_t> after) : PassingWorld(world), after_(std::move(after)) {}
-
-  void begin_reduce(void* data, std::size_t count, Element element, std::size_t root) override {
-    left_.push_back({data, count, element, root});
-  }
-  void end_group() override {
-    PassingWorld::end_group();
-    if (std::find(after_.begin(), after_.end(), groups_++) != after_.end()) sum();
-  }
-  void wait() override {
-    sum();
-    groups_ = 0;
-    PassingWorld::wait();
-  }
-
- private:
-  struct Reduce {
-    void* data;
-    std::size_t count;
-    Element element;
-    std::size_t root;
-  };
-  void sum() {
-    if (left_.empty()) return;
-    PassingWorld::begin_group();
-    for (const Reduce& r : left_) PassingWorld::begin_reduce(r.data, r.count, r.element, r.root);
-    PassingWorld::end_group();
-    left_.clear();
-  }
-  std::vector<std::size_t> after_;
-  std::vector<Reduce> left_;
-  std::size_t groups_ = 0;
+  bool on_one_machine() const override { return false; }
 };
 
 /// Times each piece of a recorded step's work on NCCL's stream, from when it could begin, its data being there, to its end: it

@@ -5,6 +5,7 @@
 #   kill      a process is killed, the first and the last: what the others say, how long it takes, and --resume to the same curve
 #   shard     an experiment in parts, one for each GPU, joined: the same results as on one
 # By mpirun where there is one and the build has MPI, else by torchrun. DEVICE and DTYPE (cuda, bf16) allow a trial without a GPU.
+# shellcheck disable=SC2086  # settings are several words
 set -eu
 build=$1 work=$2 text=$3
 shift 3

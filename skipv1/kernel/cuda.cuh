@@ -61,6 +61,9 @@ SKIPV1_DEVICE unsigned ballot(bool x) { return __ballot_sync(0xffffffffu, x); }
 /// The index of the lowest bit that is set (`__ffs`); at least one is.
 SKIPV1_DEVICE unsigned lowest_bit(unsigned bits) { return static_cast<unsigned>(__ffs(static_cast<int>(bits)) - 1); }
 
+/// How many bits are set (`__popc`).
+SKIPV1_DEVICE unsigned bit_count(unsigned bits) { return static_cast<unsigned>(__popc(static_cast<int>(bits))); }
+
 /// An array in shared memory.
 template <class T>
 struct Shared {

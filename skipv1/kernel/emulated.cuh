@@ -106,6 +106,7 @@ inline unsigned ballot(bool x, emulator::Place place = emulator::Place::here()) 
   return mine.result;
 }
 inline unsigned lowest_bit(unsigned bits) { return static_cast<unsigned>(std::countr_zero(bits)); }
+inline unsigned bit_count(unsigned bits) { return static_cast<unsigned>(std::popcount(bits)); }
 inline bool any(bool x, emulator::Place place = emulator::Place::here()) { return ballot(x, place) != 0; }
 inline bool all(bool x, emulator::Place place = emulator::Place::here()) { return ballot(!x, place) == 0; }
 

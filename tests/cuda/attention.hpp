@@ -217,6 +217,10 @@ void check_all_attention() {
   check_attention<T>({1, 128, 96, {4}, {300}}, Version::fast, random);
   check_attention<T>({1, 256, 256, {2}, {127}}, Version::fast, random);
   check_attention<T>({33, 16, 8, {1, 0, 1, 1, 1}, {0, 7, 15, 16, 200}, 4}, Version::fast, random);
+  // A block for each pair of heads, where these are few: heads without a value, groups, several rows.
+  check_attention<T>({4, 64, 48, {1}, {300}}, Version::fast, random);
+  check_attention<T>({6, 16, 64, {3}, {70}, 4}, Version::fast, random, -0.3);
+  check_attention<T>({3, 128, 128, {2, 0}, {129, 5}, 3}, Version::fast, random);
   // The plan of many sequences and heads; their gradients would take half of the test's time.
   const std::vector<std::size_t> ones(31, 1), seventies(31, 70);
   check_attention<T>({17, 16, 16, ones, seventies}, Version::fast, random, 0.3, Passes::forward);

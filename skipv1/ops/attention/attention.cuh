@@ -4,7 +4,7 @@
 
 #include "skipv1/device/resident.cuh"
 #include "skipv1/ops/attention/tiled_backward.cuh"
-#include "skipv1/ops/attention/decode.cuh"
+#include "skipv1/ops/attention/decode_pairs.cuh"
 #include "skipv1/ops/attention/sm80_forward.cuh"
 #include "skipv1/ops/attention/sm80_backward.cuh"
 #include "skipv1/ops/attention/split_keys.cuh"
@@ -42,7 +42,7 @@ bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const Mor
 constexpr std::size_t decode_most_heads = 4096;
 template <class T>
 void launch_decode(T* out, float* lse, const T* q, const RoutedHeads<T, Device>& heads, const AttentionSizes& z,
-                   std::size_t max_rows, double scale) {
+                   std::size_t max_rows, std::size_t max_keys, double scale) {
   with_size<64, 128, 256>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     const std::size_t room = shared_memory_of_block();
@@ -51,18 +51,15 @@ void launch_decode(T* out, float* lse, const T* q, const RoutedHeads<T, Device>&
     const std::size_t threads = warps_of_block * warp_size, bytes = attention_decode_bytes<W>(warps_of_block, z.heads);
     static thread_local std::size_t blocks = 0, blocks_of = 0;  // asked once for the bytes
     if (blocks_of != bytes) blocks = resident_blocks(attention_forward_decode<W>, threads, bytes), blocks_of = bytes;
+    Decode a{out, lse, q, heads.pairs.data(), heads.readers.data(), z, max_rows, static_cast<float>(scale), nullptr, nullptr};
+    if constexpr (W <= 128) {
+      if (few_pairs(z.batch * z.heads, 2 * max_keys * (z.key + z.value), blocks))
+        return launch({"attention_forward_decode_pairs", {z.heads, z.batch}, threads, decode_tile_bytes<W>(warps_of_block)},
+                      attention_forward_decode_pairs<W>, a);
+    }
     const std::size_t warps = blocks * warps_of_block, partial = warps * 2 * decode_rows * (z.value + 4);
     float* memory = scratch<float>(partial + z.rows * z.heads * (sizeof(DecodeParts) / sizeof(float)));
-    const Decode a{out,
-                   lse,
-                   q,
-                   heads.pairs.data(),
-                   heads.readers.data(),
-                   z,
-                   max_rows,
-                   static_cast<float>(scale),
-                   memory,
-                   reinterpret_cast<DecodeParts*>(memory + partial)};
+    a.partial = memory, a.parts = reinterpret_cast<DecodeParts*>(memory + partial);
     launch({"attention_forward_decode", blocks, threads, bytes}, attention_forward_decode<W>, a);
     const std::size_t rows = z.rows * z.heads;  // one warp each, where they are many
     if (rows < 512) launch({"attention_merge_decode", rows, 128}, attention_merge_decode<4>, a);
@@ -193,7 +190,7 @@ void attention_forward(View<T, Device> out, View<Sum<T>, Device> lse, ConstView<
   } else if (sequences.max_rows <= detail::decode_rows && z.heads <= detail::decode_most_heads &&
              detail::uses_mma(z, 256, q.data(), out.data())) {
     if constexpr (std::is_same_v<T, bfloat16>)
-      detail::launch_decode<T>(out.data(), lse.data(), q.data(), heads, z, sequences.max_rows, scale);
+      detail::launch_decode<T>(out.data(), lse.data(), q.data(), heads, z, sequences.max_rows, sequences.max_keys, scale);
   } else if (sequences.max_rows <= 4 && z.rows < 65536) {
     detail::launch_split_keys(out.data(), lse.data(), q.data(), heads.pairs.data(), z, sequences.max_keys, scale);
   } else {

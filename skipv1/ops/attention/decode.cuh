@@ -122,13 +122,10 @@ class DecodeStream {
   unsigned to_ = 0;
 };
 
-/// Goes through a piece's keys.
+/// The queries of a warp's 16 rows, as fragments.
 template <unsigned W>
-SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, const Decode& a, const DecodePiece& piece,
-                              const DecodeRow (&row)[2], bool has_value) {
-  constexpr unsigned K = decode_keys<W>;
+SKIPV1_DEVICE void load_queries(std::uint32_t (&fq)[W / 16][4], const Decode& a, const DecodeRow (&row)[2]) {
   const unsigned c = lane() % 4 * 2;
-  std::uint32_t fq[W / 16][4] = {};
   SKIPV1_UNROLL
   for (unsigned k = 0; k < W / 16; ++k) {
     for (unsigned j = 0; j < 4; ++j) {
@@ -140,25 +137,41 @@ SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, co
     for (auto& four : fq)
       for (std::uint32_t& pair : four) pair ^= 0x80008000u;  // the signs of both bfloat16
   }
+}
+
+/// Adds a tile of keys and values, which begins at key s0. `masked`: a row may not see all of them.
+template <unsigned W>
+SKIPV1_DEVICE void add_tile(DecodeState<W>& state, const std::uint32_t (&fq)[W / 16][4], const Tile<W>& keys,
+                            const Tile<W>& values, const DecodeRow (&row)[2], std::size_t s0, bool masked, float scale) {
+  constexpr unsigned K = decode_keys<W>;
+  float x[K / 8][4] = {};
+  SKIPV1_UNROLL
+  for (unsigned k = 0; k < W / 16; ++k) {
+    SKIPV1_UNROLL
+    for (unsigned n = 0; n < K / 8; n += 2) {
+      std::uint32_t fb[2][2];
+      keys.load_bt(fb, n * 8, k * 16);
+      mma(x[n], fq[k], fb[0]);
+      mma(x[n + 1], fq[k], fb[1]);
+    }
+  }
+  const int seen = static_cast<int>(row[0].keys) - static_cast<int>(s0),
+            more = static_cast<int>(row[1].keys) - static_cast<int>(row[0].keys);
+  state.update(x, values, masked, seen, more, positive_scale_log2(scale));
+}
+
+/// Goes through a piece's keys.
+template <unsigned W>
+SKIPV1_DEVICE void take_piece(DecodeState<W>& state, DecodeStream<W>& stream, const Decode& a, const DecodePiece& piece,
+                              const DecodeRow (&row)[2], bool has_value) {
+  constexpr unsigned K = decode_keys<W>;
+  std::uint32_t fq[W / 16][4] = {};
+  load_queries<W>(fq, a, row);
   for (std::uint32_t i = piece.begin; i < piece.end; ++i) {
     Tile<W> keys, values;
     stream.next(keys, values);
-    if (!has_value) continue;
-    float x[K / 8][4] = {};
-    SKIPV1_UNROLL
-    for (unsigned k = 0; k < W / 16; ++k) {
-      SKIPV1_UNROLL
-      for (unsigned n = 0; n < K / 8; n += 2) {
-        std::uint32_t fb[2][2];
-        keys.load_bt(fb, n * 8, k * 16);
-        mma(x[n], fq[k], fb[0]);
-        mma(x[n + 1], fq[k], fb[1]);
-      }
-    }
     const std::size_t s0 = std::size_t{i} * K;
-    const int seen = static_cast<int>(row[0].keys) - static_cast<int>(s0),
-              more = static_cast<int>(row[1].keys) - static_cast<int>(row[0].keys);
-    state.update(x, values, s0 + K > piece.own.past + 1, seen, more, positive_scale_log2(a.scale));
+    if (has_value) add_tile<W>(state, fq, keys, values, row, s0, s0 + K > piece.own.past + 1, a.scale);
   }
   state.softmax.reduce_row_sum();
 }

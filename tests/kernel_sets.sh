@@ -1,6 +1,7 @@
 #!/bin/sh
 # Usage: kernel_sets.sh SET PROGRAM [ARGUMENTS]. Runs a test program with one of OpenBLAS's kernel sets: Prescott, Haswell or SkylakeX.
-# Exits with 77, for CTest a skipped test, where the processor lacks it or the program's BLAS is not OpenBLAS.
+# Exits with 77, for CTest a skipped test, where the processor lacks it, the program's BLAS is not OpenBLAS, or it chooses this set by
+# itself, so that every other test has run with it.
 set -eu
 set_name=$1 program=$2
 shift 2
@@ -19,9 +20,11 @@ flags=" $(sed -n '/^flags/{s/.*: //p;q;}' /proc/cpuinfo) "
 for flag in $needs; do
   case $flags in *" $flag "*) ;; *) skip "the processor has no $flag" ;; esac
 done
-# OpenBLAS names the set that it uses when it is loaded.
+# used: OpenBLAS names the set that it uses when it is loaded.
+used() { OPENBLAS_VERBOSE=2 "$program" --list-tags 2>&1 | sed -n 's/^Core: //p'; }
+[ "$(used)" != "$set_name" ] || skip "$set_name is the set that all tests run with here"
 export OPENBLAS_CORETYPE="$set_name"
-used=$(OPENBLAS_VERBOSE=2 "$program" --list-tags 2>&1 | sed -n 's/^Core: //p')
+used=$(used)
 [ -n "$used" ] || skip "the BLAS is not an OpenBLAS with several kernel sets"
 case $used in
   "$set_name") ;;

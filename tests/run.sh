@@ -1,15 +1,20 @@
 #!/bin/sh
-# Builds everything and runs every test: plain, then under clang's sanitizers, then the fuzzers for a few seconds each.
+# Builds everything and runs every test: plain, then under clang's sanitizers, then the fuzzers for a few seconds each. What takes
+# minutes in full is in full with --whole; docs/CONTRIBUTING.md says what that is.
 set -eu
 cd "$(dirname "$0")/.."
 sh tests/setup.sh --tests
+whole=OFF sanitized=skipv1-tests
+if [ "${1:-}" = --whole ]; then
+  whole=ON sanitized="skipv1-tests skipv1-flavours-tests"
+fi
 
 # run PRESET TARGETS [options of ctest]
 run() {
   preset=$1 targets=$2
   shift 2
   echo "== $preset"
-  cmake --preset "$preset" > /dev/null
+  cmake --preset "$preset" -DSKIPV1_WHOLE_TESTS=$whole > /dev/null
   cmake --build --preset "$preset" --target $targets  # (a word each)
   ctest --preset "$preset" --parallel "$(nproc)" "$@"
 }
@@ -19,7 +24,7 @@ if command -v clang++ > /dev/null; then
   echo "== clang: every header by itself"
   cmake --preset clang > /dev/null
   cmake --build --preset clang --target skipv1_headers_alone
-  run sanitize "skipv1-tests skipv1-flavours-tests" --label-regex unit
+  run sanitize "$sanitized" --label-regex unit
   run fuzz all
 fi
 PATH=$PATH:/usr/local/cuda/bin

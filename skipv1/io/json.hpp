@@ -13,6 +13,8 @@
 
 #if defined(SKIPV1_JSON_INSTANCE) && !defined(__CUDACC__)  // compiled elsewhere in the program, once
 extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+extern template nlohmann::ordered_json nlohmann::ordered_json::parse<const char*>(const char*, const char*, parser_callback_t,
+                                                                                  bool, bool);
 #endif
 
 namespace skipv1 {
@@ -74,7 +76,7 @@ namespace detail {
 template <class Guard>
 Json parse_json_with(std::string_view text, Guard guard) {
   try {
-    return Json::parse(text.begin(), text.end(), std::move(guard));
+    return Json::parse(text.data(), text.data() + text.size(), std::move(guard));
   } catch (const Json::exception& error) {
     const std::string_view line = error.what();  // "[json.exception.name.id] parse error at line 1, column 2: …"
     fail("not JSON: ", brief(std::string(line.substr(std::min(line.find("] ") + 2, line.size())))));

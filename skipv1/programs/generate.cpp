@@ -40,7 +40,7 @@ struct Prompt {
 Prompt read_prompt(const Options& o, std::size_t vocab_size) {
   return read_model(o.model, [&](const std::filesystem::path& path) {
     if (!o.tokens.empty()) return Prompt{load_tokens(o.tokens, vocab_size), vocabulary_of_tokens(path, vocab_size, o.tokenizer)};
-    Vocabulary vocabulary = vocabulary_of(path, vocab_size, o.tokenizer);
+    Vocabulary vocabulary = open_vocabulary(path, vocab_size, o.tokenizer);
     std::vector<std::int32_t> tokens = encoded_prompt(o, *vocabulary.tokenizer);
     return Prompt{std::move(tokens), std::move(vocabulary)};
   });

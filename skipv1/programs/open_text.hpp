@@ -1,4 +1,4 @@
-// The text of a program that reads one for a model: UTF-8, or token ids.
+// The text of a program that reads one for a model: UTF-8, or token ids. Compiled once for all programs: library/open_text.cpp.
 #pragma once
 
 #include "skipv1/training/run_folder.hpp"
@@ -22,33 +22,18 @@ struct OpenText {
 };
 
 /// The vocabulary for token ids of the model at `path`: `file` if given, else what lies beside the model, if anything fits.
-inline std::optional<Vocabulary> vocabulary_of_tokens(const std::filesystem::path& path, std::size_t size,
-                                                      const std::filesystem::path& file) {
-  if (!file.empty()) return vocabulary_of(path, size, file);
-  return find_vocabulary(path, size).vocabulary;
-}
+std::optional<Vocabulary> vocabulary_of_tokens(const std::filesystem::path& path, std::size_t size,
+                                               const std::filesystem::path& file);
+
+/// `vocabulary_of` and `find_vocabulary`, compiled once.
+Vocabulary open_vocabulary(const std::filesystem::path& path, std::size_t size, const std::filesystem::path& file);
+FoundVocabulary vocabulary_beside(const std::filesystem::path& path, std::size_t size);
 
 /// Throws unless one of --text and --tokens is given.
-inline void require_one_text(const std::string& text, const std::string& tokens) {
-  require(!text.empty() || !tokens.empty(), "--text or --tokens is required");
-  require(text.empty() || tokens.empty(), "--text and --tokens: only one of them");
-}
+void require_one_text(const std::string& text, const std::string& tokens);
 
 /// Opens a text for the model at `path`, whose vocabulary has `size` ids.
-inline OpenText open_text(const std::filesystem::path& path, std::size_t size, const TextChoice& choice) {
-  require_one_text(choice.text, choice.tokens);
-  return read_model(path, [&](const std::filesystem::path& model) {
-    if (!choice.text.empty()) {
-      Vocabulary vocabulary = vocabulary_of(model, size, choice.tokenizer);
-      const std::string bytes = load_text(choice.text);
-      TextData text = at_place(choice.text, [&] { return TextData(bytes, *vocabulary.tokenizer); });
-      return OpenText{std::move(text), std::move(vocabulary)};
-    }
-    std::vector<std::int32_t> ids = load_tokens(choice.tokens, size);
-    std::optional<Vocabulary> vocabulary = vocabulary_of_tokens(model, size, choice.tokenizer);
-    return OpenText{TextData(std::move(ids), vocabulary ? vocabulary->tokenizer.get() : nullptr), std::move(vocabulary)};
-  });
-}
+OpenText open_text(const std::filesystem::path& path, std::size_t size, const TextChoice& choice);
 
 /// `bytes` for JSON: null where it is 0, which stands for what is not known.
 inline Json known_bytes(std::size_t bytes) { return bytes ? Json(bytes) : Json(nullptr); }

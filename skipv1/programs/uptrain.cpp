@@ -3,9 +3,9 @@
 #include <functional>
 
 #include "skipv1/io/new_folder.hpp"
-#include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/job_options.hpp"
 #include "skipv1/programs/open_model.hpp"
+#include "skipv1/programs/open_text.hpp"
 
 using namespace skipv1;
 
@@ -24,7 +24,7 @@ void convert_model(const std::string& from, const std::string& strategy, const s
   const auto [as, model, found] = read_model(from, [&](const std::filesystem::path& path) {
     const Dtype stored = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype);
     Checkpoint<double> converted = open_model<double>(path, strategy);
-    FoundVocabulary vocabulary = find_vocabulary(path, converted.config.vocab_size);
+    FoundVocabulary vocabulary = vocabulary_beside(path, converted.config.vocab_size);
     return std::tuple(stored, std::move(converted), std::move(vocabulary));
   });
   write_checkpoint<double>(folder.path(), model.config, model.parameters, as);

@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("adamw and norm on the device equal their references", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("adamw and norm on the device equal their references", "[cuda]", Scalars) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(22);

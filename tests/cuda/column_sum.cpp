@@ -5,7 +5,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("sums over rows", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("sums over rows", "[cuda]", Scalars) {
   using T = TestType;
   Random random(52);
   auto shapes = row_shapes();
@@ -20,7 +20,7 @@ TEMPLATE_TEST_CASE("sums over rows", "[cuda]", float, double, bfloat16) {
   }
 }
 
-TEMPLATE_TEST_CASE("parts of up to three kinds of sums are added up", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("parts of up to three kinds of sums are added up", "[cuda]", Scalars) {
   using T = TestType;
   Random random(53);
   for (std::size_t count : {1u, 33u, 264u, 300u}) {

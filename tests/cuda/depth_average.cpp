@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("depth_average on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("depth_average on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   Random random(41);
   for (const auto& [rows, d] : row_shapes()) {

@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("embedding on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("embedding on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(33);
@@ -29,7 +29,7 @@ TEMPLATE_TEST_CASE("embedding on the device equals its reference", "[cuda]", flo
   }
 }
 
-TEMPLATE_TEST_CASE("a token's rows are added up over any number of pieces", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("a token's rows are added up over any number of pieces", "[cuda]", Scalars) {
   using T = TestType;
   Random random(35);
   for (std::size_t vocab : {1u, 2u, 5u, 200u}) {  // 1: one run through all pieces

@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("gelu on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("gelu on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(21);

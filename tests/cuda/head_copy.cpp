@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("copy_head on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("copy_head on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   Random random(43);
   for (std::size_t positions : awkward) {

@@ -31,7 +31,7 @@ struct LinearExpected {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("linear on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("linear on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(51);
@@ -76,7 +76,7 @@ TEMPLATE_TEST_CASE("linear on the device equals its reference", "[cuda]", float,
   }
 }
 
-TEMPLATE_TEST_CASE("a linear map's gradients are the same to the bit each time", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("a linear map's gradients are the same to the bit each time", "[cuda]", Scalars) {
   using T = TestType;
   Random random(54);
   const auto x = normal<T>({264, 64}, random), dy = normal<T>({264, 96}, random), start = normal<T>({97, 96}, random);

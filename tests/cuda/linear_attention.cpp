@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("linear attention on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("linear attention on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   const LinearNorm norm = GENERATE(LinearNorm::none, LinearNorm::keys);
   const Sizes size{5, 7, 9, {3, 33, 1}, {5, 0, 64}};

@@ -24,7 +24,7 @@ struct LinearGeluExpected {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a linear map and its GELU on the device equal their references", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("a linear map and its GELU on the device equal their references", "[cuda]", Scalars) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(53);

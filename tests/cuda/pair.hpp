@@ -9,6 +9,7 @@
 #include <iomanip>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,13 @@
 #include "tests/catch.hpp"
 
 namespace skipv1::test {
+
+/// What each operation is tested in.
+#ifdef SKIPV1_FEWER_SCALARS
+using Scalars = std::tuple<float, bfloat16>;
+#else
+using Scalars = std::tuple<float, double, bfloat16>;
+#endif
 
 inline constexpr std::size_t awkward[] = {1, 3, 7, 31, 33, 63, 65, 127, 129};
 inline constexpr std::size_t widths[] = {1,  3,  7,   31,  33, 63,

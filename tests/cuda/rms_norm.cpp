@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("rms_norm on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("rms_norm on the device equals its reference", "[cuda]", Scalars) {
   const Version version = GENERATE(Version::first, Version::fast);
   const bool sums = GENERATE(false, true);  // of what dx becomes
   Random random(11), more(13);
@@ -36,7 +36,7 @@ TEMPLATE_TEST_CASE("rms_norm on the device equals its reference", "[cuda]", floa
   }
 }
 
-TEMPLATE_TEST_CASE("rms_norm_backward is the same to the bit with less shared memory", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("rms_norm_backward is the same to the bit with less shared memory", "[cuda]", Scalars) {
   using T = TestType;
   Random random(12);
   const std::size_t rows = 100, d = 96 * per_16_bytes<T>;  // several rows for each of the emulator's 6 blocks of 8 warps

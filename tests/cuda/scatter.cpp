@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("scatter_rows on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("scatter_rows on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   Random random(44);
   Tensor<std::int32_t> begin({4}), past({3});

@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("swiglu on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("swiglu on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(21);
@@ -26,7 +26,7 @@ TEMPLATE_TEST_CASE("swiglu on the device equals its reference", "[cuda]", float,
   }
 }
 
-TEMPLATE_TEST_CASE("swiglu: NaN and infinity on the device as in the reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("swiglu: NaN and infinity on the device as in the reference", "[cuda]", Scalars) {
   using T = TestType;
   const Version version = GENERATE(Version::first, Version::fast);
   Random random(23);

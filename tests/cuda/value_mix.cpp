@@ -6,7 +6,7 @@
 using namespace skipv1;
 using namespace skipv1::test;
 
-TEMPLATE_TEST_CASE("value_mix on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("value_mix on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   Random random(42);
   for (const auto& [rows, w] : row_shapes()) {
@@ -25,7 +25,7 @@ TEMPLATE_TEST_CASE("value_mix on the device equals its reference", "[cuda]", flo
   }
 }
 
-TEMPLATE_TEST_CASE("the mean of two heads on the device equals its reference", "[cuda]", float, double, bfloat16) {
+TEMPLATE_LIST_TEST_CASE("the mean of two heads on the device equals its reference", "[cuda]", Scalars) {
   using T = TestType;
   Random random(43);
   for (std::size_t positions : awkward) {

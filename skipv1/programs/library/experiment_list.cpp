@@ -65,7 +65,7 @@ CurveOptions curve_of(const Experiment& experiment, const PlannedRun& run) {
 
 Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Imported& from) {
   const TrainingOptions& t = run.training;
-  Json settings = {{"config", Json::parse(config_text(run.config))}, {"dtype", from.dtype}, {"batch", t.batch}};
+  Json settings = {{"config", parse_json(config_text(run.config))}, {"dtype", from.dtype}, {"batch", t.batch}};
   if (!run.contexts.empty()) {
     settings["contexts"] = run.contexts;
     return settings;

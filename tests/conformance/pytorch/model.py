@@ -43,23 +43,20 @@ class Model:
         self.trace = {} if trace is None else trace
         positions = self.positions(start, tokens.shape[1])
         x = self.embed(tokens, positions)
-        self.keep("embedding", x)
+        self.trace["embedding"] = x
         outputs = [x]  # X_0 … of DenseFormer
         averages = [x]  # Y_0 …
         for l in range(self.L):
-            self.keep(f"layer{l}.input", x)
+            self.trace[f"layer{l}.input"] = x
             x = self.block(l, x, positions, cache)
-            self.keep(f"layer{l}.output", x)
+            self.trace[f"layer{l}.output"] = x
             outputs.append(x)
             if self.variant == "denseformer":
                 x = self.depth_average(l, outputs, averages)
                 averages.append(x)
         x = self.final_norm(x)
-        self.keep("final_norm", x)
+        self.trace["final_norm"] = x
         return self.output_head(x)
-
-    def keep(self, name, x):
-        self.trace[name] = x
 
     def positions(self, start, count):
         return torch.arange(start, start + count)
@@ -73,7 +70,7 @@ class Model:
 
     def block(self, l, x, positions, cache):
         x = x + self.attention(l, self.norm(x, f"model.layers.{l}.input_layernorm"), positions, cache)
-        self.keep(f"layer{l}.residual", x)
+        self.trace[f"layer{l}.residual"] = x
         return x + self.feed_forward(l, self.norm(x, f"model.layers.{l}.post_attention_layernorm"))
 
     def depth_average(self, l, outputs, averages):
@@ -136,26 +133,17 @@ class Model:
         return positions.to(self.wide)[:, None] * self.frequencies(width)
 
     def frequencies(self, width):
-        """(width / 2)"""
-        return self.scale_frequencies(self.plain_frequencies(width), width)
+        """(width / 2): of the config's kind, from theta^(-2i / width)."""
+        kind, plain = self.rope["kind"], self.plain_frequencies(width)
+        kept = {"llama3": self.kept_llama3, "yarn": self.kept_yarn}.get(kind, lambda *_: 0.0)  # of "linear": none
+        return plain if kind == "plain" else self.blend(plain, kept(plain, width))
 
     def plain_frequencies(self, width):
         return self.theta ** (-2 * torch.arange(width // 2, dtype=self.wide) / width)
 
-    def scale_frequencies(self, plain, width):
-        """The frequencies of the config's kind from theta^(-2i / width)."""
-        kind = self.rope["kind"]
-        if kind == "plain":
-            return plain
-        kept = {"linear": self.kept_linear, "llama3": self.kept_llama3, "yarn": self.kept_yarn}[kind](plain, width)
-        return self.blend(plain, kept)
-
     def blend(self, plain, kept):
         """`kept`: the share of each frequency that is not divided."""
         return (1 - kept) * plain / self.rope["factor"] + kept * plain
-
-    def kept_linear(self, plain, width):
-        return 0.0
 
     def kept_llama3(self, plain, width):
         turns = self.rope["original_max_position_embeddings"] * plain / (2 * math.pi)
@@ -198,10 +186,10 @@ class Model:
         q = self.queries(l, x, positions)
         self.store(cache[l], self.latents(l, x, positions, cache) if self.mla else self.own(l, x, positions, cache), T)
         k, v = self.latent_heads(l, cache) if self.mla else self.read_heads(l, cache)  # (B, S, H, d)
-        self.keep(f"layer{l}.keys", k[:, -T:])
-        self.keep(f"layer{l}.values", v[:, -T:])
+        self.trace[f"layer{l}.keys"] = k[:, -T:]
+        self.trace[f"layer{l}.values"] = v[:, -T:]
         o = self.attend(q, k, v)
-        self.keep(f"layer{l}.attention", o)
+        self.trace[f"layer{l}.attention"] = o
         return self.linear(self.merge_heads(o), f"model.layers.{l}.self_attn.o_proj")
 
     def attend(self, q, k, v):
@@ -238,13 +226,13 @@ class Model:
 
     def queries(self, l, x, positions):
         q = self.project(l, x, "q", self.d_h + self.d_r if self.mla else self.d_h)
-        self.keep(f"layer{l}.queries_unrotated", q)
+        self.trace[f"layer{l}.queries_unrotated"] = q
         if self.mla:
             content, rotary = self.split_query(q)
             q = torch.cat((content, self.rotate(rotary, positions)), -1)
         elif self.llama:
             q = self.rotate_queries(q, positions)
-        self.keep(f"layer{l}.queries_rotated", q)
+        self.trace[f"layer{l}.queries_rotated"] = q
         return q
 
     def split_query(self, q):
@@ -385,9 +373,7 @@ class Model:
     def latent(self, l, cache):
         """c (B, S, d_c) of layer `l`."""
         c = cache[l]["c"]
-        if self.variant == "skipv1_mla" and l > 0:
-            c = self.join_latent(c, self.first_latent(cache))
-        return c
+        return self.join_latent(c, self.first_latent(cache)) if self.variant == "skipv1_mla" and l > 0 else c
 
     def first_latent(self, cache):
         return cache[0]["c"][..., self.d_c // 2:]

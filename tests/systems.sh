@@ -7,7 +7,7 @@ root=$PWD
 work=${TMPDIR:-/tmp}/skipv1-systems
 full=
 [ "${1:-}" = --full ] && full=1 && shift
-parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops clang-tidy mingw aarch64 armhf debian-12 debian-13}
+parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops clang-tidy mingw aarch64 armhf i386 debian-12 debian-13}
 mkdir -p "$work/include"
 : > "$work/summary.txt"
 
@@ -119,6 +119,14 @@ for part in $parts; do
         whole "$part" "$(first qemu-arm qemu-arm-static) -L /usr/arm-linux-gnueabihf" arm-linux-gnueabihf-g++ -DSKIPV1_PLAIN_BLAS -Wno-psabi
       else
         say "$part" "skipped: needs g++-arm-linux-gnueabihf and qemu-user"
+      fi ;;
+    i386)
+      echo '#include <vector>' > "$work/vector.cpp"
+      compiler=$(first g++ c++)
+      if "${compiler:-false}" -m32 -fsyntax-only "$work/vector.cpp" 2> /dev/null; then
+        whole "$part" "" "$compiler" -m32 -DSKIPV1_PLAIN_BLAS
+      else
+        say "$part" "skipped: needs g++-multilib"
       fi ;;
     debian-12) debian "$part" bookworm ;;
     debian-13) debian "$part" trixie ;;

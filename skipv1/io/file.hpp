@@ -90,6 +90,7 @@ class Source {
  public:
   /// Opens a file; a pipe is read to its end, and kept. Throws if it cannot be read, or is a folder or a device.
   explicit Source(const std::filesystem::path& path) : name_(path.string()) {
+    require(!path.empty(), "a file to read has an empty name");
     std::error_code error;
     const std::filesystem::file_status status = std::filesystem::status(path, error);
     require(std::filesystem::exists(status), name_, ": cannot be read: ", error ? error.message() : "no such file");

@@ -14,6 +14,7 @@ class NewFolder {
  public:
   /// Throws if `path` exists already or cannot be made.
   explicit NewFolder(std::filesystem::path path) : path_(std::move(path)) {
+    require(!path_.empty(), "the folder to be made has an empty name");
     if (path_.filename().empty()) path_ = path_.parent_path();  // "name/"
     std::error_code error;
     require(!std::filesystem::exists(path_, error), path_.string(), ": exists already");

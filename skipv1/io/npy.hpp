@@ -41,6 +41,8 @@ class NpyHeaderParser {
       expect(':');
       if (key == "descr") {
         once(descr);
+        skip_space();
+        require(!rest_.starts_with('['), name_, ": elements are records of several fields: must be a number each");
         header.descr = quoted();
       } else if (key == "fortran_order") {
         once(order);
@@ -180,6 +182,7 @@ constexpr const char* npy_descr = std::is_same_v<T, double>         ? "<f8"
 inline NpyHeader read_npy_header(Source& from, const char* wanted = "expected '<f2', '<f4', '<f8' or integers ('|i1' to '<u8')") {
   const std::string& name = from.name();
   const std::string start = from.text(0, std::min<std::uint64_t>(from.size(), 12));
+  require(!start.starts_with("PK\3\4"), name, ": an archive such as np.savez writes, not an .npy file: np.save writes one array");
   require(start.size() == 12 && start.starts_with("\x93NUMPY"), name, ": not an .npy file");
   const int major = start[6], minor = start[7];
   require(major >= 1 && major <= 3 && minor == 0, name, ": .npy version ", major, ".", minor, ": 1.0, 2.0 and 3.0 are read");

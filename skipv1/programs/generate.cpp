@@ -8,6 +8,7 @@
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/open_text.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 using namespace skipv1;
 
@@ -148,7 +149,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
-    validate(o.sampling);
+    in_option_names({"temperature", "top_p"}, [&] { validate(o.sampling); });
     require(o.tokens.empty() || o.start_mark != "yes", "--start-mark yes: none is put before --tokens");
     check_device(o.device, o.dtype, Scalars::no_f64);
     require(o.one_kernel != "on" || o.device != "cpu", "--one-kernel on: with --device cuda or emulated alone");

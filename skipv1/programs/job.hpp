@@ -86,6 +86,10 @@ void each_setting(Job& j, const Visit& visit) {
   visit(About::training, "dtype", j.dtype, "f32, f64 or, on the device, bf16 (weights and moments in f32)");
 }
 
+/// The fields of a training that errors begin with.
+inline constexpr std::initializer_list<const char*> training_fields = {
+    "steps", "batch", "length", "peak", "warm_up", "floor", "weight_decay", "beta1", "beta2", "epsilon", "clip"};
+
 /// A setting's key in run.json: "kv_heads" for --kv-heads.
 inline std::string setting_key(std::string name) {
   std::replace(name.begin(), name.end(), '-', '_');

@@ -5,6 +5,7 @@
 #include "skipv1/programs/job.hpp"
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/open_text.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 namespace skipv1 {
 
@@ -20,9 +21,12 @@ class JobRun {
     const auto [text, held_out] = p_.job.tokens.empty() ? encoded_texts() : token_texts();
     at_place(text_place(), [&, &learned = text] { learned.count(p_.job.run.training.length); });
     require(held_out.size() >= 2, held_out_place(), ": held out are ", held_out.size(), " tokens: at least 2 are needed");
-    TrainingRun<T, Space> run(
-        config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },
-        [&](const std::filesystem::path& folder) { save_beside(folder); }, p_.world);
+    auto run = in_option_names(training_fields, [&] {
+      return TrainingRun<T, Space>(
+          config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },
+          [&](const std::filesystem::path& folder) { save_beside(folder); }, p_.world);
+    });
+    if (first() && !p_.last && !held_out_.empty()) warn_of_learned(text_place(), whole_, held_out_place(), held_out_);
     print_start(text, held_out);
     print_end(run.run());
   }
@@ -43,7 +47,6 @@ class JobRun {
     require(!p_.last || text == p_.text_fingerprint, first, ": not the text that the run to be resumed has learned from");
     require(!p_.last || valid == p_.valid_fingerprint, rest, ": not the held-out text of the run to be resumed");
     p_.text_fingerprint = text, p_.valid_fingerprint = valid;
-    if (this->first() && !p_.last && !rest.empty()) warn_of_learned(first, whole_, rest, held_out_);
   }
   std::pair<std::string_view, std::string_view> parts() const {
     if (!p_.job.valid.empty()) return std::pair<std::string_view, std::string_view>(whole_, held_out_);

@@ -2,6 +2,7 @@
 // numbers.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -217,6 +218,9 @@ class TrainingRun {
     const Parameters<Sum<T>> m(config_), v(config_);
     read_parameters(folder / "first_moment.safetensors", m);
     read_parameters(folder / "second_moment.safetensors", v);
+    const View<Sum<T>> squares = v.flat();
+    require(std::all_of(squares.data(), squares.data() + squares.size(), [](Sum<T> x) { return x >= 0; }),
+            (folder / "second_moment.safetensors").string(), ": an element is negative, which a mean of squares never is");
     trainer_.restore(step, checkpoint.parameters, m, v);
     const std::filesystem::path state = folder / "state.json";
     Source file(state);

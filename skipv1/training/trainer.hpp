@@ -39,8 +39,8 @@ inline void validate(const TrainingOptions& o, const Config& config) {
   positive("length", static_cast<double>(o.length));
   require(static_cast<double>(o.schedule.steps) * static_cast<double>(o.batch) * static_cast<double>(o.length) <= 0x1p53,
           "steps ", o.schedule.steps, " of ", o.batch, " x ", o.length, " tokens: must be at most 2^53 tokens in all");
-  require(o.length <= config.max_position_embeddings, "length ", o.length, ": the model reads at most max_position_embeddings ",
-          config.max_position_embeddings);
+  require(o.length <= config.max_position_embeddings, "length ", o.length, ": the model reads at most ",
+          config.max_position_embeddings, " (max_position_embeddings)");
   constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
   require(o.batch <= most / o.length, "batch ", o.batch, " of length ", o.length, ": a step has at most ", most, " tokens");
   positive("peak", o.schedule.peak);

@@ -91,6 +91,10 @@ TEST_CASE("numbers become the type asked for") {
   CHECK(parse_npy<float>(npy(dictionary("<f8", "(1,)"), raw(1.0 / 3)))(0) == 1.0f / 3);
   CHECK(parse_npy<std::int32_t>(npy(dictionary("<i8", "(1, 1)"), raw(std::int64_t{-2147483648})))(0, 0) == -2147483647 - 1);
   const std::string wide = npy(dictionary("<i8", "(2,)"), raw(std::int64_t{1}) + raw(std::int64_t{2147483648}));
+  CHECK(npy_error<std::int32_t>(npy("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,), }", raw(1))) ==
+        "x.npy: elements are records of several fields: must be a number each");
+  CHECK(npy_error<std::int32_t>("PK\3\4and so on") ==
+        "x.npy: an archive such as np.savez writes, not an .npy file: np.save writes one array");
   CHECK(npy_error<std::int32_t>(wide) == "x.npy: element 1 is 2147483648: must be -2147483648 to 2147483647");
   CHECK(npy_error<std::int32_t>(npy(dictionary("<f4", "(2,)"), halves)) ==
         "x.npy: elements are '<f4': expected integers, such as '<i4'");
@@ -169,7 +173,7 @@ TEST_CASE("malformed .npy files are refused in one line that says why") {
   CHECK(says(npy("{'descr': '<f8', 'descr': '<f8'}", two), "twice"));
   CHECK(says(npy("{'descr': '<f8', 'order': 1}", two), "unknown key \"order\""));
   CHECK(says(npy("{'descr': '<f8", two), "has no end"));
-  CHECK(says(npy("{'descr': [('a', '<f8')]}", two), "expected"));
+  CHECK(says(npy("{'descr': [('a', '<f8')]}", two), "records of several fields"));
   CHECK(says(npy(dictionary("<f8", "(2,)") + "x", two), "after its end"));
   CHECK(says(npy("{", two), "expected"));
   CHECK(says(npy("", two), "expected '{'"));

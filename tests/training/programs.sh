@@ -133,6 +133,14 @@ wrong "^skipv1-train: config/log.csv: has 0 rows up to step 8, the checkpoint" "
 [ ! -e config/log.csv ] || fail "a log was begun beside one"
 mv kept.csv config/log.csv
 run train --out config --resume
+mv config/step-00000008/second_moment.safetensors kept.moment
+cp config/step-00000008/first_moment.safetensors config/step-00000008/second_moment.safetensors
+wrong "second_moment.safetensors: an element is negative, which a mean of squares never is$" "$programs/skipv1-train" --out config --resume
+mv kept.moment config/step-00000008/second_moment.safetensors
+rm config/result.json
+mkdir config/result.json
+wrong "^skipv1-train: config/result.json: cannot be written: Is a directory$" "$programs/skipv1-train" --out config --resume
+rmdir config/result.json
 wrong "no checkpoint to resume" $train --resume
 wrong "text or --tokens is required" $train
 wrong "nowhere.txt: cannot be read" $train --text nowhere.txt
@@ -147,6 +155,13 @@ wrong "^skipv1-train: --width / --heads is 5: RoPE needs an even head width$" $t
 wrong "^skipv1-train: --rope-theta is -1: must be positive$" $train --text text.txt --rope-theta -1
 wrong "^skipv1-train: --length is 0: must be 1 to" $train --text text.txt --length 0
 wrong "^skipv1-train: --learn-value-mix with variant skipv1: only resformer" $train --text text.txt --learn-value-mix
+wrong "^skipv1-train: --steps is 0: must be positive$" $train --text text.txt --steps 0
+wrong "^skipv1-train: --warm-up is 2: must be 0 to 1$" $train --text text.txt --warm-up 2
+wrong "^skipv1-train: --weight-decay is -1: must be 0 or more$" $train --text text.txt --weight-decay -1
+wrong "^skipv1-train: --valid-share is 1: must be between 0 and 1$" $train --text text.txt --valid-share 1
+wrong "^skipv1-train: --length 256: the model reads at most 8 " $train --text text.txt --valid text.txt --context 8  # no word before it
+wrong "^skipv1-generate: --top-p is 2: must be above 0, at most 1$" "$programs/skipv1-generate" mha --prompt a --top-p 2
+wrong "^skipv1-generate: a file to read has an empty name$" "$programs/skipv1-generate" "" --prompt a
 wrong "^skipv1-train: --kv-latent is 0: must be" $train --text text.txt --variant mla
 wrong "^skipv1-train: --architecture: expected" $train --text text.txt --architecture t5
 wrong "variant \"what\" is unknown" $train --text text.txt --variant what
@@ -204,6 +219,7 @@ wrong "budget: \"nan\": must be a finite number" "$programs/skipv1-experiment" v
 wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none
 wrong "variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
 wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd
+wrong "^skipv1-uptrain: the folder to be made has an empty name$" "$programs/skipv1-uptrain" convert mha --out ""
 wrong "seed-list: 1 is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --seed-list 1,1
 wrong "only: mha is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --only mha,mha
 wrong "experiment \"nope\" is unknown; known are point-bytes" "$programs/skipv1-experiment" nope --out none --table

@@ -116,7 +116,7 @@ TEST_CASE("settings that cannot be trained with are refused") {
     return message([&] { Trainer<float>(trainer_config(), o, 1); });
   };
   using Catch::Contains;
-  CHECK_THAT(refused([](auto& o) { o.length = 9; }), Contains("length 9: the model reads at most max_position_embeddings 8"));
+  CHECK_THAT(refused([](auto& o) { o.length = 9; }), Contains("length 9: the model reads at most 8 (max_position_embeddings)"));
   CHECK_THAT(refused([](auto& o) { o.batch = 0; }), Contains("batch is 0: must be positive"));
   CHECK_THAT(refused([](auto& o) { o.schedule.steps = 0; }), Contains("steps is 0: must be positive"));
   CHECK_THAT(refused([](auto& o) { o.schedule.peak = -1; }), Contains("peak is -1: must be positive"));

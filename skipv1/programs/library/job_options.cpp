@@ -5,6 +5,7 @@
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/open_text.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 namespace skipv1 {
 
@@ -172,6 +173,8 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
   if (world.first()) {
     require_writable_folder(job.out);
     if (!job.json.empty() && job.json != "-") require_writable(job.json);
+    const std::filesystem::path result = p.folder.path() / "result.json";
+    if (std::filesystem::exists(result)) require_writable(result);
     p.lock.emplace(p.folder.lock());
   } else {
     p.job.json.clear();
@@ -198,7 +201,8 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
           ": must be 256 (bytes), or 260 (3 marks, 256 bytes, the space) to ", most);
   require(p.job.run.log_every >= 1, "--log-every is 0: must be at least 1");
   check_device(p.job.device, p.job.dtype);
-  part_of(p.job.run.training, world.size());
+  require(p.job.valid_share > 0 && p.job.valid_share < 1, "--valid-share is ", p.job.valid_share, ": must be between 0 and 1");
+  in_option_names(training_fields, [&] { return part_of(p.job.run.training, world.size()); });
   return p;
 }
 

@@ -1,4 +1,4 @@
-"""A Conan 2 recipe: `conan create .cmake --build=missing` at the top of a checkout. Dependencies are the system's (docs/portability.md)."""
+"""A Conan 2 recipe: `conan create .cmake` at the top of a checkout. Dependencies are the system's (docs/portability.md)."""
 
 import os
 import re

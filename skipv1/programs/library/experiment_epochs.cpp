@@ -129,7 +129,7 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
       }
     if (!series.x.empty()) chart.series.push_back(series);
   }
-  chart.width = 1080, chart.height = 700, chart.dodge = 2;
+  chart.width = 1080, chart.height = 700, chart.dodge = 3;
   plot::save_figure(file, chart);
 }
 

@@ -31,4 +31,7 @@ run "$programs/skipv1-plot" "$several/one.csv" "$several/two.csv" --labels "one 
 run "$programs/skipv1-plot" "$several/gpt2-predicted.csv" "$several/gpt2-layers.csv" "$several/llama-predicted.csv" "$several/llama-layers.csv" "$several/gpt2-now.csv" \
   --labels "GPT-2 124M, predicted" "GPT-2 124M, first" "LLaMA 42M, predicted" "LLaMA 42M, first" "GPT-2 124M, sums at the end" --x "sequences per GPU" --y efficiency --log-x \
   --title "Efficiency of two H200s, %" --out "$performance/several-gpus-efficiency.png"
+run "$programs/skipv1-plot" "$root/docs/performance/shares.csv" --rows what --y "this library" "PyTorch's best" --references 100 \
+  --title "What kernels reach on one H200, of what the card allows" \
+  --labels "% of the copy's rate (decoding), the largest product's (forward … training), memory's bound (one sequence)" --out "$performance/shares.png"
 rm -f "$results"/variants-10M.* # the text shows the larger size alone

@@ -1,10 +1,13 @@
 // skipv1-plot: logs of runs in one figure.
+#include <fstream>
+#include <limits>
 #include <map>
 #include <sstream>
 
 #include "skipv1/core/number.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/plot/chart.hpp"
+#include "skipv1/plot/rows.hpp"
 #include "skipv1/training/log.hpp"
 
 using namespace skipv1;
@@ -13,7 +16,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> logs, labels, references, y{"loss"};
-  std::string out, x = "tokens", title;
+  std::string out, x = "tokens", title, rows;
   std::size_t smooth = 1;
   bool log_x = false, log_y = false;
   std::vector<double> x_range, y_range;
@@ -121,9 +124,50 @@ void require_points(const plot::Chart& chart) {
        chart.y_range.empty() ? "" : "--y-range " + text(chart.y_range), ": x goes from ", text(x), ", y from ", text(y));
 }
 
+/// The fields of a line of a table; none of them holds a comma.
+std::vector<std::string> fields_of(const std::string& line) {
+  std::vector<std::string> fields{""};
+  for (const char c : line) c == ',' ? void(fields.emplace_back()) : fields.back().push_back(c);
+  return fields;
+}
+
+/// A bar for each line of a table of which the column `rows` has names, and for each column `y`; where there is nothing, none.
+plot::RowChart rows_of(const Options& o) {
+  require(o.logs.size() == 1, "--rows: ", o.logs.size(), " files: must be one");
+  std::ifstream file(o.logs[0]);
+  std::string line;
+  require(static_cast<bool>(std::getline(file, line)), o.logs[0], ": cannot be read");
+  const std::vector<std::string> header = fields_of(line);
+  const auto index = [&](const std::string& name) {
+    const auto found = std::find(header.begin(), header.end(), name);
+    require(found != header.end(), o.logs[0], ": no column \"", name, "\"; there are ", line);
+    return static_cast<std::size_t>(found - header.begin());
+  };
+  plot::RowChart chart{o.title, o.labels.empty() ? "" : o.labels[0], {}, {}};
+  const std::size_t names = index(o.rows);
+  std::vector<std::size_t> columns;
+  for (const std::string& y : o.y) columns.push_back(index(y)), chart.values.push_back({y, {}});
+  for (std::size_t n = 2; std::getline(file, line); ++n) {
+    const std::vector<std::string> fields = fields_of(line);
+    require(fields.size() == header.size(), o.logs[0], ": line ", n, " has ", fields.size(), " fields: must be ", header.size());
+    chart.rows.push_back(fields[names]);
+    for (std::size_t k = 0; k < columns.size(); ++k) {
+      const std::string& text = fields[columns[k]];
+      double x = std::numeric_limits<double>::quiet_NaN();
+      const auto [end, error] = read_number(text.data(), text.data() + text.size(), x);
+      require(text.empty() || (error == std::errc() && end == text.data() + text.size() && std::isfinite(x)), o.logs[0], ": line ",
+              n, ", ", o.y[k], ": \"", text, "\" is no number");
+      chart.values[k].values.push_back(x);
+    }
+  }
+  for (const std::string& text : o.references) chart.references.push_back(reference_of(text).y);
+  return chart;
+}
+
 void run(const Options& o) {
   plot::require_figure_name(o.out);
   require_writable(o.out);
+  if (!o.rows.empty()) return plot::save_figure(o.out, rows_of(o));
   require(o.labels.empty() || o.labels.size() == o.logs.size(), o.labels.size(), " labels for ", o.logs.size(),
           " logs: must be as many");
   plot::Chart chart{o.title, words_of(o.x), words_of(o.y[0]), {}};
@@ -152,6 +196,7 @@ int main(int argc, char** argv) {
   app.add_option("--x", o.x, "column: tokens, step, seconds, …")->capture_default_str();
   app.add_option("--y", o.y, "columns: loss, valid_nats_per_token, valid_bits_per_byte, gradient_norm, learning_rate, …")
       ->capture_default_str();
+  app.add_option("--rows", o.rows, "column of names in one .csv file: bars, a row for each line; --labels: the axis's");
   app.add_option("--labels", o.labels, "a name for each log");
   app.add_option("--references", o.references, "horizontal lines: NUMBER or NUMBER=LABEL each");
   app.add_option("--title", o.title);

@@ -202,6 +202,10 @@ wrong "nothing to continue" "$programs/skipv1-generate" mha
 wrong "^skipv1-generate: none/said.json: cannot be written" "$programs/skipv1-generate" mha --prompt a --json none/said.json
 wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
 wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none.png
+printf 'name,ours,peer\nfirst,1,\nsecond,2,x\n' > rows.csv
+"$programs/skipv1-plot" rows.csv --rows name --y ours --out rows.svg
+wrong "no column \"what\"; there are name,ours,peer" "$programs/skipv1-plot" rows.csv --rows what --y ours --out none.png
+wrong "line 3, peer: \"x\" is no number" "$programs/skipv1-plot" rows.csv --rows name --y ours peer --out none.png
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references 1.5,a --out none.png
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references nan --out none.png
 wrong "y: loss is there twice" "$programs/skipv1-plot" mha --y loss loss --out none.png

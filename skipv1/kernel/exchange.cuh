@@ -9,10 +9,6 @@
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-/// How long the second-level cache keeps what a load brings: it is evicted before other lines (read once), or after them (read
-/// again soon).
-enum class Eviction { first, last };
-
 #if defined(__CUDACC__)
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR
@@ -73,7 +69,7 @@ template <class T>
 SKIPV1_DEVICE T load_exchanged(const T* from) {
   return detail::same_bits<T>(detail::Bits<sizeof(T)>::load(from));
 }
-/// 16 bytes of the same, past the first-level cache, with an eviction policy (`eviction_policy`); zeros if not `valid`. One
+/// 16 bytes of the same, past the first-level cache, with an eviction policy (`evict_first`); zeros if not `valid`. One
 /// instruction under a predicate, without a branch, so that loads that follow each other are on their way at once.
 template <class T>
 SKIPV1_DEVICE Vector<std::uint32_t, 4> load_exchanged_bits(bool valid, const T* from, std::uint64_t policy) {
@@ -95,13 +91,10 @@ SKIPV1_DEVICE void store_exchanged(T* to, const Vector<T, N>& x) {
   store_vector(to, x);
 }
 
-/// `createpolicy`: the eviction policy of loads.
-SKIPV1_DEVICE std::uint64_t eviction_policy(Eviction eviction) {
+/// `createpolicy`: the policy of loads of what is read once, which the second-level cache evicts before other lines.
+SKIPV1_DEVICE std::uint64_t evict_first() {
   std::uint64_t policy;
-  if (eviction == Eviction::first)
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-  else
-    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
   return policy;
 }
 /// 16 bytes that nobody writes during the launch, read once; zeros if not `valid`. It is issued where it stands in the source:
@@ -115,6 +108,14 @@ SKIPV1_DEVICE Vector<std::uint32_t, 4> load_once(bool valid, const void* from, s
       : "=&r"(x[0]), "=&r"(x[1]), "=&r"(x[2]), "=&r"(x[3])
       : "r"(static_cast<unsigned>(valid)), "l"(from), "l"(policy));
   return x;
+}
+/// The same into `x`, which stays as it is if not `valid`.
+SKIPV1_DEVICE void load_once_into(Vector<std::uint32_t, 4>& x, bool valid, const void* from, std::uint64_t policy) {
+  asm volatile(
+      "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
+      "@valid ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%5], %6; }"
+      : "+r"(x[0]), "+r"(x[1]), "+r"(x[2]), "+r"(x[3])
+      : "r"(static_cast<unsigned>(valid)), "l"(from), "l"(policy));
 }
 /// `prefetch.global.L2`: brings the line of an address to the second-level cache.
 SKIPV1_DEVICE void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
@@ -174,13 +175,16 @@ void store_exchanged(T* to, const Vector<T, N>& x, emulator::Place place = emula
   emulator::Worker::running().note_exchange(emulator::Semaphores::Exchange::write, to, N, sizeof(T), place);
   store_vector(to, x);
 }
-inline std::uint64_t eviction_policy(Eviction) { return 0; }
+inline std::uint64_t evict_first() { return 0; }
 inline Vector<std::uint32_t, 4> load_once(bool valid, const void* from, std::uint64_t) {
   Vector<std::uint32_t, 4> x{};
   if (!valid) return x;
   check_aligned(from, 16);
   std::memcpy(&x, from, sizeof x);
   return x;
+}
+inline void load_once_into(Vector<std::uint32_t, 4>& x, bool valid, const void* from, std::uint64_t policy) {
+  if (valid) x = load_once(true, from, policy);
 }
 inline void prefetch_l2(const void*) {}
 inline std::uint64_t cycles() { return 0; }

@@ -157,7 +157,6 @@ void OneKernel<T>::set_sizes() {
   a_.scale_log2 = static_cast<S>(decoder_.scale() * 1.4426950408889634);
   a_.token_table = data(w.tokens), a_.position_table = data(w.positions);
   a_.norm = data(w.norm), a_.norm_bias = data(w.norm_bias);
-  a_.head = {data(w.head), nullptr, a_.vocab};
   a_.layer = tables_.layers();
   a_.first_values = cache_.values(0).data(), a_.first_columns = u32(decoder_.routing().value_columns(0));
 }

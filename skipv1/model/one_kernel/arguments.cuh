@@ -17,20 +17,28 @@ struct Matrix {
 template <class T>
 struct ReadHeads {
   Head<T, Device> key, value, other;
-  std::uint32_t earlier = 0;  ///< whether the value is an earlier layer's, which later layers read again
 };
 
-/// One layer. Query heads that read the same heads are a group: `members` (H) lists group after group, and group i is
-/// `group_begin[i] … group_begin[i + 1]` of it. Heads without a value are in no group.
+/// Query heads that read the same heads: `count` from `first` on of a layer's members, the first of which is head `member`.
+template <class T>
+struct Group {
+  ReadHeads<T> heads;
+  std::uint32_t first = 0, count = 0, member = 0;
+};
+
+/// One layer. Query heads that read the same heads are a group: `members` (H) lists group after group. Heads without a value are
+/// in no group.
 template <class T>
 struct Layer {
   const T *norm1 = nullptr, *norm1_bias = nullptr, *norm2 = nullptr, *norm2_bias = nullptr;
   Matrix<T> query, key, value, output, gate, up, down;
+  Matrix<T> head;  ///< the model's, here too: a choice among addresses of two kinds of memory is a load that waits for all others
   T *keys = nullptr, *values = nullptr;  ///< the layer's cache: (B, C, key.rows), (B, C, value.rows)
   const T* mix = nullptr;                ///< (1): the share of the own value, where layer 0's is mixed in
   const T* depth = nullptr;              ///< (l + 2): weights of the outputs so far, where they are averaged
   const ReadHeads<T>* heads = nullptr;   ///< (H)
-  const std::uint16_t *members = nullptr, *group_begin = nullptr;
+  const Group<T>* group = nullptr;       ///< (groups)
+  const std::uint16_t* members = nullptr;
   std::uint32_t groups = 0;
   std::uint32_t all_attend = 1;  ///< whether every query head has a value
 };
@@ -59,7 +67,6 @@ struct Arguments {
 
   const Layer<T>* layer;  ///< (L)
   const T *token_table, *position_table, *norm, *norm_bias;
-  Matrix<T> head;
   const S* rope;                ///< (positions, rope_half, 2)
   const T* first_values;        ///< layer 0's values in the cache
   std::uint32_t first_columns;  ///< their elements per position

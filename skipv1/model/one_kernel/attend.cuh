@@ -10,28 +10,40 @@
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
 
-/// A block's piece of the work: a split of a sequence's keys, and query heads of a group.
+/// A block's piece of the work: a split of a sequence's keys, and the query heads of a group.
 template <class T>
 struct Piece {
   std::uint32_t b, split, begin, end;  ///< positions
-  std::uint32_t first, count;          ///< of the group's members
+  Group<T> group;
 
   /// `held` (B): positions that the sequences hold, the newest included.
   SKIPV1_DEVICE_MEMBER Piece(const Arguments<T>& a, const Layer<T>& layer, std::uint32_t number,
                              const Shared<std::uint32_t>& held) {
     const std::uint32_t groups = layer.groups > 0 ? layer.groups : 1;  // none: nobody has a value, and nobody asks
+    group = layer.group[number / a.splits % groups];
     split = number % a.splits;
-    const std::uint32_t group = number / a.splits % groups;
     b = number / a.splits / groups;
     const std::uint32_t keys = held[b], each = (keys + a.splits - 1) / a.splits;
     begin = split * each < keys ? split * each : keys;
     end = begin + each < keys ? begin + each : keys;
-    first = layer.group_begin[group];
-    count = layer.group_begin[group + 1] - first;
   }
+  /// The block's first; it can be looked up ahead of the barrier before attention.
+  SKIPV1_DEVICE_MEMBER Piece(const Arguments<T>& a, const Layer<T>& layer, const Shared<std::uint32_t>& held)
+      : Piece(a, layer, block().x < all(a, layer) ? block().x : 0, held) {}
   /// Pieces of a layer.
   SKIPV1_DEVICE_MEMBER static std::uint32_t all(const Arguments<T>& a, const Layer<T>& layer) {
     return a.batch * layer.groups * a.splits;
+  }
+  /// Brings the first keys and values to the second-level cache.
+  SKIPV1_DEVICE_MEMBER void prefetch(const Arguments<T>& a) const {
+    const std::uint32_t s = begin + thread_number();
+    if (s >= end) return;
+    constexpr unsigned line = 128 / sizeof(T);
+    const auto bring = [&](const Head<T, Device>& head, std::uint32_t width) {
+      for (unsigned i = 0; i < width; i += line) prefetch_l2(head.data + b * head.batch_stride + s * head.row_stride + i);
+    };
+    bring(group.heads.key, a.key_width);
+    bring(group.heads.value, a.value_width);
   }
 };
 
@@ -132,24 +144,19 @@ class Attending {
   using S = Sum<T>;
   static constexpr unsigned at_once = R == 1 ? 4 : 2;  ///< keys of a team on their way
 
-  SKIPV1_DEVICE_MEMBER Attending(const Arguments<T>& a, const ReadHeads<T>& heads, const Piece<T>& piece, const Teams& teams)
-      : a_(a),
-        heads_(heads),
-        piece_(piece),
-        teams_(teams),
-        policy_(eviction_policy(heads.earlier ? Eviction::last : Eviction::first)),
-        key_policy_(eviction_policy(Eviction::first)) {}
+  SKIPV1_DEVICE_MEMBER Attending(const Arguments<T>& a, const Piece<T>& piece, const Teams& teams)
+      : a_(a), heads_(piece.group.heads), piece_(piece), teams_(teams), policy_(evict_first()) {}
 
-  SKIPV1_DEVICE_MEMBER void run(const std::uint16_t* members, unsigned count) {
-    load_queries(members, count);
+  SKIPV1_DEVICE_MEMBER void run(std::uint32_t first_member, const std::uint16_t* members, unsigned count) {
+    load_queries(first_member, members, count);
     const unsigned teams_of_warp = warp_size / teams_.lanes, first = warp() * teams_of_warp;
     for (std::uint32_t s = piece_.begin + first; s < piece_.end; s += teams_.count * at_once) {
       Loaded<T, V> k[at_once][C], v[at_once][C];
       const std::uint32_t own = s + teams_.number - first;
       SKIPV1_UNROLL
-      for (unsigned u = 0; u < at_once; ++u) load(k[u], heads_.key, own + u * teams_.count, a_.key_width, key_policy_);
+      for (unsigned u = 0; u < at_once; ++u) load(k[u], heads_.key, own + u * teams_.count, a_.key_width);
       SKIPV1_UNROLL
-      for (unsigned u = 0; u < at_once; ++u) load(v[u], heads_.value, own + u * teams_.count, a_.value_width, policy_);
+      for (unsigned u = 0; u < at_once; ++u) load(v[u], heads_.value, own + u * teams_.count, a_.value_width);
       if (heads_.other.data) add_other(v, own);
       add(k, v, own);
     }
@@ -170,10 +177,11 @@ class Attending {
   }
 
  private:
-  SKIPV1_DEVICE_MEMBER void load_queries(const std::uint16_t* members, unsigned count) {
+  SKIPV1_DEVICE_MEMBER void load_queries(std::uint32_t first_member, const std::uint16_t* members, unsigned count) {
     SKIPV1_UNROLL
     for (unsigned r = 0; r < R; ++r) {
-      const T* q = a_.query + (std::size_t{piece_.b} * a_.heads + members[r < count ? r : 0]) * a_.key_width;
+      const std::uint32_t h = r == 0 || r >= count ? first_member : members[r];
+      const T* q = a_.query + (std::size_t{piece_.b} * a_.heads + h) * a_.key_width;
       SKIPV1_UNROLL
       for (unsigned c = 0; c < C; ++c) {
         Vector<T, V> x{};
@@ -183,18 +191,18 @@ class Attending {
       }
     }
   }
-  SKIPV1_DEVICE_MEMBER void load(Loaded<T, V> (&to)[C], const Head<T, Device>& head, std::uint32_t s, std::uint32_t width,
-                                 std::uint64_t policy) const {
+  SKIPV1_DEVICE_MEMBER void load(Loaded<T, V> (&to)[C], const Head<T, Device>& head, std::uint32_t s, std::uint32_t width) const {
     const T* row = head.data + piece_.b * head.batch_stride + std::size_t{s} * head.row_stride;
     SKIPV1_UNROLL
-    for (unsigned c = 0; c < C; ++c) to[c].load(s < piece_.end && teams_.column<V>(c) < width, row + teams_.column<V>(c), policy);
+    for (unsigned c = 0; c < C; ++c)
+      to[c].load(s < piece_.end && teams_.column<V>(c) < width, row + teams_.column<V>(c), policy_);
   }
   /// The mean with the other head's values.
   SKIPV1_DEVICE_MEMBER void add_other(Loaded<T, V> (&v)[at_once][C], std::uint32_t own) const {
     SKIPV1_UNROLL
     for (unsigned u = 0; u < at_once; ++u) {
       Loaded<T, V> other[C];
-      load(other, heads_.other, own + u * teams_.count, a_.value_width, policy_);
+      load(other, heads_.other, own + u * teams_.count, a_.value_width);
       SKIPV1_UNROLL
       for (unsigned c = 0; c < C; ++c) v[u][c].average(other[c]);
     }
@@ -237,7 +245,7 @@ class Attending {
   const ReadHeads<T>& heads_;
   const Piece<T>& piece_;
   const Teams& teams_;
-  std::uint64_t policy_, key_policy_;
+  std::uint64_t policy_;
   S q_[R][C * V];
   AttentionState<S, R, C * V> state_;
 };
@@ -245,7 +253,7 @@ class Attending {
 /// Merges the warps' states of `count` members, and writes them as the split's parts.
 template <class T>
 SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T>& a, const Piece<T>& piece,
-                               const std::uint16_t* members, unsigned count) {
+                               std::uint32_t first_member, const std::uint16_t* members, unsigned count) {
   using S = Sum<T>;
   const unsigned warps = block_warps(), width = a.value_width + 2;
   for (unsigned i = thread_number(); i < count * a.value_width; i += block_threads()) {
@@ -262,7 +270,8 @@ SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T
       sum += factor * static_cast<S>(of_warps[at + w * width + a.value_width + 1]);
       o += factor * static_cast<S>(of_warps[at + w * width + column]);
     }
-    S* part = a.partial + ((std::size_t{piece.b} * a.heads + members[r]) * a.splits + piece.split) * a.part_width();
+    S* part = a.partial +
+              ((std::size_t{piece.b} * a.heads + (r == 0 ? first_member : members[r])) * a.splits + piece.split) * a.part_width();
     store_exchanged(part + column, o);
     if (column == 0) store_exchanged(part + a.part_state(), most), store_exchanged(part + a.part_state() + 1, sum);
   }
@@ -271,55 +280,31 @@ SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T
 /// Up to R members of the piece's group, from member `done` on.
 template <unsigned V, unsigned C, unsigned R, class T>
 SKIPV1_DEVICE void attend_members(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer, const Piece<T>& piece,
-                                  const ReadHeads<T>& heads, const Teams& teams, unsigned done, unsigned count) {
-  const std::uint16_t* members = layer.members + piece.first + done;
-  Attending<V, C, R, T> attending(a, heads, piece, teams);
-  attending.run(members, count);
+                                  const Teams& teams, unsigned done, unsigned count) {
+  const std::uint16_t* members = layer.members + piece.group.first + done;
+  const std::uint32_t first_member = done == 0 ? piece.group.member : members[0];
+  Attending<V, C, R, T> attending(a, piece, teams);
+  attending.run(first_member, members, count);
   attending.store(m.attention);
   sync_threads();
-  store_parts(m.attention, a, piece, members, count);
+  store_parts(m.attention, a, piece, first_member, members, count);
   sync_threads();  // the memory is used again
 }
 
-/// A piece and what it reads: the first of a block's is looked up ahead of the barrier before attention.
-template <class T>
-struct PlacedPiece {
-  Piece<T> piece;
-  ReadHeads<T> heads;
-
-  SKIPV1_DEVICE_MEMBER PlacedPiece(const Arguments<T>& a, const Layer<T>& layer, const Shared<std::uint32_t>& held)
-      : PlacedPiece(a, layer, block().x < Piece<T>::all(a, layer) ? block().x : 0, held) {}
-  SKIPV1_DEVICE_MEMBER PlacedPiece(const Arguments<T>& a, const Layer<T>& layer, std::uint32_t number,
-                                   const Shared<std::uint32_t>& held)
-      : piece(a, layer, number, held), heads(layer.heads[layer.members[piece.first]]) {}
-
-  /// Brings the first keys and values to the second-level cache.
-  SKIPV1_DEVICE_MEMBER void prefetch(const Arguments<T>& a) const {
-    const std::uint32_t s = piece.begin + thread_number();
-    if (s >= piece.end) return;
-    constexpr unsigned line = 128 / sizeof(T);
-    const auto bring = [&](const Head<T, Device>& head, std::uint32_t width) {
-      for (unsigned i = 0; i < width; i += line) prefetch_l2(head.data + piece.b * head.batch_stride + s * head.row_stride + i);
-    };
-    bring(heads.key, a.key_width);
-    bring(heads.value, a.value_width);
-  }
-};
-
 /// The block's pieces of a layer's attention; the first has been looked up.
 template <unsigned V, unsigned C, class T>
-SKIPV1_DEVICE void attend(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer, PlacedPiece<T> at) {
+SKIPV1_DEVICE void attend(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer, Piece<T> at) {
   constexpr unsigned together = SharedPlan<T>::together;
   const std::uint32_t widest = a.key_width > a.value_width ? a.key_width : a.value_width, all = Piece<T>::all(a, layer);
   const Teams teams(C > 1 ? warp_size : power_of_two((widest + V - 1) / V));
   for (std::uint32_t number = block().x; number < all; number += grid_size().x) {
-    if (number != block().x) at = PlacedPiece<T>(a, layer, number, m.held);
-    for (unsigned done = 0; done < at.piece.count; done += together) {
-      const unsigned count = at.piece.count - done < together ? at.piece.count - done : together;
+    if (number != block().x) at = Piece<T>(a, layer, number, m.held);
+    for (unsigned done = 0; done < at.group.count; done += together) {
+      const unsigned count = at.group.count - done < together ? at.group.count - done : together;
       if (count == 1)
-        attend_members<V, C, 1>(m, a, layer, at.piece, at.heads, teams, done, count);
+        attend_members<V, C, 1>(m, a, layer, at, teams, done, count);
       else
-        attend_members<V, C, together>(m, a, layer, at.piece, at.heads, teams, done, count);
+        attend_members<V, C, together>(m, a, layer, at, teams, done, count);
     }
   }
 }

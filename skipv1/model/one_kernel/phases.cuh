@@ -30,8 +30,9 @@ class Phases {
     }
     stage_layer(0, 0);
     sync_threads();
-    stage_norm(memory_, layer_at(0).norm1, layer_at(0).norm1_bias, a_.hidden);
+    stage_norm<fast>(memory_, layer_at(0).norm1, layer_at(0).norm1_bias, a_.hidden);
     stream_.begin(product(Phase::project, 0));
+    if (fast) cp_async_wait<0>();
     sync_threads();
     for (step_ = 0; step_ < a_.steps; ++step_)
       for (layer_ = 0; layer_ < a_.layers; ++layer_, turn_ ^= 1)
@@ -48,6 +49,7 @@ class Phases {
       if (b0 > 0) sync_threads();  // the rows before are no longer read
       memory_.rows.count = a_.batch - b0 < a_.at_once ? a_.batch - b0 : a_.at_once;
       stage(phase, b0);
+      if (fast && b0 + a_.at_once >= a_.batch) stage_next_norm(phase);
       const bool last = b0 + a_.at_once >= a_.batch;
       multiply_rows(
           stream_, [&] { return product(phase, turn_); }, [&] { return last ? following(phase) : product(phase, turn_); },
@@ -55,21 +57,26 @@ class Phases {
           [&](std::uint32_t pair, std::uint32_t n, S first, S second) { finish(phase, pair, b0, n, first, second); });
       if (phase == Phase::head) store_best(b0);
     }
-    stage_next_norm(phase);
+    arrive();  // what follows does not hold the others up
+    if (!fast) stage_next_norm(phase);
     if (phase == Phase::project) {
-      const PlacedPiece<T> piece(a_, layer_at(turn_), memory_.held);
+      const Piece<T> piece(a_, layer_at(turn_), memory_.held);
       piece.prefetch(a_);
-      meet();
+      wait();
       attend<fast ? 8 : 1, fast ? 1 : 8>(memory_, a_, layer_at(turn_), piece);
       stream_.begin(product(Phase::merge, turn_));
+      arrive();
       stage_layer(turn_ ^ 1, last_layer() ? 0 : layer_ + 1);
     }
-    meet();
+    wait();
     if (phase == Phase::head) choose();
   }
-  SKIPV1_DEVICE_MEMBER void meet() {
+  SKIPV1_DEVICE_MEMBER void arrive() {
     note_time(0);
     barrier_.arrive();
+  }
+  SKIPV1_DEVICE_MEMBER void wait() {
+    if (fast) cp_async_wait<0>();
     barrier_.wait();
     note_time(1);
     ++meetings_;
@@ -108,7 +115,7 @@ class Phases {
       return p;
     }
     const bool project = phase == Phase::project;
-    const Matrix<T>& m = project ? w.query : phase == Phase::merge ? w.output : phase == Phase::narrow ? w.down : a_.head;
+    const Matrix<T>& m = project ? w.query : phase == Phase::merge ? w.output : phase == Phase::narrow ? w.down : w.head;
     p.part[0] = {m.weight, nullptr, m.rows, project ? a_.rope_half : 0};
     if (project) {
       p.part[1] = {w.key.weight, nullptr, w.key.rows, a_.rope_half};
@@ -126,11 +133,11 @@ class Phases {
   }
   /// The norm that the phase behind the next barrier begins with.
   SKIPV1_DEVICE_MEMBER void stage_next_norm(Phase phase) const {
-    if (phase == Phase::merge) return stage_norm(memory_, layer_at(turn_).norm2, layer_at(turn_).norm2_bias, a_.hidden);
+    if (phase == Phase::merge) return stage_norm<fast>(memory_, layer_at(turn_).norm2, layer_at(turn_).norm2_bias, a_.hidden);
     if (phase != Phase::narrow && phase != Phase::head) return;
     const bool final = phase == Phase::narrow && last_layer();
     const Layer<T>& next = layer_at(turn_ ^ 1);
-    stage_norm(memory_, final ? a_.norm : next.norm1, final ? a_.norm_bias : next.norm1_bias, a_.hidden);
+    stage_norm<fast>(memory_, final ? a_.norm : next.norm1, final ? a_.norm_bias : next.norm1_bias, a_.hidden);
   }
 
   SKIPV1_DEVICE_MEMBER std::uint32_t position(std::uint32_t b) const { return memory_.held[b] - 1; }

@@ -35,6 +35,10 @@ struct Product {
   std::uint32_t in = 0, per_block = 0;  ///< per_block: as in `Arguments`
 
   SKIPV1_DEVICE_MEMBER std::uint32_t count() const { return part[0].count() + part[1].count() + part[2].count(); }
+  /// Whether rows of pairs follow each other at one distance, all of them there.
+  SKIPV1_DEVICE_MEMBER bool is_even() const {
+    return !part[1].weight && !part[2].weight && part[0].half == 0 && (part[0].second || part[0].rows % 2 == 0);
+  }
   /// Where block b's pairs begin; they end where the next block's begin.
   SKIPV1_DEVICE_MEMBER std::uint32_t begin(std::uint32_t b) const {
     std::uint32_t each = static_cast<std::uint32_t>(std::uint64_t{count()} * per_block >> 32),
@@ -55,20 +59,22 @@ struct Product {
   }
 };
 
-/// The two rows that a lane reads; null where there is none.
+/// The two rows that a lane reads.
 template <class T>
 struct LaneRows {
-  const T *first = nullptr, *second = nullptr;
+  const T *first = nullptr, *second = nullptr;  ///< null: the block has none
   std::uint32_t in = 0;
 
   LaneRows() = default;
-  SKIPV1_DEVICE_MEMBER LaneRows(const Product<T>& p, std::uint32_t pair, std::uint32_t end) : in(p.in) {
-    if (pair >= end) return;
+  /// Beyond the end: the last pair's, which its own lanes load at the same time; their sums are not used.
+  SKIPV1_DEVICE_MEMBER LaneRows(const Product<T>& p, std::uint32_t pair, std::uint32_t begin, std::uint32_t end) : in(p.in) {
+    if (begin == end) return;
+    if (pair >= end) pair = end - 1;
     p.locate(pair, [&](unsigned number, std::uint32_t local) {
       const RowPairs<T> rows = number == 0 ? p.part[0] : number == 1 ? p.part[1] : p.part[2];
       first = rows.weight + std::size_t{rows.first_of(local)} * p.in;
       const std::uint32_t other = rows.second_of(local);
-      if (other < rows.rows) second = (rows.second ? rows.second : rows.weight) + std::size_t{other} * p.in;
+      second = other < rows.rows ? (rows.second ? rows.second : rows.weight) + std::size_t{other} * p.in : first;
     });
   }
 };
@@ -76,7 +82,8 @@ struct LaneRows {
 /// The lane's rows of the block's first tile.
 template <class T>
 SKIPV1_DEVICE LaneRows<T> first_rows(const Product<T>& p) {
-  return {p, p.begin(block().x) + lane() / 4, p.begin(block().x + 1)};
+  const std::uint32_t begin = p.begin(block().x);
+  return {p, begin + lane() / 4, begin, p.begin(block().x + 1)};
 }
 
 constexpr unsigned tile_pairs = 8;  ///< of a tile: a lane has pair `lane / 4`, and of its columns those of `lane % 4`
@@ -97,15 +104,25 @@ using TileSums = S[N][4];
 template <class T, bool fast, unsigned N>
 class WeightStream {
  public:
-  SKIPV1_DEVICE_MEMBER WeightStream() : policy_(eviction_policy(Eviction::first)) {}
+  SKIPV1_DEVICE_MEMBER WeightStream() : policy_(evict_first()) {}
 
   /// Issues the loads of the block's first tile of a product.
   SKIPV1_DEVICE_MEMBER void begin(const Product<T>& p) {
     rows_ = first_rows(p);
     if constexpr (fast) {
       SKIPV1_UNROLL
-      for (unsigned k = 0; k < depth; ++k) load(k, k);
+      for (unsigned k = 0; k < depth; ++k) {
+        slot_[k][0] = slot_[k][1] = {};
+        load(k, own_column() + k * step());
+      }
     }
+  }
+  /// The rows of `pairs` pairs further on, each of so many rows of one weight.
+  SKIPV1_DEVICE_MEMBER LaneRows<T> rows_behind(std::uint32_t pairs, unsigned rows_of_pair) const {
+    LaneRows<T> rows = rows_;
+    const std::size_t elements = std::size_t{pairs} * rows_of_pair * rows.in;
+    rows.first += elements, rows.second += elements;
+    return rows;
   }
   /// Multiplies a tile, whose first loads are on their way, by the staged rows; the loads of what `next` has come after its own.
   SKIPV1_DEVICE_MEMBER void multiply(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
@@ -122,33 +139,40 @@ class WeightStream {
  private:
   static constexpr unsigned depth = 4;  ///< loads of each of a lane's rows on their way
 
-  /// Where the lane's columns of load i of a tile begin.
-  SKIPV1_DEVICE_MEMBER static std::uint32_t column(unsigned i) { return (i * block_warps() + warp()) * 32 + lane() % 4 * 8; }
-  SKIPV1_DEVICE_MEMBER void load(unsigned k, unsigned i) {
-    const std::uint32_t at = column(i);
-    const bool first = at < rows_.in && rows_.first, second = at < rows_.in && rows_.second;
-    slot_[k][0] = load_once(first, first ? rows_.first + at : nullptr, policy_);
-    slot_[k][1] = load_once(second, second ? rows_.second + at : nullptr, policy_);
+  /// Where the lane's columns begin, and how far those of a load lie behind the load's before.
+  SKIPV1_DEVICE_MEMBER static std::uint32_t own_column() { return warp() * 32 + lane() % 4 * 8; }
+  SKIPV1_DEVICE_MEMBER static std::uint32_t step() { return block_warps() * 32; }
+  /// Loads what begins at column `at`; beyond the row's end, its last columns, which meet zeros.
+  SKIPV1_DEVICE_MEMBER void load(unsigned k, std::uint32_t at) {
+    const std::uint32_t last = rows_.in - 8, from = at < last ? at : last;
+    load_once_into(slot_[k][0], rows_.first != nullptr, rows_.first + from, policy_);
+    load_once_into(slot_[k][1], rows_.first != nullptr, rows_.second + from, policy_);
   }
   SKIPV1_DEVICE_MEMBER void multiply_fast(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
     const std::uint32_t in = rows_.in;
-    const unsigned loads = (in + 32 * block_warps() - 1) / (32 * block_warps());
-    for (unsigned i = 0; i < loads; i += depth) {
-      const bool last = i + depth >= loads;
-      if (last) rows_ = next;
+    std::uint32_t row[N];  // where the lane's staged rows begin; where there is none: the last, whose sums are not used
+    SKIPV1_UNROLL
+    for (unsigned t = 0; t < N; ++t) {
+      const std::uint32_t n = t * 8 + lane() / 4;
+      row[t] = (n < x.count ? n : x.count - 1) * x.pitch;
+    }
+    std::uint32_t at = own_column();
+    for (std::uint32_t begin = 0; begin < in; begin += depth * step()) {
+      std::uint32_t following = at + depth * step();
+      if (begin + depth * step() >= in) rows_ = next, following = own_column();
       SKIPV1_UNROLL
       for (unsigned k = 0; k < depth; ++k) {
-        const std::uint32_t at = column(i + k);
         SKIPV1_UNROLL
         for (unsigned t = 0; t < N; ++t) {
           Vector<std::uint32_t, 4> b = {};
-          if (at < in && t * 8 + lane() / 4 < x.count) b = staged(x, (t * 8 + lane() / 4) * x.pitch + at);
+          if (at + k * step() < in) b = staged(x, row[t] + at + k * step());
           const Vector<std::uint32_t, 4>&first = slot_[k][0], &second = slot_[k][1];
           mma(sums[t], {first[0], second[0], first[1], second[1]}, {b[0], b[1]});
           mma(sums[t], {first[2], second[2], first[3], second[3]}, {b[2], b[3]});
         }
-        load(k, last ? k : i + depth + k);
+        load(k, following + k * step());
       }
+      at += depth * step();
     }
   }
   SKIPV1_DEVICE_MEMBER static Vector<std::uint32_t, 4> staged(const StagedRows<T>& x, std::size_t at) {
@@ -212,7 +236,13 @@ SKIPV1_DEVICE void multiply_rows(WeightStream<T, fast, N>& stream, const This& p
     const bool finishes = t < N && pair < end && n < x.count, last = tile + tile_pairs >= end;
     Addends<S> sum{S(0), S(0)};
     if (finishes) sum = ahead(pair, n);
-    const LaneRows<T> following = last ? first_rows(next()) : LaneRows<T>(p(), pair + tile_pairs, end);
+    LaneRows<T> following;
+    if (last)
+      following = first_rows(next());
+    else if (p().is_even())
+      following = stream.rows_behind((pair + tile_pairs < end ? pair + tile_pairs : end - 1) - pair, p().part[0].second ? 1 : 2);
+    else
+      following = {p(), pair + tile_pairs, begin, end};
     TileSums<S, N> sums;
     stream.multiply(sums, x, following);
     const auto at = [&](unsigned w, unsigned s, unsigned i) {

@@ -34,9 +34,18 @@ struct BlockMemory {
         layers(dynamic_shared<std::uint32_t>(plan.layers, 2 * sizeof(Layer<T>) / 4)) {}
 };
 
-/// Brings a norm's weight and bias (null: none) to shared memory, ahead of the barrier before the phase that needs them.
-template <class T>
+/// Brings a norm's weight and bias (null: none) to shared memory, ahead of the barrier before the phase that needs them; `fast`:
+/// by `cp.async`, for a load would wait behind all weights on their way.
+template <bool fast, class T>
 SKIPV1_DEVICE void stage_norm(const BlockMemory<T>& m, const T* weight, const T* bias, std::uint32_t d) {
+  if constexpr (fast) {
+    constexpr std::uint32_t n = per_16_bytes<T>;
+    for (std::uint32_t i = thread_number() * n; i < d; i += block_threads() * n) {
+      cp_async(m.norm, i, weight + i);
+      if (bias) cp_async(m.norm, d + i, bias + i);
+    }
+    return cp_async_commit();
+  }
   for (std::uint32_t i = thread_number(); i < d; i += block_threads()) {
     m.norm[i] = weight[i];
     if (bias) m.norm[d + i] = bias[i];

@@ -19,13 +19,13 @@ class LayerTables {
     const Routing& table = decoder.routing();
     std::vector<std::uint32_t> group_count(table.layers), all_attend(table.layers, 1);
     for (std::size_t l = 0; l < table.layers; ++l) place_heads(table, cache, l, group_count[l], all_attend[l]);
-    upload(heads_on_, heads_), upload(members_on_, members_), upload(begins_on_, begins_);
+    upload(heads_on_, heads_), upload(members_on_, members_), upload(groups_on_, groups_);
     std::vector<Layer<T>> layers;
     for (std::size_t l = 0; l < table.layers; ++l) {
       Layer<T> layer = layer_of(decoder, cache, l);
       layer.heads = heads_on_.data() + l * table.heads;
       layer.members = members_on_.data() + l * table.heads;
-      layer.group_begin = begins_on_.data() + l * (table.heads + 1);
+      layer.group = groups_on_.data() + l * table.heads;
       layer.groups = group_count[l], layer.all_attend = all_attend[l];
       most_groups_ = std::max<std::size_t>(most_groups_, layer.groups);
       layers.push_back(layer);
@@ -57,6 +57,7 @@ class LayerTables {
     layer.query = matrix(w.query, w.query_bias), layer.key = matrix(w.key, w.key_bias);
     layer.value = matrix(w.value, w.value_bias), layer.output = matrix(w.output, w.output_bias);
     layer.gate = matrix(w.gate, w.gate_bias), layer.up = matrix(w.up, w.up_bias), layer.down = matrix(w.down, w.down_bias);
+    layer.head = {decoder.weights().head.data(), nullptr, static_cast<std::uint32_t>(decoder.config().vocab_size)};
     layer.keys = cache.keys(l).data(), layer.values = cache.values(l).data();
     if (table.mixes_values && l > 0) layer.mix = decoder.blocks().value_mix(l).data();
     if (!decoder.weights().depth.empty()) layer.depth = decoder.weights().depth[l].data();
@@ -72,7 +73,6 @@ class LayerTables {
       const HeadName &key = table.key(l, h), &value = table.value(l, h);
       ReadHeads<T> heads;
       heads.key = cache.key(key);
-      heads.earlier = value.layer < l;
       if (value.none()) {
         all_attend = 0;
       } else {
@@ -86,21 +86,22 @@ class LayerTables {
       heads_.push_back(heads);
     }
     count = static_cast<std::uint32_t>(groups.size());
-    groups.resize(table.heads);  // of the same length for every layer
-    std::uint16_t begin = 0;
+    std::uint32_t begin = 0;
     for (const std::vector<std::uint16_t>& group : groups) {
-      begins_.push_back(begin);
+      groups_.push_back({heads_[l * table.heads + group[0]], begin, static_cast<std::uint32_t>(group.size()), group[0]});
       members_.insert(members_.end(), group.begin(), group.end());
-      begin = static_cast<std::uint16_t>(begin + group.size());
+      begin += groups_.back().count;
     }
-    begins_.push_back(begin);
+    groups_.resize((l + 1) * table.heads);  // of the same length for every layer
     members_.resize((l + 1) * table.heads, 0);
   }
 
-  std::vector<ReadHeads<T>> heads_;              // (L, H)
-  std::vector<std::uint16_t> members_, begins_;  // (L, H), (L, H + 1)
+  std::vector<ReadHeads<T>> heads_;     // (L, H)
+  std::vector<Group<T>> groups_;        // (L, H)
+  std::vector<std::uint16_t> members_;  // (L, H)
   Tensor<ReadHeads<T>, Device> heads_on_;
-  Tensor<std::uint16_t, Device> members_on_, begins_on_;
+  Tensor<Group<T>, Device> groups_on_;
+  Tensor<std::uint16_t, Device> members_on_;
   Tensor<Layer<T>, Device> layers_on_;
   std::size_t most_groups_ = 1;
 };

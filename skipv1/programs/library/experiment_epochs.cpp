@@ -129,7 +129,10 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
       }
     if (!series.x.empty()) chart.series.push_back(series);
   }
-  chart.width = 1080, chart.height = 700, chart.dodge = 3;
+  double most = 0;
+  for (const Labelled& l : all) most = std::max(most, l.each("cache_bytes_per_token")[0]);
+  chart.x_range = {0, 1.17 * most};  // room for names on the right
+  chart.width = 1080, chart.height = 700, chart.dodge = 2;
   plot::save_figure(file, chart);
 }
 

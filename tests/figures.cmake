@@ -29,7 +29,7 @@ endforeach()
 if(count LESS 50)
   message(FATAL_ERROR "only ${count} figures were drawn")
 endif()
-file(GLOB kept RELATIVE ${root} ${root}/tutorials/*/figures/*.svg ${root}/docs/results/*.svg
+file(GLOB kept RELATIVE ${root} ${root}/tutorials/*/figures/*.svg ${root}/tutorials/*/figures/*/*.svg ${root}/docs/results/*.svg
   ${root}/docs/performance/*.svg)
 foreach(figure IN LISTS kept)
   if(NOT figure IN_LIST drawn AND NOT figure MATCHES "/11-")  # draws its own, and has a test of its own

@@ -17,6 +17,9 @@ run "$build/tutorials/02-head-routing" --figures "$(folder 02-head-routing)"
 run "$build/tutorials/02a-backward-pass" --figures "$(folder 02a-backward-pass)"
 run "$build/tutorials/04-mesa-theorem" --figures "$(folder 04-mesa-theorem)"
 run "$build/tutorials/05-mesa-learned" --redraw "$root/tutorials/05-mesa-learned/full.json" --figures "$(folder 05-mesa-learned)"
+run "$build/tutorials/05-mesa-learned" --redraw "$root/tutorials/05-mesa-learned/thirty.json" --figures "$(folder 05-mesa-learned)/thirty"
+for name in gap pairs training; do rm -f "$tutorials/05-mesa-learned/figures/$name"-*; done # the text shows those of thirty seeds,
+for name in restoration probes similarity; do rm -f "$tutorials/05-mesa-learned/figures/thirty/$name"-*; done # and these of five
 [ ! -f "$root/tutorials/07-train-on-text/result.json" ] || run "$build/tutorials/07-train-on-text" --redraw "$root/tutorials/07-train-on-text/result.json" --out "$(folder 07-train-on-text)"
 [ ! -d "$root/tutorials/08-uptraining/logs" ] || sh "$root/tutorials/08-uptraining/figure.sh" "$programs" "$root/tutorials/08-uptraining/logs" "$(folder 08-uptraining)/uptraining.png"
 run "$build/tutorials/09-grouped-latent-and-shared" --figures "$(folder 09-grouped-latent-and-shared)"

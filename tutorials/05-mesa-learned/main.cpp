@@ -144,6 +144,30 @@ void print_layers(const Plan& plan, const std::vector<Trained>& all) {
   }
 }
 
+/// Of many seeds: the median of R^2 in the last layer, which a seed whose readout fails does not move as it moves the mean.
+void print_medians(const Plan& plan, const std::vector<Trained>& all) {
+  if (!plan.grid || plan.setting.seeds < 6) return;
+  std::printf("\nlast layer: medians over seeds of R^2 of x and of y, and in how many seeds SkipV1's R^2 of x is above MHA's\n");
+  const auto last = [](const Trained& t, const char* what) {
+    std::vector<double> values;
+    for (const Outcome& o : t.outcomes) values.push_back(o.at(what).back());
+    return values;
+  };
+  const auto median = [](std::vector<double> x) {
+    std::sort(x.begin(), x.end());
+    return (x[(x.size() - 1) / 2] + x[x.size() / 2]) / 2;
+  };
+  for (const Kind kind : plan.kinds)
+    for (const std::size_t width : plan.widths) {
+      const Trained &mha = *at(all, kind, width)[0], &skip = *at(all, kind, width)[1];
+      const std::vector<double> x = last(mha, "x"), skip_x = last(skip, "x");
+      std::size_t above = 0;
+      for (std::size_t i = 0; i < x.size(); ++i) above += skip_x[i] > x[i];
+      std::printf("%-8s width %2zu  MHA %.4f %.4f  SkipV1 %.4f %.4f  %zu of %zu\n", to_string(kind), width, median(x),
+                  median(last(mha, "y")), median(skip_x), median(last(skip, "y")), above, x.size());
+    }
+}
+
 Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors& predictors) {
   const Setting& s = plan.setting;
   Json json{{"dim", s.task.dim},         {"context", s.task.context}, {"noise", s.task.noise},
@@ -206,6 +230,7 @@ void tutorial(const Options& o) {
   print_models(all);
   print_gaps(plan, all);
   print_layers(plan, all);
+  print_medians(plan, all);
   const Json numbers = to_json(plan, all, predictors);
   if (!o.figures.empty()) draw_figures(numbers, o.figures);
   if (output) output.write(numbers, 1);

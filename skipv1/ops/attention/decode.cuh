@@ -58,23 +58,30 @@ struct DecodeState {
   }
 };
 
-/// A warp's tiles on their way into shared memory, ahead of their use and across the ends of pieces.
+/// A warp's tiles of keys and values in shared memory: a ring that asynchronous copies fill ahead of their use.
 template <unsigned W>
-class DecodeStream {
+class DecodeRing {
  public:
-  SKIPV1_DEVICE_MEMBER DecodeStream(const Decode& a, const HeadGroups& groups, const DecodePlan& plan, const DecodePiece& first,
-                                    std::uint64_t tiles)
-      : a_(a),
-        groups_(groups),
-        plan_(plan),
-        memory_(dynamic_shared<bfloat16>(0, decode_tile_bytes<W>(block_size().x / warp_size) / 2)),
-        piece_(first),
-        left_(tiles) {
-    start_piece();
-    for (unsigned i = 0; i < stages - 1; ++i) copy_next();
+  static constexpr unsigned stages = decode_stages<W>;
+
+  SKIPV1_DEVICE_MEMBER DecodeRing()
+      : memory_(dynamic_shared<bfloat16>(0, decode_tile_bytes<W>(block_size().x / warp_size) / 2)) {}
+
+  /// Starts the copy of sequence `b`'s keys of `pair`, and of its values, from key `s0` on: a tile of them, or the `count` that
+  /// are left.
+  SKIPV1_DEVICE_MEMBER void copy(const AttentionSizes& z, const HeadPair<const bfloat16, Device>& pair, std::size_t b,
+                                 std::size_t s0, std::size_t count) const {
+    copy(pair.key, 0, b, s0, count, z.key);
+    copy(pair.value, 1, b, s0, count, z.value);
   }
-  /// Waits for the next tile's keys and values, and starts another's copy. The tiles before are no longer there.
-  SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v) {
+  /// Ends the stage of what `copy` has started since the last one; it may be nothing.
+  SKIPV1_DEVICE_MEMBER void commit() {
+    cp_async_commit();
+    to_ = to_ == stages - 1 ? 0 : to_ + 1;
+  }
+  /// Waits for the oldest stage; `copy_next` then starts another's copy and commits it. The tiles before are no longer there.
+  template <class CopyNext>
+  SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v, const CopyNext& copy_next) {
     cp_async_wait<stages - 2>();
     sync_warp();
     copy_next();
@@ -83,11 +90,36 @@ class DecodeStream {
   }
 
  private:
-  static constexpr unsigned stages = decode_stages<W>;
-
   SKIPV1_DEVICE_MEMBER Tile<W> tile(unsigned stage, unsigned which) const {
     return {memory_, ((warp() * stages + stage) * 2 + which) * decode_keys<W> * Tile<W>::pitch};
   }
+  SKIPV1_DEVICE_MEMBER void copy(const Head<const bfloat16, Device>& head, unsigned which, std::size_t b, std::size_t s0,
+                                 std::size_t count, std::size_t width) const {
+    tile(to_, which)
+        .template load_async<decode_keys<W>, warp_size>(head.data + b * head.batch_stride + s0 * head.row_stride, head.row_stride,
+                                                        count, width, lane());
+  }
+
+  Shared<bfloat16> memory_;
+  unsigned to_ = 0;
+};
+
+/// A warp's tiles on their way into shared memory, across the ends of pieces.
+template <unsigned W>
+class DecodeStream {
+ public:
+  SKIPV1_DEVICE_MEMBER DecodeStream(const Decode& a, const HeadGroups& groups, const DecodePlan& plan, const DecodePiece& first,
+                                    std::uint64_t tiles)
+      : a_(a), groups_(groups), plan_(plan), piece_(first), left_(tiles) {
+    start_piece();
+    for (unsigned i = 0; i < DecodeRing<W>::stages - 1; ++i) copy_next();
+  }
+  /// The next tile's keys and values. The tiles before are no longer there.
+  SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v) {
+    ring_.next(k, v, [this] { copy_next(); });
+  }
+
+ private:
   SKIPV1_DEVICE_MEMBER void start_piece() {
     const unsigned group = group_of(groups_, plan_, piece_);
     pair_ = group < groups_.count ? a_.heads[groups_.first[group]] : HeadPair<const bfloat16, Device>{};
@@ -98,28 +130,20 @@ class DecodeStream {
       start_piece();
     }
     if (left_ > 0 && pair_.value.data) {
-      const std::size_t s0 = std::size_t{piece_.begin} * decode_keys<W>, count = piece_.own.past + piece_.own.rows - s0;
-      const auto copy = [&](const Head<const bfloat16, Device>& head, unsigned which, std::size_t width) {
-        tile(to_, which)
-            .template load_async<decode_keys<W>, warp_size>(head.data + piece_.b * head.batch_stride + s0 * head.row_stride,
-                                                            head.row_stride, count, width, lane());
-      };
-      copy(pair_.key, 0, a_.z.key);
-      copy(pair_.value, 1, a_.z.value);
+      const std::size_t s0 = std::size_t{piece_.begin} * decode_keys<W>;
+      ring_.copy(a_.z, pair_, piece_.b, s0, piece_.own.past + piece_.own.rows - s0);
     }
     if (left_ > 0) ++piece_.begin, --left_;
-    cp_async_commit();
-    to_ = to_ == stages - 1 ? 0 : to_ + 1;
+    ring_.commit();
   }
 
   const Decode& a_;
   const HeadGroups& groups_;
   const DecodePlan& plan_;
-  Shared<bfloat16> memory_;
+  DecodeRing<W> ring_;
   DecodePiece piece_;  ///< its tiles from `begin` on are still to be copied
   HeadPair<const bfloat16, Device> pair_;
   std::uint64_t left_;
-  unsigned to_ = 0;
 };
 
 /// The queries of a warp's 16 rows, as fragments.

@@ -48,55 +48,33 @@ SKIPV1_DEVICE PairGroup find_group(const Decode& a, unsigned number, unsigned mo
   return {{}, H, H};
 }
 
-/// A warp's tiles of a pair's keys: every `warps`th, on their way into shared memory ahead of their use.
+/// A warp's tiles of a pair's keys: every `warps`th, on their way into shared memory.
 template <unsigned W>
 class PairStream {
  public:
   SKIPV1_DEVICE_MEMBER PairStream(const AttentionSizes& z, const HeadPair<const bfloat16, Device>& pair, std::size_t b,
                                   std::size_t keys)
-      : z_(z),
-        pair_(pair),
-        memory_(dynamic_shared<bfloat16>(0, decode_tile_bytes<W>(block_size().x / warp_size) / 2)),
-        b_(b),
-        keys_(keys),
-        from_(std::size_t{warp()} * decode_keys<W>) {
-    for (unsigned i = 0; i < stages - 1; ++i) copy_next();
+      : z_(z), pair_(pair), b_(b), keys_(keys), from_(std::size_t{warp()} * decode_keys<W>) {
+    for (unsigned i = 0; i < DecodeRing<W>::stages - 1; ++i) copy_next();
   }
-  /// Waits for the next tile's keys and values, and starts another's copy. The tiles before are no longer there.
+  /// The next tile's keys and values. The tiles before are no longer there.
   SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v) {
-    cp_async_wait<stages - 2>();
-    sync_warp();
-    copy_next();
-    k = tile(to_, 0);  // the oldest: what is copied next goes there
-    v = tile(to_, 1);
+    ring_.next(k, v, [this] { copy_next(); });
   }
 
  private:
-  static constexpr unsigned stages = decode_stages<W>;
-
-  SKIPV1_DEVICE_MEMBER Tile<W> tile(unsigned stage, unsigned which) const {
-    return {memory_, ((warp() * stages + stage) * 2 + which) * decode_keys<W> * Tile<W>::pitch};
-  }
   SKIPV1_DEVICE_MEMBER void copy_next() {
     if (from_ < keys_) {
-      const auto copy = [&](const Head<const bfloat16, Device>& head, unsigned which, std::size_t width) {
-        tile(to_, which)
-            .template load_async<decode_keys<W>, warp_size>(head.data + b_ * head.batch_stride + from_ * head.row_stride,
-                                                            head.row_stride, keys_ - from_, width, lane());
-      };
-      copy(pair_.key, 0, z_.key);
-      copy(pair_.value, 1, z_.value);
+      ring_.copy(z_, pair_, b_, from_, keys_ - from_);
       from_ += std::size_t{block_size().x / warp_size} * decode_keys<W>;
     }
-    cp_async_commit();
-    to_ = to_ == stages - 1 ? 0 : to_ + 1;
+    ring_.commit();
   }
 
   const AttentionSizes& z_;
   const HeadPair<const bfloat16, Device>& pair_;
-  Shared<bfloat16> memory_;
+  DecodeRing<W> ring_;
   std::size_t b_, keys_, from_;  ///< from_: the first key of the tile that is copied next
-  unsigned to_ = 0;
 };
 
 /// Joins the warps' states of `rows` rows of the block in shared memory, and writes them; `at[r]`: which of the call's (N, H)

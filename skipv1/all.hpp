@@ -71,6 +71,7 @@
 #include "skipv1/training/text.hpp"
 #include "skipv1/training/token_file.hpp"
 #include "skipv1/training/tokenizer.hpp"
+#include "skipv1/training/tokenizer_config.hpp"
 #include "skipv1/training/tokenizer_json.hpp"
 #include "skipv1/training/vocabulary.hpp"
 #include "skipv1/training/words.hpp"

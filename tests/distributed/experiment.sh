@@ -56,8 +56,8 @@ wrong "part-1-of-3.json: mha, seed 1: a run of the short experiment: with --shor
 cp joined.json before.json
 sed 's/"peak": [0-9.e-]*/"peak": 0.5/' part-1-of-3.json > other.json
 wrong "other.json: mha, seed 1: other settings than the experiment's with --short" $list --merge other.json
-sed 's/"train_nats_per_token": [0-9.]*/"train_nats_per_token": 1.5/' part-1-of-3.json > other.json
-wrong 'other.json: mha, seed 1: "train_nats_per_token" is another than in joined.json' $list --merge other.json
+sed 's/"parameters": [0-9]*/"parameters": 5/' part-1-of-3.json > other.json
+wrong 'other.json: mha, seed 1: "parameters" is another than in joined.json' $list --merge other.json
 sed 's/"final_nats_per_token": [0-9.]*/"final_nats_per_token": 1.5/' part-1-of-3.json > other.json
 wrong 'other.json: run 1 of 1 ("mha", seed 1): "bits_per_byte" is .*, of "final_nats_per_token"' $list --merge other.json
 sed 's/"dtype": "f32"/"dtype": "bf16"/' part-1-of-3.json > other.json

@@ -69,10 +69,9 @@ class Log {
       : csv_path_(folder / "log.csv"), json_path_(folder / "log.jsonl") {
     const Kept csv = kept(csv_path_, step), json = kept(json_path_, step);
     for (const auto& [path, found] : {std::pair(csv_path_, csv.rows), std::pair(json_path_, json.rows)})
-      require(
-          step == 0 || !rows || found == *rows, path.string(), ": has ", found, " rows up to step ", step,
-          ", the checkpoint of that step knows of ", *rows,
-          ": put the log back as it was, or take \"log_rows\" out of the checkpoint's state.json to go on with what there is");
+      if (const std::size_t known = rows.value_or(found); step > 0 && found != known)
+        fail(path.string(), ": has ", found, " rows up to step ", step, ", the checkpoint of that step knows of ", known,
+             ": put the log back as it was, or take \"log_rows\" out of the checkpoint's state.json to go on with what there is");
     rows_ = json.rows;
     write_whole(csv_path_, [&](std::ostream& out) { out << detail::csv_line(detail::json_of({}), true) << csv.text; });
     write_whole(json_path_, [&](std::ostream& out) { out << json.text; });

@@ -31,13 +31,10 @@ class NcclCommunicator final : public Communicator {
   using Communicator::begin_reduce;
   using Communicator::broadcast;
 
-  /// Of its stream, beside those that compute.
-  enum class Priority { usual, highest };
-
   /// Takes the GPU of the process's number on its machine. `host`, which outlives it, carries NCCL's id and what lies in host
   /// memory; without it the id follows from MASTER_ADDR and MASTER_PORT, and NCCL carries all. Throws, before anything is
   /// begun, if two processes would share a GPU.
-  NcclCommunicator(const Launched& launch, Communicator* host, Priority priority = Priority::usual)
+  NcclCommunicator(const Launched& launch, Communicator* host)
       : rank_(launch.rank), size_(launch.size), one_machine_(launch.local_size == launch.size), host_(host) {
     take_gpu(launch);
     if (host_) require_own_gpus();
@@ -47,10 +44,7 @@ class NcclCommunicator final : public Communicator {
     if (host_) host_->broadcast(&id, sizeof id, 0);
     check_nccl(ncclCommInitRank(&comm_, static_cast<int>(size_), id, static_cast<int>(rank_)),
                "NCCL's processes find each other");
-    int least = 0, most = 0;
-    check_cuda(cudaDeviceGetStreamPriorityRange(&least, &most), "cudaDeviceGetStreamPriorityRange");
-    check_cuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority == Priority::highest ? most : least),
-               "cudaStreamCreateWithPriority");
+    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
   }
   NcclCommunicator(const NcclCommunicator&) = delete;

@@ -97,25 +97,15 @@ SKIPV1_DEVICE std::uint64_t evict_first() {
   asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
   return policy;
 }
-/// 16 bytes that nobody writes during the launch, read once; zeros if not `valid`. It is issued where it stands in the source:
-/// ahead of a barrier, say.
-SKIPV1_DEVICE Vector<std::uint32_t, 4> load_once(bool valid, const void* from, std::uint64_t policy) {
-  Vector<std::uint32_t, 4> x;
-  asm volatile(
-      "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
-      "mov.u32 %0, 0; mov.u32 %1, 0; mov.u32 %2, 0; mov.u32 %3, 0;\n"
-      "@valid ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%5], %6; }"
-      : "=&r"(x[0]), "=&r"(x[1]), "=&r"(x[2]), "=&r"(x[3])
-      : "r"(static_cast<unsigned>(valid)), "l"(from), "l"(policy));
-  return x;
-}
-/// The same into `x`, which stays as it is if not `valid`.
-SKIPV1_DEVICE void load_once_into(Vector<std::uint32_t, 4>& x, bool valid, const void* from, std::uint64_t policy) {
+/// 16 bytes that nobody writes during the launch, read once, from `row + at` into `x`, which stays as it is if not `valid`: `row`
+/// may be null then. The load is issued where it stands in the source: ahead of a barrier, say.
+template <class T>
+SKIPV1_DEVICE void load_once(Vector<std::uint32_t, 4>& x, bool valid, const T* row, std::uint32_t at, std::uint64_t policy) {
   asm volatile(
       "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
       "@valid ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%5], %6; }"
       : "+r"(x[0]), "+r"(x[1]), "+r"(x[2]), "+r"(x[3])
-      : "r"(static_cast<unsigned>(valid)), "l"(from), "l"(policy));
+      : "r"(static_cast<unsigned>(valid)), "l"(row + at), "l"(policy));
 }
 /// `prefetch.global.L2`: brings the line of an address to the second-level cache.
 SKIPV1_DEVICE void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
@@ -176,15 +166,11 @@ void store_exchanged(T* to, const Vector<T, N>& x, emulator::Place place = emula
   store_vector(to, x);
 }
 inline std::uint64_t evict_first() { return 0; }
-inline Vector<std::uint32_t, 4> load_once(bool valid, const void* from, std::uint64_t) {
-  Vector<std::uint32_t, 4> x{};
-  if (!valid) return x;
-  check_aligned(from, 16);
-  std::memcpy(&x, from, sizeof x);
-  return x;
-}
-inline void load_once_into(Vector<std::uint32_t, 4>& x, bool valid, const void* from, std::uint64_t policy) {
-  if (valid) x = load_once(true, from, policy);
+template <class T>
+void load_once(Vector<std::uint32_t, 4>& x, bool valid, const T* row, std::uint32_t at, std::uint64_t) {
+  if (!valid) return;
+  check_aligned(row + at, 16);
+  std::memcpy(&x, row + at, sizeof x);
 }
 inline void prefetch_l2(const void*) {}
 inline std::uint64_t cycles() { return 0; }

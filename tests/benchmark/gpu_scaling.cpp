@@ -27,16 +27,12 @@ void run(const ScalingOptions& o, const skipv1::World& world) {
     launched.by = Launched::By::torchrun;
   }
   NcclCommunicator here(launched, world.host());
-  std::optional<NcclCommunicator> urgent;
-  if (std::find(o.ways.begin(), o.ways.end(), "urgent") != o.ways.end())
-    urgent.emplace(launched, world.host(), NcclCommunicator::Priority::highest);
   bool any = false;
   for (const benchmark::ScalingCase& s : benchmark::scaling_cases()) {
     if (!o.only.empty() && std::find(o.only.begin(), o.only.end(), s.label) == o.only.end()) continue;
     any = true;
-    const benchmark::ScalingResult result = o.ways.empty()
-                                                ? benchmark::measure_scaling(here, s, o.rounds)
-                                                : benchmark::measure_ways(here, urgent ? &*urgent : nullptr, s, o.rounds, o.ways);
+    const benchmark::ScalingResult result =
+        o.ways.empty() ? benchmark::measure_scaling(here, s, o.rounds) : benchmark::measure_ways(here, s, o.rounds, o.ways);
     if (here.first()) o.ways.empty() ? result.print(s) : result.print_ways(s);
   }
   require(any, "--only: no case has such a name");
@@ -54,8 +50,7 @@ int main(int argc, char** argv) {
   CommandLine app{"What a training step takes by one GPU and by several, and what their reductions take."};
   ScalingOptions o;
   app.add_option("--only", o.only, "cases: gpt2-64, gpt2-16, gpt2-4, llama-64, …: model and sequences of a GPU")->delimiter(',');
-  app.add_option("--ways", o.ways,
-                 "instead: other ways to exchange the same (usual, layers, urgent, hold-1, hold-24, hold-24-long)")
+  app.add_option("--ways", o.ways, "instead: other ways to exchange the same (usual, layers, hold-1, hold-24, hold-24-long)")
       ->delimiter(',');
   app.add_option("--rounds", o.rounds, "of which the medians are printed")->check(at_least(1))->capture_default_str();
   return run_program(

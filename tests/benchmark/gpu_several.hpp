@@ -126,20 +126,19 @@ struct ScalingTimes {
   }
 };
 
-/// Another way to exchange the same: as it is, the sums layer by layer, or a stream of the highest priority. Or nothing, but
-/// multiprocessors held for 50 or 500 microseconds, at 1.6 GHz, where a layer's sum would be.
-inline std::unique_ptr<Communicator> way(const std::string& name, NcclCommunicator& world, NcclCommunicator* urgent) {
+/// Another way to exchange the same: as it is, or the sums layer by layer. Or nothing, but multiprocessors held for 50 or 500
+/// microseconds, at 1.6 GHz, where a layer's sum would be.
+inline std::unique_ptr<Communicator> way(const std::string& name, NcclCommunicator& world) {
   if (name == "usual") return std::make_unique<PassingWorld>(world);
   if (name == "layers") return std::make_unique<FarWorld>(world);
   if (name == "hold-1") return std::make_unique<HoldingWorld>(world, 1, 80000);
   if (name == "hold-24") return std::make_unique<HoldingWorld>(world, 24, 80000);
-  if (name == "hold-24-long") return std::make_unique<HoldingWorld>(world, 24, 800000);
-  require(name == "urgent" && urgent, "--ways ", name, ": must be usual, layers, urgent, hold-1, hold-24 or hold-24-long");
-  return std::make_unique<PassingWorld>(*urgent);
+  require(name == "hold-24-long", "--ways ", name, ": must be usual, layers, hold-1, hold-24 or hold-24-long");
+  return std::make_unique<HoldingWorld>(world, 24, 800000);
 }
 
-inline ScalingTimes scaling_times(NcclCommunicator& world, NcclCommunicator* urgent, const ScalingCase& s,
-                                  const Parameters<float>& initial, std::size_t rounds, const std::vector<std::string>& ways) {
+inline ScalingTimes scaling_times(NcclCommunicator& world, const ScalingCase& s, const Parameters<float>& initial,
+                                  std::size_t rounds, const std::vector<std::string>& ways) {
   const std::size_t steps = std::max<std::size_t>(5, 160 * 1024 / (s.batch * s.length));
   ScalingTimes t;
   std::vector<std::unique_ptr<Communicator>> worlds;
@@ -158,7 +157,7 @@ inline ScalingTimes scaling_times(NcclCommunicator& world, NcclCommunicator* urg
   with_world(t.silent, std::make_unique<PartialWorld>(world, PartialWorld::Does::nothing));
   if (ways.empty()) with_world(t.sums, std::make_unique<PartialWorld>(world, PartialWorld::Does::sums));
   if (ways.empty()) with_world(t.together, std::make_unique<PassingWorld>(world));
-  for (const std::string& name : ways) with_world(t.ways[name], way(name, world, urgent));
+  for (const std::string& name : ways) with_world(t.ways[name], way(name, world));
   for (const auto& trainer : trainers)
     for (int i = 0; i < 3; ++i) trainer->step();  // allocates, is recorded, is replayed
   const auto at_once = [&](ScalingTrainer& trainer) {
@@ -246,11 +245,11 @@ inline void ScalingResult::print_ways(const ScalingCase& s) const {
   std::fflush(stdout);
 }
 
-inline ScalingResult measure_ways(NcclCommunicator& world, NcclCommunicator* urgent, const ScalingCase& s, std::size_t rounds,
+inline ScalingResult measure_ways(NcclCommunicator& world, const ScalingCase& s, std::size_t rounds,
                                   const std::vector<std::string>& ways) {
   ScalingResult r;
   r.size = world.size();
-  r.times = scaling_times(world, urgent, s, initial_parameters<float>(s.config, 1), rounds, ways);
+  r.times = scaling_times(world, s, initial_parameters<float>(s.config, 1), rounds, ways);
   return r;
 }
 
@@ -266,7 +265,7 @@ inline ScalingResult measure_scaling(NcclCommunicator& world, const ScalingCase&
   r.bytes_one = trainer_bytes(s, initial, one_process());
   r.bytes_together = trainer_bytes(s, initial, world);
   r.inside = seconds_in_step(world, s, initial, 10);
-  r.times = scaling_times(world, nullptr, s, initial, rounds, {});
+  r.times = scaling_times(world, s, initial, rounds, {});
   return r;
 }
 

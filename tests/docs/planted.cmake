@@ -57,3 +57,10 @@ expect(words "// The tensor copy\n// engine.\n" "" "skipv1/ops/a.hpp: \"copy eng
 expect(words "// nats a token\n" "" "skipv1/ops/a.hpp:1: \"nats a token\"")
 expect(words "// Waits and takes its turn.\n" "" "skipv1/ops/a.hpp:1: \"takes its turn")
 expect(words "// The deviation of seeds.\n" "" "skipv1/ops/a.hpp:1: \"the deviation")
+
+expect(layout "" "" "")
+file(WRITE ${work}/pip.log "")  # in the tree that passed
+execute_process(COMMAND ${CMAKE_COMMAND} -D root=${work} -P ${here}/layout.cmake RESULT_VARIABLE status ERROR_VARIABLE printed)
+if(status EQUAL 0 OR NOT printed MATCHES "pip.log: lies at the top")
+  message(SEND_ERROR "layout misses a log at the top of the tree: ${printed}")
+endif()

@@ -145,8 +145,8 @@ class WeightStream {
   /// Loads what begins at column `at`; beyond the row's end, its last columns, which meet zeros.
   SKIPV1_DEVICE_MEMBER void load(unsigned k, std::uint32_t at) {
     const std::uint32_t last = rows_.in - 8, from = at < last ? at : last;
-    load_once_into(slot_[k][0], rows_.first != nullptr, rows_.first + from, policy_);
-    load_once_into(slot_[k][1], rows_.first != nullptr, rows_.second + from, policy_);
+    load_once(slot_[k][0], rows_.first != nullptr, rows_.first, from, policy_);
+    load_once(slot_[k][1], rows_.first != nullptr, rows_.second, from, policy_);
   }
   SKIPV1_DEVICE_MEMBER void multiply_fast(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
     const std::uint32_t in = rows_.in;

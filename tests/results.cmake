@@ -1,5 +1,6 @@
 # The tables of docs/results are what skipv1-experiment prints of the JSON files beside them: each row of a run ("| GROUP/MODEL@PEAK | …")
-# and each mean with its interval ("-0.1157 [-0.1274, -0.1040]") of a page stands in what is printed of that page's files.
+# and each mean with its interval ("-0.1157 [-0.1274, -0.1040]") or pair of seeds ("-0.0854, -0.0722, n = 2") of a page stands in what is
+# printed of that page's files.
 # cmake -D program=FILE -P results.cmake
 cmake_minimum_required(VERSION 3.25)
 set(root ${CMAKE_CURRENT_LIST_DIR}/..)
@@ -25,7 +26,8 @@ macro(check page least)
   set(before ${found})
   string(REGEX MATCHALL "\n\\| [^\n|]*@[0-9][^\n]*" rows "${text}")
   string(REGEX MATCHALL "${number} ‹${number}, ${number}›" means "${text}")
-  foreach(quoted IN LISTS rows means)
+  string(REGEX MATCHALL "${number}, ${number}, n = 2" pairs "${text}")
+  foreach(quoted IN LISTS rows means pairs)
     string(STRIP "${quoted}" quoted)
     expect_quoted(tables quoted "docs/results/${page} has what no table has:\n${quoted}")
   endforeach()
@@ -52,7 +54,18 @@ if(EXISTS ${root}/docs/results/uptraining-once.json)
   print_tables(uptraining-once uptraining-once unconverted mha)
   check(uptraining.md 10)
 endif()
+set(printed "")
+print_tables(rates models mha)
 find_program(python NAMES python3 python)
+if(python)
+  execute_process(COMMAND ${python} ${root}/docs/results/values.py ${root}/docs/results/values-1.json ${root}/docs/results/values-2.json
+    ${root}/docs/results/values-3.json OUTPUT_VARIABLE table ERROR_VARIABLE errors RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "values.py ended with ${status}: ${errors}")
+  endif()
+  string(APPEND printed "${table}")
+  check(values.md 18)
+endif()
 if(python AND EXISTS ${root}/docs/results/pytorch.json)  # its tables need no PyTorch
   execute_process(COMMAND ${python} ${root}/docs/pytorch/train.py --out ${root}/docs/results/pytorch.json --table --beside
     ${root}/docs/results/frontier.json ${root}/docs/results/rates.json OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE status)

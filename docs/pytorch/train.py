@@ -179,17 +179,18 @@ T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  #
 
 
 def interval(values):
+    """The mean with its interval of 95 %; of one or two seeds these, as Student's interval of two says nothing."""
     mean = statistics.mean(values)
-    if len(values) == 1:
-        return f"{mean:+.4f}, n = 1"
+    if len(values) <= 2:
+        return ", ".join(f"{x:+.4f}" for x in values) + f", n = {len(values)}"
     half = T95[len(values) - 2] * statistics.stdev(values) / math.sqrt(len(values))
     return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}], n = {len(values)}"
 
 
 def apart(a, b):
-    """The difference of two means with its interval of 95 % (Welch), or without where a side has one run."""
+    """The difference of two means with its interval of 95 % (Welch), or without where a side has fewer than three runs."""
     gap = statistics.mean(a) - statistics.mean(b)
-    if min(len(a), len(b)) < 2:
+    if min(len(a), len(b)) < 3:
         return f"{gap:+.4f}"
     parts = [statistics.variance(x) / len(x) for x in (a, b)]
     freedom = sum(parts) ** 2 / sum(p * p / (len(x) - 1) for p, x in zip(parts, (a, b)))

@@ -11,9 +11,9 @@ T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # Studen
 
 
 def over_seeds(values):
-    """The seeds' values, and their mean with its interval."""
+    """The seeds' values, and of three or more their mean with its interval."""
     each, n = ", ".join(f"{x:+.4f}" for x in values), len(values)
-    if n == 1:
+    if n < 3:
         return f"| {each} | |"
     half = T95[n - 2] * statistics.stdev(values) / math.sqrt(n)
     mean = statistics.mean(values)

@@ -117,9 +117,10 @@ inline void add_range(plot::Series& series, double x, const Numbers& values) {
   series.low.push_back(*std::min_element(values.begin(), values.end()));
   series.high.push_back(*std::max_element(values.begin(), values.end()));
 }
-/// A mean with its interval of 95 %.
+/// A mean with its interval of 95 %; of one or two numbers with these, as Student's interval of two says nothing of its middle.
 inline void add_interval(plot::Series& series, double x, const Numbers& values) {
-  const double half = values.size() > 1 ? half_interval(values) : 0;
+  if (values.size() <= 2) return add_range(series, x, values);
+  const double half = half_interval(values);
   series.x.push_back(x), series.y.push_back(mean(values));
   series.low.push_back(mean(values) - half), series.high.push_back(mean(values) + half);
 }
@@ -139,13 +140,20 @@ inline std::string gap_text(const Numbers& values) {
   for (std::size_t i = 0; i < values.size(); ++i) text += text_of(i ? ", %+.4f" : " (%+.4f", values[i]);
   return text + "): " + sign_verdict(values);
 }
-/// "-0.1099 [-0.1166, -0.1032], n = 5": the mean and its interval of 95 %.
-inline std::string interval_text(const Numbers& values) {
+/// "-0.1099 [-0.1166, -0.1032], n = 5": the mean and its interval of 95 %. "-0.0854, -0.0722, n = 2": of two seeds both, as
+/// Student's interval, 12.7 standard errors to either side, would hide that they agree.
+inline std::string interval_text(const Numbers& values, int digits = 4) {
   if (values.empty()) return "";
+  const auto number = [digits](double x) {
+    char text[48];
+    std::snprintf(text, sizeof text, "%+.*f", digits, x);
+    return std::string(text);
+  };
+  const std::string count = ", n = " + std::to_string(values.size());
+  if (values.size() == 1) return number(values[0]) + count;
+  if (values.size() == 2) return number(values[0]) + ", " + number(values[1]) + count;
   const double centre = mean(values), half = half_interval(values);
-  if (values.size() == 1) return text_of("%+.4f", centre) + ", n = 1";
-  return text_of("%+.4f", centre) + text_of(" [%+.4f", centre - half) + text_of(", %+.4f]", centre + half) +
-         ", n = " + std::to_string(values.size());
+  return number(centre) + " [" + number(centre - half) + ", " + number(centre + half) + "]" + count;
 }
 inline void print_row(const std::vector<std::string>& cells) {
   for (const std::string& cell : cells) std::printf("| %s ", cell.c_str());

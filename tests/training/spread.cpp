@@ -1,5 +1,6 @@
 #include "skipv1/programs/spread.hpp"
 
+#include "skipv1/programs/experiment_tables.hpp"
 #include "tests/catch.hpp"
 
 using namespace skipv1;
@@ -12,6 +13,23 @@ TEST_CASE("intervals of 95 % are Student's: of one number infinite, of many abou
   std::vector<double> many;
   for (int i = 0; i < 200; ++i) many.push_back(i % 2);
   CHECK(half_interval(many) == Approx(1.972 * deviation(many) / std::sqrt(200)).epsilon(1e-3));
+}
+
+TEST_CASE("tables give an interval from three seeds on, and of two seeds both, in the order of the seeds") {
+  CHECK(report::interval_text({}).empty());
+  CHECK(report::interval_text({-0.117}) == "-0.1170, n = 1");
+  CHECK(report::interval_text({-0.0854, -0.0722}) == "-0.0854, -0.0722, n = 2");
+  CHECK(report::interval_text({1, 2, 3}) == "+2.0000 [-0.4843, +4.4843], n = 3");  // 4.303 / sqrt(3)
+  CHECK(report::interval_text({1, 2, 3}, 1) == "+2.0 [-0.5, +4.5], n = 3");
+}
+
+TEST_CASE("figures draw an interval from three seeds on, and of two seeds the range") {
+  plot::Series series{"", {}, {}};
+  report::add_interval(series, 1, {3, 1}), report::add_interval(series, 2, {1, 2, 3}), report::add_interval(series, 3, {5});
+  CHECK(series.low == std::vector<double>{1, series.low[1], 5});
+  CHECK(series.high == std::vector<double>{3, series.high[1], 5});
+  CHECK(series.low[1] == Approx(2 - 4.303 / std::sqrt(3)));
+  CHECK(series.high[1] == Approx(2 + 4.303 / std::sqrt(3)));
 }
 
 TEST_CASE(

@@ -77,11 +77,11 @@ void print_returns(const std::vector<Labelled>& all) {
   std::printf(
       "\nOn the windows of the curve: initial loss, and tokens, as a share of the first training's, until a loss is "
       "reached.\n\n");
-  print_head({"run", "n", "initial", "reaches first/mha's", "reaches first/skipv1's"});
+  print_head({"run", "n", "initial", "reaches the first mha's", "reaches the first skipv1's"});
   for (const Labelled& l : all) {
     if (!l.first().at("settings").contains("start")) continue;
-    const Labelled *start = find(all, l.first().at("settings").at("start").get<std::string>()),
-                   *skipv1 = best_of(all, "first/skipv1");
+    const auto first = l.first().at("settings").at("start").get<std::string>();
+    const Labelled *start = find(all, first), *skipv1 = best_of(all, group_of(first) + "/skipv1");
     const auto initial = [](const Json& run) { return run.at("valid_nats_per_token").front().get<double>(); };
     print_row({l.label, std::to_string(l.runs.size()), spread_text(l.each(initial)), start ? return_text(l, *start, *start) : "",
                start && skipv1 ? return_text(l, *start, *skipv1) : ""});
@@ -162,9 +162,43 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
     plot::save_figure(file.parent_path() / (file.stem().string() + "-" + group + file.extension().string()), chart);
 }
 
+/// Held-out loss of models that go on from another, each at its best rate, over the share of the first training's tokens; a file
+/// for each group. The first tenth of the steps, where converted models fall by more than a nat, is left out.
+void draw_returns(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  std::map<std::string, plot::Chart> charts;
+  const auto at = [](std::size_t i) {
+    return [i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); };
+  };
+  const auto end = [&](const Labelled& l) { return mean(l.each(at(l.first().at("tokens").size() - 1))); };
+  for (const auto& [family, count] : families(all)) {
+    const Labelled& l = *best_of(all, family);
+    const Json& settings = l.first().at("settings");
+    const Labelled* start = settings.contains("start") ? find(all, settings.at("start").get<std::string>()) : nullptr;
+    if (!start) continue;
+    plot::Chart& chart = charts[group_of(family)];
+    if (chart.series.empty()) {
+      chart.title = "Uptraining, each at its best rate (mean; bands: lowest and highest seed)";
+      chart.x_label = "further training, % of the first training's tokens", chart.y_label = "held-out loss, nats per token";
+      chart.references.push_back({end(*start), "MHA before"});
+      if (const Labelled* skipv1 = best_of(all, group_of(start->label) + "/skipv1"))
+        chart.references.push_back({end(*skipv1), "SkipV1 from scratch"});
+    }
+    plot::Series series{model_of(l.label), {}, {}};
+    const Json& tokens = l.first().at("tokens");
+    const double before = start->first().at("tokens").back().get<double>();
+    for (std::size_t i = tokens.size() / 10; i < tokens.size(); ++i)
+      add_range(series, 100 * tokens[i].get<double>() / before, l.each(at(i)));
+    chart.series.push_back(series);
+  }
+  require(!charts.empty(), "--figure: nothing has gone on from another model yet");
+  for (const auto& [group, chart] : charts)
+    plot::save_figure(file.parent_path() / (file.stem().string() + "-" + group + file.extension().string()), chart);
+}
+
 /// Loss over how often the text was read, of each model at its best peak rate.
 void draw_repetition(const std::vector<Labelled>& all, const Json& text, const std::filesystem::path& file) {
-  plot::Chart chart{"Loss over epochs, at equal steps (bars: intervals of 95 % of the means)", "epochs", "nats per token", {}};
+  plot::Chart chart{
+      "Loss over epochs, at equal steps (bars: intervals of 95 %, of two seeds both)", "epochs", "nats per token", {}};
   chart.log_x = true, chart.dodge = 6;
   std::map<std::string, std::map<double, const Labelled*>> models;
   for (const auto& [family, count] : families(all)) {
@@ -219,6 +253,7 @@ void draw_epochs(const Json& results, const std::filesystem::path& file) {
   if (results.at("experiment") == "contexts") return draw_contexts(results, file);
   if (results.at("experiment") == "vocabulary") return draw_vocabulary(results, file);
   if (results.at("experiment") == "frontier") return draw_frontier(all, file);
+  if (results.at("experiment") == "uptraining-once") return draw_returns(all, file);
   if (results.at("experiment") == "repetition") return draw_repetition(all, results.at("text"), file);
   draw_peaks(all, file);
 }

@@ -147,8 +147,8 @@ void print_recall(const Json& results, const std::string& against) {
       const Numbers each = l->each(hundred);
       std::string seeds;
       for (const double value : each) seeds += text_of(seeds.empty() ? "%.1f" : ", %.1f", value);
-      print_row({l->label, seeds, text_of("%.1f", mean(each)), base && base != l ? interval_text(gaps(*l, *base, hundred)) : "",
-                 steps_text(l->each(steps_to_recall))});
+      print_row({l->label, seeds, text_of("%.1f", mean(each)),
+                 base && base != l ? interval_text(gaps(*l, *base, hundred), 1) : "", steps_text(l->each(steps_to_recall))});
     }
   std::printf("\nA guess is right once in %zu. %s answers; device: %s\n",
               all[0].first().at("settings").at("config").at("vocab_size").get<std::size_t>() / 2,

@@ -49,31 +49,57 @@ Runs recall() {
   return runs;
 }
 
-Runs uptraining_once() {
-  const Config base = with(llama(8192, 256, 8, 688), "mha");
-  TrainingOptions first = recipe(800, 32);
-  first.schedule.peak = 4e-3;  // the best of `rates`
-  Runs runs;
-  const auto add = [&](const std::string& label, const Config& config, const TrainingOptions& training) -> PlannedRun& {
-    PlannedRun run{label, config, training, 3};
+namespace {
+
+/// MHA and, beside it, SkipV1; then MHA converted and trained further on text that it has not read, at one and a half times the
+/// rate at which the first training ended and at half of its peak.
+struct Uptrained {
+  std::string size;  ///< begins the groups' names
+  Config config;
+  TrainingOptions first;
+  const char *peak, *low, *high;  ///< the rates' names
+  Runs runs = {};
+
+  PlannedRun& add(const std::string& label, const Config& c, const TrainingOptions& training) {
+    PlannedRun run{label, c, training, 3};
     run.reading.order = Reading::Order::epochs;
     return runs.emplace_back(run);
-  };
-  for (const char* variant : {"mha", "skipv1"}) add(std::string("first/") + variant + "@4e-3", with(base, variant), first);
-  const auto further = [&](const std::string& group, std::size_t steps, const std::vector<Strategy>& tried) {
-    for (const auto& [name, peak] : {std::pair{"6e-4", 6e-4}, {"2e-3", 2e-3}}) {
+  }
+  std::string start() const { return size + "first/mha@" + peak; }
+  void train() {
+    first.schedule.peak = std::stod(peak);
+    for (const char* variant : {"mha", "skipv1"}) add(size + "first/" + variant + "@" + peak, with(config, variant), first);
+  }
+  void further(const std::string& group, std::size_t steps, const std::vector<Strategy>& tried) {
+    for (const char* rate : {low, high}) {
       TrainingOptions t = first;
-      t.schedule.steps = steps, t.schedule.peak = peak, t.schedule.warm_up = 0;
-      const auto goes_on = [&](PlannedRun& run) { run.start = "first/mha@4e-3", run.reading.after = first.schedule.steps; };
-      goes_on(add(group + "/unconverted@" + name, base, t));
+      t.schedule.steps = steps, t.schedule.peak = std::stod(rate), t.schedule.warm_up = 0;
+      const auto goes_on = [&](PlannedRun& run) { run.start = start(), run.reading.after = first.schedule.steps; };
+      goes_on(add(size + group + "/unconverted@" + rate, config, t));
       for (const Strategy strategy : tried) {
-        PlannedRun& run = add(group + "/" + to_string(strategy) + "@" + name, converted_config(base), t);
+        PlannedRun& run = add(size + group + "/" + to_string(strategy) + "@" + rate, converted_config(config), t);
         goes_on(run), run.strategy = to_string(strategy);
       }
     }
-  };
-  further("fifth", first.schedule.steps / 5, {std::begin(strategies), std::end(strategies)});
-  further("equal", first.schedule.steps, {Strategy::mean_v, Strategy::top_vo, Strategy::svd});
+  }
+};
+
+}  // namespace
+
+Runs uptraining_once() {
+  const std::vector<Strategy> three = {Strategy::mean_v, Strategy::top_vo, Strategy::svd};
+  Config large = with(llama(16384, 768, 12, 2048), "mha");
+  large.num_attention_heads = large.num_key_value_heads = 12;
+  Uptrained small{"", with(llama(8192, 256, 8, 688), "mha"), recipe(800, 32), "4e-3", "6e-4", "2e-3"};
+  Uptrained middle{"42M-", with(llama(16384, 512, 8, 1376), "mha"), recipe(400), "2e-3", "3e-4", "1e-3"};
+  Uptrained larger{"110M-", large, recipe(400), "1e-3", "1.5e-4", "5e-4"};  // first and further training: half of the text each
+  small.train(), small.further("fifth", small.first.schedule.steps / 5, {std::begin(strategies), std::end(strategies)});
+  small.further("equal", small.first.schedule.steps, three);
+  Runs runs = small.runs;
+  for (Uptrained* of : {&middle, &larger}) {
+    of->train(), of->further("equal", of->first.schedule.steps, three);
+    runs.insert(runs.end(), of->runs.begin(), of->runs.end());
+  }
   return runs;
 }
 

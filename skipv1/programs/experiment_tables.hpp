@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -123,6 +124,12 @@ inline void add_interval(plot::Series& series, double x, const Numbers& values) 
   const double half = half_interval(values);
   series.x.push_back(x), series.y.push_back(mean(values));
   series.low.push_back(mean(values) - half), series.high.push_back(mean(values) + half);
+}
+
+/// "rates-42M.png" of "rates.png" and "42M".
+inline std::filesystem::path with_suffix(const std::filesystem::path& file, const std::string& suffix) {
+  const std::string stem = file.stem().string() + (suffix.empty() ? "" : "-" + suffix);
+  return file.parent_path() / (stem + file.extension().string());
 }
 
 inline std::string text_of(const char* format, double value) {

@@ -136,10 +136,39 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
   plot::save_figure(file, chart);
 }
 
+/// Held-out loss over the number of layers, each model at its best peak rate, where three or more differ in nothing else that
+/// their labels name. Whether there was anything to draw.
+bool draw_layers(const std::vector<Labelled>& all, const std::filesystem::path& file) {
+  std::map<std::string, std::map<std::string, std::map<double, const Labelled*>>> alike;  // settings, model, layers
+  for (const auto& [family, count] : families(all)) {
+    const Labelled* best = best_of(all, family);
+    Json settings = best->first().at("settings");
+    Json& config = settings.at("config");
+    const auto layers = config.at("num_hidden_layers").get<double>();
+    std::string name = config.at("architecture").dump();
+    for (const char* key : {"vocab_size", "hidden_size", "intermediate_size"}) name += " " + config.at(key).dump();
+    for (const char* key : {"batch", "length", "steps"}) name += " " + settings.at(key).dump();
+    alike[name][model_of(family)][layers] = best;
+  }
+  plot::Chart chart{
+      "Held-out loss over layers, each at its best rate (bars: lowest and highest seed)", "layers", "nats per token", {}};
+  chart.log_x = true, chart.dodge = 6;
+  for (const auto& [name, models] : alike)
+    for (const auto& [model, points] : models) {
+      if (points.size() < 3) continue;
+      plot::Series series{title_of(model), {}, {}};
+      series.spread = plot::Series::Spread::bars;
+      for (const auto& [layers, l] : points) add_range(series, layers, l->each("final_nats_per_token"));
+      chart.series.push_back(series);
+    }
+  if (!chart.series.empty()) plot::save_figure(file, chart);
+  return !chart.series.empty();
+}
+
 void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& file) {
   std::map<std::string, plot::Chart> charts;
   for (const auto& [family, count] : families(all)) {
-    if (count < 2) continue;
+    if (count < 3) continue;
     plot::Chart& chart = charts[group_of(family)];
     std::string group = group_of(family);
     if (const std::size_t dash = group.find('-'); dash != group.npos)
@@ -157,9 +186,10 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
     }
     chart.series.push_back(held), chart.series.push_back(training);
   }
-  require(!charts.empty(), "--figure: loss over the peak rate needs results of one model at two rates; there are none");
-  for (auto& [group, chart] : charts)
-    plot::save_figure(file.parent_path() / (file.stem().string() + "-" + group + file.extension().string()), chart);
+  const bool layers = draw_layers(all, with_suffix(file, "layers"));
+  require(layers || !charts.empty(),
+          "--figure: loss over the peak rate needs results of one model at three rates; there are none");
+  for (auto& [group, chart] : charts) plot::save_figure(with_suffix(file, group), chart);
 }
 
 /// Held-out loss of models that go on from another, each at its best rate, over the share of the first training's tokens; a file
@@ -191,8 +221,7 @@ void draw_returns(const std::vector<Labelled>& all, const std::filesystem::path&
     chart.series.push_back(series);
   }
   require(!charts.empty(), "--figure: nothing has gone on from another model yet");
-  for (const auto& [group, chart] : charts)
-    plot::save_figure(file.parent_path() / (file.stem().string() + "-" + group + file.extension().string()), chart);
+  for (const auto& [group, chart] : charts) plot::save_figure(with_suffix(file, group), chart);
 }
 
 /// Loss over how often the text was read, of each model at its best peak rate.

@@ -91,11 +91,6 @@ void print_memory(const std::vector<Labelled>& all) {
               all[0].first().at("device").get<std::string>().c_str());
 }
 
-std::filesystem::path with_suffix(const std::filesystem::path& file, const std::string& suffix) {
-  const std::string stem = file.stem().string() + (suffix.empty() ? "" : "-" + suffix);
-  return file.parent_path() / (stem + file.extension().string());
-}
-
 /// "34M" as "34M parameters"; "42M-26M" as "42M parameters, 26M tokens".
 std::string words_of(const std::string& group) {
   const std::size_t dash = group.find('-');

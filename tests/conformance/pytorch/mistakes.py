@@ -1,5 +1,5 @@
 """What people get wrong, each as the model with one method replaced. A mistake names the cases that it applies to: elsewhere it
-computes the same numbers (matrix.py --elsewhere holds it to that)."""
+computes the same numbers."""
 import math
 
 import torch
@@ -7,6 +7,11 @@ import torch
 from model import Model
 
 MISTAKES = {}  # name -> class
+
+# What skipv1-check does not name: what the whole pass's logits, loss and counts do not show, and arithmetic in bfloat16, whose every
+# rounding would have to be the same.
+UNNAMED = {"positions_restart", "mask_unaligned", "cache_forgets", "head_not_tied", "shared_detached", "norm_bf16", "rope_angles_bf16",
+           "rope_table_bf16", "softmax_bf16"}
 
 
 def mistake(name, words, applies=lambda m: True, dtypes=("f64", "f32", "bf16")):

@@ -43,7 +43,12 @@ Tensor<double> unrotated_queries(const Case& c, Activations<double>& a, std::siz
   const std::string attention = "model.layers." + std::to_string(l) + ".self_attn.", name = attention + "q_proj";
   const std::size_t heads = c.config.num_attention_heads, width = c.config.query_width();
   Tensor<double> x({c.batch() * c.length(), heads * width});
-  linear_forward(View<double>(x), View<double>(a.layer(l).normed1), c.weights[name + ".weight"], c.weights[name + ".bias"]);
+  const std::size_t rows = c.batch() * c.length(), d = c.config.hidden_size;
+  Tensor<double> input({rows, d}), statistics({rows, 2});
+  const std::string before = "model.layers." + std::to_string(l) + ".input_layernorm";
+  const Norm<double> norm1{c.weights[before + ".weight"], c.weights[before + ".bias"], c.config.norm_epsilon};
+  norm1.forward(input, norm1.bias.empty() ? View<double>(statistics.data(), {rows}) : View<double>(statistics), a.block_input(l));
+  linear_forward(View<double>(x), View<double>(input), c.weights[name + ".weight"], c.weights[name + ".bias"]);
   if (const View<double> norm = c.weights[attention + "q_norm.weight"]; !norm.empty()) {
     const View<double> by_heads = View<double>(x).reshape({x.size() / width, width});
     Tensor<double> rms({x.size() / width}), normed(by_heads.shape());

@@ -70,8 +70,8 @@ class Stack {
     const X dx = a.gradient.stream;
     const std::vector<LayerWeights<T, Space>> dlayers = layers_of(gradients);
     zero(dx);
-    copy(X(a.gradient.normed), doutputs);
-    norm_.backward(dx, norm_of(gradients), a.gradient.normed, a.block_input(blocks_.count()), a.norm_statistics,
+    copy(X(a.block_normed), doutputs);
+    norm_.backward(dx, norm_of(gradients), a.block_normed, a.block_input(blocks_.count()), a.norm_statistics,
                    blocks_.last_bias(dlayers));
     blocks_.backward(dx, dlayers, {}, cache_gradients, a, kernels());
     return dx;

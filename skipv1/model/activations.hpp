@@ -23,9 +23,9 @@ struct Batch {
 /// Whether a forward pass keeps what `backward` needs.
 enum class Keep { nothing, for_backward };
 
-/// Which rows get logits: all; each sequence's last (those with no new rows excepted), in order; or, for `run_loss_backward`, all
-/// in parts one after another, each in the place of the one before.
-enum class Logits { all, last, in_parts };
+/// Which rows get logits: all; each sequence's last (those with no new rows excepted), in order; none, as all chunks of a prompt
+/// but its last need; or, for `run_loss_backward`, all in parts one after another, each in the place of the one before.
+enum class Logits { all, last, none, in_parts };
 
 /// How far a pass has come. Its steps are refused in another order.
 enum class Stage { none, placed, forward, loss };
@@ -58,7 +58,7 @@ struct BlockSizes {
 /// One layer's activations. N rows; d_k, d_v the widths of a query and a value head.
 template <class T, class Space = Cpu>
 struct LayerActivations {
-  Tensor<T, Space> normed1, normed2, middle;       ///< (N, d); middle: the stream between attention and feed-forward
+  Tensor<T, Space> middle;                         ///< (N, d): the stream between attention and feed-forward
   Tensor<Sum<T>, Space> statistics1, statistics2;  ///< what the norms keep, (N, 2) or (N)
   Tensor<T, Space> query, attention;               ///< (N, H, d_k), (N, H, d_v)
   Tensor<T, Space> raw_query, raw_key;             ///< (N, H d_k), (N, owned d_k) before their norms, where heads have one
@@ -73,8 +73,8 @@ struct LayerActivations {
 template <class T, class Space = Cpu>
 struct GradientScratch {
   Tensor<T, Space> stream, outputs;                   ///< (N, d); DenseFormer: (L + 1, N, d)
-  Tensor<T, Space> normed, query, attention, pooled;  ///< (the feed-forward's take the place of its activations)
-  Tensor<T, Space> raw;                               ///< (N, H d_k): of queries, then keys, before their norms
+  Tensor<T, Space> query, attention, pooled;          ///< (the feed-forward's take the place of its activations)
+  Tensor<T, Space> raw_query, raw_key;                ///< before their norms
   Tensor<T, Space> latent, content, key, value;       ///< MLA
   Tensor<HeadPair<T, Space>, Space> heads;            ///< (L, H)
   std::vector<HeadPair<T, Space>> resolved;           ///< what `heads` holds
@@ -86,7 +86,9 @@ struct Activations {
   std::vector<LayerActivations<T, Space>> layers;  ///< all of them, or one that all layers share (`Keep::nothing`)
   Tensor<T, Space> stream;                         ///< (J, N, d): block outputs X_j, all or the last two in turn
   Tensor<T, Space> averaged;                       ///< (J, N, d): DenseFormer's Y_j, likewise
-  Tensor<T, Space> new_key, new_value;  ///< (N, owned width) of one layer before they go to the cache, if they do not lie there
+  /// (N, d): what a block's norm last made. It is not kept: in the backward pass it is the gradient of that, then the same again.
+  Tensor<T, Space> block_normed;
+  Tensor<T, Space> new_key, new_value;  ///< (N, owned width) of one layer before they go to the cache, if not `in_cache`
   Tensor<T, Space> first_value;         ///< (N, owned width): layer 0's values, where others mix them in
   Tensor<T, Space> pooled;              ///< (P, B, C, d_v): the means of two heads that the table asks for
   Tensor<T, Space> content;             ///< MLA: (B, C, H d_h)
@@ -105,14 +107,19 @@ struct Activations {
   BlockSizes sizes;  ///< what this is allocated for, with the rows and the cache's extents below
   Keep keep = Keep::nothing;
   std::size_t rows = 0, batch = 0, capacity = 0;
+  bool in_cache = false;      ///< the rows lie one behind another in the cache, from `cache_row` on: keys and values are computed there
+  std::size_t cache_row = 0;
   Logits wanted = Logits::all;
   Stage stage = Stage::none;                                    ///< the decoder's: what it has done with this so far
   const void *placed_model = nullptr, *placed_cache = nullptr;  ///< of the pass: where weights and keys begin
   std::size_t vocab = 1;                                        ///< logits of a row
   std::size_t most_logits = std::size_t{1} << 30;               ///< in parts: how many there are at once, if one row has no more
 
-  /// Whether the rows lie as the cache has them, so that keys and values are computed there.
-  bool fills_cache() const { return rows == batch * capacity; }
+  /// Where the rows' keys or values are computed (N, w): in `owned` (B, C, w) itself, or in `scratch`, to be moved there.
+  View<T, Space> new_rows(View<T, Space> owned, View<T, Space> scratch) const {
+    const Shape shape{rows, owned.width()};
+    return in_cache ? View<T, Space>(owned.data() + cache_row * owned.width(), shape) : View<T, Space>(scratch.data(), shape);
+  }
   /// The rows of a part, for `Logits::in_parts`: as few parts as may be, all as long but the last, which may be shorter.
   std::size_t part() const {
     const std::size_t most = std::max<std::size_t>(most_logits / vocab, 1), parts = (rows + most - 1) / most;
@@ -138,8 +145,9 @@ struct Activations {
     for (std::size_t l = 0; l < kept; ++l) layers.push_back(allocate_layer());
     stream = X({outputs, n, d});
     averaged = z.averages_depth ? X({outputs, n, d}) : X();
-    new_key = fills_cache() ? X() : X({n, z.most_keys});
-    new_value = fills_cache() ? X() : X({n, z.most_values});
+    block_normed = X({n, d});
+    new_key = n == batch * capacity ? X() : X({n, z.most_keys});
+    new_value = n == batch * capacity ? X() : X({n, z.most_values});
     first_value = z.mixed_values ? X({n, z.mixed_values}) : X();
     pooled = z.means ? X({z.means, batch, capacity, z.value_width}) : X();
     content = z.latent ? X({batch, capacity, z.heads * z.value_width}) : X();
@@ -164,7 +172,7 @@ struct Activations {
     const BlockSizes& z = sizes;
     const std::size_t d = z.hidden, n = rows;
     LayerActivations<T, Space> a;
-    a.normed1 = X({n, d}), a.statistics1 = S(z.statistics(n));
+    a.statistics1 = S(z.statistics(n));
     a.query = X({n, z.heads, z.key_width}), a.attention = X({n, z.heads, z.value_width}), a.lse = S({n, z.heads});
     if (z.norms_heads) {
       a.raw_query = X({n, z.heads * z.key_width}), a.query_rms = S({n * z.heads});
@@ -177,7 +185,7 @@ struct Activations {
     }
     a.middle = X({n, d});
     if (z.intermediate == 0) return a;
-    a.normed2 = X({n, d}), a.statistics2 = S(z.statistics(n));
+    a.statistics2 = S(z.statistics(n));
     if (z.gated) a.gate = X({n, z.intermediate});
     a.up = X({n, z.intermediate}), a.hidden = X({n, z.intermediate});
     return a;
@@ -188,9 +196,9 @@ struct Activations {
     GradientScratch<T, Space> g;
     g.stream = X({rows, sizes.hidden});
     if (!averaged.empty()) g.outputs = X(stream.shape());
-    g.normed = X(like.normed1.shape()), g.query = X(like.query.shape()), g.attention = X(like.attention.shape());
+    g.query = X(like.query.shape()), g.attention = X(like.attention.shape());
     if (!pooled.empty()) g.pooled = X(pooled.shape());
-    if (sizes.norms_heads) g.raw = X(like.raw_query.shape());
+    if (sizes.norms_heads) g.raw_query = X(like.raw_query.shape()), g.raw_key = X(like.raw_key.shape());
     if (sizes.latent) {
       g.latent = X(like.latent.shape()), g.content = X(content.shape());
       g.key = X(like.key.shape()), g.value = X(like.value.shape());

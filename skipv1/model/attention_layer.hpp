@@ -51,8 +51,8 @@ class AttentionLayer {
                const Kernel& kernel) const {
     LayerActivations<T, Space>& s = a.layer(l_);
     const std::size_t n = a.rows;
-    norm_.forward(s.normed1, s.statistics1, x);
-    project(s.query.reshape({n, s.query.size() / n}), s.normed1, query_projection(w_), s.raw_query.data(), s.query_rms.data());
+    norm_.forward(a.block_normed, s.statistics1, x);
+    project(s.query.reshape({n, s.query.size() / n}), a.block_normed, query_projection(w_), s.raw_query.data(), s.query_rms.data());
     if (!rope_.empty()) rope(s.query, rope_, a.positions);
     if (!w_.key.empty()) store_keys(cache, a);
     values_.forward(cache, a);
@@ -78,12 +78,14 @@ class AttentionLayer {
     if (routing_.has_latent()) latent_.backward(dw, dcache, a);
 
     if (!rope_.empty()) rope(g.query, rope_, a.positions, Rotation::inverse);
-    const X draw = backward_norm(dquery, a, query_projection(dw), query_projection(w_), s.raw_query.data(), s.query_rms.data());
-    linear_backward_weight(dw.query, dw.query_bias, draw, s.normed1);
-    linear_backward_input(g.normed, draw, w_.query);
-    if (!w_.key.empty()) backward_keys(dw, dcache, a);
-    values_.backward(g.normed, dw, dcache, a);
-    norm_.backward(dx, {dw.norm1, dw.norm1_bias}, g.normed, x, s.statistics1, stream_bias);
+    const X draw = backward_norm(dquery, g.raw_query, query_projection(dw), query_projection(w_), s.raw_query, s.query_rms);
+    const X normed = a.block_normed;  // its gradient; then the norm's pass makes itself again, for the weights' gradients
+    linear_backward_input(normed, draw, w_.query);
+    const X dkey = w_.key.empty() ? X() : backward_keys(dw, dcache, a), dvalue = values_.backward(normed, dw, dcache, a);
+    norm_.backward(dx, {dw.norm1, dw.norm1_bias}, normed, x, s.statistics1, stream_bias, normed);
+    linear_backward_weight(dw.query, dw.query_bias, draw, normed);
+    if (!dkey.empty()) linear_backward_weight(dw.key, dw.key_bias, dkey, normed);
+    if (!dvalue.empty()) linear_backward_weight(dw.value, dw.value_bias, dvalue, normed);
   }
 
  private:
@@ -103,13 +105,13 @@ class AttentionLayer {
     linear_forward(before, x, p.weight, p.bias);
     rms_norm_forward(heads, View<Sum<T>, Space>(rms, {heads.extent(0)}), p.heads(before), p.norm, norm_.epsilon);
   }
-  /// The gradient of the projection alone from dy, that of `project`'s y: dy itself where there is no norm.
-  X backward_norm(X dy, Activations<T, Space>& a, const Projection& dp, const Projection& p, T* raw, Sum<T>* rms) const {
+  /// The gradient of the projection alone from dy, that of `project`'s y, in `memory`: dy itself where there is no norm.
+  X backward_norm(X dy, X memory, const Projection& dp, const Projection& p, X raw, View<Sum<T>, Space> rms) const {
     if (p.norm.empty()) return dy;
-    const X draw(a.gradient.raw.data(), dy.shape()), heads = p.heads(dy);
+    const X draw(memory.data(), dy.shape()), heads = p.heads(dy);
     zero(draw);
-    rms_norm_backward(p.heads(draw), dp.norm, heads, p.heads(X(raw, dy.shape())), p.norm,
-                      View<Sum<T>, Space>(rms, {heads.extent(0)}));
+    rms_norm_backward(p.heads(draw), dp.norm, heads, p.heads(X(raw.data(), dy.shape())), p.norm,
+                      View<Sum<T>, Space>(rms.data(), {heads.extent(0)}));
     return draw;
   }
 
@@ -119,20 +121,20 @@ class AttentionLayer {
     return key.reshape({key.extent(0), heads, key.width() / heads});
   }
   void store_keys(Cache<T, Space>& cache, Activations<T, Space>& a) const {
-    const Shape shape{a.rows, w_.key.extent(0)};
-    const X key = a.fills_cache() ? cache.keys(l_).reshape(shape) : X(a.new_key.data(), shape);
+    const X key = a.new_rows(cache.keys(l_), a.new_key);
     LayerActivations<T, Space>& s = a.layer(l_);
-    project(key, s.normed1, key_projection(w_), s.raw_key.data(), s.key_rms.data());
+    project(key, a.block_normed, key_projection(w_), s.raw_key.data(), s.key_rms.data());
     if (!rope_.empty()) rope(by_heads(key), rope_, a.positions);
-    if (!a.fills_cache()) scatter_rows(cache.keys(l_), key, a.sequences);
+    if (!a.in_cache) scatter_rows(cache.keys(l_), key, a.sequences);
   }
-  void backward_keys(const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
-    const X dkey = dcache.keys(l_).reshape({a.rows, w_.key.extent(0)}), normed = a.layer(l_).normed1;
+  /// The gradient of the projection's output, accumulated into `a.block_normed`'s.
+  X backward_keys(const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+    const X dkey = dcache.keys(l_).reshape({a.rows, w_.key.extent(0)});
     if (!rope_.empty()) rope(by_heads(dkey), rope_, a.positions, Rotation::inverse);
     LayerActivations<T, Space>& s = a.layer(l_);
-    const X draw = backward_norm(dkey, a, key_projection(dw), key_projection(w_), s.raw_key.data(), s.key_rms.data());
-    linear_backward_weight(dw.key, dw.key_bias, draw, normed);
-    linear_backward_input(a.gradient.normed, draw, w_.key, WriteMode::accumulate);
+    const X draw = backward_norm(dkey, a.gradient.raw_key, key_projection(dw), key_projection(w_), s.raw_key, s.key_rms);
+    linear_backward_input(a.block_normed, draw, w_.key, WriteMode::accumulate);
+    return draw;
   }
 
   const LayerWeights<T, Space>& w_;

@@ -53,6 +53,7 @@ class Blocks {
     a.stage = Stage::none;
     a.placed_cache = cache.keys(0).data();
     a.prepare(settings_.sizes, cache, rows, keep);
+    a.in_cache = rows == cache.batch() * cache.capacity(), a.cache_row = 0;
     place_rows(counts, cache, a);
     place_heads(cache, a);
   }
@@ -64,7 +65,7 @@ class Blocks {
     for (std::size_t l = 0; l < count(); ++l) {
       attention(l).forward(a.block_input(l), cache, a, heads(a, l), kernel_of(l));
       if (observer) observer(l);
-      feed_forward(l).forward(a.block_output(l + 1), a.layer(l));
+      feed_forward(l).forward(a.block_output(l + 1), a.layer(l), a.block_normed);
       if (!depth_.empty()) depth_average_forward(a.block_input(l + 1), a.stream.slice(0, l + 2), depth_[l]);
     }
   }
@@ -99,7 +100,7 @@ class Blocks {
         copy(dy, g.outputs.slice(l + 1, 1).reshape(dy.shape()));
         linear_backward_bias(bias_of(dlayers, l), dy);
       }
-      feed_forward(l).backward(dy, dlayers[l], a.layer(l), g.normed);
+      feed_forward(l).backward(dy, dlayers[l], a.layer(l), a.block_normed);
       zero_accumulated(l, dcache);
       attention(l).backward(dy, a.block_input(l), l > 0 && !averages ? bias_of(dlayers, l - 1) : X(), dlayers[l],
                             g.heads.slice(l, 1).reshape({routing_.heads}), dcache, a, heads(a, l), kernel_of(l));

@@ -34,7 +34,7 @@ class Decoder {
   double scale() const { return 1.0 / std::sqrt(static_cast<double>(config_.query_width())); }
 
   /// Processes `batch` behind what `cache` holds and adds its keys and values to the cache. Returns the logits (R, V), R = N rows
-  /// or the last of each sequence; none for `Logits::in_parts`. Throws, with the cache unchanged, on a token outside the
+  /// or the last of each sequence; none for `Logits::none` and `in_parts`. Throws, with the cache unchanged, on a token outside the
   /// vocabulary, a sequence beyond `max_position_embeddings` or the cache's capacity, or counts that do not fit the batch.
   /// `Keep::for_backward` needs an empty cache filled exactly by the batch.
   View<T, Space> forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep = Keep::nothing,
@@ -106,7 +106,7 @@ class Decoder {
   X output(Activations<T, Space>& a) const;
   /// The output head, from the logits' gradient (R, V): of its weight, and `dnormed` (R, d).
   void backward_head(X dnormed, const Weights<T, Space>& dw, X dlogits, X normed) const;
-  /// All before it, down to the embeddings, from `a.gradient.normed`.
+  /// All before it, down to the embeddings, from `a.block_normed`.
   template <class KernelOf>
   void backward_blocks(const KernelOf& kernel_of, const Weights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a,
                        const Observer& ready = {}) const;

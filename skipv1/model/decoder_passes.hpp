@@ -76,6 +76,8 @@ template <class T, class Space>
 View<T, Space> Decoder<T, Space>::forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
                                           Logits wanted, const Observer& observer) const {
   place(batch, cache, a, keep, wanted);
+  // A sequence of its own lies in the cache in one piece. `run` alone may be recorded, so its addresses do not depend on lengths.
+  if (cache.batch() == 1) a.in_cache = true, a.cache_row = cache.lengths()[0];
   const X logits = run(cache, a, observer);
   cache.grow(batch.counts);
   return logits;
@@ -85,6 +87,7 @@ template <class T, class Space>
 void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
                               Logits wanted) const {
   check_tokens(batch.tokens);
+  require(keep == Keep::nothing || wanted != Logits::none, "a pass kept for backward: needs logits");
   blocks_.place(batch.counts, batch.tokens.size(), cache, a, keep);
   upload(a.tokens, batch.tokens);
   a.placed_model = weights_.tokens.data();
@@ -124,7 +127,7 @@ void Decoder<T, Space>::backward_blocks(const KernelOf& kernel_of, const Weights
                                         Activations<T, Space>& a, const Observer& ready) const {
   const X dx = a.gradient.stream;
   zero(dx);
-  final_norm(weights_).backward(dx, final_norm(dw), a.gradient.normed, a.block_input(blocks_.count()), a.norm_statistics,
+  final_norm(weights_).backward(dx, final_norm(dw), a.block_normed, a.block_input(blocks_.count()), a.norm_statistics,
                                 blocks_.last_bias(dw.layers));
   blocks_.backward(dx, dw.layers, dw.depth, dcache, a, kernel_of, ready);
   if (config_.gpt2()) embedding_backward(dw.positions, dx, a.positions);
@@ -133,6 +136,7 @@ void Decoder<T, Space>::backward_blocks(const KernelOf& kernel_of, const Weights
 
 template <class T, class Space>
 View<T, Space> Decoder<T, Space>::output(Activations<T, Space>& a) const {
+  if (a.wanted == Logits::none) return {};
   const X y = a.block_input(blocks_.count());
   const bool in_parts = a.wanted == Logits::in_parts;
   const std::size_t rows = a.last.empty() ? a.rows : a.last.size(), d = config_.hidden_size;
@@ -171,6 +175,7 @@ double Decoder<T, Space>::loss(const std::vector<std::int32_t>& targets, Activat
 template <class T, class Space>
 double Decoder<T, Space>::place_targets(const std::vector<std::int32_t>& targets, Activations<T, Space>& a) const {
   check_pass(a, "loss");
+  require(a.wanted != Logits::none, "loss: the forward pass made no logits");
   require(targets.size() == a.rows && a.last.empty(), targets.size(), " targets for ", a.last.empty() ? a.rows : a.last.size(),
           " rows of logits");
   std::size_t left = 0;
@@ -186,6 +191,7 @@ double Decoder<T, Space>::place_targets(const std::vector<std::int32_t>& targets
 
 template <class T, class Space>
 void Decoder<T, Space>::run_loss(double scale, Activations<T, Space>& a) const {
+  require(a.wanted != Logits::none, "loss: the forward pass made no logits");
   require(a.wanted != Logits::in_parts, "loss: the forward pass left the logits to run_loss_backward");
   require(a.stage == Stage::forward, "loss: comes after a forward pass, once where that was kept for backward");
   const bool keeps = a.keep == Keep::for_backward;
@@ -216,7 +222,7 @@ void Decoder<T, Space>::backward_with(const KernelOf& kernel_of, const Parameter
   const Weights<T, Space> dw(gradients, config_);
   check_gradients(dw, dcache, a);
   a.stage = Stage::none;
-  backward_head(a.gradient.normed, dw, a.logits, a.normed);
+  backward_head(a.block_normed, dw, a.logits, a.normed);
   backward_blocks(kernel_of, dw, dcache, a);
 }
 
@@ -246,7 +252,7 @@ void Decoder<T, Space>::run_loss_backward(double scale, const Parameters<T, Spac
     const X logits = a.logits.slice(0, rows), normed = a.normed.slice(begin, rows);
     linear_forward(logits, normed, weights_.head, X());
     cross_entropy(a.loss.slice(begin, rows), logits, logits, a.targets.slice(begin, rows), scale);
-    backward_head(a.gradient.normed.slice(begin, rows), dw, logits, normed);
+    backward_head(a.block_normed.slice(begin, rows), dw, logits, normed);
   }
   total_loss<Sum<T>>(a.total_loss, a.loss);
   if (ready) ready(blocks_.count());

@@ -19,23 +19,24 @@ class FeedForward {
   FeedForward(const LayerWeights<T, Space>& weights, double epsilon)
       : w_(weights), norm_{weights.norm2, weights.norm2_bias, epsilon} {}
 
-  /// y (N, d) from `s.middle`; what the backward pass reads is left in `s`.
-  void forward(X y, LayerActivations<T, Space>& s) const {
+  /// y (N, d) from `s.middle`; what the backward pass reads is left in `s`. normed (N, d) is scratch.
+  void forward(X y, LayerActivations<T, Space>& s, X normed) const {
     if (w_.up.empty()) return copy(y, s.middle);  // a block of attention alone
-    norm_.forward(s.normed2, s.statistics2, s.middle);
+    norm_.forward(normed, s.statistics2, s.middle);
     if (w_.gate.empty()) {
-      linear_gelu_forward(s.hidden, s.up, s.normed2, w_.up, w_.up_bias);
+      linear_gelu_forward(s.hidden, s.up, normed, w_.up, w_.up_bias);
     } else {
-      linear_forward(s.up, s.normed2, w_.up, w_.up_bias);
-      linear_forward(s.gate, s.normed2, w_.gate, w_.gate_bias);
+      linear_forward(s.up, normed, w_.up, w_.up_bias);
+      linear_forward(s.gate, normed, w_.gate, w_.gate_bias);
       swiglu_forward(s.hidden, s.gate, s.up);
     }
     linear_forward(y, s.hidden, w_.down, w_.down_bias, s.middle);
   }
 
-  /// dx (N, d): the gradient of y, then of `s.middle`. `s` is used up, `dnormed` (N, d) is scratch. The gradient of `down_bias`
-  /// is left to the norm behind this layer, that of attention's `output_bias` comes with this one's.
-  void backward(X dx, const LayerWeights<T, Space>& dw, LayerActivations<T, Space>& s, X dnormed) const {
+  /// dx (N, d): the gradient of y, then of `s.middle`. `s` is used up, normed (N, d) is scratch: the norm's pass makes the input
+  /// of `up` and `gate` again, so that their weights' gradients come last. The gradient of `down_bias` is left to the norm behind
+  /// this layer, that of attention's `output_bias` comes with this one's.
+  void backward(X dx, const LayerWeights<T, Space>& dw, LayerActivations<T, Space>& s, X normed) const {
     if (w_.up.empty()) return;
     const X dhidden = s.hidden, dgate = s.up;  // each in the place of what is not read again
     linear_backward_weight(dw.down, X(), dx, s.hidden);
@@ -44,12 +45,12 @@ class FeedForward {
     } else {
       linear_backward_input(dhidden, dx, w_.down);
       swiglu_backward(dgate, dhidden, dhidden, s.gate, s.up);
-      linear_backward_weight(dw.gate, dw.gate_bias, dgate, s.normed2);
     }
-    linear_backward_weight(dw.up, dw.up_bias, dhidden, s.normed2);
-    linear_backward_input(dnormed, dhidden, w_.up);
-    if (!w_.gate.empty()) linear_backward_input(dnormed, dgate, w_.gate, WriteMode::accumulate);
-    norm_.backward(dx, {dw.norm2, dw.norm2_bias}, dnormed, s.middle, s.statistics2, dw.output_bias);
+    linear_backward_input(normed, dhidden, w_.up);
+    if (!w_.gate.empty()) linear_backward_input(normed, dgate, w_.gate, WriteMode::accumulate);
+    norm_.backward(dx, {dw.norm2, dw.norm2_bias}, normed, s.middle, s.statistics2, dw.output_bias, normed);
+    linear_backward_weight(dw.up, dw.up_bias, dhidden, normed);
+    if (!w_.gate.empty()) linear_backward_weight(dw.gate, dw.gate_bias, dgate, normed);
   }
 
  private:

@@ -27,15 +27,17 @@ struct Norm {
       layer_norm_forward(y, statistics, x, weight, bias, epsilon);
   }
   /// Accumulates into dx (N, d), the gradient of the residual stream before the norm; its rows' sum is accumulated into
-  /// `stream_bias`: the gradient of the bias that was last added there, if any. `d` has the gradients of weight and bias.
-  void backward(X dx, const Norm& d, X dy, X x, View<Sum<T>, Space> statistics, X stream_bias) const {
+  /// `stream_bias`: the gradient of the bias that was last added there, if any. `d` has the gradients of weight and bias. Where
+  /// given, y becomes norm(x) again; it may be dy.
+  void backward(X dx, const Norm& d, X dy, X x, View<Sum<T>, Space> statistics, X stream_bias, X y = {}) const {
     if (weight.empty()) {
       add(dx, dx, dy);
       linear_backward_bias(stream_bias, dx);
+      if (!y.empty()) copy(y, x);
     } else if (bias.empty()) {
-      rms_norm_backward(dx, d.weight, dy, x, weight, statistics, stream_bias);
+      rms_norm_backward(dx, d.weight, dy, x, weight, statistics, stream_bias, y);
     } else {
-      layer_norm_backward(dx, d.weight, d.bias, dy, x, weight, statistics, stream_bias);
+      layer_norm_backward(dx, d.weight, d.bias, dy, x, weight, statistics, stream_bias, y, bias);
     }
   }
 };

@@ -21,7 +21,7 @@ class OwnedValues {
   OwnedValues(const LayerWeights<T, Space>& weights, const Routing& routing, std::size_t layer, X mix)
       : w_(weights), routing_(routing), l_(layer), mix_(mix) {}
 
-  /// From `a.layer(l).normed1` into the cache, and the means of layer l's heads over everything in it.
+  /// From `a.block_normed` into the cache, and the means of layer l's heads over everything in it.
   void forward(Cache<T, Space>& cache, Activations<T, Space>& a) const {
     if (!w_.value.empty()) store(cache, a);
     for (std::size_t m = 0; m < routing_.means.size(); ++m)
@@ -30,9 +30,10 @@ class OwnedValues {
                      a.sequences.max_keys, routing_.value_width);
   }
 
-  /// From the gradients that lie in `dcache`: accumulates into dw and into dnormed (N, d). Its readers have been there before.
-  void backward(X dnormed, const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
-    if (w_.value.empty()) return;
+  /// From the gradients that lie in `dcache`, accumulated into dnormed (N, d): those of the projections' outputs (N, w), or an
+  /// empty view. Its readers have been there before.
+  X backward(X dnormed, const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
+    if (w_.value.empty()) return {};
     LayerActivations<T, Space>& s = a.layer(l_);
     const X dvalue = dcache.values(l_).reshape({a.rows, w_.value.extent(0)});
     for (std::size_t m = 0; m < routing_.means.size(); ++m)
@@ -43,21 +44,20 @@ class OwnedValues {
       const X dfirst = dcache.values(0).reshape(a.first_value.shape()), own(s.own_value.data(), dvalue.shape());
       value_mix_backward(dvalue, dfirst, dw.value_mix, dvalue, own, a.first_value, mix_);
     }
-    linear_backward_weight(dw.value, dw.value_bias, dvalue, s.normed1);
     linear_backward_input(dnormed, dvalue, w_.value, WriteMode::accumulate);
+    return dvalue;
   }
 
  private:
   bool mixes() const { return routing_.mixes_values && l_ > 0; }
 
   void store(Cache<T, Space>& cache, Activations<T, Space>& a) const {
-    const Shape shape{a.rows, w_.value.extent(0)};
-    const X value = a.fills_cache() ? cache.values(l_).reshape(shape) : X(a.new_value.data(), shape);
-    const X own = mixes() ? X(a.layer(l_).own_value.data(), shape) : value;
-    linear_forward(own, a.layer(l_).normed1, w_.value, w_.value_bias);
+    const X value = a.new_rows(cache.values(l_), a.new_value);
+    const X own = mixes() ? X(a.layer(l_).own_value.data(), value.shape()) : value;
+    linear_forward(own, a.block_normed, w_.value, w_.value_bias);
     if (mixes()) value_mix_forward(value, own, a.first_value, mix_);
     if (routing_.mixes_values && l_ == 0) copy(X(a.first_value), value);
-    if (!a.fills_cache()) scatter_rows(cache.values(l_), value, a.sequences);
+    if (!a.in_cache) scatter_rows(cache.values(l_), value, a.sequences);
   }
 
   const LayerWeights<T, Space>& w_;

@@ -75,10 +75,12 @@ void layer_norm_forward(View<T, Device> y, View<Sum<T>, Device> statistics, Cons
 template <class T>
 void layer_norm_backward(View<T, Device> dx, View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy,
                          ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<Sum<T>, Device> statistics,
-                         View<T, Device> dx_sums = {}, Version version = Version::fast) {
+                         View<T, Device> dx_sums = {}, View<T, Device> y = {}, ConstView<T, Device> bias = {},
+                         Version version = Version::fast) {
   const char* const name = "layer_norm_backward";
   const bool fast = version == Version::fast;
-  if (fast && detail::norm_backward<true, T>(name, dx, dweight, dbias, dy, x, weight, statistics, dx_sums)) return;
+  const detail::NormMade<T> made{y.data(), bias.data()};
+  if (fast && detail::norm_backward<true, T>(name, dx, dweight, dbias, dy, x, weight, statistics, dx_sums, made)) return;
   const std::size_t rows = x.rows(), d = x.width();
   launch(one_thread_each("layer_norm_backward_first", rows), detail::layer_norm_backward_first<T>, dx.data(), dy.data(), x.data(),
          weight.data(), statistics.data(), rows, d);
@@ -86,6 +88,9 @@ void layer_norm_backward(View<T, Device> dx, View<T, Device> dweight, View<T, De
                            detail::LayerNormWeight<T>{dy.data(), x.data(), statistics.data(), d});
   detail::column_sum_first("layer_norm_backward_bias", dbias, rows, detail::RowsOf<T>{dy.data(), d});
   detail::column_sum_first("layer_norm_backward_dx_sums", dx_sums, rows, detail::RowsOf<T>{dx.data(), d});
+  if (!y.empty())
+    launch(one_thread_each("layer_norm_made_first", rows * d), detail::norm_made_first<true, T>, made, x.data(), weight.data(),
+           statistics.data(), rows, d);
 }
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

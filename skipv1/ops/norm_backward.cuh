@@ -1,4 +1,5 @@
-// The backward pass of both norms on the device: dx, dweight, dbias and the sums of dx from one reading of x, dy and dx.
+// The backward pass of both norms on the device: dx, dweight, dbias, the sums of dx and what the norm made, from one reading of x,
+// dy and dx.
 #pragma once
 
 #include "skipv1/kernel/mma.cuh"
@@ -129,14 +130,21 @@ struct RowsAhead {
   }
 };
 
+/// What the forward pass made of x, `w z + b` (N, d), for weights' gradients. `bias`: null for RMSNorm. Null `to`: not wanted.
+template <class T>
+struct NormMade {
+  T* to;
+  const T* bias;
+};
+
 /// Block (32 G, R), persistent: R rows at a time; V elements per load. Memory bounds it: 4 d sizeof(T) bytes per row for about 20
-/// d operations. It reaches 3.45 TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of
+/// d operations, 5 where `made` is wanted, which may lie where dy does: a thread writes what it alone has read. It reaches 3.45 TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of
 /// dweight, of dbias for LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order.
 /// LayerNorm where `centred`, else RMSNorm: a mean of 0 that does not depend on the row, and no bias.
 template <class T, std::size_t V, bool centred, bool sums_dx>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
-    norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, std::size_t rows,
-                       std::size_t d, unsigned stages) {
+    norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, NormMade<T> made,
+                       std::size_t rows, std::size_t d, unsigned stages) {
   using S = Sum<T>;
   const S share = S(1) / static_cast<S>(d);
   const std::size_t step = std::size_t{grid_size().x} * block_size().y;
@@ -182,6 +190,11 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
         if (sums_dx) dx_sums[c][j] += static_cast<S>(out[j]);
       }
       store_at_once(dx + i + c * ahead.width(), out);
+      if (!made.to) return;
+      Wide<T, V> b{};
+      if (centred) b = wide(load_vector<V>(made.bias + c * ahead.width() + thread().x * V));
+      for (std::size_t j = 0; j < V; ++j) out[j] = static_cast<T>((in[j] - mean) * r * w[j] + b[j]);
+      store_at_once(made.to + i + c * ahead.width(), out);
     });
     ahead.replace(n + stages * step, i + stages * step * d);
   }
@@ -191,15 +204,27 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
   if (sums_dx) store_column_sums(parts + (centred ? 2 : 1) * kind, dx_sums, d);
 }
 
+/// One thread, one element of what the forward pass made.
+template <bool centred, class T>
+SKIPV1_KERNEL norm_made_first(NormMade<T> made, const T* x, const T* weight, const Sum<T>* statistics, std::size_t N,
+                              std::size_t d) {
+  using S = Sum<T>;
+  const std::size_t n = global_thread() / d, i = global_thread() % d;
+  if (n >= N) return;
+  const S mean = centred ? statistics[2 * n] : S(0), r = statistics[centred ? 2 * n + 1 : n];
+  const S z = (static_cast<S>(x[n * d + i]) - mean) * r * static_cast<S>(weight[i]);
+  made.to[n * d + i] = static_cast<T>(centred ? z + static_cast<S>(made.bias[i]) : z);
+}
+
 /// dx (N, d), dweight, dbias (LayerNorm) and, where given, dx_sums (d) accumulate: see layer_norm.hpp and rms_norm.hpp. Returns
 /// false, with nothing done, where rows are longer than 1536 loads. Takes at most `room` bytes of shared memory, of which 1 KiB
 /// is for `row_sums`; 73 KiB are enough.
 template <bool centred, class T>
 bool norm_backward(const char* name, View<T, Device> dx, View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy,
                    ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<Sum<T>, Device> statistics,
-                   View<T, Device> dx_sums, std::size_t room = shared_memory_of_block()) {
+                   View<T, Device> dx_sums, NormMade<T> made, std::size_t room = shared_memory_of_block()) {
   const std::size_t rows = x.rows(), d = x.width();
-  const bool wide = reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data());
+  const bool wide = reads_16_bytes(d, dx.data(), dy.data(), x.data(), weight.data(), made.to, made.bias);
   const std::size_t numbers = wide ? per_16_bytes<T> : 1, warps = ceil_div(d, norm_loads * warp_size * numbers);
   if (warps > 16) return false;
   if (rows == 0) return true;
@@ -212,7 +237,7 @@ bool norm_backward(const char* name, View<T, Device> dx, View<T, Device> dweight
                     blocks = std::min(resident_blocks(kernel, threads, bytes), ceil_div(rows, at_once));
   Sum<T>* parts = scratch<Sum<T>>(3 * blocks * d);
   launch({name, blocks, {warps * warp_size, at_once}, bytes}, kernel, dx.data(), parts, dy.data(), x.data(), weight.data(),
-         statistics.data(), rows, d, stages);
+         statistics.data(), made, rows, d, stages);
   add_parts<T>(name, {dweight, dbias, dx_sums}, parts, blocks);
   return true;
 }

@@ -68,15 +68,20 @@ void rms_norm_forward(View<T, Device> y, View<Sum<T>, Device> inverse_rms, Const
 template <class T>
 void rms_norm_backward(View<T, Device> dx, View<T, Device> dweight, ConstView<T, Device> dy, ConstView<T, Device> x,
                        ConstView<T, Device> weight, ConstView<Sum<T>, Device> inverse_rms, View<T, Device> dx_sums = {},
-                       Version version = Version::fast) {
+                       View<T, Device> y = {}, Version version = Version::fast) {
+  const char* const name = "rms_norm_backward";
   const bool fast = version == Version::fast;
-  if (fast && detail::norm_backward<false, T>("rms_norm_backward", dx, dweight, {}, dy, x, weight, inverse_rms, dx_sums)) return;
+  const detail::NormMade<T> made{y.data(), nullptr};
+  if (fast && detail::norm_backward<false, T>(name, dx, dweight, {}, dy, x, weight, inverse_rms, dx_sums, made)) return;
   const std::size_t rows = x.rows(), d = x.width();
   launch(one_thread_each("rms_norm_backward_first", rows), detail::rms_norm_backward_first<T>, dx.data(), dy.data(), x.data(),
          weight.data(), inverse_rms.data(), rows, d);
   detail::column_sum_first("rms_norm_backward_weight", dweight, rows,
                            detail::RmsNormWeight<T>{dy.data(), x.data(), inverse_rms.data(), d});
   detail::column_sum_first("rms_norm_backward_dx_sums", dx_sums, rows, detail::RowsOf<T>{dx.data(), d});
+  if (!y.empty())
+    launch(one_thread_each("rms_norm_made_first", rows * d), detail::norm_made_first<false, T>, made, x.data(), weight.data(),
+           inverse_rms.data(), rows, d);
 }
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

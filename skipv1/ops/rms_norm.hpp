@@ -61,15 +61,16 @@ void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu
 }
 
 /// As `reference::rms_norm_backward`: dx by rows, dweight by columns, so that no two threads add to one sum. Memory bounds it: 6
-/// d numbers per row. dx_sums (d): as in `layer_norm_backward`.
+/// d numbers per row. dx_sums (d), y (N, d): as in `layer_norm_backward`.
 template <class T>
 void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> dy, ConstView<T, Cpu> x, ConstView<T, Cpu> weight,
-                       ConstView<T, Cpu> inverse_rms, View<T, Cpu> dx_sums = {}) {
+                       ConstView<T, Cpu> inverse_rms, View<T, Cpu> dx_sums = {}, View<T, Cpu> y = {}) {
   require_fit(same_rows(dx, x) && same_rows(dy, x) && weight.size() == x.width() && dweight.size() == x.width() &&
-                  inverse_rms.size() == x.rows() && (dx_sums.empty() || dx_sums.size() == x.width()),
-              "rms_norm_backward", "dx dy x dweight weight inverse_rms dx_sums",
-              "dx, dy, x (N, d), dweight, weight (d), inverse_rms (N), dx_sums (d) or none", dx, dy, x, dweight, weight,
-              inverse_rms, dx_sums);
+                  inverse_rms.size() == x.rows() && (dx_sums.empty() || dx_sums.size() == x.width()) &&
+                  (y.empty() || same_rows(y, x)),
+              "rms_norm_backward", "dx dy x dweight weight inverse_rms dx_sums y",
+              "dx, dy, x (N, d), dweight, weight (d), inverse_rms (N), dx_sums (d), y (N, d) or none", dx, dy, x, dweight, weight,
+              inverse_rms, dx_sums, y);
   const std::size_t d = x.width(), rows = x.rows();
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
@@ -87,6 +88,12 @@ void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> 
         dweight.data()[i] += dy.data()[n * d + i] * x.data()[n * d + i] * inverse_rms.data()[n];
         if (!dx_sums.empty()) dx_sums.data()[i] += dx.data()[n * d + i];
       }
+  });
+  if (y.empty()) return;
+  parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end; ++n)
+      for (std::size_t i = 0; i < d; ++i)
+        y.data()[n * d + i] = x.data()[n * d + i] * inverse_rms.data()[n] * weight.data()[i];
   });
 }
 

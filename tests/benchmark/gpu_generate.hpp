@@ -116,46 +116,65 @@ class Decoding {
   DecodingStep<bfloat16, Device> step_;
 };
 
-/// The largest error (docs/spec/formats.md, eq. (1)) of five steps' logits behind prompts of different lengths, of a small model
-/// of the configuration's architecture and variant, against the CPU in double with the same (rounded) weights.
-inline double decoding_error(Config config) {
-  config.hidden_size = 256, config.intermediate_size = 512, config.num_hidden_layers = 4, config.vocab_size = 512;
-  config.num_attention_heads = config.num_key_value_heads = 4, config.max_position_embeddings = 128;
-  Parameters<double> exact(config);
-  initialize(exact, config, 1);
-  Random random(2);
-  Tensor<bfloat16> rounded(exact.flat().shape());
-  for (std::size_t i = 0; i < rounded.size(); ++i) {
-    rounded.data()[i] = static_cast<bfloat16>(exact.flat().data()[i] + 0.05 * random.normal());
-    exact.flat().data()[i] = static_cast<double>(rounded.data()[i]);
+/// The largest difference over the largest entry (docs/spec/formats.md, eq. (1)); NaN where one is there.
+template <class Got, class Want>
+double logits_error(const Got& got, const Want& want) {
+  double difference = 0, most = 1e-12;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const double w = static_cast<double>(want.data()[i]), d = std::abs(static_cast<double>(got.data()[i]) - w);
+    difference = d <= difference ? difference : d;
+    most = std::max(most, std::abs(w));
   }
-  const Parameters<bfloat16, Device> parameters(config);
-  copy(parameters.flat(), rounded);
-  const Decoder<double> cpu(config, exact);
-  const Decoder<bfloat16, Device> device(config, parameters);
+  return difference / most;
+}
 
-  const std::vector<std::int32_t> tokens = drawn_tokens(config, 1, 113);
+/// A small model of a configuration's architecture and variant, on the CPU in double and on the card, with the same (rounded)
+/// weights.
+struct SmallModel {
+  Config config;
+  Parameters<double> exact;
+  Parameters<bfloat16, Device> rounded;
+  Decoder<double> cpu;
+  Decoder<bfloat16, Device> device;
+
+  SmallModel(Config like, std::size_t positions)
+      : config(small(std::move(like), positions)), exact(config), rounded(config), cpu(config, exact), device(config, rounded) {
+    initialize(exact, config, 1);
+    Random random(2);
+    Tensor<bfloat16> values(exact.flat().shape());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values.data()[i] = static_cast<bfloat16>(exact.flat().data()[i] + 0.05 * random.normal());
+      exact.flat().data()[i] = static_cast<double>(values.data()[i]);
+    }
+    copy(rounded.flat(), values);
+  }
+
+ private:
+  static Config small(Config c, std::size_t positions) {
+    c.hidden_size = 256, c.intermediate_size = 512, c.num_hidden_layers = 4, c.vocab_size = 512;
+    c.num_attention_heads = c.num_key_value_heads = 4, c.max_position_embeddings = positions;
+    return c;
+  }
+};
+
+/// The largest error of five steps' logits behind prompts of different lengths, of a `SmallModel`.
+inline double decoding_error(const Config& like) {
+  const SmallModel model(like, 128);
+  const std::vector<std::int32_t> tokens = drawn_tokens(model.config, 1, 113);
   const Batch prompts{tokens, {70, 3, 41}};
-  Cache<double> cpu_cache(cpu.routing(), 3, 75);
-  Cache<bfloat16, Device> cache(device.routing(), 3, 75);
+  Cache<double> cpu_cache(model.cpu.routing(), 3, 75);
+  Cache<bfloat16, Device> cache(model.device.routing(), 3, 75);
   Activations<double> a;
   Activations<bfloat16, Device> prefill;
-  cpu.forward(prompts, cpu_cache, a);
-  device.forward(prompts, cache, prefill);
-  DecodingStep<double, Cpu> cpu_step(cpu, cpu_cache);
-  DecodingStep<bfloat16, Device> step(device, cache);
+  model.cpu.forward(prompts, cpu_cache, a);
+  model.device.forward(prompts, cache, prefill);
+  DecodingStep<double, Cpu> cpu_step(model.cpu, cpu_cache);
+  DecodingStep<bfloat16, Device> step(model.device, cache);
   double worst = 0;
   for (std::size_t i = 0; i < 5; ++i) {
     const std::vector<std::int32_t> next{tokens[i], tokens[i + 30], tokens[i + 60]};
     const View<double> want = cpu_step(next);
-    const Tensor<bfloat16> got = to_host<bfloat16>(step(next));
-    double difference = 0, most = 1e-12;
-    for (std::size_t k = 0; k < got.size(); ++k) {
-      const double d = std::abs(static_cast<double>(got.data()[k]) - want.data()[k]);
-      difference = d <= difference ? difference : d;  // a NaN stays
-      most = std::max(most, std::abs(want.data()[k]));
-    }
-    const double error = difference / most;
+    const double error = logits_error(to_host<bfloat16>(step(next)), want);
     worst = error <= worst ? worst : error;
   }
   return worst;

@@ -52,6 +52,15 @@ void check_decoder(const Config& c, double bound, bool gradients) {
     for (std::size_t b = 0; b < B; ++b) CHECK(difference<T>(rows.slice(b * n, n), logits.slice(b * L + t, n)) <= 2 * bound);
     t += n;
   }
+  Cache<T, Device> alone(cpu.routing(), 1, L + 1);  // the second sequence's prompt, computed in the cache
+  t = 0;
+  for (std::size_t n : {5u, 3u, 1u}) {
+    const auto first = batch.tokens.begin() + static_cast<std::ptrdiff_t>(L + t);
+    t += n;
+    const auto last = device.forward({{first, first + static_cast<std::ptrdiff_t>(n)}, {n}}, alone, in_steps, Keep::nothing,
+                                     t < L ? Logits::none : Logits::last);
+    if (t == L) CHECK(difference<T>(to_host(last), logits.slice(2 * L - 1, 1)) <= 2 * bound);
+  }
   if (!gradients) return;
   CHECK(device.loss(targets, device_a) == Approx(cpu.loss(targets, a)).epsilon(bound));
   cpu.backward(dreference, dcache, a);

@@ -51,11 +51,11 @@ void norms_and_pointwise(const char* type) {
     line(first ? "rms_norm forward, first" : "rms_norm forward", type,
          seconds([&] { rms_norm_forward<T>(to(y), to(r), in(x), in(w), 1e-5, v); }), 2 * rows * size, 4 * rows);
     line(first ? "rms_norm backward, first" : "rms_norm backward", type,
-         seconds([&] { rms_norm_backward<T>(to(y), to(dw), in(dy), in(x), in(w), in(r), {}, v); }), 4 * rows * size, 11 * rows);
+         seconds([&] { rms_norm_backward<T>(to(y), to(dw), in(dy), in(x), in(w), in(r), {}, {}, v); }), 4 * rows * size, 11 * rows);
     line(first ? "layer_norm forward, first" : "layer_norm forward", type,
          seconds([&] { layer_norm_forward<T>(to(y), to(statistics), in(x), in(w), in(b), 1e-5, v); }), 2 * rows * size, 7 * rows);
     line(first ? "layer_norm backward, first" : "layer_norm backward", type,
-         seconds([&] { layer_norm_backward<T>(to(y), to(dw), to(b), in(dy), in(x), in(w), in(statistics), {}, v); }),
+         seconds([&] { layer_norm_backward<T>(to(y), to(dw), to(b), in(dy), in(x), in(w), in(statistics), {}, {}, {}, v); }),
          4 * rows * size, 16 * rows);
   }
   const auto gate = drawn<T>({n, f}), up = drawn<T>({n, f}), hidden = drawn<T>({n, f});

@@ -92,6 +92,37 @@ TEST_CASE("Logits::last gives each sequence's last row, those with new rows only
   }
 }
 
+TEST_CASE("a prompt alone in chunks, whose rows are computed in the cache, equals place and run, which move them there") {
+  for (const char* variant : {"mha", "skipv1", "yoco", "resformer", "skipv1_mla", "denseformer"}) {
+    CAPTURE(variant);
+    const Model model(base(variant));
+    Cache<double> one(model.decoder.routing(), 1, 9), other = one;
+    Activations<double> a, b;
+    const std::vector<std::int32_t> tokens = draw_tokens(8);
+    for (const auto& [begin, count] : {std::pair{0, 3}, {3, 4}, {7, 1}}) {
+      const Batch chunk{{tokens.begin() + begin, tokens.begin() + begin + count}, {static_cast<std::size_t>(count)}};
+      const View<double> logits = model.decoder.forward(chunk, one, a, Keep::nothing, begin < 7 ? Logits::none : Logits::last);
+      CHECK(logits.empty() == (begin < 7));
+      model.decoder.place(chunk, other, b);
+      model.decoder.run(other, b);
+      other.grow(chunk.counts);
+    }
+    CHECK(same_bits(a.logits, b.logits));
+    CHECK(same_cache(one, other, 4));
+    CHECK(one.lengths() == other.lengths());
+  }
+}
+
+TEST_CASE("a pass without logits has no loss and is not kept for backward") {
+  const Model model(base());
+  Cache<double> cache(model.decoder.routing(), 1, 3);
+  Activations<double> a;
+  CHECK(message([&] { model.decoder.forward({{1, 2, 3}, {3}}, cache, a, Keep::for_backward, Logits::none); }) ==
+        "a pass kept for backward: needs logits");
+  model.decoder.forward({{1, 2, 3}, {3}}, cache, a, Keep::nothing, Logits::none);
+  CHECK(message([&] { model.decoder.loss({1, 2, 3}, a); }) == "loss: the forward pass made no logits");
+}
+
 TEST_CASE("decoding after a truncated detour equals decoding without it") {
   for (const char* variant : {"mha", "skipv1", "yoco", "resformer", "skipv1_mla", "denseformer"}) {
     CAPTURE(variant);

@@ -72,12 +72,13 @@ struct LayerActivations {
 /// Scratch of the backward pass: gradients on their way down, each of the shape of what it is the gradient of.
 template <class T, class Space = Cpu>
 struct GradientScratch {
-  Tensor<T, Space> stream, outputs;                   ///< (N, d); DenseFormer: (L + 1, N, d)
-  Tensor<T, Space> query, attention, pooled;          ///< (the feed-forward's take the place of its activations)
-  Tensor<T, Space> raw_query, raw_key;                ///< before their norms
-  Tensor<T, Space> latent, content, key, value;       ///< MLA
-  Tensor<HeadPair<T, Space>, Space> heads;            ///< (L, H)
-  std::vector<HeadPair<T, Space>> resolved;           ///< what `heads` holds
+  Tensor<T, Space> stream, outputs;              ///< (N, d); DenseFormer: (L + 1, N, d)
+  Tensor<T, Space> attention, pooled;            ///< (the feed-forward's take the place of its activations)
+  Tensor<T, Space> query, joined;                ///< allocated where needed; joined (N, W): dq, dk, dv of a layer side by side
+  Tensor<T, Space> raw_query, raw_key;           ///< before their norms
+  Tensor<T, Space> latent, content, key, value;  ///< MLA
+  Tensor<HeadPair<T, Space>, Space> heads;       ///< (L, H)
+  std::vector<HeadPair<T, Space>> resolved;      ///< what `heads` holds
 };
 
 /// Memory of a forward pass over N rows against a given cache. Allocated by `prepare`, and again only when a shape changes.
@@ -107,7 +108,8 @@ struct Activations {
   BlockSizes sizes;  ///< what this is allocated for, with the rows and the cache's extents below
   Keep keep = Keep::nothing;
   std::size_t rows = 0, batch = 0, capacity = 0;
-  bool in_cache = false;      ///< the rows lie one behind another in the cache, from `cache_row` on: keys and values are computed there
+  bool in_cache =
+      false;  ///< the rows lie one behind another in the cache, from `cache_row` on: keys and values are computed there
   std::size_t cache_row = 0;
   Logits wanted = Logits::all;
   Stage stage = Stage::none;                                    ///< the decoder's: what it has done with this so far
@@ -196,7 +198,7 @@ struct Activations {
     GradientScratch<T, Space> g;
     g.stream = X({rows, sizes.hidden});
     if (!averaged.empty()) g.outputs = X(stream.shape());
-    g.query = X(like.query.shape()), g.attention = X(like.attention.shape());
+    g.attention = X(like.attention.shape());
     if (!pooled.empty()) g.pooled = X(pooled.shape());
     if (sizes.norms_heads) g.raw_query = X(like.raw_query.shape()), g.raw_key = X(like.raw_key.shape());
     if (sizes.latent) {

@@ -52,7 +52,8 @@ class AttentionLayer {
     LayerActivations<T, Space>& s = a.layer(l_);
     const std::size_t n = a.rows;
     norm_.forward(a.block_normed, s.statistics1, x);
-    project(s.query.reshape({n, s.query.size() / n}), a.block_normed, query_projection(w_), s.raw_query.data(), s.query_rms.data());
+    project(s.query.reshape({n, s.query.size() / n}), a.block_normed, query_projection(w_), s.raw_query.data(),
+            s.query_rms.data());
     if (!rope_.empty()) rope(s.query, rope_, a.positions);
     if (!w_.key.empty()) store_keys(cache, a);
     values_.forward(cache, a);
@@ -63,17 +64,20 @@ class AttentionLayer {
 
   /// dx (N, d): the gradient of `middle`, then of x. The gradients of what this layer reads are written where `dheads` says;
   /// those of what it owns, whose readers have all been there before, go on to its projections. `stream_bias`: as
-  /// `Norm::backward`.
+  /// `Norm::backward`. `joined` (N, W): where the gradients of queries, keys and values stand side by side, or empty.
   template <class Kernel>
   void backward(X dx, X x, X stream_bias, const LayerWeights<T, Space>& dw, View<const HeadPair<T, Space>, Space> dheads,
-                Cache<T, Space>& dcache, Activations<T, Space>& a, const RoutedHeads<T, Space>& heads,
+                X joined, Cache<T, Space>& dcache, Activations<T, Space>& a, const RoutedHeads<T, Space>& heads,
                 const Kernel& kernel) const {
     LayerActivations<T, Space>& s = a.layer(l_);
     GradientScratch<T, Space>& g = a.gradient;
     const std::size_t n = a.rows;
-    const X dout = g.attention.reshape({n, g.attention.size() / n}), dquery = g.query.reshape({n, g.query.size() / n});
+    const X dout = g.attention.reshape({n, g.attention.size() / n});
     linear_backward_weight(dw.output, X(), dx, s.attention.reshape(dout.shape()));
     linear_backward_input(dout, dx, w_.output);
+    if constexpr (std::is_same_v<Kernel, SoftmaxAttention<T, Space>> && !std::is_same_v<Space, Cpu>)
+      if (!joined.empty()) return backward_joined(dx, x, stream_bias, dw, dheads, joined, a, heads, kernel.scale);
+    const X dquery = g.query.reshape({n, g.query.size() / n});
     kernel.backward(g, dheads, s, heads, a.sequences);
     if (routing_.has_latent()) latent_.backward(dw, dcache, a);
 
@@ -89,6 +93,21 @@ class AttentionLayer {
   }
 
  private:
+  /// The rest of `backward` where one product each makes the gradients of the three projections' weights and of their input.
+  void backward_joined(X dx, X x, X stream_bias, const LayerWeights<T, Space>& dw, View<const HeadPair<T, Space>, Space> dheads,
+                       X joined, Activations<T, Space>& a, const RoutedHeads<T, Space>& heads, double scale) const {
+    LayerActivations<T, Space>& s = a.layer(l_);
+    const X dquery(joined.data(), s.query.shape()), normed = a.block_normed;
+    attention_backward_rows(dquery, joined.width(), dheads, a.gradient.attention, s.attention, s.lse, s.query, heads, a.sequences,
+                            scale);
+    const X turned(joined.data(), {a.rows, routing_.heads + routing_.owned_keys[l_], routing_.key_width});
+    if (!rope_.empty()) rope_rows(turned, joined.width(), rope_, a.positions, Rotation::inverse);
+    const JoinedWeights<T, Space> w = join(w_), d = join(dw);
+    linear_backward_input(normed, joined, w.weight);
+    norm_.backward(dx, {dw.norm1, dw.norm1_bias}, normed, x, s.statistics1, stream_bias, normed);
+    linear_backward_weight(d.weight, d.bias, joined, normed);
+  }
+
   /// A projection to heads, and the norm (d_k) that each of them goes through, or none.
   struct Projection {
     X weight, bias, norm;

@@ -93,7 +93,8 @@ class Blocks {
     check_gradients(dcache, a);
     if (!g.pooled.empty()) zero(X(g.pooled));
     if (!g.outputs.empty()) zero(X(g.outputs));
-    place_gradients(dcache, g);
+    const std::vector<X> joined = place_joined<std::invoke_result_t<KernelOf, std::size_t>>(dlayers, a);
+    place_gradients(dcache, g, joined);
     for (std::size_t l = count(); l-- > 0;) {  // dy: the gradient of block l's output, then of its input
       if (averages) {
         depth_average_backward(g.outputs.slice(0, l + 2), ddepth[l], dy, a.stream.slice(0, l + 2), depth_[l]);
@@ -103,7 +104,7 @@ class Blocks {
       feed_forward(l).backward(dy, dlayers[l], a.layer(l), a.block_normed);
       zero_accumulated(l, dcache);
       attention(l).backward(dy, a.block_input(l), l > 0 && !averages ? bias_of(dlayers, l - 1) : X(), dlayers[l],
-                            g.heads.slice(l, 1).reshape({routing_.heads}), dcache, a, heads(a, l), kernel_of(l));
+                            g.heads.slice(l, 1).reshape({routing_.heads}), joined[l], dcache, a, heads(a, l), kernel_of(l));
       if (ready) ready(l);
     }
     if (!g.outputs.empty()) add(dy, dy, g.outputs.slice(0, 1).reshape(dy.shape()));
@@ -188,10 +189,49 @@ class Blocks {
     copy(a.heads, View<const HeadPair<const T, Space>>(table.data(), shape));
     a.resolved = std::move(table);
   }
+  /// Whether nothing but layer l's projections follows the gradients that its attention writes, and they can be one product: on
+  /// the device, where attention writes strided rows.
+  bool joins(std::size_t l, const LayerWeights<T, Space>& dw) const {
+    const Routing& r = routing_;
+    const LayerWeights<T, Space>& w = layers_[l];
+    return !std::is_same_v<Space, Cpu> && !r.has_latent() && !r.mixes_values && r.means.empty() && w.query_norm.empty() &&
+           r.overwrites_keys(l) && r.overwrites_values(l) && r.last_key_reader(l) == l && r.last_value_reader(l) == l &&
+           !join(w).weight.empty() && !join(dw).weight.empty();
+  }
+  /// Of each layer the gradients of queries, keys and values side by side (N, W), in one memory for all; empty where they are
+  /// not.
+  template <class Kernel>
+  std::vector<X> place_joined(const std::vector<LayerWeights<T, Space>>& dlayers, Activations<T, Space>& a) const {
+    GradientScratch<T, Space>& g = a.gradient;
+    std::vector<X> joined(count());
+    std::size_t most = 0, separate = count();
+    const auto width = [&](std::size_t l) {
+      return std::is_same_v<Kernel, SoftmaxAttention<T, Space>> && joins(l, dlayers[l]) ? join(layers_[l]).weight.extent(0) : 0;
+    };
+    for (std::size_t l = 0; l < count(); ++l) most = std::max(most, width(l));
+    if (g.joined.size() < a.rows * most) g.joined = Tensor<T, Space>({a.rows, most});
+    for (std::size_t l = 0; l < count(); ++l)
+      if (const std::size_t columns = width(l)) joined[l] = X(g.joined.data(), {a.rows, columns}), --separate;
+    if (separate && g.query.empty()) g.query = Tensor<T, Space>(a.layer(0).query.shape());
+    return joined;
+  }
   /// Where attention writes dk and dv, in `g.heads`.
-  void place_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g) const {
+  void place_gradients(const Cache<T, Space>& dcache, GradientScratch<T, Space>& g, const std::vector<X>& joined) const {
     auto table = resolve<T>(
         routing_, dcache, X(g.pooled), [&](std::size_t) -> X { return g.key; }, [&](std::size_t) -> X { return g.value; });
+    for (std::size_t l = 0; l < count(); ++l) {
+      const X rows = joined[l];
+      const auto head_at = [&](std::size_t column) {
+        return Head<T, Space>{rows.data() + column, dcache.capacity() * rows.width(), rows.width()};
+      };
+      const std::size_t values = routing_.heads * routing_.key_width + routing_.key_columns(l);
+      for (std::size_t h = 0; h < routing_.heads && !rows.empty(); ++h) {
+        const HeadName &key = routing_.key(l, h), &value = routing_.value(l, h);
+        HeadPair<T, Space>& pair = table[l * routing_.heads + h];
+        if (key.layer == l) pair.key = head_at((routing_.heads + key.head) * routing_.key_width);
+        if (!value.none() && value.layer == l) pair.value = head_at(values + value.head * routing_.value_width);
+      }
+    }
     if (table == g.resolved) return;
     copy(g.heads, View<const HeadPair<T, Space>>(table.data(), g.heads.shape()));
     g.resolved = std::move(table);

@@ -47,6 +47,26 @@ LayerWeights<T, Space> layer_weights(const Parameters<T, Space>& p, std::size_t 
           p[mlp + "down_proj.bias"]};
 }
 
+/// The projections to queries, keys and values as one: weight (W, d), bias (W) or none.
+template <class T, class Space = Cpu>
+struct JoinedWeights {
+  View<T, Space> weight, bias;
+};
+/// Those of `w`, where they lie one behind another; else nothing.
+template <class T, class Space>
+JoinedWeights<T, Space> join(const LayerWeights<T, Space>& w) {
+  using X = View<T, Space>;
+  const auto adjacent = [](X a, X b, X c) {
+    return !a.empty() && !b.empty() && !c.empty() && b.data() == a.data() + a.size() && c.data() == b.data() + b.size();
+  };
+  if (!adjacent(w.query, w.key, w.value)) return {};
+  const std::size_t width = w.query.extent(0) + w.key.extent(0) + w.value.extent(0);
+  const X weight(w.query.data(), {width, w.query.width()});
+  if (w.query_bias.empty() && w.key_bias.empty() && w.value_bias.empty()) return {weight, {}};
+  if (!adjacent(w.query_bias, w.key_bias, w.value_bias)) return {};
+  return {weight, X(w.query_bias.data(), {width})};
+}
+
 /// All tensors of a model (or their gradients).
 template <class T, class Space = Cpu>
 struct Weights {

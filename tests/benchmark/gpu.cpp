@@ -200,16 +200,20 @@ class Bench {
 
 int main(int argc, char** argv) {
   CommandLine app{
-      "Attention, decoding, training steps, models' prefill and generation on the card, beside its copy bandwidth and matrix rate.\n"
+      "Attention, decoding, training steps, models' prefill and generation on the card, beside its copy bandwidth and matrix "
+      "rate.\n"
       "Example: skipv1-benchmark-gpu --only decode --json gpu.json"};
   std::string json, only;
   std::size_t repeats = 20;
   double memory = 0;
+  bool profile = false;
   app.add_option("--json", json, "write the numbers into this file; -: to standard output");
   app.add_option("--only", only, "what to time")->check(one_of({"decode", "train", "step", "prefill", "generate"}));
   app.add_option("--memory", memory, "GiB for generate's models and caches; 0: all that are free")->check(at_least(0));
   app.add_option("--repeats", repeats, "timed repeats")->check(at_least(1))->capture_default_str();
+  app.add_flag("--profile", profile, "nothing but one training step of GPT-2, for ncu (tests/benchmark/step_budget.py)");
   return run_program(app, argc, argv, [&] {
+    if (profile) return profile_step(gpt2_124m("mha"), 64, 1024), 0;
     JsonOutput output(json);
     Bench bench(repeats);
     if (only.empty() || only == "decode") {
@@ -243,15 +247,14 @@ int main(int argc, char** argv) {
       bench.train({8, 16, 1, 8192, 0, 64, true});
     }
     if (only.empty() || only == "step") {
+      for (const char* variant : {"mha", "skipv1"}) bench.step("GPT-2 124M", gpt2_124m(variant), 64, 1024);
       for (const char* variant : {"mha", "skipv1"}) {
         bench.step("llama 14M", llama_bytes(variant, 384, 8, 1024), 128, 512);
         bench.step("llama 32M", llama_bytes(variant, 512, 10, 1376), 128, 512);
-        bench.step("GPT-2 124M", gpt2_124m(variant), 64, 1024);
       }
     }
     if (only.empty() || only == "prefill") {
-      bench.prefill(
-          "GPT-2 124M", [](const char* variant, std::size_t) { return gpt2_124m(variant); }, {256, 1024});
+      bench.prefill("GPT-2 124M", [](const char* variant, std::size_t) { return gpt2_124m(variant); }, {256, 1024});
       bench.prefill("LLaMA 1.3B", llama_1b, {2048, 8192, 32768});
     }
     if (only.empty() || only == "generate") {

@@ -113,8 +113,8 @@ class Problem {
 };
 
 /// Head h, of `count`, of sequence b of rows `first … first + rows - 1` (of a (…, count, D) tensor), in double on the host.
-inline Tensor<double> head_of(const Tensor<bfloat16, Device>& x, std::size_t first, std::size_t rows, std::size_t h, std::size_t count,
-                       std::size_t D) {
+inline Tensor<double> head_of(const Tensor<bfloat16, Device>& x, std::size_t first, std::size_t rows, std::size_t h,
+                              std::size_t count, std::size_t D) {
   const View<bfloat16, Device> all(x.data() + first * count * D, {rows, count * D});
   const Tensor<bfloat16> host = to_host<bfloat16>(all);
   Tensor<double> head({rows, D});

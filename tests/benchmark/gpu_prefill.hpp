@@ -28,7 +28,8 @@ inline double prefill_flops(const Config& c, std::size_t prompt) {
   const ParameterLayout layout(c);
   double weights = 0;
   for (const ParameterLayout::Entry& entry : layout.entries())
-    if (entry.shape.rank() == 2 && entry.name.find("layers") != std::string::npos) weights += static_cast<double>(entry.shape.size());
+    if (entry.shape.rank() == 2 && entry.name.find("layers") != std::string::npos)
+      weights += static_cast<double>(entry.shape.size());
   const auto n = static_cast<double>(prompt);
   const auto heads = static_cast<double>(c.num_attention_heads * c.num_hidden_layers * (c.query_width() + c.head_width()));
   return 2 * weights * n + n * (n + 1) * heads + 2 * static_cast<double>(c.vocab_size * c.hidden_size);
@@ -38,16 +39,17 @@ inline double prefill_flops(const Config& c, std::size_t prompt) {
 class Prompt {
  public:
   Prompt(const DecodingModel& model, std::size_t length)
-      : decoder_(model.decoder()), tokens_(drawn_tokens(decoder_.config(), 1, length)), cache_(decoder_.routing(), 1, length + 64) {
+      : decoder_(model.decoder()),
+        tokens_(drawn_tokens(decoder_.config(), 1, length)),
+        cache_(decoder_.routing(), 1, length + 64) {
     tokens_.resize(length);
   }
   /// The first new token, the likeliest: tokens up, all chunks, the logits back. Memory for activations stays from call to call.
   std::int32_t first_token(std::size_t chunk) {
     cache_.reset();
     logits_ = to_host<bfloat16>(prefill(decoder_, tokens_, chunk, cache_, activations_));
-    const bfloat16* best = std::max_element(logits_.data(), logits_.data() + logits_.size(), [](bfloat16 a, bfloat16 b) {
-      return static_cast<float>(a) < static_cast<float>(b);
-    });
+    const bfloat16* best = std::max_element(logits_.data(), logits_.data() + logits_.size(),
+                                            [](bfloat16 a, bfloat16 b) { return static_cast<float>(a) < static_cast<float>(b); });
     return static_cast<std::int32_t>(best - logits_.data());
   }
   /// By the host's clock. Freed memory would be cleared meanwhile (docs/performance/ledger.md), so it waits first.

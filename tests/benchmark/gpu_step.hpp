@@ -1,6 +1,8 @@
 // Whole training steps on a card. For nvcc alone.
 #pragma once
 
+#include <cuda_profiler_api.h>
+
 #include <vector>
 
 #include "skipv1/core/random.hpp"
@@ -75,6 +77,15 @@ class Training {
   std::vector<std::int32_t> tokens_, inputs_, targets_;
   mutable Trainer<bfloat16, Device> trainer_;
 };
+
+/// A first step, of kernels one by one, between the profiler's start and stop.
+inline void profile_step(const Config& config, std::size_t batch, std::size_t length) {
+  const std::vector<std::int32_t> tokens = drawn_tokens(config, batch, length);
+  Trainer<bfloat16, Device> trainer(config, options_of(batch, length), 1);
+  check_cuda(cudaProfilerStart(), "cudaProfilerStart");
+  trainer.step({tokens.begin(), tokens.end() - 1}, {tokens.begin() + 1, tokens.end()});
+  check_cuda(cudaProfilerStop(), "cudaProfilerStop");
+}
 
 /// How far loss and gradient norm of a first step on two sequences are from a trainer's in double, relatively.
 inline double step_error(const Config& config, std::size_t length, const Parameters<float>& initial) {

@@ -2,6 +2,7 @@
 // without earlier keys.
 #pragma once
 
+#include <cstring>
 #include <algorithm>
 
 #include "skipv1/ops/attention/attention.cuh"
@@ -169,8 +170,19 @@ void check_attention(const Sizes& size, Version version, Random& random, double 
   check_close("attention_backward dq", dq, 4 * bound<T>, 1);
   check_head_gradients("attention_backward", p);
 
-  table.write(p, WriteMode::overwrite);  // once more: overwritten, not accumulated
-  attention_backward<T>(dq, table.add_on(), p.dout, out, lse, p.q, table.read_on(), p.on_device(), scale, version);
+  table.write(p, WriteMode::overwrite);  // once more: overwritten, not accumulated, and dq in rows of a wider matrix
+  const std::size_t columns = size.heads * size.key, row = columns + 8;
+  const auto wider = unwritten<T>({p.n, row});
+  attention_backward_rows<T>(View<T, Device>(wider.device.data(), {p.n, size.heads, size.key}), row, table.add_on(), p.dout, out,
+                             lse, p.q, table.read_on(), p.on_device(), scale, version);
+  const Tensor<T> rows = to_host<T>(wider.device), before = to_host<T>(dq.device);
+  std::size_t different = 0, written = 0;
+  for (std::size_t n = 0; n < p.n; ++n) {
+    different += std::memcmp(rows.data() + n * row, before.data() + n * columns, columns * sizeof(T)) != 0;
+    for (std::size_t i = columns; i < row; ++i) written += !std::isnan(static_cast<double>(rows.data()[n * row + i]));
+  }
+  CHECK(different == 0);
+  CHECK(written == 0);
   attention_backward<double>(dq.host, table.add(), p.dout.host, out.host, lse.host, p.q.host, table.read(), p.sequences(), scale);
   check_head_gradients("attention_backward that overwrites", p);
 }

@@ -96,6 +96,9 @@ void check_all_decoders(double bound, bool gradients) {
       check_decoder<T>(c, bound, gradients);
     }
     check_decoder<T>(table_config(architecture), bound, gradients);
+    Config joined = small_config(architecture, find_variant("skipv1"));  // biases, too, lie one behind another
+    joined.hidden_size = 128;
+    check_decoder<T>(joined, bound, gradients);
     for (Injection injection : {Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer}) {
       Config c = small_config(architecture, find_variant("skipv1"));
       c.attention.injection = injection;

@@ -32,7 +32,8 @@ TEMPLATE_LIST_TEST_CASE("layer_norm on the device equals its reference", "[cuda]
     auto dx_sums = normal<T>({d}, random);
     const Tensor<T, Device> made = dy.device;  // what the forward pass made, in the place of dy, where it is wanted
     layer_norm_backward<T>(dx, dweight, dbias, sums ? made : dy.device, x, weight, statistics,
-                           sums ? dx_sums.device : View<T, Device>(), sums ? View<T, Device>(made) : View<T, Device>(), bias, version);
+                           sums ? dx_sums.device : View<T, Device>(), sums ? View<T, Device>(made) : View<T, Device>(), bias,
+                           version);
     if (sums) check_close("layer_norm_backward y", Both<T>{y.host, made});
     reference::layer_norm_backward<double>(dx.host, dweight.host, dbias.host, dy.host, x.host, weight.host, statistics.host);
     if (d > 1) check_close("layer_norm_backward dx", dx, 10 * bound<T>);

@@ -198,18 +198,20 @@ void attention_forward(View<T, Device> out, View<Sum<T>, Device> lse, ConstView<
   }
 }
 
-/// As on the CPU: dq is overwritten; dk and dv are accumulated into the heads of `dheads`, or overwrite them.
+/// As `attention_backward`; from a row of dq (N, H, d_k) to the next there are `dq_row` elements, so that other gradients may
+/// stand beside it.
 template <class T>
-void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identity_t<T>, Device>, Device> dheads,
-                        ConstView<T, Device> dout, ConstView<T, Device> out, ConstView<Sum<T>, Device> lse,
-                        ConstView<T, Device> q, const RoutedHeads<std::type_identity_t<T>, Device>& heads,
-                        const Sequences<Device>& sequences, double scale, Version version = Version::fast) {
+void attention_backward_rows(View<T, Device> dq, std::size_t dq_row,
+                             View<const HeadPair<std::type_identity_t<T>, Device>, Device> dheads, ConstView<T, Device> dout,
+                             ConstView<T, Device> out, ConstView<Sum<T>, Device> lse, ConstView<T, Device> q,
+                             const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences,
+                             double scale, Version version = Version::fast) {
   heads.require_readers("attention_backward");
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   if (z.rows * z.heads == 0) return;
   if (version == Version::first) {
     launch(one_thread_each("attention_backward_query_first", z.rows * z.heads), detail::attention_backward_query_first<T>,
-           dq.data(), dout.data(), out.data(), lse.data(), q.data(), heads.pairs.data(), z, scale);
+           dq.data(), dq_row, dout.data(), out.data(), lse.data(), q.data(), heads.pairs.data(), z, scale);
     const auto run = [&](const char* name, auto kernel) {
       launch(one_thread_each(name, z.batch * z.heads * sequences.max_keys), kernel, dheads.data(), dout.data(), out.data(),
              lse.data(), q.data(), heads.pairs.data(), heads.readers.data(), z, sequences.max_keys, scale);
@@ -223,8 +225,8 @@ void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identi
     if constexpr (std::is_same_v<T, bfloat16>) {
       if (mma && version == Version::fast && has_sm90a()) {
         const detail::AttentionGradients<T> a{
-            dq.data(), dheads.data(), dout.data(),        out.data(),           q.data(), lse.data(), nullptr,
-            nullptr,   nullptr,       heads.pairs.data(), heads.readers.data(), positions};
+            dq.data(), dheads.data(), dout.data(),        out.data(),           q.data(),  lse.data(), nullptr,
+            nullptr,   nullptr,       heads.pairs.data(), heads.readers.data(), positions, dq_row};
         return detail::launch_sm90_backward(a, z, sequences.max_rows, scale);
       }
     }
@@ -232,8 +234,8 @@ void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identi
     S* dkeys = mma ? nullptr : delta + ceil_div(rows, 8) * 8;
     S* dvalues = mma ? nullptr : dkeys + count * z.key;
     const detail::AttentionGradients<T> a{
-        dq.data(), dheads.data(), dout.data(),        out.data(),           q.data(), lse.data(), delta,
-        dkeys,     dvalues,       heads.pairs.data(), heads.readers.data(), positions};
+        dq.data(), dheads.data(), dout.data(),        out.data(),           q.data(),  lse.data(), delta,
+        dkeys,     dvalues,       heads.pairs.data(), heads.readers.data(), positions, dq_row};
     if constexpr (std::is_same_v<T, bfloat16>)
       if (mma) return detail::launch_sm80_backward(a, z, sequences.max_rows, scale);
     constexpr std::size_t V = per_16_bytes<T>;
@@ -242,6 +244,14 @@ void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identi
            delta, dout.data(), out.data(), rows, z.value);
     detail::launch_tiled_backward(a, z, sequences.max_rows, scale);
   }
+}
+/// As on the CPU: dq is overwritten; dk and dv are accumulated into the heads of `dheads`, or overwrite them.
+template <class T>
+void attention_backward(View<T, Device> dq, View<const HeadPair<std::type_identity_t<T>, Device>, Device> dheads,
+                        ConstView<T, Device> dout, ConstView<T, Device> out, ConstView<Sum<T>, Device> lse,
+                        ConstView<T, Device> q, const RoutedHeads<std::type_identity_t<T>, Device>& heads,
+                        const Sequences<Device>& sequences, double scale, Version version = Version::fast) {
+  attention_backward_rows<T>(dq, q.extent(1) * q.extent(2), dheads, dout, out, lse, q, heads, sequences, scale, version);
 }
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -90,8 +90,8 @@ SKIPV1_KERNEL attention_forward_first(T* out, Sum<T>* lse, const T* q, const Hea
 
 /// One thread, one row of one head: dq.
 template <class T>
-SKIPV1_KERNEL attention_backward_query_first(T* dq, const T* dout, const T* out, const Sum<T>* lse, const T* q,
-                                             const HeadPair<const T, Device>* heads, AttentionSizes z, Sum<T> scale) {
+SKIPV1_KERNEL attention_backward_query_first(T* dq, std::size_t dq_row, const T* dout, const T* out, const Sum<T>* lse,
+                                             const T* q, const HeadPair<const T, Device>* heads, AttentionSizes z, Sum<T> scale) {
   using S = Sum<T>;
   const std::size_t at = global_thread();  // (n, h)
   if (at >= z.rows * z.heads) return;
@@ -105,7 +105,7 @@ SKIPV1_KERNEL attention_backward_query_first(T* dq, const T* dout, const T* out,
     const S ds = scale * p * (dp - delta);
     for (std::size_t d = 0; d < z.key; ++d) acc[d] += ds * static_cast<S>(head_at(k, own.b, s)[d]);
   }
-  for (std::size_t d = 0; d < z.key; ++d) dq[at * z.key + d] = static_cast<T>(acc[d]);
+  for (std::size_t d = 0; d < z.key; ++d) dq[at / z.heads * dq_row + own.h * z.key + d] = static_cast<T>(acc[d]);
 }
 
 /// A query head's part in writing the gradient of its key head (`keys`) or value head.

@@ -152,7 +152,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(mma_threads, 2)
   for (unsigned j = 0; j < S; ++j)
     q_tile.store_accumulators(acc_dq[j], row + 16 * j, factor);  // these rows the warp alone has read
   sync_warp();
-  q_tile.template store_global<Shape::rows_of_warp>(a.dq + at * z.key, z.heads * z.key, row, rows, z.key);
+  q_tile.template store_global<Shape::rows_of_warp>(a.dq_at(own.begin + first, h, z), a.dq_row, row, rows, z.key);
 }
 
 /// Calls `add(r, with_key, with_value)` for each query head r, in order, that reads a key or value head of which h is the first

@@ -95,8 +95,8 @@ SKIPV1_KERNEL attention_backward_finish(AttentionGradients<bfloat16> a, Attentio
   const float factor[2] = {scale, scale};
   tile.store_accumulators(dq, row, factor);
   sync_warp();
-  tile.template store_global<16>(a.dq + ((own.begin + first) * z.heads + h) * z.key, z.heads * z.key, row,
-                                 own.rows - first < R ? own.rows - first : R, z.key);
+  tile.template store_global<16>(a.dq_at(own.begin + first, h, z), a.dq_row, row, own.rows - first < R ? own.rows - first : R,
+                                 z.key);
 }
 
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -19,6 +19,12 @@ struct AttentionGradients {
   const HeadPair<const T, Device>* heads;
   const HeadReader* readers;
   std::size_t positions;
+  std::size_t dq_row;  ///< elements from a row's dq to the next row's
+
+  /// dq of row n, head h.
+  SKIPV1_DEVICE_MEMBER T* dq_at(std::size_t n, std::size_t h, const AttentionSizes& z) const {
+    return dq + n * dq_row + h * z.key;
+  }
 };
 
 /// 8 lanes, one row of one head, V numbers at a time.
@@ -80,7 +86,7 @@ SKIPV1_KERNEL attention_backward_query(AttentionGradients<T> a, AttentionSizes z
     const std::size_t row = warp() * rows_of_warp + r;
     for (std::size_t c = 0; row < rows && c < C; ++c) {
       const std::size_t i = lane() + warp_size * c;
-      if (i < z.key) a.dq[(at + row * z.heads) * z.key + i] = static_cast<T>(acc[r][c]);
+      if (i < z.key) a.dq_at(own.begin + first + row, h, z)[i] = static_cast<T>(acc[r][c]);
     }
   }
 }

@@ -118,8 +118,10 @@ class Bench {
     std::ostringstream what;
     what << "prefill " << name << ' ' << config.attention.variant << ' ' << length << (chunk < length ? " in chunks" : "");
     line(what.str(), t, flops / t.median * 1e-12, product_, "TFLOP/s", error);
-    std::printf("  %.0f tokens/s\n", tokens);
-    json_.back().update(Json{{"prompt", length}, {"chunk", chunk}, {"tokens_per_second", tokens}});
+    const double with_memory = prompt.seconds_with_memory(chunk);
+    std::printf("  %.0f tokens/s; %.1f us with memory for activations taken and given back\n", tokens, 1e6 * with_memory);
+    json_.back().update(
+        Json{{"prompt", length}, {"chunk", chunk}, {"tokens_per_second", tokens}, {"seconds_with_memory", with_memory}});
   }
   void decode_steps(const char* name, const DecodingModel& model, std::size_t batch, std::size_t context, double error) {
     Decoding(model, batch, 2);  // the products' kernels are loaded while there is room for them

@@ -59,6 +59,15 @@ class Prompt {
     first_token(chunk);
     return timed_by_host(repeats, [&] { first_token(chunk); });
   }
+  /// The same with memory for activations taken and given back, as `generate` does.
+  double seconds_with_memory(std::size_t chunk) {
+    std::vector<double> times;
+    for (int i = 0; i < 5; ++i) {
+      activations_ = {};
+      times.push_back(seconds([&] { first_token(chunk), activations_ = {}; }));
+    }
+    return time_of(times).median;
+  }
   const Tensor<bfloat16>& logits() const { return logits_; }
 
  private:

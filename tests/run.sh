@@ -9,20 +9,27 @@ if [ "${1:-}" = --whole ]; then
   whole=ON sanitized="skipv1-tests skipv1-flavours-tests"
 fi
 
-# run PRESET TARGETS [options of ctest]
+configure() { cmake --preset "$1" -DSKIPV1_WHOLE_TESTS=$whole > /dev/null; }
+# run PRESET TARGETS [options of ctest], of a preset that is configured
 run() {
   preset=$1 targets=$2
   shift 2
   echo "== $preset"
-  cmake --preset "$preset" -DSKIPV1_WHOLE_TESTS=$whole > /dev/null
   cmake --build --preset "$preset" --target $targets  # (a word each)
   ctest --preset "$preset" --parallel $(($(nproc) + 1)) "$@"  # one more than cores: some wait for processes, browsers, locks
 }
-run default all
-cmake --build --preset default --target skipv1_tools
+configure default
+jobs=
+if command -v clang++ > /dev/null; then  # configuring keeps one core busy: beside what follows
+  for preset in clang sanitize fuzz; do
+    configure $preset &
+    jobs="$jobs $!"
+  done
+fi
+run default "all skipv1_tools"
 if command -v clang++ > /dev/null; then
+  for job in $jobs; do wait "$job"; done
   echo "== clang: every header by itself"
-  cmake --preset clang -DSKIPV1_WHOLE_TESTS=$whole > /dev/null
   cmake --build --preset clang --target skipv1_headers_alone
   run sanitize "$sanitized" --label-regex unit
   run fuzz all

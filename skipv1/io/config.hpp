@@ -165,6 +165,17 @@ inline void choose_variant(Config& c, const std::string& name) {
     at_place(name, [&] { check_table(c.attention.table, c.num_hidden_layers, c.num_key_value_heads); });
 }
 
+/// The sizes of a configuration by the names that the transformers library gives them, too.
+inline Json sizes_json(const Config& c) {
+  return {{"vocab_size", c.vocab_size},
+          {"hidden_size", c.hidden_size},
+          {"intermediate_size", c.intermediate_size},
+          {"num_hidden_layers", c.num_hidden_layers},
+          {"num_attention_heads", c.num_attention_heads},
+          {"num_key_value_heads", c.num_key_value_heads},
+          {"max_position_embeddings", c.max_position_embeddings}};
+}
+
 /// `config.json`'s text; `parse_config` makes the same configuration of it. Of "attention"
 /// it has what the variant uses, and whatever else is not at its default.
 inline std::string config_text(const Config& c) {
@@ -182,17 +193,9 @@ inline std::string config_text(const Config& c) {
   write(c.latent(), "kv_latent_size", a.kv_latent_size, defaults.kv_latent_size);
   write(c.latent(), "rotary_size", a.rotary_size, defaults.rotary_size);
   if (!a.table.empty()) attention["table"] = table_json(a.table);
-  Json object = {
-      {"architecture", to_string(c.architecture)},
-      {"vocab_size", c.vocab_size},
-      {"hidden_size", c.hidden_size},
-      {"intermediate_size", c.intermediate_size},
-      {"num_hidden_layers", c.num_hidden_layers},
-      {"num_attention_heads", c.num_attention_heads},
-      {"num_key_value_heads", c.num_key_value_heads},
-      {"max_position_embeddings", c.max_position_embeddings},
-      {"norm_epsilon", c.norm_epsilon},
-  };
+  Json object = {{"architecture", to_string(c.architecture)}};
+  object.update(sizes_json(c));
+  object["norm_epsilon"] = c.norm_epsilon;
   if (!c.gpt2() || c.rope_theta != Config{}.rope_theta) object["rope_theta"] = c.rope_theta;
   object["tie_word_embeddings"] = c.tie_word_embeddings;
   if (c.head_dim) object["head_dim"] = c.head_dim;

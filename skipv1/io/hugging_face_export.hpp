@@ -46,18 +46,12 @@ inline Json llama_json(const Config& c, TransformersModel kind) {
                            : "LlamaForCausalLM"}},
                  {"model_type", qwen2   ? "qwen2"
                                 : qwen3 ? "qwen3"
-                                        : "llama"},
-                 {"vocab_size", c.vocab_size},
-                 {"hidden_size", c.hidden_size},
-                 {"intermediate_size", c.intermediate_size},
-                 {"num_hidden_layers", c.num_hidden_layers},
-                 {"num_attention_heads", c.num_attention_heads},
-                 {"num_key_value_heads", c.num_key_value_heads},
-                 {"max_position_embeddings", c.max_position_embeddings},
-                 {"rms_norm_eps", c.norm_epsilon},
-                 {"rope_theta", c.rope_theta},
-                 {"hidden_act", "silu"},
-                 {"tie_word_embeddings", c.tie_word_embeddings}};
+                                        : "llama"}};
+  object.update(sizes_json(c));
+  object["rms_norm_eps"] = c.norm_epsilon;
+  object["rope_theta"] = c.rope_theta;
+  object["hidden_act"] = "silu";
+  object["tie_word_embeddings"] = c.tie_word_embeddings;
   if (c.rope_frequencies.kind != RopeKind::plain) {
     object["rope_parameters"] = transformers_rope(c);
     object["rope_scaling"] = object["rope_parameters"];

@@ -99,6 +99,24 @@ class DecodingStep {
 };
 
 namespace detail {
+/// What generation begins with.
+struct Beginning {
+  std::size_t longest = 0;     ///< prompt, in tokens
+  std::vector<Random> random;  ///< each sequence's
+};
+/// Throws on an empty prompt, and on a sampling that cannot be.
+inline Beginning begin_generation(const std::vector<std::vector<std::int32_t>>& prompts, const Sampling& sampling,
+                                  std::uint64_t seed) {
+  validate(sampling);
+  Beginning begin;
+  for (std::size_t b = 0; b < prompts.size(); ++b) {
+    require(!prompts[b].empty(), "generate: prompt ", b, " is empty");
+    begin.longest = std::max(begin.longest, prompts[b].size());
+    begin.random.push_back(Random(seed).split(b));
+  }
+  return begin;
+}
+
 /// The prompts' logits: one row for each, in host memory.
 template <class T, class Space>
 Tensor<T> prefill(const Decoder<T, Space>& decoder, const std::vector<std::vector<std::int32_t>>& prompts,
@@ -124,19 +142,12 @@ template <class T, class Space>
 std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder,
                                                 const std::vector<std::vector<std::int32_t>>& prompts, std::size_t count,
                                                 const Sampling& sampling, std::uint64_t seed, const OnToken& on_token = {}) {
-  validate(sampling);
+  detail::Beginning begin = detail::begin_generation(prompts, sampling, seed);
   const std::size_t batch = prompts.size();
-  std::size_t longest = 0;
-  std::vector<Random> random;
-  for (std::size_t b = 0; b < batch; ++b) {
-    require(!prompts[b].empty(), "generate: prompt ", b, " is empty");
-    longest = std::max(longest, prompts[b].size());
-    random.push_back(Random(seed).split(b));
-  }
   std::vector<std::vector<std::int32_t>> said(batch);
   if (batch == 0 || count == 0) return said;
   const std::size_t most = decoder.config().max_position_embeddings;
-  Cache<T, Space> cache(decoder.routing(), batch, longest < most ? longest + std::min(count, most - longest) : longest);
+  Cache<T, Space> cache(decoder.routing(), batch, begin.longest + std::min(count, most - std::min(most, begin.longest)));
   const Tensor<T> logits = detail::prefill(decoder, prompts, cache);
   DecodingStep<T, Space> step(decoder, cache);
   std::vector<bool> ended(batch, false);
@@ -147,7 +158,7 @@ std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder
         cache.truncate(b, 0);
         continue;
       }
-      next[b] = sample<T>(logits.slice(b, 1).reshape({logits.width()}), sampling, random[b]);
+      next[b] = sample<T>(logits.slice(b, 1).reshape({logits.width()}), sampling, begin.random[b]);
       said[b].push_back(next[b]);
       ended[b] = (on_token && !on_token(b, next[b])) || i + 1 == count;
     }

@@ -1,5 +1,5 @@
-// The backward pass of both norms on the device: dx, dweight, dbias, the sums of dx and what the norm made, from one reading of x,
-// dy and dx.
+// The backward pass of both norms on the device: dx, dweight, dbias, the sums of dx and what the norm made, from one reading of
+// x, dy and dx.
 #pragma once
 
 #include "skipv1/kernel/mma.cuh"
@@ -138,9 +138,10 @@ struct NormMade {
 };
 
 /// Block (32 G, R), persistent: R rows at a time; V elements per load. Memory bounds it: 4 d sizeof(T) bytes per row for about 20
-/// d operations, 5 where `made` is wanted, which may lie where dy does: a thread writes what it alone has read. It reaches 3.45 TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of
-/// dweight, of dbias for LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order.
-/// LayerNorm where `centred`, else RMSNorm: a mean of 0 that does not depend on the row, and no bias.
+/// d operations, 5 where `made` is wanted, which may lie where dy does: a thread writes what it alone has read. It reaches 3.45
+/// TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of dweight, of dbias for
+/// LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order. LayerNorm where
+/// `centred`, else RMSNorm: a mean of 0 that does not depend on the row, and no bias.
 template <class T, std::size_t V, bool centred, bool sums_dx>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, NormMade<T> made,
@@ -151,9 +152,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
   RowsAhead<T, V> ahead{{x, dy, dx}, rows, d, stages};
   S mean(0), r(0), next_mean(0), next_r(0);
   const auto load_next = [&](std::size_t n) {
-    if (n >= rows) return;
-    if (centred) next_mean = statistics[2 * n];
-    next_r = statistics[centred ? 2 * n + 1 : n];
+    if (centred && n < rows) next_mean = statistics[2 * n];
+    if (n < rows) next_r = statistics[centred ? 2 * n + 1 : n];
   };
   S weight_sums[norm_loads][V] = {}, bias_sums[norm_loads][V] = {}, dx_sums[norm_loads][V] = {};
   std::size_t n = block().x * block_size().y + thread().y, i = n * d + thread().x * V;  // the row, where its numbers begin

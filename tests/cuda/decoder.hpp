@@ -11,6 +11,22 @@
 
 namespace skipv1::test {
 
+/// The second sequence's prompt, computed in the cache by parts of which only the last has logits.
+template <class T>
+void check_prompt_in_parts(const Decoder<T, Device>& device, const Batch& batch, const Tensor<double>& logits, double bound) {
+  const std::size_t L = batch.counts[1];
+  Cache<T, Device> alone(device.routing(), 1, L + 1);
+  Activations<T, Device> a;
+  std::size_t t = 0;
+  for (std::size_t n : {5u, 3u, 1u}) {
+    const auto first = batch.tokens.begin() + static_cast<std::ptrdiff_t>(L + t);
+    t += n;
+    const auto last = device.forward({{first, first + static_cast<std::ptrdiff_t>(n)}, {n}}, alone, a, Keep::nothing,
+                                     t < L ? Logits::none : Logits::last);
+    if (t == L) CHECK(difference<T>(to_host(last), logits.slice(2 * L - 1, 1)) <= 2 * bound);
+  }
+}
+
 /// One configuration: logits of a whole pass, of decoding in steps of some tokens, and (with `gradients`) the loss and its
 /// gradients.
 template <class T>
@@ -52,15 +68,7 @@ void check_decoder(const Config& c, double bound, bool gradients) {
     for (std::size_t b = 0; b < B; ++b) CHECK(difference<T>(rows.slice(b * n, n), logits.slice(b * L + t, n)) <= 2 * bound);
     t += n;
   }
-  Cache<T, Device> alone(cpu.routing(), 1, L + 1);  // the second sequence's prompt, computed in the cache
-  t = 0;
-  for (std::size_t n : {5u, 3u, 1u}) {
-    const auto first = batch.tokens.begin() + static_cast<std::ptrdiff_t>(L + t);
-    t += n;
-    const auto last = device.forward({{first, first + static_cast<std::ptrdiff_t>(n)}, {n}}, alone, in_steps, Keep::nothing,
-                                     t < L ? Logits::none : Logits::last);
-    if (t == L) CHECK(difference<T>(to_host(last), logits.slice(2 * L - 1, 1)) <= 2 * bound);
-  }
+  check_prompt_in_parts<T>(device, batch, logits, bound);
   if (!gradients) return;
   CHECK(device.loss(targets, device_a) == Approx(cpu.loss(targets, a)).epsilon(bound));
   cpu.backward(dreference, dcache, a);

@@ -15,25 +15,18 @@ std::vector<std::vector<std::int32_t>> generate_by_one_kernel(const Decoder<T, D
                                                               const std::vector<std::vector<std::int32_t>>& prompts,
                                                               std::size_t count, const Sampling& sampling, std::uint64_t seed,
                                                               const OnToken& on_token = {}, std::size_t at_once = 16) {
-  validate(sampling);
+  detail::Beginning begin = detail::begin_generation(prompts, sampling, seed);
   const std::size_t batch = prompts.size();
-  std::size_t longest = 0;
-  std::vector<Random> random;
-  for (std::size_t b = 0; b < batch; ++b) {
-    require(!prompts[b].empty(), "generate: prompt ", b, " is empty");
-    longest = std::max(longest, prompts[b].size());
-    random.push_back(Random(seed).split(b));
-  }
   std::vector<std::vector<std::int32_t>> said(batch);
   if (batch == 0 || count == 0) return said;
-  Cache<T, Device> cache(decoder.routing(), batch, longest + count);
+  Cache<T, Device> cache(decoder.routing(), batch, begin.longest + count);
   OneKernel<T> one(decoder, cache);
   const Tensor<T> logits = detail::prefill(decoder, prompts, cache);
   std::vector<bool> ended(batch, false);
   std::vector<std::int32_t> next(batch);
   const auto draw = [&] {
     for (std::size_t b = 0; b < batch; ++b)
-      if (!ended[b]) next[b] = sample<T>(logits.slice(b, 1).reshape({logits.width()}), sampling, random[b]);
+      if (!ended[b]) next[b] = sample<T>(logits.slice(b, 1).reshape({logits.width()}), sampling, begin.random[b]);
   };
   draw();
   const auto hear = [&] {  // what follows a sequence's end is computed, and unheard

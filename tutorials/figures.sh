@@ -24,7 +24,7 @@ for name in restoration probes similarity; do rm -f "$tutorials/05-mesa-learned/
 [ ! -d "$root/tutorials/08-uptraining/logs" ] || sh "$root/tutorials/08-uptraining/figure.sh" "$programs" "$root/tutorials/08-uptraining/logs" "$(folder 08-uptraining)/uptraining.png"
 run "$build/tutorials/09-grouped-latent-and-shared" --figures "$(folder 09-grouped-latent-and-shared)"
 run "$build/tutorials/10-decoding-at-bandwidth" --timeline "$root/docs/performance/one-kernel-h200.txt" --figures "$(folder 10-decoding-at-bandwidth)"
-for name in frontier map memory variants point-bytes point-pieces rates repetition contexts recall search uptraining-once; do
+for name in frontier map memory variants point-bytes point-pieces rates repetition contexts recall search uptraining-once vocabulary; do
   run "$programs/skipv1-experiment" $name --out "$root/docs/results/$name.json" --figure "$results/$name.png"
 done
 several=$root/docs/performance/several-gpus performance=$to/docs/performance

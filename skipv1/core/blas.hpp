@@ -109,11 +109,12 @@ void parallel_gemm(Transpose a_t, Transpose b_t, std::size_t m, std::size_t n, s
   const bool few = m <= 8 && b_t == Transpose::yes;
   const std::size_t tile_m = std::clamp<std::size_t>((m / 4 + 63) / 64 * 64, 128, 512), tile_n = few ? 64 : 1024;
   const std::size_t across = (n + tile_n - 1) / tile_n, down = (m + tile_m - 1) / tile_m;
-  parallel_for(down * across, [&](std::size_t tile) {
+  const auto compute = [&](std::size_t tile) {
     const std::size_t i = tile / across * tile_m, j = tile % across * tile_n;
     gemm(a_t, b_t, std::min(tile_m, m - i), std::min(tile_n, n - j), k, alpha, a + i * (a_t == Transpose::yes ? 1 : lda), lda,
          b + j * (b_t == Transpose::yes ? ldb : 1), ldb, beta, c + i * ldc + j, ldc);
-  });
+  };
+  few ? parallel_in_order(down * across, compute) : parallel_for(down * across, compute);
 }
 
 }  // namespace skipv1

@@ -44,6 +44,20 @@ void parallel_for(std::size_t count, const Task& task) {
   for (std::size_t i = 0; i < count; ++i) task(i);
 }
 
+/// As `parallel_for`, for tasks that take equally long and read memory one behind the other: a thread gets many that follow each
+/// other, and few towards the end. So it mostly reads on where it stopped, from what was prefetched.
+template <class Task>
+void parallel_in_order(std::size_t count, const Task& task) {
+#ifdef _OPENMP
+  if (count > 1 && !omp_in_parallel()) {
+#pragma omp parallel for schedule(guided, 1)
+    for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(count); ++i) task(static_cast<std::size_t>(i));
+    return;
+  }
+#endif
+  for (std::size_t i = 0; i < count; ++i) task(i);
+}
+
 /// Calls `task(begin, end)` for consecutive ranges of at most `grain` that cover `0 … count - 1`.
 template <class Task>
 void parallel_ranges(std::size_t count, std::size_t grain, const Task& task) {

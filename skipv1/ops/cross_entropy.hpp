@@ -55,7 +55,7 @@ void cross_entropy(View<T, Cpu> loss, View<T, Cpu> dlogits, ConstView<T, Cpu> lo
         continue;
       }
       const auto target = static_cast<std::size_t>(targets(n));
-      const T row_max = *std::max_element(in, in + vocab), at_target = in[target];
+      const T row_max = largest_of(vocab, in), at_target = in[target];
       T row_sum(0);
       if (out) {
         if (out != in) std::copy_n(in, vocab, out);

@@ -1,9 +1,11 @@
 // LayerNorm: y = w (x - mean) / sqrt(variance + epsilon) + b, biased variance (Ba et al. 2016; docs/spec/models.md, eq. (5)).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "skipv1/core/parallel.hpp"
+#include "skipv1/core/simd.hpp"
 #include "skipv1/core/tensor.hpp"
 
 namespace skipv1 {
@@ -61,10 +63,11 @@ void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cp
   parallel_ranges(x.rows(), 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
       const T* in = x.data() + n * d;
-      T sum(0), square(0);
-      for (std::size_t i = 0; i < d; ++i) sum += in[i];
-      const T mean = sum / static_cast<T>(d);
-      for (std::size_t i = 0; i < d; ++i) square += (in[i] - mean) * (in[i] - mean);
+      const T mean = sum_of<T>(
+                         d, [](auto v) { return v; }, in) /
+                     static_cast<T>(d);
+      const T square = sum_of<T>(
+          d, [mean](auto v) { return (v - mean) * (v - mean); }, in);
       const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon));
       for (std::size_t i = 0; i < d; ++i) y.data()[n * d + i] = (in[i] - mean) * r * weight.data()[i] + bias.data()[i];
       statistics.data()[2 * n] = mean;
@@ -92,26 +95,33 @@ void layer_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, View<T, Cpu> dbi
     for (std::size_t n = begin; n < end; ++n) {
       const T *in = x.data() + n * d, *dout = dy.data() + n * d;
       const T mean = statistics.data()[2 * n], r = statistics.data()[2 * n + 1];
-      T g_sum(0), gz_sum(0);
-      for (std::size_t i = 0; i < d; ++i) {
-        const T g = weight.data()[i] * dout[i];
-        g_sum += g;
-        gz_sum += g * (in[i] - mean) * r;
-      }
+      const T* w = weight.data();
+      const T g_sum = sum_of<T>(
+          d, [](auto wv, auto dv) { return wv * dv; }, w, dout);
+      const T gz_sum = sum_of<T>(
+          d, [=](auto wv, auto dv, auto v) { return wv * dv * ((v - mean) * r); }, w, dout, in);
       const T g_mean = g_sum / static_cast<T>(d), gz_mean = gz_sum / static_cast<T>(d);
-      for (std::size_t i = 0; i < d; ++i)
-        dx.data()[n * d + i] += r * (weight.data()[i] * dout[i] - g_mean - (in[i] - mean) * r * gz_mean);
+      for (std::size_t i = 0; i < d; ++i) dx.data()[n * d + i] += r * (w[i] * dout[i] - g_mean - (in[i] - mean) * r * gz_mean);
     }
   });
-  parallel_ranges(d, 64, [&](std::size_t begin, std::size_t end) {
+  constexpr std::size_t columns = 64;
+  parallel_ranges(d, columns, [&](std::size_t begin, std::size_t end) {
+    const std::size_t count = end - begin;
+    T weight_sums[columns], bias_sums[columns];  // nothing else's memory, so that the loop below becomes vector instructions
+    std::copy_n(dweight.data() + begin, count, weight_sums);
+    std::copy_n(dbias.data() + begin, count, bias_sums);
     for (std::size_t n = 0; n < rows; ++n) {
+      const T *in = x.data() + n * d + begin, *dout = dy.data() + n * d + begin;
       const T mean = statistics.data()[2 * n], r = statistics.data()[2 * n + 1];
-      for (std::size_t i = begin; i < end; ++i) {
-        dweight.data()[i] += dy.data()[n * d + i] * (x.data()[n * d + i] - mean) * r;
-        dbias.data()[i] += dy.data()[n * d + i];
-        if (!dx_sums.empty()) dx_sums.data()[i] += dx.data()[n * d + i];
+      for (std::size_t i = 0; i < count; ++i) {
+        weight_sums[i] += dout[i] * (in[i] - mean) * r;
+        bias_sums[i] += dout[i];
       }
     }
+    std::copy_n(weight_sums, count, dweight.data() + begin);
+    std::copy_n(bias_sums, count, dbias.data() + begin);
+    for (std::size_t n = 0; n < rows && !dx_sums.empty(); ++n)
+      for (std::size_t i = begin; i < end; ++i) dx_sums.data()[i] += dx.data()[n * d + i];
   });
   if (y.empty()) return;
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {

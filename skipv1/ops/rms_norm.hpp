@@ -1,9 +1,11 @@
 // RMSNorm: y = w x / sqrt(mean(x^2) + epsilon) (Zhang and Sennrich 2019; docs/spec/models.md, eq. (5)).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "skipv1/core/parallel.hpp"
+#include "skipv1/core/simd.hpp"
 #include "skipv1/core/tensor.hpp"
 
 namespace skipv1 {
@@ -51,8 +53,8 @@ void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu
   parallel_ranges(x.rows(), 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {
       const T* in = x.data() + n * d;
-      T square(0);
-      for (std::size_t i = 0; i < d; ++i) square += in[i] * in[i];
+      const T square = sum_of<T>(
+          d, [](auto v) { return v * v; }, in);
       const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon));
       for (std::size_t i = 0; i < d; ++i) y.data()[n * d + i] = in[i] * r * weight.data()[i];
       inverse_rms.data()[n] = r;
@@ -76,18 +78,24 @@ void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> 
     for (std::size_t n = begin; n < end; ++n) {
       const T *in = x.data() + n * d, *dout = dy.data() + n * d;
       const T r = inverse_rms.data()[n];
-      T dot(0);
-      for (std::size_t i = 0; i < d; ++i) dot += weight.data()[i] * dout[i] * in[i];
+      const T dot = sum_of<T>(
+          d, [](auto w, auto g, auto v) { return w * g * v; }, weight.data(), dout, in);
       const T c = dot * r * r * r / static_cast<T>(d);
       for (std::size_t i = 0; i < d; ++i) dx.data()[n * d + i] += weight.data()[i] * dout[i] * r - in[i] * c;
     }
   });
-  parallel_ranges(d, 64, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t n = 0; n < rows; ++n)
-      for (std::size_t i = begin; i < end; ++i) {
-        dweight.data()[i] += dy.data()[n * d + i] * x.data()[n * d + i] * inverse_rms.data()[n];
-        if (!dx_sums.empty()) dx_sums.data()[i] += dx.data()[n * d + i];
-      }
+  constexpr std::size_t columns = 64;
+  parallel_ranges(d, columns, [&](std::size_t begin, std::size_t end) {
+    const std::size_t count = end - begin;
+    T sums[columns];  // nothing else's memory, so that the loop below becomes vector instructions
+    std::copy_n(dweight.data() + begin, count, sums);
+    for (std::size_t n = 0; n < rows; ++n) {
+      const T *in = x.data() + n * d + begin, *dout = dy.data() + n * d + begin, r = inverse_rms.data()[n];
+      for (std::size_t i = 0; i < count; ++i) sums[i] += dout[i] * in[i] * r;
+    }
+    std::copy_n(sums, count, dweight.data() + begin);
+    for (std::size_t n = 0; n < rows && !dx_sums.empty(); ++n)
+      for (std::size_t i = begin; i < end; ++i) dx_sums.data()[i] += dx.data()[n * d + i];
   });
   if (y.empty()) return;
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <utility>
 
 #include "skipv1/core/parallel.hpp"
 #include "skipv1/core/simd.hpp"
@@ -44,22 +45,19 @@ void swiglu_forward(View<T, Cpu> y, ConstView<T, Cpu> gate, ConstView<T, Cpu> up
   });
 }
 
-/// As `reference::swiglu_backward`; dup may be dy, dgate up. Two vectorised exponentials per element bound it.
+/// As `reference::swiglu_backward`; dup may be dy, dgate up. One vectorised exponential per element bounds it.
 template <class T>
 void swiglu_backward(View<T, Cpu> dgate, View<T, Cpu> dup, ConstView<T, Cpu> dy, ConstView<T, Cpu> gate, ConstView<T, Cpu> up) {
   require_fit(dgate.size() == dy.size() && dup.size() == dy.size() && gate.size() == dy.size() && up.size() == dy.size(),
               "swiglu_backward", "dgate dup dy gate up", "dgate, dup, dy, gate, up of one shape", dgate, dup, dy, gate, up);
   parallel_ranges(dy.size(), 1 << 14, [&](std::size_t begin, std::size_t end) {
-    const T *d = dy.data() + begin, *g = gate.data() + begin, *u = up.data() + begin;
-    transform(
-        end - begin, dgate.data() + begin,
-        [](auto dv, auto gv, auto uv) {
-          const auto s = T(1) / (T(1) + exp(-gv));
-          return dv * uv * s * (T(1) + gv * (T(1) - s));
+    transform_to_two(
+        end - begin, dgate.data() + begin, dup.data() + begin,
+        [](auto d, auto g, auto u) {
+          const auto s = T(1) / (T(1) + exp(-g));
+          return std::pair(d * u * s * (T(1) + g * (T(1) - s)), d * g * s);
         },
-        d, g, u);
-    transform(
-        end - begin, dup.data() + begin, [](auto dv, auto gv) { return dv * gv / (T(1) + exp(-gv)); }, d, g);
+        dy.data() + begin, gate.data() + begin, up.data() + begin);
   });
 }
 

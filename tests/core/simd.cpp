@@ -1,6 +1,7 @@
 #include "skipv1/core/simd.hpp"
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "tests/catch.hpp"
@@ -42,7 +43,9 @@ void check_sums(std::size_t n) {
     squares += v * v, exponentials += std::exp(v - 0.5), scaled += std::exp(2 * v - 0.5);
   }
   const double bound = rounding<T> * (1 + squares + exponentials + scaled);
-  CHECK(std::abs(static_cast<double>(sum_of(n, x.data(), [](auto v) { return v * v; })) - squares) < bound);
+  CHECK(std::abs(static_cast<double>(sum_of<T>(
+                     n, [](auto v) { return v * v; }, x.data())) -
+                 squares) < bound);
   CHECK(std::abs(static_cast<double>(sum_of_exp(n, x.data(), T(0.5))) - exponentials) < bound);
   const Tensor<T> y = x;
   CHECK(std::abs(static_cast<double>(exp_and_sum(n, y.data(), T(2), T(0.5))) - scaled) < bound);
@@ -98,6 +101,45 @@ TEST_CASE("products with rows and weighted sums of rows: every length of tail, e
       CAPTURE(n, count);
       check_rows<double>(n, count);
       check_rows<float>(n, count);
+    }
+  }
+}
+
+TEST_CASE("two results at a time are those of one each, where the inputs lie, too") {
+  for (std::size_t n : lengths) {
+    const Tensor<float> a = draw<float>({n + 1}, 1), b = draw<float>({n + 1}, 2);
+    const Tensor<float> sum = poisoned<float>({n + 1}), product = poisoned<float>({n + 1}), first = a, second = b;
+    const auto both = [](auto x, auto y) { return std::pair(x + y, x * y); };
+    transform(
+        n, sum.data(), [](auto x, auto y) { return x + y; }, a.data(), b.data());
+    transform(
+        n, product.data(), [](auto x, auto y) { return x * y; }, a.data(), b.data());
+    transform_to_two(n, first.data(), second.data(), both, first.data(), second.data());
+    CAPTURE(n);
+    CHECK(std::equal(sum.data(), sum.data() + n, first.data()));
+    CHECK(std::equal(product.data(), product.data() + n, second.data()));
+    CHECK((first(n) == a(n) && second(n) == b(n)));  // nothing beyond the end is written
+    double dot = 0, size = 0;
+    for (std::size_t i = 0; i < n; ++i)
+      dot += static_cast<double>(a(i)) * static_cast<double>(b(i)), size += std::abs(static_cast<double>(a(i) * b(i)));
+    const float found = sum_of<float>(
+        n, [](auto x, auto y) { return x * y; }, a.data(), b.data());
+    CHECK(std::abs(static_cast<double>(found) - dot) <= rounding<float> * size);
+  }
+}
+
+TEST_CASE("the largest number wherever it stands, of scaled ones by the sign of the scale") {
+  for (std::size_t n : {1u, 2u, 7u, 8u, 9u, 16u, 31u, 64u, 65u}) {
+    for (std::size_t at = 0; at < n; ++at) {
+      Tensor<double> x = draw<double>({n}, 1);
+      x(at) = 100;
+      CAPTURE(n, at);
+      CHECK(largest_of(n, x.data()) == 100);
+      CHECK(largest_of(n, x.data(), 0.1) == 0.1 * 100);
+      x(at) = -100;
+      CHECK(largest_of(n, x.data(), -3.0) == 300);
+      std::fill_n(x.data(), n, -std::numeric_limits<double>::infinity());
+      CHECK(largest_of(n, x.data()) == -std::numeric_limits<double>::infinity());
     }
   }
 }

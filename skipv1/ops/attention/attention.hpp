@@ -96,7 +96,7 @@ void attention_forward_block(T* out, T* lse, const T* q, const Head<const T>& ke
   for (std::size_t i = 0; i < block.rows; ++i) {
     T* row = scores + i * keys;
     const std::size_t seen = block.keys_of(i);
-    const T most = largest_score(row, seen, scale);
+    const T most = largest_of(seen, row, scale);
     const T sum = exp_and_sum(seen, row, scale, most);
     for (std::size_t j = 0; j < seen; ++j) row[j] /= sum;
     std::fill(row + seen, row + keys, T(0));

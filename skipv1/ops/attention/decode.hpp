@@ -17,12 +17,6 @@ namespace skipv1::detail {
 constexpr std::size_t decode_tile = 64;  ///< positions of one task
 constexpr std::size_t decode_step = 4;   ///< positions after which it goes on to the next head
 
-/// The largest of the scores `scale row[s]`, s < n.
-template <class T>
-T largest_score(const T* row, std::size_t n, T scale) {
-  return scale * (scale < T(0) ? *std::min_element(row, row + n) : *std::max_element(row, row + n));
-}
-
 /// What one tile gives for every query head: the largest score, and relative to it the softmax's denominator and numerators.
 template <class T>
 struct DecodeSums {
@@ -45,7 +39,7 @@ void attention_decode_tile(const DecodeSums<T>& parts, const T* q, View<const He
   for (std::size_t h = 0; h < heads.size(); ++h) {
     if (!heads(h).value.data) continue;
     T* score = scores.get() + h * decode_tile;
-    parts.most[h] = largest_score(score, count, scale);
+    parts.most[h] = largest_of(count, score, scale);
     parts.sum[h] = exp_and_sum(count, score, scale, parts.most[h]);
     std::fill_n(parts.out + h * value_width, value_width, T(0));
   }

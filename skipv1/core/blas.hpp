@@ -107,8 +107,11 @@ void parallel_gemm(Transpose a_t, Transpose b_t, std::size_t m, std::size_t n, s
   // Each tile packs its own copy of A's rows and B's columns: large tiles pack less, small ones occupy more cores.
   // With a few rows of A reading B is all that counts, and B's rows lie one after the other: all cores read.
   const bool few = m <= 8 && b_t == Transpose::yes;
-  const std::size_t tile_m = std::clamp<std::size_t>((m / 4 + 63) / 64 * 64, 128, 512), tile_n = few ? 64 : 1024;
-  const std::size_t across = (n + tile_n - 1) / tile_n, down = (m + tile_m - 1) / tile_m;
+  const std::size_t tile_m = std::clamp<std::size_t>((m / 4 + 63) / 64 * 64, 128, 512), down = (m + tile_m - 1) / tile_m;
+  std::size_t tile_n = few ? 64 : 1024;
+  // Of few rows the copy is small, so columns are cut further where there would not be four tiles: a short prompt's products.
+  if (a_t == Transpose::no && down * n < 4 * tile_n) tile_n = std::max<std::size_t>(64, (down * n / 4 + 63) / 64 * 64);
+  const std::size_t across = (n + tile_n - 1) / tile_n;
   const auto compute = [&](std::size_t tile) {
     const std::size_t i = tile / across * tile_m, j = tile % across * tile_n;
     gemm(a_t, b_t, std::min(tile_m, m - i), std::min(tile_n, n - j), k, alpha, a + i * (a_t == Transpose::yes ? 1 : lda), lda,

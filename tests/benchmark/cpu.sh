@@ -1,5 +1,5 @@
 #!/bin/sh
-# The training step and decoding on the CPU beside what is installed to compare with, in turns, for a machine's speed changes:
+# The training step, decoding and prompts on the CPU beside what is installed to compare with, in turns, for a machine's speed changes:
 #   tests/benchmark/cpu.sh [TURNS]      from the repository's root, after `cmake --build --preset default --target skipv1_tools`
 # BUILD: the build folder (build/default). PYTHON: one that has PyTorch (python3). LLAMA2C: llama2.c's program `run`, built by
 # `gcc -Ofast -march=native -fopenmp`. What is not there is said and left out. Nobody else should use the machine meanwhile.
@@ -22,9 +22,10 @@ for turn in $(seq "$turns"); do
   "$build/tests/skipv1-benchmark-training-step"
   [ $torch = no ] || "$python" "$here/training_step.py"
   [ $torch = no ] || "$python" "$here/training_step.py" --compile
-  echo "== turn $turn: decoding one sequence"
+  echo "== turn $turn: decoding one sequence, and prompts"
   "$build/tests/skipv1-benchmark-decoding" --repeats 11
   [ $torch = no ] || "$python" "$here/decoding.py" --device cpu
+  [ $torch = no ] || "$python" "$here/prompts.py"
   [ -z "${LLAMA2C:-}" ] || "$LLAMA2C" "$work/model.bin" -z "$work/tokenizer.bin" -t 0 -n 256 -i "" 2>&1 | tr -d '\000' |
     sed -n 's/achieved tok\/s: \(.*\)/llama2.c, contexts 1 to 256: \1 tokens\/s/p'
 done

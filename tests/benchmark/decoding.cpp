@@ -1,4 +1,5 @@
-// Decoding one sequence beside its ceiling, the rate at which the same threads read the same weights, in one run.
+// Decoding one sequence beside its ceiling, the rate at which the same threads read the same weights, and the time to a prompt's
+// first token, in one run.
 #include <cstdio>
 #include <set>
 
@@ -20,7 +21,7 @@ double quantile(std::vector<double> x, double at) {
 
 struct Options {
   std::vector<std::string> variants{"mha", "skipv1"};
-  std::vector<std::size_t> contexts{128, 2048};
+  std::vector<std::size_t> contexts{128, 2048}, prompts{128, 512};
   std::size_t layers = 12, repeats = 31;
   std::string json;
 };
@@ -123,9 +124,36 @@ struct Line {
   std::vector<double> token, choosing, share;  ///< seconds per token, those of choosing it, share of the ceiling
 };
 
+/// Seconds to the logits behind a prompt of each length.
+void measure_prompts(const Options& o, const std::vector<std::unique_ptr<Model>>& models, Json& json) {
+  Random random(7);
+  for (std::size_t length : o.prompts) {
+    Batch prompt{{}, {length}};
+    for (std::size_t t = 0; t < length; ++t) prompt.tokens.push_back(static_cast<std::int32_t>(random.below(32000)));
+    std::vector<Activations<float>> activations(models.size());
+    std::vector<std::vector<double>> times(models.size());
+    for (std::size_t i = 0; i <= (o.repeats + 3) / 4; ++i)
+      for (std::size_t m = 0; m < models.size(); ++m) {
+        Model& model = *models[m];
+        model.cache.reset();
+        const double time =
+            seconds([&] { model.decoder.forward(prompt, model.cache, activations[m], Keep::nothing, Logits::last); });
+        if (i > 0) times[m].push_back(time);  // the first allocates
+      }
+    for (std::size_t m = 0; m < models.size(); ++m) {
+      const double time = quantile(times[m], 0.5);
+      std::printf("%-8s prompt of %4zu: %.1f ms (%.1f to %.1f), %.0f tokens/s, median of %zu\n", o.variants[m].c_str(), length,
+                  1e3 * time, 1e3 * quantile(times[m], 0.1), 1e3 * quantile(times[m], 0.9), static_cast<double>(length) / time,
+                  times[m].size());
+      json["prompts"].push_back({{"variant", o.variants[m]}, {"length", length}, {"seconds", times[m]}});
+    }
+  }
+}
+
 void measure(const Options& o) {
   JsonOutput output(o.json);
-  const std::size_t longest = *std::max_element(o.contexts.begin(), o.contexts.end()) + 1;
+  std::size_t longest = *std::max_element(o.contexts.begin(), o.contexts.end()) + 1;
+  for (std::size_t length : o.prompts) longest = std::max(longest, length);
   std::vector<std::unique_ptr<Model>> models;
   std::vector<Line> lines;
   for (const std::string& variant : o.variants) {
@@ -175,6 +203,7 @@ void measure(const Options& o) {
                              {"choosing_seconds", line.choosing},
                              {"share", line.share}});
   }
+  measure_prompts(o, models, json);
   output.write(json, 1);
 }
 
@@ -182,11 +211,14 @@ void measure(const Options& o) {
 
 int main(int argc, char** argv) {
   CommandLine app{
-      "Decoding one sequence beside the rate of reading its weights.\n"
+      "Decoding one sequence beside the rate of reading its weights, and the time to a prompt's first token.\n"
       "Example: skipv1-benchmark-decoding --variants mha skipv1 --contexts 128 2048 --json decoding.json"};
   Options o;
   app.add_option("--variants", o.variants, "attention variants")->capture_default_str();
   app.add_option("--contexts", o.contexts, "how many tokens there are before the one timed")
+      ->check(at_least(1))
+      ->capture_default_str();
+  app.add_option("--prompts", o.prompts, "lengths of the prompts whose first token is timed; a quarter of the repeats")
       ->check(at_least(1))
       ->capture_default_str();
   app.add_option("--layers", o.layers)->check(at_least(1))->capture_default_str();

@@ -36,5 +36,5 @@ run "$programs/skipv1-plot" "$several/gpt2-predicted.csv" "$several/gpt2-layers.
   --title "Efficiency of two H200s, %" --out "$performance/several-gpus-efficiency.png"
 run "$programs/skipv1-plot" "$root/docs/performance/shares.csv" --rows what --y "this library" "PyTorch's best" --references 100 \
   --title "What kernels reach on one H200, of what the card allows" \
-  --labels "% of the copy's rate (decoding), the largest product's (forward … training), memory's bound (one sequence)" --out "$performance/shares.png"
+  --labels "% of the copy's rate (decoding), the largest product's (forward … prompts), memory's bound (one sequence)" --out "$performance/shares.png"
 rm -f "$results"/variants-10M.* # the text shows the larger size alone

@@ -117,16 +117,15 @@ inline Beginning begin_generation(const std::vector<std::vector<std::int32_t>>& 
   return begin;
 }
 
-/// The prompts' logits: one row for each, in host memory.
+/// The prompts' logits: one row for each, in host memory. What the pass leaves in `activations` is no longer needed.
 template <class T, class Space>
-Tensor<T> prefill(const Decoder<T, Space>& decoder, const std::vector<std::vector<std::int32_t>>& prompts,
-                  Cache<T, Space>& cache) {
+Tensor<T> prefill(const Decoder<T, Space>& decoder, const std::vector<std::vector<std::int32_t>>& prompts, Cache<T, Space>& cache,
+                  Activations<T, Space>& activations) {
   Batch all;
   for (const auto& prompt : prompts) {
     all.tokens.insert(all.tokens.end(), prompt.begin(), prompt.end());
     all.counts.push_back(prompt.size());
   }
-  Activations<T, Space> activations;
   const View<T, Space> logits = decoder.forward(all, cache, activations, Keep::nothing, Logits::last);
   Tensor<T> host(logits.shape());
   copy(host, logits);
@@ -148,7 +147,8 @@ std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder
   if (batch == 0 || count == 0) return said;
   const std::size_t most = decoder.config().max_position_embeddings;
   Cache<T, Space> cache(decoder.routing(), batch, begin.longest + std::min(count, most - std::min(most, begin.longest)));
-  const Tensor<T> logits = detail::prefill(decoder, prompts, cache);
+  Activations<T, Space> prefilled;
+  const Tensor<T> logits = detail::prefill(decoder, prompts, cache, prefilled);
   DecodingStep<T, Space> step(decoder, cache);
   std::vector<bool> ended(batch, false);
   std::vector<std::int32_t> next(batch, 0);
@@ -163,6 +163,8 @@ std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder
       ended[b] = (on_token && !on_token(b, next[b])) || i + 1 == count;
     }
     if (std::find(ended.begin(), ended.end(), false) == ended.end()) return said;
+    if (i == 0)
+      prefilled = {};  // behind the first tokens: giving memory back to a device takes as long as a small model's prompt
     copy(logits, step(next));
   }
 }

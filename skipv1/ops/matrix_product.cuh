@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <memory>
 #include <utility>
@@ -68,6 +69,12 @@ inline bool plain_products() {
   static const bool plain = std::getenv("SKIPV1_PLAIN_PRODUCTS") != nullptr;
   return plain;
 }
+/// Whether the environment has SKIPV1_TUNE_PRODUCTS: of cuBLASLt's first candidates the fastest is taken, by a measurement at a
+/// product's first use. Which one that is, and so the last bits of results, may differ from run to run.
+inline bool tunes_products() {
+  static const bool tunes = std::getenv("SKIPV1_TUNE_PRODUCTS") != nullptr;
+  return tunes;
+}
 inline void check_cublas(cublasStatus_t status, const char* call) {
   require(status == CUBLAS_STATUS_SUCCESS, call, ": ", cublasLtGetStatusString(status));
 }
@@ -94,19 +101,14 @@ class CublasLt {
     static thread_local CublasLt lt;
     return lt;
   }
-  /// Whether cuBLASLt has an algorithm for `p`; of `x` only the addresses count.
+  /// Whether cuBLASLt has an algorithm for `p`; of `x` only the addresses count, unless products are tuned.
   bool supports(const Product& p, const ProductOf<T>& x) { return plan(p, x).found; }
   /// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T: the same memory, with A and B exchanged. Returns false
   /// where cuBLASLt has no algorithm (some odd widths of bfloat16).
   bool run(const Product& p, const ProductOf<T>& x) {
     const Plan& plan = this->plan(p, x);
     if (!plan.found) return false;
-    set_pointers(plan, p, x);
-    const Sum<T> one(1), beta = p.add ? one : Sum<T>(0);
-    check_cublas(
-        cublasLtMatmul(handle_.get(), plan.product.get(), &one, x.b, plan.b.get(), x.a, plan.a.get(), &beta, x.from, plan.c.get(),
-                       x.c, plan.c.get(), &plan.algorithm, workspace_.get(), workspace_bytes, current_stream()),
-        "cublasLtMatmul");
+    multiply(plan, p, x, plan.algorithm);
     return true;
   }
 
@@ -119,6 +121,14 @@ class CublasLt {
     cublasLtMatmulAlgo_t algorithm;
     bool found = false;
   };
+
+  void multiply(const Plan& plan, const Product& p, const ProductOf<T>& x, const cublasLtMatmulAlgo_t& algorithm) {
+    set_pointers(plan, p, x);
+    const Sum<T> one(1), beta = p.add ? one : Sum<T>(0);
+    check_cublas(cublasLtMatmul(handle_.get(), plan.product.get(), &one, x.b, plan.b.get(), x.a, plan.a.get(), &beta, x.from,
+                                plan.c.get(), x.c, plan.c.get(), &algorithm, workspace_.get(), workspace_bytes, current_stream()),
+                 "cublasLtMatmul");
+  }
 
   CublasLt() : workspace_(allocate_device(workspace_bytes)) {
     cublasLtHandle_t handle = nullptr;
@@ -172,10 +182,10 @@ class CublasLt {
     plan.a = p.transpose_a ? layout(p.k, p.m) : layout(p.m, p.k);
     plan.b = p.transpose_b ? layout(p.n, p.k) : layout(p.k, p.n);
     plan.c = layout(p.m, p.n);
-    choose(plan, p, aligned);
+    choose(plan, p, x, aligned);
     return plans_.emplace(std::pair(p, aligned), std::move(plan)).first->second;
   }
-  void choose(Plan& plan, const Product& p, bool aligned) {
+  void choose(Plan& plan, const Product& p, const ProductOf<T>& x, bool aligned) {
     cublasLtMatmulPreference_t preference = nullptr;
     check_cublas(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
     const Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> owner(preference);
@@ -188,14 +198,39 @@ class CublasLt {
       check_cublas(cublasLtMatmulPreferenceSetAttribute(preference, what, &alignment, sizeof alignment),
                    "cublasLtMatmulPreferenceSetAttribute");
     }
-    cublasLtMatmulHeuristicResult_t best;
+    cublasLtMatmulHeuristicResult_t candidates[8];
     int found = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_.get(), plan.product.get(), plan.b.get(), plan.a.get(),
-                                                                 plan.c.get(), plan.c.get(), preference, 1, &best, &found);
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle_.get(), plan.product.get(), plan.b.get(), plan.a.get(), plan.c.get(), plan.c.get(),
+                                       preference, tunes_products() && sizeof(T) < 8 ? 8 : 1, candidates, &found);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_INVALID_VALUE && p.has_gelu())) return;
     check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
     plan.found = found > 0;
-    if (plan.found) plan.algorithm = best.algo;
+    if (plan.found) plan.algorithm = candidates[found > 1 ? fastest(plan, p, x, candidates, found) : 0].algo;
+  }
+  /// The number of the candidate whose shortest of five times is shortest. What it computes goes to memory of its own.
+  int fastest(const Plan& plan, const Product& p, ProductOf<T> x, const cublasLtMatmulHeuristicResult_t* candidates, int count) {
+    const DeviceMemory c = allocate_device(p.m * p.n * sizeof(T)), before = allocate_device(p.gelu ? p.m * p.n * sizeof(T) : 0);
+    x.c = static_cast<T*>(c.get()), x.before = static_cast<T*>(before.get());
+    cudaEvent_t begin, end;
+    check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
+    check_cuda(cudaEventCreate(&end), "cudaEventCreate");
+    int best = 0;
+    float shortest = std::numeric_limits<float>::infinity();
+    for (int i = 0; i < count; ++i) {
+      for (int repeat = 0; repeat < 6; ++repeat) {
+        check_cuda(cudaEventRecord(begin, current_stream()), "cudaEventRecord");
+        multiply(plan, p, x, candidates[i].algo);
+        check_cuda(cudaEventRecord(end, current_stream()), "cudaEventRecord");
+        check_cuda(cudaEventSynchronize(end), "waiting for a product");
+        float ms = 0;
+        check_cuda(cudaEventElapsedTime(&ms, begin, end), "cudaEventElapsedTime");
+        if (repeat > 0 && ms < shortest) shortest = ms, best = i;
+      }
+    }
+    cudaEventDestroy(begin);
+    cudaEventDestroy(end);
+    return best;
   }
 
   Owned<cublasLtHandle_t, cublasLtDestroy> handle_;

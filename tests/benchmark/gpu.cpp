@@ -119,7 +119,7 @@ class Bench {
     what << "prefill " << name << ' ' << config.attention.variant << ' ' << length << (chunk < length ? " in chunks" : "");
     line(what.str(), t, flops / t.median * 1e-12, product_, "TFLOP/s", error);
     const double with_memory = prompt.seconds_with_memory(chunk);
-    std::printf("  %.0f tokens/s; %.1f us with memory for activations taken and given back\n", tokens, 1e6 * with_memory);
+    std::printf("  %.0f tokens/s; %.1f us with memory for activations taken\n", tokens, 1e6 * with_memory);
     json_.back().update(
         Json{{"prompt", length}, {"chunk", chunk}, {"tokens_per_second", tokens}, {"seconds_with_memory", with_memory}});
   }
@@ -205,17 +205,18 @@ int main(int argc, char** argv) {
       "Attention, decoding, training steps, models' prefill and generation on the card, beside its copy bandwidth and matrix "
       "rate.\n"
       "Example: skipv1-benchmark-gpu --only decode --json gpu.json"};
-  std::string json, only;
+  std::string json, only, profile;
   std::size_t repeats = 20;
   double memory = 0;
-  bool profile = false;
   app.add_option("--json", json, "write the numbers into this file; -: to standard output");
   app.add_option("--only", only, "what to time")->check(one_of({"decode", "train", "step", "prefill", "generate"}));
   app.add_option("--memory", memory, "GiB for generate's models and caches; 0: all that are free")->check(at_least(0));
   app.add_option("--repeats", repeats, "timed repeats")->check(at_least(1))->capture_default_str();
-  app.add_flag("--profile", profile, "nothing but one training step of GPT-2, for ncu (tests/benchmark/step_budget.py)");
+  app.add_option("--profile", profile, "nothing but this once, of the largest models, for ncu (tests/benchmark/budget.py)")
+      ->check(one_of({"step", "prefill"}));
   return run_program(app, argc, argv, [&] {
-    if (profile) return profile_step(gpt2_124m("mha"), 64, 1024), 0;
+    if (profile == "step") return profile_step(gpt2_124m("mha"), 64, 1024), 0;
+    if (profile == "prefill") return profile_prefill(llama_1b("mha", 2048), 2048), 0;
     JsonOutput output(json);
     Bench bench(repeats);
     if (only.empty() || only == "decode") {

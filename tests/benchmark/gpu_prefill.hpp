@@ -59,12 +59,12 @@ class Prompt {
     first_token(chunk);
     return timed_by_host(repeats, [&] { first_token(chunk); });
   }
-  /// The same with memory for activations taken and given back, as `generate` does.
+  /// The same with memory for activations taken, as `generate` does.
   double seconds_with_memory(std::size_t chunk) {
     std::vector<double> times;
     for (int i = 0; i < 5; ++i) {
       activations_ = {};
-      times.push_back(seconds([&] { first_token(chunk), activations_ = {}; }));
+      times.push_back(seconds([&] { first_token(chunk); }));
     }
     return time_of(times).median;
   }
@@ -77,6 +77,16 @@ class Prompt {
   Activations<bfloat16, Device> activations_;
   Tensor<bfloat16> logits_;
 };
+
+/// A prompt's pass, whole, between the profiler's start and stop; before it one that takes memory.
+inline void profile_prefill(const Config& config, std::size_t length) {
+  const DecodingModel model(config);
+  Prompt prompt(model, length);
+  prompt.first_token(length);
+  check_cuda(cudaProfilerStart(), "cudaProfilerStart");
+  prompt.first_token(length);
+  check_cuda(cudaProfilerStop(), "cudaProfilerStop");
+}
 
 /// The largest error of the logits behind a prompt of 300 tokens, whole and in chunks of 128, of a small model of the
 /// configuration's architecture and variant, against the CPU's whole pass in double with the same (rounded) weights.

@@ -21,7 +21,8 @@ std::vector<std::vector<std::int32_t>> generate_by_one_kernel(const Decoder<T, D
   if (batch == 0 || count == 0) return said;
   Cache<T, Device> cache(decoder.routing(), batch, begin.longest + count);
   OneKernel<T> one(decoder, cache);
-  const Tensor<T> logits = detail::prefill(decoder, prompts, cache);
+  Activations<T, Device> prefilled;
+  const Tensor<T> logits = detail::prefill(decoder, prompts, cache, prefilled);
   std::vector<bool> ended(batch, false);
   std::vector<std::int32_t> next(batch);
   const auto draw = [&] {
@@ -37,6 +38,7 @@ std::vector<std::vector<std::int32_t>> generate_by_one_kernel(const Decoder<T, D
     }
   };
   hear();
+  prefilled = {};
   for (std::size_t done = 1; std::find(ended.begin(), ended.end(), false) != ended.end();) {
     const std::size_t steps = sampling.temperature == 0 ? std::min(at_once, count - done) : 1;
     const Tensor<std::int32_t> chosen = one(next, steps);

@@ -1,7 +1,7 @@
 """Where a training step's time goes, kernel by kernel at the card's full clock, from ncu's table of GPT-2's first step:
    ncu --profile-from-start off --clock-control none --cache-control none --metrics gpu__time_duration.sum,dram__bytes.sum --csv \\
        skipv1-benchmark-gpu --profile > step.csv
-   python3 tests/benchmark/step_budget.py step.csv"""
+   python3 tests/benchmark/budget.py step.csv"""
 import argparse
 import collections
 import csv
@@ -28,11 +28,11 @@ def group(name, _):
     for pattern, what in [("attention_backward", "attention, backward"), ("attention_forward", "attention, forward"),
                           ("norm_backward|column_sum_whole", "norms, backward, and the ends of sums"), ("norm_forward", "norms, forward"),
                           ("column_sum", "biases' gradients"), ("cross_entropy", "loss"), ("adamw|total|Squares", "AdamW and norm"),
-                          ("embedding|sort|for_each|map_kernel|copy", "embeddings and the rest"),
-                          ("nvjet|gemm|cutlass|cublas|xmma|splitK", "products")]:
+                          ("for_each_of_rows|map_kernel", "RoPE, SwiGLU, embeddings"),
+                          ("linear_one_row|nvjet|gemm|cutlass|cublas|xmma|splitK", "products")]:
         if re.search(pattern, name, re.IGNORECASE):
             return what
-    return "embeddings and the rest"
+    return "the rest"
 
 
 def table(key, title):

@@ -163,8 +163,8 @@ std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder
       ended[b] = (on_token && !on_token(b, next[b])) || i + 1 == count;
     }
     if (std::find(ended.begin(), ended.end(), false) == ended.end()) return said;
-    if (i == 0)
-      prefilled = {};  // behind the first tokens: giving memory back to a device takes as long as a small model's prompt
+    // Behind the first tokens: giving memory back to a device takes as long as a small model's prompt.
+    if (i == 0) prefilled = {};
     copy(logits, step(next));
   }
 }

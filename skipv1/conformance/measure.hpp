@@ -38,9 +38,9 @@ template <class Space>
 Measured measure_on(const Case& c, const std::string& dtype);
 
 /// The tensors of a trace, in the order of the forward pass: `embedding` (B, T, d); of every layer l `layer{l}.input` (B, T, d),
-/// `.queries_unrotated` and `.queries_rotated` (B, T, H, d_k), `.keys` (B, T, H, d_k) and `.values` (B, T, H, d_v) as each query
-/// head reads them (zeros where it reads none), `.attention` (B, T, H, d_v) before o_proj, `.residual` (B, T, d) after it,
-/// `.output` (B, T, d); `final_norm` (B, T, d).
+/// `.queries_unrotated` (after q_norm where there is one) and `.queries_rotated` (B, T, H, d_k), `.keys` (B, T, H, d_k) and
+/// `.values` (B, T, H, d_v) as each query head reads them (zeros where it reads none), `.attention` (B, T, H, d_v) before o_proj,
+/// `.residual` (B, T, d) after it, `.output` (B, T, d); `final_norm` (B, T, d).
 std::vector<std::string> trace_names(const Config& config);
 /// What the library computes for them, in float64.
 std::vector<std::pair<std::string, Tensor<double>>> trace(const Case& c);

@@ -58,6 +58,9 @@ expect(words "// nats a token\n" "" "skipv1/ops/a.hpp:1: \"nats a token\"")
 expect(words "// Waits and takes its turn.\n" "" "skipv1/ops/a.hpp:1: \"takes its turn")
 expect(words "// The deviation of seeds.\n" "" "skipv1/ops/a.hpp:1: \"the deviation")
 
+expect(programs "" "    build/tutorials/bin/skipv1-x\n" "README.md:1: build/tutorials/bin/skipv1-x: there is no skipv1/programs/x.cpp")
+expect(programs "" "\n    build/default/tutorials/09-x\n" "README.md:2: build/default/tutorials/09-x: pages say build/tutorials/tutorials/09-x")
+
 expect(layout "" "" "")
 file(WRITE ${work}/pip.log "")  # in the tree that passed
 execute_process(COMMAND ${CMAKE_COMMAND} -D root=${work} -P ${here}/layout.cmake RESULT_VARIABLE status ERROR_VARIABLE printed)

@@ -23,13 +23,19 @@ struct Index3 {
 /// other (a cooperative launch).
 enum class Resident { some, all };
 
+/// When a launch's blocks start: once the kernel before has ended, or while its last blocks end (programmatic dependent launch).
+/// Then the kernel calls `wait_for_kernel_before` before it touches global memory.
+enum class Start { after, early };
+
 /// What a launch needs beside the kernel and its arguments: a name for messages, blocks, threads of a block, and bytes of dynamic
-/// shared memory.
+/// shared memory. `cluster` neighbouring blocks along x form a thread-block cluster (kernel/cluster.cuh); 1: no clusters.
 struct Launch {
   const char* name;
   Index3 grid, block;
   std::size_t shared_bytes = 0;
   Resident resident = Resident::some;
+  unsigned cluster = 1;
+  Start start = Start::after;
 };
 
 /// `ceil(n / step)`: how many blocks of `step` cover n.

@@ -35,4 +35,23 @@ std::size_t resident_blocks([[maybe_unused]] void (*kernel)(Parameters...), [[ma
 #endif
 }
 
+/// Resident clusters of `blocks` such blocks, over the whole device: 0 below compute capability 9.0. 12 blocks' in the emulator.
+template <class... Parameters>
+std::size_t resident_clusters([[maybe_unused]] void (*kernel)(Parameters...), [[maybe_unused]] std::size_t threads,
+                              [[maybe_unused]] std::size_t bytes, unsigned blocks) {
+#if defined(__CUDACC__)
+  int device = 0, major = 0, clusters = 0;
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking for the compute capability");
+  if (major < 9) return 0;
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), bytes,
+             " bytes of shared memory");
+  LaunchConfiguration where({"", blocks, threads, bytes, Resident::some, blocks});
+  check_cuda(cudaOccupancyMaxActiveClusters(&clusters, kernel, &where.config), "asking for the clusters of the device");
+  return static_cast<std::size_t>(clusters);
+#else
+  return 12 / blocks;
+#endif
+}
+
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

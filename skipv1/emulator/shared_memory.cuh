@@ -41,6 +41,7 @@ struct SharedArray {
   std::byte* data = nullptr;
   std::size_t count = 0, element = 1;  ///< elements, and bytes of one
   Shadow* shadow = nullptr;            ///< that of element 0; one for every two bytes
+  std::size_t offset = 0;              ///< in bytes, in the block's shared memory
 };
 
 /// The shared memory of the running block. An access happens after an earlier one
@@ -89,8 +90,10 @@ class SharedMemory {
   }
   /// `count` elements from byte `offset` on.
   SharedArray at(std::size_t offset, const char* name, std::size_t count, std::size_t element) {
-    return {name, reinterpret_cast<std::byte*>(memory_.data()) + offset, count, element, shadows_.data() + offset / 2};
+    return {name, reinterpret_cast<std::byte*>(memory_.data()) + offset, count, element, shadows_.data() + offset / 2, offset};
   }
+  /// The array that lies here where `other` lies in another block.
+  SharedArray like(const SharedArray& other) { return at(other.offset, other.name, other.count, other.element); }
 
   enum class Fault { none, unwritten, race_with_writer, race_with_reader };
   /// Thread `t` reads. Returns the fault, if any.
@@ -122,6 +125,14 @@ class SharedMemory {
   std::uint32_t begin_completion() { return ++now_; }
   bool complete_load(Shadow& s, std::size_t t) {
     const bool untouched = s.writer == t && s.read <= s.written;
+    s.written = now_;
+    s.writer = tma;
+    return untouched;
+  }
+  /// Another block of the cluster has stored an element between the barriers that ended at `from` and now: returns whether no
+  /// other store or thread accessed it in between.
+  bool receive_store(Shadow& s, std::uint32_t from) {
+    const bool untouched = s.written <= from && s.read <= from;
     s.written = now_;
     s.writer = tma;
     return untouched;

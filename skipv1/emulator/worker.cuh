@@ -25,6 +25,7 @@
 #include "skipv1/core/check.hpp"
 #include "skipv1/emulator/fiber.cuh"
 #include "skipv1/emulator/asynchronous.cuh"
+#include "skipv1/emulator/cluster.cuh"
 #include "skipv1/emulator/semaphores.cuh"
 #include "skipv1/emulator/thread.cuh"
 #include "skipv1/emulator/traffic.cuh"
@@ -49,9 +50,10 @@ class Worker {
     return *current();
   }
 
-  /// Runs block `index` of `kernel`. Throws the first fault, or what a thread threw.
-  void run(const Kernel& kernel, Semaphores& semaphores, Index3 index) {
+  /// Runs block `index` of `kernel`, of a cluster if one is given. Throws the first fault, or what a thread threw.
+  void run(const Kernel& kernel, Semaphores& semaphores, Index3 index, Cluster* cluster = nullptr) {
     semaphores_ = &semaphores;
+    member_ = {cluster, index.x % kernel.launch.cluster, std::vector<ClusterMember::Thread>(kernel.launch.block.size())};
     begin(kernel, index);
     current() = this;
     resume_next(main_);
@@ -65,6 +67,7 @@ class Worker {
   std::size_t thread_number() const { return now_; }
   Thread& self() { return *threads_[now_]; }
   SharedMemory& shared() { return shared_; }
+  ClusterMember& member() { return member_; }
 
   /// `__syncthreads()`.
   void barrier(Place place) {
@@ -377,6 +380,7 @@ class Worker {
   std::vector<Exchange> exchanges_;          ///< behind no release yet
   std::size_t in_vain_ = 0, looked_at_ = 0;  ///< looks at semaphores since a thread went on, and the progress they saw
   SharedMemory shared_;
+  ClusterMember member_;
   bool counts_ = false, watched_ = false;
   BlockTraffic traffic_;
   std::exception_ptr error_;

@@ -42,6 +42,19 @@ SKIPV1_DEVICE unsigned thread_number() { return threadIdx.x + blockDim.x * (thre
 SKIPV1_DEVICE void sync_threads() { __syncthreads(); }
 SKIPV1_DEVICE void sync_warp() { __syncwarp(); }
 
+/// For kernels that start early (`Start::early`), from sm_90 on: waits until the kernel before has ended and its writes are seen.
+SKIPV1_DEVICE void wait_for_kernel_before() {
+#if SKIPV1_SM90A
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+/// Lets the kernel behind start, if it starts early, once all blocks have called this or ended.
+SKIPV1_DEVICE void let_next_kernel_start() {
+#if SKIPV1_SM90A
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 template <class T>
 SKIPV1_DEVICE T shuffle(T x, unsigned lane) {
   return __shfl_sync(0xffffffffu, x, static_cast<int>(lane));

@@ -29,6 +29,31 @@ inline cudaStream_t& current_stream() {
   static thread_local cudaStream_t stream = nullptr;
   return stream;
 }
+/// A launch as `cudaLaunchKernelExC` takes it.
+struct LaunchConfiguration {
+  cudaLaunchConfig_t config{};
+  cudaLaunchAttribute attributes[2] = {};
+
+  explicit LaunchConfiguration(const Launch& where) {
+    config.gridDim = {where.grid.x, where.grid.y, where.grid.z};
+    config.blockDim = {where.block.x, where.block.y, where.block.z};
+    config.dynamicSmemBytes = where.shared_bytes;
+    config.stream = current_stream();
+    config.attrs = attributes;
+    if (where.cluster > 1) {
+      cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+      cluster.id = cudaLaunchAttributeClusterDimension;
+      cluster.val.clusterDim.x = where.cluster, cluster.val.clusterDim.y = 1, cluster.val.clusterDim.z = 1;
+    }
+    if (where.start == Start::early) {
+      cudaLaunchAttribute& early = attributes[config.numAttrs++];
+      early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      early.val.programmaticStreamSerializationAllowed = 1;
+    }
+  }
+  LaunchConfiguration(const LaunchConfiguration&) = delete;
+  LaunchConfiguration& operator=(const LaunchConfiguration&) = delete;
+};
 /// Waits for the current stream; throws if any of its work failed.
 inline void synchronize() { check_cuda(cudaStreamSynchronize(current_stream()), "waiting for the device"); }
 #else
@@ -64,13 +89,19 @@ void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arg
   }
   const dim3 grid(where.grid.x, where.grid.y, where.grid.z), block(where.block.x, where.block.y, where.block.z);
   cudaError_t status;
-  if (where.resident == Resident::all) {
+  if (where.resident == Resident::all || where.cluster > 1 || where.start == Start::early) {
     const std::tuple<Parameters...> given(static_cast<Parameters>(arguments)...);
     const auto pointers = [](const auto&... x) {
       return std::array<void*, sizeof...(x)>{const_cast<void*>(static_cast<const void*>(&x))...};
     };
-    status = cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), grid, block, std::apply(pointers, given).data(),
-                                         where.shared_bytes, current_stream());
+    auto all = std::apply(pointers, given);
+    const auto* function = reinterpret_cast<const void*>(kernel);
+    if (where.resident == Resident::all) {
+      status = cudaLaunchCooperativeKernel(function, grid, block, all.data(), where.shared_bytes, current_stream());
+    } else {
+      const LaunchConfiguration with_attributes(where);
+      status = cudaLaunchKernelExC(&with_attributes.config, function, all.data());
+    }
   } else {
     kernel<<<grid, block, where.shared_bytes, current_stream()>>>(static_cast<Parameters>(arguments)...);
     status = cudaGetLastError();
@@ -83,6 +114,8 @@ void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arg
           where.grid, " blocks: at most (2^31 - 1, 65535, 65535) are allowed");
   require(where.shared_bytes <= emulator::SharedMemory::capacity, "kernel ", where.name, ": ", where.shared_bytes,
           " bytes of shared memory: at most ", emulator::SharedMemory::capacity, " are allowed");
+  require(where.cluster >= 1 && where.cluster <= 8 && where.grid.x % where.cluster == 0, "kernel ", where.name, ": clusters of ",
+          where.cluster, " blocks in a grid of ", where.grid, ": 1 to 8 are allowed, which the grid's x is a multiple of");
   const auto call = [=] { kernel(static_cast<Parameters>(arguments)...); };
   using Call = decltype(call);
   emulator::do_or_record([=] {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 
 #include "skipv1/model/attention_layer.hpp"
 #include "skipv1/model/feed_forward.hpp"
@@ -113,7 +114,10 @@ class Blocks {
   /// The heads that each query head of layer l reads, and its place among their readers, after `place`.
   RoutedHeads<T, Space> heads(const Activations<T, Space>& a, std::size_t l) const {
     const Shape shape{routing_.heads};
-    return {a.heads.slice(l, 1).reshape(shape), a.readers.slice(l, 1).reshape(shape)};
+    ReaderCounts counts;
+    if constexpr (!std::is_same_v<Space, Cpu>)
+      counts = count_readers(std::span(routing_.readers).subspan(l * routing_.heads, routing_.heads));
+    return {a.heads.slice(l, 1).reshape(shape), a.readers.slice(l, 1).reshape(shape), counts};
   }
 
  private:

@@ -39,12 +39,13 @@ template <class T, class Space = Cpu>
 struct RoutedHeads {
   View<const HeadPair<const T, Space>, Space> pairs;  ///< (H)
   View<const HeadReader, Space> readers;              ///< (H), or empty
+  ReaderCounts counts;                                ///< of these; the device's kernels are chosen by them
 
   RoutedHeads() = default;
   template <class Pairs>
   requires std::is_convertible_v<const Pairs&, View<const HeadPair<const T, Space>, Space>> RoutedHeads(
-      const Pairs& p, View<const HeadReader, Space> r = {})
-      : pairs(p), readers(r) {}  // NOLINT: implicit
+      const Pairs& p, View<const HeadReader, Space> r = {}, const ReaderCounts& c = {})
+      : pairs(p), readers(r), counts(c) {}  // NOLINT: implicit
 
   operator View<const HeadPair<const T, Space>, Space>() const { return pairs; }
   std::size_t size() const { return pairs.size(); }

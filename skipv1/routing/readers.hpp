@@ -1,6 +1,7 @@
 // Who reads a head: a routing table's names, and their inverse.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -79,6 +80,26 @@ inline std::vector<HeadReader> layer_readers(std::span<const HeadName> keys, std
     last->second = i;
   }
   return readers;
+}
+
+/// What a host needs to know of a layer's readers where these lie on a device. All zero: unknown.
+struct ReaderCounts {
+  std::size_t pairs = 0;    ///< pairs of a key head and a value head that are read; heads without a value count too
+  std::size_t of_pair = 0;  ///< readers of one of them, at most
+  std::size_t firsts = 0;   ///< query heads that are the first to read a key head or a value head
+  std::size_t most = 0;     ///< readers of what one of those is the first to read, at most
+};
+inline ReaderCounts count_readers(std::span<const HeadReader> readers) {
+  ReaderCounts counts;
+  std::vector<std::size_t> of_first(readers.size());
+  for (const HeadReader& reader : readers) {
+    counts.pairs += reader.pair_rank == 0;
+    counts.of_pair = std::max<std::size_t>(counts.of_pair, reader.pair_rank + 1u);
+    if (reader.key_first != HeadReader::none) ++of_first[reader.key_first];
+    if (reader.value_first != HeadReader::none && reader.value_first != reader.key_first) ++of_first[reader.value_first];
+  }
+  for (const std::size_t count : of_first) counts.firsts += count > 0, counts.most = std::max(counts.most, count);
+  return counts;
 }
 
 }  // namespace skipv1

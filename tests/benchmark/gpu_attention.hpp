@@ -55,6 +55,7 @@ class Problem {
     const std::vector<HeadReader> readers = layer_readers(key_names, value_names);
     readers_ = Tensor<HeadReader, Device>({s.H});
     copy(readers_, View<const HeadReader>(readers.data(), {s.H}));
+    counts_ = count_readers(readers);
   }
   void forward() const {
     attention_forward<bfloat16>(View<bfloat16, Device>(out), View<float, Device>(lse), View<bfloat16, Device>(q), heads(),
@@ -66,7 +67,7 @@ class Problem {
                                  View<bfloat16, Device>(q), heads(), on_device(), scale(), shapes.version);
   }
   RoutedHeads<bfloat16, Device> heads() const {
-    return {View<HeadPair<const bfloat16, Device>, Device>(table_), View<HeadReader, Device>(readers_)};
+    return {View<HeadPair<const bfloat16, Device>, Device>(table_), View<HeadReader, Device>(readers_), counts_};
   }
   double scale() const { return 1 / std::sqrt(static_cast<double>(shapes.D)); }
   std::size_t past(std::size_t b) const { return static_cast<std::size_t>(past_(b)); }
@@ -109,6 +110,7 @@ class Problem {
   }
   Tensor<HeadPair<const bfloat16, Device>, Device> table_;
   Tensor<HeadReader, Device> readers_;
+  ReaderCounts counts_;
   Tensor<HeadPair<bfloat16, Device>, Device> dtable_;
 };
 

@@ -131,7 +131,7 @@ struct Tables {
   }
   View<const HeadPair<double>> add() const { return {dhost.data(), {dhost.size()}}; }
   RoutedHeads<T, Device> read_on() const {
-    return {View<HeadPair<const T, Device>, Device>(device), View<HeadReader, Device>(readers_on)};
+    return {View<HeadPair<const T, Device>, Device>(device), View<HeadReader, Device>(readers_on), count_readers(readers)};
   }
   View<const HeadPair<T, Device>, Device> add_on() const { return View<HeadPair<T, Device>, Device>(ddevice); }
 };
@@ -229,7 +229,13 @@ void check_all_attention() {
   check_attention<T>({1, 128, 96, {4}, {300}}, Version::fast, random);
   check_attention<T>({1, 256, 256, {2}, {127}}, Version::fast, random);
   check_attention<T>({33, 16, 8, {1, 0, 1, 1, 1}, {0, 7, 15, 16, 200}, 4}, Version::fast, random);
-  // A block for each pair of heads, where these are few: heads without a value, groups, several rows.
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    // Clusters of 4 and of 8 blocks for a pair of heads.
+    check_attention<T>({1, 64, 64, {1}, {700}}, Version::fast, random, 0.3, Passes::forward);
+    check_attention<T>({1, 64, 64, {1}, {1130}}, Version::fast, random, 0.3, Passes::forward);
+    check_attention<T>({1, 128, 96, {4}, {900}}, Version::fast, random, -0.3, Passes::forward);
+  }
+  // One block or two for each pair of heads, where these are few: heads without a value, groups, several rows.
   check_attention<T>({4, 64, 48, {1}, {300}}, Version::fast, random);
   check_attention<T>({6, 16, 64, {3}, {70}, 4}, Version::fast, random, -0.3);
   check_attention<T>({3, 128, 128, {2, 0}, {129, 5}, 3}, Version::fast, random);

@@ -150,3 +150,15 @@ TEST_CASE("readers of lists of different length are refused") {
   const std::vector<HeadName> one(1), two(2);
   CHECK(message([&] { layer_readers(one, two); }) == "readers of 1 keys and 2 values: must be equally many, below 65535");
 }
+
+TEST_CASE("readers are counted: pairs, first readers, and the most of each") {
+  // Query heads 0, 1, 3 read pair (a, x); 2 reads (a, y); 4 reads (b, y); 5 has no value.
+  const HeadName a{0, 0}, b{0, 1}, x{0, 2}, y{0, 3};
+  const std::vector<HeadName> keys{a, a, a, a, b, b}, values{x, x, y, x, y, {}};
+  const ReaderCounts counts = count_readers(layer_readers(keys, values));
+  CHECK(counts.pairs == 4);    // with head 5's
+  CHECK(counts.of_pair == 3);  // of (a, x)
+  CHECK(counts.firsts == 3);   // 0 of a and x, 2 of y, 4 of b
+  CHECK(counts.most == 4);     // of a, by head 0
+  CHECK(count_readers({}).pairs == 0);
+}

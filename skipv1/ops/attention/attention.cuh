@@ -39,6 +39,31 @@ bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const Mor
 }
 
 // bfloat16's launches are templates too, so that only who calls them compiles their kernels.
+
+/// Launches blocks for each of `pairs` pairs of heads of a sequence, where that takes less time than even shares: returns whether
+/// it does.
+template <unsigned W>
+bool launch_decode_pairs(const Decode& a, std::size_t pairs, bool counted, std::size_t max_keys, std::size_t processors,
+                         std::size_t warps_of_block) {
+  const auto kernel = attention_forward_decode_pairs<W>;
+  const std::size_t threads = warps_of_block * warp_size;
+  static thread_local std::array<std::size_t, 9> clusters = {};  // asked once for each size; one more than there are
+  const auto resident = [&](unsigned count) {
+    if (!has_sm90a()) return std::size_t{0};
+    if (clusters[count] == 0)
+      clusters[count] = 1 + resident_clusters(kernel, threads, decode_pairs_bytes<W>(warps_of_block, count), count);
+    return clusters[count] - 1;
+  };
+  const DecodePairs all{a.z.batch * pairs, 2 * max_keys * (a.z.key + a.z.value), counted, a.z.batch == 1};
+  const unsigned blocks = blocks_of_pair(all, processors, resident);
+  if (blocks == 0) return false;
+  const std::size_t bytes = decode_pairs_bytes<W>(warps_of_block, blocks);
+  const Start start = has_sm90a() ? Start::early : Start::after;
+  launch({"attention_forward_decode_pairs", {blocks * pairs, a.z.batch}, threads, bytes, Resident::some, blocks, start}, kernel,
+         a);
+  return true;
+}
+
 constexpr std::size_t decode_most_heads = 4096;
 template <class T>
 void launch_decode(T* out, float* lse, const T* q, const RoutedHeads<T, Device>& heads, const AttentionSizes& z,
@@ -53,9 +78,10 @@ void launch_decode(T* out, float* lse, const T* q, const RoutedHeads<T, Device>&
     if (blocks_of != bytes) blocks = resident_blocks(attention_forward_decode<W>, threads, bytes), blocks_of = bytes;
     Decode a{out, lse, q, heads.pairs.data(), heads.readers.data(), z, max_rows, static_cast<float>(scale), nullptr, nullptr};
     if constexpr (W <= 128) {
-      if (few_pairs(z.batch * z.heads, 2 * max_keys * (z.key + z.value), blocks))
-        return launch({"attention_forward_decode_pairs", {z.heads, z.batch}, threads, decode_tile_bytes<W>(warps_of_block)},
-                      attention_forward_decode_pairs<W>, a);
+      const std::size_t most = decode_rows / max_rows;
+      const bool counted = heads.counts.pairs > 0;
+      const std::size_t pairs = counted ? heads.counts.pairs * ceil_div(heads.counts.of_pair, most) : z.heads;
+      if (launch_decode_pairs<W>(a, pairs, counted, max_keys, blocks, warps_of_block)) return;
     }
     const std::size_t warps = blocks * warps_of_block, partial = warps * 2 * decode_rows * (z.value + 4);
     float* memory = scratch<float>(partial + z.rows * z.heads * (sizeof(DecodeParts) / sizeof(float)));

@@ -1,18 +1,45 @@
-// Attention of few query rows to many keys where pairs of heads are at most as many as multiprocessors: a block for each pair of
-// a sequence goes through all of its keys, so that there are no parts for a second kernel to join.
+// Attention of few query rows to many keys where pairs of heads are at most as many as multiprocessors: a block, or the blocks of
+// a thread-block cluster, for each pair of a sequence go through all of its keys, so that there are no parts for a second kernel
+// to join. The blocks of a cluster store their parts into each other's shared memory.
 //
 // A multiprocessor reads some 75 bytes a nanosecond, of what the card can one part in 55: that many blocks keep the memory busy.
 #pragma once
 
+#include "skipv1/kernel/cluster.cuh"
 #include "skipv1/ops/attention/decode.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// Whether a block for each pair takes less time than even shares and a join, which take 4 us more: `share` bytes of each of
-/// `pairs` pairs, at most, on a card of `processors` multiprocessors. Unequal sequences cost the time of a share at most.
-inline bool few_pairs(std::size_t pairs, std::size_t share, std::size_t processors) {
+/// A call's pairs of heads, as far as the host knows them.
+struct DecodePairs {
+  std::size_t pairs, share;  ///< pairs of all sequences, at most; bytes of one, at most
+  bool counted, alike;       ///< whether there are as many; whether all have that many bytes
+};
+/// What a cluster costs, in nanoseconds: its start, its barrier, a second join. Nothing in the emulator, so that small tests have
+/// some.
+#if defined(__CUDACC__)
+inline constexpr std::size_t cluster_time = 1200;
+#else
+inline constexpr std::size_t cluster_time = 0;
+#endif
+/// How many blocks go through each pair, on a card of `processors` multiprocessors that holds `resident(blocks)` clusters of
+/// `blocks` at once; 0: even shares and a join take less time. The times are nanoseconds measured on an H200
+/// (docs/performance/decode-clusters-h200.txt): a multiprocessor reads 75 bytes in one, the card 4,200.
+template <class Resident>
+unsigned blocks_of_pair(const DecodePairs& p, std::size_t processors, const Resident& resident) {
   constexpr std::size_t busy = 55, most_share = std::size_t{1} << 20, most_alone = 300000;
-  return pairs <= processors && share <= most_share && share * (busy - std::min(busy, pairs)) <= busy * most_alone;
+  const std::size_t all = p.pairs * p.share / 4200;
+  unsigned best = 0;
+  std::size_t least = all + 4000 + 32000 / std::max<std::size_t>(p.pairs, 1);
+  for (const unsigned blocks : {1u, 2u, 3u, 4u, 6u, 8u}) {
+    const std::size_t own = p.share / blocks, barrier = blocks == 1 ? 0 : cluster_time + 50 * (blocks - 1);
+    if (p.pairs > (blocks == 1 ? processors : resident(blocks)) || (!p.alike && own > most_share)) continue;
+    // Heads that share pairs leave blocks idle: where that is not known, it may cost the time of `most_alone` bytes.
+    if (!p.counted && (own > most_share || own * (busy - std::min(busy, p.pairs * blocks)) > busy * most_alone)) continue;
+    const std::size_t time = std::max(own / 75, all) + barrier;
+    if (time < least) best = blocks, least = time;
+  }
+  return best;
 }
 
 /// The query heads of one group, and what they read: the first member, and the one behind it; H: none.
@@ -48,13 +75,13 @@ SKIPV1_DEVICE PairGroup find_group(const Decode& a, unsigned number, unsigned mo
   return {{}, H, H};
 }
 
-/// A warp's tiles of a pair's keys: every `warps`th, on their way into shared memory.
+/// A warp's tiles of a pair's keys: every `warps`th of the cluster, on their way into shared memory.
 template <unsigned W>
 class PairStream {
  public:
   SKIPV1_DEVICE_MEMBER PairStream(const AttentionSizes& z, const HeadPair<const bfloat16, Device>& pair, std::size_t b,
-                                  std::size_t keys)
-      : z_(z), pair_(pair), b_(b), keys_(keys), from_(std::size_t{warp()} * decode_keys<W>) {
+                                  std::size_t keys, std::size_t first, std::size_t step)
+      : z_(z), pair_(pair), b_(b), keys_(keys), from_(first), step_(step) {
     for (unsigned i = 0; i < DecodeRing<W>::stages - 1; ++i) copy_next();
   }
   /// The next tile's keys and values. The tiles before are no longer there.
@@ -66,7 +93,7 @@ class PairStream {
   SKIPV1_DEVICE_MEMBER void copy_next() {
     if (from_ < keys_) {
       ring_.copy(z_, pair_, b_, from_, keys_ - from_);
-      from_ += std::size_t{block_size().x / warp_size} * decode_keys<W>;
+      from_ += step_;
     }
     ring_.commit();
   }
@@ -74,62 +101,128 @@ class PairStream {
   const AttentionSizes& z_;
   const HeadPair<const bfloat16, Device>& pair_;
   DecodeRing<W> ring_;
-  std::size_t b_, keys_, from_;  ///< from_: the first key of the tile that is copied next
+  std::size_t b_, keys_, from_, step_;  ///< from_: the first key of the tile that is copied next
 };
 
-/// Joins the warps' states of `rows` rows of the block in shared memory, and writes them; `at[r]`: which of the call's (N, H)
-/// rows is row r, `no_row` if none.
+/// Where a block's parts of its pair's rows lie: of each warp behind the end of its tiles, and of each block of the cluster for
+/// the rows that this block writes, every `blocks`th. A part: values not yet divided by row_sum, row_max in base 2, row_sum.
+SKIPV1_HOST_DEVICE unsigned rows_of_block(unsigned blocks) { return (decode_rows + blocks - 1) / blocks; }
 template <unsigned W>
-SKIPV1_DEVICE void store_joined(const DecodeState<W>& state, const Decode& a, const DecodeRow (&row)[2]) {
-  constexpr unsigned width = W + 2;
-  const unsigned warps = block_size().x / warp_size, g = lane() / 4, c = lane() % 4 * 2;
-  const float scale_log2 = positive_scale_log2(a.scale);
-  const auto o_of_warp = dynamic_shared<float>(0, std::size_t{warps} * decode_rows * width);
-  SKIPV1_SHARED(std::size_t, place, decode_rows);
-  cp_async_wait<0>();
-  sync_threads();  // no tile is read any more
+struct PairParts {
+  static constexpr unsigned width = W + 2;
+  Shared<float> of_warp, of_block;
+  unsigned warps, blocks;
+
+  SKIPV1_DEVICE_MEMBER PairParts()
+      : of_warp(dynamic_shared<float>(0, std::size_t{block_size().x} / warp_size * decode_rows * width)),
+        of_block(dynamic_shared<float>(decode_tile_bytes<W>(block_size().x / warp_size),
+                                       cluster_blocks() > 1 ? cluster_blocks() * rows_of_block(cluster_blocks()) * width : 0)),
+        warps(block_size().x / warp_size),
+        blocks(cluster_blocks()) {}
+  SKIPV1_DEVICE_MEMBER unsigned warp_part(unsigned w, unsigned r) const { return (w * decode_rows + r) * width; }
+  SKIPV1_DEVICE_MEMBER unsigned block_part(unsigned rank, unsigned r) const {
+    return (rank * rows_of_block(blocks) + r / blocks) * width;
+  }
+};
+template <unsigned W>
+std::size_t decode_pairs_bytes(std::size_t warps, unsigned blocks) {
+  const std::size_t parts = blocks > 1 ? blocks * rows_of_block(blocks) : 0;
+  return decode_tile_bytes<W>(warps) + parts * PairParts<W>::width * sizeof(float);
+}
+
+/// A row's state over `count` parts, and columns `column` and `column + 1` of its values; part p begins at `parts[at(p)]`.
+template <unsigned W>
+struct JoinedPair {
+  SoftmaxState<float> all;
+  float low = 0, high = 0;
+
+  template <class At>
+  SKIPV1_DEVICE_MEMBER JoinedPair(const Shared<float>& parts, unsigned count, unsigned column, const At& at) {
+    const auto exp = [](float x) { return fast_exp2(x); };
+    const auto part = [&](std::size_t p) {
+      const Vector<float, 2> state = load_shared<2>(parts, at(static_cast<unsigned>(p)) + W);
+      return SoftmaxState<float>{state[0], state[1]};
+    };
+    all = merge<float>(count, part, exp);
+    for (unsigned p = 0; p < count; ++p) {
+      const float factor = exp(part(p).row_max - merge_base(all.row_max));
+      const Vector<float, 2> values = load_shared<2>(parts, at(p) + column);
+      low += factor * values[0];
+      high += factor * values[1];
+    }
+  }
+  /// Writes the columns to row `to` of the call, and the first its lse.
+  SKIPV1_DEVICE_MEMBER void store(const Decode& a, std::size_t to, unsigned column) const {
+    const float inverse = all.row_sum > 0 ? 1 / all.row_sum : 0;
+    store_pair(a.out + to * a.z.value + column, pack_bfloat16(low * inverse, high * inverse));
+    if (column == 0) a.lse[to] = log_sum_exp(all.row_max, all.row_sum);
+  }
+};
+
+/// Stores the warp's part of each row into the block's shared memory; `place[r]`: which of the call's (N, H) rows is row r.
+template <unsigned W>
+SKIPV1_DEVICE void store_part(const DecodeState<W>& state, const PairParts<W>& parts, const Shared<std::size_t>& place,
+                              float scale, const DecodeRow (&row)[2]) {
+  const unsigned g = lane() / 4, c = lane() % 4 * 2;
   SKIPV1_UNROLL
   for (unsigned half = 0; half < 2; ++half) {
-    const unsigned r = half * 8 + g, base = (warp() * decode_rows + r) * width;
+    const unsigned r = half * 8 + g, at = parts.warp_part(warp(), r);
     if (warp() == 0 && c == 0) place[r] = row[half].at;
     if (row[half].at == no_row) continue;
     SKIPV1_UNROLL
     for (unsigned m = 0; m < W / 8; ++m)
-      for (unsigned j = 0; j < 2; ++j) o_of_warp[base + m * 8 + c + j] = state.acc_o[m][2 * half + j];
+      store_shared(parts.of_warp, at + m * 8 + c, Vector<float, 2>{state.acc_o[m][2 * half], state.acc_o[m][2 * half + 1]});
     if (c == 0)
-      o_of_warp[base + W] = state.softmax.row_max[half] * scale_log2, o_of_warp[base + W + 1] = state.softmax.row_sum[half];
-  }
-  sync_threads();
-  const auto pairs = static_cast<unsigned>(a.z.value) / 2;
-  for (unsigned i = thread().x; i < decode_rows * pairs; i += block_size().x) {
-    const unsigned r = i / pairs, column = i % pairs * 2;
-    const std::size_t at = place[r];
-    if (at == no_row) continue;
-    const auto of_warp = [&](std::size_t w) {
-      const std::size_t base = (w * decode_rows + r) * width + W;
-      return SoftmaxState<float>{o_of_warp[base], o_of_warp[base + 1]};
-    };
-    const auto exp = [](float x) { return fast_exp2(x); };
-    const SoftmaxState<float> all = merge<float>(warps, of_warp, exp);
-    float low(0), high(0);
-    for (unsigned w = 0; w < warps; ++w) {
-      const float factor = exp(of_warp(w).row_max - merge_base(all.row_max));
-      low += factor * o_of_warp[(w * decode_rows + r) * width + column];
-      high += factor * o_of_warp[(w * decode_rows + r) * width + column + 1];
-    }
-    const float inverse = all.row_sum > 0 ? 1 / all.row_sum : 0;
-    store_pair(a.out + at * a.z.value + column, pack_bfloat16(low * inverse, high * inverse));
-    if (column == 0) a.lse[at] = log_sum_exp(all.row_max, all.row_sum);
+      store_shared(parts.of_warp, at + W,
+                   Vector<float, 2>{state.softmax.row_max[half] * positive_scale_log2(scale), state.softmax.row_sum[half]});
   }
 }
 
-/// Grid (H, B): a pair of heads of a sequence each.
+/// Joins the parts of the block's warps, then of the cluster's blocks, and writes the rows.
+template <unsigned W>
+SKIPV1_DEVICE void store_joined(const DecodeState<W>& state, const Decode& a, const DecodeRow (&row)[2]) {
+  const PairParts<W> parts;
+  SKIPV1_SHARED(std::size_t, place, decode_rows);
+  cp_async_wait<0>();
+  sync_threads();  // no tile is read any more
+  store_part<W>(state, parts, place, a.scale, row);
+  sync_threads();
+  if (parts.blocks > 1) cluster_wait();  // all have started
+  const unsigned pairs = static_cast<unsigned>(a.z.value) / 2, rank = cluster_rank();
+  for (unsigned i = thread().x; i < decode_rows * pairs; i += block_size().x) {
+    const unsigned r = i / pairs, column = i % pairs * 2;
+    if (place[r] == no_row) continue;
+    const JoinedPair<W> joined(parts.of_warp, parts.warps, column, [&](unsigned w) { return parts.warp_part(w, r); });
+    if (parts.blocks == 1) {
+      joined.store(a, place[r], column);
+      continue;
+    }
+    const unsigned at = parts.block_part(rank, r), to = r % parts.blocks;
+    store_in_cluster(parts.of_block, (at + column) / 2, to, {joined.low, joined.high});
+    if (column == 0) store_in_cluster(parts.of_block, (at + W) / 2, to, {joined.all.row_max, joined.all.row_sum});
+  }
+  if (parts.blocks == 1) return;
+  cluster_arrive();
+  cluster_wait();
+  for (unsigned i = thread().x; i < rows_of_block(parts.blocks) * pairs; i += block_size().x) {
+    const unsigned r = i / pairs * parts.blocks + rank, column = i % pairs * 2;
+    if (r >= decode_rows || place[r] == no_row) continue;
+    const JoinedPair<W> joined(parts.of_block, parts.blocks, column, [&](unsigned p) { return parts.block_part(p, r); });
+    joined.store(a, place[r], column);
+  }
+}
+
+/// Grid (C H, B): a cluster of C blocks for a pair of heads of a sequence each. Its tiles of keys go to the cluster's warps in
+/// turn.
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_decode_pairs(Decode a) {
   const auto H = static_cast<unsigned>(a.z.heads), rows = static_cast<unsigned>(a.max_rows), most = decode_rows / rows;
+  const unsigned blocks = cluster_blocks(), warps = block_size().x / warp_size;
+  if (blocks > 1) cluster_arrive();
+  wait_for_kernel_before();
   const AttentionSequence own = sequence(a.z, block().y);
-  const PairGroup group = find_group(a, block().x, most);
-  if (group.lead >= H || own.rows == 0) return;
+  const PairGroup group = find_group(a, block().x / blocks, most);
+  if (group.lead >= H || own.rows == 0) return;  // with all blocks of the cluster
   DecodeRow row[2];
   for (unsigned half = 0; half < 2; ++half) {
     const unsigned r = lane() / 4 + 8 * half, member = r / rows, t = r % rows;
@@ -137,17 +230,19 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
     for (unsigned i = 1; i < member && h < H; ++i) h = a.readers[h].pair_next == HeadReader::none ? H : a.readers[h].pair_next;
     if (member < most && h < H && t < own.rows) row[half] = {(own.begin + t) * a.z.heads + h, own.past + t + 1};
   }
-  const std::size_t keys = group.pair.value.data ? own.past + own.rows : 0;
-  PairStream<W> stream(a.z, group.pair, block().y, keys);
+  constexpr std::size_t K = decode_keys<W>;
+  const std::size_t keys = group.pair.value.data ? own.past + own.rows : 0, first = (cluster_rank() * warps + warp()) * K,
+                    step = std::size_t{blocks} * warps * K;
+  PairStream<W> stream(a.z, group.pair, block().y, keys, first, step);
   std::uint32_t fq[W / 16][4] = {};
   load_queries<W>(fq, a, row);
   DecodeState<W> state;
-  constexpr std::size_t K = decode_keys<W>;
-  for (std::size_t s0 = warp() * K; s0 < keys; s0 += block_size().x / warp_size * K) {
+  for (std::size_t s0 = first; s0 < keys; s0 += step) {
     Tile<W> key_tile, value_tile;
     stream.next(key_tile, value_tile);
     add_tile<W>(state, fq, key_tile, value_tile, row, s0, s0 + K > own.past + 1, a.scale);
   }
+  let_next_kernel_start();
   state.softmax.reduce_row_sum();
   store_joined<W>(state, a, row);
 }

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "skipv1/core/uninitialized.hpp"
 #include "skipv1/core/check.hpp"
+#include "skipv1/core/uninitialized.hpp"
 
 #if defined(_WIN32)
 #ifndef NOMINMAX

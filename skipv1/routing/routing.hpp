@@ -137,11 +137,12 @@ inline void invert(Routing& table) {
   }
 }
 
-/// What a table is filled from: `H` query heads in `H_kv` groups over `L` layers, and the variant's parameters.
+/// What fills the value slots that a layer skips (docs/spec/models.md, "Injections").
 enum class Injection { second_half, pooling, dynamic, odd_even, resformer };
 inline constexpr const char* injection_names[] = {"second_half", "pooling", "dynamic", "odd_even", "resformer"};
 inline const char* to_string(Injection injection) { return injection_names[static_cast<std::size_t>(injection)]; }
 
+/// What a table is filled from: `H` query heads in `H_kv` groups over `L` layers, and the variant's parameters.
 struct RoutingShape {
   std::size_t layers = 1, heads = 1, kv_heads = 1;
   double skip_ratio = 0.5;
@@ -161,9 +162,9 @@ struct RoutingShape {
   }
 };
 
-/// Checks a table, counts what each layer owns, and inverts it: heads `0 … n - 1`, where `n - 1` is the largest that anybody
-/// reads. Throws if the table is not (L, H), if a head is read from a later layer, if an owned head is read by nobody, if a key
-/// is pooled or missing, or half of a mean is.
+/// Checks a table, counts what each layer owns (heads `0 … n - 1`, where `n - 1` is the largest that anybody reads), and inverts
+/// it. Throws if the table is not (L, H), if a head is read from a later layer, if an owned head is read by nobody, if a key is
+/// pooled or missing, or half of a mean is.
 inline void count_owned(Routing& table) {
   const std::size_t size = table.layers * table.heads;
   require(table.keys.size() == size && table.values.size() == size, "routing: a table of ", table.layers, " layers and ",
@@ -199,9 +200,6 @@ inline void count_owned(Routing& table) {
   invert(table);
 }
 
-/// What a group of layer `layer` reads.
-using HeadOf = std::function<HeadName(std::size_t layer, std::size_t group)>;
-
 /// Throws unless the table tells of each layer what it owns and who reads it, as `count_owned` counts it: one that was moved away
 /// does not.
 inline void require_counted(const Routing& table) {
@@ -211,6 +209,9 @@ inline void require_counted(const Routing& table) {
           "routing: a table of ", table.layers, " layers that lists the heads of ", table.owned_keys.size(),
           ": it was moved away, or not made by count_owned");
 }
+
+/// What a group of layer `layer` reads.
+using HeadOf = std::function<HeadName(std::size_t layer, std::size_t group)>;
 
 /// Fills a table from the heads to read. This is all a new variant needs.
 inline Routing fill_routing(const RoutingShape& shape, const HeadOf& key, const HeadOf& value) {

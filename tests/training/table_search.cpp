@@ -60,7 +60,7 @@ std::string broken_rule(const ValueTable& t, const SearchSpace& space) {
 TEST_CASE("tables drawn, mutated and recombined keep the number of owned heads and read what earlier layers own") {
   for (const SearchSpace space : {SearchSpace{8, 8, 36}, SearchSpace{8, 8, 32}, SearchSpace{4, 4, 10}, SearchSpace{6, 3, 7},
                                   SearchSpace{3, 5, 12}, SearchSpace{12, 2, 23}}) {
-    for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
       SearchPlan plan{space};
       plan.seed = seed, plan.drawn = 10, plan.population = 6, plan.lag = 3;
       if (seed % 4 == 0) plan.given = {first_layer_table(space)};

@@ -37,7 +37,7 @@ fi
 PATH=$PATH:/usr/local/cuda/bin
 if command -v nvcc > /dev/null; then
   echo "== cuda: the device half for compute capability 8.0 and 9.0"
-  cmake --preset cuda > /dev/null
+  configure cuda
   cmake --build --preset cuda --target skipv1_cuda_compiles
 else
   echo "no nvcc: the device half is not compiled for the card"

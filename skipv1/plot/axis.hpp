@@ -129,6 +129,10 @@ inline const char* suffix(int thousands) {
   constexpr const char* names[] = {"", "k", "M", "G", "T"};
   return names[thousands];
 }
+/// Below this, labels of the data's own values have all digits.
+inline double end_of_whole_labels(const std::vector<double>& values) {
+  return std::any_of(values.begin(), values.end(), [](double value) { return std::abs(value) >= 1e5; }) ? 1e4 : 1e5;
+}
 }  // namespace detail
 
 /// A number with commas between its thousands, from 10,000 on; without decimals.
@@ -144,7 +148,7 @@ inline std::string with_commas(double value) {
 /// neighbours apart, beside such values from 10,000 on; below, whole numbers whole.
 inline std::vector<std::string> value_labels(const std::vector<double>& values) {
   std::vector<std::string> labels;
-  const double whole = std::any_of(values.begin(), values.end(), [](double value) { return std::abs(value) >= 1e5; }) ? 1e4 : 1e5;
+  const double whole = detail::end_of_whole_labels(values);
   for (int digits = 2; digits <= 17; ++digits) {
     labels.clear();
     for (const double value : values) {
@@ -166,6 +170,14 @@ inline std::vector<std::string> value_labels(const std::vector<double>& values) 
     if (std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end()) break;
   }
   return labels;
+}
+
+/// Whether `value_labels` writes all digits of these whole numbers.
+inline bool have_exact_labels(const std::vector<double>& values) {
+  const double whole = detail::end_of_whole_labels(values);
+  return std::all_of(values.begin(), values.end(), [&](double value) {
+    return std::abs(value) < whole || value == std::stod(detail::format("%.*e", 1, value));
+  });
 }
 
 /// Whether an axis' label names a unit that has a prefix already, as "KiB": "30k KiB" would have two.

@@ -150,9 +150,11 @@ class ChartPainter {
   static std::vector<std::string> labels_of(const std::vector<double>& ticks, const Axis& axis, const std::string& label) {
     return has_prefixed_unit(label) ? plain_tick_labels(ticks) : tick_labels(ticks, axis.log);
   }
-  /// Few whole x, or few on a log axis, are the ticks themselves, where their labels do not touch.
+  /// Few whole x, or few on a log axis, are the ticks themselves, where their labels do not touch. On a linear axis, which has
+  /// round ticks in their place, no label may be rounded.
   bool has_room_for_values() const {
     if (x_values_.empty() || x_values_.size() > 12 || !(x_.log || x_kind_ == Ticks::whole)) return false;
+    if (!x_.log && !have_exact_labels(x_values_)) return false;
     const std::vector<std::string> labels = value_labels(x_values_);
     double end = -1e9;
     for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -317,6 +319,7 @@ class ChartPainter {
     const auto kind = static_cast<Marker>(style % 4);
     canvas_.marker(at, kind, 7.5, white);
     canvas_.marker(at, kind, 5.5, line_colour(style));
+    if (has_open_marker(style)) canvas_.marker(at, kind, 3, white);
   }
   void paint_markers(const Series& s, std::size_t style) {
     if (!has_markers(s)) return;

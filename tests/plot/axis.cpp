@@ -150,6 +150,9 @@ TEST_CASE("labels of the data's own values are as short as tells them apart") {
   CHECK(value_labels({4915200, 9830400, 39321600, 78643200}) == Labels{"4.9M", "9.8M", "39M", "79M"});
   CHECK(value_labels({256, 2048, 16384}) == Labels{"256", "2048", "16,384"});
   CHECK(value_labels({2048, 69632, 137216}) == Labels{"2048", "70k", "140k"});
+  CHECK(have_exact_labels({256, 2048, 16384}));
+  CHECK(have_exact_labels({0, 200000, 1500000}));
+  CHECK_FALSE(have_exact_labels({2048, 69632, 137216}));
   CHECK(value_labels({39321600, 39400000}) == Labels{"39.3M", "39.4M"});
   CHECK(value_labels({999999}) == Labels{"1.0M"});
   CHECK(value_labels({0.001, 0.0014, 0.002}) == Labels{"0.001", "0.0014", "0.002"});

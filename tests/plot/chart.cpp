@@ -157,6 +157,14 @@ TEST_CASE("36 lines of a chart differ in colour, 72 in colour or dash") {
     }
 }
 
+TEST_CASE("eight lines and their markers differ without colours") {
+  for (std::size_t a = 0; a < 8; ++a)
+    for (std::size_t b = 0; b < a; ++b) {
+      CHECK(line_dash(a) != line_dash(b));
+      if (a % 4 == b % 4) CHECK(has_open_marker(a) != has_open_marker(b));
+    }
+}
+
 TEST_CASE("values that differ in the last bit are drawn, and refused as an axis' ends") {
   for (const bool log : {false, true}) {
     Chart chart{"last bit", "", "", {unnamed({1, 2}, {2.5, 2.5000000000000004})}};

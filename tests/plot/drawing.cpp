@@ -119,6 +119,15 @@ TEST_CASE("ticks stand at the data where these are few") {
   CHECK(times(svg, "39321600") == 0);
 }
 
+TEST_CASE("a linear axis has round ticks where the data's labels would be rounded") {
+  Chart chart{"", "tokens", "", {{"a", {2048, 68267, 136534, 409600}, {4, 3, 2, 1}}}};
+  const std::string svg = describe(chart).svg();
+  for (const char* label : {">100k<", ">400k<"}) CHECK(times(svg, label) == 1);
+  for (const char* label : {">68k<", ">70k<", ">410k<"}) CHECK(times(svg, label) == 0);
+  chart.series[0].x = {2048, 4096, 16384, 20480};
+  CHECK(times(describe(chart).svg(), ">16,384<") == 1);
+}
+
 TEST_CASE("a long title takes two lines and keeps off the edges") {
   Chart chart = small_chart();
   chart.title = "a title that is much too long for one line of nine hundred and sixty pixels at twenty pixels a letter, or so";

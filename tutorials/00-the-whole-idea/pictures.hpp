@@ -68,7 +68,7 @@ inline Drawing cache_picture() {
   }
   d.lines({550, 80}, {"A new token needs every earlier key", "and value, and no earlier query.", "Each token costs",
                       "2 × layers × heads × head width", "numbers: for 24 layers of width 1024", "49,152, or 96 KiB in bfloat16.",
-                      "32,768 tokens of one reader: 3 GiB,", "read again for each new token."});
+                      "One sequence of 32,768 tokens: 3 GiB,", "read again for each new token."});
   return std::move(d.drawing());
 }
 
@@ -191,10 +191,10 @@ inline Drawing kernel_picture() {
 /// Differences that docs/results/README.md reports.
 inline Drawing results_picture() {
   RowChart chart{
-      "10. What is gained, and where not: SkipV1's held-out loss minus MHA's",
-      "nats per token; left of the line: SkipV1 is better",
+      "10. What is gained, and where not: SkipV1's held-out loss minus MHA's (left of the line SkipV1 is better)",
+      "nats per token; n seeds: their mean; whiskers: its 95 % interval; small dots: single seeds",
       {"42M parameters, text read once, n = 5", "10M parameters, text read once, n = 3", "110M parameters, text read once, n = 1",
-       "42M, 79M tokens, n = 2", "42M, text read twice, n = 1", "42M, text read four times, n = 2",
+       "42M, three times the text, read once, n = 2", "42M, text read twice, n = 1", "42M, text read four times, n = 2",
        "42M, text read eight times, n = 2", "14M on bytes, n = 2"},
       {{"",
         {-0.109, -0.116, -0.117, (-0.085 - 0.072) / 2, -0.087, (-0.063 - 0.049) / 2, (0.181 + 0.182) / 2, (0.008 - 0.012) / 2}}}};

@@ -17,7 +17,10 @@ inline void draw_gathering(const std::filesystem::path& path, const std::vector<
   constexpr int box = 64, gap = 44, left = 96, top = 40, pitch_y = 96;
   const auto x_of = [&](std::size_t h) { return left + static_cast<int>(h) * (box + gap); };
   const auto y_of = [&](std::size_t line) { return top + static_cast<int>(line) * pitch_y; };
-  const int width = x_of(heads) + 190, height = y_of(layers) + 30;
+  const auto column_of = [&](std::size_t h) {
+    return x_of(heads) + 8 + 52 * (static_cast<int>(h) - static_cast<int>(heads / 2));
+  };
+  const int width = column_of(heads) + 130, height = y_of(layers) + 30;
   std::string svg;
   const auto add = [&](const char* format, auto... values) {
     char line[600];
@@ -46,15 +49,21 @@ inline void draw_gathering(const std::filesystem::path& path, const std::vector<
       const int nth = static_cast<int>(layers - 2 - line), bend = x_of(h) + box + 8 + 12 * nth,
                 to_y = y_of(layers - 1) + 8 + 12 * nth;
       add("<path d=\"M%d %d H%d V%d H%d\" fill=\"none\" stroke=\"#d55e00\" stroke-width=\"%.1f\" marker-end=\"url(#tip)\"/>\n",
-          x_of(h) + box, y_of(line) + 21, bend, to_y, x_of(h) + box + 1, std::clamp(norms[line][h], 0.8, 5.0));
+          x_of(h) + box, y_of(line) + 21, bend, to_y, x_of(h) + box + 1, std::clamp(2 * norms[line][h], 0.8, 9.0));
     }
   }
-  add("<text x=\"%d\" y=\"%d\" fill=\"#a34700\">sent to V 0.%zu:</text>\n", x_of(heads) + 8, top - 14, heads - 1);
+  const auto row_at = [&](int y, const std::vector<double>& of, const std::string& words) {
+    for (std::size_t h = heads / 2; h < heads; ++h)
+      add("<text x=\"%d\" y=\"%d\" fill=\"#a34700\">%.2f</text>\n", column_of(h), y, of[h]);
+    add("<text x=\"%d\" y=\"%d\" fill=\"#a34700\">%s</text>\n", column_of(heads), y, words.c_str());
+  };
+  for (std::size_t h = heads / 2; h < heads; ++h)
+    add("<text x=\"%d\" y=\"%d\" fill=\"#a34700\">V 0.%zu</text>\n", column_of(h), top - 14, h);
   for (std::size_t line = 0; line < layers; ++line)
-    add("<text x=\"%d\" y=\"%d\" fill=\"#a34700\">%.2f by layer %zu</text>\n", x_of(heads) + 8, y_of(line) + 26,
-        norms[line][heads - 1], layers - 1 - line);
-  add("<text x=\"%d\" y=\"%d\" fill=\"#a34700\">%.2f: norm of the sum</text>\n", x_of(heads) + 8, y_of(layers) - 18,
-      norms[layers][heads - 1]);
+    row_at(y_of(line) + 26, norms[line], "sent by layer " + std::to_string(layers - 1 - line));
+  row_at(y_of(layers) - 18, norms[layers], "norm of the sum");
+  add("<text x=\"16\" y=\"%d\" fill=\"#a34700\">A line is the thicker, the larger the norm of what it sends.</text>\n",
+      y_of(layers) - 18);
   svg += "</svg>\n";
   std::filesystem::create_directories(path.parent_path());
   std::ofstream out(path);

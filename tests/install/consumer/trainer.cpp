@@ -1,7 +1,8 @@
 // A training of ten lines, whose decoder was compiled when the library was built.
 #include <skipv1/skipv1.hpp>
 
-int main() {
+int main(int argc, char** argv) {
+  skipv1::wait_briefly(argc, argv);
   skipv1::Config config;
   config.vocab_size = 7, config.hidden_size = 16, config.intermediate_size = 24, config.max_position_embeddings = 8;
   config.attention.variant = "skipv1";

@@ -75,7 +75,7 @@ inline plot::Drawing draw_timeline(const Timeline& t) {
   for (const Segment& s : t.segments) total += s.work + s.wait;
   constexpr double left = 120, right = 940;
   const double scale = (right - left) / total;
-  Diagram d(960, 286, "One layer of the one kernel, and a token's end: LLaMA 1.3B, one sequence of 2,048");
+  Diagram d(960, 344, "One layer of the one kernel, and a token's end: LLaMA 1.3B, one sequence of 2,048");
   d.label({60, 90}, "measured");
   d.label({60, 160}, "bytes");
   double x = left;
@@ -90,18 +90,27 @@ inline plot::Drawing draw_timeline(const Timeline& t) {
     d.label({(x + worked) / 2, 124}, fixed(s.work / cycles_per_microsecond, 1) + " us", Align::centre, ink, 11);
     x = waited;
   }
+  d.drawing().line({left, 196}, {right, 196}, 1.2, ink);
+  for (double time = 0; time * cycles_per_microsecond <= total; time += 10) {
+    const double at = left + scale * time * cycles_per_microsecond;
+    d.drawing().line({at, 196}, {at, 202}, 1.2, ink);
+    d.label({at, 212}, fixed(time, 0), Align::centre, ink, 11);
+  }
+  d.label({left - 14, 196}, "us", Align::right);
   const auto key = [&](double at, Colour colour, const char* text) {
-    d.drawing().fill({at, 212, at + 16, 228}, colour);
-    d.label({at + 24, 220}, text, Align::left);
+    d.drawing().fill({at, 234, at + 16, 250}, colour);
+    d.label({at + 24, 242}, text, Align::left);
   };
   key(120, key_colour, "product");
   key(240, value_colour, "attention");
-  key(370, black, "barrier");
-  key(480, grey, "its bytes at the copy's rate");
-  d.label({120, 256},
-          "24 layers and the end: " + fixed(t.microseconds_per_token, 0) +
-              " us per token; all bytes at the copy's rate: " + fixed(t.limit, 0) + " us",
-          Align::left);
+  key(370, black, "barrier: the slowest block's wait");
+  key(650, grey, "its bytes at the copy's rate");
+  const Segment& end = t.segments.back();
+  const double at_end = (end.work + end.wait) / cycles_per_microsecond, layer = total / cycles_per_microsecond - at_end;
+  d.lines({120, 278}, {"Numbers under the bar: the median block's work, without barriers. With them, 24 layers of",
+                       fixed(layer, 1) + " us and the end of " + fixed(at_end, 1) + " us are " + fixed(24 * layer + at_end, 0) +
+                           " us; measured: " + fixed(t.microseconds_per_token, 0) + " us per token;",
+                       "all bytes at the copy's rate: " + fixed(t.limit, 0) + " us."});
   return std::move(d.drawing());
 }
 

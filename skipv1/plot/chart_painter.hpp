@@ -150,11 +150,10 @@ class ChartPainter {
   static std::vector<std::string> labels_of(const std::vector<double>& ticks, const Axis& axis, const std::string& label) {
     return has_prefixed_unit(label) ? plain_tick_labels(ticks) : tick_labels(ticks, axis.log);
   }
-  /// Few whole x, or few on a log axis, are the ticks themselves, where their labels do not touch. On a linear axis, which has
-  /// round ticks in their place, no label may be rounded.
+  /// Few x on a log axis, or few whole ones whose labels are exact, are the ticks themselves, where their labels do not touch.
   bool has_room_for_values() const {
-    if (x_values_.empty() || x_values_.size() > 12 || !(x_.log || x_kind_ == Ticks::whole)) return false;
-    if (!x_.log && !have_exact_labels(x_values_)) return false;
+    if (x_values_.empty() || x_values_.size() > 12) return false;
+    if (!x_.log && (x_kind_ != Ticks::whole || !have_exact_labels(x_values_))) return false;
     const std::vector<std::string> labels = value_labels(x_values_);
     double end = -1e9;
     for (std::size_t i = 0; i < labels.size(); ++i) {

@@ -128,10 +128,10 @@ class RoutingPainter {
     d_.text({b.left + 4, b.top + 5}, to_text(own), size, readable_on(layer_colour(own.layer, t_.layers)));
     d_.text({b.right - 4, b.bottom - 17}, "0." + std::to_string(own.head), size, black, Align::right);
   }
-  /// Which blocks' outputs a block's input averages.
+  /// Which outputs a block's input is a weighted sum of.
   void paint_depth() {
     d_.text({left(2) + cell_ * columns_ / 2, top_ - 22}, "a block's input", small_size, ink, Align::centre);
-    d_.text({left(2) + cell_ * columns_ / 2, box(2, t_.layers, 0).top + 12}, "mean of outputs before", small_size, ink,
+    d_.text({left(2) + cell_ * columns_ / 2, box(2, t_.layers, 0).top + 12}, "learned weighted sum", small_size, ink,
             Align::centre);
     for (std::size_t l = 0; l < t_.layers; ++l)
       for (std::size_t from = 0; from <= l && from < t_.heads; ++from) {

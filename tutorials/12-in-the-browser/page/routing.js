@@ -83,7 +83,7 @@ function drawRouting() {
     bar('this', r.bytes_per_token, most, css('--skip'), grouped(r.bytes_per_token) + ' bytes'),
     make('p', {}, `${share} % of MHA's; ${grouped(r.parameters)} parameters.` +
       (r.mixes_values ? ' Values are mixed with layer 0\'s: nothing is saved by that.' : '') +
-      (r.averages_depth ? ' A block reads an average of all outputs before: nothing is saved by that.' : '') +
+      (r.averages_depth ? ' A block reads a learned weighted sum of all earlier outputs: nothing is saved by that.' : '') +
       (latent ? ` A latent is cached instead of heads: ${latent.parts} × ${latent.part_width} numbers.` : '')));
   summary.dataset.bytes = r.bytes_per_token;
   get('routing-layers').replaceChildren(table([['layer', 'key heads', 'value heads', 'cached numbers per token', 'read by later layers'],

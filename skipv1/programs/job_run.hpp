@@ -21,9 +21,9 @@ class JobRun {
     const auto [text, held_out] = p_.job.tokens.empty() ? encoded_texts() : token_texts();
     at_place(text_place(), [&, &learned = text] { learned.count(p_.job.run.training.length); });
     require(held_out.size() >= 2, held_out_place(), ": held out are ", held_out.size(), " tokens: at least 2 are needed");
-    auto run = in_option_names(training_fields, [&] {
+    auto run = in_option_names(training_fields, [&, &learned = text, &held = held_out] {
       return TrainingRun<T, Space>(
-          config_, p_.job.run, text, held_out, p_.folder, [&] { return initial(); },
+          config_, p_.job.run, learned, held, p_.folder, [&] { return initial(); },
           [&](const std::filesystem::path& folder) { save_beside(folder); }, p_.world);
     });
     if (first() && !p_.last && !held_out_.empty()) warn_of_learned(text_place(), whole_, held_out_place(), held_out_);

@@ -21,7 +21,9 @@
 namespace skipv1::test {
 
 /// What each operation is tested in.
-#ifdef SKIPV1_FEWER_SCALARS
+#if defined(SKIPV1_ONE_SCALAR)  // sanitized: every scalar goes through the same accesses
+using Scalars = std::tuple<bfloat16>;
+#elif defined(SKIPV1_FEWER_SCALARS)
 using Scalars = std::tuple<float, bfloat16>;
 #else
 using Scalars = std::tuple<float, double, bfloat16>;

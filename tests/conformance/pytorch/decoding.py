@@ -154,7 +154,7 @@ def examine(folder, program, whole=True, only=None):
         rounding[dtype] = compare(decoding, dtype, *results)
         wrong = [f"{x}: error {e:.1e}, bound {bound:.0e}" for x, e, bound in rounding[dtype] if not e <= bound]
         failures += [f"{case.name}, {dtype}: {line}" for line in wrong]
-        if program and not only and dtype != "bf16":
+        if program and not only and dtype != "bf16" and (whole or dtype == ("f64", "f32")[len(case.name) % 2]):
             failures += check(program, decoding, dtype, results, 0, "right")
     for index, (name, kind) in enumerate(DECODING_MISTAKES.items()):
         if not kind.applies(facts):

@@ -7,7 +7,7 @@ root=$PWD
 work=${TMPDIR:-/tmp}/skipv1-systems
 full=
 [ "${1:-}" = --full ] && full=1 && shift
-parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops clang-tidy mingw aarch64 armhf i386 debian-12 debian-13}
+parts=${*:-oldest-g++ newest-g++ oldest-clang newest-clang libc++ assertions plain-loops clang-tidy microsoft mingw aarch64 armhf i386 debian-12 debian-13}
 mkdir -p "$work/include"
 : > "$work/summary.txt"
 
@@ -100,6 +100,20 @@ for part in $parts; do
         fi
       else
         say "$part" "skipped: no clang-tidy"
+      fi ;;
+    microsoft)  # reads the headers as far as clang knows MSVC's rules: templates parsed when they are used, for Windows' target
+      compiler=$(first clang++-21 clang++-20 clang++-19 clang++-18 clang++)
+      echo '#include <vector>' > "$work/vector.cpp"
+      if "${compiler:-false}" --target=x86_64-w64-windows-gnu -fsyntax-only "$work/vector.cpp" 2> /dev/null; then
+        if "$compiler" --target=x86_64-w64-windows-gnu -std=c++20 -fsyntax-only -fms-extensions -fdelayed-template-parsing -Wmicrosoft \
+          -Wall -Wextra -Wshadow -Werror -Wno-deprecated-declarations -Wno-delayed-template-parsing-in-cxx20 -DWHOLE -DSKIPV1_PLAIN_BLAS \
+          -DSKIPV1_NO_SENTENCEPIECE -I"$root" -isystem "$work/include" tests/install/consumer/main.cpp > "$work/$part.log" 2>&1; then
+          say "$part" "passed: $("$compiler" --version | head -1)"
+        else
+          say "$part" "FAILED: $work/$part.log"
+        fi
+      else
+        say "$part" "skipped: needs clang and mingw-w64's headers"
       fi ;;
     mingw)
       compiler=$(first x86_64-w64-mingw32-g++-posix x86_64-w64-mingw32-g++)

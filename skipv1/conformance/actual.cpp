@@ -1,6 +1,7 @@
 #include "skipv1/conformance/actual.hpp"
 
 #include <cmath>
+#include <map>
 
 #include "skipv1/conformance/actual_files.hpp"
 #include "skipv1/conformance/gradients.hpp"

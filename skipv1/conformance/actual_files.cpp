@@ -1,6 +1,7 @@
 #include "skipv1/conformance/actual_files.hpp"
 
 #include <limits>
+#include <map>
 #include <memory>
 
 #include "skipv1/conformance/json_file.hpp"

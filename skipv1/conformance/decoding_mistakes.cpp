@@ -1,4 +1,6 @@
 // What a decoder computes whose author got its cache, mask or positions wrong: its steps as one pass over given rows.
+#include <map>
+
 #include "skipv1/conformance/altered_pass.hpp"
 #include "skipv1/conformance/compare.hpp"
 #include "skipv1/conformance/mistakes.hpp"

@@ -1,3 +1,5 @@
+#include <map>
+
 #include "skipv1/conformance/new_case.hpp"
 
 #include "skipv1/io/checkpoint.hpp"

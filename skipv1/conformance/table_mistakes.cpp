@@ -1,4 +1,5 @@
 #include <cmath>
+#include <functional>
 
 #include "skipv1/conformance/mistake_lists.hpp"
 

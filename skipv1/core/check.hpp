@@ -5,16 +5,22 @@
 #error "skipv1: compiled with -ffast-math, -Ofast, -ffinite-math-only or /fp:fast, under which NaN and infinity pass every check"
 #endif
 
+#if defined(_MSC_VER) && (defined(min) || defined(max))
+#error "skipv1: min and max are macros, which windows.h makes of them: define NOMINMAX before it is included"
+#endif
+
 #include <cstddef>
 #include <initializer_list>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 
-#ifdef __GNUC__  // never taken in a program that is right: not worth inlining
+#ifdef __GNUC__  // run once or never: errors, settings, tables, memory. Not worth inlining, and small code compiles sooner
 #define SKIPV1_COLD __attribute__((cold, noinline))
+#define SKIPV1_NOINLINE __attribute__((noinline))  // short, and called from hundreds of places, none of them a loop over elements
 #else
 #define SKIPV1_COLD
+#define SKIPV1_NOINLINE
 #endif
 
 namespace skipv1 {

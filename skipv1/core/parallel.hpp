@@ -61,6 +61,7 @@ void parallel_in_order(std::size_t count, const Task& task) {
 /// Calls `task(begin, end)` for consecutive ranges of at most `grain` that cover `0 … count - 1`.
 template <class Task>
 void parallel_ranges(std::size_t count, std::size_t grain, const Task& task) {
+  require(grain > 0, "parallel_ranges: ranges of 0: must be 1 at least");
   parallel_for((count + grain - 1) / grain, [&](std::size_t i) {
     const std::size_t begin = i * grain;
     task(begin, begin + grain < count ? begin + grain : count);

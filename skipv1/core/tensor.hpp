@@ -16,18 +16,18 @@ class Tensor<T, Cpu> : public View<T, Cpu> {
  public:
   Tensor() = default;
   /// Throws if no memory is as large, std::bad_alloc if there is not as much.
-  explicit Tensor(Shape shape)
+  SKIPV1_COLD explicit Tensor(Shape shape)
       : View<T, Cpu>(nullptr, shape), memory_((require_possible(shape, sizeof(T)), uninitialized<T>(shape.size()))) {
     this->data_ = memory_.get();
   }
-  Tensor(const Tensor& other) : View<T, Cpu>(nullptr, other.shape_) {
+  SKIPV1_COLD Tensor(const Tensor& other) : View<T, Cpu>(nullptr, other.shape_) {
     if (!other.data_) return;
     memory_ = uninitialized<T>(this->shape_.size());
     this->data_ = memory_.get();
     std::copy_n(other.data_, this->shape_.size(), this->data_);
   }
   Tensor(Tensor&& other) noexcept { take(other); }
-  Tensor& operator=(Tensor other) noexcept {
+  SKIPV1_COLD Tensor& operator=(Tensor other) noexcept {
     take(other);
     return *this;
   }
@@ -59,6 +59,7 @@ void zero(View<T, Cpu> x) {
 template <class T>
 void copy(View<T, Cpu> to, ConstView<T, Cpu> from) {
   require(to.shape() == from.shape(), "copy: ", from.shape(), " into ", to.shape(), ": shapes must be equal");
+  require(to.size() == from.size(), "copy: of two tensors ", to.shape(), " one is a view of nothing");
   std::copy_n(from.data(), from.size(), to.data());
 }
 

@@ -30,11 +30,11 @@ class Shape {
  public:
   Shape() = default;
   /// Throws if there are more than four extents.
-  Shape(std::initializer_list<std::size_t> extents) : Shape(extents.begin(), extents.end()) {}
+  SKIPV1_NOINLINE Shape(std::initializer_list<std::size_t> extents) : Shape(extents.begin(), extents.end()) {}
   template <class Iterator>
   Shape(Iterator begin, Iterator end) {
     require(end - begin <= 4, "a tensor of ", end - begin, " dimensions: at most 4 are supported");
-    for (; begin != end; ++begin) extents_[rank_++] = static_cast<std::size_t>(*begin);
+    for (; begin != end; ++begin) size_ *= extents_[rank_++] = static_cast<std::size_t>(*begin);
   }
 
   std::size_t rank() const { return rank_; }
@@ -42,16 +42,12 @@ class Shape {
   const std::size_t* begin() const { return extents_.data(); }
   const std::size_t* end() const { return extents_.data() + rank_; }
   /// The number of elements; 1 for rank 0.
-  std::size_t size() const {
-    std::size_t n = 1;
-    for (std::size_t extent : *this) n *= extent;
-    return n;
-  }
+  std::size_t size() const { return size_; }
   /// The same shape with `count` in place of the first extent, if there is one.
-  Shape with_first(std::size_t count) const {
-    Shape shape = *this;
-    if (rank_) shape.extents_[0] = count;
-    return shape;
+  SKIPV1_NOINLINE Shape with_first(std::size_t count) const {
+    std::array<std::size_t, 4> extents = extents_;
+    extents[0] = count;
+    return Shape(extents.begin(), extents.begin() + rank_);
   }
   friend bool operator==(const Shape&, const Shape&) = default;  // (extents beyond the rank are zero)
   friend std::ostream& operator<<(std::ostream& out, const Shape& shape) {
@@ -62,7 +58,7 @@ class Shape {
 
  private:
   std::array<std::size_t, 4> extents_{};
-  std::size_t rank_ = 0;
+  std::size_t rank_ = 0, size_ = 1;
 };
 
 /// Throws if no memory holds a tensor of this shape, with elements of so many bytes: their number may be more than `size` counts.
@@ -120,12 +116,12 @@ class View {
     return data_[at];
   }
   /// The same elements under another shape of the same size.
-  View reshape(Shape shape) const {
+  SKIPV1_NOINLINE View reshape(Shape shape) const {
     require(shape.size() == shape_.size(), "reshape: ", shape_, " has not as many elements as ", shape);
     return {data_, shape};
   }
   /// Indices `begin … begin + count` of the first dimension.
-  View slice(std::size_t begin, std::size_t count) const {
+  SKIPV1_NOINLINE View slice(std::size_t begin, std::size_t count) const {
     require(begin <= shape_[0] && count <= shape_[0] - begin, "slice: ", begin, " + ", count, " exceeds ", shape_);
     const std::size_t step = shape_[0] ? shape_.size() / shape_[0] : 0;
     return {data_ + begin * step, shape_.with_first(count)};

@@ -21,7 +21,7 @@ inline void wait_briefly([[maybe_unused]] int argc, [[maybe_unused]] char** argv
   setenv("GOMP_SPINCOUNT", "1000", 0);
   setenv("KMP_BLOCKTIME", "0", 0);
   setenv("OPENBLAS_NUM_THREADS", "1", 0);  // ours cut its work; its own would take 136 MiB each of the address space for nothing
-  execv("/proc/self/exe", argv);  // (where that fails, threads spin)
+  execv("/proc/self/exe", argv);           // (where that fails, threads spin)
 #endif
 }
 

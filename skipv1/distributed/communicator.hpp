@@ -110,6 +110,7 @@ struct Elements {
 /// The part of `count` elements that process `rank` of `size` updates (ZeRO stage 1: Rajbhandari et al. 2020). Parts are equal
 /// but for the last ones and begin at multiples of 64 elements, so that the device's wide loads stay aligned. May be empty.
 inline Elements shard(std::size_t count, std::size_t size, std::size_t rank) {
+  require(rank < size, "shard: process ", rank, " of ", size, ": they are counted from 0");
   const std::size_t part = ((count + size - 1) / size + 63) / 64 * 64;
   return {std::min(count, part * rank), std::min(count, part * (rank + 1))};
 }

@@ -1,6 +1,8 @@
 // A model's tensors as people store them: in one file or several, under a wrapper's prefix, with copies and buffers beside them.
 #pragma once
 
+#include <map>
+
 #include "skipv1/io/json.hpp"
 #include "skipv1/io/safetensors.hpp"
 #include "skipv1/model/parameters.hpp"

@@ -114,8 +114,13 @@ struct Activations {
   Logits wanted = Logits::all;
   Stage stage = Stage::none;                                    ///< the decoder's: what it has done with this so far
   const void *placed_model = nullptr, *placed_cache = nullptr;  ///< of the pass: where weights and keys begin
-  std::size_t vocab = 1;                                        ///< logits of a row
-  std::size_t most_logits = std::size_t{1} << 30;               ///< in parts: how many there are at once, if one row has no more
+  Lifetime::Watch cache_life;
+  std::size_t vocab = 1;                           ///< logits of a row
+  std::size_t most_logits = std::size_t{1} << 30;  ///< in parts: how many there are at once, if one row has no more
+
+  Activations() = default;
+  Activations(Activations&&) = default;  // a copy's tables would point into the original
+  Activations& operator=(Activations&&) = default;
 
   /// Where the rows' keys or values are computed (N, w): in `owned` (B, C, w) itself, or in `scratch`, to be moved there.
   View<T, Space> new_rows(View<T, Space> owned, View<T, Space> scratch) const {
@@ -138,13 +143,18 @@ struct Activations {
 
   /// Allocates for `n` rows of a batch read against `cache`.
   void prepare(const BlockSizes& z, const Cache<T, Space>& cache, std::size_t n, Keep to_keep) {
-    if (n == rows && cache.batch() == batch && cache.capacity() == capacity && to_keep == keep && z == sizes) return;
+    if (layers.empty() || n != rows || cache.batch() != batch || cache.capacity() != capacity || to_keep != keep || !(z == sizes))
+      allocate(z, cache, n, to_keep);
+  }
+
+ private:
+  SKIPV1_COLD void allocate(const BlockSizes& z, const Cache<T, Space>& cache, std::size_t n, Keep to_keep) {
     sizes = z, rows = n, batch = cache.batch(), capacity = cache.capacity(), keep = to_keep;
     const std::size_t d = z.hidden, kept = keep == Keep::for_backward ? z.layers : 1;
     const std::size_t outputs = keep == Keep::for_backward || z.averages_depth ? z.layers + 1 : 2;
     using X = Tensor<T, Space>;
-    layers.clear();
-    for (std::size_t l = 0; l < kept; ++l) layers.push_back(allocate_layer());
+    layers = std::vector<LayerActivations<T, Space>>(kept);
+    for (LayerActivations<T, Space>& layer : layers) allocate(layer);
     stream = X({outputs, n, d});
     averaged = z.averages_depth ? X({outputs, n, d}) : X();
     block_normed = X({n, d});
@@ -160,20 +170,18 @@ struct Activations {
     targets = Tensor<std::int32_t, Space>({n});
     counts.clear();
     logits = X();  // allocated when it is known which rows are wanted
-    gradient = keep == Keep::for_backward ? allocate_gradient() : GradientScratch<T, Space>();
+    gradient = GradientScratch<T, Space>();
+    if (keep == Keep::for_backward) allocate(gradient);
   }
-
- private:
   View<T, Space> at(const Tensor<T, Space>& x, std::size_t j) const {
     require(x.extent(0) > 0 && j <= sizes.layers, "activations of ", sizes.layers, " layers: no block ", j);
     return x.slice(j % x.extent(0), 1).reshape({x.extent(1), x.extent(2)});
   }
-  LayerActivations<T, Space> allocate_layer() const {
+  SKIPV1_COLD void allocate(LayerActivations<T, Space>& a) const {
     using X = Tensor<T, Space>;
     using S = Tensor<Sum<T>, Space>;
     const BlockSizes& z = sizes;
     const std::size_t d = z.hidden, n = rows;
-    LayerActivations<T, Space> a;
     a.statistics1 = S(z.statistics(n));
     a.query = X({n, z.heads, z.key_width}), a.attention = X({n, z.heads, z.value_width}), a.lse = S({n, z.heads});
     if (z.norms_heads) {
@@ -186,16 +194,14 @@ struct Activations {
       a.key = X({batch, capacity, z.heads * z.key_width}), a.value = X({batch, capacity, z.heads * z.value_width});
     }
     a.middle = X({n, d});
-    if (z.intermediate == 0) return a;
+    if (z.intermediate == 0) return;
     a.statistics2 = S(z.statistics(n));
     if (z.gated) a.gate = X({n, z.intermediate});
     a.up = X({n, z.intermediate}), a.hidden = X({n, z.intermediate});
-    return a;
   }
-  GradientScratch<T, Space> allocate_gradient() const {
+  SKIPV1_COLD void allocate(GradientScratch<T, Space>& g) const {
     using X = Tensor<T, Space>;
     const LayerActivations<T, Space>& like = layers[0];
-    GradientScratch<T, Space> g;
     g.stream = X({rows, sizes.hidden});
     if (!averaged.empty()) g.outputs = X(stream.shape());
     g.attention = X(like.attention.shape());
@@ -206,7 +212,6 @@ struct Activations {
       g.key = X(like.key.shape()), g.value = X(like.value.shape());
     }
     g.heads = Tensor<HeadPair<T, Space>, Space>({sizes.layers, sizes.heads});
-    return g;
   }
 };
 

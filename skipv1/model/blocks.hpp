@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 
+#include "skipv1/core/function.hpp"
 #include "skipv1/model/attention_layer.hpp"
 #include "skipv1/model/feed_forward.hpp"
 #include "skipv1/ops/depth_average.hpp"
@@ -28,7 +28,7 @@ class Blocks {
  public:
   using X = View<T, Space>;
   /// Called after each layer's attention with its number: for traces and pictures.
-  using Observer = std::function<void(std::size_t layer)>;
+  using Observer = Function<void(std::size_t layer)>;
 
   /// Over weights that it reads where they lie and which must outlive it.
   Blocks(BlockSettings<T, Space> settings, Routing routing, std::vector<LayerWeights<T, Space>> layers, std::vector<X> depth)
@@ -52,7 +52,7 @@ class Blocks {
              Keep keep) const {
     check(counts, rows, cache, keep);
     a.stage = Stage::none;
-    a.placed_cache = cache.keys(0).data();
+    a.placed_cache = cache.keys(0).data(), a.cache_life = Lifetime::Watch(cache.lifetime());
     a.prepare(settings_.sizes, cache, rows, keep);
     a.in_cache = rows == cache.batch() * cache.capacity(), a.cache_row = 0;
     place_rows(counts, cache, a);
@@ -79,6 +79,7 @@ class Blocks {
   /// Throws unless `dcache` can hold the gradients of what the pass read from its own cache.
   void check_gradients(const Cache<T, Space>& dcache, const Activations<T, Space>& a) const {
     dcache.require_routing(routing_);
+    require(!a.cache_life.over(), "backward: the cache of the forward pass, which is read, is gone or was assigned to");
     require(dcache.batch() == a.batch && dcache.capacity() == a.capacity, "backward: cache_gradients of ", dcache.batch(),
             " sequences of ", dcache.capacity(), " positions, for a pass over ", a.batch, " of ", a.capacity);
     require(dcache.keys(0).data() != a.placed_cache, "backward: cache_gradients is the pass's own cache, which is read");
@@ -158,13 +159,13 @@ class Blocks {
   void place_rows(const std::vector<std::size_t>& counts, const Cache<T, Space>& cache, Activations<T, Space>& a) const {
     if (a.counts == counts && a.pasts == cache.lengths()) return;
     a.counts = counts, a.pasts = cache.lengths();
-    std::vector<std::int32_t> positions, row_begin{0}, past;
-    std::size_t max_rows = 0, max_keys = 0;
+    std::vector<std::int32_t> positions(a.rows), row_begin(counts.size() + 1), past(counts.size());
+    std::size_t rows = 0, max_rows = 0, max_keys = 0;
     for (std::size_t b = 0; b < counts.size(); ++b) {
       const std::size_t length = cache.lengths()[b], count = counts[b];
-      for (std::size_t i = 0; i < count; ++i) positions.push_back(static_cast<std::int32_t>(length + i));
-      row_begin.push_back(static_cast<std::int32_t>(positions.size()));
-      past.push_back(static_cast<std::int32_t>(length));
+      for (std::size_t i = 0; i < count; ++i) positions[rows++] = static_cast<std::int32_t>(length + i);
+      row_begin[b + 1] = static_cast<std::int32_t>(rows);
+      past[b] = static_cast<std::int32_t>(length);
       max_rows = std::max(max_rows, count);
       max_keys = std::max(max_keys, length + count);
     }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "skipv1/core/lifetime.hpp"
 #include "skipv1/ops/head.hpp"
 #include "skipv1/routing/routing.hpp"
 
@@ -20,31 +21,23 @@ template <class T, class Space = Cpu>
 class Cache {
  public:
   /// Throws on a table that was not counted, and more sequences or positions than 32 bits count.
-  Cache(const Routing& routing, std::size_t batch, std::size_t capacity, Holds holds = Holds::heads)
+  SKIPV1_COLD Cache(const Routing& routing, std::size_t batch, std::size_t capacity, Holds holds = Holds::heads)
       : lengths_((check(routing, batch, capacity), batch), 0),
         capacity_(capacity),
         key_width_(routing.key_width),
         value_width_(routing.value_width) {
-    const auto allocate = [&](Memory& memory, const auto& columns, const auto& last_reader) {
-      const auto takes_turns = [&](std::size_t l) { return holds == Holds::gradients && l > 0 && last_reader(l) == l; };
-      for (std::size_t l = 0; l < routing.layers; ++l) {
-        std::size_t with = 0;
-        while (with < l && !(takes_turns(l) && takes_turns(with) && columns(with) == columns(l))) ++with;
-        memory.columns.push_back(columns(l));
-        memory.at.push_back(with < l ? memory.at[with] : memory.pieces.size());
-        if (with == l) memory.pieces.push_back(zeros<T, Space>({batch, capacity, columns(l)}));
-      }
-    };
-    allocate(
-        keys_, [&](std::size_t l) { return routing.key_columns(l); }, [&](std::size_t l) { return routing.last_key_reader(l); });
-    allocate(
-        values_, [&](std::size_t l) { return routing.value_columns(l); },
-        [&](std::size_t l) { return routing.last_value_reader(l); });
+    std::vector<std::size_t> keys_turn(routing.layers, 0), values_turn(routing.layers, 0);  // whether a layer may share memory
+    for (std::size_t l = 0; l < routing.layers; ++l) {
+      keys_.columns.push_back(routing.key_columns(l)), values_.columns.push_back(routing.value_columns(l));
+      if (holds == Holds::heads || l == 0) continue;
+      keys_turn[l] = routing.last_key_reader(l) == l, values_turn[l] = routing.last_value_reader(l) == l;
+    }
+    allocate(keys_, keys_turn), allocate(values_, values_turn);
     part_width_ = routing.latent.part_width;
   }
 
   /// Throws unless each layer caches as much here as `routing` has it cache: another variant's cache has its heads elsewhere.
-  void require_routing(const Routing& routing) const {
+  SKIPV1_NOINLINE void require_routing(const Routing& routing) const {
     require_counted(routing);
     require(keys_.columns.size() == routing.layers, "a cache of ", keys_.columns.size(), " layers for a model of ",
             routing.layers);
@@ -92,13 +85,24 @@ class Cache {
     for (const auto& x : values_.pieces) elements += x.size();
     return elements / std::max<std::size_t>(batch() * capacity_, 1);
   }
+  const Lifetime& lifetime() const { return lifetime_; }
   std::size_t bytes_per_token() const { return elements_per_token() * sizeof(T); }
 
  private:
   struct Memory {
-    std::vector<Tensor<T, Space>> pieces;
+    std::vector<Tensor<T, Space>> pieces;  ///< (L): empty where a layer shares an earlier one's
     std::vector<std::size_t> at, columns;  ///< (L): which of them; how wide it is
   };
+  SKIPV1_COLD void allocate(Memory& memory, const std::vector<std::size_t>& takes_turns) const {
+    const std::vector<std::size_t>& columns = memory.columns;
+    memory.pieces = std::vector<Tensor<T, Space>>(columns.size());
+    for (std::size_t l = 0; l < columns.size(); ++l) {
+      std::size_t with = 0;
+      while (with < l && !(takes_turns[l] && takes_turns[with] && columns[with] == columns[l])) ++with;
+      memory.at.push_back(with < l ? memory.at[with] : l);
+      if (with == l) memory.pieces[l] = zeros<T, Space>({batch(), capacity_, columns[l]});
+    }
+  }
   static void check(const Routing& routing, std::size_t batch, std::size_t capacity) {
     constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
     require(batch <= most && capacity <= most, "a cache of ", batch, " sequences of ", capacity, " positions: must be at most ",
@@ -117,6 +121,7 @@ class Cache {
   std::vector<std::size_t> lengths_;
   std::size_t capacity_, key_width_, value_width_, part_width_ = 0;
   Memory keys_, values_;
+  Lifetime lifetime_;
 };
 
 }  // namespace skipv1

@@ -72,7 +72,7 @@ struct Config {
 
 inline const char* to_string(Architecture a) { return a == Architecture::gpt2 ? "gpt2" : "llama"; }
 /// The injection called `name`; throws if there is none.
-inline Injection parse_injection(const std::string& name) {
+SKIPV1_COLD inline Injection parse_injection(const std::string& name) {
   std::string known;
   for (std::size_t i = 0; i < std::size(injection_names); ++i) {
     if (name == injection_names[i]) return static_cast<Injection>(i);
@@ -82,8 +82,8 @@ inline Injection parse_injection(const std::string& name) {
 }
 
 namespace detail {
-inline void check_sizes(const Config& c) {
-  const auto positive = [](const char* key, std::size_t value, std::size_t most = std::numeric_limits<std::int32_t>::max()) {
+SKIPV1_COLD inline void check_sizes(const Config& c) {
+  const auto positive = [](const char* key, std::size_t value, std::size_t most = 0x7fffffff) {
     require(value >= 1 && value <= most, key, " is ", value, ": must be 1 to ", most);
   };
   positive("vocab_size", c.vocab_size);
@@ -104,7 +104,7 @@ inline void check_sizes(const Config& c) {
 }
 
 /// What llama may have and gpt2 has not, or always.
-inline void check_llama_features(const Config& c) {
+SKIPV1_COLD inline void check_llama_features(const Config& c) {
   const std::pair<const char*, bool> features[] = {
       {"head_dim", c.head_dim != 0}, {"qkv_bias", c.qkv_bias}, {"o_bias", c.o_bias},
       {"mlp_bias", c.mlp_bias},      {"qk_norm", c.qk_norm},   {"rope_frequencies", c.rope_frequencies.kind != RopeKind::plain}};
@@ -112,7 +112,7 @@ inline void check_llama_features(const Config& c) {
   validate(c.rope_frequencies, c.rope_theta);
 }
 
-inline void check_latent(const Config& c) {
+SKIPV1_COLD inline void check_latent(const Config& c) {
   const AttentionConfig& a = c.attention;
   require(!c.qkv_bias && !c.qk_norm, c.qkv_bias ? "qkv_bias" : "qk_norm", " with variant ", a.variant,
           ": only heads that are projected directly have it");
@@ -130,7 +130,7 @@ inline void check_latent(const Config& c) {
 }  // namespace detail
 
 /// Throws unless `c` is a model that docs/spec/models.md allows; the line names the field, its value and the rule.
-inline void validate(const Config& c) {
+SKIPV1_COLD inline void validate(const Config& c) {
   detail::check_sizes(c);
   detail::check_llama_features(c);
   const AttentionConfig& a = c.attention;
@@ -158,7 +158,7 @@ inline void validate(const Config& c) {
 }
 
 namespace detail {
-inline LatentRouting make_latent(const Config& c) {
+SKIPV1_COLD inline LatentRouting make_latent(const Config& c) {
   const auto [parts, read] = c.variant().latent;
   LatentRouting latent;
   if (parts == 0) return latent;
@@ -181,7 +181,7 @@ inline LatentRouting make_latent(const Config& c) {
 
 /// The routing table of a configuration, with its inverse. Throws if that is not valid, or a registered variant's own table
 /// cannot be served.
-inline Routing make_routing(const Config& c) {
+SKIPV1_COLD inline Routing make_routing(const Config& c) {
   validate(c);
   const Variant& variant = c.variant();
   const RoutingShape shape = c.routing_shape();

@@ -91,6 +91,7 @@ class Decoder {
   /// Throws unless `a` is of a pass of this model, and `gradients` and `dcache` can hold what belongs to it.
   void check_gradients(const Weights<T, Space>& dw, const Cache<T, Space>& dcache, const Activations<T, Space>& a) const;
   void check_pass(const Activations<T, Space>& a, const char* what) const {
+    require(!parameters_life_.over(), what, ": the parameters that this decoder reads are gone");
     require(a.placed_model == weights_.tokens.data(), what, ": these activations are of another model's pass, or of none");
   }
   void check_tokens(const std::vector<std::int32_t>& tokens) const;
@@ -114,6 +115,7 @@ class Decoder {
   Config config_;
   Weights<T, Space> weights_;
   Blocks<T, Space> blocks_;
+  Lifetime::Watch parameters_life_;
 };
 
 }  // namespace skipv1

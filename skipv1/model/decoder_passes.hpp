@@ -12,7 +12,8 @@ Decoder<T, Space>::Decoder(const Config& config, const Parameters<T, Space>& par
     : config_(config),
       weights_(parameters, config),
       blocks_(settings_of(config), (check_routing(routing), invert(routing), std::move(routing)), weights_.layers,
-              weights_.depth) {}
+              weights_.depth),
+      parameters_life_(parameters.lifetime()) {}
 
 template <class T, class Space>
 BlockSettings<T, Space> Decoder<T, Space>::settings_of(const Config& c) {
@@ -86,6 +87,7 @@ View<T, Space> Decoder<T, Space>::forward(const Batch& batch, Cache<T, Space>& c
 template <class T, class Space>
 void Decoder<T, Space>::place(const Batch& batch, const Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
                               Logits wanted) const {
+  require(blocks_.count() == 0 || !parameters_life_.over(), "forward: the parameters that this decoder reads are gone");
   check_tokens(batch.tokens);
   require(keep == Keep::nothing || wanted != Logits::none, "a pass kept for backward: needs logits");
   blocks_.place(batch.counts, batch.tokens.size(), cache, a, keep);
@@ -114,11 +116,13 @@ View<T, Space> Decoder<T, Space>::run_with(const KernelOf& kernel_of, Cache<T, S
                                            const Observer& observer) const {
   require(a.stage == Stage::placed, "run: a batch is placed first, once per pass");
   check_pass(a, "run");
-  a.stage = Stage::forward;
+  a.stage = Stage::none;  // until all is done: an observer may throw
   embedding_forward(a.block_output(0), weights_.tokens, a.tokens);
   if (config_.gpt2()) embedding_forward(a.block_output(0), weights_.positions, a.positions, WriteMode::accumulate);
   blocks_.forward(cache, a, kernel_of, observer);
-  return output(a);
+  const X logits = output(a);
+  a.stage = Stage::forward;
+  return logits;
 }
 
 template <class T, class Space>

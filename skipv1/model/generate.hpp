@@ -71,7 +71,7 @@ extern template std::int32_t sample<double>(View<const double>, const Sampling&,
 #endif
 
 /// What `generate` calls with each new token of sequence b; returning false ends that sequence.
-using OnToken = std::function<bool(std::size_t b, std::int32_t token)>;
+using OnToken = Function<bool(std::size_t b, std::int32_t token)>;
 
 /// Decoding by one token a sequence and step, behind what `cache` holds. On the device the step is a graph from its second time
 /// on.

@@ -3,9 +3,10 @@
 
 #include <cmath>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
+#include "skipv1/core/hash_index.hpp"
+#include "skipv1/core/lifetime.hpp"
 #include "skipv1/core/random.hpp"
 #include "skipv1/core/tensor.hpp"
 #include "skipv1/model/config.hpp"
@@ -25,18 +26,22 @@ class ParameterLayout {
   /// The layout of a valid configuration.
   explicit ParameterLayout(const Config& config) : ParameterLayout(decoder_tensors(config)) {}
   /// The layout of these names and shapes, which must be of no more than two dimensions; their offsets are set.
-  explicit ParameterLayout(const std::vector<Entry>& entries) {
+  SKIPV1_COLD explicit ParameterLayout(const std::vector<Entry>& entries) {
     for (const Entry& entry : entries)
       require(entry.shape.rank() <= 2, "parameters: ", entry.name, " is ", entry.shape, ": must have two dimensions at most");
+    entries_ = std::vector<Entry>(entries.size());
+    std::size_t place = 0;
     for (std::size_t rank = 3; rank-- > 0;)
       for (const Entry& entry : entries)
-        if (entry.shape.rank() == rank) entries_.push_back(entry);
+        if (entry.shape.rank() == rank) entries_[place++] = entry;
     for (Entry& entry : entries_) {
       entry.offset = size_;
       size_ += (entry.shape.size() + 63) / 64 * 64;
       if (entry.shape.rank() == 2) decayed_ = size_;
       count_ += entry.shape.size();
-      index_[entry.name] = &entry - entries_.data();
+      const std::size_t number = static_cast<std::size_t>(&entry - entries_.data());
+      index_.find_or_add(
+          hash(entry.name), [&](std::size_t i) { return entries_[i].name == entry.name; }, number) = number;
     }
   }
 
@@ -46,20 +51,21 @@ class ParameterLayout {
   std::size_t count() const { return count_; }      ///< stored elements, a tied head once
   /// The entry called `name`, or null.
   const Entry* find(const std::string& name) const {
-    const auto found = index_.find(name);
-    return found == index_.end() ? nullptr : &entries_[static_cast<std::size_t>(found->second)];
+    const std::size_t found = index_.find(hash(name), [&](std::size_t i) { return entries_[i].name == name; });
+    return found == HashIndex::none ? nullptr : &entries_[found];
   }
 
  private:
   static std::vector<Entry> decoder_tensors(const Config& c);
+  static std::size_t hash(const std::string& name) { return Hash().add_text(name).value(); }
 
   std::vector<Entry> entries_;
-  std::unordered_map<std::string, std::ptrdiff_t> index_;
+  HashIndex index_;
   std::size_t size_ = 0, decayed_ = 0, count_ = 0;
 };
 
 /// Throws unless `given`, the layout of `what`, has the tensors of `wanted`; names the first that differs.
-inline void require_layout(const char* what, const ParameterLayout& given, const ParameterLayout& wanted) {
+SKIPV1_COLD inline void require_layout(const char* what, const ParameterLayout& given, const ParameterLayout& wanted) {
   for (const ParameterLayout::Entry& entry : wanted.entries()) {
     const ParameterLayout::Entry* found = given.find(entry.name);
     require(found, what, ": ", entry.name, " is missing, this configuration has it");
@@ -78,19 +84,20 @@ class TensorList {
  public:
   std::vector<ParameterLayout::Entry> entries;
 
-  void add(const std::string& name, Shape shape) {
+  SKIPV1_COLD void add(const std::string& name, Shape shape) {
     if (shape.size() != 0) entries.push_back({name, shape});
   }
-  void add_linear(const std::string& name, std::size_t out, std::size_t in, bool bias) {
+  SKIPV1_COLD void add_linear(const std::string& name, std::size_t out, std::size_t in, bool bias) {
     add(name + ".weight", {out, in});
     if (bias && out != 0) add(name + ".bias", {out});
   }
-  void add_norm(const std::string& name, std::size_t d, bool bias) {
+  SKIPV1_COLD void add_norm(const std::string& name, std::size_t d, bool bias) {
     add(name + ".weight", {d});
     if (bias) add(name + ".bias", {d});
   }
   /// The projections of layer l's attention on a stream of width d, and norms of queries and keys.
-  void add_attention(const std::string& name, const Routing& table, std::size_t l, std::size_t d, const AttentionTensors& has) {
+  SKIPV1_COLD void add_attention(const std::string& name, const Routing& table, std::size_t l, std::size_t d,
+                                 const AttentionTensors& has) {
     const std::size_t values = table.heads * table.value_width;
     add_linear(name + "q_proj", table.heads * table.key_width, d, has.qkv_bias);
     if (has.qk_norm) add(name + "q_norm.weight", {table.key_width});
@@ -105,14 +112,14 @@ class TensorList {
     if (has.learned_mix && l > 0) add(name + "value_mix", {1});
     add_linear(name + "o_proj", d, values, has.o_bias);
   }
-  void add_feed_forward(const std::string& name, std::size_t d, std::size_t intermediate, bool gated, bool bias) {
+  SKIPV1_COLD void add_feed_forward(const std::string& name, std::size_t d, std::size_t intermediate, bool gated, bool bias) {
     add_linear(name + "up_proj", intermediate, d, bias);
     if (gated) add_linear(name + "gate_proj", intermediate, d, bias);
     add_linear(name + "down_proj", d, intermediate, bias);
   }
 };
 
-inline std::vector<ParameterLayout::Entry> ParameterLayout::decoder_tensors(const Config& c) {
+SKIPV1_COLD inline std::vector<ParameterLayout::Entry> ParameterLayout::decoder_tensors(const Config& c) {
   const Routing routing = make_routing(c);
   const std::size_t d = c.hidden_size;
   const bool norm_bias = c.gpt2();
@@ -140,8 +147,21 @@ class Parameters {
  public:
   explicit Parameters(const Config& config) : Parameters(ParameterLayout(config)) {}
   explicit Parameters(ParameterLayout layout) : layout_(std::move(layout)), flat_(zeros<T, Space>({layout_.size()})) {}
+  Parameters(const Parameters&) = default;
+  Parameters(Parameters&&) = default;
+  /// Parameters of as many elements are copied to where these lie, so a decoder over them reads the new ones.
+  Parameters& operator=(const Parameters& other) {
+    if (!flat_.empty() && flat_.shape() == other.flat_.shape())
+      copy(View<T, Space>(flat_), View<const T, Space>(other.flat_));
+    else
+      flat_ = other.flat_, lifetime_ = Lifetime();
+    layout_ = other.layout_;
+    return *this;
+  }
+  ~Parameters() = default;
 
   const ParameterLayout& layout() const { return layout_; }
+  const Lifetime& lifetime() const { return lifetime_; }
   /// All of them as one vector (layout().size()); of temporary ones, constants for an argument.
   View<T, Space> flat() const& { return flat_; }
   View<const T, Space> flat() && SKIPV1_LIFETIMEBOUND { return View<T, Space>(flat_); }
@@ -156,6 +176,7 @@ class Parameters {
   }
   ParameterLayout layout_;
   Tensor<T, Space> flat_;
+  Lifetime lifetime_;
 };
 
 /// Initial values for training: matrices normal(0, 0.02), those that write into the residual stream divided by `sqrt(2 L)`, norm

@@ -23,12 +23,12 @@ Head<T, Space> mean_head(View<T, Space> pooled, std::size_t m) {
 template <class U, class T, class Space, class LatentKey, class LatentValue>
 std::vector<HeadPair<U, Space>> resolve(const Routing& routing, const Cache<T, Space>& cache, View<T, Space> pooled,
                                         const LatentKey& latent_key, const LatentValue& latent_value) {
-  std::vector<HeadPair<U, Space>> table;
+  std::vector<HeadPair<U, Space>> table(routing.layers * routing.heads);
   for (std::size_t l = 0; l < routing.layers; ++l) {
     for (std::size_t h = 0; h < routing.heads; ++h) {
       if (routing.has_latent()) {
-        table.push_back({columns_as_head<T, Space>(latent_key(l), h, routing.key_width),
-                         columns_as_head<T, Space>(latent_value(l), h, routing.value_width)});
+        table[l * routing.heads + h] = {columns_as_head<T, Space>(latent_key(l), h, routing.key_width),
+                                        columns_as_head<T, Space>(latent_value(l), h, routing.value_width)};
         continue;
       }
       const HeadName& name = routing.value(l, h);
@@ -37,7 +37,7 @@ std::vector<HeadPair<U, Space>> resolve(const Routing& routing, const Cache<T, S
         value = mean_head(pooled, routing.mean_of[l * routing.heads + h]);
       else if (!name.none())
         value = cache.value(name);
-      table.push_back({cache.key(routing.key(l, h)), value});
+      table[l * routing.heads + h] = {cache.key(routing.key(l, h)), value};
     }
   }
   return table;

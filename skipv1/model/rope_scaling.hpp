@@ -98,11 +98,11 @@ inline double scaled_frequency(const RopeScaling& s, double frequency, double th
 }
 
 /// Angle per position of each pair of a head's w rotated entries: `theta^(-2i/w)`, scaled.
-inline std::vector<double> rope_frequencies(const RopeScaling& s, double theta, std::size_t w) {
-  std::vector<double> frequencies;
+SKIPV1_COLD inline std::vector<double> rope_frequencies(const RopeScaling& s, double theta, std::size_t w) {
+  std::vector<double> frequencies(w / 2);
   for (std::size_t i = 0; i < w / 2; ++i) {
     const double plain = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(w));
-    frequencies.push_back(scaled_frequency(s, plain, theta, i, w));
+    frequencies[i] = scaled_frequency(s, plain, theta, i, w);
   }
   return frequencies;
 }

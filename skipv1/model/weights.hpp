@@ -18,7 +18,7 @@ struct LayerWeights {
 
 /// Layer l's tensors among `p`; `latent`: of a model that has one.
 template <class T, class Space>
-LayerWeights<T, Space> layer_weights(const Parameters<T, Space>& p, std::size_t l, bool latent) {
+SKIPV1_COLD LayerWeights<T, Space> layer_weights(const Parameters<T, Space>& p, std::size_t l, bool latent) {
   const std::string layer = "model.layers." + std::to_string(l) + ".", attention = layer + "self_attn.", mlp = layer + "mlp.";
   const std::string key = attention + (latent ? "k_rotary_proj" : "k_proj"),
                     value = attention + (latent ? "kv_down_proj" : "v_proj");
@@ -75,16 +75,18 @@ struct Weights {
   std::vector<View<T, Space>> depth;
 
   /// Throws if `p` are the parameters of another configuration; names the first tensor that differs.
-  Weights(const Parameters<T, Space>& p, const Config& config) {
+  SKIPV1_COLD Weights(const Parameters<T, Space>& p, const Config& config) {
     require_layout("parameters", p.layout(), ParameterLayout(config));
     tokens = p["model.embed_tokens.weight"];
     positions = p["model.embed_positions.weight"];
     norm = p["model.norm.weight"];
     norm_bias = p["model.norm.bias"];
     head = config.tie_word_embeddings ? tokens : p["lm_head.weight"];
+    layers = std::vector<LayerWeights<T, Space>>(config.num_hidden_layers);
+    if (config.mixing().depth) depth = std::vector<View<T, Space>>(config.num_hidden_layers);
     for (std::size_t l = 0; l < config.num_hidden_layers; ++l) {
-      layers.push_back(layer_weights(p, l, config.latent()));
-      if (config.mixing().depth) depth.push_back(p["model.depth_weights." + std::to_string(l)]);
+      layers[l] = layer_weights(p, l, config.latent());
+      if (!depth.empty()) depth[l] = p["model.depth_weights." + std::to_string(l)];
     }
   }
 };

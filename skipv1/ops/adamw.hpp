@@ -30,7 +30,9 @@ struct AdamWStep {
         scale(static_cast<S>(gradient_scale)),
         rate(static_cast<S>(s.learning_rate / (1 - std::pow(s.beta1, static_cast<double>(step))))),
         root(static_cast<S>(1 / std::sqrt(1 - std::pow(s.beta2, static_cast<double>(step))))),
-        decay(static_cast<S>(s.learning_rate * s.weight_decay)) {}
+        decay(static_cast<S>(s.learning_rate * s.weight_decay)) {
+    require(step > 0, "adamw: step 0: steps are counted from 1");
+  }
 };
 }  // namespace detail
 

@@ -52,9 +52,10 @@ Tensor<T, Cpu> rope_table(std::size_t positions, const std::vector<double>& freq
 /// With the plain frequencies `theta^(-2i/width)`.
 template <class T>
 Tensor<T, Cpu> rope_table(std::size_t positions, std::size_t width, double theta) {
-  std::vector<double> frequencies;
+  require(width % 2 == 0 && theta > 0, "rope_table: width ", width, ", theta ", theta, ": must be even, and positive");
+  std::vector<double> frequencies(width / 2);
   for (std::size_t i = 0; i < width / 2; ++i)
-    frequencies.push_back(std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(width)));
+    frequencies[i] = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(width));
   return rope_table<T>(positions, frequencies);
 }
 

@@ -19,7 +19,7 @@ struct HeadTable {
 };
 
 namespace detail {
-inline void check_table_row(const HeadTable::Row& row, std::size_t l, std::size_t kv_heads, const std::string& what) {
+SKIPV1_COLD inline void check_table_row(const HeadTable::Row& row, std::size_t l, std::size_t kv_heads, const std::string& what) {
   require(row.size() == kv_heads, "table: layer ", l, " has ", row.size(), " ", what, " heads: must be num_key_value_heads, ",
           kv_heads);
   for (std::size_t g = 0; g < row.size(); ++g) {
@@ -37,7 +37,7 @@ inline void check_table_row(const HeadTable::Row& row, std::size_t l, std::size_
 }  // namespace detail
 
 /// Throws unless `table` is one of `layers` layers of `kv_heads` heads, each of which reads this or an earlier layer.
-inline void check_table(const HeadTable& table, std::size_t layers, std::size_t kv_heads) {
+SKIPV1_COLD inline void check_table(const HeadTable& table, std::size_t layers, std::size_t kv_heads) {
   require(!table.values.empty(), "variant table: the configuration has no table of values");
   const auto check = [&](const std::vector<HeadTable::Row>& rows, const char* what) {
     require(rows.size() == layers, "table: ", what, "s of ", rows.size(), " layers: must be num_hidden_layers, ", layers);

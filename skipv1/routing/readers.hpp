@@ -6,12 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/core/hash_index.hpp"
 #include "skipv1/core/write_mode.hpp"
 
 namespace skipv1 {
@@ -25,6 +24,7 @@ struct HeadName {
 
   bool none() const { return head == no_head; }
   bool pooled() const { return other != no_head; }
+  std::size_t hash() const { return Hash().add(layer).add(head).add(other).value(); }
   friend bool operator==(const HeadName&, const HeadName&) = default;  // (nvcc 13 does not derive it from the next)
   friend auto operator<=>(const HeadName&, const HeadName&) = default;
 };
@@ -57,27 +57,27 @@ struct HeadReader {
   friend bool operator==(const HeadReader&, const HeadReader&) = default;
 };
 
-/// Numbers of heads, or of pairs of a key's and a value's head: one type of map, for it takes long to compile.
-using HeadNumbers = std::map<std::pair<HeadName, HeadName>, std::size_t>;
-
 /// The readers of one layer (H) from what each query head reads, (H) names each.
-inline std::vector<HeadReader> layer_readers(std::span<const HeadName> keys, std::span<const HeadName> values) {
+SKIPV1_COLD inline std::vector<HeadReader> layer_readers(std::span<const HeadName> keys, std::span<const HeadName> values) {
   require(keys.size() == values.size() && keys.size() < HeadReader::none, "readers of ", keys.size(), " keys and ", values.size(),
           " values: must be equally many, below ", HeadReader::none);
   std::vector<HeadReader> readers(keys.size());
-  HeadNumbers first_of_key, first_of_value, last_of_pair;
+  HashIndex first_of_key, first_of_value, last_of_pair;
   for (std::size_t i = 0; i < readers.size(); ++i) {
     const auto index = [](std::size_t h) { return static_cast<std::uint16_t>(h); };
     HeadReader& reader = readers[i];
+    const auto same_key = [&](std::size_t h) { return keys[h] == keys[i]; };
+    const auto same_value = [&](std::size_t h) { return values[h] == values[i]; };
     if (!values[i].none()) {
-      reader.key_first = index(first_of_key.try_emplace({keys[i], {}}, i).first->second);
-      reader.value_first = index(first_of_value.try_emplace({values[i], {}}, i).first->second);
+      reader.key_first = index(first_of_key.find_or_add(keys[i].hash(), same_key, i));
+      reader.value_first = index(first_of_value.find_or_add(values[i].hash(), same_value, i));
     }
-    const auto [last, alone] = last_of_pair.try_emplace({keys[i], values[i]}, i);
-    if (alone) continue;
-    readers[last->second].pair_next = index(i);
-    reader.pair_rank = index(readers[last->second].pair_rank + 1u);
-    last->second = i;
+    const auto same_pair = [&](std::size_t h) { return same_key(h) && same_value(h); };
+    std::size_t& last = last_of_pair.find_or_add(Hash().add(keys[i].hash()).add(values[i].hash()).value(), same_pair, i);
+    if (last == i) continue;
+    readers[last].pair_next = index(i);
+    reader.pair_rank = index(readers[last].pair_rank + 1u);
+    last = i;
   }
   return readers;
 }

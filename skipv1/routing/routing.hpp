@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <functional>
 #include <span>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/core/function.hpp"
 #include "skipv1/routing/head_table.hpp"
 #include "skipv1/routing/readers.hpp"
 
@@ -94,14 +94,15 @@ struct Routing {
 };
 
 /// Builds the inverse of a table whose names are of heads that are owned.
-inline void invert(Routing& table) {
+SKIPV1_COLD inline void invert(Routing& table) {
   const auto empty = [&](const std::vector<std::size_t>& owned) {
-    std::vector<std::vector<HeadReaders>> of_layers;
-    for (const std::size_t heads : owned) of_layers.emplace_back(heads);
+    std::vector<std::vector<HeadReaders>> of_layers(owned.size());
+    for (std::size_t l = 0; l < owned.size(); ++l) of_layers[l] = std::vector<HeadReaders>(owned[l]);
     return of_layers;
   };
   table.key_readers = empty(table.owned_keys), table.value_readers = empty(table.owned_values);
-  table.readers.clear(), table.means.clear(), table.mean_of.clear();
+  table.readers = std::vector<HeadReader>(table.layers * table.heads);
+  table.means.clear(), table.mean_of.clear();
   const auto add = [](std::vector<std::vector<HeadReaders>>& readers, const HeadName& name, const QueryHead& reader,
                       bool attends) {
     if (name.none()) return;
@@ -110,7 +111,7 @@ inline void invert(Routing& table) {
     if (name.pooled() && name.other != name.head) readers[name.layer][name.other].all.push_back(reader);
     if (attends && !name.pooled()) of_head.attending.push_back(reader);
   };
-  HeadNumbers mean_number;
+  HashIndex mean_number;
   for (std::size_t i = 0; i < table.values.size(); ++i) {
     const QueryHead reader{i / table.heads, i % table.heads};
     const HeadName& value = table.values[i];
@@ -118,21 +119,21 @@ inline void invert(Routing& table) {
     add(table.value_readers, value, reader, true);
     table.mean_of.push_back(no_head);
     if (!value.pooled()) continue;
-    const auto [mean, first] = mean_number.try_emplace({value, {}}, table.means.size());
-    if (first) table.means.push_back(value);
-    table.mean_of.back() = mean->second;
+    const auto is_value = [&](std::size_t mean) { return table.means[mean] == value; };
+    table.mean_of.back() = mean_number.find_or_add(value.hash(), is_value, table.means.size());
+    if (table.mean_of.back() == table.means.size()) table.means.push_back(value);
   }
   for (std::size_t l = 0; l < table.layers; ++l) {
     const std::span<const HeadName> keys(&table.keys[l * table.heads], table.heads),
         values(&table.values[l * table.heads], table.heads);
-    for (HeadReader reader : layer_readers(keys, values)) {
-      const std::size_t h = table.readers.size() - l * table.heads;
+    const std::vector<HeadReader> of_layer = layer_readers(keys, values);
+    for (std::size_t h = 0; h < table.heads; ++h) {
+      HeadReader& reader = table.readers[l * table.heads + h] = of_layer[h];
       const HeadName &key = keys[h], &value = values[h];
       if (table.key_readers[key.layer][key.head].last_attending_layer() == l) reader.key = WriteMode::overwrite;
       if (!value.none() && !value.pooled() && !(table.mixes_values && value.layer == 0) &&
           table.value_readers[value.layer][value.head].last_attending_layer() == l)
         reader.value = WriteMode::overwrite;
-      table.readers.push_back(reader);
     }
   }
 }
@@ -165,12 +166,14 @@ struct RoutingShape {
 /// Checks a table, counts what each layer owns (heads `0 … n - 1`, where `n - 1` is the largest that anybody reads), and inverts
 /// it. Throws if the table is not (L, H), if a head is read from a later layer, if an owned head is read by nobody, if a key is
 /// pooled or missing, or half of a mean is.
-inline void count_owned(Routing& table) {
+SKIPV1_COLD inline void count_owned(Routing& table) {
   const std::size_t size = table.layers * table.heads;
+  require(size > 0, "routing: a table of ", table.layers, " layers and ", table.heads, " heads: must have one of each at least");
   require(table.keys.size() == size && table.values.size() == size, "routing: a table of ", table.layers, " layers and ",
           table.heads, " heads has ", table.keys.size(), " keys and ", table.values.size(), " values: must be ", size, " each");
   const auto count = [&](const std::vector<HeadName>& reads, std::vector<std::size_t>& owned, const char* what) {
-    std::vector<std::vector<bool>> read(table.layers);
+    std::vector<std::size_t> read(size, 0);  // (L, H): whether anybody does
+    owned.assign(table.layers, 0);
     for (std::size_t i = 0; i < reads.size(); ++i) {
       const std::size_t l = i / table.heads, h = i % table.heads;
       require(!reads[i].none() || !reads[i].pooled(), "routing: layer ", l, " head ", h, " reads the mean of a ", what,
@@ -180,18 +183,15 @@ inline void count_owned(Routing& table) {
         require(reads[i].layer <= l, "routing: layer ", l, " head ", h, " reads a ", what, " of layer ", reads[i].layer,
                 ": only this and earlier layers can be read");
         require(head < table.heads, "routing: layer ", l, " head ", h, " reads ", what, " head ", head, " of ", table.heads);
-        auto& seen = read[reads[i].layer];
-        if (seen.size() <= head) seen.resize(head + 1);
-        seen[head] = true;
+        std::size_t& heads = owned[reads[i].layer];
+        heads = std::max(heads, head + 1);
+        read[reads[i].layer * table.heads + head] = 1;
       }
     }
-    owned.clear();
-    for (std::size_t l = 0; l < table.layers; ++l) {
-      const auto gap = std::find(read[l].begin(), read[l].end(), false);
-      require(gap == read[l].end(), "routing: layer ", l, " would compute ", what, " head ", gap - read[l].begin(),
-              ", which nobody reads");
-      owned.push_back(read[l].size());
-    }
+    for (std::size_t l = 0; l < table.layers; ++l)
+      for (std::size_t head = 0; head < owned[l]; ++head)
+        require(read[l * table.heads + head] != 0, "routing: layer ", l, " would compute ", what, " head ", head,
+                ", which nobody reads");
   };
   for (const HeadName& key : table.keys)
     require(!key.none() && !key.pooled(), "routing: every query head reads exactly one key head");
@@ -202,7 +202,7 @@ inline void count_owned(Routing& table) {
 
 /// Throws unless the table tells of each layer what it owns and who reads it, as `count_owned` counts it: one that was moved away
 /// does not.
-inline void require_counted(const Routing& table) {
+SKIPV1_COLD inline void require_counted(const Routing& table) {
   const bool latent = !table.has_latent() || table.latent.owned.size() == table.layers;
   require(table.layers > 0 && latent && table.owned_keys.size() == table.layers && table.owned_values.size() == table.layers &&
               table.key_readers.size() == table.layers && table.value_readers.size() == table.layers,
@@ -211,17 +211,18 @@ inline void require_counted(const Routing& table) {
 }
 
 /// What a group of layer `layer` reads.
-using HeadOf = std::function<HeadName(std::size_t layer, std::size_t group)>;
+using HeadOf = Function<HeadName(std::size_t layer, std::size_t group)>;
 
 /// Fills a table from the heads to read. This is all a new variant needs.
-inline Routing fill_routing(const RoutingShape& shape, const HeadOf& key, const HeadOf& value) {
+SKIPV1_COLD inline Routing fill_routing(const RoutingShape& shape, const HeadOf& key, const HeadOf& value) {
   Routing table;
   table.layers = shape.layers;
   table.heads = shape.heads;
+  table.keys = table.values = std::vector<HeadName>(shape.layers * shape.heads);
   for (std::size_t l = 0; l < shape.layers; ++l) {
     for (std::size_t h = 0; h < shape.heads; ++h) {
-      table.keys.push_back(key(l, shape.group(h)));
-      table.values.push_back(value(l, shape.group(h)));
+      table.keys[l * shape.heads + h] = key(l, shape.group(h));
+      table.values[l * shape.heads + h] = value(l, shape.group(h));
     }
   }
   count_owned(table);

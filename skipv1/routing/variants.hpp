@@ -132,7 +132,7 @@ inline PartName own_latent(std::size_t l, std::size_t part) { return {l, part}; 
 inline PartName first_latent_half(std::size_t l, std::size_t part) { return {part == 0 ? l : 0, part}; }
 
 /// The configuration's own table.
-inline Routing given(const RoutingShape& s) {
+SKIPV1_COLD inline Routing given(const RoutingShape& s) {
   require(s.table, "variant table: the configuration has no table of values");
   check_table(*s.table, s.layers, s.kv_heads);
   return fill_routing(
@@ -148,15 +148,15 @@ inline Mixing mixes_values(const RoutingShape&) { return {.values = true}; }
 inline Mixing mixes_values_by_injection(const RoutingShape& s) { return {.values = s.injection == Injection::resformer}; }
 inline Mixing averages_depth(const RoutingShape&) { return {.depth = true}; }
 
-inline void check_ungrouped(const RoutingShape& s) {
+SKIPV1_COLD inline void check_ungrouped(const RoutingShape& s) {
   require(!s.grouped(), "variant mha: num_key_value_heads ", s.kv_heads, " must equal num_attention_heads ", s.heads,
           " (fewer is gqa)");
 }
-inline void check_one_group(const RoutingShape& s) {
+SKIPV1_COLD inline void check_one_group(const RoutingShape& s) {
   require(s.kv_heads == 1, "variant mqa: num_key_value_heads is ", s.kv_heads, ": must be 1");
 }
 /// SkipV1's injections are defined for `H_kv = H` and source layer 0 (docs/spec/models.md, "Injections").
-inline void check_injection(const RoutingShape& s) {
+SKIPV1_COLD inline void check_injection(const RoutingShape& s) {
   require(s.injection == Injection::second_half || (!s.grouped() && s.source_layer == 0), "injection ", to_string(s.injection),
           ": only skipv1 with num_key_value_heads equal to num_attention_heads and source_layer 0 has it");
   require(s.injection != Injection::pooling || s.skip_ratio == 0.5, "injection pooling with skip_ratio ", s.skip_ratio,
@@ -169,7 +169,7 @@ inline void check_injection(const RoutingShape& s) {
 inline constexpr const char* default_variant = "mha";
 
 /// All known variants; those of docs/spec/models.md first. Not to be changed while other threads read it.
-inline std::vector<Variant>& variants() {
+SKIPV1_COLD inline std::vector<Variant>& variants() {
   static constexpr VariantFields skips = {.skip_ratio = true};
   static std::vector<Variant> all = {
       {.name = "mha",
@@ -247,7 +247,7 @@ inline std::vector<Variant>& variants() {
 }
 
 /// The variant that is a table, which the configuration holds; not among `variants`, as it is nothing without one.
-inline const Variant& table_variant() {
+SKIPV1_COLD inline const Variant& table_variant() {
   static const Variant table = {.name = "table",
                                 .summary = "the table that the configuration holds",
                                 .route = routing::given,
@@ -257,7 +257,7 @@ inline const Variant& table_variant() {
 }
 
 /// The variants that read a field, by name: "skipv1, mine".
-inline std::string variants_with(bool VariantFields::*field) {
+SKIPV1_COLD inline std::string variants_with(bool VariantFields::*field) {
   std::string names;
   for (const Variant& variant : variants())
     if (variant.fields.*field) names += (names.empty() ? "" : ", ") + variant.name;
@@ -265,7 +265,7 @@ inline std::string variants_with(bool VariantFields::*field) {
 }
 
 /// The variant called `name`; throws if there is none, listing those there are.
-inline const Variant& find_variant(const std::string& name) {
+SKIPV1_COLD inline const Variant& find_variant(const std::string& name) {
   if (name == table_variant().name) return table_variant();
   std::string known;
   for (const Variant& variant : variants()) {
@@ -276,7 +276,7 @@ inline const Variant& find_variant(const std::string& name) {
 }
 
 /// What tables and figures call a variant, or a run named after some: "SkipV1-GQA 2" for "skipv1_gqa-2". Other names stay.
-inline std::string title_of(const std::string& name) {
+SKIPV1_COLD inline std::string title_of(const std::string& name) {
   const auto exact = [](const std::string& part) {
     for (const Variant& variant : variants())
       if (variant.name == part) return variant.title.empty() ? variant.name : variant.title;
@@ -297,7 +297,7 @@ inline std::string title_of(const std::string& name) {
 }
 
 /// Makes a variant known by its name; throws if the name is taken or empty, or it fills no table.
-inline void register_variant(Variant variant) {
+SKIPV1_COLD inline void register_variant(Variant variant) {
   require(!variant.name.empty() && variant.route, "variant \"", variant.name, "\": must have a name and a route");
   require((variant.latent.count == 0) == !variant.latent.read, "variant \"", variant.name,
           "\": a latent has one part or more and a table that routes them");

@@ -19,14 +19,15 @@ template <class T, class Space = Cpu>
 class DataParallel {
  public:
   /// `world` outlives it.
-  DataParallel(const ParameterLayout& layout, Communicator& world)
+  SKIPV1_COLD DataParallel(const ParameterLayout& layout, Communicator& world)
       : world_(world), count_(layout.size()), own_(shard(count_, world.size(), world.rank())) {
     std::size_t layers = 0;
     while (layout.find(layer_name(layers) + "input_layernorm.weight")) ++layers;
-    for (std::size_t l = 0; l < layers; ++l) ready_.push_back(matrices(layout, layer_name(l)));
-    ready_.push_back(matrices(layout, "lm_head."));
+    ready_ = std::vector<Elements>(layers + 1);
+    for (std::size_t l = 0; l < layers; ++l) ready_[l] = matrices(layout, layer_name(l));
+    ready_[layers] = matrices(layout, "lm_head.");
     const std::size_t begin = layers ? ready_[0].begin : layout.decayed();
-    rest_ = {Elements{0, begin}, Elements{layout.decayed(), count_}};  // embeddings; all vectors, which are few
+    rest_[0] = {0, begin}, rest_[1] = {layout.decayed(), count_};  // embeddings; all vectors, which are few
   }
 
   const Elements& own() const { return own_; }  ///< the elements that this process updates
@@ -40,7 +41,7 @@ class DataParallel {
   }
   /// The backward pass is over: once this has returned, the own part of `gradients` is the sum over all processes.
   void finish_sum(View<T, Space> gradients) {
-    complete_.insert(complete_.end(), rest_.begin(), rest_.end());
+    for (const Elements& range : rest_) complete_.push_back(range);
     reduce(gradients);
     also([this] { world_.wait(); });
   }
@@ -69,7 +70,7 @@ class DataParallel {
  private:
   static std::string layer_name(std::size_t l) { return "model.layers." + std::to_string(l) + "."; }
   /// Where the matrices lie whose names begin so: next to each other, as `ParameterLayout` has them.
-  static Elements matrices(const ParameterLayout& layout, const std::string& prefix) {
+  SKIPV1_COLD static Elements matrices(const ParameterLayout& layout, const std::string& prefix) {
     Elements range;
     bool any = false;
     for (std::size_t i = 0; i < layout.entries().size(); ++i) {
@@ -82,7 +83,10 @@ class DataParallel {
     }
     return range;
   }
-  static void also(const std::function<void()>& call) { Repeat<Space>::also(call); }
+  template <class Call>
+  static void also(const Call& call) {
+    Repeat<Space>::also(call);
+  }
 
   /// Of what is complete and not summed yet.
   void reduce(View<T, Space> gradients) {
@@ -99,7 +103,8 @@ class DataParallel {
   Communicator& world_;
   std::size_t count_;
   Elements own_;
-  std::vector<Elements> ready_, rest_;  ///< of layers and head, in this order; and of what is complete at the end
+  std::vector<Elements> ready_;  ///< of layers and head, in this order
+  Elements rest_[2];             ///< of what is complete at the end
   std::vector<Elements> complete_;
 };
 

@@ -9,7 +9,7 @@ namespace skipv1 {
 template <class T>
 class Optimizer<T, Device> {
  public:
-  using Combine = std::function<void(View<double, Device> square)>;
+  using Combine = Function<void(View<double, Device> square)>;
 
   void place(const AdamW& settings, std::size_t step) {
     const Step numbers(settings, step, 1);

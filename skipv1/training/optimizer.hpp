@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cmath>
-#include <functional>
 #include <initializer_list>
 
+#include "skipv1/core/function.hpp"
 #include "skipv1/ops/adamw.hpp"
 
 namespace skipv1 {
@@ -25,7 +25,7 @@ struct ParameterGroup {
 template <class T, class Space = Cpu>
 class Optimizer {
  public:
-  using Combine = std::function<void(View<double, Space> square)>;
+  using Combine = Function<void(View<double, Space> square)>;
 
   void place(const AdamW& settings, std::size_t step) { settings_ = settings, step_ = step; }
   void run(std::initializer_list<ParameterGroup<T, Space>> groups, double clip, const Combine& combine = {}) {

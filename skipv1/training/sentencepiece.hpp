@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -42,7 +43,8 @@ class SentencePieceTokenizer : public Tokenizer {
   /// pieces.
   static SentencePieceTokenizer train(std::string_view text, std::size_t vocab_size, std::size_t most_bytes = 8'000'000) {
     require_utf8(text, "training a vocabulary");
-    require(vocab_size >= 260, "a vocabulary of ", vocab_size, " pieces: must be 256 (bytes), or at least 260 (3 marks, 256 bytes, the space)");
+    require(vocab_size >= 260, "a vocabulary of ", vocab_size,
+            " pieces: must be 256 (bytes), or at least 260 (3 marks, 256 bytes, the space)");
     // Each piece is a mark, a byte, a character of the text or the merge of two tokens of it. The trainer itself allocates first.
     require(vocab_size <= 260 + 2 * text.size(), "a vocabulary of ", vocab_size, " pieces cannot be trained on ", text.size(),
             " bytes: so many give at most ", 260 + 2 * text.size());

@@ -27,7 +27,7 @@ struct TrainingOptions {
 };
 
 /// Throws unless a model of `config` can be trained so; the line names the setting and its rule.
-inline void validate(const TrainingOptions& o, const Config& config) {
+SKIPV1_COLD inline void validate(const TrainingOptions& o, const Config& config) {
   const auto share = [](const char* name, double value) {
     require(value >= 0 && value <= 1, name, " is ", value, ": must be 0 to 1");
   };
@@ -66,7 +66,7 @@ class Diverged : public Error {
 };
 
 /// Throws `Diverged` unless what `step` told is finite; `where` names the training, "" if there is only one.
-inline void require_finite(const StepReport& report, std::size_t step, const std::string& where = {}) {
+SKIPV1_COLD inline void require_finite(const StepReport& report, std::size_t step, const std::string& where = {}) {
   if (std::isfinite(report.loss) && std::isfinite(report.gradient_norm)) return;
   std::ostringstream line;
   line << where << (where.empty() ? "" : ": ") << "step " << step << ": the loss is " << report.loss << ", its gradient's norm "
@@ -74,7 +74,7 @@ inline void require_finite(const StepReport& report, std::size_t step, const std
   throw Diverged(line.str());
 }
 /// The same for the loss over the held-out text after `step`.
-inline void require_finite(double held_out_loss, std::size_t step, const std::string& where = {}) {
+SKIPV1_COLD inline void require_finite(double held_out_loss, std::size_t step, const std::string& where = {}) {
   if (std::isfinite(held_out_loss)) return;
   std::ostringstream line;
   line << where << (where.empty() ? "" : ": ") << "after step " << step << ": the loss over the held-out text is "
@@ -106,7 +106,8 @@ class Trainer {
   Trainer(const Config& config, const TrainingOptions& options, std::uint64_t seed)
       : Trainer((validate(config), config), options, initial_parameters<S>(config, seed)) {}
   /// Starts from a copy of `initial`, which is of `config`. `world` outlives it.
-  Trainer(const Config& config, const TrainingOptions& options, const Parameters<S>& initial, Communicator& world = one_process())
+  SKIPV1_COLD Trainer(const Config& config, const TrainingOptions& options, const Parameters<S>& initial,
+                      Communicator& world = one_process())
       : options_((validate(options, config), options)),
         parameters_(config),
         gradients_(config),
@@ -152,7 +153,7 @@ class Trainer {
   const Parameters<T, Space>& parameters() const { return parameters_; }
   /// The parameters before rounding and AdamW's moments, in host memory: with `steps()`, all that later steps depend on. Of
   /// several processes all call, and the first gets them.
-  std::optional<Parameters<S>> master() const {
+  SKIPV1_COLD std::optional<Parameters<S>> master() const {
     if constexpr (rounds) return gathered(master_);
     std::optional<Parameters<S>> all;
     if constexpr (!rounds)
@@ -163,7 +164,7 @@ class Trainer {
   std::optional<Parameters<S>> second_moment() const { return gathered(v_); }
   /// Goes on as a trainer that had these parameters and moments after `steps` steps.
   /// Throws, with nothing changed, on those of another model.
-  void restore(std::size_t steps, const Parameters<S>& parameters, const Parameters<S>& m, const Parameters<S>& v) {
+  SKIPV1_COLD void restore(std::size_t steps, const Parameters<S>& parameters, const Parameters<S>& m, const Parameters<S>& v) {
     require_layout("restore: first moment", m.layout(), parameters_.layout());
     require_layout("restore: second moment", v.layout(), parameters_.layout());
     set(parameters);
@@ -207,7 +208,7 @@ class Trainer {
             std::clamp(decayed, own_.begin, own_.end) - own_.begin};
   }
   /// All processes' parts, on the first.
-  std::optional<Parameters<S>> gathered(const Tensor<S, Space>& own) const {
+  SKIPV1_COLD std::optional<Parameters<S>> gathered(const Tensor<S, Space>& own) const {
     std::optional<Parameters<S>> all;
     if (world_.first()) all.emplace(parameters_.layout());
     each_owner({0, parameters_.layout().size()}, parameters_.layout().size(), world_.size(),

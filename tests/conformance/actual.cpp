@@ -2,6 +2,8 @@
 #include "skipv1/conformance/actual.hpp"
 
 #include <cmath>
+#include <functional>
+#include <map>
 
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/json_file.hpp"

@@ -1,3 +1,5 @@
+#include <functional>
+
 #include "skipv1/io/hugging_face.hpp"
 
 #include "skipv1/io/imports.hpp"

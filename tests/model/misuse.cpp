@@ -1,6 +1,9 @@
 // What a program can get wrong with a model, its parameters, caches and activations: each is refused by one line, before memory
 // is touched, or does not compile.
 #include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
 
 #include "skipv1/core/thread_limit.hpp"
@@ -208,4 +211,98 @@ TEST_CASE("misuse: two trainers of one model's parameters train copies of their 
   CHECK(last(other) == first);
   const Parameters<double> again = initial_parameters<double>(base(), 1);
   CHECK(same_bits<double>(initial.flat(), again.flat()));
+}
+
+TEST_CASE("misuse: what a pass or a decoder reads is gone") {
+  const auto gone = std::string("the parameters that this decoder reads are gone");
+  static_assert(!std::is_copy_constructible_v<Activations<double>> && std::is_move_constructible_v<Activations<double>>);
+  MisusedPass p;
+  Cache<double> scratch(p.model.decoder.routing(), 2, 4), moved = std::move(p.cache);
+  p.cache = Cache<double>(p.model.decoder.routing(), 2, 4);  // the moved one still holds what is read
+  CHECK(p.backward(p.gradients, scratch).empty());
+  MisusedPass q;
+  q.cache = Cache<double>(q.model.decoder.routing(), 2, 4);
+  CHECK(q.backward(q.gradients, scratch) == "backward: the cache of the forward pass, which is read, is gone or was assigned to");
+
+  auto parameters = std::make_unique<Parameters<double>>(initial_parameters<double>(base(), 1));
+  const Decoder<double> decoder(base(), *parameters);
+  Cache<double> cache(decoder.routing(), 2, 4);
+  Activations<double> a;
+  const auto loss = [&](const Decoder<double>& of) {
+    cache.reset();
+    of.forward({draw_tokens(8), {4, 4}}, cache, a);
+    return of.loss(draw_tokens(8), a);
+  };
+  const double first = loss(decoder);
+  const Parameters<double> other = initial_parameters<double>(base(), 2);
+  *parameters = other;  // where the decoder reads them
+  CHECK(loss(decoder) == loss(Decoder<double>(base(), other)));
+  CHECK(loss(decoder) != first);
+  *parameters = initial_parameters<double>(base("mha"), 1);  // larger
+  CHECK(message([&] { loss(decoder); }) == "forward: " + gone);
+  const Decoder<double> second(base("mha"), *parameters);
+  Cache<double> full(second.routing(), 2, 4);
+  second.forward({draw_tokens(8), {4, 4}}, full, a);
+  parameters.reset();
+  CHECK(message([&] { second.loss(draw_tokens(8), a); }) == "loss: " + gone);
+}
+
+TEST_CASE("misuse: activations that were moved away serve again") {
+  MisusedPass p;
+  Activations<double> taken = std::move(p.a);
+  p.cache.reset();
+  p.model.decoder.forward({draw_tokens(8), {4, 4}}, p.cache, p.a, Keep::for_backward);  // NOLINT: that is what is tested
+  CHECK(p.model.decoder.loss(draw_tokens(8), p.a) > 0);
+  Cache<double> scratch(p.model.decoder.routing(), 2, 4);
+  CHECK(message([&] { p.model.decoder.backward(p.gradients, scratch, taken); }).empty());
+}
+
+TEST_CASE("misuse: an observer that throws leaves nothing behind that passes for a result") {
+  MisusedPass p;
+  const auto broken = [&](Activations<double>& a) {
+    p.cache.reset();
+    p.model.decoder.forward({draw_tokens(8), {4, 4}}, p.cache, a, Keep::for_backward, Logits::all, [](std::size_t l) {
+      if (l == 1) throw std::runtime_error("the observer's own");
+    });
+  };
+  const double before = p.model.decoder.loss(draw_tokens(8), [&]() -> Activations<double>& {
+    p.cache.reset();
+    p.model.decoder.forward({draw_tokens(8), {4, 4}}, p.cache, p.a);
+    return p.a;
+  }());
+  CHECK_THROWS_WITH(broken(p.a), "the observer's own");
+  CHECK(p.cache.lengths() == std::vector<std::size_t>{0, 0});
+  CHECK(message([&] { p.model.decoder.loss(draw_tokens(8), p.a); }) ==
+        "loss: comes after a forward pass, once where that was kept for backward");
+  p.model.decoder.forward({draw_tokens(8), {4, 4}}, p.cache, p.a);
+  CHECK(p.model.decoder.loss(draw_tokens(8), p.a) == before);
+}
+
+TEST_CASE("misuse: steps that throw in the middle of a training change nothing") {
+  const TrainingOptions options{.batch = 1, .length = 4};
+  Trainer<double> trainer(base(), options, 1), untouched(base(), options, 1);
+  CHECK_THROWS_AS(trainer.step({1, 2, 3, 4}, {2}), Error);
+  CHECK_THROWS_AS(trainer.step({1, 2, 3, -4}, {2, 3, 4, 5}), Error);
+  CHECK_THROWS_AS(trainer.step({1, 2, 3, 4}, {2, 3, 4, 1000}), Error);
+  CHECK(trainer.steps() == 0);
+  for (int i = 0; i < 2; ++i)
+    CHECK(trainer.step({1, 2, 3, 4}, {2, 3, 4, 5}).loss == untouched.step({1, 2, 3, 4}, {2, 3, 4, 5}).loss);
+}
+
+TEST_CASE("misuse: numbers of steps, processes and ranges that count nothing, and views of nothing") {
+  Tensor<float> x = zeros<float>({4}), m = x, v = x, g = x;
+  CHECK(message([&] { adamw<float>(x, m, v, g, AdamW{}, 0, 0, 1.0); }) == "adamw: step 0: steps are counted from 1");
+  Optimizer<float> optimizer;
+  CHECK(message([&] {
+          optimizer.run({ParameterGroup<float>{x, x, m, v, g}}, 1.0);
+        }) == "adamw: step 0: steps are counted from 1");
+  CHECK(message([] { shard(10, 0, 0); }) == "shard: process 0 of 0: they are counted from 0");
+  CHECK(message([] { parallel_ranges(3, 0, [](std::size_t, std::size_t) {}); }) ==
+        "parallel_ranges: ranges of 0: must be 1 at least");
+  CHECK(message([&] { copy<float>(x, View<const float>(nullptr, {4})); }) == "copy: of two tensors (4) one is a view of nothing");
+  CHECK(message([] { rope_table<float>(2, 5, 10000.0); }) == "rope_table: width 5, theta 10000: must be even, and positive");
+  CHECK(message([] { rope_table<float>(2, 4, 0.0); }) == "rope_table: width 4, theta 0: must be even, and positive");
+  CHECK(message([] { routing::own_layer({.layers = 2, .heads = 0, .kv_heads = 0}); }) ==
+        "routing: a table of 2 layers and 0 heads: must have one of each at least");
+  CHECK(message([] { fill_routing({}, HeadOf(), HeadOf()); }) == "an empty function was called");
 }

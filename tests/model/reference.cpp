@@ -1,4 +1,6 @@
 // The decoder of every variant held to the naive reference, however the tokens come, and the cache to its formula.
+#include <functional>
+
 #include "tests/model/reference.hpp"
 
 #include "skipv1/model/decoder.hpp"

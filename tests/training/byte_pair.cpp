@@ -1,3 +1,5 @@
+#include <functional>
+
 #include "skipv1/training/byte_pair.hpp"
 
 #include "skipv1/core/random.hpp"

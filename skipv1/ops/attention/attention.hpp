@@ -50,9 +50,12 @@ inline std::vector<std::vector<std::size_t>> independent_heads(View<const HeadRe
         if (group[other] == high) group[other] = low;
     }
   }
-  std::vector<std::vector<std::size_t>> heads_of(group.size());
-  for (std::size_t h = 0; h < group.size(); ++h) heads_of[group[h]].push_back(h);
-  std::erase_if(heads_of, [](const auto& heads) { return heads.empty(); });
+  std::size_t groups = 0;
+  std::vector<std::size_t> number(group.size());  // of the group whose first head is h
+  for (std::size_t h = 0; h < group.size(); ++h)
+    if (group[h] == h) number[h] = groups++;
+  std::vector<std::vector<std::size_t>> heads_of(groups);
+  for (std::size_t h = 0; h < group.size(); ++h) heads_of[number[group[h]]].push_back(h);
   return heads_of;
 }
 

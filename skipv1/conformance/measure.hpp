@@ -44,7 +44,7 @@ Measured measure_on(const Case& c, const std::string& dtype);
 std::vector<std::string> trace_names(const Config& config);
 /// What the library computes for them, in float64.
 std::vector<std::pair<std::string, Tensor<double>>> trace(const Case& c);
-/// Writes it to files of those names and `.npy` in `folder`.
+/// Writes it to files of those names and `.npy` in `folder`: all of them or none.
 void write_trace(const Case& c, const std::filesystem::path& folder);
 
 }  // namespace skipv1::conformance

@@ -2,6 +2,7 @@
 
 #include "skipv1/conformance/new_case.hpp"
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/new_folder.hpp"
 #include "skipv1/io/npy.hpp"
@@ -10,6 +11,7 @@
 #include "skipv1/conformance/draw.hpp"
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/model/decoder.hpp"
+#include "skipv1/model/memory_need.hpp"
 
 namespace skipv1::conformance {
 
@@ -129,6 +131,12 @@ void make_case(const fs::path& config_file, const NewCase& options, const fs::pa
           "--drawn --dtype F64: the last bit of a double is not drawn alike everywhere");
   require(options.length <= config.max_position_embeddings, "--length ", options.length, ": max_position_embeddings is ",
           config.max_position_embeddings);
+  const double rows = static_cast<double>(options.batch) * static_cast<double>(options.length);
+  constexpr double passes = 6;  // whose logits are there at once: five ways through the sequence, and the case's own
+  const double bytes = parameter_bytes(config, 2, sizeof(double));
+  require_memory(config_file.string() + ": a model of " + std::to_string(ParameterLayout(config).count()) + " parameters", bytes);
+  require_memory("--batch " + std::to_string(options.batch) + ", --length " + std::to_string(options.length) + ": the case",
+                 bytes + pass_bytes(config, rows, sizeof(double), Keep::for_backward, passes * rows));
   NewFolder folder(out);  // where nothing can be written, that is said before the work
   write_case(draw_case(config, options), options, folder, out);
 }

@@ -1,7 +1,7 @@
 #include "skipv1/conformance/report.hpp"
 
-#include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
+#include "skipv1/io/new_folder.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/conformance/measure.hpp"
 
@@ -26,10 +26,9 @@ Json Report::json() const {
 }
 
 void write_trace(const Case& c, const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  require(!error, folder.string(), ": cannot be made: ", error.message());
-  for (const auto& [name, tensor] : trace(c)) write_npy<double>(folder / (name + ".npy"), tensor);
+  NewFiles files(folder);
+  for (const auto& [name, tensor] : trace(c)) write_npy<double>(files.path() / (name + ".npy"), tensor);
+  files.commit();
 }
 
 }  // namespace skipv1::conformance

@@ -87,6 +87,13 @@ void add_sharing(Tables& t) {
            for (HeadName& name : row)
              if (earlier(l, name)) name.head -= least;
          });
+  t.rows("shared heads are read in reversed order", [](std::size_t l, std::vector<HeadName>& row) {
+    std::size_t least = no_head, most = 0;
+    for (const HeadName& name : row)
+      if (earlier(l, name)) least = std::min(least, name.head), most = std::max(most, name.head);
+    for (HeadName& name : row)
+      if (earlier(l, name)) name.head = least + most - name.head;
+  });
   t.slots("shared heads are read one layer too early", [](std::size_t l, std::size_t, HeadName& name) {
     if (earlier(l, name) && name.layer > 0) --name.layer;
   });

@@ -22,9 +22,9 @@ auto with_device(const std::string& device, [[maybe_unused]] const Work& work) -
 #if defined(SKIPV1_WITH_EMULATED)
   if (device == "emulated") return work(Emulated());
 #endif
-  require(device != "cuda", "device cuda: this build has no CUDA (-DSKIPV1_CUDA=ON makes one that has)");
-  require(device != "emulated", "device emulated: this build does not link the emulated kernels");
-  fail("device ", device, ": must be cpu, cuda or emulated");
+  require(device != "cuda", "--device cuda: this build has no CUDA (-DSKIPV1_CUDA=ON makes one that has)");
+  require(device != "emulated", "--device emulated: this build does not link the emulated kernels");
+  fail("--device ", device, ": must be cpu, cuda or emulated");
 }
 
 }  // namespace skipv1

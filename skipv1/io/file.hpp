@@ -207,14 +207,26 @@ inline void require_writable(const std::filesystem::path& path) {
   if (!std::filesystem::is_other(path, error)) const NewFile tried(path);
 }
 
-/// Throws if no file can be made in the folder `path`, which need not exist; nothing stays, and no folder that was not there.
-inline void require_writable_folder(const std::filesystem::path& path) {
+/// The folders that are made with `path`, the deepest first.
+inline std::vector<std::filesystem::path> missing_folders(const std::filesystem::path& path) {
   std::error_code error;
-  std::vector<std::filesystem::path> made;  // what `create_directories` makes, the deepest first
+  std::vector<std::filesystem::path> missing;
   const std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
   for (std::filesystem::path part = whole; !std::filesystem::exists(part, error) && part.has_relative_path();
        part = part.parent_path())
-    if (part.has_filename()) made.push_back(part);
+    if (part.has_filename()) missing.push_back(part);
+  return missing;
+}
+/// Removes those of these folders that nobody has put a file into.
+inline void remove_empty(const std::vector<std::filesystem::path>& folders) {
+  std::error_code ignored;
+  for (const std::filesystem::path& folder : folders) std::filesystem::remove(folder, ignored);
+}
+
+/// Throws if no file can be made in the folder `path`, which need not exist; nothing stays, and no folder that was not there.
+inline void require_writable_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::vector<std::filesystem::path> made = missing_folders(path);
   std::string why;
   for (int tries = 0; tries < 100; ++tries) {  // another process that tries the same may have made it, and take it away
     std::filesystem::create_directories(path, error);
@@ -228,7 +240,7 @@ inline void require_writable_folder(const std::filesystem::path& path) {
     }
     if (std::filesystem::exists(path, error)) break;
   }
-  for (const std::filesystem::path& folder : made) std::filesystem::remove(folder, error);  // where nobody else has put a file
+  remove_empty(made);
   require(why.empty(), path.string(), ": nothing can be written into this folder: ", why);
 }
 

@@ -54,7 +54,8 @@ void read_gpt2(ModelTensors& tensors, const Config& c, const Parameters<T>& to) 
     read_gpt2_layer(tensors, c, to, from + "h." + std::to_string(l) + '.', "model.layers." + std::to_string(l) + '.');
   require_tied_head<T>(tensors, from + "wte.weight", to["model.embed_tokens.weight"]);
   // Masks, which old files hold.
-  tensors.finish([](const std::string& key) { return key.ends_with(".attn.bias") || key.ends_with(".attn.masked_bias"); });
+  tensors.finish(c.num_hidden_layers,
+                 [](const std::string& key) { return key.ends_with(".attn.bias") || key.ends_with(".attn.masked_bias"); });
 }
 
 }  // namespace detail

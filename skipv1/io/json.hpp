@@ -1,6 +1,7 @@
 // JSON (nlohmann::json), read strictly: no key twice, every key known, every error names the key.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -23,9 +24,8 @@ using Json = nlohmann::ordered_json;  ///< keys stay in the order they came in
 
 namespace detail {
 
-/// `text` as part of an error line: at most 80 bytes of it, control characters as \\t, \\n, \\r and \\x01.
-inline std::string brief(const std::string& text) {
-  constexpr std::size_t most = 80;
+/// `text` as part of an error line: at most `most` bytes of it, control characters as \\t, \\n, \\r and \\x01.
+inline std::string brief(const std::string& text, std::size_t most = 80) {
   constexpr char digits[] = "0123456789abcdef";
   std::string line;
   for (const char c : std::string_view(text).substr(0, most)) {
@@ -41,6 +41,21 @@ inline std::string brief(const std::string& text) {
   return text.size() > most ? line + "..." : line;
 }
 inline std::string brief(const Json& value) { return brief(value.dump(-1, ' ', true, Json::error_handler_t::replace)); }
+
+/// How many letters are to be put in, left out or exchanged to make `b` of `a` (Levenshtein).
+inline std::size_t edits(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t before = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t exchanged = before + (a[i - 1] != b[j - 1]);
+      before = row[j];
+      row[j] = std::min(exchanged, std::min(row[j], row[j - 1]) + 1);
+    }
+  }
+  return row[b.size()];
+}
 
 /// Sees the parser's events, throws on a key that its object already has and on more than eight levels.
 class JsonGuard {
@@ -79,7 +94,8 @@ Json parse_json_with(std::string_view text, Guard guard) {
     return Json::parse(text.data(), text.data() + text.size(), std::move(guard));
   } catch (const Json::exception& error) {
     const std::string_view line = error.what();  // "[json.exception.name.id] parse error at line 1, column 2: …"
-    fail("not JSON: ", brief(std::string(line.substr(std::min(line.find("] ") + 2, line.size())))));
+    constexpr std::size_t most = 300;            // the reason comes after the place, the text read last after both
+    fail("not JSON: ", brief(std::string(line.substr(std::min(line.find("] ") + 2, line.size()))), most));
   }
 }
 }  // namespace detail
@@ -99,7 +115,7 @@ class JsonFields {
   const Json* find(const std::string& key, bool required) {
     known_.insert(key);
     const auto found = object_.find(key);
-    require(found != object_.end() || !required, '"', prefix_, key, "\" is missing");
+    require(found != object_.end() || !required, '"', prefix_, key, "\" is missing", misspelt(key));
     return found == object_.end() ? nullptr : &*found;
   }
   void read(const std::string& key, std::size_t& to, bool required = true, const char* what = "a positive integer") {
@@ -143,6 +159,15 @@ class JsonFields {
   }
 
  private:
+  /// The key that is there in place of `key`, but for two letters, if there is one.
+  std::string misspelt(const std::string& key) const {
+    for (const auto& item : object_.items())
+      if (item.key() != key && item.key().size() <= key.size() + 2 &&
+          detail::edits(item.key(), key) <= std::min<std::size_t>(2, key.size() / 3))
+        return "; there is \"" + prefix_ + detail::brief(item.key()) + '"';
+    return "";
+  }
+
   const Json& object_;
   std::string prefix_;
   std::set<std::string> known_;

@@ -32,6 +32,18 @@ inline void refuse_pickled_weights(const std::filesystem::path& folder) {
             "save_pretrained(FOLDER), which writes model.safetensors, or by safetensors.torch.save_model");
 }
 
+/// Whether a tensor's name is of a layer, counted from 0, that a model of `layers` has not: "model.layers.3.…", "h.3.…".
+inline bool beyond_layers(std::string_view name, std::size_t layers) {
+  for (const std::string_view before : {"layers.", "h."}) {
+    const std::size_t at = name.starts_with(before) ? 0 : name.find("." + std::string(before));
+    if (at == name.npos) continue;
+    const char* const begin = name.data() + at + before.size() + (at ? 1 : 0);
+    std::size_t layer = 0;
+    const auto [end, error] = std::from_chars(begin, name.data() + name.size(), layer);
+    if (error == std::errc() && end != name.data() + name.size() && *end == '.') return layer >= layers;
+  }
+  return false;
+}
 }  // namespace detail
 
 /// The tensors of a folder: model.safetensors or, where there is none, the files that model.safetensors.index.json lists
@@ -70,12 +82,15 @@ class ModelTensors {
     files_[found->second.file].read(found->second.key, to);
     used_.insert(key);
   }
-  /// Throws if there are tensors that nobody read, but for those `ignored(name)`.
+  /// Throws if there are tensors that nobody read, but for those `ignored(name)`, of a model of `layers` layers.
   template <class Ignored>
-  void finish(const Ignored& ignored) const {
-    for (const auto& [key, place] : places_)
-      require(used_.count(key) != 0 || ignored(key), files_[place.file].name(), ": tensor \"", detail::brief(place.key),
-              "\" is not one of this architecture");
+  void finish(std::size_t layers, const Ignored& ignored) const {
+    for (const auto& [key, place] : places_) {
+      if (used_.count(key) != 0 || ignored(key)) continue;
+      const std::string line = files_[place.file].name() + ": tensor \"" + detail::brief(place.key);
+      require(!detail::beyond_layers(key, layers), line, "\": the configuration has ", layers, " layers");
+      fail(line, "\" is not one of this architecture");
+    }
   }
 
  private:
@@ -125,7 +140,7 @@ template <class T>
 void read_model_tensors(ModelTensors& tensors, const Config& c, const Parameters<T>& to) {
   for (const ParameterLayout::Entry& entry : to.layout().entries()) tensors.read(entry.name, to[entry.name]);
   if (c.tie_word_embeddings) require_tied_head(tensors, "model.embed_tokens.weight", to["model.embed_tokens.weight"]);
-  tensors.finish([](const std::string& key) { return key.ends_with("rotary_emb.inv_freq"); });
+  tensors.finish(c.num_hidden_layers, [](const std::string& key) { return key.ends_with("rotary_emb.inv_freq"); });
 }
 
 }  // namespace skipv1

@@ -1,15 +1,17 @@
-// A folder that is written whole or not at all.
+// A folder, or files of one, that are written whole or not at all.
 #pragma once
 
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "skipv1/io/file.hpp"
 
 namespace skipv1 {
 
-/// A folder in the making. It has a temporary name, its process's own, until `commit`; without that it goes.
+/// A folder in the making. It has a temporary name, its process's own, until `commit`; without that it goes, with the folders
+/// made for it.
 class NewFolder {
  public:
   /// Throws if `path` exists already or cannot be made.
@@ -21,29 +23,78 @@ class NewFolder {
     part_ = part_of(path_);
     remove_left_over(path_);
     std::filesystem::remove_all(part_, error);
+    made_ = missing_folders(part_);
     std::filesystem::create_directories(part_, error);
+    if (error) remove_empty(made_);
     require(!error, path_.string(), ": cannot be made: ", error.message());
   }
   NewFolder(const NewFolder&) = delete;
   NewFolder& operator=(const NewFolder&) = delete;
   ~NewFolder() {
+    if (committed_) return;
     std::error_code error;
-    if (!committed_) std::filesystem::remove_all(part_, error);
+    std::filesystem::remove_all(part_, error);
+    remove_empty(made_);
   }
 
   /// Where to write.
   const std::filesystem::path& path() const { return part_; }
-  /// Gives the folder its name.
+  /// Gives the folder its name. Throws if another process was faster.
   void commit() {
-    std::error_code error;
+    std::error_code error, ignored;
     std::filesystem::rename(part_, path_, error);
+    require(!error || !std::filesystem::exists(path_, ignored), path_.string(), ": exists already");
     require(!error, path_.string(), ": cannot be written: ", error.message());
     committed_ = true;
   }
 
  private:
   std::filesystem::path path_, part_;
+  std::vector<std::filesystem::path> made_;
   bool committed_ = false;
+};
+
+/// Files of one folder, which need not exist, in the making: all of them or none. Files of their names in it are replaced by
+/// `commit`, others stay.
+class NewFiles {
+ public:
+  /// Throws if nothing can be written there.
+  explicit NewFiles(std::filesystem::path folder) : folder_(std::move(folder)), part_(part_of(folder_ / "")) {
+    std::error_code error;
+    remove_left_over(folder_ / "");
+    std::filesystem::remove_all(part_, error);
+    made_ = missing_folders(part_);
+    std::filesystem::create_directories(part_, error);
+    if (error) remove_empty(made_);
+    require(!error, folder_.string(), ": nothing can be written into this folder: ", error.message());
+  }
+  NewFiles(const NewFiles&) = delete;
+  NewFiles& operator=(const NewFiles&) = delete;
+  ~NewFiles() {
+    std::error_code error;
+    std::filesystem::remove_all(part_, error);
+    remove_empty(made_);
+  }
+
+  /// Where to write.
+  const std::filesystem::path& path() const { return part_; }
+  /// Gives the files their places.
+  void commit() {
+    std::vector<std::filesystem::path> names;
+    for (const auto& entry : std::filesystem::directory_iterator(part_)) names.push_back(entry.path().filename());
+    std::error_code error;
+    for (const std::filesystem::path& name : names)
+      require(!std::filesystem::is_directory(folder_ / name, error), (folder_ / name).string(),
+              ": cannot be written: ", std::make_error_code(std::errc::is_a_directory).message());
+    for (const std::filesystem::path& name : names) {
+      std::filesystem::rename(part_ / name, folder_ / name, error);
+      require(!error, (folder_ / name).string(), ": cannot be written: ", error.message());
+    }
+  }
+
+ private:
+  std::filesystem::path folder_, part_;
+  std::vector<std::filesystem::path> made_;
 };
 
 }  // namespace skipv1

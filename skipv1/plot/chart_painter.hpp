@@ -78,12 +78,14 @@ class ChartPainter {
       }
     }
     find_kinds();
-    require(!x.empty(), "chart \"", chart_.title, "\" has no point that can be drawn");
+    require(!x.empty(), named(), " has no point that can be drawn");
     for (const Reference& r : chart_.references)
       if (y_.shows(r.y)) y.add(r.y);
     set_range(x_, x, chart_.x_range, 0.02, "x");
     set_range(y_, y, chart_.y_range, 0.06, "y");
   }
+  /// The chart in an error's line.
+  std::string named() const { return chart_.title.empty() ? "the chart" : "chart \"" + chart_.title + '"'; }
   /// Whether the data are whole numbers; and their x, each once.
   void find_kinds() {
     bool whole_x = true, whole_y = true;
@@ -101,9 +103,9 @@ class ChartPainter {
   }
   void set_range(Axis& axis, const Range& data, const Range& given, double margin, const char* name) {
     const Range range = given.empty() ? widen(data, axis.log, margin) : given;
-    require(axis.shows(range.low) && axis.shows(range.high) && range.low < range.high, "chart \"", chart_.title, "\": its ", name,
+    require(axis.shows(range.low) && axis.shows(range.high) && range.low < range.high, named(), ": its ", name,
             " axis cannot go from ", range.low, " to ", range.high, axis.log ? " with a logarithmic scale" : "");
-    require(has_length(range), "chart \"", chart_.title, "\": its ", name, " axis from ", range.low, " to ", range.high,
+    require(has_length(range), named(), ": its ", name, " axis from ", range.low, " to ", range.high,
             " is shorter than 1e-12 of its ends");
     axis.low = range.low;
     axis.high = range.high;
@@ -114,8 +116,7 @@ class ChartPainter {
     const double beyond = std::ceil(right - width_ / 2);
     if (beyond <= 0) return;
     width_ += beyond;
-    require(width_ <= 20000, "chart \"", chart_.title, "\": no room in 20000 pixels for the name \"", shortened(widest_name()),
-            "\" in its legend");
+    require(width_ <= 20000, named(), ": no room in 20000 pixels for the name \"", shortened(widest_name()), "\" in its legend");
     canvas_ = Drawing(static_cast<std::size_t>(width_), chart_.height, chart_.title);
   }
 
@@ -125,7 +126,7 @@ class ChartPainter {
     title_ = wrap(chart_.title, title_size, width_ - 60);
     plot_.top = 20 + (title_.empty() ? 0 : static_cast<double>(title_.size()) * (title_size + 6) + 8);
     plot_.bottom = height - 22 - text_height - (chart_.x_label.empty() ? 0 : text_height + 6);
-    require(plot_.bottom - plot_.top >= 60, "chart \"", chart_.title, "\": ", chart_.height, " pixels are too low for it");
+    require(plot_.bottom - plot_.top >= 60, named(), ": ", chart_.height, " pixels are too low for it");
     y_.from = plot_.bottom;
     y_.to = plot_.top;
     y_ticks_ = ticks(y_, plot_.height() / 45, y_kind_);
@@ -134,7 +135,7 @@ class ChartPainter {
       widest = std::max(widest, text_width(label, text_size));
     plot_.left = 14 + (chart_.y_label.empty() ? 0 : text_height + 10) + widest + 10;
     plot_.right = width_ - 28 - right;
-    require(plot_.width() >= 100, "chart \"", chart_.title, "\": ", chart_.width, " pixels are too narrow beside ",
+    require(plot_.width() >= 100, named(), ": ", chart_.width, " pixels are too narrow beside ",
             right > widest ? "the name \"" + shortened(widest_name()) + "\" in its legend" : "the labels of its y axis");
     const double beside = chart_.dodge * static_cast<double>(chart_.series.size() - 1) / 2;
     x_.from = plot_.left + beside;

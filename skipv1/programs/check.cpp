@@ -143,8 +143,8 @@ bool check_all(const Options& options) {
       std::cout << "  " << advice(comparisons) << '\n';
     report.add(c.name, comparisons);
   }
-  std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;
   output.write(report.json(), 1);
+  std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;
   return differing == 0;
 }
 

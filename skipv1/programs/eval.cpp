@@ -1,9 +1,11 @@
 // skipv1-eval: what a model makes of a whole file.
 #include <cstdio>
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/json_output.hpp"
+#include "skipv1/model/memory_need.hpp"
 #include "skipv1/io/place.hpp"
 #include "skipv1/training/evaluate.hpp"
 #include "skipv1/programs/device.hpp"
@@ -32,6 +34,11 @@ void run(const Options& o) {
   require(length <= model.config.max_position_embeddings, "--length ", length, ": the model reads at most ",
           model.config.max_position_embeddings);
   const std::size_t all = at_place(o.text.place(), [&] { return evaluated_tokens(text, length, o.windows); });
+  const double rows =
+      static_cast<double>(std::min(o.batch, std::max<std::size_t>(all / length, 1))) * static_cast<double>(length);
+  if (o.device != "cuda")
+    require_memory("--batch " + std::to_string(o.batch) + ", windows of " + std::to_string(length) + " tokens: a pass",
+                   pass_bytes(model.config, rows, sizeof(T), Keep::nothing, rows));
   Progress progress("evaluate", all, "tokens");
   Evaluation e;
   if constexpr (std::is_same_v<T, float>) {

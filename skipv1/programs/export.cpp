@@ -46,7 +46,8 @@ std::vector<std::string> copy_vocabulary(const std::filesystem::path& from, std:
   return names;
 }
 
-void write(const Options& o, const std::filesystem::path& folder) {
+/// Writes everything; returns the line that says so.
+std::string write(const Options& o, const std::filesystem::path& folder) {
   std::vector<std::string> copied;
   const Checkpoint<double> model = read_model(o.model, [&](const std::filesystem::path& from) {
     Checkpoint<double> read = import_checkpoint<double>(from);
@@ -61,10 +62,10 @@ void write(const Options& o, const std::filesystem::path& folder) {
     write_whole(folder / "modeling_skipv1.py", [&](std::ostream& out) {
       for (const char* line : model_file) out << line;
     });
-  std::cout << o.out << ": " << class_of(kind)
-            << (kind == TransformersModel::skipv1 ? ", with its modeling_skipv1.py: trust_remote_code=True" : "");
-  for (const std::string& name : copied) std::cout << (&name == copied.data() ? "; beside it " : ", ") << name;
-  std::cout << '\n';
+  std::string line = o.out + ": " + class_of(kind);
+  if (kind == TransformersModel::skipv1) line += ", with its modeling_skipv1.py: trust_remote_code=True";
+  for (const std::string& name : copied) line += (&name == copied.data() ? "; beside it " : ", ") + name;
+  return line + '\n';
 }
 
 }  // namespace
@@ -85,7 +86,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   return run_program(app, argc, argv, [&] {
     NewFolder folder(o.out);
-    write(o, folder.path());
+    const std::string line = write(o, folder.path());
     folder.commit();
+    std::cout << line;
   });
 }

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/json_output.hpp"
@@ -29,7 +30,7 @@ std::vector<std::int32_t> encoded_prompt(const Options& o, const Tokenizer& toke
     require(tokenizer.start().has_value(), "tokenizer ", tokenizer.name(), " has no start mark");
     tokens.insert(tokens.begin(), *tokenizer.start());
   }
-  require(!tokens.empty(), "an empty prompt, and no start mark before it: there is nothing to continue");
+  require(!tokens.empty(), "--prompt or --tokens is required: without them, and no start mark, there is nothing to continue");
   return tokens;
 }
 
@@ -59,7 +60,8 @@ class Shown {
   }
   void end() {
     if (text_) put(text_->rest());
-    std::putchar('\n');
+    put("\n");
+    std::fflush(stdout);  // before what goes to standard error
   }
   Json text() const { return text_ ? Json(text_->text()) : Json(nullptr); }
 
@@ -78,6 +80,11 @@ void run(const Options& o) {
   require(prompt.size() <= most && o.count <= most - prompt.size(), "a prompt of ", prompt.size(), " tokens and ", o.count,
           " more: the model reads at most ", most);
   const std::size_t count = o.count ? o.count : most - prompt.size();
+  if (o.device != "cuda")
+    require_memory(
+        "--count " + std::to_string(count) + " after a prompt of " + std::to_string(prompt.size()) + " tokens: the cache",
+        static_cast<double>(cache_elements_per_token(make_routing(model.config))) * static_cast<double>(prompt.size() + count) *
+            sizeof(float));
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   Clock::time_point first = start, last = start;

@@ -1,7 +1,9 @@
 // A job under way: texts, vocabulary, model, and the run.
 #pragma once
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/io/json_output.hpp"
+#include "skipv1/model/memory_need.hpp"
 #include "skipv1/programs/job.hpp"
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/open_text.hpp"
@@ -18,6 +20,7 @@ class JobRun {
   void run() {
     open_texts();
     choose_model();
+    require_room();
     const auto [text, held_out] = p_.job.tokens.empty() ? encoded_texts() : token_texts();
     at_place(text_place(), [&, &learned = text] { learned.count(p_.job.run.training.length); });
     require(held_out.size() >= 2, held_out_place(), ": held out are ", held_out.size(), " tokens: at least 2 are needed");
@@ -28,7 +31,7 @@ class JobRun {
     });
     if (first() && !p_.last && !held_out_.empty()) warn_of_learned(text_place(), whole_, held_out_place(), held_out_);
     print_start(text, held_out);
-    print_end(run.run());
+    end(run.run());
   }
 
  private:
@@ -74,9 +77,30 @@ class JobRun {
     return {TextData(std::move(first), tokenizer), TextData(std::move(rest), tokenizer)};
   }
 
+  /// Throws if the model cannot be trained so, or it, or a step of it, takes more memory than there is. A device's own says so
+  /// itself.
+  void require_room() const {
+    in_option_names(training_fields, [&] { validate(p_.job.run.training, config_); });
+    if (p_.job.device == "cuda") return;
+    const Job& j = p_.job;
+    const TrainingOptions& t = j.run.training;
+    const std::string model = p_.last           ? j.out
+                              : !j.from.empty() ? j.from
+                              : !j.config.empty()
+                                  ? j.config
+                                  : "--width " + std::to_string(j.width) + ", --layers " + std::to_string(j.layers) + ", --ffn " +
+                                        std::to_string(config_.intermediate_size) + ", vocabulary " +
+                                        std::to_string(config_.vocab_size);
+    const double trainer = trainer_bytes<T>(config_);
+    require_memory(model + ": a training of " + std::to_string(ParameterLayout(config_).count()) + " parameters", trainer);
+    require_memory("--batch " + std::to_string(t.batch) + ", --length " + std::to_string(t.length) + ": a step",
+                   trainer + step_bytes<T>(config_, t.batch / p_.world.size(), t.length));
+  }
+
   Vocabulary trained_vocabulary(std::size_t size) const {
     const std::string_view text = parts().first;
-    return at_place(text_place(), [&] { return train_vocabulary(text, size); });
+    const auto train = [&] { return train_vocabulary(text, size); };
+    return at_place(text_place(), [&] { return p_.job.config.empty() ? in_vocab_option(size, train) : train(); });
   }
   void choose_model() {
     if (p_.last) {
@@ -95,7 +119,8 @@ class JobRun {
       else if (p_.job.tokens.empty())
         vocabulary_ = trained_vocabulary(config_.vocab_size);
     } else {
-      if (p_.job.tokenizer.empty()) config_ = config_of(p_.job, p_.job.vocab);  // what is wrong is said before the work
+      if (p_.job.tokenizer.empty())
+        config_ = config_of(p_.job, p_.job.vocab), require_room();  // what is wrong is said before the work
       if (!p_.job.tokenizer.empty())
         vocabulary_ = open_vocabulary(p_.job.tokenizer);
       else if (p_.job.tokens.empty())
@@ -148,15 +173,8 @@ class JobRun {
     if (p_.last) std::printf("goes on after step %zu\n", *p_.last);
     std::fflush(stdout);
   }
-  void print_end(const RunResult& r) {
-    std::printf("held out: %.4f nats per token over %zu tokens", r.valid.nats_per_token, r.valid.tokens);
-    if (r.valid.bytes) std::printf(" (%zu bytes)", r.valid.bytes);
-    std::printf(", perplexity %.3f", r.valid.perplexity());
-    if (r.valid.bytes) std::printf(", %.4f bits per byte", r.valid.bits_per_byte());
-    std::printf("\n");
-    std::printf("%zu steps, %.0f s of training", r.steps, r.seconds);
-    if (r.tokens_per_second > 0) std::printf(", %.0f tokens/s", r.tokens_per_second);
-    std::printf("; model in %s\n", p_.folder.checkpoint(r.steps).string().c_str());
+  /// Writes the results, then says so.
+  void end(const RunResult& r) {
     const Json json = {{"variant", config_.attention.variant},
                        {"seed", p_.job.run.seed},
                        {"steps", r.steps},
@@ -170,9 +188,16 @@ class JobRun {
                        {"valid_bytes", known_bytes(r.valid.bytes)},
                        {"seconds", r.seconds},
                        {"tokens_per_second", r.tokens_per_second}};
-    if (!first()) return;
-    write_whole(p_.folder.path() / "result.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
-    output_.write(json);
+    if (first()) write_whole(p_.folder.path() / "result.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
+    if (first()) output_.write(json);
+    std::printf("held out: %.4f nats per token over %zu tokens", r.valid.nats_per_token, r.valid.tokens);
+    if (r.valid.bytes) std::printf(" (%zu bytes)", r.valid.bytes);
+    std::printf(", perplexity %.3f", r.valid.perplexity());
+    if (r.valid.bytes) std::printf(", %.4f bits per byte", r.valid.bits_per_byte());
+    std::printf("\n");
+    std::printf("%zu steps, %.0f s of training", r.steps, r.seconds);
+    if (r.tokens_per_second > 0) std::printf(", %.0f tokens/s", r.tokens_per_second);
+    std::printf("; model in %s\n", p_.folder.checkpoint(r.steps).string().c_str());
   }
 
   PreparedJob p_;

@@ -27,4 +27,20 @@ auto in_option_names(std::initializer_list<const char*> fields, const Work& work
   }
 }
 
+/// `train()`, which trains a vocabulary of `size` pieces; in its errors --vocab takes that name's place.
+template <class Train>
+auto in_vocab_option(std::size_t size, const Train& train) {
+  try {
+    return train();
+  } catch (const Error& error) {
+    std::string line = error.what();
+    for (const std::size_t count : {size, std::size_t{256}}) {
+      const std::string pieces = "a vocabulary of " + std::to_string(count) + " pieces";
+      if (const std::size_t at = line.find(pieces); at != line.npos)
+        line.replace(at, pieces.size(), "--vocab " + std::to_string(count));
+    }
+    fail(line);
+  }
+}
+
 }  // namespace skipv1

@@ -62,12 +62,12 @@ std::vector<double> running_mean(const std::vector<double>& values, std::size_t 
 }
 
 /// Where the column `y` has numbers; each becomes the mean of the `smooth` last ones.
-plot::Series series_of(const Options& o, std::size_t i, const LogColumns& log, const std::string& y) {
+plot::Series series_of(const Options& o, std::size_t i, const LogColumns& columns, const std::string& y) {
   const auto column = [&](const std::string& name) -> const std::vector<double>& {
-    const auto found = log.find(name);
+    const auto found = columns.find(name);
     std::string known;
-    for (const auto& [other, values] : log) known += (known.empty() ? "" : ", ") + other;
-    require(found != log.end(), o.logs[i], ": no column \"", name, "\"; there are ", known);
+    for (const auto& [other, values] : columns) known += (known.empty() ? "" : ", ") + other;
+    require(found != columns.end(), o.logs[i], ": no column \"", name, "\"; there are ", known);
     return found->second;
   };
   plot::Series series{o.y.size() > 1 ? label_of(o, i) + ", " + words_of(y) : label_of(o, i), {}, {}};
@@ -79,6 +79,10 @@ plot::Series series_of(const Options& o, std::size_t i, const LogColumns& log, c
   }
   series.y = running_mean(series.y, o.smooth);
   require(!series.x.empty(), o.logs[i], ": column \"", y, "\" has no numbers");
+  for (const auto& [name, values, log, option] :
+       {std::tuple(o.x, &series.x, o.log_x, "--log-x"), {y, &series.y, o.log_y, "--log-y"}})
+    require(!log || std::any_of(values->begin(), values->end(), [](double x) { return x > 0; }), o.logs[i], ": column \"", name,
+            "\" has no number above 0, and ", option, " shows no others");
   return series;
 }
 
@@ -155,8 +159,8 @@ plot::RowChart rows_of(const Options& o) {
       const std::string& text = fields[columns[k]];
       double x = std::numeric_limits<double>::quiet_NaN();
       const auto [end, error] = read_number(text.data(), text.data() + text.size(), x);
-      require(text.empty() || (error == std::errc() && end == text.data() + text.size() && std::isfinite(x)), o.logs[0], ": line ",
-              n, ", ", o.y[k], ": \"", text, "\" is no number");
+      require(text.empty() || (error == std::errc() && end == text.data() + text.size() && std::isfinite(x)), o.logs[0],
+              ": line ", n, ", ", o.y[k], ": \"", text, "\" is no number");
       chart.values[k].values.push_back(x);
     }
   }
@@ -181,7 +185,9 @@ void run(const Options& o) {
   }
   for (const std::string& text : o.references) chart.references.push_back(reference_of(text));
   require_points(chart);
-  plot::save_figure(o.out, chart);
+  std::string logs;
+  for (const std::string& log : o.logs) logs += (logs.empty() ? "" : ", ") + log;
+  at_place(logs, [&] { plot::save_figure(o.out, chart); });
 }
 
 }  // namespace

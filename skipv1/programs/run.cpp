@@ -2,12 +2,15 @@
 #include <algorithm>
 #include <iomanip>
 #include <iostream>
+#include <sstream>
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/io/imports.hpp"
 #include "skipv1/io/new_folder.hpp"
 #include "skipv1/io/npy.hpp"
+#include "skipv1/model/memory_need.hpp"
 #include "skipv1/ops/cross_entropy.hpp"
 #include "skipv1/training/run_folder.hpp"
 
@@ -25,7 +28,8 @@ struct Options {
 Tensor<std::int32_t> read_tokens(const std::string& path, std::int32_t least, std::size_t vocab) {
   const Tensor<std::int32_t> x = read_npy<std::int32_t>(path, {least, static_cast<std::int64_t>(vocab) - 1});
   const std::size_t rank = x.shape().rank();
-  require((rank == 1 || rank == 2) && x.size() > 0, path, ": shape ", x.shape(), ": must be (B, T) or (T)");
+  require(rank == 1 || rank == 2, path, ": shape ", x.shape(), ": must be (B, T) or (T)");
+  require(x.size() > 0, path, ": shape ", x.shape(), ": holds no token");
   Tensor<std::int32_t> rows({rank == 1 ? 1 : x.extent(0), x.width()});
   std::copy_n(x.data(), x.size(), rows.data());
   return rows;
@@ -48,6 +52,10 @@ Case read(const Options& o) {
   c.tokens = read_tokens(o.tokens, 0, c.config.vocab_size);
   require(c.length() <= c.config.max_position_embeddings, o.tokens, ": sequences of ", c.length(), ": the model reads at most ",
           c.config.max_position_embeddings);
+  const double rows = static_cast<double>(c.tokens.size());
+  std::ostringstream what;
+  what << o.tokens << ": a pass over " << c.batch() << " sequences of " << c.length() << " tokens";
+  require_memory(what.str(), pass_bytes(c.config, rows, sizeof(double), Keep::for_backward, 2 * rows));  // logits are copied
   c.targets = o.targets.empty() ? next_tokens(c.tokens) : read_tokens(o.targets, ignored_target, c.config.vocab_size);
   require(c.targets.shape() == c.tokens.shape(), o.targets, ": shape ", c.targets.shape(), ", expected that of the tokens, ",
           c.tokens.shape());
@@ -65,7 +73,8 @@ Dtype stored_dtype(View<const double> weights) {
   return floats ? dtype_of<float>() : dtype_of<double>();
 }
 
-void write(const Case& c, const Options& o, const std::filesystem::path& folder) {
+/// Writes everything; returns the line that says so.
+std::string write(const Case& c, const Options& o, const std::filesystem::path& folder) {
   const Measured m = forward_f64(c, o.grads);
   require(std::isfinite(m.loss), o.model, ": the loss over ", o.tokens, " is ", m.loss);
   write_npy<std::int32_t>(folder / "tokens.npy", c.tokens);
@@ -78,8 +87,10 @@ void write(const Case& c, const Options& o, const std::filesystem::path& folder)
     write_checkpoint(folder, c.config, c.weights, stored_dtype(c.weights.flat()));
     write_parameters(folder / "grads.safetensors", *m.gradients);
   }
-  std::cout << "loss " << std::setprecision(10) << m.loss << ", " << m.elements << " cache elements per token, "
-            << trace_names(c.config).size() << " trace tensors, in " << o.out << '\n';
+  std::ostringstream line;
+  line << "loss " << std::setprecision(10) << m.loss << ", " << m.elements << " cache elements per token, "
+       << trace_names(c.config).size() << " trace tensors, in " << o.out << '\n';
+  return line.str();
 }
 
 }  // namespace
@@ -97,7 +108,8 @@ int main(int argc, char** argv) {
   app.add_flag("--grads", o.grads, "write the loss's gradients, the configuration and the model, too: all of a case");
   return run_program(app, argc, argv, [&] {
     NewFolder folder(o.out);  // where nothing can be written, that is said before the work
-    write(read(o), o, folder.path());
+    const std::string line = write(read(o), o, folder.path());
     folder.commit();
+    std::cout << line;
   });
 }

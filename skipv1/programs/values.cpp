@@ -1,11 +1,12 @@
 // skipv1-values: what do layer 0's values carry? The loss of trained models when the values that layers read are replaced, by
 // kinds of tokens, and what can be read out of them.
 #include <cstdio>
-#include <map>
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/json_output.hpp"
+#include "skipv1/model/memory_need.hpp"
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/open_text.hpp"
 #include "skipv1/programs/spread.hpp"
@@ -45,18 +46,21 @@ Parameters<float> without_heads(const Config& config, const Parameters<float>& p
   return changed;
 }
 
-/// The kinds that predicted tokens are sorted into, by name; a token is of one kind of each division.
-std::map<std::string, std::vector<bool>> kinds_of(const TextData& text, const Windows& w, std::size_t length, std::size_t vocab) {
+/// The kinds that predicted tokens are sorted into, with their names, in order; a token is of one kind of each division. Kinds
+/// that no token is of are left out.
+using Kinds = std::vector<std::pair<std::string, std::vector<bool>>>;
+Kinds kinds_of(const TextData& text, const Windows& w, std::size_t length, std::size_t vocab) {
   std::vector<std::size_t> counts(vocab), rank(vocab), order(vocab);
   for (const std::int32_t id : text.tokens()) ++counts[static_cast<std::size_t>(id)];
   for (std::size_t i = 0; i < vocab; ++i) order[i] = i;
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return counts[a] > counts[b]; });
   for (std::size_t i = 0; i < vocab; ++i) rank[order[i]] = i;
-  std::map<std::string, std::vector<bool>> kinds;
+  Kinds kinds;
   const std::vector<bool> repeats = repeats_bigram(w, length);
   const auto add = [&](const std::string& name, const auto& is) {
-    std::vector<bool>& kind = kinds[name];
+    std::vector<bool> kind;
     for (std::size_t r = 0; r < w.tokens.size(); ++r) kind.push_back(is(r));
+    if (std::find(kind.begin(), kind.end(), true) != kind.end()) kinds.emplace_back(name, std::move(kind));
   };
   add("bigram repeated", [&](std::size_t r) { return repeats[r]; });
   add("bigram new", [&](std::size_t r) { return !repeats[r]; });
@@ -94,7 +98,12 @@ std::vector<double> kind_differences(const WindowLosses& a, const WindowLosses& 
 }
 
 void print_line(const std::string& name, const Json& value) {
-  std::printf("| %s | %+.4f | %.4f |\n", name.c_str(), value.at("mean").get<double>(), value.at("half_interval").get<double>());
+  const double half = value.at("half_interval");
+  std::printf("| %s | %+.4f | ", name.c_str(), value.at("mean").get<double>());
+  if (std::isfinite(half))
+    std::printf("%.4f |\n", half);
+  else
+    std::printf("one window |\n");
   std::fflush(stdout);
 }
 
@@ -110,7 +119,7 @@ Json look_at(const std::string& path, const Options& o, const TextData& text, co
   };
   base = losses(decoder, {});
   Json result = {{"model", path}, {"variant", config.attention.variant}, {"loss", mean_of(base.windows)}};
-  std::printf("\n%s: %s, %.4f nats per token\n\n| replaced | loss added | 95 %% |\n|---|---|---|\n", path.c_str(),
+  std::printf("\n%s: %s, %.4f nats per token\n\n| replaced | loss added | +- (95 %%) |\n|---|---|---|\n", path.c_str(),
               config.attention.variant.c_str(), mean(base.windows));
   const auto add = [&](const std::string& name, const WindowLosses& changed) {
     result["replaced"][name] = mean_of(differences(changed.windows, base.windows));
@@ -133,7 +142,10 @@ Json look_at(const std::string& path, const Options& o, const TextData& text, co
           losses(Decoder<float>(config, changed), {}));
     }
   }
-  std::printf("\n| layer | token | token before | position | heads alike | places alike |\n|---|---|---|---|---|---|\n");
+  std::printf(
+      "\nR^2 of linear maps from the values that a layer reads to the embedding of their token, of the token before it, and to "
+      "their position;\nmean cosines, of two heads' outputs at one place and of a layer's outputs at two places\n\n");
+  std::printf("| layer | token | token before | position | heads alike | places alike |\n|---|---|---|---|---|---|\n");
   const std::vector<ReadOut> read = read_outs(decoder, model.parameters, text, length, o.probed);
   const std::vector<Similarity> alike = similarities(decoder, text, length, std::min<std::size_t>(o.probed, 8));
   for (std::size_t l = 0; l < read.size(); ++l) {
@@ -151,9 +163,14 @@ void run(const Options& o) {
   std::vector<Checkpoint<float>> models;
   for (const std::string& path : o.models) models.push_back(open_model<float>(path));
   const Config& first = models[0].config;
-  for (const Checkpoint<float>& model : models)
-    require(model.config.vocab_size == first.vocab_size && !model.config.latent() && !model.config.mixing().values,
-            "the models: ", "must have one vocabulary, no latents and no mixed values");
+  for (std::size_t m = 0; m < models.size(); ++m) {
+    const Config& c = models[m].config;
+    require(c.vocab_size == first.vocab_size, o.models[m], ": a vocabulary of ", c.vocab_size, ": must be that of ", o.models[0],
+            ", ", first.vocab_size);
+    require(!c.latent(), o.models[m], ": variant ", c.attention.variant, " has latents: must have heads of values");
+    require(!c.mixing().values, o.models[m], ": variant ", c.attention.variant,
+            " mixes values: layers must read them as they are");
+  }
   const OpenText opened = open_text(o.models[0], first.vocab_size, o.text);
   const TextData& text = opened.text;
   const std::size_t length = o.length ? o.length : first.max_position_embeddings;
@@ -162,13 +179,19 @@ void run(const Options& o) {
             models[m].config.max_position_embeddings);
   require(std::max(o.windows, o.probed) <= text.count(length), "--windows ", o.windows, ", --probed ", o.probed,
           ": the text has ", text.count(length), " of ", length, " tokens");
+  const double rows = static_cast<double>(o.probed) * static_cast<double>(length);
+  for (const Checkpoint<float>& model : models)
+    require_memory("--probed " + std::to_string(o.probed) + ", windows of " + std::to_string(length) + " tokens: a pass",
+                   pass_bytes(model.config, rows, sizeof(float), Keep::nothing, rows) +
+                       rows * sizeof(double) * static_cast<double>(3 * model.config.hidden_size));  // what the maps are fitted to
   Json results = {{"length", length}, {"windows", o.windows}, {"models", Json::array()}};
   std::vector<WindowLosses> base(models.size());
+  std::printf("losses: means over %zu windows of %zu tokens, +- half of their intervals of 95 %%\n", o.windows, length);
   for (std::size_t m = 0; m < models.size(); ++m)
     results["models"].push_back(look_at(o.models[m], o, text, models[m], length, base[m]));
   const auto kinds = kinds_of(text, spread_windows(text, length, o.windows, 0, o.windows), length, first.vocab_size);
   for (std::size_t m = 0; m < models.size(); ++m) {
-    std::printf("\n%s%s\n\n| tokens | nats per token%s | 95 %% |\n|---|---|---|\n", o.models[m].c_str(),
+    std::printf("\n%s%s\n\n| tokens | nats per token%s | +- (95 %%) |\n|---|---|---|\n", o.models[m].c_str(),
                 m ? (" minus " + o.models[0]).c_str() : "", m ? ", difference" : "");
     for (const auto& [name, kind] : kinds) {
       Json& value = results["models"][m][m ? "minus_first" : "by_kind"][name];

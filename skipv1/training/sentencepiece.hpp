@@ -8,6 +8,7 @@
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -42,7 +43,7 @@ class SentencePieceTokenizer : public Tokenizer {
   /// are kept as they are. The same text gives the same vocabulary. Throws if the text is not UTF-8 or too short for so many
   /// pieces.
   static SentencePieceTokenizer train(std::string_view text, std::size_t vocab_size, std::size_t most_bytes = 8'000'000) {
-    require_utf8(text, "training a vocabulary");
+    require_utf8(text, "training a vocabulary", "; a vocabulary of 256 pieces, the bytes, takes any text");
     require(vocab_size >= 260, "a vocabulary of ", vocab_size,
             " pieces: must be 256 (bytes), or at least 260 (3 marks, 256 bytes, the space)");
     // Each piece is a mark, a byte, a character of the text or the merge of two tokens of it. The trainer itself allocates first.
@@ -61,8 +62,7 @@ class SentencePieceTokenizer : public Tokenizer {
     Lines lines(text, step, spaces ? "" : " ");
     std::string model;
     const auto status = sentencepiece::SentencePieceTrainer::Train(options, &lines, &model);
-    require(status.ok(), "a vocabulary of ", vocab_size, " pieces cannot be trained on ", text.size(),
-            " bytes: ", plain(status.message()));
+    if (!status.ok()) fail("a vocabulary of ", vocab_size, " pieces", refused(status.message(), text.size()));
     return SentencePieceTokenizer(model);
   }
 
@@ -154,6 +154,22 @@ class SentencePieceTokenizer : public Tokenizer {
     bool done_ = false;
   };
 
+  /// Why the trainer refused a size, which it says in the words of its own options: "Vocabulary size is smaller than
+  /// required_chars. 260 vs 286. …", "Vocabulary size too high (9999). Please set it to a value <= 600."
+  static std::string refused(const std::string& message, std::size_t bytes) {
+    constexpr std::size_t others = 259;  // 3 marks, 256 bytes
+    const auto number_behind = [&](std::string_view words) -> std::size_t {
+      const std::size_t at = message.find(words);
+      return at == message.npos ? 0 : std::strtoull(message.c_str() + at + words.size(), nullptr, 10);
+    };
+    const std::size_t least = message.find("required_chars") == message.npos ? 0 : number_behind(" vs ");
+    if (least > others)
+      return ": the text has " + std::to_string(least - others) +
+             " different characters, the space among them: must be at least " + std::to_string(least);
+    const std::string begin = " cannot be trained on " + std::to_string(bytes) + " bytes: ";
+    if (const std::size_t most = number_behind("<= "); most > 0) return begin + "they give at most " + std::to_string(most);
+    return begin + plain(message);
+  }
   /// SentencePiece's message without the place in its sources: "./src/x.cc(660) [a == b] Vocabulary size too high …".
   static std::string plain(const std::string& message) {
     const std::size_t end = message.find(".cc(") == message.npos ? message.npos : message.find("] ");

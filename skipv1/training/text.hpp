@@ -33,7 +33,7 @@ inline std::string load_text(const std::filesystem::path& path) {
 
 /// How many of `count` things come before the last `share` of them (0 < share < 1). Throws if either part would be empty.
 inline std::size_t split_count(std::size_t count, double share) {
-  require(share > 0 && share < 1, "a share of ", share, " for validation: must be between 0 and 1");
+  require(share > 0 && share < 1, "a share of ", share, " for validation: must be above 0, below 1");
   const auto cut = static_cast<std::size_t>(std::llround(static_cast<double>(count) * (1 - share)));
   require(cut > 0 && cut < count, count, " tokens cannot be split with a share of ", share, " for validation");
   return cut;
@@ -53,7 +53,7 @@ inline void warn_of_learned(const std::string& place, std::string_view text, con
 /// `text` cut in two, the second part about `share` of its bytes (0 < share < 1): the first part ends with a line if there
 /// are lines in the second half of it, else with a character. Throws if a part would be empty.
 inline std::pair<std::string_view, std::string_view> split_text(std::string_view text, double share) {
-  require(share > 0 && share < 1, "a share of ", share, " for validation: must be between 0 and 1");
+  require(share > 0 && share < 1, "a share of ", share, " for validation: must be above 0, below 1");
   auto cut = static_cast<std::size_t>(std::llround(static_cast<double>(text.size()) * (1 - share)));
   const std::size_t line = text.substr(0, cut).rfind('\n');
   if (line != text.npos && line >= cut / 2) {

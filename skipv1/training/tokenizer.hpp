@@ -122,11 +122,11 @@ class TextOfTokens {
   bool first_;
 };
 
-/// Throws unless `text` is UTF-8; `needs` names who needs that.
-inline void require_utf8(std::string_view text, std::string_view needs) {
+/// Throws unless `text` is UTF-8; `needs` names who needs that, `instead` what does not.
+inline void require_utf8(std::string_view text, std::string_view needs, std::string_view instead = "") {
   for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
     length = utf8_length(text, at);
-    require(length != 0, "the text is not UTF-8 at byte ", at, ": ", needs, " needs UTF-8 (tokenizer bytes takes any file)");
+    require(length != 0, "the text is not UTF-8 at byte ", at, ": ", needs, " needs UTF-8", instead);
   }
 }
 

@@ -68,9 +68,9 @@ class Diverged : public Error {
 /// Throws `Diverged` unless what `step` told is finite; `where` names the training, "" if there is only one.
 SKIPV1_COLD inline void require_finite(const StepReport& report, std::size_t step, const std::string& where = {}) {
   if (std::isfinite(report.loss) && std::isfinite(report.gradient_norm)) return;
-  std::ostringstream line;
-  line << where << (where.empty() ? "" : ": ") << "step " << step << ": the loss is " << report.loss << ", its gradient's norm "
-       << report.gradient_norm << ": the run has diverged";
+  std::ostringstream line;  // without the sign that a NaN may have
+  line << where << (where.empty() ? "" : ": ") << "step " << step << ": the loss is " << std::abs(report.loss)
+       << ", its gradient's norm " << std::abs(report.gradient_norm) << ": the run has diverged";
   throw Diverged(line.str());
 }
 /// The same for the loss over the held-out text after `step`.

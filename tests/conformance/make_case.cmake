@@ -38,6 +38,10 @@ function(refused text)
 endfunction()
 refused("exists already" ${MAKE} ${case}/config.json --seed 1 --out llama_skipv1)
 refused("max_position_embeddings" ${MAKE} ${case}/config.json --seed 1 --length 99 --out long)
+if(EXISTS /proc/meminfo)  # said before the work, by the option that asks for it
+  refused("--batch 1000000000, --length 8: the case takes at least" ${MAKE} ${case}/config.json --seed 1 --batch 1000000000 --length 8
+    --out long)
+endif()
 refused("cannot be read" ${MAKE} none.json --seed 1 --out none)
 refused("tokens.npy" ${MAKE} ${case}/tokens.npy --seed 1 --out none)
 file(MAKE_DIRECTORY ${WORK}/empty)

@@ -29,10 +29,10 @@ TEST_CASE("every flavour that is linked runs its own kernels") {
 TEST_CASE("a device that is not linked, or is none, is refused by name") {
   const auto name = [](auto space) { return std::string(std::is_same_v<decltype(space), Cuda> ? "cuda" : "emulated"); };
   CHECK(with_device("emulated", name) == "emulated");
-  CHECK_THROWS_WITH(with_device("abacus", name), "device abacus: must be cpu, cuda or emulated");
+  CHECK_THROWS_WITH(with_device("abacus", name), "--device abacus: must be cpu, cuda or emulated");
 #if defined(SKIPV1_WITH_CUDA)
   CHECK(with_device("cuda", name) == "cuda");
 #else
-  CHECK_THROWS_WITH(with_device("cuda", name), Catch::Contains("device cuda: this build has no CUDA"));
+  CHECK_THROWS_WITH(with_device("cuda", name), Catch::Contains("--device cuda: this build has no CUDA"));
 #endif
 }

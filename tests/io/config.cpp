@@ -151,8 +151,13 @@ TEST_CASE("configurations that break a rule are refused in one line that says wh
     const std::string quoted = '"' + std::string(key) + '"',
                       line = config_error(edited(good_config, quoted, "\"" + std::string(key) + "s\""));
     INFO(line);
-    CHECK(line == '"' + std::string(key == std::string("variant") ? "attention." : "") + key + "\" is missing");
+    const std::string place = '"' + std::string(key == std::string("variant") ? "attention." : "") + key;
+    CHECK(line == place + "\" is missing; there is " + place + "s\"");
   }
+  CHECK(config_error(edited(good_config, "\"hidden_size\"", "\"width\"")) == "\"hidden_size\" is missing");
+  const std::string cut = config_error(good_config.substr(0, good_config.find("true") + 2));
+  INFO(cut);
+  CHECK(cut.find("invalid literal") != cut.npos);  // the whole reason, not its begin
   for (const char* value : {"\"300\"", "300.0", "3e2", "1e30", "-300", "null", "true", "[300]", "{}"})
     CHECK(says("300", value, "\"vocab_size\": expected a positive integer, found "));
   CHECK(says("300", "0", "vocab_size is 0"));

@@ -49,6 +49,46 @@ TEST_CASE("what killed processes have left of a file or a folder in the making g
 }
 #endif
 
+TEST_CASE("a folder in the making goes with the folders made for it, and says so when another was faster") {
+  const Folder folder("new-folder");
+  {
+    NewFolder made(folder / "a/b/c");
+    write(made.path() / "inside", "");
+  }
+  CHECK(folder.count() == 0);
+  NewFolder first(folder / "a/b"), second(folder / "other");
+  write(first.path() / "inside", "");
+  std::filesystem::create_directory(folder / "a/b");
+  write(folder / "a/b/theirs", "");
+  CHECK(error_of([&] { first.commit(); }) == (folder / "a/b").string() + ": exists already");
+  second.commit();
+  CHECK(error_of([&] { NewFolder third(folder / "other"); }) == (folder / "other").string() + ": exists already");
+}
+
+TEST_CASE("files of one folder are written all or none, and leave others in it") {
+  const Folder folder("new-files");
+  {
+    NewFiles files(folder / "new/deep");
+    write(files.path() / "x", "first");
+  }
+  CHECK(folder.count() == 0);
+  write(folder / "kept", "kept");
+  write(folder / "x", "before");
+  std::filesystem::create_directory(folder / "y");
+  {
+    NewFiles files(folder.path());
+    for (const char* name : {"w", "x", "y"}) write(files.path() / name, "new");
+    CHECK(error_of([&] { files.commit(); }) == (folder / "y").string() + ": cannot be written: Is a directory");
+  }
+  CHECK(folder.count() == 3);
+  CHECK(contents(folder / "x") == "before");
+  NewFiles files(folder.path());
+  write(files.path() / "x", "new");
+  files.commit();
+  CHECK(contents(folder / "x") == "new");
+  CHECK(contents(folder / "kept") == "kept");
+}
+
 TEST_CASE("a file that cannot be written is named, with the reason") {
   const Folder folder("file-unwritable");
   const auto nothing = [](std::ostream&) {};

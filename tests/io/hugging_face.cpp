@@ -108,6 +108,9 @@ TEST_CASE("a Hugging Face GPT-2 is imported, with either prefix") {
   write_safetensors(folder / "model.safetensors", more.named);
   CHECK(hugging_face_error(folder.path()).find("tensor \"h.0.adapter.weight\" is not one of this architecture") !=
         std::string::npos);
+  more.named.back().name = "h.7.ln_1.weight";
+  write_safetensors(folder / "model.safetensors", more.named);
+  CHECK(hugging_face_error(folder.path()).find("tensor \"h.7.ln_1.weight\": the configuration has ") != std::string::npos);
   more.named.resize(3);
   write_safetensors(folder / "model.safetensors", more.named);
   CHECK(hugging_face_error(folder.path()).find("tensor \"ln_f.bias\" is missing") != std::string::npos);

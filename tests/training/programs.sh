@@ -31,6 +31,8 @@ grep -q 'cache: 256 bytes per token' err || fail "$(cat err)"
 run generate mha/step-00000008 --prompt "The namespace" --count 12 --seed 3
 cmp first out
 grep -q '^The namespace' out || fail "the prompt is lost: $(cat out)"
+"$programs/skipv1-generate" mha --prompt "The namespace" --count 3 > out 2>&1 || fail "both streams in one file: $(cat out)"
+tail -n 1 out | grep -q "^3 tokens after" || fail "the end of the text comes late: $(cat out)"
 run plot mha mha/log.jsonl --smooth 2 --references 5.5=line 5 --out loss.png
 [ "$(head -c 4 loss.png | tail -c 3)" = PNG ] || fail "no PNG"
 
@@ -51,7 +53,7 @@ run eval emulated --text text.txt --windows 4 --device emulated --dtype bf16
 run generate emulated --prompt The --count 2 --device emulated
 same "$(cut -c1-3 out)" The "the prompt and what was said"
 "$programs/skipv1-train" $tiny --device abacus --out abacus > out 2> err && fail "an abacus was a device"
-grep -q "device abacus: must be cpu, cuda or emulated" err || fail "$(cat err)"
+grep -q "\-\-device abacus: must be cpu, cuda or emulated" err || fail "$(cat err)"
 
 # On the GPU, where there is one: in bfloat16, and in float as on the CPU. Elsewhere one line says why not.
 status=0
@@ -64,7 +66,7 @@ if [ $status = 0 ]; then
   run generate device --prompt The --count 5 --device cuda --dtype bf16
   same "$(cut -c1-3 out)" The "the prompt and what was said"
 else
-  [ $status = 2 ] && [ "$(grep -c . err)" = 1 ] && grep -q "skipv1-train: device cuda: .*CUDA" err || fail "status $status: $(cat err)"
+  [ $status = 2 ] && [ "$(grep -c . err)" = 1 ] && grep -q "skipv1-train: --device cuda: .*CUDA" err || fail "status $status: $(cat err)"
   [ ! -e device ] || fail "a run was begun without a device"
 fi
 
@@ -144,9 +146,9 @@ rmdir config/result.json
 wrong "no checkpoint to resume" $train --resume
 wrong "text or --tokens is required" $train
 wrong "nowhere.txt: cannot be read" $train --text nowhere.txt
-wrong "binary.txt: .*not UTF-8" $train --text binary.txt --valid text.txt --vocab 400
+wrong "^skipv1-train: binary.txt: .*not UTF-8 at byte 0: .*; --vocab 256, the bytes, takes any text$" $train --text binary.txt --valid text.txt --vocab 400
 for size in 0 1 255 257 259 4294967296; do
-  wrong "^skipv1-train: --vocab is $size: must be 256 (bytes), or 260 (3 marks, 256 bytes, the space) to 2147483647$" $train --text text.txt --vocab $size
+  wrong "^skipv1-train: --vocab is $size: must be 256 (bytes), or 260 (3 marks, 256 bytes, the space) and one more for each other character of the text, to 2147483647$" $train --text text.txt --vocab $size
 done
 for count in 0 4097 1000000000; do wrong "^skipv1-train: --layers is $count: must be 1 to 4096$" $train --text text.txt --layers $count; done
 wrong "^skipv1-train: --width 30 is not a multiple of --heads 4$" $train --text text.txt --width 30 --heads 4
@@ -158,7 +160,7 @@ wrong "^skipv1-train: --learn-value-mix with variant skipv1: only resformer" $tr
 wrong "^skipv1-train: --steps is 0: must be positive$" $train --text text.txt --steps 0
 wrong "^skipv1-train: --warm-up is 2: must be 0 to 1$" $train --text text.txt --warm-up 2
 wrong "^skipv1-train: --weight-decay is -1: must be 0 or more$" $train --text text.txt --weight-decay -1
-wrong "^skipv1-train: --valid-share is 1: must be between 0 and 1$" $train --text text.txt --valid-share 1
+wrong "^skipv1-train: --valid-share is 1: must be above 0, below 1$" $train --text text.txt --valid-share 1
 wrong "^skipv1-train: --length 256: the model reads at most 8 " $train --text text.txt --valid text.txt --context 8  # no word before it
 wrong "^skipv1-generate: --top-p is 2: must be above 0, at most 1$" "$programs/skipv1-generate" mha --prompt a --top-p 2
 wrong "^skipv1-generate: a file to read has an empty name$" "$programs/skipv1-generate" "" --prompt a
@@ -168,7 +170,7 @@ wrong "variant \"what\" is unknown" $train --text text.txt --variant what
 wrong "binary.txt: .*too short for a window" $train --text binary.txt --valid text.txt
 wrong "length 64: the model reads at most" $train --text text.txt --from mha --length 64
 wrong "config excludes --width" $train --text text.txt --config mha/step-00000008/config.json --width 8
-wrong "dtype f16 on cpu: must be f32 or f64" $train --text text.txt --dtype f16
+wrong "^skipv1-train: --dtype f16 on --device cpu: must be f32 or f64$" $train --text text.txt --dtype f16
 wrong "skip-ratio with variant mha: only skipv1, skipv0, skipkv1, skipv1_yoco has it" $train --text text.txt --variant mha --skip-ratio 0.25
 wrong "value-mix with variant svformer: only skipv1, resformer has it" $train --text text.txt --variant svformer --value-mix 0.25
 wrong "kv-latent with variant skipv1: only mla, skipv1_mla has it" $train --text text.txt --variant skipv1 --kv-latent 8
@@ -178,7 +180,21 @@ wrong "steps: \"0x10\": must be a whole number" $train --text text.txt --steps 0
 wrong "seed: 18446744073709551616: must be at most" $train --text text.txt --seed 18446744073709551616
 wrong "peak: \"nan\": must be a finite number" $train --text text.txt --peak nan
 wrong "batch 200000000 of length 16: a step has at most" $train --text text.txt --length 16 --batch 200000000 --steps 1
-wrong "text.txt: a vocabulary of 100000 pieces cannot be trained on [0-9]* bytes: " $train --text text.txt --vocab 100000
+wrong "text.txt: --vocab 100000 cannot be trained on [0-9]* bytes: " $train --text text.txt --vocab 100000
+printf 'zyxwvutsrqponmlkjihgfedcba zyx\nabc\n' > letters.txt
+wrong "^skipv1-train: letters.txt: --vocab 260: the text has 27 different characters, the space among them: must be at least 286$" \
+  $train --text letters.txt --valid text.txt --vocab 260
+wrong "^skipv1-train: text.txt: --vocab 20000 cannot be trained on [0-9]* bytes: they give at most [0-9]*$" $train --text text.txt --vocab 20000
+
+# What takes more memory than there is is refused before the work, by what asks for it.
+gb="[0-9.]* GB of memory, [0-9.]* GB are left$"
+if [ -r /proc/meminfo ]; then
+  wrong "^skipv1-train: --width 100000000, --layers 6, --ffn 266666672, vocabulary 256: a training of [0-9]* parameters takes at least $gb" \
+    $train --text text.txt --width 100000000
+  wrong "^skipv1-train: --batch 8000000, --length 256: a step takes at least $gb" $train --text text.txt --batch 8000000
+  wrong "^skipv1-uptrain: --batch 100000000, --length 16: a step takes at least $gb" "$programs/skipv1-uptrain" run mha --text text.txt \
+    --length 16 --batch 100000000 --out none
+fi
 wrong "text.txt: nothing can be written into this folder: " "$programs/skipv1-train" --out text.txt --text text.txt
 wrong "/dev/zero: cannot be read: it is neither" $train --text /dev/zero
 wrong "step [0-9]*: the loss is .*: the run has diverged; the last checkpoint is of step" "$programs/skipv1-train" --text text.txt --width 16 \
@@ -195,10 +211,10 @@ wrong "model.safetensors: a safetensors file: a model is a folder" "$programs/sk
   --text text.txt
 wrong "prompt: the text is not UTF-8 at byte 0" "$programs/skipv1-generate" mha --prompt "$(cat binary.txt)"
 wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1
-wrong "^skipv1-generate: dtype f64 on cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f64
-wrong "^skipv1-generate: dtype f16 on cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f16
+wrong "^skipv1-generate: --dtype f64 on --device cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f64
+wrong "^skipv1-generate: --dtype f16 on --device cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f16
 wrong "^skipv1-generate: --one-kernel on: with --device cuda or emulated alone$" "$programs/skipv1-generate" mha --prompt a --one-kernel on
-wrong "nothing to continue" "$programs/skipv1-generate" mha
+wrong "^skipv1-generate: --prompt or --tokens is required: " "$programs/skipv1-generate" mha
 wrong "^skipv1-generate: none/said.json: cannot be written" "$programs/skipv1-generate" mha --prompt a --json none/said.json
 wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
 wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none.png
@@ -207,6 +223,11 @@ printf 'name,ours,peer\nfirst,1,\nsecond,2,x\n' > rows.csv
 wrong "no column \"what\"; there are name,ours,peer" "$programs/skipv1-plot" rows.csv --rows what --y ours --out none.png
 wrong "line 3, peer: \"x\" is no number" "$programs/skipv1-plot" rows.csv --rows name --y ours peer --out none.png
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references 1.5,a --out none.png
+printf 'step,loss\n0,0\n0,0\n' > zero.csv
+wrong "^skipv1-plot: zero.csv: column \"step\" has no number above 0, and --log-x shows no others$" "$programs/skipv1-plot" zero.csv --x step \
+  --log-x --log-y --out none.png
+printf 'step,loss\n1,-1e308\n2,1e308\n' > wide.csv
+wrong "^skipv1-plot: wide.csv: the chart: its y axis cannot go from " "$programs/skipv1-plot" wide.csv --x step --out none.png
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references nan --out none.png
 wrong "y: loss is there twice" "$programs/skipv1-plot" mha --y loss loss --out none.png
 wrong "logs: mha/ is there twice" "$programs/skipv1-plot" mha mha/ --out none.png
@@ -221,7 +242,7 @@ wrong "nothing lies in --y-range 100 to 200: x goes" "$programs/skipv1-plot" mha
 wrong "seeds: 0: must be 1 to 1000000" "$programs/skipv1-experiment" variants --out none --text text.txt --seeds 0
 wrong "budget: \"nan\": must be a finite number" "$programs/skipv1-experiment" variants --out none --text text.txt --budget nan
 wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none
-wrong "variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
+wrong "^skipv1-uptrain: svd: conversion to skipv1: variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
 wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd
 wrong "^skipv1-uptrain: the folder to be made has an empty name$" "$programs/skipv1-uptrain" convert mha --out ""
 wrong "seed-list: 1 is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --seed-list 1,1
@@ -314,5 +335,8 @@ grep -q "^skipv1 [0-9.]*$" out || fail "--version: $(cat out)"
 run values mha svd --text text.txt --windows 4 --probed 8 --json values.json
 grep -q '"layer 0.s values, for all later layers: exchanged"' values.json || fail "nothing was exchanged: $(cat values.json)"
 [ "$(grep -c '"token":' values.json)" = 4 ] || fail "not one read-out for each of two layers of two models"
+grep -q "^| position 0 to 1 " out && grep -q "+- (95 %)" out && ! grep -q "nan\|inf\|(0)" out || fail "values: $(cat out)"
+[ "$(grep -o "^| position [0-9]*" out | cut -d' ' -f3 | head -4 | tr '\n' ' ')" = "0 2 8 16 " ] || fail "positions: $(grep "^| pos" out)"
+wrong "^skipv1-values: larger: a vocabulary of 420: must be that of mha, 400$" "$programs/skipv1-values" mha larger --text text.txt
 wrong "\-\-windows 1000000, \-\-probed 8: the text has" "$programs/skipv1-values" mha --text text.txt --windows 1000000 --probed 8
 wrong "\-\-length 64: mha reads at most 32" "$programs/skipv1-values" mha --text text.txt --length 64 --probed 8

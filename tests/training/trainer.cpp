@@ -109,6 +109,13 @@ TEST_CASE("restored in the middle, a trainer goes on to the same bits, with any 
   set_threads(before);
 }
 
+TEST_CASE("a step that has diverged is told without a NaN's sign") {
+  StepReport report;
+  report.gradient_norm = std::copysign(std::nan(""), -1.0);
+  CHECK_THROWS_WITH(require_finite(report, 7, "mha"),
+                    "mha: step 7: the loss is 0, its gradient's norm nan: the run has diverged");
+}
+
 TEST_CASE("settings that cannot be trained with are refused") {
   const auto refused = [](const auto& change) {
     TrainingOptions o = trainer_options();

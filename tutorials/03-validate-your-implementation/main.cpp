@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "skipv1/io/cli.hpp"
+#include "skipv1/io/new_folder.hpp"
 #include "skipv1/io/npy.hpp"
 #include "skipv1/model/decoder.hpp"
 #include "skipv1/conformance/draw.hpp"
@@ -220,9 +221,9 @@ void tutorial(const std::string& out) {
     std::printf("Attempt %d: %s\n", repaired + 1, attempts[repaired]);
     compare(mine, expected);
     if (out.empty()) continue;
-    const std::filesystem::path attempt = std::filesystem::path(out) / ("attempt" + std::to_string(repaired + 1));
-    std::filesystem::create_directories(attempt);
-    for (const auto& [name, tensor] : mine) write_npy<double>(attempt / (name + ".npy"), tensor);
+    NewFiles attempt(std::filesystem::path(out) / ("attempt" + std::to_string(repaired + 1)));
+    for (const auto& [name, tensor] : mine) write_npy<double>(attempt.path() / (name + ".npy"), tensor);
+    attempt.commit();
   }
 }
 

@@ -7,14 +7,17 @@
 #include <map>
 #include <memory>
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/io/place.hpp"
+#include "skipv1/model/memory_need.hpp"
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/routing.hpp"
 #include "skipv1/training/sentencepiece.hpp"
 #include "skipv1/programs/compare.hpp"
 #include "skipv1/programs/device.hpp"
+#include "skipv1/programs/option_names.hpp"
 #include "skipv1/programs/spread.hpp"
 
 using namespace skipv1;
@@ -23,8 +26,8 @@ namespace {
 
 std::unique_ptr<Tokenizer> make_tokenizer(const Comparison& o, std::string_view text) {
   if (o.vocab == 256) return std::make_unique<ByteTokenizer>();
-  std::fprintf(stderr, "training a vocabulary of %zu pieces\n", o.vocab);
-  return std::make_unique<SentencePieceTokenizer>(SentencePieceTokenizer::train(text, o.vocab, 2'000'000));
+  const auto train = [&] { return SentencePieceTokenizer::train(text, o.vocab, 2'000'000); };
+  return std::make_unique<SentencePieceTokenizer>(at_place(o.text, [&] { return in_vocab_option(o.vocab, train); }));
 }
 
 /// Of the runs of one variant, a number each.
@@ -123,6 +126,11 @@ void draw(const Json& all, const std::string& out) {
 void check(const Comparison& o) {
   check_device(o.device, "f32");
   for (const std::string& variant : o.variants) compared_config(o, variant, std::max<std::size_t>(o.vocab, 1));
+  const Config config = compared_config(o, o.variants[0], std::max<std::size_t>(o.vocab, 1));
+  const double trainer = trainer_bytes<float>(config);
+  require_memory("--width " + std::to_string(o.width) + ", --layers " + std::to_string(o.layers) + ": a training", trainer);
+  require_memory("--batch " + std::to_string(o.batch) + ", --length " + std::to_string(o.length) + ": a step",
+                 trainer + step_bytes<float>(config, o.batch, o.length));
   require(o.first_seed + (o.seeds - 1) >= o.first_seed, "--seed ", o.first_seed, " with --seeds ", o.seeds,
           ": the last seed must be below 2^64");
   require(!o.out.empty(), "--out is empty: must name a folder");

@@ -143,7 +143,7 @@ std::unique_ptr<Communicator> connect(const World& world, const std::string& dev
   if (world.launched().by == Launched::By::nobody) return nullptr;
   if (device == "cuda") check_device(device, "f32");
   if (device == "cuda") return with_device(device, [&](auto space) { return communicator_on<decltype(space)>(world); });
-  require(world.host() || world.size() == 1, "device ", device, " of ", world.size(),
+  require(world.host() || world.size() == 1, "--device ", device, " of ", world.size(),
           " processes: over host memory MPI connects them, so start them by mpirun or srun");
   return nullptr;
 }
@@ -198,10 +198,11 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
   const bool trained = !p.last && p.job.tokens.empty() && p.job.tokenizer.empty() && p.job.config.empty() && p.job.from.empty();
   constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
   require(!trained || p.job.vocab == 256 || (p.job.vocab >= 260 && p.job.vocab <= most), "--vocab is ", p.job.vocab,
-          ": must be 256 (bytes), or 260 (3 marks, 256 bytes, the space) to ", most);
+          ": must be 256 (bytes), or 260 (3 marks, 256 bytes, the space) and one more for each other character of the text, to ",
+          most);
   require(p.job.run.log_every >= 1, "--log-every is 0: must be at least 1");
   check_device(p.job.device, p.job.dtype);
-  require(p.job.valid_share > 0 && p.job.valid_share < 1, "--valid-share is ", p.job.valid_share, ": must be between 0 and 1");
+  require(p.job.valid_share > 0 && p.job.valid_share < 1, "--valid-share is ", p.job.valid_share, ": must be above 0, below 1");
   in_option_names(training_fields, [&] { return part_of(p.job.run.training, world.size()); });
   return p;
 }

@@ -11,7 +11,9 @@ Checkpoint<T> open_model(const std::filesystem::path& path, const std::string& s
   Checkpoint<T> model = read_model(path, import_checkpoint<T>);
   if (strategy.empty()) return model;
   const Strategy by = parse_strategy(strategy);
-  return {converted_config(model.config), convert(model.config, model.parameters, by)};
+  return at_place(path.string(), [&] {
+    return Checkpoint<T>{converted_config(model.config), convert(model.config, model.parameters, by)};
+  });
 }
 
 template Checkpoint<float> open_model(const std::filesystem::path&, const std::string&);

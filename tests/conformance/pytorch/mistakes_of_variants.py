@@ -37,6 +37,12 @@ class _(Model):
         return g - self.own_heads()
 
 
+@mistake("skipped_reversed", "skipped slots read the source layer's heads in reversed order", lambda m: by_place(m) and skipped(m) > 1)
+class _(Model):
+    def skip_head(self, l, g):
+        return self.own_heads() + self.H_kv - 1 - g
+
+
 @mistake("wrong_half_of_keys", "skipped key slots read layer 0's first heads instead of its last", is_variant("skipkv1"))
 class _(Model):
     def key_head(self, l, g, cache):

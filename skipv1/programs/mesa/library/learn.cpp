@@ -23,7 +23,7 @@ std::vector<double> errors_by_pairs(const Tensor<float>& predicted, const Tensor
 
 void check_device(const std::string& device) {
   const std::string why = device == "cpu" ? "" : with_device(device, [](auto space) { return why_not<decltype(space)>(); });
-  require(why.empty(), "device ", device, ": ", why);
+  require(why.empty(), "--device ", device, ": ", why);
 }
 
 std::vector<Trained> learn_all(const std::vector<ToyModel>& models, const Setting& s, const std::string& device,

@@ -1,0 +1,42 @@
+// How much memory is left: what takes more is refused before the work, where the system would end the program in the middle of
+// it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <iomanip>
+#include <optional>
+#include <sstream>
+#include <string>
+
+#include "skipv1/core/check.hpp"
+
+namespace skipv1 {
+
+/// Bytes that this machine can still give, swap included, within the limit of the control group at its root; none where the
+/// system does not say (anything but Linux).
+inline std::optional<double> available_memory() {
+  std::ifstream file("/proc/meminfo");  // "MemAvailable:   12345 kB"
+  double available = -1, swap = 0, kilobytes = 0;
+  for (std::string key, unit; file >> key >> kilobytes && std::getline(file, unit);) {
+    if (key == "MemAvailable:") available = kilobytes * 1024;
+    if (key == "SwapFree:") swap = kilobytes * 1024;
+  }
+  if (available < 0) return {};
+  double limit = 0;
+  std::ifstream group("/sys/fs/cgroup/memory.max");  // a number, or "max"
+  return group >> limit ? std::min(available + swap, limit) : available + swap;
+}
+
+/// Throws if `what` ("--batch 9: a step") takes `bytes` at least, and fewer are left.
+inline void require_memory(const std::string& what, double bytes) {
+  const std::optional<double> left = available_memory();
+  if (!left || bytes <= *left) return;
+  std::ostringstream line;
+  line << std::fixed << std::setprecision(1) << what << " takes at least " << bytes / 1e9 << " GB of memory, " << *left / 1e9
+       << " GB are left";
+  fail(line.str());
+}
+
+}  // namespace skipv1

@@ -84,7 +84,6 @@ class ChartPainter {
     set_range(x_, x, chart_.x_range, 0.02, "x");
     set_range(y_, y, chart_.y_range, 0.06, "y");
   }
-  /// The chart in an error's line.
   std::string named() const { return chart_.title.empty() ? "the chart" : "chart \"" + chart_.title + '"'; }
   /// Whether the data are whole numbers; and their x, each once.
   void find_kinds() {

@@ -38,6 +38,13 @@ if(UNIX AND shell)
   endif()
 endif()
 
+if(EXISTS /dev/full)  # what cannot be written is no success before
+  execute_process(COMMAND ${CHECK} ${suite} --json /dev/full RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE error)
+  if(NOT status EQUAL 2 OR output MATCHES "cases hold" OR NOT error MATCHES "/dev/full: cannot be written: [^\n]*\n$")
+    message(FATAL_ERROR "--json on a full disk: ${status} ${output} ${error}")
+  endif()
+endif()
+
 file(MAKE_DIRECTORY ${WORK}/other)
 file(COPY ${suite}/logits.npy DESTINATION ${WORK}/other)
 file(READ ${suite}/expected.json expected)

@@ -201,6 +201,10 @@ wrong "step [0-9]*: the loss is .*: the run has diverged; the last checkpoint is
   --layers 2 --heads 2 --length 16 --batch 2 --peak 1e30 --clip 0 --steps 9 --out diverged
 wrong "^skipv1-train: none/result.json: cannot be written" $train --text text.txt --json none/result.json
 wrong "out is empty" "$programs/skipv1-train" --out "" --text text.txt
+if [ -e /dev/full ]; then  # what cannot be written is no success before
+  "$programs/skipv1-train" $tiny --steps 1 --out full --json /dev/full > out 2> err && fail "a full disk: $(cat out)"
+  tail -n 1 err | grep -q "^skipv1-train: /dev/full: cannot be written: " && ! grep -q "model in" out || fail "a full disk: $(cat out err)"
+fi
 wrong "neither a model" "$programs/skipv1-eval" . --text text.txt
 wrong "is empty" "$programs/skipv1-eval" mha --text empty.txt
 printf x > one.txt

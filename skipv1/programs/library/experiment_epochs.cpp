@@ -171,8 +171,11 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
     if (count < 3) continue;
     plot::Chart& chart = charts[group_of(family)];
     std::string group = group_of(family);
-    if (const std::size_t dash = group.find('-'); dash != group.npos)
-      group = group.substr(0, dash) + " parameters, " + group.substr(dash + 1) + " tokens";
+    if (const std::size_t dash = group.find('-'); dash != group.npos) {
+      const std::string size = group.substr(0, dash);
+      group =
+          (size.starts_with('l') ? size.substr(1) + " layers, " : size + " parameters, ") + group.substr(dash + 1) + " tokens";
+    }
     chart.title = "Loss over the peak rate: " + group, chart.x_label = "peak learning rate";
     chart.y_label = "nats per token, first seed", chart.log_x = true;
     plot::Series held{title_of(model_of(family)) + ", held out", {}, {}},

@@ -94,7 +94,7 @@ Json parse_json_with(std::string_view text, Guard guard) {
     return Json::parse(text.data(), text.data() + text.size(), std::move(guard));
   } catch (const Json::exception& error) {
     const std::string_view line = error.what();  // "[json.exception.name.id] parse error at line 1, column 2: …"
-    constexpr std::size_t most = 300;            // the reason comes after the place, the text read last after both
+    constexpr std::size_t most = 180;            // the reason comes after the place, the text read last after both
     fail("not JSON: ", brief(std::string(line.substr(std::min(line.find("] ") + 2, line.size()))), most));
   }
 }

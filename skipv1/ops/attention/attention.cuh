@@ -139,7 +139,8 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Devic
 
 /// All gradients, by warpgroups' products.
 template <class T>
-void launch_sm90_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale) {
+void launch_sm90_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale,
+                          const ReaderCounts& counts) {
   with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     using Shape = Sm90Backward<W>;
@@ -151,20 +152,25 @@ void launch_sm90_backward(const AttentionGradients<T>& a, const AttentionSizes& 
     m.tiles = row_tiles;
     m.key_tiles = ceil_div(a.positions, Shape::K);
     const std::size_t words = z.heads * m.words() * 2;
-    auto* memory = scratch<float>(maps * (sizeof(TensorMap) / sizeof(float)) + lse_delta + dq_acc + tiles + words + 1);
+    auto* memory = scratch<float>(maps * (sizeof(TensorMap) / sizeof(float)) + lse_delta + dq_acc + tiles + words + z.heads + 2);
     const auto take = [&](std::size_t count) { return std::exchange(memory, memory + count); };
     m.maps = reinterpret_cast<TensorMap*>(take(maps * (sizeof(TensorMap) / sizeof(float))));
     m.lse_delta = take(lse_delta);
     m.dq_acc = take(dq_acc);
     m.semaphores = reinterpret_cast<std::uint32_t*>(take(tiles));
     m.readers = reinterpret_cast<std::uint32_t*>(take(words));
+    m.first = reinterpret_cast<std::uint32_t*>(take(z.heads + 1));
     m.next_tile = reinterpret_cast<std::uint32_t*>(take(1));
-    static thread_local std::size_t blocks = 0;
-    if (blocks == 0) blocks = resident_blocks(attention_backward_wgmma<W>, Shape::threads, Shape::bytes);
     const Index3 rows{row_tiles, z.heads, z.batch};
     launch({"attention_backward_prepare", rows, 128, 4 * sizeof(TensorMap)}, attention_backward_prepare<W>, a, z, m);
-    launch({"attention_backward_wgmma", std::min(blocks, m.key_tiles * z.heads * z.batch), Shape::threads, Shape::bytes},
-           attention_backward_wgmma<W>, a, z, m, scale);
+    const auto run = [&](auto kernel, std::size_t& blocks) {
+      if (blocks == 0) blocks = resident_blocks(kernel, Shape::threads, Shape::bytes);
+      launch({"attention_backward_wgmma", std::min(blocks, m.key_tiles * z.heads * z.batch), Shape::threads, Shape::bytes},
+             kernel, a, z, m, scale);
+    };
+    static thread_local std::size_t blocks[2] = {0, 0};
+    counts.most >= 8 ? run(attention_backward_wgmma<W, KeyOrder::earlier_first>, blocks[0])
+                     : run(attention_backward_wgmma<W, KeyOrder::later_first>, blocks[1]);
     launch({"attention_backward_finish", rows, 128, 2 * Shape::R * Shape::pitch}, attention_backward_finish<W>, a, z, m, scale);
   });
 }
@@ -253,7 +259,7 @@ void attention_backward_rows(View<T, Device> dq, std::size_t dq_row,
         const detail::AttentionGradients<T> a{
             dq.data(), dheads.data(), dout.data(),        out.data(),           q.data(),  lse.data(), nullptr,
             nullptr,   nullptr,       heads.pairs.data(), heads.readers.data(), positions, dq_row};
-        return detail::launch_sm90_backward(a, z, sequences.max_rows, scale);
+        return detail::launch_sm90_backward(a, z, sequences.max_rows, scale, heads.counts);
       }
     }
     S* delta = detail::scratch<S>(rows + (mma ? 0 : count * (z.key + z.value) + 8));

@@ -8,9 +8,13 @@
 // Warps: two consumer warpgroups of 64 keys each, and a producer warpgroup of which four threads have one duty each: load tiles
 // (TMA), wait for the semaphore of dQ's tile, store dQ (bulk reduce-add), release the semaphore.
 //
-// Deterministic dQ: the blocks that add to one tile of dQ do so in a fixed order, later keys first, by a semaphore per tile. The
-// persistent blocks draw key tiles in the same order, so the block that must release has been started before, and a block begins
-// with the first rows that see its keys, where its predecessors have already been: it seldom waits.
+// Deterministic dQ: the blocks that add to one tile of dQ do so in a fixed order, by a semaphore per tile. The persistent blocks
+// draw key tiles in the same order, so the block that must release has been started before.
+//
+// Later keys first: a block begins with the first rows that see its keys, where its predecessors have already been, and seldom
+// waits; but the tiles that take longest, which all rows see, are drawn last. Earlier keys first: those tiles are drawn first, of
+// several heads in turn, so that blocks end together; all begin with the last rows, which see all keys, and go through the rows
+// one behind the other. That is for grouped heads, whose longest tiles are as many times longer as a key head has readers.
 #pragma once
 
 #include "skipv1/kernel/named_barrier.cuh"
@@ -20,18 +24,20 @@
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// A block's keys, the tiles of rows that see them, and the layout of its shared memory.
-template <unsigned W>
+template <unsigned W, KeyOrder order>
 struct BackwardBlock {
   using Shape = Sm90Backward<W>;
   static constexpr unsigned R = Shape::R, K = Shape::K, pitch = Shape::pitch, stages = Shape::stages;
   KeyTile keys;
   std::size_t begin;  ///< the first tile of rows that sees these keys
-  unsigned tiles;     ///< how many tiles do
+  unsigned tiles;     ///< how many tiles do; the i-th that is taken is `row_tile(i)`
 
   SKIPV1_DEVICE_MEMBER explicit BackwardBlock(const KeyTile& own)
       : keys(own),
         begin(own.s0 < own.own.past ? 0 : (own.s0 - own.own.past) / R),
         tiles(static_cast<unsigned>((own.own.rows + R - 1) / R - begin)) {}
+  SKIPV1_DEVICE_MEMBER unsigned turn(unsigned i) const { return order == KeyOrder::later_first ? i : tiles - 1 - i; }
+  SKIPV1_DEVICE_MEMBER std::size_t row_tile(unsigned i) const { return begin + turn(i); }
   /// K (`which` 0) or V (1) of the block.
   SKIPV1_DEVICE_MEMBER Tile<W, K> head_tile(unsigned which) const { return {memory(), which * K * pitch}; }
   /// Q (0) or dO (1) of a stage.
@@ -65,31 +71,34 @@ struct BackwardBlock {
 /// warp 0 loads what the consumers read, after `copied` tiles of earlier readers; of warp 1 waits for the semaphore; of warp 2
 /// stores dQ; of warp 3 releases. Without `with_key` dS is zero, and warp 0 alone works. Calls `before_last` once, in the last
 /// tile.
-template <unsigned W, class Act>
-SKIPV1_DEVICE void produce(const BackwardBlock<W>& block, const BackwardMemory& m, std::size_t r, bool with_key, unsigned copied,
-                           const Act& before_last) {
-  using Block = BackwardBlock<W>;
+template <unsigned W, KeyOrder order, class Act>
+SKIPV1_DEVICE void produce(const BackwardBlock<W, order>& block, const BackwardMemory& m, std::size_t r, bool with_key,
+                           unsigned copied, const Act& before_last) {
+  using Block = BackwardBlock<W, order>;
   constexpr unsigned R = Block::R, K = Block::K, pitch = Block::pitch, stages = Block::stages;
   const KeyTile& keys = block.keys;
   const Mbarriers mbarriers = block.mbarriers();
   const unsigned role = lane() == 0 && (warp() % 4 == 0 || with_key) ? warp() % 4 : 4;
   const bool copies = role == 0, waits = role == 1, stores = role == 2, releases = role == 3;
   const std::size_t first_tile = m.tile(keys.b, r, block.begin);
+  const auto at = [&](unsigned i) { return first_tile + block.turn(i); };
   const TensorMap* maps = m.maps + (keys.b * m.heads + r) * tensor_maps_per_head;
   const auto copy = [&](unsigned i) {
     if (i >= block.tiles) return;
     const unsigned stage = (copied + i) % stages;
-    const std::size_t row = (block.begin + i) * R;
+    const std::size_t row = (block.begin + block.turn(i)) * R;
     mbarrier_arrive_expect_tx(mbarriers, stage, 2 * 2 * R * pitch + 2 * R * sizeof(float));
     for (unsigned which = 0; which < 2; ++which) tma_load_tile(block.tile(stage, which), 0, maps + which, row, mbarriers, stage);
-    bulk_load(block.lse_delta(), stage * 2 * R, m.lse_delta + (first_tile + i) * 2 * R, 2 * R, mbarriers, stage);
+    bulk_load(block.lse_delta(), stage * 2 * R, m.lse_delta + at(i) * 2 * R, 2 * R, mbarriers, stage);
   };
-  const auto ticket = [&](unsigned i) {  // blocks before this one: those of the later keys that the tile's last row sees
+  // How many blocks add to the i-th tile's dQ before this one: those of the later keys that its last row sees, or of the earlier.
+  const auto ticket = [&](unsigned i) {
+    if constexpr (order == KeyOrder::earlier_first) return static_cast<std::uint32_t>(keys.s0 / K);
     const std::size_t end = (block.begin + i + 1) * R, rows = end < keys.own.rows ? end : keys.own.rows;
     return static_cast<std::uint32_t>((keys.own.past + rows - 1) / K - keys.s0 / K);
   };
   const auto store_dq = [&](unsigned i) {
-    float* to = m.dq_acc + (first_tile + i) * R * pitch;
+    float* to = m.dq_acc + at(i) * R * pitch;
     ticket(i) > 0 ? bulk_reduce_add(to, block.dq_tile(), 0, R * pitch) : bulk_store(to, block.dq_tile(), 0, R * pitch);
   };
   if (copies) {
@@ -103,21 +112,21 @@ SKIPV1_DEVICE void produce(const BackwardBlock<W>& block, const BackwardMemory& 
   }
   for (unsigned i = 0; i < block.tiles; ++i) {
     Block::sync();
-    if (releases && i > 1) semaphore_release(m.semaphores + first_tile + i - 2);
+    if (releases && i > 1) semaphore_release(m.semaphores + at(i - 2));
     if (stores && i > 0) store_dq(i - 1);
     if (stores) bulk_wait_group_read();
     Block::sync();
     if (copies) copy(i + 2);
     if (copies && i + 1 == block.tiles) before_last();
     if (stores) bulk_wait_group();
-    if (waits) semaphore_wait(m.semaphores + first_tile + i, ticket(i));
+    if (waits) semaphore_wait(m.semaphores + at(i), ticket(i));
   }
   Block::sync();
-  if (releases && block.tiles > 1) semaphore_release(m.semaphores + first_tile + block.tiles - 2);
+  if (releases && block.tiles > 1) semaphore_release(m.semaphores + at(block.tiles - 2));
   if (stores) {
     store_dq(block.tiles - 1);
     bulk_wait_group();
-    semaphore_release(m.semaphores + first_tile + block.tiles - 1);
+    semaphore_release(m.semaphores + at(block.tiles - 1));
   }
 }
 
@@ -144,10 +153,10 @@ SKIPV1_DEVICE void load_per_row(Vector<float, 2> (&to)[N], const Shared<float>& 
 
 /// A consumer warpgroup's loop over the rows of one query head: accumulates dK / scale and dV of its 64 keys, and hands dQ /
 /// scale to the producer. `readers` query heads and `copied` tiles of rows came before in this block.
-template <unsigned W>
-SKIPV1_DEVICE void consume(float (&dk)[W / 8][4], float (&dv)[W / 8][4], const BackwardBlock<W>& block, bool with_key,
+template <unsigned W, KeyOrder order>
+SKIPV1_DEVICE void consume(float (&dk)[W / 8][4], float (&dv)[W / 8][4], const BackwardBlock<W, order>& block, bool with_key,
                            bool with_value, float scale_log2, unsigned readers, unsigned copied) {
-  using Block = BackwardBlock<W>;
+  using Block = BackwardBlock<W, order>;
   constexpr unsigned R = Block::R, K = Block::K, pitch = Block::pitch, stages = Block::stages, N = pitch / 16;
   const KeyTile& keys = block.keys;
   const Mbarriers mbarriers = block.mbarriers();
@@ -156,11 +165,12 @@ SKIPV1_DEVICE void consume(float (&dk)[W / 8][4], float (&dv)[W / 8][4], const B
   const unsigned t = thread().x, group = shuffle(t / 128, 0), own_key = warp() * 16;
   mbarrier_wait(mbarriers, stages, readers);
   // How many of the warp's keys a tile's first row sees.
-  auto seen = static_cast<int>(keys.own.past + block.begin * R + 1) - static_cast<int>(keys.s0 + own_key);
+  auto seen = static_cast<int>(keys.own.past + block.row_tile(0) * R + 1) - static_cast<int>(keys.s0 + own_key);
+  constexpr int step = order == KeyOrder::later_first ? static_cast<int>(R) : -static_cast<int>(R);
   unsigned stage = copied % stages, phase = copied / stages;
   std::uint32_t p[R / 16][4] = {}, ds[R / 16][4] = {};
   mbarrier_wait(mbarriers, stage, phase);
-  for (unsigned i = 0; i < block.tiles; ++i, seen += static_cast<int>(R)) {
+  for (unsigned i = 0; i < block.tiles; ++i, seen += step) {
     const unsigned g = opaque(group);  // addresses are computed anew in each iteration: registers are scarce
     const Tile<W, R> q_tile = block.tile(stage, 0), dout_tile = block.tile(stage, 1);
     float acc_s[R / 8][4], acc_dp[R / 8][4], acc_dq[N][4];
@@ -238,8 +248,8 @@ SKIPV1_DEVICE unsigned count_readers(const BackwardMemory& m, std::size_t h) {
 }
 
 /// Stores dK or dV of the warp's 16 keys, times `factor`, to the head `to` in device memory.
-template <unsigned W>
-SKIPV1_DEVICE void store_head_gradient(const BackwardBlock<W>& block, const float (&acc)[W / 8][4],
+template <unsigned W, KeyOrder order>
+SKIPV1_DEVICE void store_head_gradient(const BackwardBlock<W, order>& block, const float (&acc)[W / 8][4],
                                        const Head<bfloat16, Device>& to, WriteMode mode, std::size_t width, float factor) {
   const KeyTile& own = block.keys;
   const auto tile = block.gradient_tile();
@@ -251,22 +261,27 @@ SKIPV1_DEVICE void store_head_gradient(const BackwardBlock<W>& block, const floa
                                  own.keys - own.s0, width, mode);
 }
 
-/// Persistent blocks: as many as the device holds at once. Each draws tiles of keys, the later keys of a head first. The block of
+/// Persistent blocks: as many as the device holds at once. Each draws tiles of keys. The block of
 /// the first reader of a head loops over all its readers in order, so dK and dV gather in registers.
-template <unsigned W>
+template <unsigned W, KeyOrder order>
 SKIPV1_KERNEL SKIPV1_BOUNDS(Sm90Backward<W>::threads, 1)
     attention_backward_wgmma(AttentionGradients<bfloat16> a, AttentionSizes z, BackwardMemory m, float scale) {
   if constexpr (!SKIPV1_SM90A) return;
-  using Block = BackwardBlock<W>;
+  using Block = BackwardBlock<W, order>;
   const Shared<std::uint32_t> tile_tickets = Block::tile_tickets();
   const auto draw = [&](unsigned round) { tile_tickets[round % 2] = take_ticket(m.next_tile); };
   const auto for_each_key_tile = [&](const auto& work) {
     unsigned readers = 0, copied = 0;
     Block::sync();
     for (unsigned round = 0;; ++round) {
-      const std::size_t n = tile_tickets[round % 2], h = n / m.key_tiles % z.heads, b = n / m.key_tiles / z.heads;
+      const std::size_t n = tile_tickets[round % 2];
+      std::size_t h = n / m.key_tiles % z.heads, b = n / m.key_tiles / z.heads, key_tile = m.key_tiles - 1 - n % m.key_tiles;
+      if constexpr (order == KeyOrder::earlier_first) {
+        const BackwardMemory::DrawnTile at = m.in_turns(static_cast<std::uint32_t>(n), z.batch);
+        h = at.h, b = at.b, key_tile = at.key_tile;
+      }
       if (b >= z.batch) return;
-      work(own_keys(a, z, h, b, (m.key_tiles - 1 - n % m.key_tiles) * Block::K), h, round, readers, copied);
+      work(own_keys(a, z, h, b, key_tile * Block::K), h, round, readers, copied);
     }
   };
   if (thread().x == 0) mbarrier_init(Block::mbarriers(), 0, Block::stages + 1), draw(0);

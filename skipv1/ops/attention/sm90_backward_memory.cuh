@@ -17,6 +17,10 @@ struct Sm90Backward {
                                        mbarrier_count * sizeof(std::uint64_t) + 2 * sizeof(std::uint32_t);
 };
 
+/// The order in which tiles of keys are drawn, and their dQ is added: the later keys of a head first; or the earlier keys first,
+/// of several heads in turn.
+enum class KeyOrder { later_first, earlier_first };
+
 /// What the three kernels of the backward pass share in device memory. A tile is R rows of one head of one sequence.
 struct BackwardMemory {
   TensorMap* maps;            ///< per sequence and head (`make_head_tensor_maps`)
@@ -25,14 +29,31 @@ struct BackwardMemory {
   std::uint32_t* semaphores;  ///< per tile of dq_acc: how many key tiles have been added
   std::uint32_t* readers;     ///< per head h, for each 32 query heads two words: the readers of the key head, and of the value
                               ///< head, that h is the first to read; bit r % 32 is query head r
+  std::uint32_t* first;       ///< (H + 1): how many heads are the first readers of a key or value head; which
   std::uint32_t* next_tile;   ///< the tile scheduler's counter
   std::size_t heads, tiles, key_tiles;
+  static constexpr std::uint32_t in_turn = 32;  ///< heads of sequences whose key tiles are drawn in turn
 
   SKIPV1_DEVICE_MEMBER std::size_t tile(std::size_t b, std::size_t h, std::size_t i) const { return (b * heads + h) * tiles + i; }
+  /// Tile `key_tile` of the keys that head h of sequence b reads first; b is too large behind the last.
+  struct DrawnTile {
+    std::size_t h, b, key_tile;
+  };
+  /// The n-th tile where earlier keys come first: those of `in_turn` heads in turn, then the next ones'.
+  SKIPV1_DEVICE_MEMBER DrawnTile in_turns(std::uint32_t n, std::size_t batch) const {
+    const auto sequences = static_cast<std::uint32_t>(batch), of_head = static_cast<std::uint32_t>(key_tiles);
+    const std::uint32_t count = first[0], all = count * sequences, begin = n / (in_turn * of_head) * in_turn;
+    const std::uint32_t heads_of_turn = begin >= all ? 0 : all - begin < in_turn ? all - begin : in_turn;
+    n -= begin * of_head;
+    if (n >= heads_of_turn * of_head) return {0, batch, 0};
+    const std::uint32_t at = begin + n % heads_of_turn;
+    return {first[1 + at % count], at / count, n / heads_of_turn};
+  }
   SKIPV1_HOST_DEVICE std::size_t words() const { return (heads + 31) / 32; }
 };
 
-/// Grid (row tiles, H, B): tensor maps, lse and delta = dO . O of each row, readers of each head, semaphores and counter at zero.
+/// Grid (row tiles, H, B): tensor maps, lse and delta = dO . O of each row, readers of each head, who reads one
+/// first, semaphores and counter at zero.
 template <unsigned W>
 SKIPV1_KERNEL attention_backward_prepare(AttentionGradients<bfloat16> a, AttentionSizes z, BackwardMemory m) {
   if constexpr (!SKIPV1_SM90A) return;
@@ -49,6 +70,14 @@ SKIPV1_KERNEL attention_backward_prepare(AttentionGradients<bfloat16> a, Attenti
       if (lane() < 2) m.readers[(h * m.words() + i) * 2 + lane()] = lane() == 0 ? of_key : of_value;
     }
     if (thread().x == 0 && h == 0) *m.next_tile = 0;
+    const auto is_first = [&](std::size_t r) {
+      return first_reader<true>(a.readers[r]) == r || first_reader<false>(a.readers[r]) == r;
+    };
+    std::uint32_t before = 0, count = 0;
+    for (std::size_t r = lane(); warp() == 0 && r < z.heads; r += warp_size) before += is_first(r) && r < h, count += is_first(r);
+    if (warp() == 0) before = warp_sum(before), count = warp_sum(count);
+    if (thread().x == 0 && is_first(h)) m.first[1 + before] = static_cast<std::uint32_t>(h);
+    if (thread().x == 0 && h == 0) m.first[0] = count;
   }
   if (thread().x == 0) m.semaphores[tile] = 0;
   float delta[R / 16] = {};  // 8 lanes a row, 16 rows at a time

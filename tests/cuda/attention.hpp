@@ -230,6 +230,8 @@ void check_all_attention() {
   check_attention<T>({1, 256, 256, {2}, {127}}, Version::fast, random);
   check_attention<T>({33, 16, 8, {1, 0, 1, 1, 1}, {0, 7, 15, 16, 200}, 4}, Version::fast, random);
   if constexpr (std::is_same_v<T, bfloat16>) {
+    // Eight readers of a key head: earlier keys first.
+    check_attention<T>({17, 80, 96, {130, 1, 200}, {14, 70, 130}, 8}, Version::fast, random);
     // Clusters of 4 and of 8 blocks for a pair of heads.
     check_attention<T>({1, 64, 64, {1}, {700}}, Version::fast, random, 0.3, Passes::forward);
     check_attention<T>({1, 64, 64, {1}, {1130}}, Version::fast, random, 0.3, Passes::forward);

@@ -49,6 +49,15 @@ wrong "prompt: the text is not UTF-8 at byte 1" 07-train-on-text --text text.txt
 wrong "with --seeds 2: the last seed must be below" 07-train-on-text --text text.txt --seed 18446744073709551615 --seeds 2 --out none
 wrong "length: 0: must be 1 to" 07-train-on-text --text text.txt --length 0 --out none
 
+{ printf '\377' && cat text.txt; } > binary.txt
+wrong "binary.txt: the text is not UTF-8 at byte 0: training a vocabulary needs UTF-8; --vocab 256, the bytes, takes any text" 07-train-on-text \
+  --text binary.txt --vocab 400 --out none
+if [ -r /proc/meminfo ]; then
+  wrong "batch 1000000000, --length [0-9]*: a step takes at least [0-9.]* GB of memory, [0-9.]* GB are left" 07-train-on-text --text text.txt \
+    --batch 1000000000 --out none
+  wrong "width 100000000, --layers [0-9]*: a training takes at least [0-9.]* GB" 07-train-on-text --text text.txt --width 100000000 --out none
+fi
+
 # A training that diverges: the table has the runs before it, which by its rate none is here.
 status=0
 "$programs/07-train-on-text" $tiny --peak 1e35 --steps 40 --out none > out 2> err || status=$?

@@ -3,6 +3,7 @@
 
 #include "skipv1/skipv1.hpp"
 #include "skipv1/core/linear_algebra.hpp"
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/core/number.hpp"
 #include "skipv1/core/progress.hpp"
 #include "skipv1/core/thread_limit.hpp"
@@ -44,6 +45,7 @@
 #include "skipv1/mesa/task.hpp"
 #include "skipv1/mesa/theorem.hpp"
 #include "skipv1/mesa/two_head_model.hpp"
+#include "skipv1/model/memory_need.hpp"
 #include "skipv1/plot/axis.hpp"
 #include "skipv1/plot/canvas.hpp"
 #include "skipv1/plot/chart.hpp"

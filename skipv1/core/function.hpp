@@ -1,4 +1,4 @@
-// A function of whatever type, as std::function: <functional> alone costs each file that includes it 24 MiB of
+// A callable of any type, as std::function holds it. The header <functional> would cost each file that includes it 24 MiB of
 // compiler memory.
 #pragma once
 
@@ -14,8 +14,8 @@ namespace skipv1 {
 template <class Signature>
 class Function;
 
-/// Holds a copy of what it calls; empty, it is false, and a call throws. Small functions that are copied byte by byte, as
-/// lambdas that capture references are, lie in it; others on the heap.
+/// Holds a copy of a callable. An empty one is false, and a call of it throws. Small callables that are trivially copyable, such
+/// as lambdas that capture references, are stored in place; others on the heap.
 template <class R, class... Arguments>
 class Function<R(Arguments...)> {
  public:
@@ -77,7 +77,7 @@ class Function<R(Arguments...)> {
 
   alignas(void*) mutable unsigned char place_[4 * sizeof(void*)] = {};
   R (*call_)(void* place, Arguments...) = nullptr;
-  void* (*copy_)(void* held, bool destroy) = nullptr;  ///< of what lies on the heap
+  void* (*copy_)(void* held, bool destroy) = nullptr;  ///< copies or destroys what lies on the heap
 };
 
 }  // namespace skipv1

@@ -1,4 +1,4 @@
-// Numbers of things, found by a hash of the things: what the standard's maps do, which take long to compile.
+// A hash table from things to their numbers. The standard's maps take long to compile.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace skipv1 {
 
-/// Of bytes, as numbers: FNV-1a.
+/// FNV-1a over numbers, or over the bytes of a text.
 class Hash {
  public:
   Hash& add(std::uint64_t number) {
@@ -25,17 +25,17 @@ class Hash {
   std::uint64_t value_ = 0xcbf29ce484222325ULL;
 };
 
-/// Open addressing. The things lie with the caller, who tells whether a number is that of the thing looked for.
+/// Open addressing. The caller keeps the things: `is(number)` says whether the number is that of the thing looked for.
 class HashIndex {
  public:
   static constexpr std::size_t none = SIZE_MAX;
 
-  /// The number among those of `hash` for which `is(number)`, or `none`.
+  /// The number whose hash is `hash` and for which `is(number)` holds, or `none`.
   template <class Is>
   std::size_t find(std::size_t hash, const Is& is) const {
     return slots_.empty() ? none : slots_[place(hash, is) + 1];
   }
-  /// The same where it lies; `fresh`, if there is none, is put there first.
+  /// A reference to that number; adds `fresh` first if there is none.
   template <class Is>
   std::size_t& find_or_add(std::size_t hash, const Is& is, std::size_t fresh) {
     if (4 * (used_ + 1) > slots_.size()) grow();
@@ -62,7 +62,7 @@ class HashIndex {
       }
   }
 
-  std::vector<std::size_t> slots_;  ///< hash and number in turn; half of them are free
+  std::vector<std::size_t> slots_;  ///< pairs of hash and number; at least half of the pairs are free
   std::size_t used_ = 0;
 };
 

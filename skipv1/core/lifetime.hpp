@@ -1,4 +1,4 @@
-// Whether memory that others point into is still there.
+// Says whether memory that other objects point into still exists.
 #pragma once
 
 #include <memory>
@@ -6,7 +6,7 @@
 
 namespace skipv1 {
 
-/// A member of what owns the memory: a copy has a lifetime of its own, one that is moved takes the lifetime along.
+/// A member of the memory's owner. A copy of the owner has a lifetime of its own; a move takes the lifetime along.
 class Lifetime {
  public:
   Lifetime() : alive_(std::make_shared<bool>(true)) {}
@@ -18,12 +18,12 @@ class Lifetime {
   }
   ~Lifetime() = default;
 
-  /// A member of what points there.
+  /// A member of an object that points into the memory.
   class Watch {
    public:
     Watch() = default;
     explicit Watch(const Lifetime& lifetime) : alive_(lifetime.alive_) {}
-    /// The owner was destroyed, or given other memory; or nothing was ever watched.
+    /// Whether the owner was destroyed or got other memory, or nothing was ever watched.
     bool over() const { return alive_.expired(); }
 
    private:

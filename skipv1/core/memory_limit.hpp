@@ -1,5 +1,5 @@
-// How much memory is left: what takes more is refused before the work, where the system would end the program in the middle of
-// it.
+// How much memory is left. Work that takes more is refused before it begins; else the system would kill the program in the middle
+// of it.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 
 namespace skipv1 {
 
-/// Bytes that this machine can still give, swap included, within the limit of the control group at its root; none where the
-/// system does not say (anything but Linux).
+/// Bytes that this machine can still give, swap included, but at most the limit of the root control group; none where the system
+/// does not say (on all but Linux).
 inline std::optional<double> available_memory() {
   std::ifstream file("/proc/meminfo");  // "MemAvailable:   12345 kB"
   double available = -1, swap = 0, kilobytes = 0;
@@ -29,7 +29,7 @@ inline std::optional<double> available_memory() {
   return group >> limit ? std::min(available + swap, limit) : available + swap;
 }
 
-/// Throws if `what` ("--batch 9: a step") takes `bytes` at least, and fewer are left.
+/// Throws if fewer than `bytes` are left, which is the least that `what` ("--batch 9: a step") takes.
 inline void require_memory(const std::string& what, double bytes) {
   const std::optional<double> left = available_memory();
   if (!left || bytes <= *left) return;

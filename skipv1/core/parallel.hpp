@@ -44,8 +44,8 @@ void parallel_for(std::size_t count, const Task& task) {
   for (std::size_t i = 0; i < count; ++i) task(i);
 }
 
-/// As `parallel_for`, for tasks that take equally long and read memory one behind the other: a thread gets many that follow each
-/// other, and few towards the end. So it mostly reads on where it stopped, from what was prefetched.
+/// As `parallel_for`, for tasks that take equally long and read consecutive memory. A thread gets long runs of consecutive tasks,
+/// and short ones towards the end, so most of what it reads next has been prefetched.
 template <class Task>
 void parallel_in_order(std::size_t count, const Task& task) {
 #ifdef _OPENMP

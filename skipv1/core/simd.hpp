@@ -134,8 +134,8 @@ T sum_of_exp(std::size_t n, const T* x, T shift) {
 
 namespace detail {
 
-/// Asks for what a loop over `rows` rows at once, n wide and `stride` apart, reads of row j some 2 KiB after entry i: of the same
-/// row, or where that ends of the rows that follow. (A whole group of long rows ahead would drive each other out of the L1
+/// For a loop over `rows` rows at once, n wide and `stride` apart: prefetches what it reads of row j some 2 KiB after entry i, of
+/// the same row or, past its end, of the group of rows that follows. (A whole group of long rows ahead would not fit the L1
 /// cache.)
 template <std::size_t rows, class T>
 void prefetch([[maybe_unused]] const T* row, [[maybe_unused]] std::size_t stride, [[maybe_unused]] std::size_t n,

@@ -1,5 +1,5 @@
-// What the blocks of an emulated thread-block cluster share (kernel/cluster.cuh): the barrier's count, and stores on their way
-// into each other's shared memory, which the receiving block does itself once the barrier has ended.
+// What the blocks of an emulated thread-block cluster share (kernel/cluster.cuh): the barrier's count, and pending stores to each
+// other's shared memory. The receiving block applies them itself once the barrier has ended.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 
 namespace skipv1::emulator {
 
-/// Two floats on their way to elements `i` and `i + 1`; they are there when phase `phase` of the barrier has ended.
+/// A pending store of two floats to elements `i` and `i + 1`; it is visible once phase `phase` of the barrier has ended.
 struct ClusterStore {
   SharedArray array;  ///< the sender's; the receiver's lies at the same offset
   std::size_t i;
@@ -28,7 +28,7 @@ struct ClusterStore {
 class Cluster {
  public:
   explicit Cluster(std::size_t blocks) : on_their_way_(blocks) {
-    for (std::size_t b = 0; b < blocks; ++b) semaphores.begin_block();  // before one runs that could wait for the others in vain
+    for (std::size_t b = 0; b < blocks; ++b) semaphores.begin_block();  // all count as running before the first one waits
   }
 
   std::size_t blocks() const { return on_their_way_.size(); }
@@ -36,7 +36,7 @@ class Cluster {
     const std::lock_guard lock(mutex_);
     on_their_way_[to].push_back(store);
   }
-  /// The stores to block `to` that are there when `phase` ends.
+  /// The stores to block `to` that are visible once `phase` has ended.
   std::vector<ClusterStore> receive(std::size_t to, std::size_t phase) {
     const std::lock_guard lock(mutex_);
     std::vector<ClusterStore> there, later;
@@ -44,7 +44,7 @@ class Cluster {
     on_their_way_[to] = std::move(later);
     return there;
   }
-  /// A store behind which no barrier has ended, if there is one: its target may have returned.
+  /// A store that no barrier followed, if there is one: its target may have returned.
   std::optional<ClusterStore> lost() const {
     for (const std::vector<ClusterStore>& stores : on_their_way_)
       if (!stores.empty()) return stores.front();
@@ -52,25 +52,25 @@ class Cluster {
   }
 
   Semaphores semaphores;
-  std::atomic<std::uint32_t> arrived{0};  ///< blocks, all threads of which have: over all phases
+  std::atomic<std::uint32_t> arrived{0};  ///< blocks all of whose threads have arrived, summed over phases
 
  private:
   std::mutex mutex_;
   std::vector<std::vector<ClusterStore>> on_their_way_;
 };
 
-/// A block of a cluster: which, and its threads at the barrier.
+/// A block of a cluster: its rank, and where its threads are at the barrier.
 struct ClusterMember {
   Cluster* cluster = nullptr;
   unsigned rank = 0;
   struct Thread {
     std::size_t arrived = 0, waited = 0;   ///< phases
-    std::uint32_t arrived_at[2] = {0, 0};  ///< on the block's clock, in even and in odd phases
+    std::uint32_t arrived_at[2] = {0, 0};  ///< times by the block's clock, of even and of odd phases
   };
   std::vector<Thread> threads;
-  std::size_t arrived = 0;           ///< threads, over all phases
-  std::size_t received = 0;          ///< phases whose stores are there
-  std::uint32_t received_at = 0;     ///< on the block's clock, the last of them
+  std::size_t arrived = 0;           ///< threads, summed over phases
+  std::size_t received = 0;          ///< phases whose stores have been applied
+  std::uint32_t received_at = 0;     ///< when the last of them were, by the block's clock
   std::uint32_t all_at[2] = {0, 0};  ///< the last arrival of a phase
 };
 

@@ -92,7 +92,7 @@ class SharedMemory {
   SharedArray at(std::size_t offset, const char* name, std::size_t count, std::size_t element) {
     return {name, reinterpret_cast<std::byte*>(memory_.data()) + offset, count, element, shadows_.data() + offset / 2, offset};
   }
-  /// The array that lies here where `other` lies in another block.
+  /// This block's array at the offset at which `other` lies in another block.
   SharedArray like(const SharedArray& other) { return at(other.offset, other.name, other.count, other.element); }
 
   enum class Fault { none, unwritten, race_with_writer, race_with_reader };
@@ -129,8 +129,8 @@ class SharedMemory {
     s.writer = tma;
     return untouched;
   }
-  /// Another block of the cluster has stored an element between the barriers that ended at `from` and now: returns whether no
-  /// other store or thread accessed it in between.
+  /// Records that another block of the cluster stored an element between the barriers that ended at `from` and now. Returns
+  /// whether nothing else accessed the element in between.
   bool receive_store(Shadow& s, std::uint32_t from) {
     const bool untouched = s.written <= from && s.read <= from;
     s.written = now_;

@@ -1,4 +1,4 @@
-// A folder, or files of one, that are written whole or not at all.
+// A folder, or several files of one, written whole or not at all.
 #pragma once
 
 #include <filesystem>
@@ -10,8 +10,8 @@
 
 namespace skipv1 {
 
-/// A folder in the making. It has a temporary name, its process's own, until `commit`; without that it goes, with the folders
-/// made for it.
+/// A folder in the making. Until `commit` it has a temporary name that no other process uses. Without `commit` it is removed,
+/// with the parent folders made for it.
 class NewFolder {
  public:
   /// Throws if `path` exists already or cannot be made.

@@ -1,9 +1,11 @@
-// Thread-block clusters (sm_90): blocks that run at once, close to each other, and store into each other's shared memory. A
-// launch without clusters has clusters of one block, which has no use for their barrier.
+// Thread-block clusters (sm_90): blocks that run at the same time on one GPC and store into each other's shared memory. A launch
+// without clusters has clusters of one block, which do not use the barrier.
 //
-// The barrier is split: every thread of every block arrives, and later waits, before it arrives again. A block's shared memory
-// may be stored into once a barrier has shown that the block has started; what was stored before a thread arrived is there for
-// all who have waited. A block that may have returned must not be stored into, so another barrier follows.
+// The barrier is split: every thread of every block arrives, and later waits, before it arrives again. A store before the arrival
+// is visible to every thread after its wait.
+//
+// A block may store into another's shared memory after a barrier, since the other may not have started before. A barrier follows
+// the stores, since the other may return after it.
 #pragma once
 
 #include "skipv1/kernel/kernel.cuh"
@@ -12,7 +14,7 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 
 #if defined(__CUDACC__)
 
-/// The block's index in its cluster, and the cluster's blocks.
+/// The block's rank in its cluster, and the number of the cluster's blocks.
 SKIPV1_DEVICE unsigned cluster_rank() {
   unsigned rank = 0;
 #if SKIPV1_SM90A
@@ -38,7 +40,7 @@ SKIPV1_DEVICE void cluster_wait() {
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 #endif
 }
-/// Stores elements `2 i` and `2 i + 1` of the array that block `rank` of the cluster has where this block has `array`.
+/// Stores x to elements `2 i` and `2 i + 1` of `array` in block `rank` of the cluster.
 SKIPV1_DEVICE void store_in_cluster(const Shared<float>& array, std::size_t i, unsigned rank, Vector<float, 2> x) {
 #if SKIPV1_SM90A
   const auto own = static_cast<std::uint32_t>(__cvta_generic_to_shared(array.data + 2 * i));
@@ -57,7 +59,7 @@ SKIPV1_DEVICE void store_in_cluster(const Shared<float>& array, std::size_t i, u
 
 namespace skipv1::emulator {
 
-/// The running thread arrives at the cluster's barrier; its accesses before count for all who wait.
+/// The running thread arrives at the cluster's barrier: its earlier accesses happen before those of all threads that wait.
 inline void arrive_at_cluster(Place place) {
   Worker& worker = Worker::running();
   ClusterMember& member = worker.member();
@@ -70,11 +72,11 @@ inline void arrive_at_cluster(Place place) {
   member.cluster->arrived.fetch_add(1, std::memory_order_release);
   worker.semaphores().note_progress();
 }
-/// Does the stores to this block that are there when `phase` of the barrier has ended.
+/// Applies the stores to this block that are visible once `phase` of the barrier has ended.
 inline void receive_stores(std::size_t phase) {
   Worker& worker = Worker::running();
   ClusterMember& member = worker.member();
-  const std::uint32_t from = member.all_at[(phase + 1) % 2];  // of the phase before
+  const std::uint32_t from = member.all_at[(phase + 1) % 2];  // of the previous phase
   member.received_at = worker.shared().begin_completion();
   member.received = phase + 1;
   for (const ClusterStore& store : member.cluster->receive(member.rank, phase)) {

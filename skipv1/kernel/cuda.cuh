@@ -48,7 +48,7 @@ SKIPV1_DEVICE void wait_for_kernel_before() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-/// Lets the kernel behind start, if it starts early, once all blocks have called this or ended.
+/// Once all blocks have called this or ended, the next kernel may start, if it starts early.
 SKIPV1_DEVICE void let_next_kernel_start() {
 #if SKIPV1_SM90A
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");

@@ -87,7 +87,7 @@ struct Activations {
   std::vector<LayerActivations<T, Space>> layers;  ///< all of them, or one that all layers share (`Keep::nothing`)
   Tensor<T, Space> stream;                         ///< (J, N, d): block outputs X_j, all or the last two in turn
   Tensor<T, Space> averaged;                       ///< (J, N, d): DenseFormer's Y_j, likewise
-  /// (N, d): what a block's norm last made. It is not kept: in the backward pass it is the gradient of that, then the same again.
+  /// (N, d): the output of the last norm; not kept. The backward pass puts that output's gradient here, then the output again.
   Tensor<T, Space> block_normed;
   Tensor<T, Space> new_key, new_value;  ///< (N, owned width) of one layer before they go to the cache, if not `in_cache`
   Tensor<T, Space> first_value;         ///< (N, owned width): layer 0's values, where others mix them in
@@ -108,8 +108,7 @@ struct Activations {
   BlockSizes sizes;  ///< what this is allocated for, with the rows and the cache's extents below
   Keep keep = Keep::nothing;
   std::size_t rows = 0, batch = 0, capacity = 0;
-  bool in_cache =
-      false;  ///< the rows lie one behind another in the cache, from `cache_row` on: keys and values are computed there
+  bool in_cache = false;  ///< the rows are consecutive in the cache, from `cache_row` on: keys and values are computed there
   std::size_t cache_row = 0;
   Logits wanted = Logits::all;
   Stage stage = Stage::none;                                    ///< the decoder's: what it has done with this so far

@@ -83,7 +83,7 @@ class AttentionLayer {
 
     if (!rope_.empty()) rope(g.query, rope_, a.positions, Rotation::inverse);
     const X draw = backward_norm(dquery, g.raw_query, query_projection(dw), query_projection(w_), s.raw_query, s.query_rms);
-    const X normed = a.block_normed;  // its gradient; then the norm's pass makes itself again, for the weights' gradients
+    const X normed = a.block_normed;  // first its gradient, then the norm's output again, for the weights' gradients
     linear_backward_input(normed, draw, w_.query);
     const X dkey = w_.key.empty() ? X() : backward_keys(dw, dcache, a), dvalue = values_.backward(normed, dw, dcache, a);
     norm_.backward(dx, {dw.norm1, dw.norm1_bias}, normed, x, s.statistics1, stream_bias, normed);

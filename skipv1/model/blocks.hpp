@@ -194,8 +194,8 @@ class Blocks {
     copy(a.heads, View<const HeadPair<const T, Space>>(table.data(), shape));
     a.resolved = std::move(table);
   }
-  /// Whether nothing but layer l's projections follows the gradients that its attention writes, and they can be one product: on
-  /// the device, where attention writes strided rows.
+  /// Whether layer l's projections alone read the gradients that its attention writes, and can read them in one product: on the
+  /// device, where attention writes strided rows.
   bool joins(std::size_t l, const LayerWeights<T, Space>& dw) const {
     const Routing& r = routing_;
     const LayerWeights<T, Space>& w = layers_[l];
@@ -203,8 +203,8 @@ class Blocks {
            r.overwrites_keys(l) && r.overwrites_values(l) && r.last_key_reader(l) == l && r.last_value_reader(l) == l &&
            !join(w).weight.empty() && !join(dw).weight.empty();
   }
-  /// Of each layer the gradients of queries, keys and values side by side (N, W), in one memory for all; empty where they are
-  /// not.
+  /// Per layer the matrix (N, W) with the gradients of queries, keys and values side by side, empty where there is none. All
+  /// layers use the same memory.
   template <class Kernel>
   std::vector<X> place_joined(const std::vector<LayerWeights<T, Space>>& dlayers, Activations<T, Space>& a) const {
     GradientScratch<T, Space>& g = a.gradient;

@@ -33,9 +33,9 @@ class FeedForward {
     linear_forward(y, s.hidden, w_.down, w_.down_bias, s.middle);
   }
 
-  /// dx (N, d): the gradient of y, then of `s.middle`. `s` is used up, normed (N, d) is scratch: the norm's pass makes the input
-  /// of `up` and `gate` again, so that their weights' gradients come last. The gradient of `down_bias` is left to the norm behind
-  /// this layer, that of attention's `output_bias` comes with this one's.
+  /// dx (N, d): the gradient of y, then of `s.middle`. Overwrites `s`; normed (N, d) is scratch. The norm's backward pass makes
+  /// the input of `up` and `gate` again, so their weights' gradients come last. The next layer's norm makes the gradient of
+  /// `down_bias`; this layer's makes that of attention's `output_bias`.
   void backward(X dx, const LayerWeights<T, Space>& dw, LayerActivations<T, Space>& s, X normed) const {
     if (w_.up.empty()) return;
     const X dhidden = s.hidden, dgate = s.up;  // each in the place of what is not read again

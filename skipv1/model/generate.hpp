@@ -99,9 +99,9 @@ class DecodingStep {
 };
 
 namespace detail {
-/// What generation begins with.
+/// The state in which generation begins.
 struct Beginning {
-  std::size_t longest = 0;     ///< prompt, in tokens
+  std::size_t longest = 0;     ///< tokens of the longest prompt
   std::vector<Random> random;  ///< each sequence's
 };
 /// Throws on an empty prompt, and on a sampling that cannot be.

@@ -1,5 +1,5 @@
-// How many bytes a model's passes and its training take at least, counted before they are allocated. In doubles: no size
-// overflows.
+// Lower bounds of the bytes that a model's passes and its training take, known before anything is allocated. They are doubles, so
+// that no size overflows.
 #pragma once
 
 #include "skipv1/model/activations.hpp"
@@ -7,7 +7,7 @@
 
 namespace skipv1 {
 
-/// Of a pass over `rows` rows, in scalars of `width` bytes: activations, keys and values, and the logits of `logits` rows.
+/// Bytes of a pass over `rows` rows, in scalars of `width` bytes: activations, keys and values, and the logits of `logits` rows.
 inline double pass_bytes(const Config& c, double rows, std::size_t width, Keep keep, double logits) {
   const Routing table = make_routing(c);
   const auto number = [](std::size_t x) { return static_cast<double>(x); };
@@ -19,12 +19,12 @@ inline double pass_bytes(const Config& c, double rows, std::size_t width, Keep k
          (rows * (kept * layer + stream + number(cache_elements_per_token(table))) + logits * number(c.vocab_size));
 }
 
-/// Of `copies` numbers of `width` bytes for each parameter.
+/// Bytes of `copies` numbers of `width` bytes per parameter.
 inline double parameter_bytes(const Config& c, std::size_t copies, std::size_t width) {
   return static_cast<double>(ParameterLayout(c).count()) * static_cast<double>(copies * width);
 }
 
-/// Of a training in scalars `T`: parameters, gradients and moments; and of a step of `batch` windows of `length` tokens.
+/// Bytes of a training in scalars `T`: parameters, gradients and moments; and of a step of `batch` windows of `length` tokens.
 template <class T>
 double trainer_bytes(const Config& c) {
   return parameter_bytes(c, 2, sizeof(T)) + parameter_bytes(c, 2, sizeof(Sum<T>));

@@ -26,9 +26,9 @@ struct Norm {
     else
       layer_norm_forward(y, statistics, x, weight, bias, epsilon);
   }
-  /// Accumulates into dx (N, d), the gradient of the residual stream before the norm; its rows' sum is accumulated into
-  /// `stream_bias`: the gradient of the bias that was last added there, if any. `d` has the gradients of weight and bias. Where
-  /// given, y becomes norm(x) again; it may be dy.
+  /// Accumulates into dx (N, d), the gradient of the residual stream before the norm, and the sum of its rows into `stream_bias`,
+  /// the gradient of the bias that was last added there, if any. `d` has the gradients of weight and bias. Sets y, if given, to
+  /// norm(x) again; y may be dy.
   void backward(X dx, const Norm& d, X dy, X x, View<Sum<T>, Space> statistics, X stream_bias, X y = {}) const {
     if (weight.empty()) {
       add(dx, dx, dy);

@@ -52,7 +52,7 @@ template <class T, class Space = Cpu>
 struct JoinedWeights {
   View<T, Space> weight, bias;
 };
-/// Those of `w`, where they lie one behind another; else nothing.
+/// The joined projections of `w` if their weights are consecutive in memory; else empty views.
 template <class T, class Space>
 JoinedWeights<T, Space> join(const LayerWeights<T, Space>& w) {
   using X = View<T, Space>;

@@ -130,7 +130,8 @@ struct RowsAhead {
   }
 };
 
-/// What the forward pass made of x, `w z + b` (N, d), for weights' gradients. `bias`: null for RMSNorm. Null `to`: not wanted.
+/// Where the norm's output `w z + b` (N, d) goes, from which weights' gradients are made; null `to`: not wanted. `bias` is null
+/// for RMSNorm.
 template <class T>
 struct NormMade {
   T* to;

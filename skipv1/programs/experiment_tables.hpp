@@ -118,7 +118,7 @@ inline void add_range(plot::Series& series, double x, const Numbers& values) {
   series.low.push_back(*std::min_element(values.begin(), values.end()));
   series.high.push_back(*std::max_element(values.begin(), values.end()));
 }
-/// A mean with its interval of 95 %; of one or two numbers with these, as Student's interval of two says nothing of its middle.
+/// A mean with its 95 % interval; of one or two numbers the mean and the numbers, since Student's interval of two is too wide.
 inline void add_interval(plot::Series& series, double x, const Numbers& values) {
   if (values.size() <= 2) return add_range(series, x, values);
   const double half = half_interval(values);

@@ -40,8 +40,7 @@ bool uses_mma(const AttentionSizes& z, std::size_t widest, const T* q, const Mor
 
 // bfloat16's launches are templates too, so that only who calls them compiles their kernels.
 
-/// Launches blocks for each of `pairs` pairs of heads of a sequence, where that takes less time than even shares: returns whether
-/// it does.
+/// Launches one or more blocks per pair of heads of a sequence if that takes less time than even shares; returns whether it does.
 template <unsigned W>
 bool launch_decode_pairs(const Decode& a, std::size_t pairs, bool counted, std::size_t max_keys, std::size_t processors,
                          std::size_t warps_of_block) {

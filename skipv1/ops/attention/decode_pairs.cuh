@@ -1,8 +1,8 @@
-// Attention of few query rows to many keys where pairs of heads are at most as many as multiprocessors: a block, or the blocks of
-// a thread-block cluster, for each pair of a sequence go through all of its keys, so that there are no parts for a second kernel
-// to join. The blocks of a cluster store their parts into each other's shared memory.
+// Attention of few query rows to many keys, for calls with at most as many pairs of heads as multiprocessors. A block, or a
+// thread-block cluster, goes through all keys of one pair of a sequence, so no second kernel merges partial results. The blocks
+// of a cluster store their partial results ("parts") into each other's shared memory.
 //
-// A multiprocessor reads some 75 bytes a nanosecond, of what the card can one part in 55: that many blocks keep the memory busy.
+// A multiprocessor reads some 75 bytes per nanosecond, 1 / 55 of the card's rate, so 55 blocks keep the memory busy.
 #pragma once
 
 #include "skipv1/kernel/cluster.cuh"
@@ -12,19 +12,19 @@ namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 /// A call's pairs of heads, as far as the host knows them.
 struct DecodePairs {
-  std::size_t pairs, share;  ///< pairs of all sequences, at most; bytes of one, at most
-  bool counted, alike;       ///< whether there are as many; whether all have that many bytes
+  std::size_t pairs, share;  ///< upper bounds: the pairs of all sequences; the bytes of one
+  bool counted, alike;       ///< whether `pairs` is exact; whether every pair has `share` bytes
 };
-/// What a cluster costs, in nanoseconds: its start, its barrier, a second join. Nothing in the emulator, so that small tests have
-/// some.
+/// What a cluster costs in nanoseconds: its start, its barrier, a second merge. Zero in the emulator, so that small tests choose
+/// clusters.
 #if defined(__CUDACC__)
 inline constexpr std::size_t cluster_time = 1200;
 #else
 inline constexpr std::size_t cluster_time = 0;
 #endif
-/// How many blocks go through each pair, on a card of `processors` multiprocessors that holds `resident(blocks)` clusters of
-/// `blocks` at once; 0: even shares and a join take less time. The times are nanoseconds measured on an H200
-/// (docs/performance/decode-clusters-h200.txt): a multiprocessor reads 75 bytes in one, the card 4,200.
+/// How many blocks share a pair, on a card of `processors` multiprocessors that holds `resident(blocks)` clusters of `blocks` at
+/// once; 0: even shares and a merge take less time. Times are nanoseconds on an H200
+/// (docs/performance/decode-clusters-h200.txt); per nanosecond a multiprocessor reads 75 bytes, the card 4,200.
 template <class Resident>
 unsigned blocks_of_pair(const DecodePairs& p, std::size_t processors, const Resident& resident) {
   constexpr std::size_t busy = 55, most_share = std::size_t{1} << 20, most_alone = 300000;
@@ -34,7 +34,7 @@ unsigned blocks_of_pair(const DecodePairs& p, std::size_t processors, const Resi
   for (const unsigned blocks : {1u, 2u, 3u, 4u, 6u, 8u}) {
     const std::size_t own = p.share / blocks, barrier = blocks == 1 ? 0 : cluster_time + 50 * (blocks - 1);
     if (p.pairs > (blocks == 1 ? processors : resident(blocks)) || (!p.alike && own > most_share)) continue;
-    // Heads that share pairs leave blocks idle: where that is not known, it may cost the time of `most_alone` bytes.
+    // If heads share pairs, some blocks are idle. Where the host does not know, that may cost the time of `most_alone` bytes.
     if (!p.counted && (own > most_share || own * (busy - std::min(busy, p.pairs * blocks)) > busy * most_alone)) continue;
     const std::size_t time = std::max(own / 75, all) + barrier;
     if (time < least) best = blocks, least = time;
@@ -42,20 +42,20 @@ unsigned blocks_of_pair(const DecodePairs& p, std::size_t processors, const Resi
   return best;
 }
 
-/// The query heads of one group, and what they read: the first member, and the one behind it; H: none.
+/// A group of query heads that read one pair: the pair, the first member `lead`, and the member after it, `next` (H: none).
 struct PairGroup {
   HeadPair<const bfloat16, Device> pair;
   unsigned lead, next;
 };
 
-/// A lane's head, for all lanes.
+/// Lane `from`'s head, for all lanes.
 SKIPV1_DEVICE Head<const bfloat16, Device> shuffle_head(const Head<const bfloat16, Device>& head, unsigned from) {
   return {reinterpret_cast<const bfloat16*>(shuffle(reinterpret_cast<std::uintptr_t>(head.data), from)),
           shuffle(head.batch_stride, from), shuffle(head.row_stride, from)};
 }
 
-/// Finds group `number` of the heads, in order of their first members; `lead` is H if there are fewer. By each warp for itself:
-/// all heads are loaded at once, for the keys wait for them.
+/// Finds group `number`; groups are ordered by their first members; `lead` is H if there are fewer. Each warp searches for itself
+/// and loads 32 heads at once, since the loads of keys wait for the result.
 SKIPV1_DEVICE PairGroup find_group(const Decode& a, unsigned number, unsigned most) {
   const auto H = static_cast<unsigned>(a.z.heads);
   for (unsigned h0 = 0; h0 < H; h0 += warp_size) {
@@ -75,7 +75,8 @@ SKIPV1_DEVICE PairGroup find_group(const Decode& a, unsigned number, unsigned mo
   return {{}, H, H};
 }
 
-/// A warp's tiles of a pair's keys: every `warps`th of the cluster, on their way into shared memory.
+/// Copies a warp's tiles of a pair's keys and values into shared memory, ahead of their use. Each warp of the cluster has every
+/// n-th tile, for n warps.
 template <unsigned W>
 class PairStream {
  public:
@@ -84,7 +85,7 @@ class PairStream {
       : z_(z), pair_(pair), b_(b), keys_(keys), from_(first), step_(step) {
     for (unsigned i = 0; i < DecodeRing<W>::stages - 1; ++i) copy_next();
   }
-  /// The next tile's keys and values. The tiles before are no longer there.
+  /// The next tile's keys and values. It invalidates the tiles before.
   SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v) {
     ring_.next(k, v, [this] { copy_next(); });
   }
@@ -104,9 +105,10 @@ class PairStream {
   std::size_t b_, keys_, from_, step_;  ///< from_: the first key of the tile that is copied next
 };
 
-/// Where a block's parts of its pair's rows lie: of each warp behind the end of its tiles, and of each block of the cluster for
-/// the rows that this block writes, every `blocks`th. A part: values not yet divided by row_sum, row_max in base 2, row_sum.
+/// How many rows each block of a cluster writes: block `rank` writes the rows r with r % blocks = rank.
 SKIPV1_HOST_DEVICE unsigned rows_of_block(unsigned blocks) { return (decode_rows + blocks - 1) / blocks; }
+/// The parts in a block's shared memory: those of its warps, which overwrite the tiles; and, of the rows that it writes, those of
+/// all blocks of the cluster. A part of a row is acc_o (W), row_max in base 2, row_sum.
 template <unsigned W>
 struct PairParts {
   static constexpr unsigned width = W + 2;
@@ -130,7 +132,8 @@ std::size_t decode_pairs_bytes(std::size_t warps, unsigned blocks) {
   return decode_tile_bytes<W>(warps) + parts * PairParts<W>::width * sizeof(float);
 }
 
-/// A row's state over `count` parts, and columns `column` and `column + 1` of its values; part p begins at `parts[at(p)]`.
+/// Merges `count` parts of a row: its softmax state, and columns `column` and `column + 1` of acc_o. Part p begins at
+/// `parts[at(p)]`.
 template <unsigned W>
 struct JoinedPair {
   SoftmaxState<float> all;
@@ -151,7 +154,7 @@ struct JoinedPair {
       high += factor * values[1];
     }
   }
-  /// Writes the columns to row `to` of the call, and the first its lse.
+  /// Writes the two columns of row `to` of the call; column 0 also writes lse.
   SKIPV1_DEVICE_MEMBER void store(const Decode& a, std::size_t to, unsigned column) const {
     const float inverse = all.row_sum > 0 ? 1 / all.row_sum : 0;
     store_pair(a.out + to * a.z.value + column, pack_bfloat16(low * inverse, high * inverse));
@@ -159,7 +162,7 @@ struct JoinedPair {
   }
 };
 
-/// Stores the warp's part of each row into the block's shared memory; `place[r]`: which of the call's (N, H) rows is row r.
+/// Stores the warp's part of each row into the block's shared memory, and to `place[r]` the index of row r in the call's (N, H).
 template <unsigned W>
 SKIPV1_DEVICE void store_part(const DecodeState<W>& state, const PairParts<W>& parts, const Shared<std::size_t>& place,
                               float scale, const DecodeRow (&row)[2]) {
@@ -178,7 +181,7 @@ SKIPV1_DEVICE void store_part(const DecodeState<W>& state, const PairParts<W>& p
   }
 }
 
-/// Joins the parts of the block's warps, then of the cluster's blocks, and writes the rows.
+/// Merges the parts of the block's warps, then those of the cluster's blocks, and writes the rows.
 template <unsigned W>
 SKIPV1_DEVICE void store_joined(const DecodeState<W>& state, const Decode& a, const DecodeRow (&row)[2]) {
   const PairParts<W> parts;
@@ -187,7 +190,7 @@ SKIPV1_DEVICE void store_joined(const DecodeState<W>& state, const Decode& a, co
   sync_threads();  // no tile is read any more
   store_part<W>(state, parts, place, a.scale, row);
   sync_threads();
-  if (parts.blocks > 1) cluster_wait();  // all have started
+  if (parts.blocks > 1) cluster_wait();  // all blocks have started
   const unsigned pairs = static_cast<unsigned>(a.z.value) / 2, rank = cluster_rank();
   for (unsigned i = thread().x; i < decode_rows * pairs; i += block_size().x) {
     const unsigned r = i / pairs, column = i % pairs * 2;
@@ -212,8 +215,7 @@ SKIPV1_DEVICE void store_joined(const DecodeState<W>& state, const Decode& a, co
   }
 }
 
-/// Grid (C H, B): a cluster of C blocks for a pair of heads of a sequence each. Its tiles of keys go to the cluster's warps in
-/// turn.
+/// Grid (C H, B): a cluster of C blocks per pair of heads of a sequence. The warps of the cluster take the pair's tiles in turn.
 template <unsigned W>
 SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_decode_pairs(Decode a) {
   const auto H = static_cast<unsigned>(a.z.heads), rows = static_cast<unsigned>(a.max_rows), most = decode_rows / rows;
@@ -222,7 +224,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
   wait_for_kernel_before();
   const AttentionSequence own = sequence(a.z, block().y);
   const PairGroup group = find_group(a, block().x / blocks, most);
-  if (group.lead >= H || own.rows == 0) return;  // with all blocks of the cluster
+  if (group.lead >= H || own.rows == 0) return;  // as do all blocks of the cluster
   DecodeRow row[2];
   for (unsigned half = 0; half < 2; ++half) {
     const unsigned r = lane() / 4 + 8 * half, member = r / rows, t = r % rows;

@@ -8,13 +8,15 @@
 // Warps: two consumer warpgroups of 64 keys each, and a producer warpgroup of which four threads have one duty each: load tiles
 // (TMA), wait for the semaphore of dQ's tile, store dQ (bulk reduce-add), release the semaphore.
 //
-// Deterministic dQ: the blocks that add to one tile of dQ do so in a fixed order, by a semaphore per tile. The persistent blocks
-// draw key tiles in the same order, so the block that must release has been started before.
+// Deterministic dQ: a semaphore per tile of dQ fixes the order in which blocks add to it. Persistent blocks draw key tiles in the
+// same order, so the block that must release is already resident.
 //
-// Later keys first: a block begins with the first rows that see its keys, where its predecessors have already been, and seldom
-// waits; but the tiles that take longest, which all rows see, are drawn last. Earlier keys first: those tiles are drawn first, of
-// several heads in turn, so that blocks end together; all begin with the last rows, which see all keys, and go through the rows
-// one behind the other. That is for grouped heads, whose longest tiles are as many times longer as a key head has readers.
+// The order is one of two (`KeyOrder`):
+// - Later keys first. A block goes up from the first row tile that sees its keys. Its predecessor began K / R = 2 row tiles
+//   further on, so it seldom waits. The longest key tiles, which all rows see, are drawn last.
+// - Earlier keys first. The longest key tiles are drawn first, of 32 heads in turn, so that blocks end at about the same time. A
+//   block goes down from the last row tile, which sees all keys, and follows its predecessor. The host chooses this order for
+//   heads of 8 readers or more: a key tile's steps grow with its readers.
 #pragma once
 
 #include "skipv1/kernel/named_barrier.cuh"
@@ -30,7 +32,7 @@ struct BackwardBlock {
   static constexpr unsigned R = Shape::R, K = Shape::K, pitch = Shape::pitch, stages = Shape::stages;
   KeyTile keys;
   std::size_t begin;  ///< the first tile of rows that sees these keys
-  unsigned tiles;     ///< how many tiles do; the i-th that is taken is `row_tile(i)`
+  unsigned tiles;     ///< how many row tiles do; the loop's i-th is `row_tile(i)`
 
   SKIPV1_DEVICE_MEMBER explicit BackwardBlock(const KeyTile& own)
       : keys(own),
@@ -44,11 +46,11 @@ struct BackwardBlock {
   SKIPV1_DEVICE_MEMBER Tile<W, R> tile(unsigned stage, unsigned which) const {
     return {memory(), (2 * K + (stage * 2 + which) * R) * pitch};
   }
-  /// dS^T, which both warpgroups multiply by K; after the loop dK and dV take its place on their way out.
+  /// dS^T, which both warpgroups multiply by K; after the loop it stages dK and dV for their stores.
   SKIPV1_DEVICE_MEMBER Tile<R, K> ds_tile() const { return {memory(), (2 * K + stages * 2 * R) * pitch}; }
   SKIPV1_DEVICE_MEMBER Tile<W, K> gradient_tile() const { return {memory(), ds_tile().base}; }
   SKIPV1_DEVICE_MEMBER Shared<bfloat16> memory() const { return dynamic_shared<bfloat16>(0, Shape::elements); }
-  /// What the block adds to a tile of dQ; lse and delta of each stage. Both lie as in `BackwardMemory`.
+  /// The block's part of a tile of dQ; lse and delta of each stage. Layouts are those of `BackwardMemory`.
   SKIPV1_DEVICE_MEMBER Shared<float> dq_tile() const { return dynamic_shared<float>(2 * Shape::elements, Shape::dq_elements); }
   SKIPV1_DEVICE_MEMBER Shared<float> lse_delta() const {
     return dynamic_shared<float>(2 * Shape::elements + Shape::dq_elements * sizeof(float), Shape::lse_delta);
@@ -58,18 +60,18 @@ struct BackwardBlock {
     return dynamic_shared<std::uint64_t>(2 * Shape::elements + (Shape::dq_elements + Shape::lse_delta) * sizeof(float),
                                          Shape::mbarrier_count);
   }
-  /// The tickets of this key tile and the next, alternately.
+  /// The tickets of the current key tile and of the next; round r has element r % 2.
   SKIPV1_DEVICE_MEMBER static Shared<std::uint32_t> tile_tickets() {
     return dynamic_shared<std::uint32_t>(Shape::bytes - 2 * sizeof(std::uint32_t), 2);
   }
-  /// The barrier of all warps, twice per tile of rows. At the first, wgmma has read the stage before and dQ is in shared memory;
-  /// at the second, dS^T is in shared memory, dQ's tile has been read, and the semaphore has been acquired.
+  /// Named barrier of all warps, twice per row tile. At the first, wgmma has read the previous stage, that tile's dQ is in shared
+  /// memory, and its semaphore is acquired. At the second, dS^T is in shared memory, and the bulk store has read dQ's tile.
   SKIPV1_DEVICE_MEMBER static void sync() { named_barrier_sync<1, Shape::threads>(); }
 };
 
-/// The producer warpgroup's part for query head r, four threads with one duty each, since each may block for long: thread 0 of
-/// warp 0 loads what the consumers read, after `copied` tiles of earlier readers; of warp 1 waits for the semaphore; of warp 2
-/// stores dQ; of warp 3 releases. Without `with_key` dS is zero, and warp 0 alone works. Calls `before_last` once, in the last
+/// The producer warpgroup's work for query head r. Lane 0 of each warp has one duty, since each may block for long: warp 0 loads
+/// what the consumers read, warp 1 waits for the semaphore, warp 2 stores dQ, warp 3 releases. Without `with_key` dS is zero, and
+/// only warp 0 works. `copied` row tiles of earlier readers have gone through the stages. Calls `before_last` once, in the last
 /// tile.
 template <unsigned W, KeyOrder order, class Act>
 SKIPV1_DEVICE void produce(const BackwardBlock<W, order>& block, const BackwardMemory& m, std::size_t r, bool with_key,
@@ -91,7 +93,7 @@ SKIPV1_DEVICE void produce(const BackwardBlock<W, order>& block, const BackwardM
     for (unsigned which = 0; which < 2; ++which) tma_load_tile(block.tile(stage, which), 0, maps + which, row, mbarriers, stage);
     bulk_load(block.lse_delta(), stage * 2 * R, m.lse_delta + at(i) * 2 * R, 2 * R, mbarriers, stage);
   };
-  // How many blocks add to the i-th tile's dQ before this one: those of the later keys that its last row sees, or of the earlier.
+  // How many blocks add to the i-th tile's dQ before this one: those of later keys that its last row sees, or of earlier keys.
   const auto ticket = [&](unsigned i) {
     if constexpr (order == KeyOrder::earlier_first) return static_cast<std::uint32_t>(keys.s0 / K);
     const std::size_t end = (block.begin + i + 1) * R, rows = end < keys.own.rows ? end : keys.own.rows;
@@ -130,8 +132,8 @@ SKIPV1_DEVICE void produce(const BackwardBlock<W, order>& block, const BackwardM
   }
 }
 
-/// `S^T -> P^T`; rows are columns here: `lse[n]` of the two of column pair n. Where `masked`, key g of the warp's 16 is seen by
-/// the rows from `g - seen + 1` on.
+/// `S^T -> P^T`. The columns are query rows; `lse[n]` holds lse of column pair n. If `masked`, the columns from `g - seen + 1` on
+/// see key g of the warp's 16.
 template <unsigned N>
 SKIPV1_DEVICE void transposed_probabilities(float (&acc_s)[N][4], const Vector<float, 2> (&lse)[N], bool masked, int seen,
                                             float scale_log2) {
@@ -144,7 +146,7 @@ SKIPV1_DEVICE void transposed_probabilities(float (&acc_s)[N][4], const Vector<f
     }
   }
 }
-/// Values of the two rows of each column pair, from a stage's lse or delta.
+/// Loads a stage's lse or delta: two query rows per column pair.
 template <unsigned N>
 SKIPV1_DEVICE void load_per_row(Vector<float, 2> (&to)[N], const Shared<float>& from, unsigned begin) {
   SKIPV1_UNROLL
@@ -152,7 +154,7 @@ SKIPV1_DEVICE void load_per_row(Vector<float, 2> (&to)[N], const Shared<float>& 
 }
 
 /// A consumer warpgroup's loop over the rows of one query head: accumulates dK / scale and dV of its 64 keys, and hands dQ /
-/// scale to the producer. `readers` query heads and `copied` tiles of rows came before in this block.
+/// scale to the producer. The block has finished `readers` query heads and `copied` row tiles before.
 template <unsigned W, KeyOrder order>
 SKIPV1_DEVICE void consume(float (&dk)[W / 8][4], float (&dv)[W / 8][4], const BackwardBlock<W, order>& block, bool with_key,
                            bool with_value, float scale_log2, unsigned readers, unsigned copied) {
@@ -240,14 +242,14 @@ SKIPV1_DEVICE void for_each_reader(const BackwardMemory& m, std::size_t h, const
   }
 }
 
-/// How many these are.
+/// How many query heads `for_each_reader` visits.
 SKIPV1_DEVICE unsigned count_readers(const BackwardMemory& m, std::size_t h) {
   unsigned count = 0;
   for_each_reader(m, h, [&](std::size_t, bool, bool) { ++count; });
   return count;
 }
 
-/// Stores dK or dV of the warp's 16 keys, times `factor`, to the head `to` in device memory.
+/// Stores `factor` times dK or dV of the warp's 16 keys to the head `to` in device memory.
 template <unsigned W, KeyOrder order>
 SKIPV1_DEVICE void store_head_gradient(const BackwardBlock<W, order>& block, const float (&acc)[W / 8][4],
                                        const Head<bfloat16, Device>& to, WriteMode mode, std::size_t width, float factor) {
@@ -261,8 +263,8 @@ SKIPV1_DEVICE void store_head_gradient(const BackwardBlock<W, order>& block, con
                                  own.keys - own.s0, width, mode);
 }
 
-/// Persistent blocks: as many as the device holds at once. Each draws tiles of keys. The block of
-/// the first reader of a head loops over all its readers in order, so dK and dV gather in registers.
+/// Persistent blocks, as many as the device holds at once, draw key tiles. A key tile belongs to the first reader of its head:
+/// the block loops over all readers of that head in order, so dK and dV accumulate in registers.
 template <unsigned W, KeyOrder order>
 SKIPV1_KERNEL SKIPV1_BOUNDS(Sm90Backward<W>::threads, 1)
     attention_backward_wgmma(AttentionGradients<bfloat16> a, AttentionSizes z, BackwardMemory m, float scale) {

@@ -1,4 +1,4 @@
-// The Hopper backward pass's memory, and its two small kernels: what comes before the main kernel, and after.
+// The Hopper backward pass: its memory, and the two small kernels before and after the main one.
 #pragma once
 
 #include "skipv1/kernel/tma.cuh"
@@ -17,29 +17,29 @@ struct Sm90Backward {
                                        mbarrier_count * sizeof(std::uint64_t) + 2 * sizeof(std::uint32_t);
 };
 
-/// The order in which tiles of keys are drawn, and their dQ is added: the later keys of a head first; or the earlier keys first,
-/// of several heads in turn.
+/// The order in which key tiles are drawn and add to dQ: a head's later keys first; or its earlier keys first, several heads in
+/// turn.
 enum class KeyOrder { later_first, earlier_first };
 
 /// What the three kernels of the backward pass share in device memory. A tile is R rows of one head of one sequence.
 struct BackwardMemory {
   TensorMap* maps;            ///< per sequence and head (`make_head_tensor_maps`)
-  float* lse_delta;           ///< per tile: lse / log(2) of each row, infinity where there is none; then delta of each row
+  float* lse_delta;           ///< per tile: lse / log(2) of each row, infinity past the last row; then delta of each row
   float* dq_acc;              ///< per tile: dQ / scale as wgmma's accumulators lie, 64 rows of `pitch` columns
   std::uint32_t* semaphores;  ///< per tile of dq_acc: how many key tiles have been added
-  std::uint32_t* readers;     ///< per head h, for each 32 query heads two words: the readers of the key head, and of the value
-                              ///< head, that h is the first to read; bit r % 32 is query head r
-  std::uint32_t* first;       ///< (H + 1): how many heads are the first readers of a key or value head; which
+  std::uint32_t* readers;     ///< per head h and 32 query heads two words: bit r % 32 says whether query head r reads the key
+                              ///< head (first word) or value head (second word) that h is the first to read
+  std::uint32_t* first;       ///< (H + 1): the number of heads that are first readers of a key or value head, then those heads
   std::uint32_t* next_tile;   ///< the tile scheduler's counter
   std::size_t heads, tiles, key_tiles;
-  static constexpr std::uint32_t in_turn = 32;  ///< heads of sequences whose key tiles are drawn in turn
+  static constexpr std::uint32_t in_turn = 32;  ///< how many (sequence, head) have their key tiles drawn in turn
 
   SKIPV1_DEVICE_MEMBER std::size_t tile(std::size_t b, std::size_t h, std::size_t i) const { return (b * heads + h) * tiles + i; }
-  /// Tile `key_tile` of the keys that head h of sequence b reads first; b is too large behind the last.
+  /// Key tile `key_tile` of the heads that head h of sequence b is the first to read; past the last tile, b = B.
   struct DrawnTile {
     std::size_t h, b, key_tile;
   };
-  /// The n-th tile where earlier keys come first: those of `in_turn` heads in turn, then the next ones'.
+  /// The n-th key tile of `KeyOrder::earlier_first`: `in_turn` heads in turn, then the next `in_turn`.
   SKIPV1_DEVICE_MEMBER DrawnTile in_turns(std::uint32_t n, std::size_t batch) const {
     const auto sequences = static_cast<std::uint32_t>(batch), of_head = static_cast<std::uint32_t>(key_tiles);
     const std::uint32_t count = first[0], all = count * sequences, begin = n / (in_turn * of_head) * in_turn;
@@ -52,8 +52,8 @@ struct BackwardMemory {
   SKIPV1_HOST_DEVICE std::size_t words() const { return (heads + 31) / 32; }
 };
 
-/// Grid (row tiles, H, B): tensor maps, lse and delta = dO . O of each row, readers of each head, who reads one
-/// first, semaphores and counter at zero.
+/// Grid (row tiles, H, B). Writes tensor maps, lse and delta = dO . O of each row, the readers of each head, and the first
+/// readers; sets semaphores and counter to zero.
 template <unsigned W>
 SKIPV1_KERNEL attention_backward_prepare(AttentionGradients<bfloat16> a, AttentionSizes z, BackwardMemory m) {
   if constexpr (!SKIPV1_SM90A) return;

@@ -13,8 +13,8 @@ namespace skipv1 {
 
 namespace detail {
 
-/// Asks Linux for pages of 2 MiB behind a block of 4 MiB or more: whoever reads all weights for each token waits less for the
-/// TLB. Advice only: what the system makes of it is its choice.
+/// Asks Linux for pages of 2 MiB for a block of 4 MiB or more, so that decoding, which reads all weights per token, has fewer
+/// misses in the TLB. The system need not follow.
 inline void advise_large_pages([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr std::size_t page = std::size_t{2} << 20;

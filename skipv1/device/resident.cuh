@@ -35,7 +35,8 @@ std::size_t resident_blocks([[maybe_unused]] void (*kernel)(Parameters...), [[ma
 #endif
 }
 
-/// Resident clusters of `blocks` such blocks, over the whole device: 0 below compute capability 9.0. 12 blocks' in the emulator.
+/// How many clusters of `blocks` such blocks the whole device holds at once: 0 below compute capability 9.0. In the emulator as
+/// many as 12 blocks make.
 template <class... Parameters>
 std::size_t resident_clusters([[maybe_unused]] void (*kernel)(Parameters...), [[maybe_unused]] std::size_t threads,
                               [[maybe_unused]] std::size_t bytes, unsigned blocks) {

@@ -13,7 +13,7 @@
 namespace skipv1 {
 namespace emulator {
 
-/// Runs clusters one after the other, each of whose blocks has a host thread. Throws the fault of the lowest block that has one.
+/// Runs clusters one after the other, with a host thread per block. Throws the fault of the lowest block that has one.
 inline void run_clusters(const Kernel& kernel) {
   const Index3 grid = kernel.launch.grid;
   const std::size_t C = kernel.launch.cluster, count = grid.size() / C;

@@ -165,7 +165,7 @@ inline void choose_variant(Config& c, const std::string& name) {
     at_place(name, [&] { check_table(c.attention.table, c.num_hidden_layers, c.num_key_value_heads); });
 }
 
-/// The sizes of a configuration by the names that the transformers library gives them, too.
+/// The sizes of a configuration, by the names that they have in Hugging Face Transformers as well.
 inline Json sizes_json(const Config& c) {
   return {{"vocab_size", c.vocab_size},
           {"hidden_size", c.hidden_size},

@@ -159,7 +159,7 @@ class JsonFields {
   }
 
  private:
-  /// The key that is there in place of `key`, but for two letters, if there is one.
+  /// A key of the object that differs from `key` by at most two letters, if there is one.
   std::string misspelt(const std::string& key) const {
     for (const auto& item : object_.items())
       if (item.key() != key && item.key().size() <= key.size() + 2 &&

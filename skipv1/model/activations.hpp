@@ -23,8 +23,8 @@ struct Batch {
 /// Whether a forward pass keeps what `backward` needs.
 enum class Keep { nothing, for_backward };
 
-/// Which rows get logits: all; each sequence's last (those with no new rows excepted), in order; none, as all chunks of a prompt
-/// but its last need; or, for `run_loss_backward`, all in parts one after another, each in the place of the one before.
+/// Which rows get logits: all; the last of each sequence that has new rows, in order; none, for the chunks of a prompt before its
+/// last; or, for `run_loss_backward`, all, in parts one after another that share memory.
 enum class Logits { all, last, none, in_parts };
 
 /// How far a pass has come. Its steps are refused in another order.

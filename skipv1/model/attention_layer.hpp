@@ -124,7 +124,7 @@ class AttentionLayer {
     linear_forward(before, x, p.weight, p.bias);
     rms_norm_forward(heads, View<Sum<T>, Space>(rms, {heads.extent(0)}), p.heads(before), p.norm, norm_.epsilon);
   }
-  /// The gradient of the projection alone from dy, that of `project`'s y, in `memory`: dy itself where there is no norm.
+  /// From dy, the gradient of `project`'s y: that of the projection's output before its norm, in `memory`; dy without a norm.
   X backward_norm(X dy, X memory, const Projection& dp, const Projection& p, X raw, View<Sum<T>, Space> rms) const {
     if (p.norm.empty()) return dy;
     const X draw(memory.data(), dy.shape()), heads = p.heads(dy);

@@ -77,7 +77,7 @@ template <class T, class Space>
 View<T, Space> Decoder<T, Space>::forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep,
                                           Logits wanted, const Observer& observer) const {
   place(batch, cache, a, keep, wanted);
-  // A sequence of its own lies in the cache in one piece. `run` alone may be recorded, so its addresses do not depend on lengths.
+  // A single sequence is consecutive in the cache. `run` may be recorded and must not depend on lengths, so this is outside it.
   if (cache.batch() == 1) a.in_cache = true, a.cache_row = cache.lengths()[0];
   const X logits = run(cache, a, observer);
   cache.grow(batch.counts);

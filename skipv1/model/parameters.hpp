@@ -149,7 +149,7 @@ class Parameters {
   explicit Parameters(ParameterLayout layout) : layout_(std::move(layout)), flat_(zeros<T, Space>({layout_.size()})) {}
   Parameters(const Parameters&) = default;
   Parameters(Parameters&&) = default;
-  /// Parameters of as many elements are copied to where these lie, so a decoder over them reads the new ones.
+  /// If both have the same number of elements, copies into this memory, so a decoder over it reads the new parameters.
   Parameters& operator=(const Parameters& other) {
     if (!flat_.empty() && flat_.shape() == other.flat_.shape())
       copy(View<T, Space>(flat_), View<const T, Space>(other.flat_));

@@ -30,8 +30,8 @@ class OwnedValues {
                      a.sequences.max_keys, routing_.value_width);
   }
 
-  /// From the gradients that lie in `dcache`, accumulated into dnormed (N, d): those of the projections' outputs (N, w), or an
-  /// empty view. Its readers have been there before.
+  /// Accumulates into dnormed (N, d) from the gradients in `dcache`, to which all readers have added theirs before. Returns those
+  /// of the projections' outputs (N, w), or an empty view.
   X backward(X dnormed, const LayerWeights<T, Space>& dw, Cache<T, Space>& dcache, Activations<T, Space>& a) const {
     if (w_.value.empty()) return {};
     LayerActivations<T, Space>& s = a.layer(l_);

@@ -78,8 +78,8 @@ void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cp
 
 /// As `reference::layer_norm_backward`: dx by rows, dweight and dbias by columns, so that no two threads add to one sum. Memory
 /// bounds it: 6 d numbers per row. dx_sums (d), where given, accumulates the column sums of the new dx (in bfloat16 of the
-/// rounded numbers): the gradient of the bias of the step that was added to the residual stream just before. y (N, d), where given
-/// with `bias`: what the forward pass made, which then need not be kept; it may lie where dy does.
+/// rounded numbers): the gradient of the bias of the step that was added to the residual stream just before. y (N, d), if given
+/// with `bias`, becomes the forward pass's output, which then need not be kept; it may lie where dy does.
 template <class T>
 void layer_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,
                          ConstView<T, Cpu> weight, ConstView<T, Cpu> statistics, View<T, Cpu> dx_sums = {}, View<T, Cpu> y = {},

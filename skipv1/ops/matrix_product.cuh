@@ -208,7 +208,7 @@ class CublasLt {
     plan.found = found > 0;
     if (plan.found) plan.algorithm = candidates[found > 1 ? fastest(plan, p, x, candidates, found) : 0].algo;
   }
-  /// The number of the candidate whose shortest of five times is shortest. What it computes goes to memory of its own.
+  /// The index of the candidate with the least time, the best of five runs each. The runs write to memory of their own.
   int fastest(const Plan& plan, const Product& p, ProductOf<T> x, const cublasLtMatmulHeuristicResult_t* candidates, int count) {
     const DeviceMemory c = allocate_device(p.m * p.n * sizeof(T)), before = allocate_device(p.gelu ? p.m * p.n * sizeof(T) : 0);
     x.c = static_cast<T*>(c.get()), x.before = static_cast<T*>(before.get());

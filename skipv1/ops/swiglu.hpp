@@ -45,7 +45,8 @@ void swiglu_forward(View<T, Cpu> y, ConstView<T, Cpu> gate, ConstView<T, Cpu> up
   });
 }
 
-/// As `reference::swiglu_backward`; dup may be dy, dgate up. One vectorised exponential per element bounds it.
+/// As `reference::swiglu_backward`; dup may lie where dy does, dgate where up does. One vectorised exponential per element bounds
+/// it.
 template <class T>
 void swiglu_backward(View<T, Cpu> dgate, View<T, Cpu> dup, ConstView<T, Cpu> dy, ConstView<T, Cpu> gate, ConstView<T, Cpu> up) {
   require_fit(dgate.size() == dy.size() && dup.size() == dy.size() && gate.size() == dy.size() && up.size() == dy.size(),

@@ -104,7 +104,7 @@ class DataParallel {
   std::size_t count_;
   Elements own_;
   std::vector<Elements> ready_;  ///< of layers and head, in this order
-  Elements rest_[2];             ///< of what is complete at the end
+  Elements rest_[2];             ///< the elements that are complete only at the end
   std::vector<Elements> complete_;
 };
 

@@ -46,7 +46,7 @@ bool launch_decode_pairs(const Decode& a, std::size_t pairs, bool counted, std::
                          std::size_t warps_of_block) {
   const auto kernel = attention_forward_decode_pairs<W>;
   const std::size_t threads = warps_of_block * warp_size;
-  static thread_local std::array<std::size_t, 9> clusters = {};  // asked once for each size; one more than there are
+  static thread_local std::array<std::size_t, 9> clusters = {};  // per size: 1 + resident clusters; 0: not asked yet
   const auto resident = [&](unsigned count) {
     if (!has_sm90a()) return std::size_t{0};
     if (clusters[count] == 0)

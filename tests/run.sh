@@ -25,10 +25,12 @@ if command -v clang++ > /dev/null; then  # configuring keeps one core busy: besi
     configure $preset &
     jobs="$jobs $!"
   done
+  trap 'kill $jobs 2> /dev/null || :' EXIT  # where the default build fails
 fi
 run default "all$tools"
 if command -v clang++ > /dev/null; then
   for job in $jobs; do wait "$job"; done
+  jobs=
   echo "== clang: every header by itself"
   cmake --build --preset clang --target skipv1_headers_alone
   run sanitize "$sanitized" --label-regex unit

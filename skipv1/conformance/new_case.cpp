@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 
 #include "skipv1/conformance/new_case.hpp"
@@ -132,11 +133,14 @@ void make_case(const fs::path& config_file, const NewCase& options, const fs::pa
   require(options.length <= config.max_position_embeddings, "--length ", options.length, ": max_position_embeddings is ",
           config.max_position_embeddings);
   const double rows = static_cast<double>(options.batch) * static_cast<double>(options.length);
-  constexpr double passes = 6;  // whose logits are there at once: five ways through the sequence, and the case's own
+  // The backward pass needs all layers' activations and two sets of logits; afterwards there are six sets, of five ways through
+  // the sequence and the case's own.
+  const double pass = std::max(pass_bytes(config, rows, sizeof(double), Keep::for_backward, 2 * rows),
+                               pass_bytes(config, rows, sizeof(double), Keep::nothing, 6 * rows));
   const double bytes = parameter_bytes(config, 2, sizeof(double));
   require_memory(config_file.string() + ": a model of " + std::to_string(ParameterLayout(config).count()) + " parameters", bytes);
   require_memory("--batch " + std::to_string(options.batch) + ", --length " + std::to_string(options.length) + ": the case",
-                 bytes + pass_bytes(config, rows, sizeof(double), Keep::for_backward, passes * rows));
+                 bytes + pass);
   NewFolder folder(out);  // where nothing can be written, that is said before the work
   write_case(draw_case(config, options), options, folder, out);
 }

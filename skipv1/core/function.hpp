@@ -14,6 +14,13 @@ namespace skipv1 {
 template <class Signature>
 class Function;
 
+namespace detail {
+template <class F>
+inline constexpr bool is_function = false;
+template <class Signature>
+inline constexpr bool is_function<Function<Signature>> = true;
+}  // namespace detail
+
 /// Holds a copy of a callable. An empty one is false, and a call of it throws. Small callables that are trivially copyable, such
 /// as lambdas that capture references, are stored in place; others on the heap.
 template <class R, class... Arguments>
@@ -21,21 +28,23 @@ class Function<R(Arguments...)> {
  public:
   Function() = default;
   Function(std::nullptr_t) {}  // NOLINT: implicit
-  /// An empty function, or a null pointer, makes an empty one.
+  /// An empty function of any signature, or a null pointer, makes an empty one. Where R is void, what f returns is dropped.
   template <class F>
-  requires(!std::is_same_v<F, Function> && std::is_copy_constructible_v<F> && std::is_invocable_r_v<R, F&, Arguments...>)
-      Function(F f) {  // NOLINT: implicit
+  requires(!std::is_same_v<F, Function> && std::is_copy_constructible_v<F> && !std::is_member_pointer_v<F> &&
+           std::is_invocable_r_v<R, F&, Arguments...>) Function(F f) {  // NOLINT: implicit
+    if constexpr (detail::is_function<F>)
+      if (!f) return;
     if constexpr (!std::is_empty_v<F> && requires { f == nullptr; })
       if (f == nullptr) return;
     if constexpr (in_place<F>) {
       ::new (static_cast<void*>(place_)) F(std::move(f));
       call_ = [](void* place, Arguments... arguments) -> R {
-        return (*std::launder(static_cast<F*>(place)))(std::forward<Arguments>(arguments)...);
+        return call(*std::launder(static_cast<F*>(place)), std::forward<Arguments>(arguments)...);
       };
     } else {
       set_heap(new F(std::move(f)));
       call_ = [](void* place, Arguments... arguments) -> R {
-        return (**std::launder(static_cast<F**>(place)))(std::forward<Arguments>(arguments)...);
+        return call(**std::launder(static_cast<F**>(place)), std::forward<Arguments>(arguments)...);
       };
       copy_ = [](void* held, bool destroy) -> void* {
         if (!destroy) return new F(*static_cast<F*>(held));
@@ -64,6 +73,13 @@ class Function<R(Arguments...)> {
   }
 
  private:
+  template <class F>
+  static R call(F& f, Arguments... arguments) {
+    if constexpr (std::is_void_v<R>)
+      static_cast<void>(f(std::forward<Arguments>(arguments)...));
+    else
+      return f(std::forward<Arguments>(arguments)...);
+  }
   template <class Held>
   static constexpr bool in_place = std::is_trivially_copyable_v<Held> && sizeof(Held) <= 4 * sizeof(void*) &&
                                    alignof(Held) <= alignof(void*);

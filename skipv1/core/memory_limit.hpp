@@ -14,7 +14,7 @@
 
 namespace skipv1 {
 
-/// Bytes that this machine can still give, swap included, but at most the limit of the root control group; none where the system
+/// Bytes that this machine can still give, swap included, but at most the limits of the root control group; none where the system
 /// does not say (on all but Linux).
 inline std::optional<double> available_memory() {
   std::ifstream file("/proc/meminfo");  // "MemAvailable:   12345 kB"
@@ -24,9 +24,10 @@ inline std::optional<double> available_memory() {
     if (key == "SwapFree:") swap = kilobytes * 1024;
   }
   if (available < 0) return {};
-  double limit = 0;
-  std::ifstream group("/sys/fs/cgroup/memory.max");  // a number, or "max"
-  return group >> limit ? std::min(available + swap, limit) : available + swap;
+  double limit = 0, swap_limit = 0;
+  std::ifstream group("/sys/fs/cgroup/memory.max"), swap_of_group("/sys/fs/cgroup/memory.swap.max");  // a number, or "max"
+  if (swap_of_group >> swap_limit) swap = std::min(swap, swap_limit);
+  return group >> limit ? std::min(available, limit) + swap : available + swap;
 }
 
 /// Throws if fewer than `bytes` are left, which is the least that `what` ("--batch 9: a step") takes.

@@ -25,8 +25,7 @@ std::size_t resident_blocks([[maybe_unused]] void (*kernel)(Parameters...), [[ma
   int device = 0, processors = 0, blocks = 0;
   check_cuda(cudaGetDevice(&device), "asking for the device");
   check_cuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "asking for the multiprocessors");
-  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), bytes,
-             " bytes of shared memory");
+  allow_shared_memory(reinterpret_cast<const void*>(kernel), bytes, "of resident blocks");
   check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, static_cast<int>(threads), bytes),
              "asking for the blocks of a multiprocessor");
   return static_cast<std::size_t>(processors) * static_cast<std::size_t>(blocks);
@@ -45,8 +44,7 @@ std::size_t resident_clusters([[maybe_unused]] void (*kernel)(Parameters...), [[
   check_cuda(cudaGetDevice(&device), "asking for the device");
   check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking for the compute capability");
   if (major < 9) return 0;
-  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), bytes,
-             " bytes of shared memory");
+  allow_shared_memory(reinterpret_cast<const void*>(kernel), bytes, "of resident clusters");
   LaunchConfiguration where({"", blocks, threads, bytes, Resident::some, blocks});
   check_cuda(cudaOccupancyMaxActiveClusters(&clusters, kernel, &where.config), "asking for the clusters of the device");
   return static_cast<std::size_t>(clusters);

@@ -115,7 +115,7 @@ class JsonFields {
   const Json* find(const std::string& key, bool required) {
     known_.insert(key);
     const auto found = object_.find(key);
-    require(found != object_.end() || !required, '"', prefix_, key, "\" is missing", misspelt(key));
+    if (found == object_.end() && required) fail('"', prefix_, key, "\" is missing", misspelt(key));
     return found == object_.end() ? nullptr : &*found;
   }
   void read(const std::string& key, std::size_t& to, bool required = true, const char* what = "a positive integer") {

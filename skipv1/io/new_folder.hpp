@@ -54,8 +54,8 @@ class NewFolder {
   bool committed_ = false;
 };
 
-/// Files of one folder, which need not exist, in the making: all of them or none. Files of their names in it are replaced by
-/// `commit`, others stay.
+/// Files of one folder, which need not exist, in the making: all of them or none, unless the system refuses a name in the middle
+/// of `commit`. Files of their names in it are replaced by `commit`, others stay. One at a time per folder and process.
 class NewFiles {
  public:
   /// Throws if nothing can be written there.

@@ -3,7 +3,10 @@
 
 #include <array>
 #include <functional>
+#include <map>
+#include <mutex>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
@@ -28,6 +31,20 @@ void check_cuda(cudaError_t status, const Parts&... parts) {
 inline cudaStream_t& current_stream() {
   static thread_local cudaStream_t stream = nullptr;
   return stream;
+}
+/// Lets `kernel` have `bytes` of dynamic shared memory. The limit is the function's, not a thread's, so it only rises.
+inline void allow_shared_memory(const void* kernel, std::size_t bytes, const char* name) {
+  if (bytes <= std::size_t{48} << 10) return;  // more needs the attribute
+  static std::mutex mutex;
+  static std::map<std::pair<const void*, int>, std::size_t> limits;  // of a kernel on a device
+  int device = 0;
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  const std::lock_guard lock(mutex);
+  std::size_t& limit = limits[{kernel, device}];
+  if (bytes <= limit) return;
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "kernel ", name,
+             ": ", bytes, " bytes of shared memory");
+  limit = bytes;
 }
 /// A launch as `cudaLaunchKernelExC` takes it.
 struct LaunchConfiguration {
@@ -83,10 +100,7 @@ template <class... Parameters, class... Arguments>
 void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arguments) {
   if (where.grid.size() == 0) return;
 #if defined(__CUDACC__)
-  if (where.shared_bytes > std::size_t{48} << 10) {  // more needs the attribute
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(where.shared_bytes)),
-               "kernel ", where.name, ": ", where.shared_bytes, " bytes of shared memory");
-  }
+  allow_shared_memory(reinterpret_cast<const void*>(kernel), where.shared_bytes, where.name);
   const dim3 grid(where.grid.x, where.grid.y, where.grid.z), block(where.block.x, where.block.y, where.block.z);
   cudaError_t status;
   if (where.resident == Resident::all || where.cluster > 1 || where.start == Start::early) {

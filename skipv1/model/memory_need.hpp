@@ -24,10 +24,11 @@ inline double parameter_bytes(const Config& c, std::size_t copies, std::size_t w
   return static_cast<double>(ParameterLayout(c).count()) * static_cast<double>(copies * width);
 }
 
-/// Bytes of a training in scalars `T`: parameters, gradients and moments; and of a step of `batch` windows of `length` tokens.
+/// Bytes of one of `processes` that train together in scalars `T`: parameters, gradients and its share of the moments; and of a
+/// step of `batch` windows of `length` tokens.
 template <class T>
-double trainer_bytes(const Config& c) {
-  return parameter_bytes(c, 2, sizeof(T)) + parameter_bytes(c, 2, sizeof(Sum<T>));
+double trainer_bytes(const Config& c, std::size_t processes = 1) {
+  return parameter_bytes(c, 2, sizeof(T)) + parameter_bytes(c, 2, sizeof(Sum<T>)) / static_cast<double>(processes);
 }
 template <class T>
 double step_bytes(const Config& c, std::size_t batch, std::size_t length) {

@@ -55,6 +55,14 @@ class ParameterLayout {
     return found == HashIndex::none ? nullptr : &entries_[found];
   }
 
+  /// Whether both have the same names and shapes in the same places.
+  bool same_tensors(const ParameterLayout& other) const {
+    bool same = entries_.size() == other.entries_.size();
+    for (std::size_t i = 0; same && i < entries_.size(); ++i)
+      same = entries_[i].name == other.entries_[i].name && entries_[i].shape == other.entries_[i].shape;
+    return same;
+  }
+
  private:
   static std::vector<Entry> decoder_tensors(const Config& c);
   static std::size_t hash(const std::string& name) { return Hash().add_text(name).value(); }
@@ -149,9 +157,9 @@ class Parameters {
   explicit Parameters(ParameterLayout layout) : layout_(std::move(layout)), flat_(zeros<T, Space>({layout_.size()})) {}
   Parameters(const Parameters&) = default;
   Parameters(Parameters&&) = default;
-  /// If both have the same number of elements, copies into this memory, so a decoder over it reads the new parameters.
+  /// If both have the same tensors, copies into this memory, so a decoder over it reads the new parameters.
   Parameters& operator=(const Parameters& other) {
-    if (!flat_.empty() && flat_.shape() == other.flat_.shape())
+    if (!flat_.empty() && flat_.shape() == other.flat_.shape() && layout_.same_tensors(other.layout_))
       copy(View<T, Space>(flat_), View<const T, Space>(other.flat_));
     else
       flat_ = other.flat_, lifetime_ = Lifetime();

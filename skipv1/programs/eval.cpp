@@ -35,7 +35,7 @@ void run(const Options& o) {
           model.config.max_position_embeddings);
   const std::size_t all = at_place(o.text.place(), [&] { return evaluated_tokens(text, length, o.windows); });
   const double rows =
-      static_cast<double>(std::min(o.batch, std::max<std::size_t>(all / length, 1))) * static_cast<double>(length);
+      static_cast<double>(std::min(o.batch, std::max<std::size_t>(all / length, 1))) * static_cast<double>(std::min(length, all));
   if (o.device != "cuda")
     require_memory("--batch " + std::to_string(o.batch) + ", windows of " + std::to_string(length) + " tokens: a pass",
                    pass_bytes(model.config, rows, sizeof(T), Keep::nothing, rows));

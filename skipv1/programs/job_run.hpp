@@ -91,7 +91,7 @@ class JobRun {
                                   : "--width " + std::to_string(j.width) + ", --layers " + std::to_string(j.layers) + ", --ffn " +
                                         std::to_string(config_.intermediate_size) + ", vocabulary " +
                                         std::to_string(config_.vocab_size);
-    const double trainer = trainer_bytes<T>(config_);
+    const double trainer = trainer_bytes<T>(config_, p_.world.size());
     require_memory(model + ": a training of " + std::to_string(ParameterLayout(config_).count()) + " parameters", trainer);
     require_memory("--batch " + std::to_string(t.batch) + ", --length " + std::to_string(t.length) + ": a step",
                    trainer + step_bytes<T>(config_, t.batch / p_.world.size(), t.length));

@@ -51,6 +51,15 @@ TEST_CASE("an empty function is false, and so is one of nothing callable") {
   CHECK(!Function<int(int)>(static_cast<int (*)(int)>(nullptr)));
   CHECK(Function<void()>([] {}));
   CHECK_THROWS_AS(Function<void()>()(), Error);
+  CHECK(!Function<void(int)>(Function<void(long)>()));
+}
+
+TEST_CASE("a function that returns nothing takes callables that return something") {
+  int calls = 0;
+  const Function<void(int)> counts = [&calls](int x) { return calls += x; };
+  counts(2);
+  CHECK(calls == 2);
+  CHECK(!std::is_constructible_v<Function<int(std::string)>, std::size_t (std::string::*)() const>);
 }
 
 TEST_CASE("references and what cannot be copied are passed on") {

@@ -245,6 +245,16 @@ TEST_CASE("misuse: what a pass or a decoder reads is gone") {
   second.forward({draw_tokens(8), {4, 4}}, full, a);
   parameters.reset();
   CHECK(message([&] { second.loss(draw_tokens(8), a); }) == "loss: " + gone);
+
+  const auto of_one = [](const char* name, Shape shape) {
+    return Parameters<double>(ParameterLayout(std::vector<ParameterLayout::Entry>{{name, shape}}));
+  };
+  Parameters<double> one = of_one("a", {8, 16});
+  const Lifetime::Watch watch(one.lifetime());
+  one = of_one("a", {8, 16});
+  CHECK(!watch.over());
+  one = of_one("b", {8, 16});  // as many elements, but another tensor
+  CHECK(watch.over());
 }
 
 TEST_CASE("misuse: activations that were moved away serve again") {

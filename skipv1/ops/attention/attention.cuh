@@ -47,6 +47,8 @@ bool launch_decode_pairs(const Decode& a, std::size_t pairs, bool counted, std::
   const auto kernel = attention_forward_decode_pairs<W>;
   const std::size_t threads = warps_of_block * warp_size;
   static thread_local std::array<std::size_t, 9> clusters = {};  // per size: 1 + resident clusters; 0: not asked yet
+  static thread_local std::size_t asked_for = 0;                 // warps of a block
+  if (std::exchange(asked_for, warps_of_block) != warps_of_block) clusters = {};
   const auto resident = [&](unsigned count) {
     if (!has_sm90a()) return std::size_t{0};
     if (clusters[count] == 0)

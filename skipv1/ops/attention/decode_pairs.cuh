@@ -205,6 +205,7 @@ SKIPV1_DEVICE void store_joined(const DecodeState<W>& state, const Decode& a, co
     if (column == 0) store_in_cluster(parts.of_block, (at + W) / 2, to, {joined.all.row_max, joined.all.row_sum});
   }
   if (parts.blocks == 1) return;
+  sync_warp();  // which arrives as one
   cluster_arrive();
   cluster_wait();
   for (unsigned i = thread().x; i < rows_of_block(parts.blocks) * pairs; i += block_size().x) {

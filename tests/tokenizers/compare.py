@@ -228,7 +228,7 @@ def check_refusals(programs, folder):
         np.save(folder / "tokens.npy", np.array(tokens) if tokens else np.array([], dtype="<i4"))
         for program in ("eval", "generate"):
             refused(wanted, programs / f"skipv1-{program}", folder, "--tokens", folder / "tokens.npy")
-        refused(wanted, programs / "skipv1-train", "--from", folder, "--tokens", folder / "tokens.npy", "--out", folder / "none")
+        refused(wanted, programs / "skipv1-train", "--from", folder, "--tokens", folder / "tokens.npy", "--length", 16, "--out", folder / "none")
     refused("excludes", *evaluate, "--text", folder / "text.txt", "--tokens", folder / "tokens.npy")
     refused("--text or --tokens is required", *evaluate)
 

@@ -69,7 +69,8 @@ def check_run():
         train.table({"runs": runs}, [library])
     assert "| held out |" in out.getvalue() and "| 4.7500 ± 0.3536 | 2 |" in out.getvalue(), out.getvalue()
     assert train.interval([1.0, 2.0, 3.0]) == "+2.0000 [-0.4843, +4.4843], n = 3"
-    assert train.apart([1.0, 3.0], [0.0, 2.0]) == "+1.0000 [-5.0854, +7.0854]"  # Welch: two degrees of freedom
+    assert train.apart([1.0, 3.0], [0.0, 2.0]) == "+1.0000"  # two runs give no interval
+    assert train.apart([1.0, 2.0, 3.0], [0.0, 1.0, 2.0]) == "+1.0000 [-1.2666, +3.2666]"  # Welch: four degrees of freedom
 
 
 for variant in train.VARIANTS:

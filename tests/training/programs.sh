@@ -279,7 +279,7 @@ for input in text.txt mha/step-00000008/config.json mha/step-00000008/model.safe
   cmp "$input" kept.input
 done
 : > empty.json
-for file in empty.json eval.json; do run eval mha --text text.txt --json $file; done
+for file in empty.json eval.json; do run eval mha --text text.txt --batch 2 --json $file; done
 
 # A file of results with a number missing, or of another experiment.
 run experiment point-bytes --short --text text.txt --only mha --out results.json

@@ -6,28 +6,109 @@
 #include <cstdint>
 #include <fstream>
 #include <iomanip>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "skipv1/core/check.hpp"
 
 namespace skipv1 {
 
-/// Bytes that this machine can still give, swap included, but at most the limits of the root control group; none where the system
-/// does not say (on all but Linux).
-inline std::optional<double> available_memory() {
-  std::ifstream file("/proc/meminfo");  // "MemAvailable:   12345 kB"
+namespace detail {
+
+/// The number that a file of the system holds; `otherwise` if there is no such file or it holds a word ("max").
+inline double number_in(const std::string& file, double otherwise) {
+  std::ifstream in(file);
+  double number = 0;
+  return in >> number ? number : otherwise;
+}
+
+/// The sum of the numbers behind those of `keys` that a file of lines "key number" has.
+inline double sum_in(const std::string& file, const std::vector<std::string>& keys) {
+  std::ifstream in(file);
+  double sum = 0, number = 0;
+  for (std::string key; in >> key >> number;)
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) sum += number;
+  return sum;
+}
+
+/// Where a kind of control group is found, and how it calls what it counts.
+struct ControlGroups {
+  std::string line;  ///< how its line of /proc/self/cgroup begins, up to the group's path
+  std::string mount, limit, usage, swap_limit, swap_usage;
+  bool swap_alone;                  ///< the limit of swap is one of swap alone; else of memory and swap together
+  std::vector<std::string> cached;  ///< keys of memory.stat: what the system takes back when memory is short
+};
+
+/// Memory that can still be taken, and that memory with swap.
+struct MemoryLeft {
+  double memory, with_swap;
+};
+
+/// `left`, or less if this process's group or one around it has a limit.
+inline MemoryLeft within_groups(MemoryLeft left, const std::string& root, const ControlGroups& kind) {
+  constexpr double none = std::numeric_limits<double>::infinity();
+  std::string path;  // in a container it may be the host's: folders that are not there limit nothing
+  std::ifstream groups(root + "/proc/self/cgroup");  // "0::/user.slice/job", "4:memory:/job"
+  for (std::string line; std::getline(groups, line);)
+    if (const std::size_t at = line.find(kind.line); at != line.npos && at == line.find(':'))
+      path = line.substr(at + kind.line.size());
+  while (path.ends_with('/')) path.pop_back();
+  double swap = left.with_swap - left.memory;
+  while (true) {
+    const std::string folder = root + kind.mount + path + "/";
+    const double cached = sum_in(folder + "memory.stat", kind.cached);
+    const auto limit = [&](double& bytes, const std::string& limit_file, const std::string& usage_file, double taken_back) {
+      const double used = std::max(0., number_in(folder + usage_file, 0) - taken_back);
+      bytes = std::min(bytes, std::max(0., number_in(folder + limit_file, none) - used));
+    };
+    limit(left.memory, kind.limit, kind.usage, cached);
+    if (kind.swap_alone)
+      limit(swap, kind.swap_limit, kind.swap_usage, 0);
+    else
+      limit(left.with_swap, kind.swap_limit, kind.swap_usage, cached);
+    if (path.empty()) break;
+    path.erase(path.rfind('/'));
+  }
+  left.with_swap = std::min(left.with_swap, left.memory + swap);
+  return left;
+}
+
+}  // namespace detail
+
+/// Bytes that this process can still get, swap included: of the machine's and of each control group's (Linux's versions 1 and 2)
+/// that it is in. None where the system does not say (on all but Linux). `root`: where /proc and /sys lie, for tests.
+inline std::optional<double> available_memory(const std::string& root = {}) {
+  std::ifstream file(root + "/proc/meminfo");  // "MemAvailable:   12345 kB"
   double available = -1, swap = 0, kilobytes = 0;
   for (std::string key, unit; file >> key >> kilobytes && std::getline(file, unit);) {
     if (key == "MemAvailable:") available = kilobytes * 1024;
     if (key == "SwapFree:") swap = kilobytes * 1024;
   }
   if (available < 0) return {};
-  double limit = 0, swap_limit = 0;
-  std::ifstream group("/sys/fs/cgroup/memory.max"), swap_of_group("/sys/fs/cgroup/memory.swap.max");  // a number, or "max"
-  if (swap_of_group >> swap_limit) swap = std::min(swap, swap_limit);
-  return group >> limit ? std::min(available, limit) + swap : available + swap;
+  detail::MemoryLeft left{available, available + swap};
+  for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"})
+    left = detail::within_groups(left, root,
+                                 {"::",
+                                  mount,
+                                  "memory.max",
+                                  "memory.current",
+                                  "memory.swap.max",
+                                  "memory.swap.current",
+                                  true,
+                                  {"inactive_file", "active_file", "slab_reclaimable"}});
+  left = detail::within_groups(left, root,
+                               {":memory:",
+                                "/sys/fs/cgroup/memory",
+                                "memory.limit_in_bytes",
+                                "memory.usage_in_bytes",
+                                "memory.memsw.limit_in_bytes",
+                                "memory.memsw.usage_in_bytes",
+                                false,
+                                {"total_inactive_file", "total_active_file"}});
+  return left.with_swap;
 }
 
 /// Throws if fewer than `bytes` are left, which is the least that `what` ("--batch 9: a step") takes.

@@ -1,0 +1,69 @@
+// What memory is left: by the machine, and by control groups of both versions, a process's own and those around it.
+#include "skipv1/core/memory_limit.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/catch.hpp"
+#include "tests/folder.hpp"
+
+using namespace skipv1;
+
+namespace {
+
+/// A machine with 1000 kB, and 100 kB of swap, whose /proc and /sys lie in a folder.
+struct SmallMachine {
+  skipv1::testing::Folder root{"memory-limit"};
+  explicit SmallMachine(const std::string& groups) {
+    write("proc/meminfo", "MemTotal: 2000 kB\nMemAvailable: 1000 kB\nSwapFree: 100 kB\n");
+    write("proc/self/cgroup", groups);
+  }
+  void write(const std::string& file, const std::string& text) const {
+    std::filesystem::create_directories((root / file).parent_path());
+    std::ofstream(root / file) << text;
+  }
+  double kilobytes() const { return available_memory(root.path().string()).value() / 1024; }
+};
+
+}  // namespace
+
+TEST_CASE("without control groups the machine's memory and swap are left; without /proc nothing is known") {
+  CHECK(SmallMachine("").kilobytes() == 1100);
+  CHECK(SmallMachine("0::/user.slice/job\n4:memory:/job\n").kilobytes() == 1100);  // groups that are not mounted here
+  CHECK_FALSE(available_memory("/nowhere").has_value());
+}
+
+TEST_CASE("a control group of version 2 limits the processes in it and below it, less what they use") {
+  const std::string group = GENERATE(as<std::string>(), "sys/fs/cgroup/", "sys/fs/cgroup/slice/", "sys/fs/cgroup/slice/job/",
+                                     "sys/fs/cgroup/unified/slice/");
+  CAPTURE(group);
+  const SmallMachine machine("1:name=systemd:/other\n0::/slice/job\n");
+  machine.write(group + "memory.max", "max\n");
+  CHECK(machine.kilobytes() == 1100);
+  machine.write(group + "memory.max", std::to_string(500 * 1024));
+  CHECK(machine.kilobytes() == 600);  // with swap
+  machine.write(group + "memory.current", std::to_string(450 * 1024));
+  CHECK(machine.kilobytes() == 150);
+  machine.write(group + "memory.stat", "anon 100\ninactive_file 102400\nactive_file 51200\nslab_reclaimable 1024\n");
+  CHECK(machine.kilobytes() == 301);  // what is cached of files is given back
+  machine.write(group + "memory.swap.max", std::to_string(50 * 1024));
+  CHECK(machine.kilobytes() == 251);
+  machine.write(group + "memory.swap.current", std::to_string(60 * 1024));
+  CHECK(machine.kilobytes() == 201);
+  machine.write("sys/fs/cgroup/other/memory.max", "1");  // not this process's
+  CHECK(machine.kilobytes() == 201);
+}
+
+TEST_CASE("a control group of version 1 limits memory, and memory and swap together") {
+  const std::string group = GENERATE(as<std::string>(), "sys/fs/cgroup/memory/", "sys/fs/cgroup/memory/job/");
+  const SmallMachine machine("5:cpu:/else\n4:memory:/job\n0::/\n");
+  machine.write(group + "memory.limit_in_bytes", "9223372036854771712\n");  // its word for none
+  CHECK(machine.kilobytes() == 1100);
+  machine.write(group + "memory.limit_in_bytes", std::to_string(500 * 1024));
+  machine.write(group + "memory.usage_in_bytes", std::to_string(300 * 1024));
+  machine.write(group + "memory.stat", "inactive_file 1\ntotal_inactive_file 51200\ntotal_active_file 51200\n");
+  CHECK(machine.kilobytes() == 400);
+  machine.write(group + "memory.memsw.limit_in_bytes", std::to_string(520 * 1024));
+  machine.write(group + "memory.memsw.usage_in_bytes", std::to_string(300 * 1024));
+  CHECK(machine.kilobytes() == 320);
+}

@@ -111,7 +111,7 @@ class AttentionLayer {
   /// A projection to heads, and the norm (d_k) that each of them goes through, or none.
   struct Projection {
     X weight, bias, norm;
-    /// `x` (N, columns) as one row a head.
+    /// `x` (N, columns) as one row per head.
     X heads(X x) const { return x.reshape({x.size() / norm.size(), norm.size()}); }
   };
   static Projection query_projection(const LayerWeights<T, Space>& w) { return {w.query, w.query_bias, w.query_norm}; }

@@ -73,8 +73,8 @@ extern template std::int32_t sample<double>(View<const double>, const Sampling&,
 /// What `generate` calls with each new token of sequence b; returning false ends that sequence.
 using OnToken = Function<bool(std::size_t b, std::int32_t token)>;
 
-/// Decoding by one token a sequence and step, behind what `cache` holds. On the device the step is a graph from its second time
-/// on.
+/// Decodes one token per sequence and step, after what `cache` holds. On the device the step is recorded as a CUDA graph, which
+/// is replayed from the second step on.
 template <class T, class Space>
 class DecodingStep {
  public:
@@ -133,9 +133,10 @@ Tensor<T> prefill(const Decoder<T, Space>& decoder, const std::vector<std::vecto
 }
 }  // namespace detail
 
-/// Continues prompts of any lengths by up to `count` tokens each, all in one batch: one prefill, then a token a sequence and
-/// step. Returns the new tokens of each. Sequence b draws from `Random(seed).split(b)` whatever its neighbours draw. Its logits
-/// are those of the sequence alone to a few roundings, not to the bit: a matrix product rounds by its number of rows. Throws on
+/// Continues prompts of any lengths by up to `count` tokens each, all in one batch: one prefill, then one token per sequence and
+/// step. Returns the new tokens of each. Sequence b draws from `Random(seed).split(b)`, whatever its neighbours draw. Its logits
+/// equal those of the sequence alone up to rounding, not bit by bit: the rounding of a matrix product depends on its number of
+/// rows. Throws on
 /// an empty prompt, and as `Decoder::forward` where prompt and continuation exceed `max_position_embeddings`.
 template <class T, class Space>
 std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder,

@@ -112,6 +112,6 @@ with torch.inference_mode():
             run = graph_of(step, tokens) if device == "cuda" else lambda: tokens.copy_(step(tokens))
             run()
             time_of_step = statistics.median(seconds(run, 8 if device == "cuda" else 1) for _ in range(arguments.repeats))
-            print(f"{name:20} {batch:2} x {context:5}: {1e6 * time_of_step:9.1f} us a step, {batch / time_of_step:7.1f} tokens/s",
+            print(f"{name:20} {batch:2} x {context:5}: {1e6 * time_of_step:9.1f} us per step, {batch / time_of_step:7.1f} tokens/s",
                   flush=True)
             del model, step, run

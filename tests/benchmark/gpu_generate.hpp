@@ -50,7 +50,7 @@ class DecodingModel {
   const Decoder<bfloat16, Device>& decoder() const { return decoder_; }
   /// Bytes of device memory taken since just before this model: weights, cache, activations, the step's graph.
   std::size_t taken() const { return before_ - free_memory(); }
-  /// Bytes of the weights that a step multiplies by: all but tables of which it reads a row a sequence.
+  /// Bytes of the weights that a step multiplies by: all but tables of which it reads one row per sequence.
   std::size_t weight_bytes() const {
     const Config& c = decoder_.config();
     const std::size_t tables = c.gpt2() ? c.max_position_embeddings : c.tie_word_embeddings ? 0 : c.vocab_size;

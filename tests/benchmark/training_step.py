@@ -64,4 +64,4 @@ for _ in range(REPEATS + 2):
     times.append(time.perf_counter() - start)
 seconds = statistics.median(times[2:])
 print(f"PyTorch {torch.__version__}{', compiled' if loss_of is not model else ''}, {torch.get_num_threads()} threads: "
-      f"{1e3 * seconds:.1f} ms a step, {B * T / seconds:.0f} tokens/s")
+      f"{1e3 * seconds:.1f} ms per step, {B * T / seconds:.0f} tokens/s")

@@ -12,7 +12,7 @@ TEMPLATE_LIST_TEST_CASE("layer_norm on the device equals its reference", "[cuda]
   const bool sums = GENERATE(false, true);  // of what dx becomes
   Random random(31);
   auto shapes = row_shapes();
-  // More than eight rows a block, then one to sixteen warps a row, and rows that are too long for that.
+  // More than eight rows per block, then one to sixteen warps per row, and rows that are too long for that.
   shapes.emplace_back(2100, 24);
   for (std::size_t d : {301u, 1100u, 2056u, 1601u}) shapes.emplace_back(3, d);
   for (const auto& [rows, d] : shapes) {

@@ -11,7 +11,7 @@ TEMPLATE_LIST_TEST_CASE("rms_norm on the device equals its reference", "[cuda]",
   const bool sums = GENERATE(false, true);  // of what dx becomes
   Random random(11), more(13);
   auto shapes = row_shapes();
-  // Longer than what a warp keeps, and than what a block does; more than eight rows a block.
+  // Longer than what a warp keeps, and than what a block does; more than eight rows per block.
   for (std::size_t d : {301u, 1100u, 2056u, 1601u}) shapes.emplace_back(5, d);
   shapes.emplace_back(2100, 24);
   for (const auto& [rows, d] : shapes) {

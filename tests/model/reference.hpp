@@ -29,7 +29,7 @@ enum class Mistake {
 };
 
 using Row = std::vector<double>;
-using Rows = std::vector<Row>;    // one row a position
+using Rows = std::vector<Row>;    // one row per position
 using Heads = std::vector<Rows>;  // [head][position][entry]
 
 /// What a layer does to one sequence: keys and values as each query head reads them, attention before o_proj, the block's output.

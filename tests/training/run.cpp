@@ -79,7 +79,7 @@ TEST_CASE("a run interrupted and resumed ends with the same bits as one that was
   }
 }
 
-TEST_CASE("the log has a row a step, evaluations where they are due, and the whole held-out text at the end") {
+TEST_CASE("the log has a row per step, evaluations where they are due, and the whole held-out text at the end") {
   const Folder folder("run");
   Run run = run_in(folder.path());
   const RunResult result = run.run();

@@ -197,7 +197,7 @@ int main(int argc, char** argv) {
   app.add_option("--layers", o.layers)->capture_default_str();
   app.add_option("--heads", o.heads)->capture_default_str();
   app.add_option("--length", o.length, "tokens of a training sequence")->capture_default_str()->check(in_range(1, 1048576));
-  app.add_option("--batch", o.batch, "sequences a step")->capture_default_str()->check(at_least(1));
+  app.add_option("--batch", o.batch, "sequences per step")->capture_default_str()->check(at_least(1));
   app.add_option("--steps", o.steps)->capture_default_str()->check(at_least(1));
   app.add_option("--peak", o.peak, "peak learning rate")->capture_default_str();
   app.add_option("--seeds", o.seeds, "runs of each variant")->capture_default_str()->check(in_range(1, 1000000));

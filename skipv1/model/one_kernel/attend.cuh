@@ -1,9 +1,9 @@
-// Attention of the newest position to all positions held, for the one-kernel step: a block goes through a split of one sequence's
-// keys for a group of query heads that read the same heads.
+// Attention of the newest position to all cached positions, for the one-kernel step: a block goes through a split of one
+// sequence's keys for a group of query heads that read the same key head and value head.
 //
-// Memory bounds it: sizeof(T) (d_k + d_v) bytes per position for 4 operations per element and query head: plain arithmetic keeps
-// up. A key's columns lie across few lanes; each such team of lanes has a softmax of its own over every so many keys, with four
-// keys and four values on their way, and meets the others once, at the end of the split.
+// Memory bounds it: sizeof(T) (d_k + d_v) bytes per position for 4 operations per element and query head, so plain arithmetic
+// keeps up. A team of few lanes shares the columns of a key. It runs an online softmax over its own keys, with four keys and four
+// values in flight; the teams merge once, at the end of the split.
 #pragma once
 
 #include "skipv1/model/one_kernel/stage.cuh"

@@ -1,9 +1,9 @@
 // Products of few rows with a weight that is read once: a block's share of the weight's rows, for all staged rows at once.
 //
-// Memory bounds it: in out sizeof(T) bytes for up to 16 multiplications a number. So a lane has 8 loads of 16 bytes on their way,
-// 64 KB a multiprocessor, across the ends of tiles, and across the barrier before the next phase: weights wait for nobody. On
-// tensor cores 16 staged rows cost no more than one; the weight's rows are the rows of A, straight from memory: which columns a
-// fragment's places hold does not matter to a sum, as long as A and B agree.
+// Memory bounds it: in out sizeof(T) bytes for up to 16 multiplications per element. So a lane keeps 8 loads of 16 bytes in
+// flight, 64 KB per multiprocessor, across the ends of tiles and across the barrier before the next phase: weights depend on no
+// other block. On tensor cores 16 staged rows cost no more than one. The weight's rows are the rows of A, straight from memory:
+// the order of columns in a fragment does not matter to the sum, as long as A and B agree.
 #pragma once
 
 #include "skipv1/kernel/mma.cuh"
@@ -217,10 +217,10 @@ struct Addends {
   S first, second;
 };
 
-/// The block's share of a product with the staged rows: calls `finish(pair, n, first, second)` by one thread for each pair and
-/// staged row n, with `ahead(pair, n)`, loaded beside the weights, added. The first tile's loads have begun; those of `next`, the
-/// following product, begin before the last tile is done. A block has at least 64 N threads. `p` and `next` are functions that
-/// return products: read again where they are needed, for they would take 50 registers.
+/// The block's share of a product with the staged rows. One thread per pair and staged row n calls `finish(pair, n, first,
+/// second)`; the sums include `ahead(pair, n)`, which is loaded beside the weights. The first tile's loads are in flight already;
+/// those of `next`, the following product, are issued before the last tile is done. A block has at least 64 N threads. `p` and
+/// `next` are functions that return products, called again where they are needed: kept, the products would take 50 registers.
 template <class T, bool fast, unsigned N, class This, class Next, class Ahead, class Finish>
 SKIPV1_DEVICE void multiply_rows(WeightStream<T, fast, N>& stream, const This& p, const Next& next, const StagedRows<T>& x,
                                  const Reduction<Sum<T>>& reduction, const Ahead& ahead, const Finish& finish) {

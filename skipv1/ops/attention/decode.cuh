@@ -1,9 +1,9 @@
 // Attention of few query rows to many keys, as in decoding, on tensor cores: the keys of all sequences are shared out evenly, so
 // that neither one long sequence nor many of different lengths leave a multiprocessor idle.
 //
-// Bytes: 2 (d_k + d_v) a position and pair of heads, each read once for all query heads that read the pair: memory bounds it. To
-// hide its latency a multiprocessor needs some 40 KB on their way; its warps have 96 to 144 KB, in pipelines of their own,
-// without barriers between them.
+// Memory bounds it: 2 (d_k + d_v) bytes per position and pair of heads, read once for all query heads that read the pair. To hide
+// the latency of memory, a multiprocessor needs some 40 KB in flight. Its warps keep 96 to 144 KB in flight, each in a pipeline
+// of its own, so that no barrier stands between them.
 #pragma once
 
 #include "skipv1/kernel/tile.cuh"

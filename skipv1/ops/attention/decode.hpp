@@ -62,7 +62,7 @@ T join_tiles(T* out, const DecodeSums<T>& parts, std::size_t tiles, std::size_t 
   return most + std::log(sum);
 }
 
-/// As `attention_forward`, for at most one row a sequence.
+/// As `attention_forward`, for at most one row per sequence.
 template <class T>
 void attention_decode(View<T, Cpu> out, View<T, Cpu> lse, ConstView<T, Cpu> q, View<const HeadPair<const T>, Cpu> table,
                       const Sequences<Cpu>& sequences, T scale) {

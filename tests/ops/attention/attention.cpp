@@ -16,7 +16,7 @@ void check_forward(const AttentionSpec& spec) {
 
 AttentionSpec single_sequence(std::size_t rows) { return {"one sequence", 5, 4, {rows}, {0}, {{0, 0, 0, 0}, {1, 2, 1, 2}}}; }
 
-/// One new row a sequence: across the borders of tiles; a sequence without one, heads without values, keys read by many.
+/// One new row per sequence: across the borders of tiles; a sequence without one, heads without values, keys read by many.
 std::vector<AttentionSpec> decoding_specs() {
   std::vector<Route> many{{0, 2, 1, none}, {1, 1, 1, none}};
   for (std::size_t h = 2; h < 33; ++h) many.push_back({h % 2, h / 3 % 4, h % 3 ? 1u : 0u, h % 5});
@@ -28,7 +28,7 @@ std::vector<AttentionSpec> decoding_specs() {
 
 }  // namespace
 
-TEST_CASE("decoding: attention of one new row a sequence equals the reference, the same bits with any number of threads") {
+TEST_CASE("decoding: attention of one new row per sequence equals the reference, the same bits with any number of threads") {
   for (const AttentionSpec& spec : decoding_specs()) {
     CAPTURE(spec.name, spec.past[0]);
     check_forward<double>(spec);

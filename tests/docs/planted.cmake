@@ -4,7 +4,7 @@
 cmake_minimum_required(VERSION 3.25)
 set(here ${CMAKE_CURRENT_LIST_DIR})
 
-# Runs a check on a tree of two files, `header` and `page`, and expects `complaint` in what it prints; none: that it passes.
+# Runs a check on a tree of two files, `header` and `page`, beside a list of one variant, and expects `complaint` in what it prints; none: that it passes.
 function(expect check header page complaint)
   file(REMOVE_RECURSE ${work})
   file(COPY ${here}/../../docs/spec DESTINATION ${work}/docs)
@@ -12,6 +12,7 @@ function(expect check header page complaint)
   foreach(page_of_spec formats mesa)
     file(WRITE ${work}/docs/spec/${page_of_spec}.md "# ${page_of_spec}\n## Two-head model\n## Theorem 2\n## Closed forms\n")
   endforeach()
+  file(WRITE ${work}/skipv1/routing/variants.hpp "{.name = \"mha\"}\n")
   file(WRITE ${work}/skipv1/ops/a.hpp "${header}")
   file(WRITE ${work}/README.md "${page}")
   execute_process(COMMAND ${CMAKE_COMMAND} -D root=${work} -P ${here}/${check}.cmake RESULT_VARIABLE status
@@ -57,6 +58,11 @@ expect(words "// The tensor copy\n// engine.\n" "" "skipv1/ops/a.hpp: \"copy eng
 expect(words "// nats a token\n" "" "skipv1/ops/a.hpp:1: \"nats a token\"")
 expect(words "// Waits and takes its turn.\n" "" "skipv1/ops/a.hpp:1: \"takes its turn")
 expect(words "// The deviation of seeds.\n" "" "skipv1/ops/a.hpp:1: \"the deviation")
+
+expect(words "// One token a sequence.\n" "" "skipv1/ops/a.hpp:1: \"one token a sequence")
+
+expect(variants "const char* a = \"mhas\"; // mha\n" "" "")
+expect(variants "\nif (name == \"mha\") return;\n" "" "skipv1/ops/a.hpp:2: names the variant \"mha\"")
 
 expect(programs "" "    build/tutorials/bin/skipv1-x\n" "README.md:1: build/tutorials/bin/skipv1-x: there is no skipv1/programs/x.cpp")
 expect(programs "" "\n    build/default/tutorials/09-x\n" "README.md:2: build/default/tutorials/09-x: pages say build/tutorials/tutorials/09-x")

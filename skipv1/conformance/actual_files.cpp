@@ -118,7 +118,7 @@ class Lister {
     at_place(file.name(), [&] {
       const Json json = parse_json(text);
       JsonFields fields(json);
-      if (const Json* loss = fields.find("loss", false)) {
+      if (const Json* loss = fields.find("loss", Presence::optional)) {
         const bool word = *loss == "NaN" || *loss == "Infinity" || *loss == "-Infinity";
         fields.expect(word || loss->is_number(), "loss", "a number", *loss);
         using Limits = std::numeric_limits<double>;
@@ -136,8 +136,8 @@ class Lister {
   void take_decoding(const fs::path& path) {
     read_json_file(path, [&](const Json& json) {
       JsonFields fields(json);
-      found_.cache_bytes = read_cache_bytes(*fields.find("cache_bytes", true), case_.decoding.size());
-      const Json* steps = fields.find("steps", false);
+      found_.cache_bytes = read_cache_bytes(*fields.find("cache_bytes"), case_.decoding.size());
+      const Json* steps = fields.find("steps", Presence::optional);
       fields.finish();
       for (std::size_t n = 0; steps && n < std::max(steps->size(), case_.decoding.size()); ++n) {
         require(steps->is_array() && steps->size() == case_.decoding.size() && (*steps)[n].is_object() &&
@@ -150,8 +150,8 @@ class Lister {
 
   static void read_count(JsonFields& fields, const char* key, std::optional<std::size_t>& value) {
     std::size_t count = 0;
-    if (!fields.find(key, false)) return;
-    fields.read(key, count, true, "an integer, not negative");
+    if (!fields.find(key, Presence::optional)) return;
+    fields.read(key, count, Presence::required, "an integer, not negative");
     value = count;
   }
 

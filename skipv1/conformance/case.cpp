@@ -43,7 +43,7 @@ struct Manifest {
 
 void read_drawn(const Json& json, Manifest& result) {
   JsonFields manifest(json);
-  const Json* drawn = manifest.find("drawn", false);
+  const Json* drawn = manifest.find("drawn", Presence::optional);
   if (!drawn) return;
   manifest.read("drawn", result.drawn);
   const bool known = result.drawn == "F32" || result.drawn == "BF16";  // in F64 the last bit is the C library's
@@ -54,11 +54,11 @@ void read_drawn(const Json& json, Manifest& result) {
 /// The bounds that a manifest gives: `"bounds": {"f32": {"logits": 1e-5, …}, …}`.
 void read_bounds(const Json& json, Bounds& bounds) {
   JsonFields manifest(json);
-  const Json* given = manifest.find("bounds", false);
+  const Json* given = manifest.find("bounds", Presence::optional);
   if (!given) return;
   JsonFields dtypes(*given, "bounds.");
   for (const char* dtype : {"f64", "f32", "bf16"}) {
-    const Json* tensors = dtypes.find(dtype, false);
+    const Json* tensors = dtypes.find(dtype, Presence::optional);
     if (!tensors) continue;
     JsonFields of_dtype(*tensors, "bounds." + std::string(dtype) + ".");
     for (const auto& item : tensors->items()) {

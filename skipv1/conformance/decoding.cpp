@@ -24,7 +24,7 @@ CacheBytes read_cache_bytes(const Json& json, std::size_t steps) {
   CacheBytes bytes;
   JsonFields fields(json, "cache_bytes.");
   for (const char* dtype : {"f64", "f32", "bf16"}) {
-    const Json* list = fields.find(dtype, false);
+    const Json* list = fields.find(dtype, Presence::optional);
     if (!list) continue;
     bool fits = list->is_array() && list->size() == steps;
     for (std::size_t i = 0; fits && i < steps; ++i) fits = (*list)[i].is_number_unsigned();
@@ -74,7 +74,7 @@ namespace {
 
 /// One list for each sequence.
 const Json& lists(JsonFields& fields, const char* key, std::size_t batch) {
-  const Json* list = fields.find(key, true);
+  const Json* list = fields.find(key);
   fields.expect(list->is_array() && !list->empty() && (batch == 0 || list->size() == batch), key,
                 "an entry for each sequence, as many as in the step before", *list);
   return *list;
@@ -111,7 +111,7 @@ DecodingStep read_step(const Json& json, const Config& config, const std::vector
 
 void read_steps(const Json& json, Case& c) {
   JsonFields fields(json);
-  const Json* steps = fields.find("steps", true);
+  const Json* steps = fields.find("steps");
   fields.expect(steps->is_array() && !steps->empty(), "steps", "a list of steps", *steps);
   std::vector<std::size_t> lengths;
   for (const Json& item : *steps) {
@@ -120,7 +120,7 @@ void read_steps(const Json& json, Case& c) {
     const DecodingStep& step = c.decoding.back();
     for (std::size_t b = 0; b < step.tokens.size(); ++b) lengths.push_back(step.keep[b] + step.tokens[b].size());
   }
-  const CacheBytes bytes = read_cache_bytes(*fields.find("cache_bytes", true), steps->size());
+  const CacheBytes bytes = read_cache_bytes(*fields.find("cache_bytes"), steps->size());
   for (const auto& [dtype, list] : bytes)
     require(list == cache_bytes(c, dtype), "cache_bytes.", dtype,
             ": are not kv_elements_per_token of expected.json times the positions");

@@ -4,19 +4,24 @@
 namespace skipv1::conformance {
 
 Measured measure_f64(const Case& c) {
-  return run_case<double, Cpu>(c, true, [](double x) { return x; });
+  return run_case<double, Cpu>(c, Keep::for_backward, [](double x) { return x; });
 }
 Measured measure_f32(const Case& c) {
-  return run_case<float, Cpu>(c, true, [](double x) { return static_cast<float>(x); });
+  return run_case<float, Cpu>(c, Keep::for_backward, [](double x) { return static_cast<float>(x); });
 }
-Measured forward_f64(const Case& c, bool backward) {
+Measured forward_f64(const Case& c) {
   Measured m;
-  run_whole(c, Decoder<double>(c.config, c.weights), backward, m);
+  run_whole(c, Decoder<double>(c.config, c.weights), Keep::nothing, m);
   return m;
 }
-Parameters<double> gradients_f64(const Case& c) { return std::move(*forward_f64(c, true).gradients); }
+Measured forward_backward_f64(const Case& c) {
+  Measured m;
+  run_whole(c, Decoder<double>(c.config, c.weights), Keep::for_backward, m);
+  return m;
+}
+Parameters<double> gradients_f64(const Case& c) { return std::move(*forward_backward_f64(c).gradients); }
 Measured measure_bf16(const Case& c) {
-  return run_case<float, Cpu>(c, false, [](double x) { return static_cast<float>(bfloat16(x)); });
+  return run_case<float, Cpu>(c, Keep::nothing, [](double x) { return static_cast<float>(bfloat16(x)); });
 }
 
 namespace {

@@ -26,8 +26,9 @@ struct Measured {
 /// Runs `c` on the CPU in float64 or float32.
 Measured measure_f64(const Case& c);
 Measured measure_f32(const Case& c);
-/// One pass over everything in float64 and, where wanted, its gradients; and these alone.
-Measured forward_f64(const Case& c, bool backward);
+/// One pass over everything in float64; the same with its gradients; and these alone.
+Measured forward_f64(const Case& c);
+Measured forward_backward_f64(const Case& c);
 Parameters<double> gradients_f64(const Case& c);
 /// The same with parameters rounded to bfloat16 and arithmetic in float32, without gradients.
 Measured measure_bf16(const Case& c);

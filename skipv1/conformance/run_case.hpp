@@ -65,17 +65,16 @@ std::vector<Measured::Step> decode_steps(const Case& c, const Decoder<T, Space>&
   return results;
 }
 
-/// One forward pass over everything, with its loss and, where wanted, its gradients.
+/// One forward pass over everything, with its loss and, with `Keep::for_backward`, its gradients.
 template <class T, class Space>
-void run_whole(const Case& c, const Decoder<T, Space>& decoder, bool backward, Measured& m) {
+void run_whole(const Case& c, const Decoder<T, Space>& decoder, Keep keep, Measured& m) {
   Cache<T, Space> cache(decoder.routing(), c.batch(), c.length());
   Activations<T, Space> a;
-  const View<T, Space> logits =
-      decoder.forward(Batch::rectangle(c.tokens), cache, a, backward ? Keep::for_backward : Keep::nothing);
+  const View<T, Space> logits = decoder.forward(Batch::rectangle(c.tokens), cache, a, keep);
   m.logits.emplace_back("forward", download(logits, {c.batch(), c.length(), c.config.vocab_size}));
   m.loss = decoder.loss({c.targets.data(), c.targets.data() + c.targets.size()}, a);
   m.elements = cache.elements_per_token();
-  if (!backward) return;
+  if (keep == Keep::nothing) return;
   Cache<T, Space> scratch(decoder.routing(), c.batch(), c.length());
   const Parameters<T, Space> gradients(c.config);
   decoder.backward(gradients, scratch, a);
@@ -85,7 +84,7 @@ void run_whole(const Case& c, const Decoder<T, Space>& decoder, bool backward, M
 
 /// All of the checker's passes in scalar `T`, whose parameters are `convert(weight)`.
 template <class T, class Space>
-Measured run_case(const Case& c, bool backward, const std::function<T(double)>& convert) {
+Measured run_case(const Case& c, Keep keep, const std::function<T(double)>& convert) {
   const Parameters<T> host(c.config);
   std::transform(c.weights.flat().data(), c.weights.flat().data() + c.weights.flat().size(), host.flat().data(), convert);
   const Parameters<T, Space> weights(c.config);
@@ -93,7 +92,7 @@ Measured run_case(const Case& c, bool backward, const std::function<T(double)>& 
   const Decoder<T, Space> decoder(c.config, weights);
   const std::size_t half = std::max<std::size_t>(c.length() / 2, 1);
   Measured m;
-  run_whole(c, decoder, backward, m);
+  run_whole(c, decoder, keep, m);
   m.logits.emplace_back("decode", decode<T, Space>(c, decoder, [](auto, auto) { return 1u; }));
   m.logits.emplace_back("prefill", decode<T, Space>(c, decoder, [=](auto step, auto) { return step == 0 ? half : 1; }));
   m.logits.emplace_back("chunked", decode<T, Space>(c, decoder, [](auto step, auto) { return 1 + (2 * step + 2) % 4; }));

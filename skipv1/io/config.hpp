@@ -14,14 +14,14 @@ inline void read_attention(const Json& object, AttentionConfig& attention) {
   JsonFields fields(object, "attention.");
   std::string injection = to_string(attention.injection);
   fields.read("variant", attention.variant);
-  fields.read("skip_ratio", attention.skip_ratio, false);
-  fields.read("source_layer", attention.source_layer, false, "an integer, not negative");
-  fields.read("injection", injection, false);
-  fields.read("value_mix", attention.value_mix, false);
-  fields.read("learn_value_mix", attention.learn_value_mix, false);
-  fields.read("kv_latent_size", attention.kv_latent_size, false);
-  fields.read("rotary_size", attention.rotary_size, false);
-  if (const Json* table = fields.find("table", false)) attention.table = parse_table(*table, "attention.table.");
+  fields.read("skip_ratio", attention.skip_ratio, Presence::optional);
+  fields.read("source_layer", attention.source_layer, Presence::optional, "an integer, not negative");
+  fields.read("injection", injection, Presence::optional);
+  fields.read("value_mix", attention.value_mix, Presence::optional);
+  fields.read("learn_value_mix", attention.learn_value_mix, Presence::optional);
+  fields.read("kv_latent_size", attention.kv_latent_size, Presence::optional);
+  fields.read("rotary_size", attention.rotary_size, Presence::optional);
+  if (const Json* table = fields.find("table", Presence::optional)) attention.table = parse_table(*table, "attention.table.");
   fields.finish();
   attention.injection = parse_injection(injection);
 }
@@ -37,10 +37,13 @@ enum class RopeKeys { ours, hugging_face };
 /// The kind and its numbers; what a file leaves out keeps the defaults of the specification.
 inline void read_rope_kind(JsonFields& fields, RopeScaling& s, RopeKeys keys) {
   const bool ours = keys == RopeKeys::ours;
-  const auto read = [&](const char* key, double& to) { ours ? fields.read(key, to, false) : fields.read_unless_null(key, to); };
+  const Presence original = ours ? Presence::required : Presence::optional;
+  const auto read = [&](const char* key, double& to) {
+    ours ? fields.read(key, to, Presence::optional) : fields.read_unless_null(key, to);
+  };
   if (s.kind != RopeKind::plain) fields.read("factor", s.factor);
   if (s.kind == RopeKind::llama3 || s.kind == RopeKind::yarn)
-    fields.read("original_max_position_embeddings", s.original_max_position_embeddings, ours);
+    fields.read("original_max_position_embeddings", s.original_max_position_embeddings, original);
   if (s.kind == RopeKind::llama3) {
     fields.read("low_freq_factor", s.low_freq_factor);
     fields.read("high_freq_factor", s.high_freq_factor);
@@ -50,7 +53,7 @@ inline void read_rope_kind(JsonFields& fields, RopeScaling& s, RopeKeys keys) {
   read("attention_factor", s.attention_factor);
   read("beta_fast", s.beta_fast);
   read("beta_slow", s.beta_slow);
-  fields.read("truncate", s.truncate, false);
+  fields.read("truncate", s.truncate, Presence::optional);
 }
 
 inline void read_rope_frequencies(const Json& object, RopeScaling& s) {
@@ -103,21 +106,22 @@ inline Config config_of(const Json& object, UnknownKeys unknown) {
   fields.read("num_key_value_heads", c.num_key_value_heads);
   fields.read("max_position_embeddings", c.max_position_embeddings);
   fields.read("norm_epsilon", c.norm_epsilon);
-  fields.read("rope_theta", c.rope_theta, !c.gpt2());
+  fields.read("rope_theta", c.rope_theta, c.gpt2() ? Presence::optional : Presence::required);
   fields.read("tie_word_embeddings", c.tie_word_embeddings);
   std::size_t head_dim = 0;
-  fields.read("head_dim", head_dim, false);
-  if (const Json* value = fields.find("head_dim", false)) fields.expect(head_dim != 0, "head_dim", "a positive integer", *value);
+  fields.read("head_dim", head_dim, Presence::optional);
+  if (const Json* value = fields.find("head_dim", Presence::optional))
+    fields.expect(head_dim != 0, "head_dim", "a positive integer", *value);
   set_head_dim(c, head_dim);
-  fields.read("qkv_bias", c.qkv_bias, false);
-  fields.read("o_bias", c.o_bias, false);
-  fields.read("mlp_bias", c.mlp_bias, false);
-  fields.read("qk_norm", c.qk_norm, false);
-  if (const Json* rope = fields.find("rope_frequencies", false)) {
+  fields.read("qkv_bias", c.qkv_bias, Presence::optional);
+  fields.read("o_bias", c.o_bias, Presence::optional);
+  fields.read("mlp_bias", c.mlp_bias, Presence::optional);
+  fields.read("qk_norm", c.qk_norm, Presence::optional);
+  if (const Json* rope = fields.find("rope_frequencies", Presence::optional)) {
     fields.expect(rope->is_object(), "rope_frequencies", "an object", *rope);
     read_rope_frequencies(*rope, c.rope_frequencies);
   }
-  const Json& attention = *fields.find("attention", true);
+  const Json& attention = *fields.find("attention");
   fields.expect(attention.is_object(), "attention", "an object", attention);
   if (unknown == UnknownKeys::refused) fields.finish();
   read_attention(attention, c.attention);

@@ -60,9 +60,9 @@ inline HeadTable::Row parse_row(std::string_view text) {
 inline HeadTable parse_table(const Json& object, const std::string& prefix = "") {
   JsonFields fields(object, prefix);
   HeadTable table;
-  const auto read = [&](const char* key, bool required) {
+  const auto read = [&](const char* key, Presence presence = Presence::required) {
     std::vector<HeadTable::Row> rows;
-    const Json* list = fields.find(key, required);
+    const Json* list = fields.find(key, presence);
     if (!list) return rows;
     fields.expect(list->is_array() && !list->empty() && list->size() <= 4096, key, "a list of strings, one for each layer",
                   *list);
@@ -74,7 +74,7 @@ inline HeadTable parse_table(const Json& object, const std::string& prefix = "")
     }
     return rows;
   };
-  table.values = read("values", true), table.keys = read("keys", false);
+  table.values = read("values"), table.keys = read("keys", Presence::optional);
   fields.finish();
   return table;
 }

@@ -84,8 +84,8 @@ inline void refuse_windows(const Json& object, const LlamaRelative& relative, co
     JsonFields fields(object);
     bool used = false;
     std::size_t most = 28;
-    fields.read("use_sliding_window", used, false);
-    fields.read("max_window_layers", most, false, "an integer, not negative");
+    fields.read("use_sliding_window", used, Presence::optional);
+    fields.read("max_window_layers", most, Presence::optional, "an integer, not negative");
     used = used && !window.is_null();
     slides = sliding_layers.value_or(used && most < c.num_hidden_layers);
     require(!slides || used, "\"layer_types\" has \"sliding_attention\", and there is no window: ",
@@ -118,7 +118,7 @@ inline const Json* find_rope(const Json& object, std::string& name) {
 /// no sequence is longer here.
 inline RopeKind hugging_face_rope_kind(JsonFields& fields, const Json& rope, const std::string& name, const Config& c) {
   std::string kind = "default";
-  for (const char* key : {"type", "rope_type"}) fields.read(key, kind, false);
+  for (const char* key : {"type", "rope_type"}) fields.read(key, kind, Presence::optional);
   require(!rope.contains("type") || rope["type"] == kind, '"', name, ".type\" is not \"", name, ".rope_type\"");
   if (kind == "default") {
     for (const auto& item : rope.items())
@@ -152,8 +152,8 @@ inline void read_hugging_face_rope(const Json& object, Config& c) {
   const Json& rope = *found;
   JsonFields fields(rope, name + ".");
   RopeScaling& s = c.rope_frequencies;
-  fields.read("rope_theta", c.rope_theta, false);
-  fields.find("partial_rotary_factor", false);
+  fields.read("rope_theta", c.rope_theta, Presence::optional);
+  fields.find("partial_rotary_factor", Presence::optional);
   expect_standard(rope, "partial_rotary_factor", 1.0);
   s.kind = hugging_face_rope_kind(fields, rope, name, c);
   const bool lengthened = s.kind == RopeKind::llama3 || s.kind == RopeKind::yarn;
@@ -186,24 +186,24 @@ inline Config hugging_face_llama(const Json& object, const LlamaRelative& relati
   fields.read("num_hidden_layers", c.num_hidden_layers);
   fields.read("num_attention_heads", c.num_attention_heads);
   c.num_key_value_heads = c.num_attention_heads;
-  if (fields.find("num_key_value_heads", relative.own_groups))
+  if (fields.find("num_key_value_heads", relative.own_groups ? Presence::required : Presence::optional))
     fields.read_unless_null("num_key_value_heads", c.num_key_value_heads);
   fields.read("max_position_embeddings", c.max_position_embeddings);
   c.norm_epsilon = 1e-6;  // transformers' defaults
   c.tie_word_embeddings = false;
-  fields.read("rms_norm_eps", c.norm_epsilon, false);
-  fields.read("rope_theta", c.rope_theta, false);
-  fields.read("tie_word_embeddings", c.tie_word_embeddings, false);
+  fields.read("rms_norm_eps", c.norm_epsilon, Presence::optional);
+  fields.read("rope_theta", c.rope_theta, Presence::optional);
+  fields.read("tie_word_embeddings", c.tie_word_embeddings, Presence::optional);
   std::size_t head_dim = 0;
   relative.own_head_dim ? fields.read("head_dim", head_dim) : fields.read_unless_null("head_dim", head_dim);
   require(head_dim != 0 || object.value("head_dim", Json()).is_null(), "\"head_dim\" is 0: must be positive");
   set_head_dim(c, head_dim);
   c.qkv_bias = relative.qkv_bias, c.qk_norm = relative.qk_norm;
   if (relative.attention_bias_key) {
-    fields.read("attention_bias", c.qkv_bias, false);
+    fields.read("attention_bias", c.qkv_bias, Presence::optional);
     c.o_bias = c.qkv_bias;
   }
-  if (relative.mlp_bias_key) fields.read("mlp_bias", c.mlp_bias, false);
+  if (relative.mlp_bias_key) fields.read("mlp_bias", c.mlp_bias, Presence::optional);
   read_hugging_face_rope(object, c);
   refuse_windows(object, relative, c);
   const bool grouped = c.num_key_value_heads != c.num_attention_heads;
@@ -213,7 +213,7 @@ inline Config hugging_face_llama(const Json& object, const LlamaRelative& relati
 
 /// Reads `key`, for which transformers also knows `other`: it takes whichever it comes to last. Throws if they differ.
 inline void read_either(JsonFields& fields, const char* key, const char* other, std::size_t& to) {
-  const Json *one = fields.find(key, false), *two = fields.find(other, false);
+  const Json *one = fields.find(key, Presence::optional), *two = fields.find(other, Presence::optional);
   require(!one || !two || *one == *two, '"', other, "\" is another name of \"", key,
           "\" in transformers, and they differ: ", two ? brief(*two) : "", " and ", one ? brief(*one) : "");
   fields.read(two && !one ? other : key, to);
@@ -237,7 +237,7 @@ inline Config hugging_face_gpt2(const Json& object) {
   require(c.hidden_size <= 1u << 29, "\"n_embd\" is ", c.hidden_size, ": at most ", 1u << 29);
   c.intermediate_size = 4 * c.hidden_size;
   fields.read_unless_null("n_inner", c.intermediate_size);
-  fields.read("layer_norm_epsilon", c.norm_epsilon, false);
+  fields.read("layer_norm_epsilon", c.norm_epsilon, Presence::optional);
   c.num_key_value_heads = c.num_attention_heads;
   return c;
 }

@@ -103,6 +103,9 @@ Json parse_json_with(std::string_view text, Guard guard) {
 /// The value that `text` stands for. Throws if it is not JSON, has a key twice in an object, or is more than eight levels deep.
 inline Json parse_json(std::string_view text) { return detail::parse_json_with(text, detail::JsonGuard()); }
 
+/// Whether an object must have a key.
+enum class Presence { required, optional };
+
 /// Takes an object's fields by key, with their types checked. Errors read `"key": expected …, found …`.
 class JsonFields {
  public:
@@ -111,33 +114,34 @@ class JsonFields {
     require(object.is_object(), "expected an object, found ", object.is_object() ? "" : detail::brief(object));
   }
 
-  /// The value of `key`; null if it is absent and not required.
-  const Json* find(const std::string& key, bool required) {
+  /// The value of `key`; null if it is absent and optional.
+  const Json* find(const std::string& key, Presence presence = Presence::required) {
     known_.insert(key);
     const auto found = object_.find(key);
-    if (found == object_.end() && required) fail('"', prefix_, key, "\" is missing", misspelt(key));
+    if (found == object_.end() && presence == Presence::required) fail('"', prefix_, key, "\" is missing", misspelt(key));
     return found == object_.end() ? nullptr : &*found;
   }
-  void read(const std::string& key, std::size_t& to, bool required = true, const char* what = "a positive integer") {
-    const Json* value = find(key, required);
+  void read(const std::string& key, std::size_t& to, Presence presence = Presence::required,
+            const char* what = "a positive integer") {
+    const Json* value = find(key, presence);
     if (!value) return;
     expect(value->is_number_unsigned(), key, what, *value);
     to = value->get<std::size_t>();
   }
-  void read(const std::string& key, double& to, bool required = true) {
-    const Json* value = find(key, required);
+  void read(const std::string& key, double& to, Presence presence = Presence::required) {
+    const Json* value = find(key, presence);
     if (!value) return;
     expect(value->is_number(), key, "a number", *value);
     to = value->get<double>();
   }
-  void read(const std::string& key, bool& to, bool required = true) {
-    const Json* value = find(key, required);
+  void read(const std::string& key, bool& to, Presence presence = Presence::required) {
+    const Json* value = find(key, presence);
     if (!value) return;
     expect(value->is_boolean(), key, "true or false", *value);
     to = value->get<bool>();
   }
-  void read(const std::string& key, std::string& to, bool required = true) {
-    const Json* value = find(key, required);
+  void read(const std::string& key, std::string& to, Presence presence = Presence::required) {
+    const Json* value = find(key, presence);
     if (!value) return;
     expect(value->is_string(), key, "a string", *value);
     to = value->get<std::string>();
@@ -145,7 +149,7 @@ class JsonFields {
   /// The same of a key that may be absent, or null, which says the same.
   template <class T>
   void read_unless_null(const std::string& key, T& to) {
-    const Json* value = find(key, false);
+    const Json* value = find(key, Presence::optional);
     if (value && !value->is_null()) read(key, to);
   }
   /// Throws unless `holds`.

@@ -102,7 +102,7 @@ class ModelTensors {
   /// The files of an index.
   static std::set<std::string> listed(const Json& index) {
     JsonFields root(index);
-    const Json& map = *root.find("weight_map", true);
+    const Json& map = *root.find("weight_map");
     root.expect(map.is_object(), "weight_map", "an object", map);
     JsonFields fields(map, "weight_map.");
     std::set<std::string> names;

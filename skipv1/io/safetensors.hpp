@@ -119,7 +119,7 @@ class SafetensorsFile {
   }
 
   static std::vector<std::uint64_t> integers(JsonFields& fields, const std::string& key) {
-    const Json& array = *fields.find(key, true);
+    const Json& array = *fields.find(key);
     bool good = array.is_array();
     for (std::size_t i = 0; good && i < array.size(); ++i) good = array[i].is_number_unsigned();
     fields.expect(good, key, "an array of integers, none negative", array);

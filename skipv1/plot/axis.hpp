@@ -24,23 +24,27 @@ struct Range {
   }
 };
 
-/// Maps `low … high`, by its logarithm if `log`, to the pixels `from … to`.
+/// How values lie along an axis.
+enum class Scale { linear, logarithmic };
+
+/// Maps `low … high` to the pixels `from … to`.
 struct Axis {
   double low = 0, high = 1;
-  bool log = false;
+  Scale scale = Scale::linear;
   double from = 0, to = 1;
 
-  /// Whether a value has a place on the axis' scale: finite, and positive if `log`.
-  bool shows(double value) const { return std::isfinite(value) && (!log || value > 0); }
-  double pixel(double value) const { return from + (to - from) * (scale(value) - scale(low)) / (scale(high) - scale(low)); }
+  /// Whether a value has a place on the axis' scale: finite, and positive on a logarithmic one.
+  bool shows(double value) const { return std::isfinite(value) && (!log() || value > 0); }
+  double pixel(double value) const { return from + (to - from) * (scaled(value) - scaled(low)) / (scaled(high) - scaled(low)); }
   /// The inverse of `pixel`.
   double value(double pixel) const {
-    const double scaled = std::lerp(scale(low), scale(high), (pixel - from) / (to - from));
-    return log ? std::exp(scaled) : scaled;
+    const double at = std::lerp(scaled(low), scaled(high), (pixel - from) / (to - from));
+    return log() ? std::exp(at) : at;
   }
+  bool log() const { return scale == Scale::logarithmic; }
 
  private:
-  double scale(double value) const { return log ? std::log(value) : value; }
+  double scaled(double value) const { return log() ? std::log(value) : value; }
 };
 
 /// Whether `range` is long enough for an axis: 1e-12 of its larger end. Below that its ticks would be some roundings apart, and
@@ -52,8 +56,8 @@ inline bool has_length(Range range) {
 
 /// `range` with a margin of `share` of its length on both sides; a single value, or values too close for an axis, get room
 /// around them.
-inline Range widen(Range range, bool log, double share) {
-  if (log) {
+inline Range widen(Range range, double share, Scale scale = Scale::linear) {
+  if (scale == Scale::logarithmic) {
     const double factor = has_length(range) ? std::exp(share * (std::log(range.high) - std::log(range.low))) : 2;
     const auto normal = [](double x) {
       return std::clamp(x, std::numeric_limits<double>::min(), std::numeric_limits<double>::max());
@@ -198,7 +202,8 @@ inline std::vector<std::string> plain_tick_labels(const std::vector<double>& tic
 
 /// What is written at `ticks`, in their order. On a linear axis all have the same unit (k, M, G or T from 10,000 on) and as many
 /// decimals as their spacing needs; on a log axis each is written for itself. From 1e15 on there is an exponent.
-inline std::vector<std::string> tick_labels(const std::vector<double>& ticks, bool log) {
+inline std::vector<std::string> tick_labels(const std::vector<double>& ticks, Scale scale = Scale::linear) {
+  const bool log = scale == Scale::logarithmic;
   double largest = 0, closest = 1;  // `closest`: of neighbours, relative to the larger of the two (log) or to the largest
   for (const double tick : ticks) largest = std::max(largest, std::abs(tick));
   for (std::size_t i = 1; i < ticks.size(); ++i)

@@ -34,8 +34,8 @@ class ChartPainter {
   explicit ChartPainter(const Chart& chart)
       : chart_(chart), width_(static_cast<double>(chart.width)), canvas_(chart.width, chart.height, chart.title) {
     for (const Series& s : chart.series) check_series(s, chart.title);
-    x_.log = chart.log_x;
-    y_.log = chart.log_y;
+    if (chart.log_x) x_.scale = Scale::logarithmic;
+    if (chart.log_y) y_.scale = Scale::logarithmic;
     find_ranges();
   }
 
@@ -101,9 +101,9 @@ class ChartPainter {
     y_kind_ = whole_y && chart_.y_range.empty() ? Ticks::whole : Ticks::any;
   }
   void set_range(Axis& axis, const Range& data, const Range& given, double margin, const char* name) {
-    const Range range = given.empty() ? widen(data, axis.log, margin) : given;
+    const Range range = given.empty() ? widen(data, margin, axis.scale) : given;
     require(axis.shows(range.low) && axis.shows(range.high) && range.low < range.high, named(), ": its ", name,
-            " axis cannot go from ", range.low, " to ", range.high, axis.log ? " with a logarithmic scale" : "");
+            " axis cannot go from ", range.low, " to ", range.high, axis.log() ? " with a logarithmic scale" : "");
     require(has_length(range), named(), ": its ", name, " axis from ", range.low, " to ", range.high,
             " is shorter than 1e-12 of its ends");
     axis.low = range.low;
@@ -145,15 +145,15 @@ class ChartPainter {
   }
   static std::vector<double> ticks(const Axis& axis, double most, Ticks kind) {
     const std::size_t count = std::max<std::size_t>(2, static_cast<std::size_t>(most));
-    return axis.log ? log_ticks({axis.low, axis.high}, count) : linear_ticks({axis.low, axis.high}, count, kind);
+    return axis.log() ? log_ticks({axis.low, axis.high}, count) : linear_ticks({axis.low, axis.high}, count, kind);
   }
   static std::vector<std::string> labels_of(const std::vector<double>& ticks, const Axis& axis, const std::string& label) {
-    return has_prefixed_unit(label) ? plain_tick_labels(ticks) : tick_labels(ticks, axis.log);
+    return has_prefixed_unit(label) ? plain_tick_labels(ticks) : tick_labels(ticks, axis.scale);
   }
   /// Few x on a log axis, or few whole ones whose labels are exact, are the ticks themselves, where their labels do not touch.
   bool has_room_for_values() const {
     if (x_values_.empty() || x_values_.size() > 12) return false;
-    if (!x_.log && (x_kind_ != Ticks::whole || !have_exact_labels(x_values_))) return false;
+    if (!x_.log() && (x_kind_ != Ticks::whole || !have_exact_labels(x_values_))) return false;
     const std::vector<std::string> labels = value_labels(x_values_);
     double end = -1e9;
     for (std::size_t i = 0; i < labels.size(); ++i) {

@@ -139,11 +139,11 @@ class MatrixPainter {
 
   void paint_bar() {
     const Box bar{cells_.right + 24, cells_.top, cells_.right + 44, cells_.bottom};
-    const Axis axis{range_.low, range_.high, false, bar.bottom, bar.top};
+    const Axis axis{range_.low, range_.high, Scale::linear, bar.bottom, bar.top};
     for (double y = bar.top; y < bar.bottom; ++y) canvas_.fill({bar.left, y, bar.right, y + 1}, colour(axis.value(y + 0.5)));
     if (range_.low == range_.high) return;
     const std::vector<double> ticks = linear_ticks(range_, std::max<std::size_t>(2, static_cast<std::size_t>(bar.height() / 50)));
-    const std::vector<std::string> labels = tick_labels(ticks, false);
+    const std::vector<std::string> labels = tick_labels(ticks);
     for (std::size_t i = 0; i < ticks.size(); ++i) {
       const double y = axis.pixel(ticks[i]);
       canvas_.line({bar.right, y}, {bar.right + 5, y}, 1, ink);

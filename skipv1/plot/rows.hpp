@@ -92,8 +92,8 @@ class RowPainter {
     require(!range.empty(), "chart \"", c_.title, "\" has no value that can be drawn");
     for (const double x : c_.references) range.add(x);
     if (bars()) range.add(0);
-    const Range wide = widen(range, false, 0.04);
-    axis_ = {bars() && range.low == 0 ? 0 : wide.low, bars() ? std::max(wide.high, 1e-9) : wide.high, false, plot_.left,
+    const Range wide = widen(range, 0.04);
+    axis_ = {bars() && range.low == 0 ? 0 : wide.low, bars() ? std::max(wide.high, 1e-9) : wide.high, Scale::linear, plot_.left,
              plot_.right};
   }
 
@@ -114,7 +114,7 @@ class RowPainter {
   void paint_axis(Drawing& d) const {
     const std::vector<double> ticks =
         linear_ticks({axis_.low, axis_.high}, std::max<std::size_t>(2, static_cast<std::size_t>(plot_.width() / 95)));
-    const std::vector<std::string> labels = has_prefixed_unit(c_.label) ? plain_tick_labels(ticks) : tick_labels(ticks, false);
+    const std::vector<std::string> labels = has_prefixed_unit(c_.label) ? plain_tick_labels(ticks) : tick_labels(ticks);
     for (std::size_t i = 0; i < ticks.size(); ++i) {
       const double x = std::floor(axis_.pixel(ticks[i])) + 0.5;
       d.line({x, plot_.top}, {x, plot_.bottom}, 1, pale);

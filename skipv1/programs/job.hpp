@@ -68,7 +68,7 @@ void each_setting(Job& j, const Visit& visit) {
 
   TrainingOptions& t = j.run.training;
   visit(About::training, "steps", t.schedule.steps, "training steps");
-  visit(About::training, "batch", t.batch, "sequences a step");
+  visit(About::training, "batch", t.batch, "sequences per step");
   visit(About::training, "length", t.length, "tokens of a sequence");
   visit(About::training, "peak", t.schedule.peak, "peak learning rate");
   visit(About::training, "warm-up", t.schedule.warm_up, "share of the steps until the peak");

@@ -7,8 +7,11 @@
 
 namespace skipv1 {
 
-/// Adds the options of a job; those about the model only where `model` says so.
-void add_job_options(CommandLine& app, Job& job, bool model);
+/// Whether a job's model is described by options, or is there already.
+enum class ModelFrom { options, elsewhere };
+
+/// Adds the options of a job; those about the model only with `ModelFrom::options`.
+void add_job_options(CommandLine& app, Job& job, ModelFrom model);
 
 /// Runs a job whose options are those of `app` on the processes of `world`. Throws if the folder holds a run that is not to be
 /// resumed, if settings given differ from that run's, or if there is nothing to do.

@@ -75,7 +75,7 @@ Dtype stored_dtype(View<const double> weights) {
 
 /// Writes everything; returns the line that says so.
 std::string write(const Case& c, const Options& o, const std::filesystem::path& folder) {
-  const Measured m = forward_f64(c, o.grads);
+  const Measured m = o.grads ? forward_backward_f64(c) : forward_f64(c);
   require(std::isfinite(m.loss), o.model, ": the loss over ", o.tokens, " is ", m.loss);
   write_npy<std::int32_t>(folder / "tokens.npy", c.tokens);
   write_npy<std::int32_t>(folder / "targets.npy", c.targets);

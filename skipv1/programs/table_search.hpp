@@ -116,8 +116,8 @@ class TableEditor {
     for (std::size_t l = 1; l < space_.layers; ++l)
       if (random_.below(2)) t.routed[l] = b.routed[l];
     mend(t);
-    while (t.owned() < space_.owned) own_more(t, layer_where(t, false));
-    while (t.owned() > space_.owned) own_less(t, layer_where(t, true));
+    while (t.owned() < space_.owned) own_more(t, layer_with(Has::routed, t));
+    while (t.owned() > space_.owned) own_less(t, layer_with(Has::owned, t));
     return t;
   }
 
@@ -155,11 +155,12 @@ class TableEditor {
     for (std::size_t i = 0; i < count; ++i) t.routed[l][i] = {source, count <= own ? own - count + i : i % own};
     std::sort(t.routed[l].begin(), t.routed[l].end());
   }
-  /// A layer after the first that owns a head (`owns`) or has a routed one; `other` is not taken.
-  std::size_t layer_where(const ValueTable& t, bool owns, std::size_t other = no_head) {
+  enum class Has { owned, routed };
+  /// A layer after the first, other than `other`, that has an owned head, or a routed one; `no_head` if there is none.
+  std::size_t layer_with(Has head, const ValueTable& t, std::size_t other = no_head) {
     std::vector<std::size_t> all;
     for (std::size_t l = 1; l < space_.layers; ++l)
-      if (l != other && (owns ? t.own(l) > 0 : !t.routed[l].empty())) all.push_back(l);
+      if (l != other && (head == Has::owned ? t.own(l) > 0 : !t.routed[l].empty())) all.push_back(l);
     return all.empty() ? no_head : all[random_.below(all.size())];
   }
   void own_more(ValueTable& t, std::size_t l) {
@@ -171,7 +172,7 @@ class TableEditor {
     mend(t);
   }
   void move_owned(ValueTable& t) {
-    const std::size_t from = layer_where(t, true), to = layer_where(t, false, from);
+    const std::size_t from = layer_with(Has::owned, t), to = layer_with(Has::routed, t, from);
     if (from == no_head || to == no_head) return;
     own_less(t, from), own_more(t, to);
   }

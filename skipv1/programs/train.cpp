@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
       "cuda.\n"
       "Example: skipv1-train --text book.txt --vocab 2048 --variant skipv1 --out run --resume"};
   Job job;
-  add_job_options(app, job, true);
+  add_job_options(app, job, ModelFrom::options);
   return run_program(
       app, argc, argv, [&] { run_job(job, app, world); }, std::bind_front(&World::fail, &world));
 }

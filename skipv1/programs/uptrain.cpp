@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
   conversion->add_option("--dtype", dtype, "F64, F32 or BF16 instead of the model's own")
       ->transform(upper_case())
       ->check(one_of({"F64", "F32", "BF16"}));
-  add_job_options(*run, job, false);
+  add_job_options(*run, job, ModelFrom::elsewhere);
   return run_program(
       app, argc, argv,
       [&] {

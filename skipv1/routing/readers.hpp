@@ -40,12 +40,12 @@ struct HeadReaders {
   std::vector<QueryHead> all;        ///< those that read it itself, and those that read it in a mean
   std::vector<QueryHead> attending;  ///< those whose attention reads it itself; a query head without a value attends to nothing
 
-  /// The last layer that reads it itself, `no_head` if none does: the backward pass comes there first.
+  /// The last layer that reads it itself; `no_head` if none does. The backward pass reaches this layer first.
   std::size_t last_attending_layer() const { return attending.empty() ? no_head : attending.back().layer; }
 };
 
-/// One query head among those of its layer, by index: what attention's backward pass and its decoding kernel ask of the table.
-/// Small and without pointers, so that the device reads it, too.
+/// One query head among those of its layer, by index: what attention's backward pass and its decoding kernel need of the table.
+/// Small and without pointers, so that kernels read it as it is.
 struct HeadReader {
   static constexpr std::uint16_t none = 0xffff;
   std::uint16_t key_first = none,
@@ -82,7 +82,7 @@ SKIPV1_COLD inline std::vector<HeadReader> layer_readers(std::span<const HeadNam
   return readers;
 }
 
-/// What a host needs to know of a layer's readers where these lie on a device. All zero: unknown.
+/// Counts of a layer's readers, for a host that launches kernels on a table in device memory. All zero: unknown.
 struct ReaderCounts {
   std::size_t pairs = 0;    ///< pairs of a key head and a value head that are read; heads without a value count too
   std::size_t of_pair = 0;  ///< readers of one of them, at most

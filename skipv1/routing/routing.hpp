@@ -63,7 +63,7 @@ struct Routing {
   std::size_t value_columns(std::size_t l) const {
     return has_latent() ? latent.owned[l] * latent.part_width : owned_values[l] * value_width;
   }
-  /// The last layer that reads what layer l caches, itself if none does: the backward pass comes there first.
+  /// The last layer that reads what layer l caches; l if none does. The backward pass reaches this layer first.
   std::size_t last_key_reader(std::size_t l) const { return has_latent() ? l : last_reader(key_readers[l], l); }
   std::size_t last_value_reader(std::size_t l) const {
     if (has_latent()) return latent.last_reader(l);
@@ -104,19 +104,19 @@ SKIPV1_COLD inline void invert(Routing& table) {
   table.readers = std::vector<HeadReader>(table.layers * table.heads);
   table.means.clear(), table.mean_of.clear();
   const auto add = [](std::vector<std::vector<HeadReaders>>& readers, const HeadName& name, const QueryHead& reader,
-                      bool attends) {
+                      const HeadName& value) {
     if (name.none()) return;
     HeadReaders& of_head = readers[name.layer][name.head];
     of_head.all.push_back(reader);
     if (name.pooled() && name.other != name.head) readers[name.layer][name.other].all.push_back(reader);
-    if (attends && !name.pooled()) of_head.attending.push_back(reader);
+    if (!value.none() && !name.pooled()) of_head.attending.push_back(reader);
   };
   HashIndex mean_number;
   for (std::size_t i = 0; i < table.values.size(); ++i) {
     const QueryHead reader{i / table.heads, i % table.heads};
     const HeadName& value = table.values[i];
-    add(table.key_readers, table.keys[i], reader, !value.none());
-    add(table.value_readers, value, reader, true);
+    add(table.key_readers, table.keys[i], reader, value);
+    add(table.value_readers, value, reader, value);
     table.mean_of.push_back(no_head);
     if (!value.pooled()) continue;
     const auto is_value = [&](std::size_t mean) { return table.means[mean] == value; };

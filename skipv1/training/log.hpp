@@ -38,12 +38,15 @@ inline Json json_of(const LogRow& row) {
           {"seconds", row.seconds}};
 }
 
-/// A line of CSV: the row's keys, or its values, with nothing for null.
-inline std::string csv_line(const Json& row, bool keys) {
+/// What a line of CSV has of a row.
+enum class CsvLine { keys, values };
+
+/// A line of CSV; null leaves its column empty.
+inline std::string csv_line(const Json& row, CsvLine kind) {
   std::string line;
   for (const auto& item : row.items()) {
     if (!line.empty()) line += ',';
-    line += keys ? item.key() : item.value().is_null() ? "" : json_text(item.value());
+    line += kind == CsvLine::keys ? item.key() : item.value().is_null() ? "" : json_text(item.value());
   }
   return line + '\n';
 }
@@ -73,7 +76,8 @@ class Log {
         fail(path.string(), ": has ", found, " rows up to step ", step, ", the checkpoint of that step knows of ", known,
              ": put the log back as it was, or take \"log_rows\" out of the checkpoint's state.json to go on with what there is");
     rows_ = json.rows;
-    write_whole(csv_path_, [&](std::ostream& out) { out << detail::csv_line(detail::json_of({}), true) << csv.text; });
+    write_whole(csv_path_,
+                [&](std::ostream& out) { out << detail::csv_line(detail::json_of({}), detail::CsvLine::keys) << csv.text; });
     write_whole(json_path_, [&](std::ostream& out) { out << json.text; });
     open(csv_, csv_path_);
     open(json_, json_path_);
@@ -82,7 +86,7 @@ class Log {
   /// Throws if the row cannot be written (a full disk).
   void add(const LogRow& row) {
     const Json object = detail::json_of(row);
-    write(csv_, csv_path_, detail::csv_line(object, false));
+    write(csv_, csv_path_, detail::csv_line(object, detail::CsvLine::values));
     write(json_, json_path_, json_text(object) + '\n');
     ++rows_;
   }

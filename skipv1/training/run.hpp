@@ -231,7 +231,8 @@ class TrainingRun {
       fields.read("step", stored);
       fields.read("seconds", seconds_);
       std::size_t rows = 0;
-      if (fields.find("log_rows", false)) fields.read("log_rows", rows, true, "a whole number"), log_rows_ = rows;
+      if (fields.find("log_rows", Presence::optional))
+        fields.read("log_rows", rows, Presence::required, "a whole number"), log_rows_ = rows;
       fields.finish();
       require(stored == step, "\"step\" is ", stored, " in the checkpoint of step ", step);
       require(step <= options_.training.schedule.steps, "step ", step, " of a run of ", options_.training.schedule.steps);

@@ -93,11 +93,11 @@ class TokenizerJsonReader {
   void read() {
     JsonFields fields(root_);
     std::string version = "1.0";
-    fields.read("version", version, false);
+    fields.read("version", version, Presence::optional);
     require(version == "1.0", "\"version\" is ", version, ": 1.0 is read");
     for (const char* of_batches : {"truncation", "padding"})
-      fields.find(of_batches, false);  // as in transformers, where they have no effect unless a call asks for them
-    const Json& pairs = *fields.find("model", true);
+      fields.find(of_batches, Presence::optional);  // as in transformers, where they have no effect unless a call asks for them
+    const Json& pairs = *fields.find("model");
     fields.expect(pairs.is_object(), "model", "an object", pairs);
     model(pairs);
     normalizer(of(fields, "normalizer"));
@@ -120,7 +120,7 @@ class TokenizerJsonReader {
  private:
   /// The value of a key; null if it is absent or null.
   static const Json* of(JsonFields& fields, const char* key) {
-    const Json* value = fields.find(key, false);
+    const Json* value = fields.find(key, Presence::optional);
     return value && !value->is_null() ? value : nullptr;
   }
   static std::string type_of(const Json& object, const char* place) {
@@ -141,15 +141,15 @@ class TokenizerJsonReader {
   void model(const Json& object) {
     JsonFields fields(object, "model.");
     std::string type = "BPE";
-    fields.read("type", type, false);
+    fields.read("type", type, Presence::optional);
     only(fields, "model", "dropout", {Json(nullptr), Json(0.0)});
     only(fields, "model", "continuing_subword_prefix", {Json("")});
     only(fields, "model", "end_of_word_suffix", {Json("")});
     only(fields, "model", "byte_fallback", {Json(false)});
-    fields.read("ignore_merges", to_.whole_words, false);
-    fields.find("fuse_unk", false);
+    fields.read("ignore_merges", to_.whole_words, Presence::optional);
+    fields.find("fuse_unk", Presence::optional);
     for (const char* key : {"vocab", "merges"}) {
-      const Json& value = *fields.find(key, true);
+      const Json& value = *fields.find(key);
       const bool vocab = key[0] == 'v';
       fields.expect(vocab ? value.is_object() : value.is_array(), key, vocab ? "an object" : "a list", value);
     }
@@ -171,11 +171,11 @@ class TokenizerJsonReader {
     constexpr const char* place = "pre_tokenizer";
     require(object, "\"pre_tokenizer\" is null: only byte-level BPE is read");
     const std::string type = type_of(*object, place);
-    if (type == "ByteLevel") return byte_level(*object, true);
+    if (type == "ByteLevel") return byte_level(*object, 0);
     if (type != "Sequence") refuse(place, type, "only ByteLevel, or Split and Digits before it, is read");
     JsonFields fields(*object, "pre_tokenizer.");
-    fields.find("type", true);
-    const Json& steps = *fields.find("pretokenizers", true);
+    fields.find("type");
+    const Json& steps = *fields.find("pretokenizers");
     fields.finish();
     require(steps.is_array() && !steps.empty(), "\"pre_tokenizer.pretokenizers\": expected a list that is not empty");
     for (std::size_t i = 0; i < steps.size(); ++i) {
@@ -184,7 +184,7 @@ class TokenizerJsonReader {
       require((step == "ByteLevel") == last, "\"pre_tokenizer\": step ", i, " of ", steps.size(), " is ", brief(step),
               ": ByteLevel must be the last step, and only that");
       if (last) {
-        byte_level(steps[i], steps.size() == 1);
+        byte_level(steps[i], i);
       } else if (step == "Split") {
         split(steps[i]);
       } else if (step == "Digits") {
@@ -194,24 +194,26 @@ class TokenizerJsonReader {
       }
     }
   }
-  void byte_level(const Json& object, bool alone) {
+  /// `before`: how many steps come first.
+  void byte_level(const Json& object, std::size_t before) {
     JsonFields fields(object, "pre_tokenizer.ByteLevel.");
     bool trim = true, regex = true;
     to_.prefix_space = true;
-    fields.find("type", true);
-    fields.read("add_prefix_space", to_.prefix_space, false);
-    fields.read("trim_offsets", trim, false);
-    fields.read("use_regex", regex, false);
+    fields.find("type");
+    fields.read("add_prefix_space", to_.prefix_space, Presence::optional);
+    fields.read("trim_offsets", trim, Presence::optional);
+    fields.read("use_regex", regex, Presence::optional);
     fields.finish();
-    require(alone || !to_.prefix_space, "\"pre_tokenizer\": ByteLevel puts a space before each piece of the steps before it ",
+    require(before == 0 || !to_.prefix_space,
+            "\"pre_tokenizer\": ByteLevel puts a space before each piece of the steps before it ",
             "(\"add_prefix_space\"): only without that it is read");
     if (regex) to_.cuts.push_back(gpt2_word_end);
   }
   void split(const Json& object) {
     constexpr const char* place = "pre_tokenizer.Split";
     JsonFields fields(object, "pre_tokenizer.Split.");
-    fields.find("type", true);
-    JsonFields pattern(*fields.find("pattern", true), "pre_tokenizer.Split.pattern.");
+    fields.find("type");
+    JsonFields pattern(*fields.find("pattern"), "pre_tokenizer.Split.pattern.");
     std::string regex;
     pattern.read("Regex", regex);
     pattern.finish();
@@ -226,8 +228,8 @@ class TokenizerJsonReader {
   void digits(const Json& object) {
     JsonFields fields(object, "pre_tokenizer.Digits.");
     bool each = false;
-    fields.find("type", true);
-    fields.read("individual_digits", each, false);
+    fields.find("type");
+    fields.read("individual_digits", each, Presence::optional);
     fields.finish();
     to_.cuts.push_back(each ? each_digit_end : digits_end);
   }
@@ -239,20 +241,20 @@ class TokenizerJsonReader {
     if (type == "TemplateProcessing") return template_processing(*object);
     if (type != "Sequence") refuse("post_processor", type, "only ByteLevel and TemplateProcessing are read");
     JsonFields fields(*object, "post_processor.");
-    for (const Json& inner : *fields.find("processors", true)) post_processor(&inner);
+    for (const Json& inner : *fields.find("processors")) post_processor(&inner);
   }
   /// The mark before a text. Marks after it are not put anywhere here.
   void template_processing(const Json& object) {
     JsonFields fields(object, "post_processor.");
-    const Json& single = *fields.find("single", true);
-    const Json& marks = *fields.find("special_tokens", true);
+    const Json& single = *fields.find("single");
+    const Json& marks = *fields.find("special_tokens");
     require(single.is_array(), "\"post_processor.single\": expected a list");
     for (const Json& item : single) {
       if (item.is_object() && item.contains("Sequence")) return;
       std::string name;
-      JsonFields(*JsonFields(item).find("SpecialToken", true)).read("id", name);
-      JsonFields mark(*JsonFields(marks).find(name, true), "post_processor.special_tokens.");
-      const Json& ids = *mark.find("ids", true);
+      JsonFields(*JsonFields(item).find("SpecialToken")).read("id", name);
+      JsonFields mark(*JsonFields(marks).find(name), "post_processor.special_tokens.");
+      const Json& ids = *mark.find("ids");
       require(ids.is_array() && ids.size() == 1 && ids[0].is_number_integer() && ids[0] >= 0 && ids[0] <= 0x7fffffff,
               "\"post_processor.special_tokens\": ", brief(name), " must have one id");
       require(!to_.start, "\"post_processor\" puts more than one mark before a text: one is read");

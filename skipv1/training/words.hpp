@@ -31,8 +31,12 @@ inline std::size_t run_end(std::string_view text, std::size_t at, unicode::Class
       text, at, [of](unicode::Class c) { return c == of; }, most);
 }
 
-/// `'s|'t|'re|'ve|'m|'ll|'d` at `at`, or `at`. `folded`: as (?i:...), in which U+017F, too, is an s.
-inline std::size_t contraction_end(std::string_view text, std::size_t at, bool folded) {
+/// Whether letters match those of the other case, as in (?i:...).
+enum class Letters { exact, any_case };
+
+/// The end of `'s|'t|'re|'ve|'m|'ll|'d` at `at`; `at` if none stands there. In any case U+017F is an s, too.
+inline std::size_t contraction_end(std::string_view text, std::size_t at, Letters letters) {
+  const bool folded = letters == Letters::any_case;
   const std::string_view rest = text.substr(at);
   const auto letter = [&](std::size_t i) {
     const char c = i < rest.size() ? rest[i] : '\0';
@@ -63,7 +67,7 @@ inline std::size_t behind_space(std::string_view text, std::size_t at, unicode::
 
 inline std::size_t gpt2_word_end(std::string_view text, std::size_t at) {
   using unicode::Class;
-  if (const std::size_t end = contraction_end(text, at, false); end > at) return end;
+  if (const std::size_t end = contraction_end(text, at, Letters::exact); end > at) return end;
   for (const Class of : {Class::letter, Class::number, Class::other})
     if (const std::size_t end = behind_space(text, at, of); end > at) return end;
   return spaces_end(text, at);
@@ -74,7 +78,7 @@ template <std::size_t digits>
 std::size_t llama3_word_end(std::string_view text, std::size_t at) {
   using unicode::Class;
   const auto newline = [&](std::size_t i) { return i < text.size() && (text[i] == '\r' || text[i] == '\n'); };
-  if (const std::size_t end = contraction_end(text, at, true); end > at) return end;
+  if (const std::size_t end = contraction_end(text, at, Letters::any_case); end > at) return end;
   const unicode::Character first = unicode::character_at(text, at);
   const Class of = unicode::class_of(first.code);
   if (of == Class::letter) return run_end(text, at, Class::letter);

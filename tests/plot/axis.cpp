@@ -11,14 +11,14 @@ using namespace skipv1::plot;
 
 TEST_CASE("an axis maps its ends to its pixels, and back") {
   for (const bool log : {false, true}) {
-    const Axis axis{0.5, 200, log, 40, 940};
+    const Axis axis{0.5, 200, log ? Scale::logarithmic : Scale::linear, 40, 940};
     CHECK(axis.pixel(0.5) == Approx(40));
     CHECK(axis.pixel(200) == Approx(940));
     for (const double value : {0.5, 1.0, 10.0, 77.0, 200.0}) CHECK(axis.value(axis.pixel(value)) == Approx(value));
   }
-  CHECK(Axis{1, 100, true, 0, 10}.pixel(10) == Approx(5));     // the middle of two decades
-  CHECK(Axis{0, 10, false, 100, 0}.pixel(2.5) == Approx(75));  // upwards
-  CHECK_FALSE(Axis{1, 10, true}.shows(0));
+  CHECK(Axis{1, 100, Scale::logarithmic, 0, 10}.pixel(10) == Approx(5));  // the middle of two decades
+  CHECK(Axis{0, 10, Scale::linear, 100, 0}.pixel(2.5) == Approx(75));     // upwards
+  CHECK_FALSE(Axis{1, 10, Scale::logarithmic}.shows(0));
   CHECK_FALSE(Axis{}.shows(NAN));
 }
 
@@ -37,7 +37,7 @@ TEST_CASE("linear ticks are few, inside, and at multiples of 1, 2 or 5 times a p
     const double step = ticks[1] - ticks[0], digit = step / std::pow(10, std::floor(std::log10(step) + 1e-6));
     CHECK((std::abs(digit - 1) < 1e-6 || std::abs(digit - 2) < 1e-6 || std::abs(digit - 5) < 1e-6));
     CHECK(std::abs(ticks[0] / step - std::round(ticks[0] / step)) < 1e-4);
-    const std::vector<std::string> labels = tick_labels(ticks, false);
+    const std::vector<std::string> labels = tick_labels(ticks);
     CHECK(std::set<std::string>(labels.begin(), labels.end()).size() == ticks.size());
   }
 }
@@ -53,42 +53,42 @@ TEST_CASE("log ticks are powers of ten, thinned out over many decades, with 2 an
 
 TEST_CASE("tick labels") {
   using Labels = std::vector<std::string>;
-  CHECK(tick_labels({0, 0.5, 1}, false) == Labels{"0", "0.5", "1.0"});
-  CHECK(tick_labels({-20, 0, 20}, false) == Labels{"-20", "0", "20"});
-  CHECK(tick_labels({0, 500000, 1000000, 1500000}, false) == Labels{"0", "0.5M", "1.0M", "1.5M"});
-  CHECK(tick_labels({2000, 4000}, false) == Labels{"2000", "4000"});
-  CHECK(tick_labels({2.35, 2.4}, false) == Labels{"2.35", "2.40"});
-  CHECK(tick_labels({0.0001, 0.01, 1, 100, 10000, 1e6}, true) == Labels{"0.0001", "0.01", "1", "100", "10k", "1M"});
-  CHECK(tick_labels({0.0002, 0.0004}, false) == Labels{"0.0002", "0.0004"});
+  CHECK(tick_labels({0, 0.5, 1}) == Labels{"0", "0.5", "1.0"});
+  CHECK(tick_labels({-20, 0, 20}) == Labels{"-20", "0", "20"});
+  CHECK(tick_labels({0, 500000, 1000000, 1500000}) == Labels{"0", "0.5M", "1.0M", "1.5M"});
+  CHECK(tick_labels({2000, 4000}) == Labels{"2000", "4000"});
+  CHECK(tick_labels({2.35, 2.4}) == Labels{"2.35", "2.40"});
+  CHECK(tick_labels({0.0001, 0.01, 1, 100, 10000, 1e6}, Scale::logarithmic) == Labels{"0.0001", "0.01", "1", "100", "10k", "1M"});
+  CHECK(tick_labels({0.0002, 0.0004}) == Labels{"0.0002", "0.0004"});
 }
 
 TEST_CASE("a range gets a margin, a single value gets room") {
-  const Range wide = widen({0, 10}, false, 0.1);
+  const Range wide = widen({0, 10}, 0.1);
   CHECK(wide.low == Approx(-1));
   CHECK(wide.high == Approx(11));
   for (const bool log : {false, true}) {
-    const Range one = widen({3, 3}, log, 0.1);
+    const Range one = widen({3, 3}, 0.1, log ? Scale::logarithmic : Scale::linear);
     CHECK(one.low < 3);
     CHECK(one.high > 3);
     CHECK((!log || one.low > 0));
   }
-  CHECK(widen({0, 0}, false, 0.1).high > 0);
+  CHECK(widen({0, 0}, 0.1).high > 0);
 }
 
 TEST_CASE("a single tick has all its digits") {
   using Labels = std::vector<std::string>;
-  CHECK(tick_labels({2.35}, false) == Labels{"2.35"});
-  CHECK(tick_labels({0.000123}, false) == Labels{"0.000123"});
-  CHECK(tick_labels({23500}, false) == Labels{"23.5k"});
-  CHECK(tick_labels({0}, false) == Labels{"0"});
+  CHECK(tick_labels({2.35}) == Labels{"2.35"});
+  CHECK(tick_labels({0.000123}) == Labels{"0.000123"});
+  CHECK(tick_labels({23500}) == Labels{"23.5k"});
+  CHECK(tick_labels({0}) == Labels{"0"});
 }
 
 TEST_CASE("numbers beyond T have an exponent") {
   using Labels = std::vector<std::string>;
-  CHECK(tick_labels({1e14, 2e14}, false) == Labels{"100T", "200T"});
-  CHECK(tick_labels({1e22, 2e22}, false) == Labels{"1e22", "2e22"});
-  CHECK(tick_labels({1e-12, 1e-8, 1e-4}, true) == Labels{"1e-12", "1e-8", "0.0001"});
-  CHECK(tick_labels({1e14, 1e18, 1e22}, true) == Labels{"100T", "1e18", "1e22"});
+  CHECK(tick_labels({1e14, 2e14}) == Labels{"100T", "200T"});
+  CHECK(tick_labels({1e22, 2e22}) == Labels{"1e22", "2e22"});
+  CHECK(tick_labels({1e-12, 1e-8, 1e-4}, Scale::logarithmic) == Labels{"1e-12", "1e-8", "0.0001"});
+  CHECK(tick_labels({1e14, 1e18, 1e22}, Scale::logarithmic) == Labels{"100T", "1e18", "1e22"});
 }
 
 TEST_CASE("values some roundings apart get the room of one value, on both scales") {
@@ -96,7 +96,7 @@ TEST_CASE("values some roundings apart get the room of one value, on both scales
     for (const bool log : {false, true}) {
       if (log && value < 1e-300) continue;
       const double next = std::nextafter(value, 1e308);
-      const Range range = widen({value, next}, log, 0.05);
+      const Range range = widen({value, next}, 0.05, log ? Scale::logarithmic : Scale::linear);
       INFO(value << (log ? " log" : ""));
       CHECK(range.low < value);
       CHECK(range.high > next);
@@ -112,7 +112,7 @@ TEST_CASE("the narrowest ranges that have ticks have different labels") {
       for (const bool log : {false, true}) {
         const Range range{low, low * (1 + share)};
         const std::vector<double> ticks = log ? log_ticks(range, 8) : linear_ticks(range, 8);
-        const std::vector<std::string> labels = tick_labels(ticks, log);
+        const std::vector<std::string> labels = tick_labels(ticks, log ? Scale::logarithmic : Scale::linear);
         INFO(low << " " << share << (log ? " log" : "") << ": " << labels.front() << " " << labels.back());
         CHECK(ticks.size() <= 8);
         CHECK(ticks.size() >= 2);
@@ -123,11 +123,11 @@ TEST_CASE("the narrowest ranges that have ticks have different labels") {
 }
 
 TEST_CASE("a log axis spans all doubles") {
-  const Range range = widen({1e-307, 1e307}, true, 0.06);
+  const Range range = widen({1e-307, 1e307}, 0.06, Scale::logarithmic);
   CHECK(range.low > 0);
   CHECK(std::isfinite(range.high));
   CHECK(log_ticks(range, 10).size() >= 2);
-  CHECK(log_ticks(widen({1e-200, 1e200}, true, 0.06), 10).size() >= 2);
+  CHECK(log_ticks(widen({1e-200, 1e200}, 0.06, Scale::logarithmic), 10).size() >= 2);
 }
 
 TEST_CASE("an axis without length has no ticks") {

@@ -105,7 +105,7 @@ inline Json routing_reply(const Json& request) {
   JsonFields fields(request);
   std::size_t bytes = 2;
   fields.read("bytes", bytes);
-  Json text = *fields.find("config", true);
+  Json text = *fields.find("config");
   fields.finish();
   if (text.is_object() && text["attention"].is_object() && text["attention"].contains("table")) {
     Json& own = text["attention"]["table"];

@@ -39,8 +39,8 @@ class Continuation {
     std::size_t seed = 1;
     Sampling sampling;
     fields.read("temperature", sampling.temperature), fields.read("top_p", sampling.top_p);
-    fields.read("seed", seed, true, "an integer, not negative");
-    const Json& bytes = *fields.find("prompt", true);
+    fields.read("seed", seed, Presence::required, "an integer, not negative");
+    const Json& bytes = *fields.find("prompt");
     fields.finish();
     validate(sampling);
     std::vector<std::int32_t> prompt;

@@ -15,7 +15,7 @@ void require_number(const Json& value, const std::string& key) {
   require(value.is_number(), '"', key, "\": expected a number, found ", detail::brief(value));
 }
 const Json& list_of(JsonFields& fields, const char* key) {
-  const Json& list = *fields.find(key, true);
+  const Json& list = *fields.find(key);
   fields.expect(list.is_array() && !list.empty(), key, "a list that is not empty", list);
   return list;
 }
@@ -24,7 +24,7 @@ void check_memory(JsonFields& fields) {
   for (const Json& point : list_of(fields, "memory")) {
     JsonFields of(point, "memory.");
     std::size_t count = 0;
-    of.read("context", count), of.read("cache_bytes", count), of.read("peak_bytes", count, false);
+    of.read("context", count), of.read("cache_bytes", count), of.read("peak_bytes", count, Presence::optional);
   }
 }
 
@@ -110,12 +110,13 @@ std::size_t check_run(const Json& run, bool memory) {
   fields.read("label", text);
   fields.expect(!text.empty(), "label", "a name", run.at("label"));
   fields.read("device", text);
-  for (const char* key : {"seed", "parameters", "cache_bytes_per_token"}) fields.read(key, count, true, "a whole number");
+  for (const char* key : {"seed", "parameters", "cache_bytes_per_token"})
+    fields.read(key, count, Presence::required, "a whole number");
   fields.read("wall_seconds", number);
-  const Json& settings = *fields.find("settings", true);
+  const Json& settings = *fields.find("settings");
   JsonFields set(settings, "settings.");
-  set.read("batch", count), set.read("start", text, false);
-  const Json& config = *set.find("config", true);
+  set.read("batch", count), set.read("start", text, Presence::optional);
+  const Json& config = *set.find("config");
   JsonFields of(config, "settings.config.");
   of.read("vocab_size", count), of.read("num_hidden_layers", count);
   require(run.contains("memory") == memory, memory ? "\"memory\" is missing" : "\"memory\" beside runs of training");
@@ -134,9 +135,9 @@ void check_results(const Json& results, const std::string& name) {
   JsonFields fields(results);
   std::string experiment;
   fields.read("experiment", experiment);
-  fields.find("text", true);
+  fields.find("text");
   require(experiment == name, "holds results of another experiment: ", detail::brief(experiment));
-  const Json& runs = *fields.find("runs", true);
+  const Json& runs = *fields.find("runs");
   fields.expect(runs.is_array(), "runs", "a list", runs);
   std::set<std::string> done;
   std::map<std::string, std::size_t> points;

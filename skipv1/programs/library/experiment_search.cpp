@@ -35,14 +35,14 @@ std::vector<Searched> chosen(const Json& results, std::size_t found, std::size_t
   const auto is_new = [&](const Searched& table) {
     return std::none_of(chosen.begin(), chosen.end(), [&](const Searched& other) { return other.run == table.run; });
   };
-  const auto take = [&](const std::vector<Searched>& from, const char* made, bool is, std::size_t most) {
+  const auto take = [&](const std::vector<Searched>& from, std::size_t most, const auto& wanted) {
     std::map<std::string, std::size_t> taken;
     for (const Searched& table : from)
-      if ((table.run->at("made") == made) == is && taken[table.group] < most && is_new(table))
+      if (wanted(table.run->at("made")) && taken[table.group] < most && is_new(table))
         ++taken[table.group], chosen.push_back(table);
   };
-  take(all, "given", false, found);
-  take(drawn, "drawn", true, random);
+  take(all, found, [](const Json& made) { return made != "given"; });
+  take(drawn, random, [](const Json& made) { return made == "drawn"; });
   return chosen;
 }
 

@@ -236,16 +236,20 @@ std::filesystem::path beside(const std::filesystem::path& file, const std::strin
   return file.parent_path() / (file.stem().string() + suffix + file.extension().string());
 }
 
-void draw_scatter(const Json& results, const std::vector<Group>& groups, const std::filesystem::path& file, bool by_number) {
-  plot::Chart chart{by_number ? "Loss of the tables in the order of the search" : "Loss over what the routed heads read",
-                    by_number ? "table" : "share of the routed heads that read layer 0",
+/// What the figures of single tables have in x: the table's place in the search, or what its routed heads read.
+enum class Scatter { order, source };
+
+void draw_scatter(const Json& results, const std::vector<Group>& groups, Scatter x, const std::filesystem::path& file) {
+  const bool by_order = x == Scatter::order;
+  plot::Chart chart{by_order ? "Loss of the tables in the order of the search" : "Loss over what the routed heads read",
+                    by_order ? "table" : "share of the routed heads that read layer 0",
                     "held-out loss, nats per token",
                     {}};
   for (const Group& g : groups) {
     plot::Series series{g.name + ", " + g.owned() + " value heads", {}, {}};
     series.joined = false, series.points = plot::Series::Points::shown;
     for (std::size_t i = 0; i < g.runs.size(); ++i) {
-      series.x.push_back(by_number ? static_cast<double>(i) : g.features[i].from_first);
+      series.x.push_back(by_order ? static_cast<double>(i) : g.features[i].from_first);
       series.y.push_back(g.losses[i]);
     }
     chart.series.push_back(series);
@@ -297,8 +301,8 @@ void print_search(const Json& results) {
 void draw_search(const Json& results, const std::filesystem::path& file) {
   const std::vector<Group> groups = groups_of(results);
   require(!groups.empty(), "there are no tables yet");
-  draw_scatter(results, groups, beside(file, "-order"), true);
-  draw_scatter(results, groups, beside(file, "-source"), false);
+  draw_scatter(results, groups, Scatter::order, beside(file, "-order"));
+  draw_scatter(results, groups, Scatter::source, beside(file, "-source"));
   for (const std::string& size : sizes_of(results, groups)) draw_again(results, size, beside(file, "-" + size));
 }
 

@@ -9,10 +9,10 @@
 
 namespace skipv1 {
 
-void add_job_options(CommandLine& app, Job& job, bool model) {
+void add_job_options(CommandLine& app, Job& job, ModelFrom model) {
   app.add_option("--out", job.out, "folder of the run: checkpoints and logs")->required();
   each_setting(job, [&](About about, const char* name, auto& value, const char* help) {
-    if (!model && (about == About::model || std::string_view(name) == "from")) return;
+    if (model != ModelFrom::options && (about == About::model || std::string_view(name) == "from")) return;
     const std::string flag = std::string("--") + name;
     Option* option = nullptr;
     if constexpr (std::is_same_v<std::decay_t<decltype(value)>, bool>)
@@ -54,7 +54,7 @@ class Settings {
   void take(const std::string& name, T& value) {
     const T asked = value;
     const bool ids = name == "tokens" || name == "valid-tokens";  // runs of before have none
-    stored_.read(setting_key(name), value, !ids);
+    stored_.read(setting_key(name), value, ids ? Presence::optional : Presence::required);
     const bool text = ids || name == "text" || name == "valid",
                place = text || name == "tokenizer" || name == "config" || name == "from";
     if constexpr (std::is_same_v<T, std::string>) {
@@ -125,11 +125,11 @@ void take_over(PreparedJob& p, const Json& stored, const CommandLine& app) {
   JsonFields root(stored);
   root.read("text_fingerprint", p.text_fingerprint);
   root.read("valid_fingerprint", p.valid_fingerprint);
-  root.read("from_fingerprint", p.from_fingerprint, false);
-  root.read("config_fingerprint", p.config_fingerprint, false);
-  if (const Json* config = root.find("config", false))
+  root.read("from_fingerprint", p.from_fingerprint, Presence::optional);
+  root.read("config_fingerprint", p.config_fingerprint, Presence::optional);
+  if (const Json* config = root.find("config", Presence::optional))
     root.expect(config->is_object(), "config", "an object", *config), p.config = *config;
-  JsonFields fields(*root.find("settings", true), "settings.");
+  JsonFields fields(*root.find("settings"), "settings.");
   root.finish();
   Settings settings(fields, app);
   settings.take("strategy", p.job.strategy);

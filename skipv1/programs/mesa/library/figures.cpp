@@ -160,7 +160,7 @@ class Figures {
             chart.series.push_back(s);
           }
         if (chart.series.empty() || !draw) continue;
-        chart.y_range = plot::widen(range, false, 0.06);
+        chart.y_range = plot::widen(range, 0.06);
         chart.dodge = 10, chart.width = 620, chart.height = 520;
         panels.push_back(plot::describe(chart));
       }

@@ -24,7 +24,7 @@ class Bounds {
   std::map<std::string, std::map<std::string, double>> given_;
 };
 
-/// Sequences that go on by some tokens each, behind what a cache holds of them.
+/// Sequences that continue by some tokens each, after what a cache holds of them.
 struct DecodingStep {
   std::string what;                               ///< in words
   std::vector<std::size_t> keep;                  ///< (B): so many of each sequence's cached positions stay, the later ones go

@@ -24,7 +24,7 @@ std::vector<std::size_t> cache_bytes(const Case& c, const std::string& dtype);
 CacheBytes read_cache_bytes(const Json& json, std::size_t steps);
 
 /// Steps for models of `config`, their tokens drawn from `seed`: a prompt in two chunks, sequences that enter, wait and advance
-/// at their own pace, one token and several behind the cache, a cache that is cut and continued with other tokens, and one
+/// at their own pace, one token and several after the cache, a cache that is cut and continued with other tokens, and one
 /// emptied for a new sequence. None if `max_position_embeddings` is below 10. From 132 on lengths lie on both sides of 64 and
 /// 128.
 std::vector<DecodingStep> draw_steps(const Config& config, std::uint64_t seed);

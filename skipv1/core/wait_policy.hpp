@@ -9,10 +9,10 @@
 
 namespace skipv1 {
 
-/// Makes threads without work sleep after some microseconds, where they would spin for milliseconds: on cores that others use,
-/// too, spinning threads keep those from running that they wait for. OpenMP reads this when it is loaded; so the program begins
-/// again, once, as the same process. Does nothing where OMP_WAIT_POLICY, GOMP_SPINCOUNT or KMP_BLOCKTIME is set, where `argv` is
-/// not what the process began with, without OpenMP, or outside Linux.
+/// Makes idle threads of OpenMP sleep after some microseconds instead of spinning for milliseconds. On cores that other programs
+/// use, a spinning thread keeps the thread that it waits for from running. OpenMP reads its policy when it is loaded, so the
+/// program executes itself anew, once, in the same process. Does nothing where OMP_WAIT_POLICY, GOMP_SPINCOUNT or KMP_BLOCKTIME
+/// is set, where `argv` is not what the process began with, without OpenMP, or outside Linux.
 inline void wait_briefly([[maybe_unused]] int argc, [[maybe_unused]] char** argv) {
 #if defined(_OPENMP) && defined(__linux__)
   for (const char* chosen : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})

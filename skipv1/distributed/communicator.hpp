@@ -25,8 +25,8 @@ constexpr std::size_t bytes_of(Element element) { return element == Element::f64
 /// every process, and in the next run of as many processes.
 ///
 /// `begin_…` return at once: the work is done in the order of the calls, beside whatever the caller computes, and the memory is
-/// the communicator's until `wait`. That memory is the host's or, for NCCL, the device's: there the work comes after what the
-/// current stream has been given, and what comes after `wait` comes after the work.
+/// the communicator's until `wait`. That memory is the host's or, for NCCL, the device's: there the work runs after what the
+/// current stream was given before it, and before what the stream is given after `wait`.
 class Communicator {
  public:
   virtual ~Communicator() = default;

@@ -20,10 +20,10 @@ inline void check_nccl(ncclResult_t status, const char* what) {
   require(status == ncclSuccess || status == ncclInProgress, what, ": ", ncclGetErrorString(status));
 }
 
-/// One process per GPU. The work goes to a stream of its own, in order, between what the current stream has done and what it does
-/// after `wait`; a graph that is recorded meanwhile has it. NCCL sums in an order that depends on the number of processes alone.
-/// For a process alone NCCL leaves the memory as it is and launches nothing: the work stays on the current stream, since a fork
-/// and a join would keep a recorded step from being one chain of kernels.
+/// One process per GPU. The work goes to a stream of its own, in order: after what the current stream has been given, and before
+/// what that stream is given after `wait`. A graph that is being recorded captures it. NCCL sums in an order that depends on the
+/// number of processes alone. For a process alone NCCL leaves the memory as it is and launches nothing: the work stays on the
+/// current stream, since a fork and a join would keep a recorded step from being one chain of kernels.
 class NcclCommunicator final : public Communicator {
  public:
   using Communicator::begin_all_reduce;

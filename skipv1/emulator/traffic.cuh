@@ -1,8 +1,9 @@
-// What a launch asks of global memory, counted in the emulator: the accesses by `load_global` and `store_global`
-// (kernel/global.cuh), `cp_async` (kernel/mma.cuh) and TMA (kernel/tma.cuh). Plain pointers pass uncounted.
+// A launch's traffic of global memory, counted in the emulator: the accesses by `load_global` and `store_global`
+// (kernel/global.cuh), `cp_async` (kernel/mma.cuh) and TMA (kernel/tma.cuh). Accesses by plain pointers are not counted.
 //
-// A GPU serves a warp's access in sectors of 32 bytes. The emulator's threads are fibers, which do not run in step: it takes the
-// n-th access of each lane at a line of source for one access of the warp, which is right where lanes skip none but the last.
+// A GPU serves a warp's access in sectors of 32 bytes. The emulator's threads are fibers, which do not run in lockstep. So it
+// takes the n-th access of every lane at one line of source for one access of the warp, which is right where lanes skip only last
+// ones.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +17,7 @@
 
 namespace skipv1::emulator {
 
-/// Accesses of warps, the sectors that they touch, and the bytes of these that some lane asks for.
+/// Accesses of warps, the sectors that they touch, and the bytes of these that some lane uses.
 struct Traffic {
   std::size_t accesses = 0, sectors = 0, bytes = 0;
 
@@ -70,7 +71,7 @@ class BlockTraffic {
   }
 
  private:
-  /// A sector, and which of its bytes lanes ask for.
+  /// A sector, and which of its bytes lanes use.
   struct Touched {
     std::uintptr_t sector;
     std::uint32_t bytes;
@@ -116,7 +117,7 @@ inline void add_traffic(const GlobalTraffic& block) {
   counted_traffic()->loads += block.loads;
   counted_traffic()->stores += block.stores;
 }
-/// What the launches of `work()` ask of global memory. One thread at a time counts.
+/// The traffic of global memory of the launches of `work()`. One thread at a time counts.
 template <class Work>
 GlobalTraffic count_traffic(const Work& work) {
   GlobalTraffic total;

@@ -70,7 +70,7 @@ SKIPV1_DEVICE T load_exchanged(const T* from) {
   return detail::same_bits<T>(detail::Bits<sizeof(T)>::load(from));
 }
 /// 16 bytes of the same, past the first-level cache, with an eviction policy (`evict_first`); zeros if not `valid`. One
-/// instruction under a predicate, without a branch, so that loads that follow each other are on their way at once.
+/// instruction under a predicate, without a branch, so that several loads are in flight at once.
 template <class T>
 SKIPV1_DEVICE Vector<std::uint32_t, 4> load_exchanged_bits(bool valid, const T* from, std::uint64_t policy) {
   Vector<std::uint32_t, 4> x;
@@ -182,7 +182,7 @@ class GridBarrier {
  public:
   SKIPV1_DEVICE_MEMBER explicit GridBarrier(std::uint32_t* counter) : counter_(counter) {}
 
-  /// The block's stores before this are seen behind the other blocks' `wait`.
+  /// Other blocks see the block's earlier stores after their `wait`.
   SKIPV1_DEVICE_MEMBER void arrive() {
     sync_threads();
     if (thread_number() == 0) semaphore_release(counter_);

@@ -69,7 +69,7 @@ struct LayerActivations {
   Tensor<T, Space> gate, up, hidden;               ///< (N, f); gate for llama alone
 };
 
-/// Scratch of the backward pass: gradients on their way down, each of the shape of what it is the gradient of.
+/// Scratch of the backward pass: the gradients of one block at a time, each of the shape of its activation.
 template <class T, class Space = Cpu>
 struct GradientScratch {
   Tensor<T, Space> stream, outputs;              ///< (N, d); DenseFormer: (L + 1, N, d)

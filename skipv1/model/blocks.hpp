@@ -1,5 +1,5 @@
 // The blocks of a model, in order, forward and backward: all between the residual stream's first rows and its last
-// (docs/spec/models.md, "Block"). A decoder puts embeddings in front and an output head behind; mesa/ puts others.
+// (docs/spec/models.md, "Block"). A decoder puts embeddings before them and an output head after them; mesa/ has others.
 #pragma once
 
 #include <cstdint>
@@ -71,8 +71,8 @@ class Blocks {
     }
   }
 
-  /// The gradient of the bias that is last added before the norm behind the blocks, which gathers it; none where outputs are
-  /// averaged over depth.
+  /// The gradient of the bias that is last added before the norm after the blocks, whose backward pass makes it; none where
+  /// outputs are averaged over depth.
   X last_bias(const std::vector<LayerWeights<T, Space>>& dlayers) const {
     return depth_.empty() ? bias_of(dlayers, count() - 1) : X();
   }

@@ -33,10 +33,10 @@ class Decoder {
   /// `1 / sqrt(width of a query head)`.
   double scale() const { return 1.0 / std::sqrt(static_cast<double>(config_.query_width())); }
 
-  /// Processes `batch` behind what `cache` holds and adds its keys and values to the cache. Returns the logits (R, V), R = N rows
-  /// or the last of each sequence; none for `Logits::none` and `in_parts`. Throws, with the cache unchanged, on a token outside the
-  /// vocabulary, a sequence beyond `max_position_embeddings` or the cache's capacity, or counts that do not fit the batch.
-  /// `Keep::for_backward` needs an empty cache filled exactly by the batch.
+  /// Processes `batch` after what `cache` holds and appends its keys and values to the cache. Returns the logits (R, V), R = N
+  /// rows or the last of each sequence; none for `Logits::none` and `in_parts`. Throws, with the cache unchanged, on a token
+  /// outside the vocabulary, a sequence beyond `max_position_embeddings` or the cache's capacity, or counts that do not fit the
+  /// batch. `Keep::for_backward` needs an empty cache filled exactly by the batch.
   View<T, Space> forward(const Batch& batch, Cache<T, Space>& cache, Activations<T, Space>& a, Keep keep = Keep::nothing,
                          Logits wanted = Logits::all, const Observer& observer = {}) const;
 

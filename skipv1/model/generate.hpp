@@ -82,7 +82,7 @@ class DecodingStep {
   DecodingStep(const Decoder<T, Space>& decoder, Cache<T, Space>& cache) : decoder_(decoder), cache_(cache) {}
   DecodingStep(const Decoder<T, Space>&&, Cache<T, Space>&) = delete;
 
-  /// Logits (B, V) behind `tokens` (B); they lie here until the next step. Throws as `Decoder::forward`.
+  /// Logits (B, V) after `tokens` (B); they lie here until the next step. Throws as `Decoder::forward`.
   View<T, Space> operator()(const std::vector<std::int32_t>& tokens) {
     const std::vector<std::size_t> one(cache_.batch(), 1);
     decoder_.place(Batch{tokens, one}, cache_, activations_);

@@ -19,7 +19,7 @@ struct OneKernelShape {
   bool plain = false;  ///< without tensor cores and loads of 16 bytes
 };
 
-/// The likeliest tokens behind what a cache holds, or the logits to draw them from. Reads the decoder's weights and the cache
+/// The likeliest tokens after what a cache holds, or the logits to draw them from. Reads the decoder's weights and the cache
 /// where they lie.
 template <class T>
 class OneKernel {
@@ -37,7 +37,7 @@ class OneKernel {
   /// Throws what `why_not` says, and if not one block fits a multiprocessor.
   OneKernel(const Decoder<T, Device>& decoder, Cache<T, Device>& cache, const OneKernelShape& shape = {});
 
-  /// Appends `tokens` (B) to the cache, then the likeliest token behind them, and so on, `count` positions in all; returns the
+  /// Appends `tokens` (B) to the cache, then the likeliest token after them, and so on, `count` positions in all; returns the
   /// tokens chosen, (count, B): the last row is not in the cache yet. Throws, with the cache unchanged, on a token outside the
   /// vocabulary, or where a sequence would not fit the cache or `max_position_embeddings`.
   Tensor<std::int32_t> operator()(const std::vector<std::int32_t>& tokens, std::size_t count);
@@ -46,7 +46,7 @@ class OneKernel {
   void launch_steps(std::size_t count);
   /// Logits (B, V) of the last position; they lie here until the next call.
   View<T, Device> logits() const { return logits_; }
-  /// From now on launches leave each block's clock before and behind the last `meetings` barriers in `to` (meetings, blocks, 2).
+  /// From now on launches leave each block's clock before and after the last `meetings` barriers in `to` (meetings, blocks, 2).
   void time_barriers(View<std::uint64_t, Device> to) {
     a_.timeline = to.data(), a_.timed_meetings = static_cast<std::uint32_t>(to.extent(0));
   }

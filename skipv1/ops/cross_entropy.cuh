@@ -42,7 +42,7 @@ SKIPV1_DEVICE S exp_of(S x) {
 
 /// One block, one row; V logits per load. Memory bounds it: 2 vocab sizeof(T) bytes per row where the row stays in shared memory
 /// (`keep`), 3 where it does not; 2 exponentials and about 15 operations per logit take half as long at GPT-2's vocabulary. It
-/// reaches 4.0 TB/s, 98 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). Maximum and sum come from one reading:
+/// reaches 4.0 TB/s, 98 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). One pass gives maximum and sum:
 /// a thread rescales its row_sum when its row_max grows.
 template <class T, std::size_t V, bool keep>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 2)

@@ -139,9 +139,9 @@ struct NormMade {
 };
 
 /// Block (32 G, R), persistent: R rows at a time; V elements per load. Memory bounds it: 4 d sizeof(T) bytes per row for about 20
-/// d operations, 5 where `made` is wanted, which may lie where dy does: each thread writes only what it has read. It reaches 3.45
-/// TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of dweight, of dbias for
-/// LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order. LayerNorm where
+/// d operations; 5 d with `made`, the forward pass's output, which may alias dy: each thread writes only what it has read. It
+/// reaches 3.45 TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of dweight, of dbias
+/// for LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order. LayerNorm where
 /// `centred`, else RMSNorm: a mean of 0 that does not depend on the row, and no bias.
 template <class T, std::size_t V, bool centred, bool sums_dx>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)

@@ -65,7 +65,7 @@ inline std::optional<std::size_t> step_of_line(std::string_view line) {
 /// Writes a run's rows as they come: each is in the files when `add` returns, so a checkpoint never knows more than the log.
 class Log {
  public:
-  /// Goes on with the log in `folder` behind the row of `step`; later rows, and one that an interrupted program left half
+  /// Continues the log in `folder` after the row of `step`; later rows, and one that an interrupted program left half
   /// written, go. With step 0 the log is empty. Throws if the files cannot be written, or, with nothing changed, if they have not
   /// the `rows` until then that a checkpoint knows of.
   Log(const std::filesystem::path& folder, std::size_t step, std::optional<std::size_t> rows = {})

@@ -90,13 +90,12 @@ Parameters<T> initial_parameters(const Config& config, std::uint64_t seed) {
   return parameters;
 }
 
-/// A model in training: parameters, gradients, moments, and the memory of one step. All of it is allocated by the constructor and
-/// the first step. For bfloat16 the parameters are kept in float besides, and so are the moments: `Sum<T>` is float then, else
-/// `T`.
+/// A model in training: parameters, gradients, moments, and the memory of one step. The constructor and the first step allocate
+/// all of it. For bfloat16 parameters it keeps float master weights and float moments: `Sum<T>` is float for bfloat16, else `T`.
 ///
-/// Each process of `world` has a trainer, of the same options and with windows of its own: `batch` is what one process reads, a
-/// step is one over the windows of all, and what it tells is the same everywhere. Moments, and the float
-/// parameters beside bfloat16, are kept in parts, one in each process. All processes make the same calls in the same order.
+/// Each process of `world` has a trainer with the same options and its own windows, `batch` of them per step. A step averages
+/// over the windows of all processes, and its results are the same on each. Moments and master weights are divided among the
+/// processes (ZeRO-1). All processes make the same calls in the same order.
 template <class T, class Space = Cpu>
 class Trainer {
  public:

@@ -1,4 +1,4 @@
-// The emulator counts what a launch asks of global memory.
+// The emulator counts a launch's traffic of global memory.
 #include <vector>
 
 #include "skipv1/kernel/global.cuh"

@@ -294,13 +294,12 @@ void show_shares(const std::vector<std::size_t>& keys) {
               std::accumulate(keys.begin(), keys.end(), std::size_t{0}));
 }
 
-/// Bytes that a multiprocessor's warps have on their way from memory; and of what is joined, on 132 of them.
+/// Bytes that a multiprocessor's warps have in flight; and bytes of the partial results that are merged, on 132 multiprocessors.
 template <unsigned W>
-void count_bytes_on_their_way() {
+void count_bytes_in_flight() {
   const unsigned tile = 2 * detail::decode_keys<W> * Tile<W>::pitch, pair = 2 * tile, stages = detail::decode_stages<W>;
-  std::printf(
-      "d = %u: a pair of tiles of %u keys is %u KiB; 8 warps with %u pairs each: %u KiB of shared memory, %u on their way\n", W,
-      detail::decode_keys<W>, pair >> 10, stages, 8 * stages * pair >> 10, 8 * (stages - 1) * pair >> 10);
+  std::printf("d = %u: a pair of tiles of %u keys is %u KiB; 8 warps with %u pairs each: %u KiB of shared memory, %u in flight\n",
+              W, detail::decode_keys<W>, pair >> 10, stages, 8 * stages * pair >> 10, 8 * (stages - 1) * pair >> 10);
   const unsigned part = 4 * (W + 4), warps = 132 * 8;
   std::printf("  a part of a row: %u bytes; at most two for each of %u warps: %.1f MB\n", part, warps, 2e-6 * warps * part);
 }
@@ -363,8 +362,8 @@ int main(int argc, char** argv) {
     std::printf("\n");
     show_shares({40, 200, 500});
     std::printf("\n");
-    count_bytes_on_their_way<64>();
-    count_bytes_on_their_way<128>();
+    count_bytes_in_flight<64>();
+    count_bytes_in_flight<128>();
 #if defined(__CUDACC__)
     measure(rows);
 #endif

@@ -79,7 +79,7 @@ struct Arguments {
   S* partial;                      ///< (B, H, splits, part_width)
   Best<S>* best;                   ///< (blocks, B)
   std::uint32_t* barrier_counter;  ///< zero when the launch begins
-  std::uint64_t* timeline;         ///< (timed_meetings, blocks, 2): clocks before and behind barriers, or null
+  std::uint64_t* timeline;         ///< (timed_meetings, blocks, 2): clocks before and after barriers, or null
   std::uint32_t timed_meetings;
 
   /// Elements of a split's part: its numerators, then the largest score and the denominator, from `part_state` on.

@@ -142,7 +142,7 @@ template <unsigned V, unsigned C, unsigned R, class T>
 class Attending {
  public:
   using S = Sum<T>;
-  static constexpr unsigned at_once = R == 1 ? 4 : 2;  ///< keys of a team on their way
+  static constexpr unsigned at_once = R == 1 ? 4 : 2;  ///< keys of a team in flight
 
   SKIPV1_DEVICE_MEMBER Attending(const Arguments<T>& a, const Piece<T>& piece, const Teams& teams)
       : a_(a), heads_(piece.group.heads), piece_(piece), teams_(teams), policy_(evict_first()) {}

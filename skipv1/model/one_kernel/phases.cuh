@@ -81,7 +81,7 @@ class Phases {
     note_time(1);
     ++meetings_;
   }
-  /// The block's clock before and behind its last `timed_meetings` barriers, where that is asked for.
+  /// The block's clock before and after its last `timed_meetings` barriers, where that is timed.
   SKIPV1_DEVICE_MEMBER void note_time(unsigned behind) const {
     if (!a_.timeline || thread_number() > 0) return;
     a_.timeline[(std::size_t{meetings_ % a_.timed_meetings} * grid_size().x + block().x) * 2 + behind] = cycles();
@@ -123,7 +123,7 @@ class Phases {
     }
     return p;
   }
-  /// The product behind a phase's: none yet before attention, and at the end.
+  /// The product after a phase's: none yet before attention, and at the end.
   SKIPV1_DEVICE_MEMBER Product<T> following(Phase phase) const {
     if (phase == Phase::merge) return product(Phase::widen, turn_);
     if (phase == Phase::widen) return product(Phase::narrow, turn_);
@@ -131,7 +131,7 @@ class Phases {
     if (phase == Phase::narrow || (phase == Phase::head && !last_step())) return product(Phase::project, turn_ ^ 1);
     return {};
   }
-  /// The norm that the phase behind the next barrier begins with.
+  /// The norm that the phase after the next barrier begins with.
   SKIPV1_DEVICE_MEMBER void stage_next_norm(Phase phase) const {
     if (phase == Phase::merge) return stage_norm<fast>(memory_, layer_at(turn_).norm2, layer_at(turn_).norm2_bias, a_.hidden);
     if (phase != Phase::narrow && phase != Phase::head) return;

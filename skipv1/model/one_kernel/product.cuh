@@ -28,7 +28,7 @@ struct RowPairs {
   }
 };
 
-/// What a phase multiplies by: up to three lists of pairs, one behind the other; all rows are `in` long.
+/// What a phase multiplies by: up to three lists of pairs, one after the other; all rows are `in` long.
 template <class T>
 struct Product {
   RowPairs<T> part[3];
@@ -99,7 +99,7 @@ struct StagedRows {
 template <class S, unsigned N>
 using TileSums = S[N][4];
 
-/// The weights on their way. `fast`: bfloat16, all widths multiples of 8, N tiles of 8 staged rows on tensor cores; otherwise
+/// The weights in flight. `fast`: bfloat16, all widths multiples of 8, N tiles of 8 staged rows on tensor cores; otherwise
 /// plain loops with nothing ahead.
 template <class T, bool fast, unsigned N>
 class WeightStream {
@@ -124,7 +124,7 @@ class WeightStream {
     rows.first += elements, rows.second += elements;
     return rows;
   }
-  /// Multiplies a tile, whose first loads are on their way, by the staged rows; the loads of what `next` has come after its own.
+  /// Multiplies a tile, whose first loads are in flight, by the staged rows, and issues the first loads of `next` after its own.
   SKIPV1_DEVICE_MEMBER void multiply(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
     SKIPV1_UNROLL
     for (auto& some : sums)
@@ -137,9 +137,9 @@ class WeightStream {
   }
 
  private:
-  static constexpr unsigned depth = 4;  ///< loads of each of a lane's rows on their way
+  static constexpr unsigned depth = 4;  ///< loads in flight of each of a lane's rows
 
-  /// Where the lane's columns begin, and how far those of a load lie behind the load's before.
+  /// Where the lane's columns begin, and the stride from one load to the next.
   SKIPV1_DEVICE_MEMBER static std::uint32_t own_column() { return warp() * 32 + lane() % 4 * 8; }
   SKIPV1_DEVICE_MEMBER static std::uint32_t step() { return block_warps() * 32; }
   /// Loads what begins at column `at`; beyond the row's end, its last columns, which meet zeros.

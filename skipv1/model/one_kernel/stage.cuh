@@ -35,7 +35,7 @@ struct BlockMemory {
 };
 
 /// Brings a norm's weight and bias (null: none) to shared memory, ahead of the barrier before the phase that needs them; `fast`:
-/// by `cp.async`, for a load would wait behind all weights on their way.
+/// by `cp.async`, since a load would wait for all weights in flight.
 template <bool fast, class T>
 SKIPV1_DEVICE void stage_norm(const BlockMemory<T>& m, const T* weight, const T* bias, std::uint32_t d) {
   if constexpr (fast) {

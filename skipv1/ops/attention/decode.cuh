@@ -104,7 +104,7 @@ class DecodeRing {
   unsigned to_ = 0;
 };
 
-/// A warp's tiles on their way into shared memory, across the ends of pieces.
+/// A warp's copies in flight of tiles into shared memory, across the ends of pieces.
 template <unsigned W>
 class DecodeStream {
  public:

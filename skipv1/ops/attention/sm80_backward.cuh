@@ -182,7 +182,7 @@ SKIPV1_DEVICE KeyTile own_keys(const AttentionGradients<bfloat16>& a, const Atte
   return {b, s0, own.rows > 0 && a.heads[h].value.data ? own.past + own.rows : 0, own};
 }
 
-/// The shared memory of a dK, dV block: K and V, three stages of Q and dO, P^T on its way between the sides, three of lse and
+/// The shared memory of a dK, dV block: K and V, three stages of Q and dO, P^T between the sides, three of lse and
 /// delta.
 template <unsigned W>
 struct HeadsMemory {
@@ -206,8 +206,8 @@ struct HeadsMemory {
   SKIPV1_DEVICE_MEMBER static unsigned delta_index(unsigned i) { return (i % 3 * 2 + 1) * R; }
 };
 
-/// The rows of one query head on their way into shared memory: where this thread reads next, and how many rows are left. Few
-/// pointers leave registers for fragments that are read ahead: the kernel is as fast as it has those
+/// The copies in flight of one query head's rows into shared memory: where this thread reads next, and how many rows are left.
+/// Few pointers leave registers for fragments that are read ahead: the kernel is as fast as it has those
 /// (docs/performance/ledger.md).
 template <unsigned W>
 struct RowStream {

@@ -5,7 +5,7 @@
 
 namespace skipv1::mesa {
 
-/// A SkipV1 of depth 2 with linear attention behind its first layer, built by hand.
+/// A SkipV1 of depth 2 with linear attention after its first layer, built by hand.
 struct BuiltByHand {
   std::size_t rows = 0;       ///< coordinates of x, and of y, that it uses: min(d, D - 1), as one of D says x from y
   double expected = 0;        ///< its error if all limits were reached

@@ -112,6 +112,7 @@ Runs rates() {
   add("10M-26M", small, recipe(800));
   add("42M-26M", middle, recipe(800));
   add("42M-79M", middle, recipe(2400));
+  add("42M-157M", middle, recipe(4800));
   for (const std::size_t layers : {2u, 4u, 16u})
     add("l" + std::to_string(layers) + "-26M", llama(16384, 512, layers, 1376), recipe(800));
   Config large = llama(16384, 768, 12, 2048), gpt2 = llama(16384, 768, 12, 3072);

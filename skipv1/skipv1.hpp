@@ -1,6 +1,6 @@
-// What trains and decodes on the CPU: tensors, operations, tables, the model and its trainer, of tokens that are numbers. Texts and
-// their evaluation, options, JSON, files of models, charts and theory are asked for by their own headers, or with all.hpp, which
-// takes three times as long to compile.
+// What trains and decodes on the CPU: tensors, operations, routing tables, the model and its trainer, on token ids. Text and its
+// evaluation, options, JSON, files of models, charts and theory have headers of their own; all.hpp includes everything, and takes
+// three times as long to compile.
 #pragma once
 
 #include "skipv1/core/bfloat16.hpp"

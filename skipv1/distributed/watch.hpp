@@ -27,8 +27,8 @@ struct Peer {
 };
 
 /// Looks five times a second whether the `peers` live; once one does not, says so and ends this process with status 2. The
-/// launcher does the same across machines, and ends what is left. Where the system lacks the means (outside of Linux) the
-/// launcher is alone with it.
+/// launcher does the same across machines, and ends what is left. Outside of Linux only the
+/// launcher does.
 class Watch {
  public:
 #if defined(__linux__)

@@ -1,6 +1,6 @@
-// What the blocks of a cooperative launch need to work on one thing after the other without a kernel's end between: a barrier of
-// the whole grid, loads and stores of what blocks pass to each other, and loads that say how long the second-level cache should
-// keep what they bring. The emulator reports an exchange that no semaphore orders.
+// Communication among the blocks of a cooperative launch, which replaces the ends of kernels: a barrier of the whole grid, loads
+// and stores of what blocks pass to each other, and loads that tell L2 how long to keep the data. The emulator reports an
+// exchange that no semaphore orders.
 #pragma once
 
 #include <cstring>

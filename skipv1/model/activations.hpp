@@ -91,7 +91,7 @@ struct Activations {
   Tensor<T, Space> block_normed;
   Tensor<T, Space> new_key, new_value;  ///< (N, owned width) of one layer before they go to the cache, if not `in_cache`
   Tensor<T, Space> first_value;         ///< (N, owned width): layer 0's values, where others mix them in
-  Tensor<T, Space> pooled;              ///< (P, B, C, d_v): the means of two heads that the table asks for
+  Tensor<T, Space> pooled;              ///< (P, B, C, d_v): the means of two heads that the table names
   Tensor<T, Space> content;             ///< MLA: (B, C, H d_h)
   Tensor<T, Space> normed, logits;      ///< (R, d), (R, V) of the rows R whose logits are wanted; logits of a part, (part(), V)
   Tensor<Sum<T>, Space> norm_statistics, loss;  ///< as above, (R)

@@ -63,7 +63,7 @@ class AttentionLayer {
   }
 
   /// dx (N, d): the gradient of `middle`, then of x. The gradients of what this layer reads are written where `dheads` says;
-  /// those of what it owns, whose readers have all been there before, go on to its projections. `stream_bias`: as
+  /// those of what it owns, which all readers have written by then, go to its projections. `stream_bias`: as
   /// `Norm::backward`. `joined` (N, W): where the gradients of queries, keys and values stand side by side, or empty.
   template <class Kernel>
   void backward(X dx, X x, X stream_bias, const LayerWeights<T, Space>& dw, View<const HeadPair<T, Space>, Space> dheads,

@@ -61,9 +61,9 @@ class Decoder {
   void run_loss(double scale, Activations<T, Space>& a) const;
   double mean_loss(double scale, const Activations<T, Space>& a) const;
 
-  /// Adds to `gradients` the gradients of the last `loss`; throws unless it was the last step with `a`, so once per forward pass.
-  /// The cache and `a` are as `forward` left them, and `a` is used up;
-  /// `cache_gradients` is scratch: a cache of the same routing, batch and capacity, for gradients or for heads.
+  /// Accumulates the gradients of the last `loss` into `gradients`. The cache and `a` are as `forward` and `loss` left them; `a`
+  /// is consumed, so it works once per forward pass and throws otherwise. `cache_gradients` is scratch: a cache of the same
+  /// routing, batch and capacity, for gradients or for heads.
   void backward(const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients, Activations<T, Space>& a) const;
   /// As `backward`, after `run_with` the same kernels.
   template <class KernelOf>

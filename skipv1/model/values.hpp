@@ -1,5 +1,5 @@
 // The values that a layer owns: projected, mixed with the first layer's where the variant says so, cached; and the means that
-// readers ask for. Forward beside backward (docs/spec/models.md, "Head routing", "Injections", "ResFormer").
+// the table names. Forward beside backward (docs/spec/models.md, "Head routing", "Injections", "ResFormer").
 #pragma once
 
 #include "skipv1/model/activations.hpp"

@@ -1,4 +1,4 @@
-// One key or value head where it lies, and the sequences of a batch: what attention reads.
+// What attention reads: key and value heads where they lie in memory, and the sequences of a batch.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace skipv1 {
 
 /// One head of one layer, all sequences and positions: entry (b, t) starts at `data + b batch_stride + t row_stride` (elements).
-/// Without data it is no head.
+/// Null `data`: no head.
 template <class T, class Space = Cpu>
 struct Head {
   T* data = nullptr;
@@ -33,8 +33,8 @@ struct HeadPair {
 };
 
 /// What attention reads: of each query head its pair of heads, and its place among the layer's readers (routing/readers.hpp).
-/// Without `readers` every query head counts as the only one to read its pair: forward passes give the same, the device's
-/// decoding reads shared heads once per query head, backward passes refuse.
+/// Without `readers` every query head counts as the only one to read its pair: forward passes give the same result, the device's
+/// decoding reads a shared head again for each query head, and backward passes throw.
 template <class T, class Space = Cpu>
 struct RoutedHeads {
   View<const HeadPair<const T, Space>, Space> pairs;  ///< (H)

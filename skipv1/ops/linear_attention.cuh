@@ -1,6 +1,6 @@
-// Causal linear attention on the device: see linear_attention.hpp. One kernel each way, which mirrors the reference: every row,
-// and in the backward pass every key, sums for itself in O(T). The fast CPU version carries a state from position to position
-// instead; the toy tasks are too short for that to pay on a card.
+// Causal linear attention on the device: see linear_attention.hpp. One kernel for each pass mirrors the reference: every
+// row, and in the backward pass every key, computes its own sum in O(T). The fast CPU version carries a state from position to
+// position instead; the toy tasks are too short for that to pay on a card.
 #pragma once
 
 #include "skipv1/ops/attention/common.cuh"

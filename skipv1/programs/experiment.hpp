@@ -96,7 +96,7 @@ void print_epochs(const Json& results, const std::string& against = "mha");
 /// Draws loss over peak rate, a file for each group; of the frontier loss over cache, of the repetition loss over epochs. Throws
 /// if there is nothing to draw.
 void draw_epochs(const Json& results, const std::filesystem::path& file);
-/// Of the experiments "contexts", "recall" and "vocabulary": tables of their own, behind the one of `print_epochs` where they
+/// Of the experiments "contexts", "recall" and "vocabulary": tables of their own, after the one of `print_epochs` where they
 /// read a text, and figures: the gain over the place in the context, the accuracy over pairs, the gain in bits per byte over the
 /// vocabulary. The figures throw if there is nothing to draw.
 void print_contexts(const Json& results, const std::string& against);

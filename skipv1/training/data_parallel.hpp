@@ -33,7 +33,7 @@ class DataParallel {
   const Elements& own() const { return own_; }  ///< the elements that this process updates
 
   /// The gradients of layer l are complete; of an output head, for l = the number of layers: `Decoder::run_loss_backward`.
-  /// On GPUs of one machine they wait for the end: what sums beside the backward pass cost there is more than what they take
+  /// On GPUs of one machine they wait for the end: sums beside the backward pass slow it down by more than they take
   /// (docs/distributed.md, "Two H200s: measured").
   void begin_sum(View<T, Space> gradients, std::size_t l) {
     complete_.push_back(ready_.at(l));

@@ -19,9 +19,9 @@ struct ParameterGroup {
   std::size_t decayed = 0;
 };
 
-/// AdamW on groups clipped by the norm over all of them. `place` says what differs from step to step, `run` is the same work each
-/// time. The device's form (optimizer.cuh) leaves nothing for the host in it. Where other processes have other groups, `combine`
-/// makes of the gradients' squared norm (1) here that of all.
+/// AdamW on groups, clipped by the norm over all of them. `place` uploads what differs from step to step; `run` is the same work
+/// in every step, on the device without the host (optimizer.cuh), so that a graph can replay it. Where processes have different
+/// groups, `combine` turns this process's squared norm of gradients (1) into the sum over all processes.
 template <class T, class Space = Cpu>
 class Optimizer {
  public:

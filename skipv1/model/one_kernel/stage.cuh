@@ -1,5 +1,5 @@
-// What a phase of the one-kernel step multiplies by is brought to shared memory by every block for itself: rows as they are,
-// normed, or merged of attention's parts. That is read from the second-level cache, and saves a barrier of the grid each.
+// Staging: every block brings the rows that a phase multiplies by to its own shared memory, as they are, normed, or merged from
+// attention's partial results. All blocks do the same work on data from L2, which saves a barrier of the grid each time.
 #pragma once
 
 #include "skipv1/kernel/mma.cuh"

@@ -1,6 +1,6 @@
-// One new row of each sequence against all its keys: decoding, which reading keys and values bounds. So heads are read beside
-// each other, position by position, as a cache holds them, and not one after the other, each a page a position. Tiles of
-// positions are tasks, and their softmaxes are joined at the end (Dao et al. 2023, Flash-Decoding).
+// Decoding: one new row per sequence against all its keys. Memory bounds it: keys and values are read once. So the loops run
+// position by position over all heads, in the order in which a cache holds them; head by head, each position would lie on another
+// page. Tiles of positions are tasks, whose partial softmaxes are merged at the end (Dao et al. 2023, Flash-Decoding).
 #pragma once
 
 #include <algorithm>

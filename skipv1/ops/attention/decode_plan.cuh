@@ -64,9 +64,10 @@ struct DecodePiece {
   std::uint32_t set, begin, end, tiles;
 };
 
-/// How teams of warps share the tiles of all sets of groups of all sequences, in that order: team w of `teams`, each of which
-/// gets one, has `total w / teams …`, rounded down. The warps of a team go through the same positions of heads beside each other:
-/// where these lie beside each other too, whole pages of memory are read at once, not 128 bytes of each.
+/// How the tiles of all sequences and sets of groups are divided among teams of warps. The tiles lie end to end in one order;
+/// team w of `teams` begins with tile `total w / teams`, rounded down, and has at least one. The warps of a team go through the
+/// same positions of neighbouring heads. Where these are neighbours in memory as well, the team reads whole pages at once, not
+/// 128 bytes of each.
 struct DecodePlan {
   std::uint64_t total, share;             ///< share: total / teams, rounded down
   std::uint32_t rest, teams, sets, size;  ///< rest: total % teams; size: warps of a team

@@ -15,7 +15,7 @@ struct QueryShape {
   static constexpr std::size_t elements = std::size_t{Tile<W>::pitch} * (2 * rows + 2 * 2 * keys), bytes = 2 * elements;
 };
 /// Sizes of the dK, dV kernel. Warps work in pairs on 32 keys: side 0 computes S^T, P^T and dV, side 1 dP^T, dS^T and dK, for
-/// which it gets P^T through shared memory. So a fragment serves 32 keys once it is read, and a warp holds one accumulator in
+/// which it gets P^T through shared memory. So a fragment that is read once serves 32 keys, and a warp holds one accumulator in
 /// registers. The first half of a block's warps are side 0.
 template <unsigned W>
 struct HeadsShape {
@@ -207,8 +207,7 @@ struct HeadsMemory {
 };
 
 /// The copies in flight of one query head's rows into shared memory: where this thread reads next, and how many rows are left.
-/// Few pointers leave registers for fragments that are read ahead: the kernel is as fast as it has those
-/// (docs/performance/ledger.md).
+/// Few pointers leave registers for prefetched fragments, on which the kernel's speed depends (docs/performance/ledger.md).
 template <unsigned W>
 struct RowStream {
   using Shape = HeadsShape<W>;

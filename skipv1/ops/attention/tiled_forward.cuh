@@ -6,9 +6,9 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-// A block of 4 warps has 32 query rows, each warp 8 of them, and goes through the keys 32 at a time: lane s of every warp has key
-// s. For one of a key's numbers, a lane reads it and the 8 rows' (which lie together) from shared memory for 8 multiply-adds: 3
-// reads of a cycle each for 2 cycles of arithmetic. So shared memory bounds it, to 2/3 of the card's rate.
+// A block of 4 warps has 32 query rows, 8 per warp, and goes through the keys 32 at a time: lane s of every warp has key s. For
+// each element of its key a lane reads, from shared memory, that element and the 8 rows' (which lie together), and does 8
+// multiply-adds: 3 reads of a cycle each for 2 cycles of arithmetic. So shared memory bounds it, to 2/3 of the card's rate.
 constexpr std::size_t tile_rows = 32, tile_keys = 32, rows_of_warp = 8;
 
 /// 8 numbers of a shared array, from element `8 i` on.

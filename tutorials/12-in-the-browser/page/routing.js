@@ -1,4 +1,4 @@
-// Part 1: a routing table clicked together.
+// Part 1: a routing table, built by clicks.
 'use strict';
 
 const routing = {variants: [], choice: {}, reply: null, own: null, chosen: null};

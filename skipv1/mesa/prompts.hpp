@@ -9,7 +9,7 @@
 
 namespace skipv1::mesa {
 
-/// What makes the labels: one W a sequence, as the task says; one W for all sequences, which needs no context; or a W for each
+/// What makes the labels: one W per sequence, as the task says; one W for all sequences, which needs no context; or a W for each
 /// pair, which no context tells. The last two are controls.
 enum class Labels { context, fixed, fresh };
 

@@ -55,9 +55,9 @@ class Bench {
     what << "step " << name << ' ' << config.attention.variant << ' ' << batch << 'x' << length;
     line(what.str(), t, training_flops(config, batch, length) / t.median * 1e-12, product_, "TFLOP/s",
          step_error(config, length, initial));
-    const double tokens = static_cast<double>(batch * length) / t.median, memory = training.bytes_a_sequence() / 0x1p20;
-    std::printf("  %.0f tokens/s, %.1f MiB of activations a sequence\n", tokens, memory);
-    json_.back()["tokens_per_second"] = tokens, json_.back()["mib_a_sequence"] = memory;
+    const double tokens = static_cast<double>(batch * length) / t.median, memory = training.bytes_per_sequence() / 0x1p20;
+    std::printf("  %.0f tokens/s, %.1f MiB of activations per sequence\n", tokens, memory);
+    json_.back()["tokens_per_second"] = tokens, json_.back()["mib_per_sequence"] = memory;
   }
   /// The time to the first token behind prompts of a model, whole and in chunks of 2,048. The error is that of a small model
   /// against the CPU, or between the whole prompt's logits and the chunks', if that is larger.

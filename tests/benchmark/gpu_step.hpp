@@ -63,7 +63,7 @@ class Training {
     return timed_by_host(repeats, [&] { step(); });
   }
   /// All device memory but what each parameter has: activations, keys and values and their gradients, logits, scratch.
-  double bytes_a_sequence() const { return static_cast<double>(bytes_) / static_cast<double>(batch_); }
+  double bytes_per_sequence() const { return static_cast<double>(bytes_) / static_cast<double>(batch_); }
 
  private:
   /// Scratch that earlier measurements have left would not be counted.

@@ -1,4 +1,4 @@
-// What a forward pass leaves behind: everything the backward pass reads, and the scratch both use.
+// What a forward pass keeps for the backward pass, and the scratch memory of both.
 #pragma once
 
 #include <vector>
@@ -27,7 +27,7 @@ enum class Keep { nothing, for_backward };
 /// last; or, for `run_loss_backward`, all, in parts one after another that share memory.
 enum class Logits { all, last, none, in_parts };
 
-/// How far a pass has come. Its steps are refused in another order.
+/// How far a pass has come; a step out of order throws.
 enum class Stage { none, placed, forward, loss };
 
 /// Sizes of a model's blocks, from which those of all activations follow.
@@ -78,7 +78,7 @@ struct GradientScratch {
   Tensor<T, Space> raw_query, raw_key;           ///< before their norms
   Tensor<T, Space> latent, content, key, value;  ///< MLA
   Tensor<HeadPair<T, Space>, Space> heads;       ///< (L, H)
-  std::vector<HeadPair<T, Space>> resolved;      ///< what `heads` holds
+  std::vector<HeadPair<T, Space>> resolved;      ///< the host's copy of `heads`
 };
 
 /// Memory of a forward pass over N rows against a given cache. Allocated by `prepare`, and again only when a shape changes.
@@ -93,17 +93,17 @@ struct Activations {
   Tensor<T, Space> first_value;         ///< (N, owned width): layer 0's values, where others mix them in
   Tensor<T, Space> pooled;              ///< (P, B, C, d_v): the means of two heads that the table names
   Tensor<T, Space> content;             ///< MLA: (B, C, H d_h)
-  Tensor<T, Space> normed, logits;      ///< (R, d), (R, V) of the rows R whose logits are wanted; logits of a part, (part(), V)
-  Tensor<Sum<T>, Space> norm_statistics, loss;  ///< as above, (R)
+  Tensor<T, Space> normed, logits;      ///< (R, d), (R, V): the R rows that get logits; `Logits::in_parts`: logits (part(), V)
+  Tensor<Sum<T>, Space> norm_statistics, loss;  ///< of the final norm, (R, 2) or (R); of each row, (R)
   Tensor<double, Space> total_loss;             ///< (1)
   Tensor<std::int32_t, Space> tokens, positions, row_begin, past, targets;
   Tensor<HeadPair<const T, Space>, Space> heads;   ///< (L, H): the routing table resolved to memory
-  Tensor<HeadReader, Space> readers;               ///< (L, H): the table's
-  std::vector<HeadPair<const T, Space>> resolved;  ///< what `heads` holds
-  std::vector<HeadReader> placed_readers;          ///< what `readers` holds
-  std::vector<std::size_t> counts, pasts;          ///< what `positions`, `row_begin` and `past` hold
+  Tensor<HeadReader, Space> readers;               ///< (L, H): the inverse of the table
+  std::vector<HeadPair<const T, Space>> resolved;  ///< the host's copy of `heads`
+  std::vector<HeadReader> placed_readers;          ///< the host's copy of `readers`
+  std::vector<std::size_t> counts, pasts;          ///< the batch for which `positions`, `row_begin` and `past` are set
   Sequences<Space> sequences;
-  std::vector<std::size_t> last;  ///< the rows whose logits are wanted; empty: all
+  std::vector<std::size_t> last;  ///< the rows that get logits; empty: all
   GradientScratch<T, Space> gradient;
   BlockSizes sizes;  ///< what this is allocated for, with the rows and the cache's extents below
   Keep keep = Keep::nothing;
@@ -111,11 +111,11 @@ struct Activations {
   bool in_cache = false;  ///< the rows are consecutive in the cache, from `cache_row` on: keys and values are computed there
   std::size_t cache_row = 0;
   Logits wanted = Logits::all;
-  Stage stage = Stage::none;                                    ///< the decoder's: what it has done with this so far
-  const void *placed_model = nullptr, *placed_cache = nullptr;  ///< of the pass: where weights and keys begin
+  Stage stage = Stage::none;                                    ///< what the decoder has done with this so far
+  const void *placed_model = nullptr, *placed_cache = nullptr;  ///< where the weights and keys of the pass begin
   Lifetime::Watch cache_life;
   std::size_t vocab = 1;                           ///< logits of a row
-  std::size_t most_logits = std::size_t{1} << 30;  ///< in parts: how many there are at once, if one row has no more
+  std::size_t most_logits = std::size_t{1} << 30;  ///< `Logits::in_parts`: at most so many at once, or one row's
 
   Activations() = default;
   Activations(Activations&&) = default;  // a copy's tables would point into the original
@@ -126,7 +126,7 @@ struct Activations {
     const Shape shape{rows, owned.width()};
     return in_cache ? View<T, Space>(owned.data() + cache_row * owned.width(), shape) : View<T, Space>(scratch.data(), shape);
   }
-  /// The rows of a part, for `Logits::in_parts`: as few parts as may be, all as long but the last, which may be shorter.
+  /// The rows of a part, for `Logits::in_parts`: as few parts as possible, of equal length but for the last.
   std::size_t part() const {
     const std::size_t most = std::max<std::size_t>(most_logits / vocab, 1), parts = (rows + most - 1) / most;
     return (rows + parts - 1) / parts;

@@ -46,8 +46,8 @@ class Blocks {
   /// Layer l's share of its own value, where the table mixes layer 0's in.
   X value_mix(std::size_t l) const { return layers_[l].value_mix.empty() ? X(value_mix_) : layers_[l].value_mix; }
 
-  /// Checks that so many new rows of each sequence fit the cache, and brings to where the passes read them: positions, the
-  /// sequences' places, and the table resolved to memory. Throws with nothing placed.
+  /// Checks that `counts[b]` new rows of each sequence b fit the cache, and copies to `a` what the passes read: positions, the
+  /// sequences' extents, and the table resolved to memory. Throws with nothing copied.
   void place(const std::vector<std::size_t>& counts, std::size_t rows, const Cache<T, Space>& cache, Activations<T, Space>& a,
              Keep keep) const {
     check(counts, rows, cache, keep);

@@ -81,12 +81,12 @@ int main(int argc, char** argv) {
   auto* text = app.add_option("--text", o.text.text, "UTF-8 text");
   app.add_option("--tokens", o.text.tokens, "token ids instead: a .npy of integers, one axis")->excludes(text);
   app.add_option("--tokenizer", o.text.tokenizer, "vocabulary, where it is not beside the model");
-  app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
-  app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();
+  app.add_option("--length", o.length, "tokens of a window; 0: the model's context")->capture_default_str();
+  app.add_option("--windows", o.windows, "how many windows, from the first; 0: the whole text")->capture_default_str();
   app.add_option("--batch", o.batch, "windows at a time")->check(at_least(1))->capture_default_str();
   app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->transform(lower_case())->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
+  app.add_option("--threads", o.threads, "threads; 0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);

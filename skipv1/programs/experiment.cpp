@@ -42,13 +42,15 @@ void add_options(CommandLine& app, Asked& asked) {
   app.add_option("--best", asked.best,
                  "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
       ->check(at_least(1));
-  app.add_option("--tables", asked.tables, "search: so many of each of its groups")->check(in_range(1, 100000));
+  app.add_option("--tables", asked.tables, "search: how many tables of each group")->check(in_range(1, 100000));
   auto* again =
       app.add_option("--retrain", asked.retrain, "search: trains the best tables in --out again, at this size, beside others");
-  app.add_option("--found", asked.found, "--retrain, --save-tables: so many of each search")
+  app.add_option("--found", asked.found, "--retrain, --save-tables: how many of the best of each search")
       ->check(at_least(1))
       ->capture_default_str();
-  app.add_option("--random", asked.random, "--retrain: and so many that were only drawn")->needs(again)->capture_default_str();
+  app.add_option("--random", asked.random, "--retrain: how many of those that were only drawn")
+      ->needs(again)
+      ->capture_default_str();
   app.add_option("--save-tables", asked.save_tables,
                  "search: writes the best tables in --out into this folder, as files for --variant");
   app.add_option("--keep", asked.keep, "keep the models of these labels, each seed's, in folders beside --out")->delimiter(',');

@@ -139,12 +139,15 @@ int main(int argc, char** argv) {
   auto* prompt = app.add_option("--prompt", o.prompt, "text to continue");
   app.add_option("--tokens", o.tokens, "token ids to continue instead, as they are: a .npy of integers, one axis")
       ->excludes(prompt);
-  app.add_option("--count", o.count, "most tokens to add; 0: as many as the model reads")->capture_default_str();
-  app.add_option("--temperature", o.sampling.temperature, "0: always the likeliest token")->capture_default_str();
-  app.add_option("--top-k", o.sampling.top_k, "draw from the so many likeliest; 0: all")->capture_default_str();
-  app.add_option("--top-p", o.sampling.top_p, "draw from the likeliest that make up this share")->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
-  app.add_option("--start-mark", o.start_mark, "yes, no, or auto: where the vocabulary's own rules put one")
+  app.add_option("--count", o.count, "most tokens to add; 0: up to the model's context")->capture_default_str();
+  app.add_option("--temperature", o.sampling.temperature, "divides the logits; 0: always the likeliest token")
+      ->capture_default_str();
+  app.add_option("--top-k", o.sampling.top_k, "draw from this many of the likeliest tokens; 0: all")->capture_default_str();
+  app.add_option("--top-p", o.sampling.top_p, "draw from the likeliest tokens, up to this total probability")
+      ->capture_default_str();
+  app.add_option("--seed", o.seed, "seed of the draws")->capture_default_str();
+  app.add_option("--start-mark", o.start_mark,
+                 "a begin mark before the prompt: yes, no, or auto, as the vocabulary's own rules say")
       ->check(one_of({"auto", "yes", "no"}))
       ->capture_default_str();
   app.add_option("--tokenizer", o.tokenizer, "vocabulary, where it is not beside the model");
@@ -153,7 +156,7 @@ int main(int argc, char** argv) {
   app.add_option("--one-kernel", o.one_kernel, "decoding on a device by one kernel per token; auto: where it is faster")
       ->check(one_of({"auto", "on", "off"}))
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
+  app.add_option("--threads", o.threads, "threads; 0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     in_option_names({"temperature", "top_p"}, [&] { validate(o.sampling); });

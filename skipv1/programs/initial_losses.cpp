@@ -147,8 +147,8 @@ int main(int argc, char** argv) {
   Options o;
   app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")->required();
   app.add_option("--text", o.text, "UTF-8 text")->required();
-  app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
-  app.add_option("--windows", o.windows, "only the first so many windows; 0: the whole text")->capture_default_str();
+  app.add_option("--length", o.length, "tokens of a window; 0: the model's context")->capture_default_str();
+  app.add_option("--windows", o.windows, "how many windows, from the first; 0: the whole text")->capture_default_str();
   app.add_option("--orders", o.orders, "orders of the heads besides the model's own")->capture_default_str();
   return run_program(app, argc, argv, [&] { print_losses(o); });
 }

@@ -45,23 +45,22 @@ void each_setting(Job& j, const Visit& visit) {
   visit(About::data, "from", j.from, "trained model to start from: a checkpoint, a run, or anything that can be imported");
 
   visit(About::model, "config", j.config, "config.json of the model; instead of the options below");
-  visit(About::model, "vocab", j.vocab,
-        "pieces of a vocabulary trained on --text; 256: bytes; of --tokens how many ids there are");
+  visit(About::model, "vocab", j.vocab, "size of the vocabulary: trained on --text, 256: bytes; with --tokens the number of ids");
   visit(About::model, "architecture", j.architecture, "llama or gpt2");
   visit(About::model, "variant", j.variant, "attention variant, or the JSON file of a routing table");
   visit(About::model, "width", j.width, "hidden size");
   visit(About::model, "layers", j.layers, "layers");
   visit(About::model, "heads", j.heads, "query heads");
-  visit(About::model, "kv-heads", j.kv_heads, "key/value heads; 0: as many");
-  visit(About::model, "ffn", j.ffn, "width of the feed-forward layers; 0: 8/3 of --width for llama, 4 times for gpt2");
-  visit(About::model, "context", j.context, "most positions; 0: --length");
-  visit(About::model, "untied", j.untied, "an output head of its own");
-  visit(About::model, "skip-ratio", j.skip_ratio, "share of value heads skipped");
-  visit(About::model, "source-layer", j.source_layer, "layer whose values are read");
+  visit(About::model, "kv-heads", j.kv_heads, "key/value heads; 0: as many as --heads");
+  visit(About::model, "ffn", j.ffn, "width of the feed-forward layers; 0: 8/3 of --width for llama, 4 times --width for gpt2");
+  visit(About::model, "context", j.context, "most positions of a sequence; 0: --length");
+  visit(About::model, "untied", j.untied, "an output head apart from the token embedding");
+  visit(About::model, "skip-ratio", j.skip_ratio, "share of value heads that a layer reads from the source layer");
+  visit(About::model, "source-layer", j.source_layer, "layer whose values the others read");
   visit(About::model, "injection", j.injection, "second_half, pooling, dynamic, odd_even or resformer");
   visit(About::model, "value-mix", j.value_mix, "lambda of resformer");
   visit(About::model, "learn-value-mix", j.learn_value_mix, "a learned lambda for each layer");
-  visit(About::model, "kv-latent", j.kv_latent, "MLA: width of the latent");
+  visit(About::model, "kv-latent", j.kv_latent, "MLA: width of the cached latent");
   visit(About::model, "rotary", j.rotary, "MLA: width of the rotary key");
   visit(About::model, "rope-theta", j.rope_theta, "base of the rotary positions");
   visit(About::model, "norm-epsilon", j.norm_epsilon, "epsilon of the norms");
@@ -73,16 +72,18 @@ void each_setting(Job& j, const Visit& visit) {
   visit(About::training, "peak", t.schedule.peak, "peak learning rate");
   visit(About::training, "warm-up", t.schedule.warm_up, "share of the steps until the peak");
   visit(About::training, "floor", t.schedule.floor, "last learning rate, as a share of the peak");
-  visit(About::training, "weight-decay", t.adamw.weight_decay, "of matrices");
-  visit(About::training, "beta1", t.adamw.beta1, "AdamW's");
-  visit(About::training, "beta2", t.adamw.beta2, "AdamW's");
-  visit(About::training, "epsilon", t.adamw.epsilon, "AdamW's");
-  visit(About::training, "clip", t.clip, "largest norm of the gradient; 0: any");
-  visit(About::training, "seed", j.run.seed, "of the initial weights and of the windows");
-  visit(About::training, "log-every", j.run.log_every, "steps");
-  visit(About::training, "evaluate-every", j.run.evaluate_every, "steps; 0: at the end only");
-  visit(About::training, "evaluate-windows", j.run.evaluate_windows, "of --length tokens; 0: all; at the end always all");
-  visit(About::training, "checkpoint-every", j.run.checkpoint_every, "steps; 0: at the start and the end only");
+  visit(About::training, "weight-decay", t.adamw.weight_decay, "weight decay of matrices");
+  visit(About::training, "beta1", t.adamw.beta1, "AdamW: decay of the first moment");
+  visit(About::training, "beta2", t.adamw.beta2, "AdamW: decay of the second moment");
+  visit(About::training, "epsilon", t.adamw.epsilon, "AdamW: added to the root of the second moment");
+  visit(About::training, "clip", t.clip, "largest norm of the gradient, to which it is clipped; 0: no clipping");
+  visit(About::training, "seed", j.run.seed, "seed of the initial weights and of the windows");
+  visit(About::training, "log-every", j.run.log_every, "steps from one row of the log to the next");
+  visit(About::training, "evaluate-every", j.run.evaluate_every, "steps from one evaluation to the next; 0: at the end only");
+  visit(About::training, "evaluate-windows", j.run.evaluate_windows,
+        "windows of --length tokens per evaluation; 0: all; at the end always all");
+  visit(About::training, "checkpoint-every", j.run.checkpoint_every,
+        "steps from one checkpoint to the next; 0: at the start and the end only");
   visit(About::training, "dtype", j.dtype, "f32, f64 or, on the device, bf16 (weights and moments in f32)");
 }
 

@@ -206,7 +206,7 @@ int main(int argc, char** argv) {
   app.add_option("--labels", o.labels, "a name for each log");
   app.add_option("--references", o.references, "horizontal lines: NUMBER or NUMBER=LABEL each");
   app.add_option("--title", o.title);
-  app.add_option("--smooth", o.smooth, "mean of the so many last values")->check(at_least(1))->capture_default_str();
+  app.add_option("--smooth", o.smooth, "mean of this many last values")->check(at_least(1))->capture_default_str();
   app.add_flag("--log-x", o.log_x, "logarithmic");
   app.add_flag("--log-y", o.log_y, "logarithmic");
   app.add_option("--x-range", o.x_range, "from, to")->expected(2);

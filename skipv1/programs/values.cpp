@@ -221,11 +221,11 @@ int main(int argc, char** argv) {
   app.add_option("--windows", o.windows, "how many windows, spread evenly over it; at least 2")
       ->check(in_range(2, 1000000))
       ->capture_default_str();
-  app.add_option("--length", o.length, "tokens of a window; 0: as many as the model reads")->capture_default_str();
+  app.add_option("--length", o.length, "tokens of a window; 0: the model's context")->capture_default_str();
   app.add_option("--probed", o.probed, "windows for the linear maps, half of which they are fitted to")
       ->check(in_range(2, 1000000))
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->check(at_least(0))->capture_default_str();
+  app.add_option("--threads", o.threads, "threads; 0: all cores")->check(at_least(0))->capture_default_str();
   app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);

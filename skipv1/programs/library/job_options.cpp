@@ -26,7 +26,7 @@ void add_job_options(CommandLine& app, Job& job, ModelFrom model) {
     if (flag == "--vocab") option->excludes("--tokenizer");
   });
   app.add_flag("--resume", job.resume, "go on from the last checkpoint in --out, if there is one; --out is enough then");
-  app.add_option("--threads", job.threads, "0: all cores")->check(at_least(0));
+  app.add_option("--threads", job.threads, "threads; 0: all cores")->check(at_least(0));
   app.add_option("--device", job.device, device_help)->capture_default_str();
   app.add_option("--json", job.json, "write the result into this file too; -: to standard output");
 }

@@ -140,7 +140,7 @@ void recognise_actual(const Case& c, const std::filesystem::path& folder, std::v
       decoding_named = true;
       x.mistakes = recognise_decoding(c, decoding_of(c, folder), x.bound);
     }
-    const bool bytes = x.tensor.find(".cache_bytes.") != x.tensor.npos;  // so many tokens times their elements and width
+    const bool bytes = x.tensor.find(".cache_bytes.") != x.tensor.npos;  // it follows from the elements per token
     if (x.check != "cache" || (bytes_named && bytes)) continue;
     bytes_named = bytes_named || bytes;
     const double count = bytes && x.expected > 0 ? x.actual * static_cast<double>(c.elements) / x.expected : x.actual;

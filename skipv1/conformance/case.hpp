@@ -27,7 +27,7 @@ class Bounds {
 /// Sequences that continue by some tokens each, after what a cache holds of them.
 struct DecodingStep {
   std::string what;                               ///< in words
-  std::vector<std::size_t> keep;                  ///< (B): so many of each sequence's cached positions stay, the later ones go
+  std::vector<std::size_t> keep;                  ///< (B): how many of the cached positions stay; later ones are cut
   std::vector<std::vector<std::int32_t>> tokens;  ///< (B): the new tokens of each, or none
   Tensor<double> logits;                          ///< (N, V): of the new tokens, sequence by sequence
 

@@ -21,8 +21,8 @@ inline int threads() {
 #endif
 }
 
-/// Use `n` threads from now on, 1 to 4096; without OpenMP there is always one. `use_threads` (core/thread_limit.hpp) also looks
-/// whether so many can be started.
+/// Use `n` threads from now on, 1 to 4096; without OpenMP there is always one. `use_threads` (core/thread_limit.hpp) also checks
+/// that they can be started.
 inline void set_threads(int n) {
   require(n >= 1 && n <= 4096, "set_threads: ", n, ": must be 1 to 4096");
 #ifdef _OPENMP

@@ -187,8 +187,8 @@ void add_some(std::size_t n, T* y, const T* weight, const T* row, std::size_t st
 
 }  // namespace detail
 
-/// `out[j] = x . row j` for `j < count`, the rows `n` wide and `stride` apart. Four are read at a time and the next four asked
-/// for: so many loads are in flight that its bandwidth is the bound, not its latency.
+/// `out[j] = x . row j` for `j < count`, the rows `n` wide and `stride` apart. Four are read at a time and the next four
+/// prefetched, so that the memory's bandwidth is the bound, not its latency.
 template <class T>
 void dot_rows(std::size_t n, const T* x, const T* rows, std::size_t stride, std::size_t count, T* out) {
   std::size_t j = 0;

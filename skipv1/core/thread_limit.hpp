@@ -64,7 +64,7 @@ inline void require_default_threads() {
   require_threads(threads(), std::getenv("OMP_NUM_THREADS") ? "OMP_NUM_THREADS" : "the number of threads, one for each core,");
 }
 
-/// `set_threads`, checked: `count` is what --threads says, 0 for as many as there are by default.
+/// `set_threads`, checked: `count` as --threads has it; 0: the default.
 inline void use_threads(int count) {
   if (count == 0) return require_default_threads();
   require_threads(count, "--threads");

@@ -61,7 +61,7 @@ class Shape {
   std::size_t rank_ = 0, size_ = 1;
 };
 
-/// Throws if no memory holds a tensor of this shape, with elements of so many bytes: their number may be more than `size` counts.
+/// Throws if no memory can hold a tensor of this shape with elements of `bytes` bytes; the product may exceed `std::size_t`.
 inline void require_possible(const Shape& shape, std::size_t bytes) {
   std::size_t most = PTRDIFF_MAX / bytes;
   if (std::find(shape.begin(), shape.end(), std::size_t{0}) != shape.end()) return;

@@ -123,7 +123,7 @@ inline std::size_t npy_width(const std::string& descr) {
   return kind == "f2" || kind == "i2" || kind == "u2" ? 2 : 0;
 }
 
-/// `number` with its bytes the other way round.
+/// `number` with its bytes in reverse order.
 template <class T>
 T swapped(T number) {
   std::array<char, sizeof(T)> bytes;

@@ -15,8 +15,8 @@ struct StackConfig {
   std::size_t width = 4, layers = 2, heads = 2, head_size = 4;  ///< width: of the residual stream
   std::size_t feed_forward = 0;                                 ///< width of SwiGLU; 0: blocks of attention alone
   std::size_t positions = 256;                                  ///< of a sequence, at most
-  std::size_t softmax_layers = every_layer;  ///< so many first layers have softmax attention, the others linear attention
-  std::size_t rotary_layers = every_layer;   ///< so many first layers rotate queries and keys by RoPE
+  std::size_t softmax_layers = every_layer;  ///< how many of the first layers have softmax attention; the others: linear
+  std::size_t rotary_layers = every_layer;   ///< how many of the first layers rotate queries and keys by RoPE
   bool norms = true;                         ///< RMSNorm; false: nothing is normalised
   double norm_epsilon = 1e-5, rope_theta = 10000;
   AttentionConfig attention = {};

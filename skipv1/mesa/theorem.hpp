@@ -52,8 +52,8 @@ inline std::vector<double> start_of(const TwoHeadModel& model, std::size_t d, st
   return start;
 }
 
-/// The best of a model's minima, the first of which is not from a random start. `gain` is what there is to gain over the zero
-/// predictor, in units of `Moments`.
+/// The best of a model's minima, the first of which is not from a random start. `gain`: by how much one can fall below the zero
+/// predictor's loss, in units of `Moments`.
 inline LeastLoss least_of(const std::vector<Minimum>& minima, const Moments& moments, double gain) {
   const auto width = static_cast<double>(moments.dim());
   double least = width;

@@ -26,7 +26,7 @@ class OneKernel {
  public:
   static constexpr std::size_t most_sequences = 16;
 
-  /// Why so many sequences of this decoder cannot be served, in one line; empty if they can: `DecodingStep` serves all.
+  /// Why this decoder with `sequences` sequences cannot be served, in one line; empty if it can. `DecodingStep` serves all.
   static std::string why_not(const Decoder<T, Device>& decoder, std::size_t sequences);
 
   /// Whether it serves them and was measured to be faster than `DecodingStep` (docs/performance/one-kernel.md, "Where it is

@@ -15,7 +15,7 @@ enum class LinearNorm { none, keys };
 
 namespace reference {
 
-/// `c_n` of a row that sees so many keys: `scale`, or `scale / seen` with `LinearNorm::keys`.
+/// `c_n` of a row that sees `seen` keys: `scale`, or `scale / seen` with `LinearNorm::keys`.
 inline double linear_factor(std::size_t seen, double scale, LinearNorm norm) {
   return norm == LinearNorm::keys ? scale / static_cast<double>(seen) : scale;
 }

@@ -122,7 +122,7 @@ inline std::string format(const char* how, int digits, double value) {
 }
 /// The power of 1000 in which numbers of this size are written: 0 below 10,000 and, as there is no sixth name, from 1e15 on.
 inline int thousands(double size) { return size < 1e4 || size >= 1e15 ? 0 : static_cast<int>(std::log10(size) / 3 + 1e-9); }
-/// With so many digits, an exponent where that is shorter, as 2.5e20.
+/// `value` with `digits` significant digits, and an exponent where that is shorter: 2.5e20.
 inline std::string general(int digits, double value) {
   std::string text = format("%.*g", digits, value);
   if (const std::size_t plus = text.find("e+"); plus != text.npos) text.erase(plus + 1, 1);

@@ -15,7 +15,7 @@ namespace skipv1::plot {
 inline constexpr Colour query_colour{230, 159, 0}, key_colour{86, 180, 233}, value_colour{0, 158, 115}, first_colour{213, 94, 0},
     plain_colour{214, 220, 228};
 
-/// A number with so many decimals.
+/// `value` with `decimals` decimals.
 inline std::string fixed(double value, int decimals) { return detail::format("%.*f", decimals, value); }
 
 /// Words on a `Drawing`.

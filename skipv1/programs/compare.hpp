@@ -24,7 +24,7 @@ struct Run {
   std::string variant;
   std::uint64_t seed = 0;
   std::size_t parameters = 0, cache_bytes = 0;
-  std::vector<double> tokens, nats;  ///< validation loss after so many tokens of training
+  std::vector<double> tokens, nats;  ///< validation loss `nats[i]` after `tokens[i]` tokens of training
   Evaluation last;
   double tokens_per_second = 0;
   std::string sample;

@@ -23,14 +23,14 @@ struct CurveOptions {
 /// Which windows of the text a training reads.
 struct Reading {
   enum class Order { random, epochs } order = Order::random;  ///< `TextData::random` or `TextData::epochs`
-  std::size_t tokens = 0;                                     ///< epochs over so many first tokens; 0: the whole text
-  std::size_t after = 0;                                      ///< epochs: behind so many steps of the same seed
+  std::size_t tokens = 0;                                     ///< epochs over this many first tokens; 0: the whole text
+  std::size_t after = 0;                                      ///< epochs: continues after this many steps of the same seed
 };
 
 /// What a training shows.
 struct Curve {
   std::vector<double> tokens, train_nats,
-      valid_nats;  ///< after so many tokens; the training loss is the mean since the point before
+      valid_nats;  ///< losses after `tokens[i]` tokens; the training loss is the mean since the point before
   Evaluation last;
   double seconds = 0, tokens_per_second = 0;  ///< of the steps alone, evaluations excepted
 };

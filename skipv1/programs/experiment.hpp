@@ -19,7 +19,7 @@ struct PlannedRun {
       label;  ///< "group/model@peak", without group or peak where there is one; a group's mha is what others are compared with
   Config config;
   TrainingOptions training;
-  std::size_t seeds = 1;                   ///< it is done with seeds 1 … so many, unless others are asked for
+  std::size_t seeds = 1;                   ///< done with seeds 1 … `seeds`, unless others are asked for
   std::string start = {};                  ///< the run whose model it goes on with; or `imported`
   std::string strategy = {};               ///< by which that model is converted first, if it is
   std::vector<std::size_t> contexts = {};  ///< tokens of a sequence
@@ -66,7 +66,7 @@ struct RunInput {
   bool keep = false;                           ///< the trained model is wanted
 };
 
-/// What generating in a context of so many tokens takes, of `sequences` at a time.
+/// What generating in a context of `context` tokens takes, `sequences` at a time.
 struct MemoryPoint {
   std::size_t context = 0, cache_bytes = 0;
   std::size_t peak_bytes = 0;  ///< with the parameters, of the device; 0: not known

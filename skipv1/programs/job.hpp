@@ -173,8 +173,8 @@ struct PreparedJob {
   std::optional<Lock> lock = {};  ///< the first process's
   std::optional<std::size_t> last = {};
   std::string text_fingerprint = {}, valid_fingerprint = {};
-  std::string from_fingerprint = {};    ///< of the model that the run started from; empty if it has none, or of runs of before
-  Json config = {};                     ///< that the run has written into its checkpoint's config.json; null of runs of before
+  std::string from_fingerprint = {};  ///< of the model that the run started from; empty if none, or by an earlier version
+  Json config = {};                   ///< that the run has written into its checkpoint's config.json; null by an earlier version
   std::string config_fingerprint = {};  ///< in its place; empty where that is there
   bool from_given = false;              ///< and the command line names one again
 };

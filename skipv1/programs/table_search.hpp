@@ -39,7 +39,8 @@ inline HeadTable head_table(const ValueTable& table) {
   }
   return all;
 }
-/// What is searched: tables of so many layers and heads of which so many are owned. Layer 0 owns all of its.
+/// What is searched: tables of `layers` layers and `heads` heads that own `owned` value heads in all. Layer 0 owns all of its
+/// heads.
 struct SearchSpace {
   std::size_t layers = 8, heads = 8, owned = 36;
 };

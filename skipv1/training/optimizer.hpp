@@ -9,8 +9,8 @@
 
 namespace skipv1 {
 
-/// n parameters that are updated together with those of other groups, (n) each: what they are, in float besides where they are
-/// bfloat16 (else `master` is `parameters`), their moments and gradients; the first `decayed` of them decay.
+/// A group of n parameters, (n) each: the parameters, their float master weights (for other types than bfloat16 `master` is
+/// `parameters`), moments and gradients. The first `decayed` of them decay.
 template <class T, class Space = Cpu>
 struct ParameterGroup {
   View<T, Space> parameters;

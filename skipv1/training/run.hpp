@@ -247,7 +247,7 @@ class TrainingRun {
   Communicator& world_;
   std::ostream nowhere_{nullptr};
   std::optional<Log> log_;
-  std::optional<std::size_t> log_rows_;  ///< that the checkpoint knows of; none of runs of before
+  std::optional<std::size_t> log_rows_;  ///< that the checkpoint knows of; none in runs of earlier versions
   std::optional<std::size_t> last_;
   Trainer<T, Space> trainer_;
   double seconds_ = 0;

@@ -53,7 +53,7 @@ class Settings {
   template <class T>
   void take(const std::string& name, T& value) {
     const T asked = value;
-    const bool ids = name == "tokens" || name == "valid-tokens";  // runs of before have none
+    const bool ids = name == "tokens" || name == "valid-tokens";  // runs of earlier versions have none
     stored_.read(setting_key(name), value, ids ? Presence::optional : Presence::required);
     const bool text = ids || name == "text" || name == "valid",
                place = text || name == "tokenizer" || name == "config" || name == "from";

@@ -46,8 +46,8 @@ class Function<R(Arguments...)> {
       call_ = [](void* place, Arguments... arguments) -> R {
         return call(**std::launder(static_cast<F**>(place)), std::forward<Arguments>(arguments)...);
       };
-      copy_ = [](void* held, bool destroy) -> void* {
-        if (!destroy) return new F(*static_cast<F*>(held));
+      copy_ = [](void* held, Do task) -> void* {
+        if (task == Do::copy) return new F(*static_cast<F*>(held));
         delete static_cast<F*>(held);
         return nullptr;
       };
@@ -55,7 +55,7 @@ class Function<R(Arguments...)> {
   }
   Function(const Function& other) : call_(other.call_) {
     for (std::size_t i = 0; i < sizeof place_; ++i) place_[i] = other.place_[i];
-    if (other.copy_) set_heap(other.copy_(other.heap(), false)), copy_ = other.copy_;
+    if (other.copy_) set_heap(other.copy_(other.heap(), Do::copy)), copy_ = other.copy_;
   }
   Function(Function&& other) noexcept { swap(other); }
   Function& operator=(Function other) noexcept {
@@ -63,7 +63,7 @@ class Function<R(Arguments...)> {
     return *this;
   }
   ~Function() {
-    if (copy_) copy_(heap(), true);
+    if (copy_) copy_(heap(), Do::destroy);
   }
 
   explicit operator bool() const { return call_ != nullptr; }
@@ -73,6 +73,8 @@ class Function<R(Arguments...)> {
   }
 
  private:
+  enum class Do { copy, destroy };
+
   template <class F>
   static R call(F& f, Arguments... arguments) {
     if constexpr (std::is_void_v<R>)
@@ -93,7 +95,7 @@ class Function<R(Arguments...)> {
 
   alignas(void*) mutable unsigned char place_[4 * sizeof(void*)] = {};
   R (*call_)(void* place, Arguments...) = nullptr;
-  void* (*copy_)(void* held, bool destroy) = nullptr;  ///< copies or destroys what lies on the heap
+  void* (*copy_)(void* held, Do task) = nullptr;  ///< copies or destroys what lies on the heap
 };
 
 }  // namespace skipv1

@@ -92,13 +92,15 @@ class Progress {
   void advance(std::size_t count = 1) { at(done_ + count, note_); }
 
   /// The line for `done` pieces after `seconds`.
-  std::string line(std::size_t done, double seconds) const { return line(done, seconds, {bar_, true, true}); }
+  std::string line(std::size_t done, double seconds) const {
+    return line(done, seconds, {.bar = bar_, .count = true, .rate = true});
+  }
   /// The same in at most `columns` columns: a line that the terminal wraps cannot be drawn over. The bar goes first, then the
   /// count, then the rate; what is still too long is cut.
   std::string line_within(std::size_t done, double seconds, std::size_t columns) const {
     std::string text;
     for (const Parts parts :
-         {Parts{bar_, true, true}, Parts{false, true, true}, Parts{false, false, true}, Parts{false, false, false}}) {
+         {Parts{.bar = bar_, .count = true, .rate = true}, Parts{.count = true, .rate = true}, Parts{.rate = true}, Parts{}}) {
       text = line(done, seconds, parts);
       if (text.size() <= columns) return text;
     }
@@ -111,7 +113,7 @@ class Progress {
 
   /// What a line has besides name, percentage, time and note.
   struct Parts {
-    bool bar, count, rate;
+    bool bar = false, count = false, rate = false;
   };
 
   std::string line(std::size_t done, double seconds, const Parts& parts) const {

@@ -84,7 +84,7 @@ class Stack {
   Norm<T, Space> norm_of(const Parameters<T, Space>& p) const { return {p["model.norm.weight"], X(), config_.norm_epsilon}; }
   std::vector<LayerWeights<T, Space>> layers_of(const Parameters<T, Space>& p) const {
     std::vector<LayerWeights<T, Space>> layers;
-    for (std::size_t l = 0; l < config_.layers; ++l) layers.push_back(layer_weights(p, l, false));
+    for (std::size_t l = 0; l < config_.layers; ++l) layers.push_back(layer_weights(p, l));
     return layers;
   }
   static BlockSettings<T, Space> settings_of(const StackConfig& c) {

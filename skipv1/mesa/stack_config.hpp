@@ -49,13 +49,13 @@ inline ParameterLayout stack_layout(const StackConfig& c) {
   TensorList list;
   for (std::size_t l = 0; l < c.layers; ++l) {
     const std::string layer = "model.layers." + std::to_string(l) + ".";
-    if (c.norms) list.add_norm(layer + "input_layernorm", c.width, false);
+    if (c.norms) list.add_norm(layer + "input_layernorm", c.width);
     list.add_attention(layer + "self_attn.", routing, l, c.width, {.learned_mix = c.attention.learn_value_mix});
     if (c.feed_forward == 0) continue;
-    if (c.norms) list.add_norm(layer + "post_attention_layernorm", c.width, false);
-    list.add_feed_forward(layer + "mlp.", c.width, c.feed_forward, true, false);
+    if (c.norms) list.add_norm(layer + "post_attention_layernorm", c.width);
+    list.add_feed_forward(layer + "mlp.", c.width, c.feed_forward, {.gate = true});
   }
-  if (c.norms) list.add_norm("model.norm", c.width, false);
+  if (c.norms) list.add_norm("model.norm", c.width);
   return ParameterLayout(list.entries);
 }
 

@@ -87,6 +87,11 @@ struct AttentionTensors {
   bool qkv_bias = false, o_bias = false, qk_norm = false, learned_mix = false;
 };
 
+/// Which tensors a feed-forward layer has besides its up and down projections.
+struct FeedForwardTensors {
+  bool gate = false, bias = false;
+};
+
 /// The tensors of a model, one after the other; empty ones are left out.
 class TensorList {
  public:
@@ -99,7 +104,7 @@ class TensorList {
     add(name + ".weight", {out, in});
     if (bias && out != 0) add(name + ".bias", {out});
   }
-  SKIPV1_COLD void add_norm(const std::string& name, std::size_t d, bool bias) {
+  SKIPV1_COLD void add_norm(const std::string& name, std::size_t d, bool bias = false) {
     add(name + ".weight", {d});
     if (bias) add(name + ".bias", {d});
   }
@@ -120,10 +125,11 @@ class TensorList {
     if (has.learned_mix && l > 0) add(name + "value_mix", {1});
     add_linear(name + "o_proj", d, values, has.o_bias);
   }
-  SKIPV1_COLD void add_feed_forward(const std::string& name, std::size_t d, std::size_t intermediate, bool gated, bool bias) {
-    add_linear(name + "up_proj", intermediate, d, bias);
-    if (gated) add_linear(name + "gate_proj", intermediate, d, bias);
-    add_linear(name + "down_proj", d, intermediate, bias);
+  SKIPV1_COLD void add_feed_forward(const std::string& name, std::size_t d, std::size_t intermediate,
+                                    const FeedForwardTensors& has) {
+    add_linear(name + "up_proj", intermediate, d, has.bias);
+    if (has.gate) add_linear(name + "gate_proj", intermediate, d, has.bias);
+    add_linear(name + "down_proj", d, intermediate, has.bias);
   }
 };
 
@@ -140,7 +146,7 @@ SKIPV1_COLD inline std::vector<ParameterLayout::Entry> ParameterLayout::decoder_
     list.add_norm(layer + "input_layernorm", d, norm_bias);
     list.add_attention(layer + "self_attn.", routing, l, d, has);
     list.add_norm(layer + "post_attention_layernorm", d, norm_bias);
-    list.add_feed_forward(layer + "mlp.", d, c.intermediate_size, !c.gpt2(), c.has_mlp_bias());
+    list.add_feed_forward(layer + "mlp.", d, c.intermediate_size, {.gate = !c.gpt2(), .bias = c.has_mlp_bias()});
   }
   list.add_norm("model.norm", d, norm_bias);
   for (std::size_t i = 0; c.mixing().depth && i < c.num_hidden_layers; ++i)

@@ -16,35 +16,36 @@ struct LayerWeights {
   View<T, Space> norm2, norm2_bias, gate, gate_bias, up, up_bias, down, down_bias;
 };
 
-/// Layer l's tensors among `p`; `latent`: of a model that has one.
+/// Layer l's tensors among `p`.
 template <class T, class Space>
-SKIPV1_COLD LayerWeights<T, Space> layer_weights(const Parameters<T, Space>& p, std::size_t l, bool latent) {
+SKIPV1_COLD LayerWeights<T, Space> layer_weights(const Parameters<T, Space>& p, std::size_t l) {
   const std::string layer = "model.layers." + std::to_string(l) + ".", attention = layer + "self_attn.", mlp = layer + "mlp.";
+  const bool latent = !p[attention + "k_up_proj.weight"].empty();
   const std::string key = attention + (latent ? "k_rotary_proj" : "k_proj"),
                     value = attention + (latent ? "kv_down_proj" : "v_proj");
-  return {p[layer + "input_layernorm.weight"],
-          p[layer + "input_layernorm.bias"],
-          p[attention + "q_proj.weight"],
-          p[attention + "q_proj.bias"],
-          p[attention + "q_norm.weight"],
-          p[key + ".weight"],
-          p[key + ".bias"],
-          p[attention + "k_norm.weight"],
-          p[value + ".weight"],
-          p[value + ".bias"],
-          p[attention + "k_up_proj.weight"],
-          p[attention + "v_up_proj.weight"],
-          p[attention + "value_mix"],
-          p[attention + "o_proj.weight"],
-          p[attention + "o_proj.bias"],
-          p[layer + "post_attention_layernorm.weight"],
-          p[layer + "post_attention_layernorm.bias"],
-          p[mlp + "gate_proj.weight"],
-          p[mlp + "gate_proj.bias"],
-          p[mlp + "up_proj.weight"],
-          p[mlp + "up_proj.bias"],
-          p[mlp + "down_proj.weight"],
-          p[mlp + "down_proj.bias"]};
+  return {.norm1 = p[layer + "input_layernorm.weight"],
+          .norm1_bias = p[layer + "input_layernorm.bias"],
+          .query = p[attention + "q_proj.weight"],
+          .query_bias = p[attention + "q_proj.bias"],
+          .query_norm = p[attention + "q_norm.weight"],
+          .key = p[key + ".weight"],
+          .key_bias = p[key + ".bias"],
+          .key_norm = p[attention + "k_norm.weight"],
+          .value = p[value + ".weight"],
+          .value_bias = p[value + ".bias"],
+          .key_up = p[attention + "k_up_proj.weight"],
+          .value_up = p[attention + "v_up_proj.weight"],
+          .value_mix = p[attention + "value_mix"],
+          .output = p[attention + "o_proj.weight"],
+          .output_bias = p[attention + "o_proj.bias"],
+          .norm2 = p[layer + "post_attention_layernorm.weight"],
+          .norm2_bias = p[layer + "post_attention_layernorm.bias"],
+          .gate = p[mlp + "gate_proj.weight"],
+          .gate_bias = p[mlp + "gate_proj.bias"],
+          .up = p[mlp + "up_proj.weight"],
+          .up_bias = p[mlp + "up_proj.bias"],
+          .down = p[mlp + "down_proj.weight"],
+          .down_bias = p[mlp + "down_proj.bias"]};
 }
 
 /// The projections to queries, keys and values as one: weight (W, d), bias (W) or none.
@@ -85,7 +86,7 @@ struct Weights {
     layers = std::vector<LayerWeights<T, Space>>(config.num_hidden_layers);
     if (config.mixing().depth) depth = std::vector<View<T, Space>>(config.num_hidden_layers);
     for (std::size_t l = 0; l < config.num_hidden_layers; ++l) {
-      layers[l] = layer_weights(p, l, config.latent());
+      layers[l] = layer_weights(p, l);
       if (!depth.empty()) depth[l] = p["model.depth_weights." + std::to_string(l)];
     }
   }

@@ -66,7 +66,7 @@ void layer_norm_forward(View<T, Device> y, View<Sum<T>, Device> statistics, Cons
                         ConstView<T, Device> bias, double epsilon, Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
   if (version == Version::fast)
-    return detail::norm_forward<true, T>("layer_norm_forward", y, statistics, x, weight, bias, epsilon);
+    return detail::norm_forward<detail::NormKind::layer, T>("layer_norm_forward", y, statistics, x, weight, bias, epsilon);
   launch(one_thread_each("layer_norm_forward_first", rows), detail::layer_norm_forward_first<T>, y.data(), statistics.data(),
          x.data(), weight.data(), bias.data(), rows, d, epsilon);
 }
@@ -80,7 +80,9 @@ void layer_norm_backward(View<T, Device> dx, View<T, Device> dweight, View<T, De
   const char* const name = "layer_norm_backward";
   const bool fast = version == Version::fast;
   const detail::NormMade<T> made{y.data(), bias.data()};
-  if (fast && detail::norm_backward<true, T>(name, dx, dweight, dbias, dy, x, weight, statistics, dx_sums, made)) return;
+  if (fast &&
+      detail::norm_backward<detail::NormKind::layer, T>(name, dx, dweight, dbias, dy, x, weight, statistics, dx_sums, made))
+    return;
   const std::size_t rows = x.rows(), d = x.width();
   launch(one_thread_each("layer_norm_backward_first", rows), detail::layer_norm_backward_first<T>, dx.data(), dy.data(), x.data(),
          weight.data(), statistics.data(), rows, d);
@@ -89,8 +91,8 @@ void layer_norm_backward(View<T, Device> dx, View<T, Device> dweight, View<T, De
   detail::column_sum_first("layer_norm_backward_bias", dbias, rows, detail::RowsOf<T>{dy.data(), d});
   detail::column_sum_first("layer_norm_backward_dx_sums", dx_sums, rows, detail::RowsOf<T>{dx.data(), d});
   if (!y.empty())
-    launch(one_thread_each("layer_norm_made_first", rows * d), detail::norm_made_first<true, T>, made, x.data(), weight.data(),
-           statistics.data(), rows, d);
+    launch(one_thread_each("layer_norm_made_first", rows * d), detail::norm_made_first<detail::NormKind::layer, T>, made,
+           x.data(), weight.data(), statistics.data(), rows, d);
 }
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -109,8 +109,8 @@ void linear_forward(View<T, Device> y, ConstView<T, Device> x, ConstView<T, Devi
     detail::for_each_of_rows("linear_bias", rows, out, detail::BiasRow<T>{y.data(), row, from, out});
     row = nullptr, from = y.data();
   }
-  matrix_product<T>({rows, out, in, false, true, from != nullptr, row != nullptr},
-                    {y.data(), x.data(), weight.data(), from, row});
+  matrix_product<T>({.m = rows, .n = out, .k = in, .transpose_b = true, .add = from != nullptr, .bias = row != nullptr},
+                    {.c = y.data(), .a = x.data(), .b = weight.data(), .from = from, .bias = row});
 }
 template <class T>
 void linear_backward_input(View<T, Device> dx, ConstView<T, Device> dy, ConstView<T, Device> weight,
@@ -120,7 +120,8 @@ void linear_backward_input(View<T, Device> dx, ConstView<T, Device> dy, ConstVie
     return launch(one_thread_each("linear_backward_input_first", rows * in), detail::linear_backward_input_first<T>, dx.data(),
                   dy.data(), weight.data(), rows, in, out, mode);
   }
-  matrix_product<T>({rows, in, out, false, false, mode == WriteMode::accumulate}, {dx.data(), dy.data(), weight.data()});
+  matrix_product<T>({.m = rows, .n = in, .k = out, .add = mode == WriteMode::accumulate},
+                    {.c = dx.data(), .a = dy.data(), .b = weight.data()});
 }
 /// As on the CPU; see `column_sum`. (cuBLASLt's by-product BGRADB is a pass of its own too, at two thirds of this one's rate:
 /// docs/performance/ledger.md.)
@@ -140,7 +141,8 @@ void linear_backward_weight(View<T, Device> dweight, View<T, Device> dbias, Cons
     launch(one_thread_each("linear_backward_weight_first", out * in), detail::linear_backward_weight_first<T>, dweight.data(),
            dy.data(), x.data(), rows, in, out);
   } else {
-    matrix_product<T>({out, in, rows, true, false, true}, {dweight.data(), dy.data(), x.data()});
+    matrix_product<T>({.m = out, .n = in, .k = rows, .transpose_a = true, .add = true},
+                      {.c = dweight.data(), .a = dy.data(), .b = x.data()});
   }
   linear_backward_bias<T>(dbias, dy, version);
 }

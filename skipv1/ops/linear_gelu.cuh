@@ -15,8 +15,7 @@ void linear_gelu_forward(View<T, Device> y, View<T, Device> before, ConstView<T,
   const std::size_t rows = x.rows(), in = x.width(), out = weight.extent(0);
   require(weight.width() == in && y.rows() == rows && y.width() == out && before.shape() == y.shape(), "linear: x ", x.shape(),
           " times weight ", weight.shape(), " transposed does not give y ", y.shape(), " and ", before.shape(), " before GELU");
-  Product product{rows, out, in, false, true, false, !bias.empty()};
-  product.gelu = true;
+  const Product product{.m = rows, .n = out, .k = in, .transpose_b = true, .bias = !bias.empty(), .gelu = true};
   const ProductOf<T> of{
       .c = y.data(), .a = x.data(), .b = weight.data(), .bias = bias.empty() ? nullptr : bias.data(), .before = before.data()};
   if (version == Version::fast && rows > 1 && matrix_product<T>(product, of)) return;
@@ -26,8 +25,7 @@ void linear_gelu_forward(View<T, Device> y, View<T, Device> before, ConstView<T,
 template <class T>
 void gelu_linear_backward(View<T, Device> dbefore, ConstView<T, Device> dy, ConstView<T, Device> weight,
                           ConstView<T, Device> before, Version version = Version::fast) {
-  Product product{dy.rows(), weight.width(), weight.extent(0), false, false, false};
-  product.slope = true;
+  const Product product{.m = dy.rows(), .n = weight.width(), .k = weight.extent(0), .slope = true};
   const ProductOf<T> of{.c = dbefore.data(), .a = dy.data(), .b = weight.data(), .slope_at = before.data()};
   if (version == Version::fast && matrix_product<T>(product, of)) return;
   linear_backward_input<T>(dbefore, dy, weight, WriteMode::overwrite, version);

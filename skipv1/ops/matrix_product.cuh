@@ -21,7 +21,7 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 /// GELU's derivative at `slope_at (m, n)`.
 struct Product {
   std::size_t m, n, k;
-  bool transpose_a, transpose_b, add, bias = false, gelu = false, slope = false;
+  bool transpose_a = false, transpose_b = false, add = false, bias = false, gelu = false, slope = false;
   /// Whether GELU is part of it.
   bool has_gelu() const { return gelu || slope; }
   friend bool operator==(const Product&, const Product&) = default;

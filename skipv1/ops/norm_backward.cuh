@@ -5,6 +5,7 @@
 #include "skipv1/kernel/mma.cuh"
 #include "skipv1/device/resident.cuh"
 #include "skipv1/ops/column_sum.cuh"
+#include "skipv1/ops/norm_forward.cuh"
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
@@ -141,13 +142,14 @@ struct NormMade {
 /// Block (32 G, R), persistent: R rows at a time; V elements per load. Memory bounds it: 4 d sizeof(T) bytes per row for about 20
 /// d operations; 5 d with `made`, the forward pass's output, which may alias dy: each thread writes only what it has read. It
 /// reaches 3.45 TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of dweight, of dbias
-/// for LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order. LayerNorm where
-/// `centred`, else RMSNorm: a mean of 0 that does not depend on the row, and no bias.
-template <class T, std::size_t V, bool centred, bool sums_dx>
+/// for LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order. RMSNorm has
+/// a mean of 0 that does not depend on the row, and no bias.
+template <class T, std::size_t V, NormKind which, bool sums_dx>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, NormMade<T> made,
                        std::size_t rows, std::size_t d, unsigned stages) {
   using S = Sum<T>;
+  constexpr bool centred = which == NormKind::layer;
   const S share = S(1) / static_cast<S>(d);
   const std::size_t step = std::size_t{grid_size().x} * block_size().y;
   RowsAhead<T, V> ahead{{x, dy, dx}, rows, d, stages};
@@ -206,10 +208,11 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
 }
 
 /// One thread, one element of what the forward pass made.
-template <bool centred, class T>
+template <NormKind which, class T>
 SKIPV1_KERNEL norm_made_first(NormMade<T> made, const T* x, const T* weight, const Sum<T>* statistics, std::size_t N,
                               std::size_t d) {
   using S = Sum<T>;
+  constexpr bool centred = which == NormKind::layer;
   const std::size_t n = global_thread() / d, i = global_thread() % d;
   if (n >= N) return;
   const S mean = centred ? statistics[2 * n] : S(0), r = statistics[centred ? 2 * n + 1 : n];
@@ -220,7 +223,7 @@ SKIPV1_KERNEL norm_made_first(NormMade<T> made, const T* x, const T* weight, con
 /// dx (N, d), dweight, dbias (LayerNorm) and, where given, dx_sums (d) accumulate: see layer_norm.hpp and rms_norm.hpp. Returns
 /// false, with nothing done, where rows are longer than 1536 loads. Takes at most `room` bytes of shared memory, of which 1 KiB
 /// is for `row_sums`; 73 KiB are enough.
-template <bool centred, class T>
+template <NormKind which, class T>
 bool norm_backward(const char* name, View<T, Device> dx, View<T, Device> dweight, View<T, Device> dbias, ConstView<T, Device> dy,
                    ConstView<T, Device> x, ConstView<T, Device> weight, ConstView<Sum<T>, Device> statistics,
                    View<T, Device> dx_sums, NormMade<T> made, std::size_t room = shared_memory_of_block()) {
@@ -229,9 +232,9 @@ bool norm_backward(const char* name, View<T, Device> dx, View<T, Device> dweight
   const std::size_t numbers = wide ? per_16_bytes<T> : 1, warps = ceil_div(d, norm_loads * warp_size * numbers);
   if (warps > 16) return false;
   if (rows == 0) return true;
-  const auto kernel = !wide             ? norm_backward_fast<T, 1, centred, true>
-                      : dx_sums.empty() ? norm_backward_fast<T, per_16_bytes<T>, centred, false>
-                                        : norm_backward_fast<T, per_16_bytes<T>, centred, true>;
+  const auto kernel = !wide             ? norm_backward_fast<T, 1, which, true>
+                      : dx_sums.empty() ? norm_backward_fast<T, per_16_bytes<T>, which, false>
+                                        : norm_backward_fast<T, per_16_bytes<T>, which, true>;
   const std::size_t at_once = std::max<std::size_t>(1, 8 / warps), threads = warps * warp_size * at_once,
                     bytes_of_row = 3 * norm_loads * threads * numbers * sizeof(T),
                     stages = std::min(norm_stages, (room - 1024) / bytes_of_row), bytes = stages * bytes_of_row,

@@ -5,15 +5,18 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
+enum class NormKind { layer, rms };
+
 /// One warp, one row; V elements per load. Memory bounds it: 2 d sizeof(T) bytes per row for 4 d to 7 d operations, where a row
 /// has at most 32 V `kept` elements; what is longer is read again. It reaches 3.36 TB/s, 82 % of a copy's rate, on an H200
 /// (docs/performance/tried-h200.txt). A lane keeps the row's first `kept` loads in registers: as few as will do, so that the
-/// loads of many warps are in flight. LayerNorm where `centred`, with `statistics` (N, 2): mean and 1 / standard deviation; else
-/// RMSNorm: a mean of 0, no bias, `statistics` (N).
-template <class T, std::size_t V, std::size_t kept, bool centred>
+/// loads of many warps are in flight. LayerNorm has `statistics` (N, 2): mean and 1 / standard deviation. RMSNorm has a
+/// mean of 0, no bias, `statistics` (N).
+template <class T, std::size_t V, std::size_t kept, NormKind kind>
 SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
                                 std::size_t d, Sum<T> epsilon) {
   using S = Sum<T>;
+  constexpr bool centred = kind == NormKind::layer;
   const std::size_t n = global_thread() / warp_size;
   if (n >= rows) return;
   const T* in = x + n * d;
@@ -54,16 +57,16 @@ SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* w
   statistics[centred ? 2 * n + 1 : n] = r;
 }
 
-/// `layer_norm_forward` where `centred`, else `rms_norm_forward`, without a bias.
-template <bool centred, class T>
+/// `layer_norm_forward`, or `rms_norm_forward`, which has no bias.
+template <NormKind kind, class T>
 void norm_forward(const char* name, View<T, Device> y, View<Sum<T>, Device> statistics, ConstView<T, Device> x,
                   ConstView<T, Device> weight, ConstView<T, Device> bias, double epsilon) {
   const std::size_t rows = x.rows(), d = x.width();
   const bool wide = reads_16_bytes(d, x.data(), y.data(), weight.data(), bias.data());
   constexpr std::size_t V = per_16_bytes<T>;
-  const auto kernel = !wide                    ? norm_forward_fast<T, 1, 8, centred>
-                      : d <= 4 * warp_size * V ? norm_forward_fast<T, V, 4, centred>
-                                               : norm_forward_fast<T, V, 8, centred>;
+  const auto kernel = !wide                    ? norm_forward_fast<T, 1, 8, kind>
+                      : d <= 4 * warp_size * V ? norm_forward_fast<T, V, 4, kind>
+                                               : norm_forward_fast<T, V, 8, kind>;
   launch({name, ceil_div(rows, 4), 128}, kernel, y.data(), statistics.data(), x.data(), weight.data(), bias.data(), rows, d,
          epsilon);
 }

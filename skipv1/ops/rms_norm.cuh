@@ -59,7 +59,8 @@ template <class T>
 void rms_norm_forward(View<T, Device> y, View<Sum<T>, Device> inverse_rms, ConstView<T, Device> x, ConstView<T, Device> weight,
                       double epsilon, Version version = Version::fast) {
   const std::size_t rows = x.rows(), d = x.width();
-  if (version == Version::fast) return detail::norm_forward<false, T>("rms_norm_forward", y, inverse_rms, x, weight, {}, epsilon);
+  if (version == Version::fast)
+    return detail::norm_forward<detail::NormKind::rms, T>("rms_norm_forward", y, inverse_rms, x, weight, {}, epsilon);
   launch(one_thread_each("rms_norm_forward_first", rows), detail::rms_norm_forward_first<T>, y.data(), inverse_rms.data(),
          x.data(), weight.data(), rows, d, epsilon);
 }
@@ -72,7 +73,8 @@ void rms_norm_backward(View<T, Device> dx, View<T, Device> dweight, ConstView<T,
   const char* const name = "rms_norm_backward";
   const bool fast = version == Version::fast;
   const detail::NormMade<T> made{y.data(), nullptr};
-  if (fast && detail::norm_backward<false, T>(name, dx, dweight, {}, dy, x, weight, inverse_rms, dx_sums, made)) return;
+  if (fast && detail::norm_backward<detail::NormKind::rms, T>(name, dx, dweight, {}, dy, x, weight, inverse_rms, dx_sums, made))
+    return;
   const std::size_t rows = x.rows(), d = x.width();
   launch(one_thread_each("rms_norm_backward_first", rows), detail::rms_norm_backward_first<T>, dx.data(), dy.data(), x.data(),
          weight.data(), inverse_rms.data(), rows, d);
@@ -80,8 +82,8 @@ void rms_norm_backward(View<T, Device> dx, View<T, Device> dweight, ConstView<T,
                            detail::RmsNormWeight<T>{dy.data(), x.data(), inverse_rms.data(), d});
   detail::column_sum_first("rms_norm_backward_dx_sums", dx_sums, rows, detail::RowsOf<T>{dx.data(), d});
   if (!y.empty())
-    launch(one_thread_each("rms_norm_made_first", rows * d), detail::norm_made_first<false, T>, made, x.data(), weight.data(),
-           inverse_rms.data(), rows, d);
+    launch(one_thread_each("rms_norm_made_first", rows * d), detail::norm_made_first<detail::NormKind::rms, T>, made, x.data(),
+           weight.data(), inverse_rms.data(), rows, d);
 }
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

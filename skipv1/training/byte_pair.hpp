@@ -128,7 +128,7 @@ class BytePairTokenizer : public Tokenizer {
   static std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
     return static_cast<std::uint64_t>(left) << 32 | static_cast<std::uint32_t>(right);
   }
-  void put(std::int64_t id, std::string text, bool special, std::size_t count) {
+  void put(std::int64_t id, std::string text, std::size_t count, bool special = false) {
     require(id >= 0 && static_cast<std::size_t>(id) < count + 65536, "piece \"", shown(text), "\" has the id ", id,
             " in a vocabulary of ", count, " pieces");
     const auto at = static_cast<std::size_t>(id);
@@ -147,7 +147,7 @@ class BytePairTokenizer : public Tokenizer {
       const auto [other, fresh] = by_id.try_emplace(id, &piece);
       require(fresh, "pieces \"", shown(*other->second), "\" and \"", shown(piece), "\" have the same id ", id);
       const std::optional<std::string> bytes = alphabet_.bytes(piece);
-      put(id, bytes.value_or(piece), false, count);  // as tokenizers shows it
+      put(id, bytes.value_or(piece), count);  // as tokenizers shows it
       if (const int byte = alphabet_.byte(piece); byte >= 0) bytes_[static_cast<std::size_t>(byte)] = id;
       if (v_.whole_words && bytes) words_.try_emplace(*bytes, id);
     }
@@ -177,7 +177,7 @@ class BytePairTokenizer : public Tokenizer {
       require(token.id == expected, "added token \"", shown(token.content), "\" has the id ", token.id,
               ", but transformers gives it ", expected);
       last = std::max(last.value_or(token.id), token.id);
-      put(token.id, token.content, token.special, base + v_.added.size());
+      put(token.id, token.content, base + v_.added.size(), token.special);
       auto& same_start = (token.normalized ? normalized_ : plain_)[static_cast<unsigned char>(token.content[0])];
       for (const AddedToken& other : same_start)
         require(other.content != token.content, "added token \"", shown(token.content), "\" is there twice");

@@ -49,7 +49,7 @@ TEMPLATE_LIST_TEST_CASE("rms_norm_backward is the same to the bit with less shar
   const auto dx = normal<T>({rows, d}, random), dweight = normal<T>({d}, random);
   const auto run = [&](std::size_t room) {
     Tensor<T, Device> to = dx.device, sums = dweight.device;
-    CHECK(detail::norm_backward<false, T>("rms_norm_backward", to, sums, {}, dy, x, weight, r, {}, {}, room));
+    CHECK(detail::norm_backward<detail::NormKind::rms, T>("rms_norm_backward", to, sums, {}, dy, x, weight, r, {}, {}, room));
     return std::pair(to_host<T>(to), to_host<T>(sums));
   };
   const auto [most, most_sums] = run(227 << 10);     // three rows at a time in shared memory

@@ -149,14 +149,13 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, NormMade<T> made,
                        std::size_t rows, std::size_t d, unsigned stages) {
   using S = Sum<T>;
-  constexpr bool centred = which == NormKind::layer;
   const S share = S(1) / static_cast<S>(d);
   const std::size_t step = std::size_t{grid_size().x} * block_size().y;
   RowsAhead<T, V> ahead{{x, dy, dx}, rows, d, stages};
   S mean(0), r(0), next_mean(0), next_r(0);
   const auto load_next = [&](std::size_t n) {
-    if (centred && n < rows) next_mean = statistics[2 * n];
-    if (n < rows) next_r = statistics[centred ? 2 * n + 1 : n];
+    if (centred<which> && n < rows) next_mean = statistics[2 * n];
+    if (n < rows) next_r = statistics[centred<which> ? 2 * n + 1 : n];
   };
   S weight_sums[norm_loads][V] = {}, bias_sums[norm_loads][V] = {}, dx_sums[norm_loads][V] = {};
   std::size_t n = block().x * block_size().y + thread().y, i = n * d + thread().x * V;  // the row, where its numbers begin
@@ -181,21 +180,21 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
       }
     });
     row_sums(g_mean, gz_mean, odd);
-    g_mean = centred ? g_mean * share : S(0), gz_mean *= share;
+    g_mean = centred<which> ? g_mean * share : S(0), gz_mean *= share;
     for_each_load([&](unsigned c, const auto& in, const auto& dout, const auto& w) {
       const Wide<T, V> before = ahead.get(2, c);
       Vector<T, V> out;
       for (std::size_t j = 0; j < V; ++j) {
         const S z = (in[j] - mean) * r;
         weight_sums[c][j] += dout[j] * z;
-        if (centred) bias_sums[c][j] += dout[j];
+        if (centred<which>) bias_sums[c][j] += dout[j];
         out[j] = static_cast<T>(before[j] + r * (w[j] * dout[j] - g_mean - z * gz_mean));
         if (sums_dx) dx_sums[c][j] += static_cast<S>(out[j]);
       }
       store_at_once(dx + i + c * ahead.width(), out);
       if (!made.to) return;
       Wide<T, V> b{};
-      if (centred) b = wide(load_vector<V>(made.bias + c * ahead.width() + thread().x * V));
+      if (centred<which>) b = wide(load_vector<V>(made.bias + c * ahead.width() + thread().x * V));
       for (std::size_t j = 0; j < V; ++j) out[j] = static_cast<T>((in[j] - mean) * r * w[j] + b[j]);
       store_at_once(made.to + i + c * ahead.width(), out);
     });
@@ -203,8 +202,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
   }
   const std::size_t kind = grid_size().x * d;
   store_column_sums(parts, weight_sums, d);
-  if (centred) store_column_sums(parts + kind, bias_sums, d);
-  if (sums_dx) store_column_sums(parts + (centred ? 2 : 1) * kind, dx_sums, d);
+  if (centred<which>) store_column_sums(parts + kind, bias_sums, d);
+  if (sums_dx) store_column_sums(parts + (centred<which> ? 2 : 1) * kind, dx_sums, d);
 }
 
 /// One thread, one element of what the forward pass made.
@@ -212,12 +211,11 @@ template <NormKind which, class T>
 SKIPV1_KERNEL norm_made_first(NormMade<T> made, const T* x, const T* weight, const Sum<T>* statistics, std::size_t N,
                               std::size_t d) {
   using S = Sum<T>;
-  constexpr bool centred = which == NormKind::layer;
   const std::size_t n = global_thread() / d, i = global_thread() % d;
   if (n >= N) return;
-  const S mean = centred ? statistics[2 * n] : S(0), r = statistics[centred ? 2 * n + 1 : n];
+  const S mean = centred<which> ? statistics[2 * n] : S(0), r = statistics[centred<which> ? 2 * n + 1 : n];
   const S z = (static_cast<S>(x[n * d + i]) - mean) * r * static_cast<S>(weight[i]);
-  made.to[n * d + i] = static_cast<T>(centred ? z + static_cast<S>(made.bias[i]) : z);
+  made.to[n * d + i] = static_cast<T>(centred<which> ? z + static_cast<S>(made.bias[i]) : z);
 }
 
 /// dx (N, d), dweight, dbias (LayerNorm) and, where given, dx_sums (d) accumulate: see layer_norm.hpp and rms_norm.hpp. Returns

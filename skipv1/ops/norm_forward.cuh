@@ -6,6 +6,8 @@
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
 enum class NormKind { layer, rms };
+template <NormKind kind>
+inline constexpr bool centred = kind == NormKind::layer;  ///< subtracts the mean
 
 /// One warp, one row; V elements per load. Memory bounds it: 2 d sizeof(T) bytes per row for 4 d to 7 d operations, where a row
 /// has at most 32 V `kept` elements; what is longer is read again. It reaches 3.36 TB/s, 82 % of a copy's rate, on an H200
@@ -16,7 +18,6 @@ template <class T, std::size_t V, std::size_t kept, NormKind kind>
 SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
                                 std::size_t d, Sum<T> epsilon) {
   using S = Sum<T>;
-  constexpr bool centred = kind == NormKind::layer;
   const std::size_t n = global_thread() / warp_size;
   if (n >= rows) return;
   const T* in = x + n * d;
@@ -32,7 +33,7 @@ SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* w
     for (std::size_t i = kept * step + lane() * V; i < d; i += step) f(i, load_vector<V>(in + i));
   };
   S mean(0), square(0);
-  if constexpr (centred) {
+  if constexpr (centred<kind>) {
     for_each_load([&](std::size_t, const Vector<T, V>& v) {
       for (std::size_t j = 0; j < V; ++j) mean += static_cast<S>(v[j]);
     });
@@ -45,16 +46,16 @@ SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* w
   for_each_load([&](std::size_t i, Vector<T, V> v) {
     const Vector<T, V> w = load_vector<V>(weight + i);
     Vector<T, V> b{};
-    if constexpr (centred) b = load_vector<V>(bias + i);
+    if constexpr (centred<kind>) b = load_vector<V>(bias + i);
     for (std::size_t j = 0; j < V; ++j) {
       const S z = (static_cast<S>(v[j]) - mean) * r * static_cast<S>(w[j]);
-      v[j] = static_cast<T>(centred ? z + static_cast<S>(b[j]) : z);
+      v[j] = static_cast<T>(centred<kind> ? z + static_cast<S>(b[j]) : z);
     }
     store_vector(y + n * d + i, v);
   });
   if (lane() > 0) return;
-  if (centred) statistics[2 * n] = mean;
-  statistics[centred ? 2 * n + 1 : n] = r;
+  if (centred<kind>) statistics[2 * n] = mean;
+  statistics[centred<kind> ? 2 * n + 1 : n] = r;
 }
 
 /// `layer_norm_forward`, or `rms_norm_forward`, which has no bias.

@@ -1,6 +1,6 @@
 """Losses of trained models over several held-out texts: SkipV1's minus MHA's of the same seed, with intervals of 95 % over seeds.
 
-    python3 docs/results/texts.py docs/results/texts.json                                # the table of read-once.md
+    python3 docs/results/texts.py texts.json                                             # the table of read-once.md
     python3 docs/results/texts.py texts.json --collect RESULTS.json EVAL.json ...        # adds what `skipv1-eval --json` wrote of kept models
 
 RESULTS.json is of `skipv1-experiment ... --keep`, which keeps a model in a folder that is named by its label and seed; its own held-out text comes first.

@@ -122,11 +122,11 @@ class Canvas {
   /// One line of text whose top is at `at`; `align` says which end or the middle lies there.
   void text(Point at, std::string_view text, double size, Colour colour, Align align = Align::left) {
     const double width = text_width(text, size);
-    paint(text_mask(text, size), {at.x - shift(align, width), at.y}, colour, false);
+    paint(text_mask(text, size), {at.x - shift(align, width), at.y}, colour, Reads::across);
   }
   /// Text that reads upwards; its left side (the top of the letters) is at `at.x`, its middle at `at.y`.
   void text_upwards(Point at, std::string_view text, double size, Colour colour) {
-    paint(text_mask(text, size), {at.x, at.y - text_width(text, size) / 2}, colour, true);
+    paint(text_mask(text, size), {at.x, at.y - text_width(text, size) / 2}, colour, Reads::upwards);
   }
 
   /// The bytes of the picture as a PNG file (8-bit RGB).
@@ -174,8 +174,9 @@ class Canvas {
     });
   }
 
-  /// `turned`: a quarter turn against the clock.
-  void paint(const Mask& mask, Point at, Colour colour, bool turned) {
+  enum class Reads { across, upwards };  ///< upwards: a quarter turn counterclockwise
+  void paint(const Mask& mask, Point at, Colour colour, Reads direction) {
+    const bool turned = direction == Reads::upwards;
     const auto left = std::lround(at.x), top = std::lround(at.y);
     for (std::size_t j = 0; j < mask.height; ++j) {
       for (std::size_t i = 0; i < mask.width; ++i) {

@@ -88,7 +88,7 @@ void compare(std::size_t rows, std::size_t d) {
   std::printf("\n");
 }
 
-/// What must be moved and done for (rows, d) numbers of `size` bytes, on a card of so many bytes and operations per second.
+/// What must be moved and done for (rows, d) numbers of `size` bytes, on a card with these bytes and operations per second.
 void predict(const char* type, double rows, double d, double size, double bandwidth, double operations) {
   const double bytes = 2 * rows * d * size, work = 4 * rows * d;
   std::printf("%s: %.1f MB in and out, %.1f million operations: %.1f us of memory, %.1f us of arithmetic\n", type, bytes * 1e-6,

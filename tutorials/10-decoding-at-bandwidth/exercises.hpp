@@ -22,7 +22,7 @@ inline std::size_t begin_of(std::size_t team, std::size_t teams, std::size_t til
 }
 
 /// 10-3. Bytes that a layer of SkipKV1 moves in bfloat16 if the halves of its key heads and of its value heads are concatenated
-/// before attention: so many positions, pairs of heads, and elements of a head.
+/// before attention, from the numbers of positions, pairs of heads, and elements of a head.
 inline double concatenated_bytes(double positions, double pairs, double d) { return 2 * positions * pairs * d * (1 + 3); }
 
 }  // namespace exercise

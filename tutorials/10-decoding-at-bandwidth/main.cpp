@@ -23,7 +23,7 @@ using namespace skipv1;
 
 namespace {
 
-/// One new row of each sequence against all its keys: so many query heads of width d, `group` of which read one pair of heads.
+/// One new row per sequence against all its keys: query heads of width d, `group` of which read one pair of heads.
 struct Rows {
   std::vector<std::size_t> keys;  ///< of each sequence
   std::size_t heads, d, group = 1;
@@ -48,7 +48,7 @@ Tensor<bfloat16, Device> drawn(Shape shape) {
   return x;
 }
 
-/// A position's value heads, `width` numbers, one block: a layer's own in front, behind them the first layer's.
+/// One block, one position's value heads, `width` elements: the layer's own, then the first layer's.
 SKIPV1_KERNEL concatenate(bfloat16* to, const bfloat16* own, const bfloat16* first, std::size_t own_width, std::size_t width) {
   const std::size_t n = block().x;
   for (std::size_t i = thread().x * 8; i < width; i += block_size().x * 8)
@@ -77,8 +77,8 @@ class Step {
         table_(table(false)),
         joined_table_(table(true)) {}
 
-  /// "first": one thread, one query head; "simple": the kernel before; "concatenated": the halves put together, then the fused
-  /// kernel; "fused": that alone, each half where it lies.
+  /// "first": one thread, one query head; "simple": the kernel before; "concatenated": the halves are concatenated, then the
+  /// fused kernel runs; "fused": that kernel alone, each half read where it lies.
   void run(const std::string& way) const {
     const bool joins = way == "concatenated";
     if (joins) {
@@ -195,7 +195,7 @@ void compare(const Rows& rows) {
   std::printf("; the last two: %s\n", same ? "the same bits" : "NOT THE SAME");
 }
 
-/// Bytes of keys and values that each way asks memory for, and writes, in the order of `ways`.
+/// Bytes of keys and values that each way reads from memory, and writes, in the order of `ways`.
 std::vector<double> bytes_of(const Rows& rows) {
   const auto of_query_heads = static_cast<double>(2 * rows.positions() * rows.heads * rows.d);
   const auto of_pairs = static_cast<double>(2 * rows.positions() * rows.pairs() * rows.d);

@@ -27,7 +27,7 @@ inline void add_tile(Online& row, const std::vector<double>& scores, const std::
   }
 }
 
-/// 11-2. From how many query rows per head on attention is bound by arithmetic, on a card of so many operations and bytes per
+/// 11-2. From how many query rows per head on attention is bound by arithmetic, on a card with these operations and bytes per
 /// second: keys and values in bfloat16, read once, `4 d` operations per score.
 inline double rows_bound_by_arithmetic(double operations, double bytes) {
   (void)operations, (void)bytes;

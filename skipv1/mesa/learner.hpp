@@ -1,5 +1,5 @@
-// A stack of blocks that learns the task from sequences of continuous tokens: a linear map reads them into the residual stream,
-// another reads y_hat out of it at the places of x, and the mean squared error is brought down by AdamW.
+// A stack of blocks that learns the task from sequences of continuous tokens. One linear map takes tokens to the residual stream,
+// another reads y_hat out of it at the places of x. AdamW minimises the mean squared error.
 #pragma once
 
 #include <optional>

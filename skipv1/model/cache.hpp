@@ -11,8 +11,8 @@
 
 namespace skipv1 {
 
-/// What a cache is for: keys and values; or their gradients on the way from the last layer to the first, where layers whose heads
-/// no later one reads (but for layer 0, whose values others may mix in) share the memory of one.
+/// What a cache holds: keys and values, or their gradients during a backward pass. Among gradients, layers whose heads no later
+/// layer reads share the memory of one, except layer 0, whose values others may mix in.
 enum class Holds { heads, gradients };
 
 /// Keys and values of `batch` sequences with room for `capacity` positions each. What a layer does not own it does not hold:

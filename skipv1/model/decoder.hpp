@@ -73,10 +73,9 @@ class Decoder {
   void backward(ConstView<T, Space> dlogits, const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients,
                 Activations<T, Space>& a) const;
   /// `run_loss` and `backward` in one, after a pass with `Logits::in_parts`: logits and their gradient exist for one part of the
-  /// rows at a time. The result is the same but for rounding: the head's gradient is a sum over parts. `ready` is called as parts
-  /// of `gradients` are complete, which can then be sent away while the rest is computed: with the number of layers for an output
-  /// head of its own, then with each layer's number, from the last to the first; what is left (embeddings, and a head tied to
-  /// them) is complete at the end.
+  /// rows at a time. The result is the same but for rounding: the head's gradient is a sum over parts. `ready(l)` is
+  /// called once a part of `gradients` is complete, so that it can be sent away while the rest is computed: with l = L for an
+  /// untied output head, then with l = L - 1 … 0 for the layers. Embeddings, and a head tied to them, are complete at the end.
   void run_loss_backward(double scale, const Parameters<T, Space>& gradients, Cache<T, Space>& cache_gradients,
                          Activations<T, Space>& a, const Observer& ready = {}) const;
 

@@ -78,18 +78,19 @@ void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cp
 
 /// As `reference::layer_norm_backward`: dx by rows, dweight and dbias by columns, so that no two threads add to one sum. Memory
 /// bounds it: 6 d numbers per row. dx_sums (d), where given, accumulates the column sums of the new dx (in bfloat16 of the
-/// rounded numbers): the gradient of the bias of the step that was added to the residual stream just before. y (N, d), if given
-/// with `bias`, becomes the forward pass's output, which then need not be kept; it may lie where dy does.
+/// rounded elements): the gradient of the bias that was added to the residual stream last. y (N, d), if given with `bias`,
+/// becomes the forward pass's output, which then need not be kept; y may alias dy.
 template <class T>
 void layer_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, View<T, Cpu> dbias, ConstView<T, Cpu> dy, ConstView<T, Cpu> x,
                          ConstView<T, Cpu> weight, ConstView<T, Cpu> statistics, View<T, Cpu> dx_sums = {}, View<T, Cpu> y = {},
                          ConstView<T, Cpu> bias = {}) {
   require_fit(same_rows(dx, x) && same_rows(dy, x) && weight.size() == x.width() && dweight.size() == x.width() &&
                   dbias.size() == x.width() && statistics.size() == 2 * x.rows() &&
-                  (dx_sums.empty() || dx_sums.size() == x.width()) && (y.empty() || (same_rows(y, x) && bias.size() == x.width())),
+                  (dx_sums.empty() || dx_sums.size() == x.width()) &&
+                  (y.empty() || (same_rows(y, x) && bias.size() == x.width())),
               "layer_norm_backward", "dx dy x dweight dbias weight statistics dx_sums y bias",
-              "dx, dy, x (N, d), dweight, dbias, weight (d), statistics (N, 2), dx_sums (d), y (N, d) and bias (d) or none", dx, dy, x,
-              dweight, dbias, weight, statistics, dx_sums, y, bias);
+              "dx, dy, x (N, d), dweight, dbias, weight (d), statistics (N, 2), dx_sums (d), y (N, d) and bias (d) or none", dx,
+              dy, x, dweight, dbias, weight, statistics, dx_sums, y, bias);
   const std::size_t d = x.width(), rows = x.rows();
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n) {

@@ -38,7 +38,7 @@ void linear_attention_forward(View<T> out, ConstView<T> q, View<const HeadPair<c
 }
 
 /// Gradients of `linear_attention_forward`: `dq_n = c_n sum over s of k_s (v_s . dout_n)`, `dk_s += c_n q_n (v_s . dout_n)`,
-/// `dv_s += c_n (k_s . q_n) dout_n`. dq (N, H, d_k) is overwritten; the heads of `dheads` (H), which lie as those of `heads` do,
+/// `dv_s += c_n (k_s . q_n) dout_n`. dq (N, H, d_k) is overwritten; the heads of `dheads` (H), laid out as those of `heads`,
 /// accumulate dk and dv. dout (N, H, d_v); q, heads, sequences, scale, norm as forward.
 template <class T>
 void linear_attention_backward(View<T> dq, View<const HeadPair<std::type_identity_t<T>>> dheads, ConstView<T> dout,

@@ -151,9 +151,9 @@ class TextData {
     return (used - length) / length;
   }
 
-  /// `batch` windows of `length` tokens without replacement: an epoch reads windows that lie next to each other in the first
-  /// `tokens` tokens (0: the whole text), each once, in an order and from a first place below `length` that depend on (seed,
-  /// epoch). Depends on (seed, step) only, so that a run goes on where it stopped. Throws as `windows_of_epoch`.
+  /// `batch` windows of `length` tokens without replacement. An epoch reads the adjacent windows of the first `tokens` tokens (0:
+  /// the whole text), each once; their order, and where below `length` the first begins, depend on (seed, epoch). The result
+  /// depends on (seed, step) only, so that a run can be resumed. Throws as `windows_of_epoch`.
   Windows epochs(std::size_t batch, std::size_t length, std::uint64_t seed, std::uint64_t step, std::size_t tokens = 0) const {
     const std::size_t count = windows_of_epoch(length, tokens);
     Windows windows;

@@ -182,9 +182,9 @@ void attention_backward_block(const AttentionBackward<T>& a, std::size_t b, cons
 
 }  // namespace detail
 
-/// Gradients of `attention_forward`: dq (N, H, d_k) is overwritten; into the heads of `dheads` (H), which lie as those of `heads`
-/// do, dk and dv are accumulated, or where `heads.readers` says so they overwrite what stands at all keys of sequences that have
-/// new rows. Throws without readers. dout, out (N, H, d_v), lse (N, H), q, heads, scale as forward.
+/// Gradients of `attention_forward`. Overwrites dq (N, H, d_k). Accumulates dk and dv into the heads of `dheads` (H), which are
+/// laid out as those of `heads`; where `heads.readers` says overwrite, they replace what stands at all keys of sequences that
+/// have new rows. Throws without readers. dout, out (N, H, d_v), lse (N, H), q, heads, scale as forward.
 template <class T>
 void attention_backward(View<T, Cpu> dq, View<const HeadPair<std::type_identity_t<T>>, Cpu> dheads, ConstView<T, Cpu> dout,
                         ConstView<T, Cpu> out, ConstView<T, Cpu> lse, ConstView<T, Cpu> q,

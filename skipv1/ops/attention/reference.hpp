@@ -67,9 +67,9 @@ void attention_forward(View<T> out, View<T> lse, ConstView<T> q, View<const Head
   });
 }
 
-/// Gradients of `attention_forward`. dq (N, H, d_k) is overwritten; into the heads of `dheads` (H), which lie as those of `heads`
-/// do, dk and dv are accumulated: a head that several query heads read gathers what each of them sends back. dout, out
-/// (N, H, d_v), lse (N, H); q, heads, scale as forward.
+/// Gradients of `attention_forward`. Overwrites dq (N, H, d_k). Accumulates dk and dv into the heads of `dheads` (H), which are
+/// laid out as those of `heads`: a head's gradient is the sum over all query heads that read it. dout, out (N, H, d_v), lse (N,
+/// H); q, heads, scale as forward.
 template <class T>
 void attention_backward(View<T> dq, View<const HeadPair<std::type_identity_t<T>>> dheads, ConstView<T> dout, ConstView<T> out,
                         ConstView<T> lse, ConstView<T> q, View<const HeadPair<const std::type_identity_t<T>>> heads,

@@ -25,8 +25,8 @@ constexpr Pattern copying = {{0.6493f, 0.0721f, 0.1420f, 0.1866f}, {0.2512f, 0.1
 // 1 at D = 0, at most 0.1 where D is odd, 0.45 where it is even: both read themselves.
 constexpr Pattern keeping = {{0.4608f, 0.0564f, -0.2211f, 0.7188f}, {-0.5460f, -0.2416f, -0.4264f, -0.6917f}};
 
-/// The factor of `sum over i of y_i (x_i . x) / (places seen)` that errs least over all places, and the gain of each of the `d
-/// d` numbers of `Y X^T` with it: tutorial 04's step 1 with `lambda = factor / (2 i + 1)` after i pairs.
+/// The factor of `sum over i of y_i (x_i . x) / (places seen)` with the least error over all places, and the gain of each of
+/// the `d^2` elements of `Y X^T` with it: tutorial 04's step 1 with `lambda = factor / (2 i + 1)` after i pairs.
 std::pair<double, double> best_factor(const Task& task) {
   double linear = 0, square = 0;
   const auto d = static_cast<double>(task.dim), pairs = static_cast<double>(task.context + 1), noise = task.noise * task.noise;

@@ -55,7 +55,8 @@ class Pass : AlteredRows {
     const X normed = norm(first, x);
     X y = attention(l, normed);
     add(y, r_.norms == Rules::Order::normed_residual ? normed : x);
-    X z = feed_forward(l, norm(second, r_.norms == Rules::Order::parallel ? x : y));
+    X z = feed_forward(
+        l, r_.norms == Rules::Order::parallel_of_one ? normed : norm(second, r_.norms == Rules::Order::parallel ? x : y));
     add(z, y);
     return z;
   }
@@ -82,11 +83,18 @@ class Pass : AlteredRows {
     if (query && r_.strided_queries) stride(y, width);
     const bool wanted = query ? r_.norms_queries : r_.norms_keys, late = r_.head_norms == Rules::HeadNorms::after_rotation;
     if (wanted && !late) y = norm_heads(name + "_norm", std::move(y));
-    if (query ? r_.rotates_queries : r_.rotates_keys) rotate(y, width, query ? magnitude() : keys_magnitude());
+    rotate_as(*part, y, width);
     if (wanted && late) y = norm_heads(name + "_norm", std::move(y));
     const View<double> bias = w_[name + "_proj.bias"];
     for (std::size_t i = 0; i < y.size() && r_.biased_after_rotation && !bias.empty(); ++i) y.data()[i] += bias(i % y.width());
     return y;
+  }
+  /// Rotates queries ("q") or keys ("k") as often as the rules say.
+  void rotate_as(char part, X& rows, std::size_t width) const {
+    const bool query = part == 'q';
+    if (!(query ? r_.rotates_queries : r_.rotates_keys)) return;
+    for (int times = (query ? r_.rotates_queries_twice : r_.rotates_keys_twice) ? 2 : 1; times > 0; --times)
+      rotate(rows, width, query ? magnitude() : keys_magnitude());
   }
   double keys_magnitude() const { return r_.magnifies_keys ? magnitude() : 1; }
 
@@ -255,7 +263,7 @@ class Pass : AlteredRows {
   /// MLA's keys `[W_uk c | k_r]` and values `W_uv c`.
   void latent_heads(std::size_t l, const X& x, X& k, X& v) {
     X own = linear(layer(l, "self_attn.kv_down_proj"), x), rotary = linear(layer(l, "self_attn.k_rotary_proj"), x);
-    if (r_.rotates_keys) rotate(rotary, rotary_, keys_magnitude());
+    rotate_as('k', rotary, rotary_);
     rotary_keys_.push_back(std::move(rotary));
     latents_.push_back(std::move(own));
     X c = joined_latent(l);

@@ -11,12 +11,13 @@ namespace skipv1::conformance {
 struct Rules {
   enum class Mask { causal, none, next, strict } mask = Mask::causal;
   enum class Softmax { over_keys, over_queries, with_one_more } softmax = Softmax::over_keys;
-  enum class Order { before, after, parallel, normed_residual } norms = Order::before;
+  enum class Order { before, after, parallel, parallel_of_one, normed_residual } norms = Order::before;
   enum class Inner { tanh_gelu, erf_gelu, quick_gelu, sigmoid, silu, relu } inner = Inner::tanh_gelu;  ///< llama starts from silu
   enum class Mix { right, left_out, added, of_last, wrong_heads } mix = Mix::right;
   enum class Depth { right, reversed, of_averages, last_left_out, added, without_embedding } depth = Depth::right;
   // Rotation.
   bool rotates_queries = true, rotates_keys = true, rotates_values = false, rotates_shared_again = false;
+  bool rotates_queries_twice = false, rotates_keys_twice = false;
   bool reversed_frequencies = false, whole_width = false, half_width = false, frequencies_of_hidden = false;
   bool floored_positions = false;  ///< linear: positions are divided by the factor and rounded down
   bool magnifies_keys = true;      ///< yarn: by attention_factor

@@ -98,7 +98,7 @@ class Recogniser {
   }
 
   void try_constants() {
-    for (const double epsilon : {1e-3, 1e-5, 1e-6, 1e-8, 1e-12}) {
+    for (const double epsilon : {1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12}) {
       std::ostringstream words;
       words << "epsilon of the norms is " << epsilon << " instead of " << case_.config.norm_epsilon;
       attempt(words.str(), [&](Wrong& wrong) { wrong.config.norm_epsilon = epsilon; });

@@ -25,6 +25,10 @@ void add_rotation(List& list) {
   list.add("keys are not rotated", [](Rules& r) { r.rotates_keys = false; });
   list.add("queries are not rotated", [](Rules& r) { r.rotates_queries = false; });
   list.add("neither queries nor keys are rotated", [](Rules& r) { r.rotates_queries = r.rotates_keys = false; });
+  list.add("keys are rotated twice, as where they are cached and again where they are read",
+           [](Rules& r) { r.rotates_keys_twice = true; });
+  list.add("queries are rotated twice", [](Rules& r) { r.rotates_queries_twice = true; });
+  list.add("queries and keys are rotated twice", [](Rules& r) { r.rotates_queries_twice = r.rotates_keys_twice = true; });
   list.add("values are rotated, too", [](Rules& r) { r.rotates_values = true; });
   list.add("a reading layer rotates shared keys again", [](Rules& r) { r.rotates_shared_again = true; });
   list.add("the rotation runs backwards: by -p", [](Rules& r) { r.position_sign = -1; });
@@ -107,6 +111,8 @@ void add_norms(List& list) {
            [](Rules& r) { r.norms = Rules::Order::after; });
   list.add("the feed-forward reads the block's input instead of what attention left",
            [](Rules& r) { r.norms = Rules::Order::parallel; });
+  list.add("the feed-forward reads what attention reads: the block's input through the first norm",
+           [](Rules& r) { r.norms = Rules::Order::parallel_of_one; });
   list.add("the residual is the norm's output instead of its input", [](Rules& r) { r.norms = Rules::Order::normed_residual; });
 }
 

@@ -19,10 +19,13 @@ class Tables {
     for (const HeadName& name : right_.keys) shares_keys_ |= name.layer != layer_of(name, right_.keys);
   }
 
-  /// A mistake of rows; where keys are shared, too, of both, of values alone and of keys alone.
+  /// A mistake of rows; where keys are shared, too, of keys and values or of one of the two.
   void rows(const std::string& words, const Row& change) {
+    if (shares_keys_) return rows_of_either(words, change);
     add(words, {Of::keys, Of::values}, change);
-    if (!shares_keys_) return;
+  }
+  void rows_of_either(const std::string& words, const Row& change) {
+    add(words, {Of::keys, Of::values}, change);
     add(words + " (of values alone)", {Of::values}, change);
     add(words + " (of keys alone)", {Of::keys}, change);
   }
@@ -121,10 +124,11 @@ void add_sharing(Tables& t) {
 
 void add_groups(Tables& t) {
   const RoutingShape s = t.shape();
-  t.rows("query head h reads group h mod H_kv instead of floor(h H_kv / H)", [s](std::size_t, std::vector<HeadName>& row) {
-    const std::vector<HeadName> right = row;
-    for (std::size_t h = 0; h < row.size(); ++h) row[h] = right[h % s.kv_heads * (s.heads / s.kv_heads)];
-  });
+  t.rows_of_either("query head h reads group h mod H_kv instead of floor(h H_kv / H)",
+                   [s](std::size_t, std::vector<HeadName>& row) {
+                     const std::vector<HeadName> right = row;
+                     for (std::size_t h = 0; h < row.size(); ++h) row[h] = right[h % s.kv_heads * (s.heads / s.kv_heads)];
+                   });
   t.slots("keys and values are read at the query head's own index, up to the last group",
           [s](std::size_t, std::size_t h, HeadName& name) {
             if (!name.none()) name.head = std::min(h, s.kv_heads - 1);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "skipv1/conformance/altered_pass.hpp"
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/json_file.hpp"
 #include "skipv1/conformance/measure.hpp"
@@ -286,4 +287,38 @@ TEST_CASE("a known mistake is recognised by its numbers, and no other") {
   Report report;
   report.add("x", all);
   CHECK_THAT(report.json()[0]["mistakes"][0].get<std::string>(), Catch::Contains("the wrong half is reused"));
+}
+
+TEST_CASE("mistakes of the rotation, of one half of a table and of the block's order are recognised by their own words") {
+  Config config = small("gqa", 4, true);
+  config.hidden_size = 32, config.num_key_value_heads = 2, config.norm_epsilon = 1e-3;
+  const Setting s(config);
+  Rules right;
+  right.inner = Rules::Inner::silu;
+  const auto found = [&](const Rules& rules, const Routing& routing) {
+    return recognise_mistakes(s.c, altered_pass(config, s.c.weights, routing, s.c.tokens, rules), 1e-10);
+  };
+  CHECK(found(right, make_routing(config)).empty());
+  const std::pair<const char*, void (*)(Rules&)> rules[] = {
+      {"keys are rotated twice, as where they are cached and again where they are read",
+       [](Rules& r) { r.rotates_keys_twice = true; }},
+      {"queries are rotated twice", [](Rules& r) { r.rotates_queries_twice = true; }},
+      {"queries and keys are rotated twice", [](Rules& r) { r.rotates_queries_twice = r.rotates_keys_twice = true; }},
+      {"the feed-forward reads what attention reads: the block's input through the first norm",
+       [](Rules& r) { r.norms = Rules::Order::parallel_of_one; }}};
+  for (const auto& [words, change] : rules) {
+    Rules wrong = right;
+    change(wrong);
+    CHECK(found(wrong, make_routing(config)) == std::vector<std::string>{words});
+  }
+  const std::string groups = "query head h reads group h mod H_kv instead of floor(h H_kv / H)";
+  for (const std::string part : {"", " (of values alone)", " (of keys alone)"}) {
+    Routing wrong = make_routing(config);
+    for (std::size_t l = 0; l < config.num_hidden_layers; ++l)
+      for (std::size_t h = 0; h < 4; ++h) {
+        if (part != " (of values alone)") wrong.keys[l * 4 + h].head = h % 2;
+        if (part != " (of keys alone)") wrong.values[l * 4 + h].head = h % 2;
+      }
+    CHECK(found(right, wrong) == std::vector<std::string>{groups + part});
+  }
 }

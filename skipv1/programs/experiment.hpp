@@ -66,6 +66,9 @@ struct RunInput {
   bool keep = false;                           ///< the trained model is wanted
 };
 
+/// Tokens that generating reads into a cache at a time.
+inline constexpr std::size_t generated_chunk = 1024;
+
 /// What generating in a context of `context` tokens takes, `sequences` at a time.
 struct MemoryPoint {
   std::size_t context = 0, cache_bytes = 0;

@@ -20,6 +20,7 @@ class KeptEncodings : public Tokenizer {
   std::size_t vocab_size() const override { return of_.vocab_size(); }
   std::string piece(std::int32_t id) const override { return of_.piece(id); }
   bool adds_space() const override { return of_.adds_space(); }
+  void require_text(std::string_view text) const override { of_.require_text(text); }
   std::vector<std::int32_t> encode(std::string_view text) const override {
     const std::filesystem::path file = folder_ / ("tokens-" + vocabulary_ + "-" + fingerprint(text) + ".npy");
     if (std::filesystem::exists(file)) {
@@ -71,6 +72,10 @@ class Corpus {
             {"valid_fingerprint", fingerprint(rest_)}};
   }
 
+  /// Throws unless the texts can be learned in a vocabulary of `size` pieces that is trained on the first.
+  void require_texts_for(std::size_t size) const {
+    require_texts([&](std::string_view text) { require_trainable(text, size); });
+  }
   /// The texts in `size` pieces: those of `model`'s vocabulary where there is a model, else of one trained on the first text; 256
   /// without a model: bytes.
   const EncodedTexts& in_pieces(std::size_t size, const std::filesystem::path& model) {
@@ -96,7 +101,14 @@ class Corpus {
     const auto encoded = [&](const std::string& place, std::string_view text) {
       return at_place(place, [&] { return TextData(text, tokenizer); });
     };
+    require_texts([&](std::string_view text) { tokenizer.require_text(text); });
     return {encoded(place_, first_), encoded(valid_place_, rest_), name};
+  }
+  /// `check(text)` of each file's whole text.
+  template <class Check>
+  void require_texts(const Check& check) const {
+    at_place(place_, [&] { check(text_); });
+    at_place(valid_place_, [&] { check(valid_); });
   }
   Vocabulary trained(std::size_t size) const {
     // By its text, too: another text's vocabulary of this size would be taken without a word.
@@ -107,6 +119,7 @@ class Corpus {
               size);
       return kept;
     }
+    require_texts_for(size);
     if (size != 256) std::fprintf(stderr, "training a vocabulary of %zu pieces\n", size);
     Vocabulary vocabulary = at_place(place_, [&] { return train_vocabulary(first_, size); });
     if (size != 256 && !folder_.empty()) write_whole(file, [&](std::ostream& out) { out << vocabulary.content; });

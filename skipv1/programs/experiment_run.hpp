@@ -67,7 +67,7 @@ MemoryPoint generate_in(const PlannedRun& run, std::size_t context, const Place&
   Activations<T, Space> activations;
   std::size_t peak = before;
   for (std::size_t done = 0; done < context;) {
-    const std::size_t count = done + 1 < context ? std::min<std::size_t>(1024, context - 1 - done) : 1;
+    const std::size_t count = done + 1 < context ? std::min(generated_chunk, context - 1 - done) : 1;
     decoder.forward({std::vector<std::int32_t>(rows * count), std::vector<std::size_t>(rows, count)}, cache, activations,
                     Keep::nothing, Logits::last);
     peak = std::max(peak, place.memory_in_use());

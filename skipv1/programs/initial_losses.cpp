@@ -2,7 +2,9 @@
 #include <cstdio>
 #include <numeric>
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/io/cli.hpp"
+#include "skipv1/model/memory_need.hpp"
 #include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/run_folder.hpp"
 #include "skipv1/training/vocabulary.hpp"
@@ -103,12 +105,20 @@ Model reordered(const Model& model, std::uint64_t seed) {
 
 void print_losses(const Options& o) {
   const Model model = open_model<float>(o.model);
-  const Config converted = converted_config(model.config);  // what cannot be converted is said before the work
+  const Config converted =
+      at_place(o.model, [&] { return converted_config(model.config); });  // what cannot be converted is said before the work
   const Vocabulary vocabulary =
       read_model(o.model, [&](const std::filesystem::path& path) { return vocabulary_of(path, model.config.vocab_size); });
   const std::string bytes = load_text(o.text);
   const TextData text = at_place(o.text, [&] { return TextData(bytes, *vocabulary.tokenizer); });
   const std::size_t length = o.length ? o.length : model.config.max_position_embeddings;
+  require(length <= model.config.max_position_embeddings, "--length ", length, ": the model reads at most ",
+          model.config.max_position_embeddings);
+  const std::size_t all = at_place(o.text, [&] { return evaluated_tokens(text, length, o.windows); });
+  const auto rows = static_cast<double>(std::min(8 * length, all));  // `evaluate` passes 8 windows at a time
+  require_memory(
+      "--length " + std::to_string(length) + ": two more models like " + o.model + " and a pass",
+      parameter_bytes(model.config, 2, sizeof(float)) + pass_bytes(model.config, rows, sizeof(float), Keep::nothing, rows));
   const std::size_t half = model.config.num_key_value_heads / 2;
   const auto loss = [&](const Model& m) {
     return evaluate(Decoder<float>(m.config, m.parameters), text, length, o.windows).nats_per_token;
@@ -117,7 +127,7 @@ void print_losses(const Options& o) {
     std::printf("%-36s %8.4f\n", name.c_str(), nats);
     std::fflush(stdout);
   };
-  std::printf("nats per token of %zu, in windows of %zu\n\n", evaluated_tokens(text, length, o.windows), length);
+  std::printf("nats per token of %zu, in windows of %zu\n\n", all, length);
   print("the model", loss(model));
   print("later half of the heads silenced", loss(scaled(model, [=](std::size_t g) { return g < half ? 1.f : 0.f; })));
   print("earlier half of the heads silenced", loss(scaled(model, [=](std::size_t g) { return g < half ? 0.f : 1.f; })));

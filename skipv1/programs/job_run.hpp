@@ -56,7 +56,14 @@ class JobRun {
     return at_place(text_place(), [&] { return split_text(whole_, p_.job.valid_share); });
   }
 
+  /// `check(text)` of each file's whole text: before the work, and with places counted from the file's beginning.
+  template <class Check>
+  void require_texts(const Check& check) const {
+    at_place(text_place(), [&] { check(whole_); });
+    at_place(held_out_place(), [&] { check(held_out_); });
+  }
   std::pair<TextData, TextData> encoded_texts() const {
+    require_texts([&](std::string_view text) { vocabulary_->tokenizer->require_text(text); });
     const auto [first, rest] = parts();
     const auto encoded = [&](const std::string& place, std::string_view text) {
       return at_place(place, [&] { return TextData(text, *vocabulary_->tokenizer); });
@@ -98,9 +105,9 @@ class JobRun {
   }
 
   Vocabulary trained_vocabulary(std::size_t size) const {
-    const std::string_view text = parts().first;
-    const auto train = [&] { return train_vocabulary(text, size); };
-    return at_place(text_place(), [&] { return p_.job.config.empty() ? in_vocab_option(size, train) : train(); });
+    const auto named = [&](const auto& work) { return p_.job.config.empty() ? in_vocab_option(size, work) : work(); };
+    require_texts([&](std::string_view text) { named([&] { require_trainable(text, size); }); });
+    return at_place(text_place(), [&] { return named([&] { return train_vocabulary(parts().first, size); }); });
   }
   void choose_model() {
     if (p_.last) {

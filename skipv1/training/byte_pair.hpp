@@ -89,10 +89,11 @@ class BytePairTokenizer : public Tokenizer {
   }
   std::size_t text_bytes(std::int32_t id) const override { return pieces_[checked(id)].text.size(); }
 
+  void require_text(std::string_view text) const override { require_utf8(text, "tokenizer " + name()); }
   /// Added tokens are their ids, the text between them is cut into words, whose bytes merge. Throws where the text is not UTF-8,
   /// has a byte that is no piece, or would be changed by the vocabulary's normal form.
   std::vector<std::int32_t> encode(std::string_view text) const override {
-    require_utf8(text, "tokenizer " + name());
+    require_text(text);
     Encoding e{text, {}, {}, {}};
     split_added(
         text, plain_,

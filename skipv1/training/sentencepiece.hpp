@@ -43,7 +43,7 @@ class SentencePieceTokenizer : public Tokenizer {
   /// are kept as they are. The same text gives the same vocabulary. Throws if the text is not UTF-8 or too short for so many
   /// pieces.
   static SentencePieceTokenizer train(std::string_view text, std::size_t vocab_size, std::size_t most_bytes = 8'000'000) {
-    require_utf8(text, "training a vocabulary", "; a vocabulary of 256 pieces, the bytes, takes any text");
+    require_trainable(text, vocab_size);
     require(vocab_size >= 260, "a vocabulary of ", vocab_size,
             " pieces: must be 256 (bytes), or at least 260 (3 marks, 256 bytes, the space)");
     // Each piece is a mark, a byte, a character of the text or the merge of two tokens of it. The trainer itself allocates first.
@@ -94,9 +94,10 @@ class SentencePieceTokenizer : public Tokenizer {
     return text;
   }
 
+  void require_text(std::string_view text) const override { require_utf8(text, "tokenizer sentencepiece"); }
   /// Line by line on all cores where lines are independent: no space is added, and no piece reaches over a line's end.
   std::vector<std::int32_t> encode(std::string_view text) const override {
-    require_utf8(text, "tokenizer sentencepiece");
+    require_text(text);
     std::vector<std::string_view> parts;
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = by_line_ ? text.find('\n', std::min(begin + part_bytes, text.size())) : text.npos;

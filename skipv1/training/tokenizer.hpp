@@ -31,6 +31,9 @@ class Tokenizer {
   virtual std::size_t vocab_size() const = 0;
   /// How many of the ids the vocabulary itself has; beyond them are the rows of a model that has more.
   virtual std::size_t pieces() const { return vocab_size(); }
+  /// Throws if the tokenizer needs UTF-8 and `text` is not, as `encode` does: of a text in parts the byte is counted from its
+  /// beginning, and known before any part is encoded.
+  virtual void require_text(std::string_view text) const { static_cast<void>(text); }
   /// The ids of `text`, without start and end marks. Throws if the tokenizer needs UTF-8 and `text` is not.
   virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
   /// The bytes that `id` stands for inside a text; none for marks. Throws if there is no such id.
@@ -130,6 +133,12 @@ inline void require_utf8(std::string_view text, std::string_view needs, std::str
   }
 }
 
+/// Throws unless `text` can be learned, or held out, in a vocabulary of `size` pieces that is yet to be trained: it must be UTF-8
+/// unless the pieces are the 256 bytes.
+inline void require_trainable(std::string_view text, std::size_t size) {
+  if (size != 256) require_utf8(text, "training a vocabulary", "; a vocabulary of 256 pieces, the bytes, takes any text");
+}
+
 /// The byte that a piece like <0x0A> stands for, if it is one.
 inline std::optional<char> byte_of_piece(std::string_view piece) {
   if (piece.size() != 6 || piece.substr(0, 3) != "<0x" || piece[5] != '>') return {};
@@ -193,10 +202,11 @@ class Llama2cTokenizer : public Tokenizer {
     return byte ? std::string(1, *byte) : piece;
   }
 
+  void require_text(std::string_view text) const override { require_utf8(text, "tokenizer llama2.c"); }
   /// A space and the text as characters (bytes where a character is no piece); then, as long as two neighbours together
   /// are a piece, the two of the best score become one, of equal scores the first.
   std::vector<std::int32_t> encode(std::string_view text) const override {
-    require_utf8(text, "tokenizer llama2.c");
+    require_text(text);
     if (text.empty()) return {};
     return merge(characters(" " + std::string(text)));
   }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <mutex>
 
+#include "skipv1/core/memory_limit.hpp"
 #include "skipv1/core/on_device.hpp"
 #include "skipv1/core/progress.hpp"
 #include "skipv1/io/cli.hpp"
@@ -197,16 +198,27 @@ void print_by_hand(const Plan& plan) {
   }
 }
 
+/// Throws if fewer bytes are left than the learning of one of the models takes. A device's own memory says so itself.
+void require_room(const std::vector<ToyModel>& models, const Options& o) {
+  if (o.device == "cuda") return;
+  const Setting& s = o.plan.setting;
+  for (const ToyModel& m : models)
+    require_memory("--widths " + std::to_string(m.width) + ", --context " + std::to_string(s.task.context) + ", --batch " +
+                       std::to_string(s.recipe.batch) + ": to train " + m.name,
+                   least_bytes(m, s));
+}
+
 void tutorial(const Options& o) {
   const Plan& plan = o.plan;
   Setting s = plan.setting;
   check_device(o.device);
+  std::vector<ToyModel> models = models_of(plan);
+  require_room(models, o);
   std::unique_ptr<KeptOutcomes> kept;
   if (!o.keep.empty()) kept = std::make_unique<KeptOutcomes>(o.keep, o.device);
   s.kept = kept.get();
   JsonOutput output(o.json);
   if (!o.figures.empty()) require_writable_folder(o.figures);
-  std::vector<ToyModel> models = models_of(plan);
   const Predictors predictors(s.task);
   std::vector<Trained> all;
   std::vector<std::vector<double>> tuned;

@@ -17,6 +17,7 @@
 #include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/experiment_corpus.hpp"
 #include "skipv1/programs/experiment_list.hpp"
+#include "skipv1/programs/experiment_memory.hpp"
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/search.hpp"
 
@@ -89,6 +90,12 @@ class Runner {
   /// Does what is not in the file yet, as far as the budget reaches.
   void run() {
     const Runs left = missing();
+    if (asked_.device != "cuda" && !asked_.prepare)  // a device's own memory says so itself
+      for (const auto& [run, seed] : left) require_memory_for(*run, asked_.dtype);
+    const auto pieces = std::find_if(left.begin(), left.end(), [](const auto& listed) {
+      return listed.first->reads_text() && listed.first->config.vocab_size != 256;
+    });
+    if (pieces != left.end() && asked_.from.empty()) corpus_->require_texts_for(pieces->first->config.vocab_size);
     for (const auto& [run, seed] : left)
       if (run->reads_text() && (asked_.prepare || asked_.at_once > 1)) encoded(*run);
     if (asked_.prepare) return;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "skipv1/routing/routing.hpp"
 #include "skipv1/programs/mesa/trained.hpp"
 
 namespace skipv1::mesa {
@@ -84,6 +85,20 @@ inline std::vector<ToyModel> models_of(const Plan& plan) {
     }
   }
   return all;
+}
+
+/// Bytes that learning a model takes at least: parameters, gradients and moments, and the largest pass, a step's or that over
+/// the test prompts.
+inline double least_bytes(const ToyModel& m, const Setting& s) {
+  const StackConfig c = config_of(m, s);
+  const auto number = [](std::size_t x) { return static_cast<double>(x); };
+  const double width = number(m.width), layers = number(m.layers), heads = number(m.heads * s.head_size);
+  const double learned = number(stack_layout(c).count()) + width * number(3 * s.task.dim + 2);  // with the maps in and out
+  const double rows = number(std::max(s.recipe.batch, s.test)) * number(2 * s.task.context + 1);
+  const double layer = width + 2 * heads + 3 * number(c.feed_forward);
+  const double row =
+      layers * layer + width * (layers + 4) + number(cache_elements_per_token(make_routing(detail::table_config(c))));
+  return sizeof(float) * (4 * learned + rows * row);
 }
 
 /// The losses of predictors after 0 … n pairs, over the zero predictor's.

@@ -52,6 +52,8 @@ wrong "length: 0: must be 1 to" 07-train-on-text --text text.txt --length 0 --ou
 { printf '\377' && cat text.txt; } > binary.txt
 wrong "binary.txt: the text is not UTF-8 at byte 0: training a vocabulary needs UTF-8; --vocab 256, the bytes, takes any text" 07-train-on-text \
   --text binary.txt --vocab 400 --out none
+{ cat text.txt && printf '\377'; } > binary.txt  # in what is held out
+wrong "binary.txt: the text is not UTF-8 at byte $(wc -c < text.txt): training a vocabulary" 07-train-on-text --text binary.txt --vocab 400 --out none
 if [ -r /proc/meminfo ]; then
   wrong "batch 1000000000, --length [0-9]*: a step takes at least [0-9.]* GB of memory, [0-9.]* GB are left" 07-train-on-text --text text.txt \
     --batch 1000000000 --out none
@@ -66,10 +68,16 @@ grep -q "mha, seed 1: .*step [0-9]*: the loss .*: the run has diverged" err || f
 
 wrong "none/x.json: cannot be written" 04-mesa-theorem --dim 2 --json none/x.json
 wrong "file: nothing can be written into this folder" 04-mesa-theorem --dim 2 --figures file
+wrong "file: nothing can be written into this folder" 02a-backward-pass --figures file
+wrong "file: nothing can be written into this folder" 11-attention-step-by-step --from run.json --figures file
 wrong "dim: 13: must be 1 to 12" 04-mesa-theorem --dim 13
 wrong "seed: \"1e3\": must be a whole number" 04-mesa-theorem --seed 1e3
 wrong "none/x.json: cannot be written" 05-mesa-learned --json none/x.json
 wrong "file: nothing can be written into this folder" 05-mesa-learned --figures file
+if [ -r /proc/meminfo ]; then
+  wrong "widths 9999, --context 256, --batch 100000: to train [A-Za-z0-9]* takes at least [0-9.]* GB of memory, [0-9.]* GB are left" 05-mesa-learned \
+    --widths 9999,6 --focus 6 --context 256 --batch 100000 --json none --keep none
+fi
 wrong "widths: 5 is there twice" 05-mesa-learned --widths 5,5 --focus 5
 wrong "attention: linear is there twice" 05-mesa-learned --attention linear,linear
 wrong "widths: \"x\": must be a whole number" 05-mesa-learned --widths 5,x

@@ -140,6 +140,10 @@ Case read_case(const fs::path& folder) {
       read_bounds(json, manifest.bounds);
       read_drawn(json, manifest);
     });
+  } else {  // a model, perhaps, or what skipv1-run writes without --grads
+    for (const char* name : {"config.json", "model.safetensors", "grads.safetensors", "logits.npy"})
+      require(fs::exists(folder / name, error), folder.string(), ": not a case: it has no ", name,
+              "; skipv1-run MODEL --tokens FILE --out FOLDER --grads makes one of a model");
   }
   Case c = manifest.drawn.empty() ? read_stored(folder) : Case(read_config(folder / "config.json"));
   c.name = fs::weakly_canonical(folder).filename().string();

@@ -162,11 +162,15 @@ inline void choose_variant(AttentionConfig& attention, const std::string& name) 
   attention.variant = table_variant().name, attention.table = read_table(name);
 }
 
-/// The same for a whole configuration. Throws, naming the file, if its table does not fit the layers and heads.
+/// The same for a whole configuration. Throws, naming the file, if its table does not fit the layers and heads, or if an owned
+/// head has no reader.
 inline void choose_variant(Config& c, const std::string& name) {
   choose_variant(c.attention, name);
-  if (!c.attention.table.empty())
-    at_place(name, [&] { check_table(c.attention.table, c.num_hidden_layers, c.num_key_value_heads); });
+  if (c.attention.table.empty()) return;
+  RoutingShape shape;
+  shape.layers = c.num_hidden_layers, shape.heads = shape.kv_heads = c.num_key_value_heads;
+  shape.table = &c.attention.table;
+  at_place(name, [&] { routing::check_given(shape); });
 }
 
 /// The sizes of a configuration, by the names that they have in Hugging Face Transformers as well.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "skipv1/plot/canvas.hpp"
+#include "skipv1/plot/font.hpp"
 #include "skipv1/plot/svg.hpp"
 
 namespace skipv1::plot {
@@ -203,10 +204,11 @@ inline void save_svg(const std::filesystem::path& path, const Drawing& picture) 
   const std::string text = picture.svg();
   write_whole(path, [&](std::ostream& out) { out << text; });
 }
-/// Throws unless a figure's file has a name that says which of the two it is.
+/// Throws unless a figure's file has a name that says which of the two it is, and its text a font, where one is named.
 inline void require_figure_name(const std::filesystem::path& path) {
   require(path.extension() == ".png" || path.extension() == ".svg", path.string(),
           ": a figure's name must end in .png (an SVG is written beside it) or .svg");
+  detail::Font::system();
 }
 /// Writes `picture` twice: as PNG under the name given, and as SVG beside it. A name that ends in .svg gives the SVG alone.
 inline void save_figure(std::filesystem::path path, const Drawing& picture) {

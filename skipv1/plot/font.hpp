@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "skipv1/core/check.hpp"
 #include "skipv1/plot/easy_font.hpp"
 
 #if __has_include(<stb/stb_truetype.h>)
@@ -54,12 +55,16 @@ inline std::vector<int> code_points(std::string_view text) {
 /// A TrueType font in memory.
 class Font {
  public:
-  /// The first of the usual places that holds one; `SKIPV1_FONT` in the environment names another file.
+  /// The file that `SKIPV1_FONT` in the environment names; where it names none, the first of the usual places that holds one.
+  /// Throws if that file is no font.
   static const Font& system() {
     static const Font font = [] {
       Font found;
+      if (const char* named = std::getenv("SKIPV1_FONT"); named && *named) {
+        require(found.load(named), "SKIPV1_FONT: ", named, ": must be a TrueType font that can be read");
+        return found;
+      }
       std::vector<std::string> files;
-      if (const char* named = std::getenv("SKIPV1_FONT")) files.push_back(named);
       for (const char* file :
            {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
             "/usr/share/fonts/TTF/DejaVuSans.ttf", "/usr/share/fonts/dejavu/DejaVuSans.ttf", "/Library/Fonts/DejaVuSans.ttf",

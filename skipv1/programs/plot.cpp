@@ -128,43 +128,35 @@ void require_points(const plot::Chart& chart) {
        chart.y_range.empty() ? "" : "--y-range " + text(chart.y_range), ": x goes from ", text(x), ", y from ", text(y));
 }
 
-/// The fields of a line of a table; none of them holds a comma.
-std::vector<std::string> fields_of(const std::string& line) {
-  std::vector<std::string> fields{""};
-  for (const char c : line) c == ',' ? void(fields.emplace_back()) : fields.back().push_back(c);
-  return fields;
-}
-
 /// A bar for each line of a table of which the column `rows` has names, and for each column `y`; where there is nothing, none.
 plot::RowChart rows_of(const Options& o) {
   require(o.logs.size() == 1, "--rows: ", o.logs.size(), " files: must be one");
-  std::ifstream file(o.logs[0]);
-  std::string line;
-  require(static_cast<bool>(std::getline(file, line)), o.logs[0], ": cannot be read");
-  const std::vector<std::string> header = fields_of(line);
-  const auto index = [&](const std::string& name) {
-    const auto found = std::find(header.begin(), header.end(), name);
-    require(found != header.end(), o.logs[0], ": no column \"", name, "\"; there are ", line);
-    return static_cast<std::size_t>(found - header.begin());
-  };
   plot::RowChart chart{o.title, o.labels.empty() ? "" : o.labels[0], {}, {}};
-  const std::size_t names = index(o.rows);
-  std::vector<std::size_t> columns;
-  for (const std::string& y : o.y) columns.push_back(index(y)), chart.values.push_back({y, {}});
-  for (std::size_t n = 2; std::getline(file, line); ++n) {
-    const std::vector<std::string> fields = fields_of(line);
-    require(fields.size() == header.size(), o.logs[0], ": line ", n, " has ", fields.size(), " fields: must be ", header.size());
-    chart.rows.push_back(fields[names]);
-    for (std::size_t k = 0; k < columns.size(); ++k) {
-      const std::string& text = fields[columns[k]];
-      double x = std::numeric_limits<double>::quiet_NaN();
-      const auto [end, error] = read_number(text.data(), text.data() + text.size(), x);
-      require(text.empty() || (error == std::errc() && end == text.data() + text.size() && std::isfinite(x)), o.logs[0],
-              ": line ", n, ", ", o.y[k], ": \"", text, "\" is no number");
-      chart.values[k].values.push_back(x);
+  const std::string text = detail::log_text(o.logs[0]);
+  at_place(o.logs[0], [&] {
+    const std::vector<std::vector<std::string_view>> lines = detail::csv_lines(text);
+    const std::vector<std::string_view>& header = lines[0];
+    require(lines.size() > 1, "has no line behind the names of its columns");
+    const auto index = [&](const std::string& name) {
+      const auto found = std::find(header.begin(), header.end(), name);
+      std::string known;
+      for (const std::string_view other : header) (known += known.empty() ? "" : ", ") += other;
+      require(found != header.end(), "no column \"", name, "\"; there are ", known);
+      return static_cast<std::size_t>(found - header.begin());
+    };
+    const std::size_t names = index(o.rows);
+    for (std::size_t n = 1; n < lines.size(); ++n) chart.rows.emplace_back(lines[n][names]);
+    for (const std::string& y : o.y) {
+      const std::size_t column = index(y);
+      std::vector<double>& values = chart.values.emplace_back(plot::RowValues{y, {}}).values;
+      for (std::size_t n = 1; n < lines.size(); ++n)
+        at_place("line " + std::to_string(n + 1) + ", " + y, [&] {
+          values.push_back(detail::csv_number(lines[n][column]));
+          require(!std::isinf(values.back()), "\"", lines[n][column], "\" is not finite");
+        });
     }
-  }
-  for (const std::string& text : o.references) chart.references.push_back(reference_of(text).y);
+  });
+  for (const std::string& line : o.references) chart.references.push_back(reference_of(line).y);
   return chart;
 }
 
@@ -187,7 +179,8 @@ void run(const Options& o) {
   require_points(chart);
   std::string logs;
   for (const std::string& log : o.logs) logs += (logs.empty() ? "" : ", ") + log;
-  at_place(logs, [&] { plot::save_figure(o.out, chart); });
+  const plot::Drawing drawing = at_place(logs, [&] { return plot::describe(chart); });
+  plot::save_figure(o.out, drawing);
 }
 
 }  // namespace

@@ -151,11 +151,22 @@ Json look_at(const std::string& path, const Options& o, const TextData& text, co
   for (std::size_t l = 0; l < read.size(); ++l) {
     const ReadOut& r = read[l];
     result["read_out"].push_back({{"token", r.token}, {"before", r.before}, {"position", r.position}});
-    result["similarity"].push_back({{"heads", alike[l].heads}, {"tokens", alike[l].tokens}});
-    std::printf("| %zu | %.3f | %.3f | %.3f | %.3f | %.3f |\n", l, r.token, r.before, r.position, alike[l].heads,
-                alike[l].tokens);
+    Json& similarity = result["similarity"].emplace_back(Json{{"tokens", alike[l].tokens}});
+    char heads[32] = "one head";
+    if (alike[l].heads) similarity["heads"] = *alike[l].heads, std::snprintf(heads, sizeof heads, "%.3f", *alike[l].heads);
+    std::printf("| %zu | %.3f | %.3f | %.3f | %s | %.3f |\n", l, r.token, r.before, r.position, heads, alike[l].tokens);
   }
   return result;
+}
+
+/// Throws unless the linear maps have more rows to be fitted to than values to be fitted by (`mesa::read_out`).
+void require_rows(const Options& o, std::size_t m, const Config& config, std::size_t length) {
+  require(length >= 2, "--length ", length, ": must be at least 2, since a map reads the token before");
+  const Routing routing = make_routing(config);
+  const std::size_t values = routing.heads * routing.value_width, least = 2 * values + 4, rows = o.probed * (length - 1);
+  require(rows >= least, "--probed ", o.probed, ", windows of ", length, " tokens: ", rows, " rows for maps from the ", values,
+          " values that a layer of ", o.models[m], " reads: must be at least ", least, ", as with --probed ",
+          (least + length - 2) / (length - 1));
 }
 
 void run(const Options& o) {
@@ -177,6 +188,7 @@ void run(const Options& o) {
   for (std::size_t m = 0; m < models.size(); ++m)
     require(length <= models[m].config.max_position_embeddings, "--length ", length, ": ", o.models[m], " reads at most ",
             models[m].config.max_position_embeddings);
+  for (std::size_t m = 0; m < models.size(); ++m) require_rows(o, m, models[m].config, length);
   require(std::max(o.windows, o.probed) <= text.count(length), "--windows ", o.windows, ", --probed ", o.probed,
           ": the text has ", text.count(length), " of ", length, " tokens");
   const double rows = static_cast<double>(o.probed) * static_cast<double>(length);

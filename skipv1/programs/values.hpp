@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -156,10 +157,11 @@ inline std::vector<ReadOut> read_outs(const Decoder<float>& decoder, const Param
 /// Mean cosines, as in the paper's appendix C: between the outputs of two heads at one place, and between a layer's outputs at
 /// two places of a window.
 struct Similarity {
-  double heads = 0, tokens = 0;
+  std::optional<double> heads;  ///< none where there is one head
+  double tokens = 0;
 };
 
-/// For each layer, over `count` spread windows. Needs two heads, and windows of two tokens.
+/// For each layer, over `count` spread windows. Needs windows of two tokens.
 inline std::vector<Similarity> similarities(const Decoder<float>& decoder, const TextData& text, std::size_t length,
                                             std::size_t count) {
   const Windows w = spread_windows(text, length, count, 0, count);
@@ -167,9 +169,11 @@ inline std::vector<Similarity> similarities(const Decoder<float>& decoder, const
   Activations<float> a;
   decoder.forward({w.tokens, std::vector<std::size_t>(count, length)}, cache, a, Keep::for_backward, Logits::in_parts);
   std::vector<Similarity> found;
-  for (std::size_t l = 0; l < decoder.routing().layers; ++l)
-    found.push_back({mesa::head_similarity(View<const float>(a.layer(l).attention)),
-                     mesa::token_similarity(View<const float>(a.block_output(l + 1)), length)});
+  for (std::size_t l = 0; l < decoder.routing().layers; ++l) {
+    Similarity& layer = found.emplace_back();
+    if (decoder.routing().heads > 1) layer.heads = mesa::head_similarity(View<const float>(a.layer(l).attention));
+    layer.tokens = mesa::token_similarity(View<const float>(a.block_output(l + 1)), length);
+  }
   return found;
 }
 

@@ -1,6 +1,7 @@
 // A run's log, twice: log.csv for spreadsheets, log.jsonl (a JSON object a line) for programs.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
@@ -133,39 +134,51 @@ class Log {
 using LogColumns = std::map<std::string, std::vector<double>>;
 
 namespace detail {
-inline LogColumns parse_csv(std::string_view text) {
+/// The fields of each line of a CSV file, of which none holds a comma; the first line names the columns. Lines end in "\n" or
+/// "\r\n"; blank ones at the end are left out, as a byte order mark is. Throws if two columns have one name, or a line has
+/// another number of fields than the first.
+inline std::vector<std::vector<std::string_view>> csv_lines(std::string_view text) {
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
-  std::vector<std::string> names;
-  LogColumns columns;
-  std::size_t number = 0;
-  while (!text.empty()) {
+  std::vector<std::vector<std::string_view>> lines;
+  while (text.find_first_not_of("\r\n") != text.npos) {
     const std::size_t length = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, length);
     text.remove_prefix(std::min(length + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
-    ++number;
-    if (line.empty() && text.find_first_not_of("\r\n") == text.npos) break;  // a blank line at the end, as spreadsheets write it
-    std::vector<std::string_view> fields;
+    std::vector<std::string_view>& fields = lines.emplace_back();
     for (std::size_t begin = 0; begin <= line.size();) {
       const std::size_t end = std::min(line.find(',', begin), line.size());
       fields.push_back(line.substr(begin, end - begin));
       begin = end + 1;
     }
-    if (number == 1) {
-      for (const std::string_view name : fields)
-        require(columns.try_emplace(names.emplace_back(name)).second, "line 1: two columns are called \"",
-                brief(std::string(name)), "\"");
-      continue;
-    }
-    require(fields.size() == names.size(), "line ", number, " has ", fields.size(), " fields, the first line ", names.size());
-    for (std::size_t i = 0; i < fields.size(); ++i) {
-      double value = std::numeric_limits<double>::quiet_NaN();
-      const auto [end, error] = read_number(fields[i].data(), fields[i].data() + fields[i].size(), value);
-      require(fields[i].empty() || (error == std::errc() && end == fields[i].data() + fields[i].size()), "line ", number, ": \"",
-              brief(std::string(fields[i])), "\" is not a number");
-      columns[names[i]].push_back(value);
-    }
+    require(fields.size() == lines[0].size(), "line ", lines.size(), " has ", fields.size(), " fields, the first line ",
+            lines[0].size());
   }
+  for (std::size_t i = 0; !lines.empty() && i < lines[0].size(); ++i)
+    require(std::count(lines[0].begin(), lines[0].end(), lines[0][i]) == 1, "line 1: two columns are called \"",
+            brief(std::string(lines[0][i])), "\"");
+  return lines;
+}
+
+/// The number that is a whole field; NaN for an empty one. Throws if it is neither.
+inline double csv_number(std::string_view field) {
+  double value = std::numeric_limits<double>::quiet_NaN();
+  const auto [end, error] = read_number(field.data(), field.data() + field.size(), value);
+  require(field.empty() || (error == std::errc() && end == field.data() + field.size()), "\"", brief(std::string(field)),
+          "\" is not a number");
+  return value;
+}
+
+inline LogColumns parse_csv(std::string_view text) {
+  const std::vector<std::vector<std::string_view>> lines = csv_lines(text);
+  LogColumns columns;
+  for (std::size_t n = 0; n < lines.size(); ++n)
+    at_place("line " + std::to_string(n + 1), [&] {
+      for (std::size_t i = 0; i < lines[n].size(); ++i) {
+        std::vector<double>& column = columns[std::string(lines[0][i])];
+        if (n > 0) column.push_back(csv_number(lines[n][i]));
+      }
+    });
   return columns;
 }
 
@@ -188,15 +201,21 @@ inline LogColumns parse_json_lines(std::string_view text) {
   }
   return columns;
 }
+
+/// The text of a file. Throws if it cannot be read, or is blank.
+inline std::string log_text(const std::filesystem::path& path) {
+  Source file(path);
+  std::string text = file.text(0, file.size());
+  require(text.find_first_not_of("\r\n") != text.npos, path.string(), ": is empty");
+  return text;
+}
 }  // namespace detail
 
 /// Reads a log: JSON lines if its name ends with .jsonl, CSV with a line of names otherwise; of a folder, its log.csv. Throws if
 /// it is neither.
 inline LogColumns read_log(std::filesystem::path path) {
   if (std::filesystem::is_directory(path)) path /= "log.csv";
-  Source file(path);
-  const std::string text = file.text(0, file.size());
-  require(text.find_first_not_of("\r\n") != text.npos, path.string(), ": is empty");
+  const std::string text = detail::log_text(path);
   return at_place(path.string(),
                   [&] { return path.extension() == ".jsonl" ? detail::parse_json_lines(text) : detail::parse_csv(text); });
 }

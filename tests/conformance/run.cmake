@@ -12,6 +12,14 @@ foreach(case llama_skipv1 gpt2_skipv1_yoco llama_mla llama_denseformer)
   execute_process(COMMAND ${CHECK} ${WORK}/${case} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)  # it is a case itself
 endforeach()
 
+# Without gradients it is none, and a line says how it becomes one.
+execute_process(COMMAND ${RUN} ${folder} --tokens ${folder}/tokens.npy --out ${WORK}/trace OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CHECK} ${WORK}/trace --actual ${WORK}/trace RESULT_VARIABLE status ERROR_VARIABLE error OUTPUT_QUIET)
+if(NOT status EQUAL 2 OR NOT error MATCHES "/trace: not a case: it has no config.json; skipv1-run MODEL [^\n]* --grads makes one of a model\n$")
+  message(FATAL_ERROR "a trace as a case: ${status} ${error}")
+endif()
+file(REMOVE_RECURSE ${WORK}/trace)
+
 # A trace never takes the place of what is compared with it; gradients that are missing are named; numbers computed in float32 and
 # stored in float64 get a hint.
 set(suite ${CASES}/llama_skipv1)

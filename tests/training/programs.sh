@@ -147,9 +147,17 @@ wrong "no checkpoint to resume" $train --resume
 wrong "text or --tokens is required" $train
 wrong "nowhere.txt: cannot be read" $train --text nowhere.txt
 wrong "^skipv1-train: binary.txt: .*not UTF-8 at byte 0: .*; --vocab 256, the bytes, takes any text$" $train --text binary.txt --valid text.txt --vocab 400
+wrong "^skipv1-train: binary.txt: .*not UTF-8 at byte 0: .*; --vocab 256, the bytes, takes any text$" $train --text text.txt --valid binary.txt --vocab 400
+cat text.txt binary.txt > binary-end.txt  # in what is held out, counted from the file's beginning; the vocabulary is not trained before
+wrong "^skipv1-train: binary-end.txt: .*not UTF-8 at byte $(wc -c < text.txt): training a vocabulary" $train --text binary-end.txt --vocab 400
 for size in 0 1 255 257 259 4294967296; do
   wrong "^skipv1-train: --vocab is $size: must be 256 (bytes), or 260 (3 marks, 256 bytes, the space) and one more for each other character of the text, to 2147483647$" $train --text text.txt --vocab $size
 done
+wrong "^skipv1-train: --valid-share: how much of --text or --tokens is held out, so without --valid" $train --text text.txt --valid text.txt \
+  --valid-share 0.2
+printf '{"values": ["0.0 0.1", "0.0 1.1"]}' > unread.json
+wrong "^skipv1-train: unread.json: routing: layer 1 would compute value head 0, which nobody reads$" $train --text text.txt --layers 2 --heads 2 \
+  --variant unread.json
 for count in 0 4097 1000000000; do wrong "^skipv1-train: --layers is $count: must be 1 to 4096$" $train --text text.txt --layers $count; done
 wrong "^skipv1-train: --width 30 is not a multiple of --heads 4$" $train --text text.txt --width 30 --heads 4
 wrong "^skipv1-train: --heads 4 is not a multiple of --kv-heads 3$" $train --text text.txt --heads 4 --kv-heads 3
@@ -224,8 +232,15 @@ wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
 wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none.png
 printf 'name,ours,peer\nfirst,1,\nsecond,2,x\n' > rows.csv
 "$programs/skipv1-plot" rows.csv --rows name --y ours --out rows.svg
-wrong "no column \"what\"; there are name,ours,peer" "$programs/skipv1-plot" rows.csv --rows what --y ours --out none.png
-wrong "line 3, peer: \"x\" is no number" "$programs/skipv1-plot" rows.csv --rows name --y ours peer --out none.png
+wrong "no column \"what\"; there are name, ours, peer" "$programs/skipv1-plot" rows.csv --rows what --y ours --out none.png
+wrong "^skipv1-plot: rows.csv: line 3, peer: \"x\" is not a number$" "$programs/skipv1-plot" rows.csv --rows name --y ours peer --out none.png
+printf '\357\273\277name,ours\r\nfirst,1\r\nsecond,2\r\n' > windows.csv
+"$programs/skipv1-plot" windows.csv --rows name --y ours --out windows.svg
+printf 'name,ours\n' > names.csv
+wrong "^skipv1-plot: names.csv: has no line behind the names of its columns$" "$programs/skipv1-plot" names.csv --rows name --y ours --out none.png
+wrong "^skipv1-plot: mha: cannot be read: it is a folder" "$programs/skipv1-plot" mha --rows name --y ours --out none.png
+wrong "^skipv1-plot: SKIPV1_FONT: text.txt: must be a TrueType font" env SKIPV1_FONT=text.txt "$programs/skipv1-plot" mha --out none.png
+wrong "^skipv1-plot: none.png: cannot be written: File too large$" sh -c 'ulimit -f 1; exec "$@"' sh "$programs/skipv1-plot" mha --out none.png
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references 1.5,a --out none.png
 printf 'step,loss\n0,0\n0,0\n' > zero.csv
 wrong "^skipv1-plot: zero.csv: column \"step\" has no number above 0, and --log-x shows no others$" "$programs/skipv1-plot" zero.csv --x step \
@@ -251,6 +266,8 @@ wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd
 wrong "^skipv1-uptrain: the folder to be made has an empty name$" "$programs/skipv1-uptrain" convert mha --out ""
 wrong "seed-list: 1 is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --seed-list 1,1
 wrong "only: mha is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --only mha,mha
+wrong "^skipv1-experiment: binary-end.txt: the text is not UTF-8 at byte $(wc -c < text.txt): training a vocabulary" "$programs/skipv1-experiment" \
+  vocabulary --short --out none --text binary-end.txt
 wrong "experiment \"nope\" is unknown; known are point-bytes" "$programs/skipv1-experiment" nope --out none --table
 wrong "experiment \"nope\" is unknown" "$programs/skipv1-experiment" nope --out none --text nowhere.txt
 
@@ -341,6 +358,12 @@ grep -q '"layer 0.s values, for all later layers: exchanged"' values.json || fai
 [ "$(grep -c '"token":' values.json)" = 4 ] || fail "not one read-out for each of two layers of two models"
 grep -q "^| position 0 to 1 " out && grep -q "+- (95 %)" out && ! grep -q "nan\|inf\|(0)" out || fail "values: $(cat out)"
 [ "$(grep -o "^| position [0-9]*" out | cut -d' ' -f3 | head -4 | tr '\n' ' ')" = "0 2 8 16 " ] || fail "positions: $(grep "^| pos" out)"
+run train --text text.txt --valid-share 0.02 --variant mha --width 16 --layers 2 --heads 1 --length 16 --batch 2 --steps 1 --out one-head
+run values one-head --text text.txt --windows 4 --probed 8 --json one-head.json
+[ "$(grep -c "| one head |" out)" = 2 ] && grep -q '"tokens":' one-head.json || fail "a model of one head: $(cat out)"
 wrong "^skipv1-values: larger: a vocabulary of 420: must be that of mha, 400$" "$programs/skipv1-values" mha larger --text text.txt
 wrong "\-\-windows 1000000, \-\-probed 8: the text has" "$programs/skipv1-values" mha --text text.txt --windows 1000000 --probed 8
+wrong "^skipv1-values: --probed 2, windows of 16 tokens: 30 rows for maps from the 16 values that a layer of mha reads: must be at least 36, as with --probed 3$" \
+  "$programs/skipv1-values" mha --text text.txt --length 16 --probed 2
+wrong "^skipv1-values: --length 1: must be at least 2" "$programs/skipv1-values" mha --text text.txt --length 1
 wrong "\-\-length 64: mha reads at most 32" "$programs/skipv1-values" mha --text text.txt --length 64 --probed 8

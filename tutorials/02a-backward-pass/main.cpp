@@ -11,6 +11,7 @@
 #include "gathering.hpp"
 #include "skipv1/core/random.hpp"
 #include "skipv1/io/cli.hpp"
+#include "skipv1/io/file.hpp"
 #include "skipv1/ops/attention/reference.hpp"
 #include "skipv1/routing/variants.hpp"
 
@@ -218,6 +219,7 @@ int main(int argc, char** argv) {
   std::string figures;
   app.add_option("--figures", figures, "draw the figures into this folder")->option_text("FOLDER");
   return run_program(app, argc, argv, [&] {
+    if (!figures.empty()) require_writable_folder(figures);
     show_attention();
     const RoutingShape shape{.layers = Stack::L, .heads = Stack::H, .kv_heads = Stack::H};
     show_stack("mha", routing::own_layer(shape));

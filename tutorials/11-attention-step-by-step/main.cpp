@@ -268,6 +268,7 @@ int main(int argc, char** argv) {
   app.add_flag("--once", once, "run each rung once on the prefill, and nothing else: for a profiler");
   return run_program(app, argc, argv, [&] {
     require(figures.empty() || !from.empty(), "--figures: needs --from, a run to draw");
+    if (!figures.empty()) require_writable_folder(figures);
     const auto read = [&](const std::string& path, const auto& tell) {
       Source file(path);
       at_place(path, [&] {

@@ -202,6 +202,8 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
           most);
   require(p.job.run.log_every >= 1, "--log-every is 0: must be at least 1");
   check_device(p.job.device, p.job.dtype);
+  require(!given(app, "--valid-share") || (p.job.valid.empty() && p.job.valid_tokens.empty()),
+          "--valid-share: how much of --text or --tokens is held out, so without --valid and --valid-tokens");
   require(p.job.valid_share > 0 && p.job.valid_share < 1, "--valid-share is ", p.job.valid_share, ": must be above 0, below 1");
   in_option_names(training_fields, [&] { return part_of(p.job.run.training, world.size()); });
   return p;

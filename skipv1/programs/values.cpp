@@ -41,8 +41,14 @@ Parameters<float> without_heads(const Config& config, const Parameters<float>& p
   copy(changed.flat(), parameters.flat());
   const View<float> weight = changed["model.layers." + std::to_string(l) + ".self_attn.v_proj.weight"];
   require(!weight.empty(), "layer ", l, " has no v_proj");
-  const std::size_t width = config.head_width() * weight.extent(1);
-  std::fill(weight.data() + from * width, weight.data() + to * width, 0.0f);
+  const auto clear = [&](View<float> x) {  // rows of heads
+    const std::size_t head = config.head_width() * (x.size() / weight.extent(0));
+    require(to * head <= x.size(), "heads ", from, " to ", to - 1, " of layer ", l, ": there are ", x.size() / head);
+    std::fill(x.data() + from * head, x.data() + to * head, 0.0f);
+  };
+  clear(weight);
+  const View<float> bias = changed["model.layers." + std::to_string(l) + ".self_attn.v_proj.bias"];
+  if (!bias.empty()) clear(bias);
   return changed;
 }
 
@@ -134,11 +140,12 @@ Json look_at(const std::string& path, const Options& o, const TextData& text, co
           losses(decoder, replacing(routing, l, l, Replacement::zeros)));
   }
   for (std::size_t l = 0; l < layers; ++l) {
-    const std::size_t owned = routing.owned_values[l], half = l && owned == routing.heads ? owned / 2 : owned;
-    for (std::size_t from = 0; from < owned; from += half) {
-      const Parameters<float> changed = without_heads(config, model.parameters, l, from, from + half);
-      add("layer " + std::to_string(l) + "'s own heads " + std::to_string(from) + " to " + std::to_string(from + half - 1) +
-              ": zeros",
+    const std::size_t owned = routing.owned_values[l];
+    const bool halves = l && owned == routing.heads;  // as SkipV1 divides them: of an odd number the first has one more
+    for (std::size_t from = 0, to = 0; from < owned; from = to) {
+      to = halves && from == 0 ? owned - owned / 2 : owned;
+      const Parameters<float> changed = without_heads(config, model.parameters, l, from, to);
+      add("layer " + std::to_string(l) + "'s own heads " + std::to_string(from) + " to " + std::to_string(to - 1) + ": zeros",
           losses(Decoder<float>(config, changed), {}));
     }
   }

@@ -32,13 +32,12 @@ inline Strategy parse_strategy(const std::string& name) {
   fail("strategy \"", name, "\" is unknown; known are mean_v, mean_vo, top_v, top_vo, svd");
 }
 
-/// The SkipV1Former (ratio 1/2, source layer 0) that a model of `config` becomes. Throws unless that is `mha`, `gqa` or `mqa`
-/// with an even number of key/value heads: pairs of them become one.
+/// The SkipV1Former (ratio 1/2, source layer 0) that a model of `config` becomes. Throws unless that is `mha` or `gqa` with an
+/// even number of key/value heads: pairs of them become one.
 inline Config converted_config(Config config) {
   validate(config);
   const std::string& variant = config.attention.variant;
-  require(variant == "mha" || variant == "gqa" || variant == "mqa", "conversion to skipv1: variant is ", variant,
-          ": must be mha, gqa or mqa");
+  require(variant == "mha" || variant == "gqa", "conversion to skipv1: variant is ", variant, ": must be mha or gqa");
   require(config.num_key_value_heads % 2 == 0, "conversion to skipv1: num_key_value_heads is ", config.num_key_value_heads,
           ": must be even, half of the value heads are skipped");
   config.attention = {};

@@ -361,6 +361,10 @@ grep -q "^| position 0 to 1 " out && grep -q "+- (95 %)" out && ! grep -q "nan\|
 run train --text text.txt --valid-share 0.02 --variant mha --width 16 --layers 2 --heads 1 --length 16 --batch 2 --steps 1 --out one-head
 run values one-head --text text.txt --windows 4 --probed 8 --json one-head.json
 [ "$(grep -c "| one head |" out)" = 2 ] && grep -q '"tokens":' one-head.json || fail "a model of one head: $(cat out)"
+run train --text text.txt --valid-share 0.02 --variant mha --architecture gpt2 --width 30 --layers 2 --heads 3 --length 16 --batch 2 --steps 1 \
+  --out three-heads
+run values three-heads --text text.txt --windows 4 --probed 8
+grep -q "^| layer 1's own heads 0 to 1: zeros " out && grep -q "^| layer 1's own heads 2 to 2: zeros " out || fail "a model of three heads: $(cat out)"
 wrong "^skipv1-values: larger: a vocabulary of 420: must be that of mha, 400$" "$programs/skipv1-values" mha larger --text text.txt
 wrong "\-\-windows 1000000, \-\-probed 8: the text has" "$programs/skipv1-values" mha --text text.txt --windows 1000000 --probed 8
 wrong "^skipv1-values: --probed 2, windows of 16 tokens: 30 rows for maps from the 16 values that a layer of mha reads: must be at least 36, as with --probed 3$" \

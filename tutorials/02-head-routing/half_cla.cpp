@@ -1,4 +1,5 @@
-// The variant of this tutorial for any program that links this file: it is registered before main begins.
+// A variant of our own: odd layers take the skipped half of their values from the even layer below, not from the first. Any program
+// that links this file knows it: it is registered before main begins.
 #include <skipv1/routing/variants.hpp>
 
 namespace {

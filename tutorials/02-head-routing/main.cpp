@@ -1,4 +1,4 @@
-// Tutorial 02: every variant as its routing table; then one of our own, from a function that fills a table.
+// Tutorial 02: every variant as its routing table; then one of our own, which half_cla.cpp registers before main begins.
 #include <cstdio>
 #include <filesystem>
 
@@ -10,18 +10,6 @@
 using namespace skipv1;
 
 namespace {
-
-// A variant of our own: odd layers take the skipped half of their values from the even layer below, not from the first.
-Routing half_cla(const RoutingShape& s) {
-  return fill_routing(
-      s,
-      [](std::size_t l, std::size_t g) {
-        return HeadName{l, g};
-      },
-      [&](std::size_t l, std::size_t g) {
-        return HeadName{l % 2 == 1 && g >= s.own() ? l - 1 : l, g};
-      });
-}
 
 Config shape_of(const Variant& variant) {
   Config c;
@@ -60,8 +48,6 @@ double decode_difference(const Config& config) {
 
 void tutorial(const std::string& figures) {
   if (!figures.empty()) require_writable_folder(figures);
-  register_variant(
-      {.name = "half_cla", .summary = "half of each odd layer's values is the even layer's below", .route = half_cla});
   for (const Variant& variant : variants()) {
     print_table(variant);
     if (figures.empty()) continue;

@@ -173,7 +173,7 @@ class Pass : AlteredRows {
   /// A key that is rotated further scores as the query rotated back does.
   std::vector<double> query_rotated_back(const double* q, std::size_t width, const GivenRows::Rotation& rotation) const {
     std::vector<double> query(q, q + width);
-    if (rotation.times == 0 || c_.gpt2()) return query;
+    if ((rotation.by == 0 && rotation.times == 0) || c_.gpt2()) return query;
     double* part = query.data() + width - rotary_;
     rotate_pairs(part, rotary_, -static_cast<double>(rotation.by), std::pow(magnitude(), static_cast<double>(rotation.times)));
     return query;
@@ -191,7 +191,7 @@ class Pass : AlteredRows {
       for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) = 0;
       for (std::size_t j = 0; j < keys.size(); ++j) {
         double score = 0;
-        if (!rows_->rotated.empty() && (j == 0 || rows_->rotated[t][j].by != rows_->rotated[t][j - 1].by))
+        if (!rows_->rotated.empty() && (j == 0 || rows_->rotated[t][j] != rows_->rotated[t][j - 1]))
           query = query_rotated_back(&q(t, h * width), width, rows_->rotated[t][j]);
         for (std::size_t i = 0; i < width && keys[j] != GivenRows::none; ++i) score += query[i] * k(keys[j], h * width + i);
         const double p = std::exp(score / std::sqrt(static_cast<double>(width)));

@@ -73,7 +73,8 @@ inline double inner_function(Rules::Inner kind, double x) {
 /// pass, right or wrong.
 struct GivenRows {
   struct Rotation {
-    std::size_t by = 0, times = 0;  ///< further positions by which a key was rotated again, and in how many rotations
+    std::size_t by = 0, times = 0;  ///< further positions by which a key is rotated, and how often yarn's factor comes with that
+    friend bool operator==(const Rotation&, const Rotation&) = default;
   };
   static constexpr std::size_t none = static_cast<std::size_t>(-1);  ///< zeros: a key whose score is 0, a value that adds nothing
   std::vector<std::size_t> positions;                                ///< (N)

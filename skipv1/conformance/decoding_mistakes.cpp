@@ -19,6 +19,8 @@ enum class Slip {
   positions_not_cut,
   padding_seen,
   keys_rotated_again,
+  keys_rotated_when_read,
+  queries_restart,
   forgets,
   cut_ignored,
   cut_at_front,
@@ -35,6 +37,8 @@ constexpr std::pair<Slip, const char*> slips[] = {
     {Slip::positions_not_cut, "after a cut positions go on from where they were before it"},
     {Slip::padding_seen, "lengths are ignored: shorter sequences see the zeros behind them"},
     {Slip::keys_rotated_again, "cached keys are rotated again with each chunk"},
+    {Slip::keys_rotated_when_read, "keys are cached rotated, and rotated again when they are read from the cache"},
+    {Slip::queries_restart, "queries are rotated by their place in the chunk, keys by their position"},
     {Slip::forgets, "a chunk replaces the cache instead of being appended"},
     {Slip::cut_ignored, "the cache is not cut: a stale tail stays in it"},
     {Slip::cut_at_front, "a cut drops the oldest positions instead of the newest"},
@@ -129,6 +133,20 @@ class Steps {
     rows.keys.push_back(keys), rows.shared.push_back(shared);
     if (slip_ == Slip::keys_rotated_again)
       rows.rotated.emplace_back(x.rotations.begin(), x.rotations.begin() + static_cast<std::ptrdiff_t>(seen));
+    if (slip_ == Slip::keys_rotated_when_read || slip_ == Slip::queries_restart)
+      rows.rotated.push_back(rotations(x, count, seen));
+  }
+
+  /// By which the first `seen` keys score as if they were rotated further: those from before the chunk of `count` rows by their
+  /// own positions; or, which is the same as queries rotated less, all by the chunk's first position.
+  std::vector<GivenRows::Rotation> rotations(const Held& x, std::size_t count, std::size_t seen) const {
+    const std::size_t old = x.rows.size() - count;
+    std::vector<GivenRows::Rotation> all(seen);
+    for (std::size_t j = 0; j < seen; ++j) {
+      if (slip_ == Slip::queries_restart) all[j].by = rows.positions[x.rows[old]];
+      if (slip_ == Slip::keys_rotated_when_read && j < old) all[j] = {rows.positions[x.rows[j]], 1};
+    }
+    return all;
   }
 
   std::size_t most_;

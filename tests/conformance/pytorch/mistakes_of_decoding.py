@@ -89,6 +89,21 @@ class _(Model):
         super().store(layer, new, count)
 
 
+@mistake("keys_rotated_when_read", "keys are cached rotated, and rotated again when they are read from the cache", llama)
+class _(Model):
+    def attend(self, q, k, v):
+        old, width = k.shape[1] - q.shape[1], self.d_r if self.mla else self.d_h
+        k = k.clone()
+        k[:, :old, :, -width:] = self.rotate(k[:, :old, :, -width:], torch.arange(old))
+        return super().attend(q, k, v)
+
+
+@mistake("queries_restart", "queries are rotated by their place in the chunk, keys by their position", llama)
+class _(Model):
+    def queries(self, l, x, positions):
+        return super().queries(l, x, torch.arange(len(positions)))
+
+
 # ---------------------------------------------------------------------- what the cache holds
 @mistake("cache_forgets", "a chunk replaces the cache instead of being appended")
 class _(Model):

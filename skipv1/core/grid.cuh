@@ -24,7 +24,7 @@ struct Index3 {
 enum class Resident { some, all };
 
 /// When a launch's blocks start: once the kernel before has ended, or while its last blocks end (programmatic dependent launch).
-/// Then the kernel calls `wait_for_kernel_before` before it touches global memory.
+/// Then the kernel calls `wait_for_kernel_before` before it touches global memory that the kernel before may write.
 enum class Start { after, early };
 
 /// What a launch needs beside the kernel and its arguments: a name for messages, blocks, threads of a block, and bytes of dynamic

@@ -34,6 +34,7 @@ struct MatrixDescriptor {
   SKIPV1_F4(n), SKIPV1_F4(n + 1), SKIPV1_F4(n + 2), SKIPV1_F4(n + 3), SKIPV1_F4(n + 4), SKIPV1_F4(n + 5), SKIPV1_F4(n + 6), \
       SKIPV1_F4(n + 7)
 #define SKIPV1_F16(n) SKIPV1_F4(n), SKIPV1_F4(n + 1), SKIPV1_F4(n + 2), SKIPV1_F4(n + 3)
+#define SKIPV1_R8_0 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define SKIPV1_R16_0 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define SKIPV1_R16_1 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define SKIPV1_R16_2 "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
@@ -46,11 +47,18 @@ struct MatrixDescriptor {
 /// Issues `d (64, 8 M) = a (64, 16) b (8 M, 16)^T`, or `d += …`: both operands K-major in shared memory.
 template <std::size_t M>
 SKIPV1_DEVICE void wgmma_ABt(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode) {
-  static_assert(M == 8);
+  static_assert(M == 8 || M == 16);
 #if SKIPV1_SM90A
-  asm volatile(SKIPV1_WGMMA(64, SKIPV1_R16_0 ", " SKIPV1_R16_1, "%32, %33", "%34", "1, 1, 0, 0")
-               : SKIPV1_F32(0)
-               : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
+  if constexpr (M == 8) {
+    asm volatile(SKIPV1_WGMMA(64, SKIPV1_R16_0 ", " SKIPV1_R16_1, "%32, %33", "%34", "1, 1, 0, 0")
+                 : SKIPV1_F32(0)
+                 : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
+  } else {
+    asm volatile(
+        SKIPV1_WGMMA(128, SKIPV1_R16_0 ", " SKIPV1_R16_1 ", " SKIPV1_R16_2 ", " SKIPV1_R16_3, "%64, %65", "%66", "1, 1, 0, 0")
+        : SKIPV1_F32(0), SKIPV1_F32(8)
+        : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
+  }
 #endif
 }
 /// The same, a in registers.
@@ -73,11 +81,16 @@ SKIPV1_DEVICE void wgmma_ABt(float (&d)[M][4], const std::uint32_t (&a)[4], cons
 /// Issues `d (64, 8 M) += a (64, 16) b (16, 8 M)`: a in registers, b MN-major in shared memory from column 0 of a tile on.
 template <std::size_t M>
 SKIPV1_DEVICE void wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b) {
-  static_assert(M == 8 || M == 12 || M == 16);
+  static_assert(M == 8 || M == 10 || M == 12 || M == 16);
 #if SKIPV1_SM90A
   if constexpr (M == 8) {
     asm volatile(SKIPV1_WGMMA(64, SKIPV1_R16_0 ", " SKIPV1_R16_1, "{%32, %33, %34, %35}, %36", "1", "1, 1, 1")
                  : SKIPV1_F32(0)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor));
+  } else if constexpr (M == 10) {
+    asm volatile(SKIPV1_WGMMA(80, SKIPV1_R16_0 ", " SKIPV1_R16_1 ", %32, %33, %34, %35, %36, %37, %38, %39",
+                              "{%40, %41, %42, %43}, %44", "1", "1, 1, 1")
+                 : SKIPV1_F32(0), SKIPV1_F4(8), SKIPV1_F4(9)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.descriptor));
   } else if constexpr (M == 12) {
     asm volatile(SKIPV1_WGMMA(96, SKIPV1_R16_0 ", " SKIPV1_R16_1 ", " SKIPV1_R16_2, "{%48, %49, %50, %51}, %52", "1", "1, 1, 1")
@@ -94,9 +107,13 @@ SKIPV1_DEVICE void wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[4], const
 /// Issues `d (64, 8 M) = a (16, 64)^T b (16, 8 M)`, or `d += …`: both operands MN-major in shared memory.
 template <std::size_t M>
 SKIPV1_DEVICE void wgmma_AtB(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode) {
-  static_assert(M == 4 || M == 8);
+  static_assert(M == 2 || M == 4 || M == 8);
 #if SKIPV1_SM90A
-  if constexpr (M == 4) {
+  if constexpr (M == 2) {
+    asm volatile(SKIPV1_WGMMA(16, SKIPV1_R8_0, "%8, %9", "%10", "1, 1, 1, 1")
+                 : SKIPV1_F4(0), SKIPV1_F4(1)
+                 : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
+  } else if constexpr (M == 4) {
     asm volatile(SKIPV1_WGMMA(32, SKIPV1_R16_0, "%16, %17", "%18", "1, 1, 1, 1")
                  : SKIPV1_F16(0)
                  : "l"(a.descriptor), "l"(b.descriptor), "r"(int{mode == WriteMode::accumulate}));
@@ -120,6 +137,7 @@ SKIPV1_DEVICE void fence_operand(std::uint32_t (&a)[M][4]) {
   for (std::size_t n = 0; n < M; ++n) asm volatile("" : "+r"(a[n][0]), "+r"(a[n][1]), "+r"(a[n][2]), "+r"(a[n][3])::"memory");
 }
 #undef SKIPV1_WGMMA
+#undef SKIPV1_R8_0
 #undef SKIPV1_R16_0
 #undef SKIPV1_R16_1
 #undef SKIPV1_R16_2
@@ -297,7 +315,7 @@ void wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescrip
 template <std::size_t M>
 void wgmma_AtB(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode,
                emulator::Place place = emulator::Place::here()) {
-  static_assert(M == 4 || M == 8);
+  static_assert(M == 2 || M == 4 || M == 8);
   emulator::issue_wgmma(d, {nullptr, 0, mode, true, false, true, place, b, a, {}, {}});
 }
 template <class... Registers>

@@ -230,8 +230,14 @@ void check_all_attention() {
   check_attention<T>({1, 256, 256, {2}, {127}}, Version::fast, random);
   check_attention<T>({33, 16, 8, {1, 0, 1, 1, 1}, {0, 7, 15, 16, 200}, 4}, Version::fast, random);
   if constexpr (std::is_same_v<T, bfloat16>) {
-    // Eight readers of a key head: earlier keys first.
+    // Eight readers of a key head: earlier keys first, as from four on. Narrow heads have tiles of 128 rows, and width 80 has a
+    // kernel of its own.
     check_attention<T>({17, 80, 96, {130, 1, 200}, {14, 70, 130}, 8}, Version::fast, random);
+    check_attention<T>({9, 80, 72, {130, 1}, {14, 131}, 8}, Version::fast, random);
+    check_attention<T>({9, 64, 48, {140}, {14}, 8}, Version::fast, random);
+    // Fewer: later keys first.
+    check_attention<T>({3, 80, 72, {150, 3}, {0, 131}}, Version::fast, random);
+    check_attention<T>({2, 64, 64, {300, 5}, {0, 200}}, Version::fast, random);
     // Clusters of 4 and of 8 blocks for a pair of heads.
     check_attention<T>({1, 64, 64, {1}, {700}}, Version::fast, random, 0.3, Passes::forward);
     check_attention<T>({1, 64, 64, {1}, {1130}}, Version::fast, random, 0.3, Passes::forward);

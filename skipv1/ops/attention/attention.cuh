@@ -99,7 +99,7 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Devic
                   std::size_t max_rows, double scale, Version version) {
   if constexpr (std::is_same_v<T, bfloat16>) {
     if (version == Version::fast && has_sm90a() && uses_mma(z, 128, q, out)) {
-      return with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
+      return with_size<64, 80, 96, 128>(std::max(z.key, z.value), [&](auto width) {
         constexpr auto W = static_cast<unsigned>(decltype(width)::value);
         if constexpr (W <= 64) {
           using Shape = NarrowForward<W>;
@@ -142,12 +142,12 @@ void launch_tiles(T* out, Sum<T>* lse, const T* q, const HeadPair<const T, Devic
 template <class T>
 void launch_sm90_backward(const AttentionGradients<T>& a, const AttentionSizes& z, std::size_t max_rows, double scale,
                           const ReaderCounts& counts) {
-  with_size<64, 96, 128>(std::max(z.key, z.value), [&](auto width) {
+  with_size<64, 80, 96, 128>(std::max(z.key, z.value), [&](auto width) {
     constexpr auto W = static_cast<unsigned>(decltype(width)::value);
     using Shape = Sm90Backward<W>;
-    const std::size_t row_tiles = ceil_div(max_rows, Shape::R), tiles = z.batch * z.heads * row_tiles,
+    const std::size_t row_tiles = ceil_div(max_rows, Shape::R) * Shape::boxes, tiles = z.batch * z.heads * row_tiles,
                       maps = tensor_maps_per_head * z.batch * z.heads;
-    const std::size_t lse_delta = 2 * Shape::R * tiles, dq_acc = Shape::R * Shape::pitch * tiles;
+    const std::size_t lse_delta = 2 * tma_box_rows * tiles, dq_acc = tma_box_rows * W * tiles;
     BackwardMemory m{};
     m.heads = z.heads;
     m.tiles = row_tiles;
@@ -170,9 +170,10 @@ void launch_sm90_backward(const AttentionGradients<T>& a, const AttentionSizes& 
              kernel, a, z, m, scale);
     };
     static thread_local std::size_t blocks[2] = {0, 0};
-    counts.most >= 8 ? run(attention_backward_wgmma<W, KeyOrder::earlier_first>, blocks[0])
+    counts.most >= 4 ? run(attention_backward_wgmma<W, KeyOrder::earlier_first>, blocks[0])
                      : run(attention_backward_wgmma<W, KeyOrder::later_first>, blocks[1]);
-    launch({"attention_backward_finish", rows, 128, 2 * Shape::R * Shape::pitch}, attention_backward_finish<W>, a, z, m, scale);
+    launch({"attention_backward_finish", rows, 128, 2 * tma_box_rows * Shape::pitch}, attention_backward_finish<W>, a, z, m,
+           scale);
   });
 }
 /// By warps'.

@@ -222,9 +222,10 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
   const auto H = static_cast<unsigned>(a.z.heads), rows = static_cast<unsigned>(a.max_rows), most = decode_rows / rows;
   const unsigned blocks = cluster_blocks(), warps = block_size().x / warp_size;
   if (blocks > 1) cluster_arrive();
-  wait_for_kernel_before();
   const AttentionSequence own = sequence(a.z, block().y);
   const PairGroup group = find_group(a, block().x / blocks, most);
+  // Only this kernel lets the next one start before it ends, and it writes no lengths and no table: these are read before.
+  wait_for_kernel_before();
   if (group.lead >= H || own.rows == 0) return;  // as do all blocks of the cluster
   DecodeRow row[2];
   for (unsigned half = 0; half < 2; ++half) {

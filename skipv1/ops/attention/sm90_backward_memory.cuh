@@ -7,12 +7,14 @@
 
 namespace skipv1::detail::inline SKIPV1_FLAVOUR {
 
-/// Sizes of a block: K keys, tiles of R rows in a ring of `stages`; and of its shared memory.
+/// Sizes of a block: K keys, tiles of R rows in a ring of `stages`; and of its shared memory. Narrow heads leave room for twice
+/// the rows: what a step costs beside its products is then paid half as often.
 template <unsigned W>
 struct Sm90Backward {
-  static constexpr unsigned K = 128, R = tma_box_rows, threads = 3 * 128, stages = 3, pitch = Tile<W>::pitch;
-  static constexpr std::size_t elements = std::size_t{3 * K + stages * 2 * R} * pitch;
-  static constexpr std::size_t dq_elements = R * pitch, lse_delta = stages * 2 * R, mbarrier_count = stages + 1;
+  static constexpr unsigned K = 128, R = W <= 64 ? 128 : 64, threads = 3 * 128, stages = 3, pitch = Tile<W>::pitch;
+  static constexpr unsigned boxes = R / tma_box_rows;  ///< row tiles of `BackwardMemory` in one of the block's
+  static constexpr std::size_t elements = std::size_t{2 * K + stages * 2 * R} * pitch + K * (R > pitch ? R : pitch);
+  static constexpr std::size_t dq_elements = R * W, lse_delta = stages * 2 * R, mbarrier_count = stages + 1;
   static constexpr std::size_t bytes = 2 * elements + (dq_elements + lse_delta) * sizeof(float) +
                                        mbarrier_count * sizeof(std::uint64_t) + 2 * sizeof(std::uint32_t);
 };
@@ -21,11 +23,11 @@ struct Sm90Backward {
 /// turn.
 enum class KeyOrder { later_first, earlier_first };
 
-/// What the three kernels of the backward pass share in device memory. A tile is R rows of one head of one sequence.
+/// What the three kernels of the backward pass share in device memory. A tile is 64 rows of one head of one sequence.
 struct BackwardMemory {
   TensorMap* maps;            ///< per sequence and head (`make_head_tensor_maps`)
   float* lse_delta;           ///< per tile: lse / log(2) of each row, infinity past the last row; then delta of each row
-  float* dq_acc;              ///< per tile: dQ / scale as wgmma's accumulators lie, 64 rows of `pitch` columns
+  float* dq_acc;              ///< per tile: dQ / scale as wgmma's accumulators lie, 64 rows of W columns
   std::uint32_t* semaphores;  ///< per tile of dq_acc: how many key tiles have been added
   std::uint32_t* readers;     ///< per head h and 32 query heads two words: bit r % 32 says whether query head r reads the key
                               ///< head (first word) or value head (second word) that h is the first to read
@@ -107,12 +109,12 @@ SKIPV1_KERNEL attention_backward_prepare(AttentionGradients<bfloat16> a, Attenti
 template <unsigned W>
 SKIPV1_KERNEL attention_backward_finish(AttentionGradients<bfloat16> a, AttentionSizes z, BackwardMemory m, float scale) {
   if constexpr (!SKIPV1_SM90A) return;
-  constexpr unsigned R = tma_box_rows, pitch = Tile<W>::pitch;
+  constexpr unsigned R = tma_box_rows, pitch = Tile<W>::pitch;  // of shared memory
   const std::size_t h = block().y, b = block().z, first = std::size_t{block().x} * R;
   const AttentionSequence own = sequence(z, b);
   if (first >= own.rows) return;
   float dq[W / 8][4] = {};
-  const float* dq_acc = m.dq_acc + m.tile(b, h, block().x) * R * pitch + thread().x * 4;
+  const float* dq_acc = m.dq_acc + m.tile(b, h, block().x) * R * W + thread().x * 4;
   SKIPV1_UNROLL
   for (unsigned n = 0; n < W / 8; ++n) {
     if (!a.heads[h].value.data) continue;

@@ -24,6 +24,13 @@ SKIPV1_DEVICE void make_head_tensor_maps(TensorMap* maps, const bfloat16* q, con
                   which < 2 ? own.rows : own.past + own.rows, which < 2 ? z.heads * width : head.row_stride);
 }
 
+/// Issues the loads of all R rows of a tile, the map's rows from `first` on. They complete at mbarrier i.
+template <unsigned W, unsigned R>
+SKIPV1_DEVICE void tma_load_rows(const Tile<W, R>& to, const TensorMap* map, std::size_t first, const Mbarriers& mbarriers,
+                                 unsigned i) {
+  for (unsigned row = 0; row < R; row += tma_box_rows) tma_load_tile(to, row, map, first + row, mbarriers, i);
+}
+
 /// A tile of `rows` query rows of one head of one sequence, from row `first` of the sequence on.
 struct RowTile {
   std::size_t h, b, first, rows, at;  ///< `at`: index of the first row in (N, H)

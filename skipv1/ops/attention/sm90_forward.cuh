@@ -231,16 +231,14 @@ SKIPV1_DEVICE void produce_forward(const HeadPair<const bfloat16, Device>* heads
     for (unsigned which = 0; which < tensor_maps_per_head; ++which)
       if (which != 1) fence_acquire_tensor_map(maps + which);  // 1: dO
     mbarrier_arrive_expect_tx(mbarriers, Shape::q_full, 2 * Shape::rows * pitch);
-    for (unsigned row = 0; row < Shape::rows; row += tma_box_rows)
-      tma_load_tile(Shape::q_tile(), row, maps, own.first + row, mbarriers, Shape::q_full);
+    tma_load_rows(Shape::q_tile(), maps, own.first, mbarriers, Shape::q_full);
     const auto tiles = static_cast<unsigned>((own.own.past + own.first + own.rows + K - 1) / K);
     for (unsigned i = 0; i < tiles; ++i, ++n) {
       for (unsigned which = 0; which < 2; ++which) {
         const unsigned stage = n % stages, full = Shape::full(stage, which);
         if (n >= stages) mbarrier_wait(mbarriers, Shape::empty(stage, which), n / stages - 1);
         mbarrier_arrive_expect_tx(mbarriers, full, 2 * K * pitch);
-        for (unsigned row = 0; row < K; row += tma_box_rows)
-          tma_load_tile(Shape::tile(stage, which), row, maps + 2 + which, std::size_t{i} * K + row, mbarriers, full);
+        tma_load_rows(Shape::tile(stage, which), maps + 2 + which, std::size_t{i} * K, mbarriers, full);
       }
     }
   }

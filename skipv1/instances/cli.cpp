@@ -93,9 +93,21 @@ void refuse_repeated_values(const CLI::App& app) {
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) refuse_repeated_values(*command);
 }
 
-/// CLI11's line about arguments, in our words where it has none of its own.
-std::string line_of(const CLI::ParseError& e) {
+/// CLI11's line about arguments, in our words where it has none of its own. Arguments that nobody expects stand in their order, a
+/// missing subcommand is one of those that there are.
+std::string line_of(const CLI::ParseError& e, const CLI::App& app) {
   std::string line = e.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&e)) {
+    line.erase(line.find(':') + 1);
+    for (const std::string& argument : app.remaining(true)) line += ' ' + argument;
+    return line;
+  }
+  if (line == "A subcommand is required") {
+    const char* before = ": ";
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+      line += before + sub->get_name(), before = " or ";
+    return line;
+  }
   const std::size_t at = line.find("At Most 1 required but received");
   return at == line.npos ? line : line.substr(0, at) + "is there more than once";
 }
@@ -258,7 +270,7 @@ int detail::run_program(CommandLine& line, int argc, char** argv, const Body& bo
     if (!says_threads(app)) require_default_threads();
     return end_of(body(), error);
   } catch (const CLI::ParseError& e) {
-    return e.get_exit_code() == 0 ? end_of(app.exit(e), error) : error(line_of(e));
+    return e.get_exit_code() == 0 ? end_of(app.exit(e), error) : error(line_of(e, app));
   } catch (const Error& e) {
     return error(e.what());
   } catch (const std::exception& e) {

@@ -78,6 +78,7 @@ TEST_CASE("every error is one line and status 2") {
   const Outcome unknown = run({"--many"}, [](int) {});
   CHECK((unknown.status == 2 && unknown.error.starts_with("program: ") && unknown.error.find("--many") != std::string::npos));
   CHECK(run({"--count", "many"}, [](int) {}).status == 2);
+  CHECK(says(run({"--some", "words", "more"}, [](int) {}), "The following arguments were not expected: --some words more"));
 }
 
 namespace {

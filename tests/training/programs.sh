@@ -263,6 +263,9 @@ wrong "budget: \"nan\": must be a finite number" "$programs/skipv1-experiment" v
 wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none
 wrong "^skipv1-uptrain: svd: conversion to skipv1: variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
 wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd
+wrong "^skipv1-uptrain: A subcommand is required: convert or run$" "$programs/skipv1-uptrain"
+wrong "^skipv1-uptrain: The following arguments were not expected: --variant mha$" "$programs/skipv1-uptrain" run mha --text text.txt --out none \
+  --variant mha
 wrong "^skipv1-uptrain: the folder to be made has an empty name$" "$programs/skipv1-uptrain" convert mha --out ""
 wrong "seed-list: 1 is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --seed-list 1,1
 wrong "only: mha is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --only mha,mha

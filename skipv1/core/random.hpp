@@ -29,6 +29,12 @@ class Random {
   Random split(std::uint64_t id) const { return Random(mix(seed_ + mix(id + 1))); }
   /// How many numbers have been drawn: `Random(seed, counter())` goes on from here.
   std::uint64_t counter() const { return counter_; }
+  /// This stream as it is after `count` more numbers.
+  Random ahead(std::uint64_t count) const {
+    Random later = *this;
+    later.counter_ += count;
+    return later;
+  }
 
  private:
   static std::uint64_t mix(std::uint64_t z) {

@@ -7,6 +7,7 @@
 
 #include "skipv1/core/hash_index.hpp"
 #include "skipv1/core/lifetime.hpp"
+#include "skipv1/core/parallel.hpp"
 #include "skipv1/core/random.hpp"
 #include "skipv1/core/tensor.hpp"
 #include "skipv1/model/config.hpp"
@@ -204,11 +205,14 @@ void initialize(const Parameters<T>& parameters, std::size_t layers, double valu
     if (entry.shape.rank() == 2) {
       std::uint64_t id = 0xcbf29ce484222325ULL;  // FNV-1a of the name
       for (char letter : entry.name) id = (id ^ static_cast<unsigned char>(letter)) * 0x100000001b3ULL;
-      Random random = Random(seed).split(id);
+      const Random random = Random(seed).split(id);
       const bool residual = ends(entry.name, "o_proj.weight") || ends(entry.name, "down_proj.weight");
       const bool output = residual && !ends(entry.name, "kv_down_proj.weight");
       const double sigma = 0.02 / (output ? std::sqrt(2.0 * static_cast<double>(layers)) : 1.0);
-      for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<T>(sigma * random.normal());
+      parallel_ranges(x.size(), 65536, [&](std::size_t begin, std::size_t end) {
+        Random own = random.ahead(2 * begin);  // a normal number is made of two
+        for (std::size_t i = begin; i < end; ++i) x.data()[i] = static_cast<T>(sigma * own.normal());
+      });
     } else if (ends(entry.name, "norm.weight")) {
       std::fill_n(x.data(), x.size(), T(1));
     } else if (ends(entry.name, "value_mix")) {

@@ -34,6 +34,9 @@ TEST_CASE("random numbers repeat by seed, and go on from a counter") {
   Random rest(1, 4);
   CHECK(rest.bits() == first[4]);
   CHECK(rest.counter() == 5);
+  Random whole(5), late = Random(5).ahead(3);
+  for (int i = 0; i < 3; ++i) whole.bits();
+  CHECK(late.bits() == whole.bits());
 }
 
 TEST_CASE("uniform numbers lie in [0, 1) and are uniform") {

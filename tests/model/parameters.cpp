@@ -206,6 +206,20 @@ TEST_CASE("initial values repeat by seed, and equal tensors of two variants star
   CHECK_FALSE(same_bits(a["model.layers.1.self_attn.q_proj.weight"], a["model.layers.1.self_attn.k_proj.weight"]));
 }
 
+TEST_CASE("a tensor drawn in parts has its stream's numbers, one after another") {
+  Config c = base(Architecture::llama, "mha");
+  c.vocab_size = 6000;  // 72,000 elements of an embedding: more than a part
+  const Parameters<float> drawn(c);
+  initialize(drawn, c, 7);
+  const std::string name = "model.embed_tokens.weight";
+  std::uint64_t id = 0xcbf29ce484222325ULL;  // FNV-1a
+  for (const char letter : name) id = (id ^ static_cast<unsigned char>(letter)) * 0x100000001b3ULL;
+  Random stream = Random(7).split(id);
+  Tensor<float> expected(drawn[name].shape());
+  for (std::size_t i = 0; i < expected.size(); ++i) expected.data()[i] = static_cast<float>(0.02 * stream.normal());
+  CHECK(same_bits(drawn[name], View<const float>(expected)));
+}
+
 TEST_CASE("weights are the tensors by role") {
   const Config tied = base(Architecture::gpt2, "skipv1"), untied = base(Architecture::llama, "denseformer"),
                mla = base(Architecture::llama, "mla");

@@ -73,7 +73,9 @@ wrong "file: nothing can be written into this folder" 11-attention-step-by-step 
 wrong "dim: 13: must be 1 to 12" 04-mesa-theorem --dim 13
 wrong "seed: \"1e3\": must be a whole number" 04-mesa-theorem --seed 1e3
 wrong "none/x.json: cannot be written" 05-mesa-learned --json none/x.json
-wrong "file: nothing can be written into this folder" 05-mesa-learned --figures file
+wrong "file: nothing can be written into this folder" 05-mesa-learned --figures file --keep none
+wrong "absent/x.json: cannot be written" 05-mesa-learned --json absent/x.json --keep none
+wrong "text.txt: no row of mha" 10-decoding-at-bandwidth --timeline text.txt --figures none
 if [ -r /proc/meminfo ]; then
   wrong "widths 9999, --context 256, --batch 100000: to train [A-Za-z0-9]* takes at least [0-9.]* GB of memory, [0-9.]* GB are left" 05-mesa-learned \
     --widths 9999,6 --focus 6 --context 256 --batch 100000 --json none --keep none

@@ -214,11 +214,11 @@ void tutorial(const Options& o) {
   check_device(o.device);
   std::vector<ToyModel> models = models_of(plan);
   require_room(models, o);
-  std::unique_ptr<KeptOutcomes> kept;
-  if (!o.keep.empty()) kept = std::make_unique<KeptOutcomes>(o.keep, o.device);
-  s.kept = kept.get();
   JsonOutput output(o.json);
   if (!o.figures.empty()) require_writable_folder(o.figures);
+  std::unique_ptr<KeptOutcomes> kept;  // makes its file: last
+  if (!o.keep.empty()) kept = std::make_unique<KeptOutcomes>(o.keep, o.device);
+  s.kept = kept.get();
   const Predictors predictors(s.task);
   std::vector<Trained> all;
   std::vector<std::vector<double>> tuned;

@@ -16,6 +16,7 @@
 #include "skipv1/ops/attention/attention.cuh"
 #include "skipv1/ops/attention/attention.hpp"
 #if !defined(__CUDACC__)  // drawing needs stb's library, which the page's nvcc command does not link
+#include "skipv1/io/file.hpp"
 #include "timeline.hpp"
 #endif
 
@@ -330,9 +331,10 @@ void draw_timeline([[maybe_unused]] const std::string& run, const std::string& f
 #if defined(__CUDACC__)
   require(false, "--timeline: the program of the host compiler draws");
 #else
+  require_writable_folder(folder);
+  const auto timeline = one_kernel_timeline::draw_timeline(one_kernel_timeline::read_timeline(run));
   std::filesystem::create_directories(folder);
-  plot::save_figure(std::filesystem::path(folder) / "timeline.png",
-                    one_kernel_timeline::draw_timeline(one_kernel_timeline::read_timeline(run)));
+  plot::save_figure(std::filesystem::path(folder) / "timeline.png", timeline);
 #endif
 }
 

@@ -82,7 +82,7 @@ SKIPV1_KERNEL attention_backward_prepare(AttentionGradients<bfloat16> a, Attenti
     if (thread().x == 0 && h == 0) m.first[0] = count;
   }
   if (thread().x == 0) m.semaphores[tile] = 0;
-  float delta[R / 16] = {};  // 8 lanes a row, 16 rows at a time
+  float delta[R / 16] = {};  // 8 lanes per row, 16 rows at a time
   const std::size_t first = std::size_t{block().x} * R + warp() * 4 + lane() / 8;
   SKIPV1_UNROLL
   for (unsigned i = 0; i < R / 16; ++i) {

@@ -94,6 +94,7 @@ endif()
 if(python)
   print_tables(frontier frontier resformer)
   print_tables(search search mha)
+  print_tables(point-bytes point-bytes mha)
   file(GLOB pages ${root}/docs/results/*.md)
   file(WRITE results-printed.txt "${everything}")
   execute_process(COMMAND ${python} ${root}/tests/results.py ${pages} INPUT_FILE results-printed.txt OUTPUT_VARIABLE table ERROR_VARIABLE errors

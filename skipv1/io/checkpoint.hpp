@@ -22,9 +22,15 @@ inline void require_tensors(const SafetensorsFile& file, const ParameterLayout& 
     require(shape == entry.shape, file.name(), ": tensor \"", entry.name, "\": shape ", shape, ", the configuration asks for ",
             entry.shape);
   }
-  for (const auto& [name, entry] : file.entries())
-    require(layout.find(name) != nullptr, file.name(), ": tensor \"", detail::brief(name),
-            "\": the configuration has none of that name");
+  std::size_t layers = 0;
+  for (const ParameterLayout::Entry& entry : layout.entries())
+    if (const auto layer = detail::layer_of(entry.name)) layers = std::max(layers, *layer + 1);
+  for (const auto& [name, entry] : file.entries()) {
+    if (layout.find(name)) continue;
+    const std::string line = file.name() + ": tensor \"" + detail::brief(name) + "\": the configuration has ";
+    require(detail::layer_of(name).value_or(0) < layers, line, layers, " layers");
+    fail(line, "none of that name");
+  }
 }
 
 /// Throws, before anything of that size is made, if `config` asks for far more than the `held` elements of the file called

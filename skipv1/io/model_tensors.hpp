@@ -31,19 +31,6 @@ inline void refuse_pickled_weights(const std::filesystem::path& folder) {
             ": weights in PyTorch's pickle format are not read: load the model in Python and store it by "
             "save_pretrained(FOLDER), which writes model.safetensors, or by safetensors.torch.save_model");
 }
-
-/// Whether a tensor's name is of a layer, counted from 0, that a model of `layers` has not: "model.layers.3.…", "h.3.…".
-inline bool beyond_layers(std::string_view name, std::size_t layers) {
-  for (const std::string_view before : {"layers.", "h."}) {
-    const std::size_t at = name.starts_with(before) ? 0 : name.find("." + std::string(before));
-    if (at == name.npos) continue;
-    const char* const begin = name.data() + at + before.size() + (at ? 1 : 0);
-    std::size_t layer = 0;
-    const auto [end, error] = std::from_chars(begin, name.data() + name.size(), layer);
-    if (error == std::errc() && end != name.data() + name.size() && *end == '.') return layer >= layers;
-  }
-  return false;
-}
 }  // namespace detail
 
 /// The tensors of a folder: model.safetensors or, where there is none, the files that model.safetensors.index.json lists
@@ -88,7 +75,7 @@ class ModelTensors {
     for (const auto& [key, place] : places_) {
       if (used_.count(key) != 0 || ignored(key)) continue;
       const std::string line = files_[place.file].name() + ": tensor \"" + detail::brief(place.key);
-      require(!detail::beyond_layers(key, layers), line, "\": the configuration has ", layers, " layers");
+      require(detail::layer_of(key).value_or(0) < layers, line, "\": the configuration has ", layers, " layers");
       fail(line, "\" is not one of this architecture");
     }
   }

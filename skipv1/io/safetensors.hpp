@@ -1,8 +1,10 @@
 // Safetensors files: 8 bytes that say how long the header is, the header in JSON, the tensors' bytes.
 #pragma once
 
+#include <charconv>
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "skipv1/core/tensor.hpp"
 #include "skipv1/io/dtype.hpp"
@@ -10,6 +12,21 @@
 #include "skipv1/io/json.hpp"
 
 namespace skipv1 {
+
+namespace detail {
+/// The layer, counted from 0, that a tensor's name says: "model.layers.3.…", "h.3.…"; none where it says none.
+inline std::optional<std::size_t> layer_of(std::string_view name) {
+  for (const std::string_view before : {"layers.", "h."}) {
+    const std::size_t at = name.starts_with(before) ? 0 : name.find("." + std::string(before));
+    if (at == name.npos) continue;
+    const char* const begin = name.data() + at + before.size() + (at ? 1 : 0);
+    std::size_t layer = 0;
+    const auto [end, error] = std::from_chars(begin, name.data() + name.size(), layer);
+    if (error == std::errc() && end != name.data() + name.size() && *end == '.') return layer;
+  }
+  return {};
+}
+}  // namespace detail
 
 /// Whether reading a tensor refuses NaN and infinity.
 enum class Values { any, finite };

@@ -98,7 +98,11 @@ TEST_CASE("weights that do not fit the configuration are refused by name") {
   more.push_back({"model.layers.2.input_layernorm.weight", parameters[norm_name]});
   write_safetensors(file, more);
   CHECK(checkpoint_error(folder.path()) ==
-        file.string() + ": tensor \"model.layers.2.input_layernorm.weight\": the configuration has none of that name");
+        file.string() + ": tensor \"model.layers.2.input_layernorm.weight\": the configuration has 2 layers");
+  more.back().name = "model.layers.1.input_layernorm.gain";
+  write_safetensors(file, more);
+  CHECK(checkpoint_error(folder.path()) ==
+        file.string() + ": tensor \"model.layers.1.input_layernorm.gain\": the configuration has none of that name");
 
   std::vector<NamedTensor<float>> reshaped = all;
   for (NamedTensor<float>& x : reshaped)

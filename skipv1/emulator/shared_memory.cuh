@@ -76,6 +76,7 @@ class SharedMemory {
   void warp_synchronised(std::size_t warp) { warp_barrier_[warp] = ++now_; }
   std::uint32_t now() const { return now_; }
   bool before_barrier(std::uint32_t when) const { return when < barrier_; }
+  bool before_warp_barrier(std::size_t warp, std::uint32_t when) const { return when < warp_barrier_[warp]; }
   std::size_t dynamic_bytes() const { return dynamic_bytes_; }
   bool fits() const { return used_ <= capacity; }
 

@@ -211,7 +211,8 @@ class Worker {
   /// What the running thread, or any thread before the last barrier, has exchanged lies before the release that follows.
   void publish() {
     const auto later = [&](const Exchange& x) {
-      if (x.thread != now_ && !shared_.before_barrier(x.when)) return true;
+      const bool same_warp = x.thread / 32 == now_ / 32 && shared_.before_warp_barrier(now_ / 32, x.when);
+      if (x.thread != now_ && !same_warp && !shared_.before_barrier(x.when)) return true;
       semaphores_->publish(x.access, x.at, block_number(), seen_[block_number()]);
       return false;
     };

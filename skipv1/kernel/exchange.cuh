@@ -3,6 +3,8 @@
 // exchange that no semaphore orders.
 #pragma once
 
+#include <atomic>
+#include <bit>
 #include <cstring>
 
 #include "skipv1/kernel/semaphore.cuh"
@@ -82,6 +84,15 @@ SKIPV1_DEVICE Vector<std::uint32_t, 4> load_exchanged_bits(bool valid, const T* 
       : "r"(static_cast<unsigned>(valid)), "l"(from), "l"(policy));
   return x;
 }
+/// The same, but `x` stays as it is if not `valid`.
+template <class T>
+SKIPV1_DEVICE void reload_exchanged_bits(Vector<std::uint32_t, 4>& x, bool valid, const T* from, std::uint64_t policy) {
+  asm volatile(
+      "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
+      "@valid ld.global.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%5], %6; }"
+      : "+r"(x[0]), "+r"(x[1]), "+r"(x[2]), "+r"(x[3])
+      : "r"(static_cast<unsigned>(valid)), "l"(from), "l"(policy));
+}
 template <class T>
 SKIPV1_DEVICE void store_exchanged(T* to, T x) {
   *to = x;
@@ -89,6 +100,34 @@ SKIPV1_DEVICE void store_exchanged(T* to, T x) {
 template <class T, std::size_t N>
 SKIPV1_DEVICE void store_exchanged(T* to, const Vector<T, N>& x) {
   store_vector(to, x);
+}
+
+/// An element for other blocks, with the number of its writing beside it: who finds that number has the element, without a
+/// barrier.
+SKIPV1_DEVICE void store_numbered(std::uint32_t* to, bfloat16 x, std::uint32_t number) {
+  const std::uint32_t word = detail::same_bits<unsigned short>(x) | number << 16;
+  asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(word) : "memory");
+}
+/// Eight of them, once all have the number's lower half; 16-byte aligned.
+SKIPV1_DEVICE Vector<bfloat16, 8> load_numbered(const std::uint32_t* from, std::uint32_t number) {
+  std::uint32_t x[8], wrong;
+  do {
+    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "l"(from)
+                 : "memory");
+    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[4]), "=r"(x[5]), "=r"(x[6]), "=r"(x[7])
+                 : "l"(from + 4)
+                 : "memory");
+    wrong = 0;
+    SKIPV1_UNROLL
+    for (unsigned i = 0; i < 8; ++i) wrong |= x[i] ^ number << 16;
+  } while (wrong >> 16);
+  Vector<std::uint32_t, 4> pairs;
+  SKIPV1_UNROLL
+  for (unsigned i = 0; i < 4; ++i) pairs[i] = __byte_perm(x[2 * i], x[2 * i + 1], 0x5410);
+  return detail::same_bits<Vector<bfloat16, 8>>(pairs);
 }
 
 /// `createpolicy`: the policy of loads of what is read once, which the second-level cache evicts before other lines.
@@ -156,6 +195,11 @@ Vector<std::uint32_t, 4> load_exchanged_bits(bool valid, const T* from, std::uin
   return x;
 }
 template <class T>
+void reload_exchanged_bits(Vector<std::uint32_t, 4>& x, bool valid, const T* from, std::uint64_t policy,
+                           emulator::Place place = emulator::Place::here()) {
+  if (valid) x = load_exchanged_bits(true, from, policy, place);
+}
+template <class T>
 void store_exchanged(T* to, T x, emulator::Place place = emulator::Place::here()) {
   emulator::Worker::running().note_exchange(emulator::Semaphores::Exchange::write, to, 1, sizeof(T), place);
   *to = x;
@@ -164,6 +208,23 @@ template <class T, std::size_t N>
 void store_exchanged(T* to, const Vector<T, N>& x, emulator::Place place = emulator::Place::here()) {
   emulator::Worker::running().note_exchange(emulator::Semaphores::Exchange::write, to, N, sizeof(T), place);
   store_vector(to, x);
+}
+inline void store_numbered(std::uint32_t* to, bfloat16 x, std::uint32_t number) {
+  const std::uint32_t word = std::bit_cast<std::uint16_t>(x) | number << 16;
+  std::atomic_ref<std::uint32_t>(*to).store(word, std::memory_order_release);
+  emulator::Worker::running().semaphores().note_progress();
+}
+inline Vector<bfloat16, 8> load_numbered(const std::uint32_t* from, std::uint32_t number,
+                                         emulator::Place place = emulator::Place::here()) {
+  check_aligned(from, 16);
+  Vector<bfloat16, 8> x;
+  for (unsigned i = 0; i < 8; ++i) {
+    const std::atomic_ref<std::uint32_t> now(*const_cast<std::uint32_t*>(from + i));
+    emulator::Worker::running().wait_at_semaphore(
+        from + i, number, [&] { return (now.load(std::memory_order_acquire) ^ number << 16) >> 16 == 0; }, place);
+    x[i] = std::bit_cast<bfloat16>(static_cast<std::uint16_t>(now.load()));
+  }
+  return x;
 }
 inline std::uint64_t evict_first() { return 0; }
 template <class T>
@@ -191,6 +252,14 @@ class GridBarrier {
   SKIPV1_DEVICE_MEMBER void wait() const {
     if (thread_number() == 0) semaphore_wait(counter_, passed_);
     sync_threads();
+  }
+  /// As `arrive`, where all the block's stores since a barrier of its threads are its first warp's.
+  SKIPV1_DEVICE_MEMBER void arrive_by_first_warp() {
+    if (thread_number() < warp_size) {
+      sync_warp();
+      if (thread_number() == 0) semaphore_release(counter_);
+    }
+    passed_ += grid_size().x;
   }
 
  private:

@@ -8,7 +8,7 @@
 
 #include "skipv1/device/resident.cuh"
 #include "skipv1/kernel/wgmma.cuh"
-#include "skipv1/model/one_kernel/phases.cuh"
+#include "skipv1/model/one_kernel/single.cuh"
 #include "skipv1/model/one_kernel/tables.cuh"
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
@@ -75,10 +75,16 @@ class OneKernel {
            a.value_width % 8 == 0;
   }
   bool fast() const { return can_be_fast(a_) && !shape_.plain; }
+  /// Whether `decode_single` serves: one sequence, whose query heads each read heads of their own, in a piece a block.
+  bool single() const {
+    return fast() && a_.batch == 1 && a_.value_width % 32 == 0 && a_.splits <= 16 && a_.pairs_ahead > 0 && a_.outputs == 1 &&
+           !decoder_.routing().mixes_values && tables_.all_alone() && tables_.most_groups() * a_.splits <= shape_.blocks;
+  }
   /// Calls `f(kernel, tiles of 8 sequences that it multiplies by at once)`.
   template <class F>
   auto with_kernel(const F& f) const {
     if constexpr (std::is_same_v<T, bfloat16>) {
+      if (single()) return f(one_kernel::decode_single<T>, 1u);
       if (fast() && a_.batch <= 8) return f(one_kernel::decode_tokens<T, true, 1>, 1u);
       if (fast()) return f(one_kernel::decode_tokens<T, true, 2>, 2u);
     }
@@ -95,7 +101,7 @@ class OneKernel {
   Tensor<S, Device> partial_;
   Tensor<one_kernel::Best<S>, Device> best_;
   Tensor<std::int32_t, Device> past_, tokens_;
-  Tensor<std::uint32_t, Device> counter_;
+  Tensor<std::uint32_t, Device> counter_, numbered_;
 };
 
 template <class T>
@@ -191,6 +197,11 @@ void OneKernel<T>::choose_shape(const OneKernelShape& wanted) {
   for (std::size_t splits = 2; !shape_.splits && splits <= 16; ++splits)
     if (rounds(splits) < rounds(best)) best = splits;
   a_.splits = static_cast<std::uint32_t>(best);
+  if (a_.batch > 1) return;
+  const std::size_t pairs = tables_.most_projected() / 2 + 3;  // three odd numbers of rows
+  a_.pairs_ahead = static_cast<std::uint32_t>(ceil_div(ceil_div(pairs, shape_.blocks), 8u) * 8);
+  const one_kernel::SharedPlan<T> plan(a_, static_cast<unsigned>(shape_.threads / warp_size), 1);
+  if (plan.total > shared_memory_of_block()) a_.pairs_ahead = 0;
 }
 
 template <class T>
@@ -204,9 +215,12 @@ void OneKernel<T>::set_memory() {
   a_.averaged = a_.outputs > 1 ? take(averaged_, {B, d}) : nullptr;
   a_.middle = take(middle_, {B, d}), a_.inner = take(inner_, {B, a_.intermediate});
   a_.query = take(query_, {B, std::size_t{a_.heads} * a_.key_width}), a_.logits = take(logits_, {B, a_.vocab});
-  a_.partial = take(partial_, {B, a_.heads, a_.splits, a_.part_width()});
+  a_.partial = take(partial_, {single() ? 2 : B, a_.heads, a_.splits, a_.part_width()});
   a_.best = take(best_, {shape_.blocks, B});
   a_.past = take(past_, {B}), a_.barrier_counter = take(counter_, {1});
+  a_.numbered_stream = take(numbered_, {2 * d + a_.intermediate + std::size_t{a_.heads} * a_.key_width});
+  a_.numbered_middle = a_.numbered_stream + d, a_.numbered_inner = a_.numbered_middle + d;
+  a_.numbered_query = a_.numbered_inner + a_.intermediate;
 }
 
 template <class T>
@@ -237,6 +251,7 @@ void OneKernel<T>::launch_steps(std::size_t count) {
   require(count > 0 && count <= steps_, "one kernel: ", count, " steps without tokens placed for them");
   a_.steps = static_cast<std::uint32_t>(count);
   zero(View<std::uint32_t, Device>(counter_));
+  if (single()) zero(View<std::uint32_t, Device>(numbered_)), zero(tables_.numbered());
   with_kernel([&](auto kernel, unsigned tiles) {
     const one_kernel::SharedPlan<T> plan(a_, static_cast<unsigned>(shape_.threads / warp_size), tiles);
     launch({"decode_tokens", shape_.blocks, shape_.threads, plan.total, Resident::all}, kernel, a_, plan);

@@ -26,6 +26,19 @@ TEST_CASE("one kernel decodes as the CPU does, every variant, in double", "[cuda
 TEST_CASE("one kernel decodes as the CPU does, every variant, in bfloat16 on tensor cores", "[cuda]") {
   for_each_routed([](const Config& c) { check_one_kernel<bfloat16>(c, 3, {2, 64, 1}, 0.06); });
 }
+TEST_CASE("one kernel decodes one sequence as the CPU does, in bfloat16 on tensor cores", "[cuda]") {
+  for_each_routed([](Config c) {
+    c.hidden_size = 32 * c.num_attention_heads;
+    check_one_kernel<bfloat16>(c, 1, {6, 64, 1}, 0.06);
+  });
+  Config c = small_config(Architecture::llama, find_variant("mha"));
+  c.hidden_size = 192, c.num_attention_heads = c.num_key_value_heads = 2, c.intermediate_size = 424, c.num_hidden_layers = 2;
+  c.max_position_embeddings = 80, c.vocab_size = 515;       // an odd number of rows
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06, 70);   // heads of 96, tiles behind the first, three splits
+  check_one_kernel<bfloat16>(c, 1, {6, 512, 0}, 0.06, 20);  // as many threads as on a card
+  c.architecture = Architecture::gpt2;
+  check_one_kernel<bfloat16>(c, 1, {4, 96, 2}, 0.06, 70);
+}
 TEST_CASE("one kernel decodes as the CPU does at odd sizes, in float", "[cuda]") {
   Config c = small_config(Architecture::gpt2, find_variant("skipv1"));
   c.hidden_size = 21, c.num_attention_heads = c.num_key_value_heads = 3, c.intermediate_size = 35, c.vocab_size = 41;

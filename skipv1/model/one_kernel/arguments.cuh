@@ -17,11 +17,13 @@ struct Matrix {
 template <class T>
 struct ReadHeads {
   Head<T, Device> key, value, other;
+  const std::uint32_t *newest_key = nullptr, *newest_value = nullptr;  ///< numbered words of the newest position (`SinglePhases`)
+  std::uint32_t key_layer = 0, value_layer = 0;                        ///< whose they are
 };
 
 /// Query heads that read the same heads: `count` from `first` on of a layer's members, the first of which is head `member`.
 template <class T>
-struct Group {
+struct alignas(16) Group {
   ReadHeads<T> heads;
   std::uint32_t first = 0, count = 0, member = 0;
 };
@@ -29,11 +31,12 @@ struct Group {
 /// One layer. Query heads that read the same heads are a group: `members` (H) lists group after group. Heads without a value are
 /// in no group.
 template <class T>
-struct Layer {
+struct alignas(16) Layer {
   const T *norm1 = nullptr, *norm1_bias = nullptr, *norm2 = nullptr, *norm2_bias = nullptr;
   Matrix<T> query, key, value, output, gate, up, down;
   Matrix<T> head;  ///< the model's, here too: a choice among addresses of two kinds of memory is a load that waits for all others
   T *keys = nullptr, *values = nullptr;  ///< the layer's cache: (B, C, key.rows), (B, C, value.rows)
+  std::uint32_t* numbered = nullptr;     ///< the newest position's keys, then values, as numbered words
   const T* mix = nullptr;                ///< (1): the share of the own value, where layer 0's is mixed in
   const T* depth = nullptr;              ///< (l + 2): weights of the outputs so far, where they are averaged
   const ReadHeads<T>* heads = nullptr;   ///< (H)
@@ -56,12 +59,13 @@ struct Arguments {
   using S = Sum<T>;
 
   std::uint32_t batch, layers, hidden, intermediate, vocab, heads, key_width, value_width, capacity;
-  std::uint32_t rope_half;  ///< pairs that a head rotates; 0: none
-  std::uint32_t steps;      ///< tokens per sequence
-  std::uint32_t splits;     ///< parts that a sequence's keys are cut into
-  std::uint32_t at_once;    ///< sequences whose rows are in shared memory at once
-  std::uint32_t per_block;  ///< floor((2^32 - 1) / blocks): shares things out without a division
-  std::uint32_t outputs;    ///< block outputs that are kept: 1, or L + 1 where they are averaged
+  std::uint32_t rope_half;    ///< pairs that a head rotates; 0: none
+  std::uint32_t steps;        ///< tokens per sequence
+  std::uint32_t splits;       ///< parts that a sequence's keys are cut into
+  std::uint32_t at_once;      ///< sequences whose rows are in shared memory at once
+  std::uint32_t per_block;    ///< floor((2^32 - 1) / blocks): shares things out without a division
+  std::uint32_t pairs_ahead;  ///< a block's pairs of rows of the projections, whole tiles: looked up ahead for one sequence
+  std::uint32_t outputs;      ///< block outputs that are kept: 1, or L + 1 where they are averaged
   bool layer_norm, gated;
   S epsilon, scale_log2;  ///< scale_log2: the scores' scale times log2(e)
 
@@ -73,8 +77,10 @@ struct Arguments {
   const std::int32_t* past;     ///< (B) positions held before the first step
   std::int32_t* tokens;         ///< (steps + 1, B): the first row is given, step i writes row i + 1
 
-  T *stream, *averaged;            ///< (outputs, B, d), (B, d)
-  T *middle, *inner, *query;       ///< (B, d), (B, f), (B, H d_k)
+  T *stream, *averaged;       ///< (outputs, B, d), (B, d)
+  T *middle, *inner, *query;  ///< (B, d), (B, f), (B, H d_k)
+  /// What one sequence's phases pass on as numbered words (`store_numbered`): (d), (d), (f), (H d_k).
+  std::uint32_t *numbered_stream, *numbered_middle, *numbered_inner, *numbered_query;
   T* logits;                       ///< (B, V) of the last step
   S* partial;                      ///< (B, H, splits, part_width)
   Best<S>* best;                   ///< (blocks, B)
@@ -109,6 +115,8 @@ SKIPV1_HOST_DEVICE constexpr std::uint32_t power_of_two(std::uint32_t n) {
 /// leave less room, one.
 SKIPV1_HOST_DEVICE constexpr unsigned reduction_turns(unsigned column_tiles) { return column_tiles == 1 ? 2 : 1; }
 
+constexpr unsigned phase_count = 5;  ///< that are products
+
 /// Shared memory of a block, in bytes from its beginning. A phase's rows and attention's sums share a place.
 template <class T>
 struct SharedPlan {
@@ -116,7 +124,7 @@ struct SharedPlan {
   static constexpr unsigned together = 4;  ///< query heads of a group that go through the keys at once, at most
 
   std::uint32_t pitch;  ///< elements between staged rows: apart by 64 bytes modulo 128, so that a warp's loads meet no bank twice
-  std::size_t norm, reduce, sums, best, held, tokens, layers, total;
+  std::size_t norm, reduce, sums, best, held, tokens, layers, first_rows, bounds, group, total;
 
   SKIPV1_HOST_DEVICE SharedPlan(const Arguments<T>& a, unsigned warps, unsigned column_tiles) {
     const std::uint32_t attention = a.heads * a.value_width;
@@ -132,7 +140,10 @@ struct SharedPlan {
     held = best + round(std::size_t{64} * column_tiles * sizeof(Best<S>));
     tokens = held + round(std::size_t{a.batch} * 4);
     layers = tokens + round(std::size_t{a.batch} * 4);
-    total = layers + round(2 * sizeof(Layer<T>));
+    first_rows = layers + round(2 * sizeof(Layer<T>));
+    bounds = first_rows + round(std::size_t{4} * (a.pairs_ahead + (phase_count - 1) * 8) * sizeof(T*));
+    group = bounds + round(std::size_t{2} * phase_count * 4 * 4);
+    total = group + round(sizeof(Group<T>));
   }
   SKIPV1_HOST_DEVICE static std::size_t round(std::size_t bytes) { return (bytes + 127) / 128 * 128; }
 };

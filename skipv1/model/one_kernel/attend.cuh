@@ -6,6 +6,7 @@
 // values in flight; the teams merge once, at the end of the split.
 #pragma once
 
+#include "skipv1/model/one_kernel/loaded.cuh"
 #include "skipv1/model/one_kernel/stage.cuh"
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
@@ -27,6 +28,13 @@ struct Piece {
     begin = split * each < keys ? split * each : keys;
     end = begin + each < keys ? begin + each : keys;
   }
+  /// One sequence's piece of a group that has been looked up, of `keys` positions.
+  SKIPV1_DEVICE_MEMBER Piece(const Arguments<T>& a, const Group<T>& of, std::uint32_t keys)
+      : b(0), split(block().x % a.splits), group(of) {
+    const std::uint32_t each = (keys + a.splits - 1) / a.splits;
+    begin = split * each < keys ? split * each : keys;
+    end = begin + each < keys ? begin + each : keys;
+  }
   /// The block's first; it can be looked up ahead of the barrier before attention.
   SKIPV1_DEVICE_MEMBER Piece(const Arguments<T>& a, const Layer<T>& layer, const Shared<std::uint32_t>& held)
       : Piece(a, layer, block().x < all(a, layer) ? block().x : 0, held) {}
@@ -34,9 +42,9 @@ struct Piece {
   SKIPV1_DEVICE_MEMBER static std::uint32_t all(const Arguments<T>& a, const Layer<T>& layer) {
     return a.batch * layer.groups * a.splits;
   }
-  /// Brings the first keys and values to the second-level cache.
-  SKIPV1_DEVICE_MEMBER void prefetch(const Arguments<T>& a) const {
-    const std::uint32_t s = begin + thread_number();
+  /// Brings keys and values from the piece's `first` on to the second-level cache.
+  SKIPV1_DEVICE_MEMBER void prefetch(const Arguments<T>& a, std::uint32_t first = 0) const {
+    const std::uint32_t s = begin + first + thread_number();
     if (s >= end) return;
     constexpr unsigned line = 128 / sizeof(T);
     const auto bring = [&](const Head<T, Device>& head, std::uint32_t width) {
@@ -94,49 +102,6 @@ struct AttentionState {
   }
 };
 
-/// What a load of V elements brings, as it comes: 16 bytes stay in four registers until they are used, for to take them apart is
-/// to wait for them.
-template <class T, unsigned V>
-struct Loaded {
-  static constexpr bool wide = sizeof(T) * V == 16 && std::is_same_v<T, bfloat16>;
-  std::conditional_t<wide, Vector<std::uint32_t, 4>, Vector<T, V>> bits;
-
-  SKIPV1_DEVICE_MEMBER void load(bool valid, const T* from, std::uint64_t policy) {
-    if constexpr (wide) {
-      bits = load_exchanged_bits(valid, from, policy);
-    } else {
-      for (unsigned j = 0; j < V; ++j) bits[j] = static_cast<T>(0.0f);
-      if (valid) bits = load_exchanged<V>(from);
-    }
-  }
-  /// Calls `f(j, element j)`.
-  template <class F>
-  SKIPV1_DEVICE_MEMBER void each(const F& f) const {
-    if constexpr (wide) {
-      SKIPV1_UNROLL
-      for (unsigned i = 0; i < 4; ++i) {
-        const Vector<float, 2> pair = unpack_bfloat16(bits[i]);
-        f(2 * i, pair[0]), f(2 * i + 1, pair[1]);
-      }
-    } else {
-      for (unsigned j = 0; j < V; ++j) f(j, static_cast<Sum<T>>(bits[j]));
-    }
-  }
-  /// The mean with another's elements.
-  SKIPV1_DEVICE_MEMBER void average(const Loaded& other) {
-    if constexpr (wide) {
-      SKIPV1_UNROLL
-      for (unsigned i = 0; i < 4; ++i) {
-        const Vector<float, 2> a = unpack_bfloat16(bits[i]), b = unpack_bfloat16(other.bits[i]);
-        bits[i] = pack_bfloat16((a[0] + b[0]) / 2, (a[1] + b[1]) / 2);
-      }
-    } else {
-      for (unsigned j = 0; j < V; ++j)
-        bits[j] = static_cast<T>((static_cast<Sum<T>>(bits[j]) + static_cast<Sum<T>>(other.bits[j])) / Sum<T>(2));
-    }
-  }
-};
-
 /// Goes through a piece's keys for R of its members from `first` on. V elements per load, C loads per lane and key.
 template <unsigned V, unsigned C, unsigned R, class T>
 class Attending {
@@ -159,6 +124,40 @@ class Attending {
       for (unsigned u = 0; u < at_once; ++u) load(v[u], heads_.value, own + u * teams_.count, a_.value_width);
       if (heads_.other.data) add_other(v, own);
       add(k, v, own);
+    }
+    state_.merge_teams(teams_.lanes);
+  }
+  /// A round's keys and values.
+  struct Round {
+    Loaded<T, V> k[at_once][C], v[at_once][C];
+  };
+  /// Begins the first round's loads, but for the newest position, which other blocks are still at.
+  SKIPV1_DEVICE_MEMBER void begin(Round& round, std::uint32_t newest) const {
+    round = {};
+    reload(round, piece_.begin + teams_.number, newest);
+  }
+  /// As `run` for one member, behind `begin`; the query and the newest position come as numbered words, layer 0's of number
+  /// `first`.
+  SKIPV1_DEVICE_MEMBER void go_on(Round& round, std::uint32_t newest, std::uint32_t first, std::uint32_t layer) {
+    const unsigned column = teams_.template column<V>(0);
+    if (column < a_.key_width) {
+      const Vector<T, V> x =
+          load_numbered(a_.numbered_query + std::size_t{piece_.group.member} * a_.key_width + column, first + layer);
+      for (unsigned j = 0; j < V; ++j) q_[0][j] = static_cast<S>(x[j]) * a_.scale_log2;
+    } else {
+      for (unsigned j = 0; j < V; ++j) q_[0][j] = 0;
+    }
+    const std::uint32_t begin = warp() * (warp_size / teams_.lanes);
+    for (std::uint32_t s = piece_.begin + begin; s < piece_.end; s += teams_.count * at_once) {
+      const std::uint32_t own = s + teams_.number - begin;
+      if (s != piece_.begin + begin) reload(round, own, newest);
+      SKIPV1_UNROLL
+      for (unsigned u = 0; u < at_once; ++u) {
+        if (own + u * teams_.count != newest || newest >= piece_.end) continue;
+        if (column < a_.key_width) round.k[u][0].set(load_numbered(heads_.newest_key + column, first + heads_.key_layer));
+        if (column < a_.value_width) round.v[u][0].set(load_numbered(heads_.newest_value + column, first + heads_.value_layer));
+      }
+      add(round.k, round.v, own);
     }
     state_.merge_teams(teams_.lanes);
   }
@@ -196,6 +195,23 @@ class Attending {
     SKIPV1_UNROLL
     for (unsigned c = 0; c < C; ++c)
       to[c].load(s < piece_.end && teams_.column<V>(c) < width, row + teams_.column<V>(c), policy_);
+  }
+  /// Loads a round's keys and values from position `own` on, but for the newest.
+  SKIPV1_DEVICE_MEMBER void reload(Round& round, std::uint32_t own, std::uint32_t newest) const {
+    const auto bring = [&](Loaded<T, V>(&to)[at_once][C], const Head<T, Device>& head, std::uint32_t width) {
+      SKIPV1_UNROLL
+      for (unsigned u = 0; u < at_once; ++u) {
+        const std::uint32_t s = own + u * teams_.count;
+        const T* row = head.data + std::size_t{s} * head.row_stride;
+        SKIPV1_UNROLL
+        for (unsigned c = 0; c < C; ++c) {
+          const unsigned column = teams_.template column<V>(c);
+          to[u][c].reload(s < piece_.end && s != newest && column < width, row + column, policy_);
+        }
+      }
+    };
+    bring(round.k, heads_.key, a_.key_width);
+    bring(round.v, heads_.value, a_.value_width);
   }
   /// The mean with the other head's values.
   SKIPV1_DEVICE_MEMBER void add_other(Loaded<T, V> (&v)[at_once][C], std::uint32_t own) const {
@@ -253,7 +269,7 @@ class Attending {
 /// Merges the warps' states of `count` members, and writes them as the split's parts.
 template <class T>
 SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T>& a, const Piece<T>& piece,
-                               std::uint32_t first_member, const std::uint16_t* members, unsigned count) {
+                               std::uint32_t first_member, const std::uint16_t* members, unsigned count, Sum<T>* to) {
   using S = Sum<T>;
   const unsigned warps = block_warps(), width = a.value_width + 2;
   for (unsigned i = thread_number(); i < count * a.value_width; i += block_threads()) {
@@ -270,8 +286,8 @@ SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T
       sum += factor * static_cast<S>(of_warps[at + w * width + a.value_width + 1]);
       o += factor * static_cast<S>(of_warps[at + w * width + column]);
     }
-    S* part = a.partial +
-              ((std::size_t{piece.b} * a.heads + (r == 0 ? first_member : members[r])) * a.splits + piece.split) * a.part_width();
+    S* part =
+        to + ((std::size_t{piece.b} * a.heads + (r == 0 ? first_member : members[r])) * a.splits + piece.split) * a.part_width();
     store_exchanged(part + column, o);
     if (column == 0) store_exchanged(part + a.part_state(), most), store_exchanged(part + a.part_state() + 1, sum);
   }
@@ -287,7 +303,7 @@ SKIPV1_DEVICE void attend_members(const BlockMemory<T>& m, const Arguments<T>& a
   attending.run(first_member, members, count);
   attending.store(m.attention);
   sync_threads();
-  store_parts(m.attention, a, piece, first_member, members, count);
+  store_parts(m.attention, a, piece, first_member, members, count, a.partial);
   sync_threads();  // the memory is used again
 }
 
@@ -307,6 +323,28 @@ SKIPV1_DEVICE void attend(const BlockMemory<T>& m, const Arguments<T>& a, const 
         attend_members<V, C, together>(m, a, layer, at, teams, done, count);
     }
   }
+}
+
+/// Attention of one sequence where every query head reads heads of its own and a block has one piece at most, of `group`: the
+/// first keys and values are on their way before the query and the newest position are waited for; `first`: the number of layer
+/// 0's.
+template <unsigned V, class T>
+SKIPV1_DEVICE void attend_single(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer, const Group<T>& group,
+                                 std::uint32_t first, std::uint32_t number) {
+  if (block().x >= Piece<T>::all(a, layer)) return;
+  const std::uint32_t keys = m.held[0];
+  const Piece<T> piece(a, group, keys);
+  const std::uint32_t widest = a.key_width > a.value_width ? a.key_width : a.value_width;
+  const Teams teams(power_of_two((widest + V - 1) / V));
+  Attending<V, 1, 1, T> attending(a, piece, teams);
+  typename Attending<V, 1, 1, T>::Round round;
+  attending.begin(round, keys - 1);
+  piece.prefetch(a, Attending<V, 1, 1, T>::at_once * teams.count);
+  attending.go_on(round, keys - 1, first, number);
+  attending.store(m.attention);
+  sync_threads();
+  store_parts(m.attention, a, piece, piece.group.member, layer.members, 1,
+              a.partial + (number & 1) * std::size_t{a.heads} * a.splits * a.part_width());
 }
 
 }  // namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR

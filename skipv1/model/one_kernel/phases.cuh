@@ -24,22 +24,27 @@ class Phases {
 
   /// All steps.
   SKIPV1_DEVICE_MEMBER void run() {
-    for (unsigned b = thread_number(); b < a_.batch; b += block_threads()) {
-      memory_.held[b] = static_cast<std::uint32_t>(a_.past[b]) + 1;
-      memory_.tokens[b] = a_.tokens[b];
-    }
-    stage_layer(0, 0);
-    sync_threads();
-    stage_norm<fast>(memory_, layer_at(0).norm1, layer_at(0).norm1_bias, a_.hidden);
-    stream_.begin(product(Phase::project, 0));
-    if (fast) cp_async_wait<0>();
-    sync_threads();
+    begin();
     for (step_ = 0; step_ < a_.steps; ++step_)
       for (layer_ = 0; layer_ < a_.layers; ++layer_, turn_ ^= 1)
         for (unsigned phase = opaque(0); phase <= (last_layer() ? 4u : 3u); ++phase) run_phase(static_cast<Phase>(phase));
   }
 
- private:
+ protected:
+  /// What precedes the first phase.
+  SKIPV1_DEVICE_MEMBER void begin() {
+    for (unsigned b = thread_number(); b < a_.batch; b += block_threads()) {
+      memory_.held[b] = static_cast<std::uint32_t>(a_.past[b]) + 1;
+      memory_.tokens[b] = a_.tokens[b];
+    }
+    stage_layer(0, 0);
+    if (fast) cp_async_wait<0>();
+    sync_threads();
+    stage_norm<fast>(memory_, layer_at(0).norm1, layer_at(0).norm1_bias, a_.hidden);
+    stream_.begin(product(Phase::project, 0));
+    if (fast) cp_async_wait<0>();
+    sync_threads();
+  }
   SKIPV1_DEVICE_MEMBER bool last_layer() const { return layer_ + 1 == a_.layers; }
   SKIPV1_DEVICE_MEMBER bool last_step() const { return step_ + 1 == a_.steps; }
 
@@ -93,6 +98,11 @@ class Phases {
   SKIPV1_DEVICE_MEMBER void stage_layer(unsigned slot, std::uint32_t l) const {
     constexpr unsigned words = sizeof(Layer<T>) / 4;
     const auto* from = reinterpret_cast<const std::uint32_t*>(a_.layer + l);
+    if constexpr (fast) {  // nobody waits for it here
+      for (unsigned i = thread_number() * 4; i < words; i += block_threads() * 4)
+        cp_async(memory_.layers, slot * words + i, from + i);
+      return cp_async_commit();
+    }
     for (unsigned i = thread_number(); i < words; i += block_threads()) memory_.layers[slot * words + i] = from[i];
   }
   SKIPV1_DEVICE_MEMBER const Layer<T>& layer_at(unsigned slot) const {
@@ -220,7 +230,7 @@ class Phases {
       store_pair_of(to, a_.hidden, pair, first, second);
       if (a_.averaged) average_depth(to, pair, b, first, second);
     } else {
-      const std::uint32_t entry = n * tile_pairs + (pair - product(phase, turn_).begin(block().x)) % tile_pairs;
+      const std::uint32_t entry = n * tile_pairs + lane() / 4;
       note_logit(entry, b, 2 * pair, first);
       if (2 * pair + 1 < a_.vocab) note_logit(entry, b, 2 * pair + 1, second);
     }

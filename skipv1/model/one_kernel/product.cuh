@@ -107,8 +107,9 @@ class WeightStream {
   SKIPV1_DEVICE_MEMBER WeightStream() : policy_(evict_first()) {}
 
   /// Issues the loads of the block's first tile of a product.
-  SKIPV1_DEVICE_MEMBER void begin(const Product<T>& p) {
-    rows_ = first_rows(p);
+  SKIPV1_DEVICE_MEMBER void begin(const Product<T>& p) { begin(first_rows(p)); }
+  SKIPV1_DEVICE_MEMBER void begin(const LaneRows<T>& first) {
+    rows_ = first;
     if constexpr (fast) {
       SKIPV1_UNROLL
       for (unsigned k = 0; k < depth; ++k) {
@@ -142,11 +143,11 @@ class WeightStream {
   /// Where the lane's columns begin, and the stride from one load to the next.
   SKIPV1_DEVICE_MEMBER static std::uint32_t own_column() { return warp() * 32 + lane() % 4 * 8; }
   SKIPV1_DEVICE_MEMBER static std::uint32_t step() { return block_warps() * 32; }
-  /// Loads what begins at column `at`; beyond the row's end, its last columns, which meet zeros.
+  /// Loads what begins at column `at`; beyond the row's end nothing: what was there meets zeros.
   SKIPV1_DEVICE_MEMBER void load(unsigned k, std::uint32_t at) {
-    const std::uint32_t last = rows_.in - 8, from = at < last ? at : last;
-    load_once(slot_[k][0], rows_.first != nullptr, rows_.first, from, policy_);
-    load_once(slot_[k][1], rows_.first != nullptr, rows_.second, from, policy_);
+    const bool there = rows_.first != nullptr && at < rows_.in;
+    load_once(slot_[k][0], there, rows_.first, at, policy_);
+    load_once(slot_[k][1], there, rows_.second, at, policy_);
   }
   SKIPV1_DEVICE_MEMBER void multiply_fast(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
     const std::uint32_t in = rows_.in;
@@ -163,7 +164,7 @@ class WeightStream {
       SKIPV1_UNROLL
       for (unsigned k = 0; k < depth; ++k) {
         SKIPV1_UNROLL
-        for (unsigned t = 0; t < N; ++t) {
+        for (unsigned t = 0; t < N && warp() * 32 + begin + k * step() < in; ++t) {
           Vector<std::uint32_t, 4> b = {};
           if (at + k * step() < in) b = staged(x, row[t] + at + k * step());
           const Vector<std::uint32_t, 4>&first = slot_[k][0], &second = slot_[k][1];

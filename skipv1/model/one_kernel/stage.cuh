@@ -20,6 +20,9 @@ struct BlockMemory {
   Shared<std::uint32_t> held;    ///< (B): positions that the sequences hold, the newest included
   Shared<std::int32_t> tokens;   ///< (B): the newest
   Shared<std::uint32_t> layers;  ///< two layers' structs, the one at work and the next
+  Shared<const T*> first_rows;   ///< (2, pairs, 2): of one sequence's products, looked up ahead (`SinglePhases::row_place`)
+  Shared<std::uint32_t> group;   ///< the struct of what the block attends to next
+  Shared<std::uint32_t> bounds;  ///< (2, phases, 4): and their pairs (`multiply_row`)
 
   SKIPV1_DEVICE_MEMBER BlockMemory(const Arguments<T>& a, const SharedPlan<T>& plan, unsigned column_tiles)
       : rows{dynamic_shared<T>(0, plan.norm / sizeof(T)), plan.pitch, 0},
@@ -31,7 +34,10 @@ struct BlockMemory {
         best(dynamic_shared<Best<S>>(plan.best, std::size_t{64} * column_tiles)),
         held(dynamic_shared<std::uint32_t>(plan.held, a.batch)),
         tokens(dynamic_shared<std::int32_t>(plan.tokens, a.batch)),
-        layers(dynamic_shared<std::uint32_t>(plan.layers, 2 * sizeof(Layer<T>) / 4)) {}
+        layers(dynamic_shared<std::uint32_t>(plan.layers, 2 * sizeof(Layer<T>) / 4)),
+        first_rows(dynamic_shared<const T*>(plan.first_rows, 4 * (a.pairs_ahead + (phase_count - 1) * tile_pairs))),
+        group(dynamic_shared<std::uint32_t>(plan.group, sizeof(Group<T>) / 4)),
+        bounds(dynamic_shared<std::uint32_t>(plan.bounds, 2 * phase_count * 4)) {}
 };
 
 /// Brings a norm's weight and bias (null: none) to shared memory, ahead of the barrier before the phase that needs them; `fast`:

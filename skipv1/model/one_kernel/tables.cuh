@@ -17,6 +17,9 @@ class LayerTables {
  public:
   LayerTables(const Decoder<T, Device>& decoder, const Cache<T, Device>& cache) {
     const Routing& table = decoder.routing();
+    for (std::size_t l = 0; l < table.layers; ++l)
+      most_rows_ = std::max(most_rows_, table.key_columns(l) + table.value_columns(l));
+    numbered_ = Tensor<std::uint32_t, Device>({table.layers, most_rows_});
     std::vector<std::uint32_t> group_count(table.layers), all_attend(table.layers, 1);
     for (std::size_t l = 0; l < table.layers; ++l) place_heads(table, cache, l, group_count[l], all_attend[l]);
     upload(heads_on_, heads_), upload(members_on_, members_), upload(groups_on_, groups_);
@@ -26,7 +29,9 @@ class LayerTables {
       layer.heads = heads_on_.data() + l * table.heads;
       layer.members = members_on_.data() + l * table.heads;
       layer.group = groups_on_.data() + l * table.heads;
+      layer.numbered = numbered_.data() + l * most_rows_;
       layer.groups = group_count[l], layer.all_attend = all_attend[l];
+      most_projected_ = std::max<std::size_t>(most_projected_, layer.query.rows + layer.key.rows + layer.value.rows);
       most_groups_ = std::max<std::size_t>(most_groups_, layer.groups);
       layers.push_back(layer);
     }
@@ -35,6 +40,12 @@ class LayerTables {
   const Layer<T>* layers() const { return layers_on_.data(); }
   /// The most groups of a layer.
   std::size_t most_groups() const { return most_groups_; }
+  /// Numbered words of all layers' newest keys and values.
+  View<std::uint32_t, Device> numbered() const { return numbered_; }
+  /// The most rows of a layer's queries, keys and values.
+  std::size_t most_projected() const { return most_projected_; }
+  /// Whether no two query heads read the same heads, and none reads a mean.
+  bool all_alone() const { return all_alone_; }
 
  private:
   template <class X>
@@ -73,15 +84,21 @@ class LayerTables {
       const HeadName &key = table.key(l, h), &value = table.value(l, h);
       ReadHeads<T> heads;
       heads.key = cache.key(key);
+      heads.key_layer = static_cast<std::uint32_t>(key.layer);
+      heads.newest_key = numbered_.data() + key.layer * most_rows_ + key.head * table.key_width;
       if (value.none()) {
         all_attend = 0;
       } else {
         heads.value = cache.value({value.layer, value.head});
-        if (value.pooled()) heads.other = cache.value({value.layer, value.other});
+        heads.value_layer = static_cast<std::uint32_t>(value.layer);
+        heads.newest_value =
+            numbered_.data() + value.layer * most_rows_ + table.key_columns(value.layer) + value.head * table.value_width;
+        if (value.pooled()) heads.other = cache.value({value.layer, value.other}), all_alone_ = false;
         std::size_t i = 0;
         while (i < pairs.size() && !(pairs[i] == std::pair(key, value))) ++i;
         if (i == pairs.size()) pairs.emplace_back(key, value), groups.emplace_back();
         groups[i].push_back(static_cast<std::uint16_t>(h));
+        if (groups[i].size() > 1) all_alone_ = false;
       }
       heads_.push_back(heads);
     }
@@ -103,7 +120,10 @@ class LayerTables {
   Tensor<Group<T>, Device> groups_on_;
   Tensor<std::uint16_t, Device> members_on_;
   Tensor<Layer<T>, Device> layers_on_;
-  std::size_t most_groups_ = 1;
+  Tensor<std::uint32_t, Device> numbered_;  // (L, most_rows_)
+  std::size_t most_rows_ = 0;
+  std::size_t most_groups_ = 1, most_projected_ = 0;
+  bool all_alone_ = true;
 };
 
 }  // namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR

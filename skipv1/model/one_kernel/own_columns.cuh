@@ -1,0 +1,168 @@
+// What a phase of one sequence multiplies by, brought to shared memory by each warp for itself: a warp multiplies certain
+// columns, and nobody else reads what it stages, so that only a norm's sums need a barrier of the block.
+#pragma once
+
+#include "skipv1/model/one_kernel/stage.cuh"
+
+namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
+
+/// The columns that a warp multiplies: every so many 32 columns, 8 of them a lane's; of the warp's steps a lane stages every
+/// eighth.
+struct OwnColumns {
+  static constexpr unsigned groups = warp_size / 4;  ///< lanes that stage the same part of a step
+  std::uint32_t begin, step;
+  SKIPV1_DEVICE_MEMBER OwnColumns() : step(groups * stride()) { begin = first() + lane() / 4 * stride(); }
+  SKIPV1_DEVICE_MEMBER static std::uint32_t stride() { return block_warps() * 32; }
+  SKIPV1_DEVICE_MEMBER static std::uint32_t first() { return warp() * 32 + lane() % 4 * 8; }
+  /// Calls `f(column)` for the lane's eights of a row.
+  template <class F>
+  SKIPV1_DEVICE_MEMBER void each(std::uint32_t width, const F& f) const {
+    for (std::uint32_t i = begin; i < width; i += step) f(i);
+  }
+  /// Stages `load(column)`, so many of which are on their way at once.
+  template <unsigned at_once, class T, class Load>
+  SKIPV1_DEVICE_MEMBER void fill(const Shared<T>& to, std::uint32_t width, const Load& load) const {
+    for (std::uint32_t i = begin; i < width; i += at_once * step) {
+      Vector<T, 8> x[at_once];
+      SKIPV1_UNROLL
+      for (unsigned k = 0; k < at_once; ++k)
+        if (i + k * step < width) x[k] = load(i + k * step);
+      SKIPV1_UNROLL
+      for (unsigned k = 0; k < at_once; ++k)
+        if (i + k * step < width) store_shared(to, i + k * step, x[k]);
+    }
+  }
+  /// Columns of a row that warp w multiplies.
+  SKIPV1_DEVICE_MEMBER static std::uint32_t of_warp(std::uint32_t w, std::uint32_t width) {
+    const std::uint32_t rest = width % stride(), before = w * 32;
+    return width / stride() * 32 + (rest <= before ? 0 : rest - before < 32 ? rest - before : 32);
+  }
+};
+
+/// A row's mean (0 unless `centred`) and the sum of squares about it, of the warps' (Chan's formula): one barrier of the block.
+template <class T>
+struct RowMoments {
+  using S = Sum<T>;
+  S mean, square;
+
+  SKIPV1_DEVICE_MEMBER RowMoments(const BlockMemory<T>& m, const OwnColumns& own, std::uint32_t d, S per_column, bool centred)
+      : mean(0), square(0) {
+    const auto each = [&](const auto& f) {
+      own.each(d, [&](std::uint32_t i) {
+        const Vector<T, 8> x = load_shared<8>(m.rows.memory, i);
+        for (unsigned j = 0; j < 8; ++j) f(static_cast<S>(x[j]));
+      });
+    };
+    S middle(0), squares(0);
+    if (centred) {
+      each([&](S x) { middle += x; });
+      const std::uint32_t columns = OwnColumns::of_warp(warp(), d);
+      middle = warp_sum(middle) / static_cast<S>(columns > 0 ? columns : 1);
+    }
+    each([&](S x) { squares += (x - middle) * (x - middle); });
+    squares = warp_sum(squares);
+    const unsigned warps = block_warps();
+    if (lane() == 0) m.sums[warp()] = middle, m.sums[warps + warp()] = squares;
+    cp_async_wait<0>();  // the norm's weight, too
+    sync_threads();
+    const unsigned w = lane() < warps ? lane() : 0;  // a lane takes a warp: the block is as fast as it has few instructions
+    const S count = lane() < warps ? static_cast<S>(OwnColumns::of_warp(w, d)) : S(0);
+    const S own_mean = static_cast<S>(m.sums[w]), own_square = lane() < warps ? static_cast<S>(m.sums[warps + w]) : S(0);
+    if (centred) mean = warp_sum(own_mean * count) * per_column;
+    square = warp_sum(own_square + (own_mean - mean) * (own_mean - mean) * count);
+  }
+};
+
+/// Stages a row with its norm: LayerNorm if `centred`, else RMSNorm. `load(i)`: eight elements.
+template <class T, class Load>
+SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Load& load) {
+  using S = Sum<T>;
+  const OwnColumns own;
+  const S per_column = S(1) / static_cast<S>(d);
+  own.fill<1>(m.rows.memory, d, load);
+  const RowMoments<T> row(m, own, d, per_column, centred);
+  const S r = fast_rsqrt(row.square * per_column + epsilon);
+  own.each(d, [&](std::uint32_t i) {
+    Vector<T, 8> x = load_shared<8>(m.rows.memory, i);
+    const Vector<T, 8> w = load_shared<8>(m.norm, i);
+    Vector<T, 8> b{};
+    if (centred) b = load_shared<8>(m.norm, d + i);
+    for (unsigned j = 0; j < 8; ++j) {
+      const S z = (static_cast<S>(x[j]) - row.mean) * r * static_cast<S>(w[j]);
+      x[j] = static_cast<T>(centred ? z + static_cast<S>(b[j]) : z);
+    }
+    store_shared(m.rows.memory, i, x);
+  });
+  sync_warp();
+}
+
+/// Stages a row as it is.
+template <class T, class Load>
+SKIPV1_DEVICE void stage_own_row(const BlockMemory<T>& m, std::uint32_t width, const Load& load) {
+  OwnColumns().fill<2>(m.rows.memory, width, load);
+  sync_warp();
+}
+
+/// Of eight lanes' splits, two a lane: largest scores, in base 2, and denominators become shares of the sum of all.
+template <class S>
+SKIPV1_DEVICE void find_shares(const S (&most)[2], S (&share)[2]) {
+  S higher = most[0] > most[1] ? most[0] : most[1], sum(0);
+  for (unsigned apart = 1; apart < 8; apart *= 2) {
+    const S other = shuffle_xor(higher, apart);
+    higher = other > higher ? other : higher;
+  }
+  const S base = higher == -infinity<S>() ? S(0) : higher;
+  S factor[2];
+  for (unsigned i = 0; i < 2; ++i) {
+    factor[i] = fast_exp2(most[i] - base);
+    sum += share[i] * factor[i];
+  }
+  for (unsigned apart = 1; apart < 8; apart *= 2) sum += shuffle_xor(sum, apart);
+  const S root = sum > S(0) ? fast_rsqrt(sum) : S(0);
+  for (unsigned i = 0; i < 2; ++i) share[i] = factor[i] * root * root;
+}
+
+/// Stages attention's output, merged of its splits' parts. Eight lanes have 32 columns, which are of one head: each finds the
+/// shares of two splits, then all add four columns of every split.
+template <class T>
+SKIPV1_DEVICE void stage_own_attention(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer,
+                                       const Sum<T>* parts) {
+  using S = Sum<T>;
+  const std::uint32_t width = a.heads * a.value_width, number = lane() % 8;
+  for (std::uint32_t begin = warp() * 32; begin < width; begin += 4 * OwnColumns::stride()) {
+    const std::uint32_t chunk = begin + lane() / 8 * OwnColumns::stride(), h = chunk / a.value_width;
+    const bool valid = chunk < width && (layer.all_attend || layer.heads[h].value.data);
+    const S* part = parts + std::size_t{h} * a.splits * a.part_width();
+    const std::uint32_t column = chunk - h * a.value_width + number * 4;
+    S most[2], share[2];
+    SKIPV1_UNROLL
+    for (unsigned i = 0; i < 2; ++i) {
+      Vector<S, 2> state{-infinity<S>(), S(0)};
+      if (valid && number + 8 * i < a.splits)
+        state = load_exchanged<2>(part + (number + 8 * i) * a.part_width() + a.part_state());
+      most[i] = state[0], share[i] = state[1];
+    }
+    S o[4] = {};
+    constexpr unsigned at_once = 4;
+    for (unsigned s = 0; s < a.splits; s += at_once) {
+      Vector<S, 4> x[at_once];
+      SKIPV1_UNROLL
+      for (unsigned k = 0; k < at_once; ++k) {
+        x[k] = {};
+        if (valid && s + k < a.splits) x[k] = load_exchanged<4>(part + (s + k) * a.part_width() + column);
+      }
+      if (s == 0) find_shares(most, share);
+      SKIPV1_UNROLL
+      for (unsigned k = 0; k < at_once; ++k) {
+        const S weight = shuffle(s + k < 8 ? share[0] : share[1], (lane() & ~7u) + (s + k) % 8);
+        for (unsigned j = 0; j < 4; ++j) o[j] += weight * x[k][j];
+      }
+    }
+    Vector<T, 4> out;
+    for (unsigned j = 0; j < 4; ++j) out[j] = static_cast<T>(o[j]);
+    if (chunk < width) store_shared(m.rows.memory, chunk + number * 4, out);
+  }
+  sync_warp();
+}
+
+}  // namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR

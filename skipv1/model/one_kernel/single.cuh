@@ -1,0 +1,279 @@
+// The phases of the one-kernel step for one sequence in bfloat16 whose query heads read heads of their own: latency is all.
+//
+// What a block's rows of a product begin with is looked up ahead. Four of a layer's five phases pass on what they made as
+// numbered words, which the next phase's warps wait for where they need them: no barrier, no release, no second load. Only
+// attention's parts, of which every block reads all, are behind a barrier of the grid; another ends the token.
+#pragma once
+
+#include "skipv1/model/one_kernel/own_columns.cuh"
+#include "skipv1/model/one_kernel/phases.cuh"
+
+namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
+
+/// What the end of a pair's sums needs: what is added, and of the projections where the sums go and how they are rotated.
+template <class T>
+struct Ending {
+  Sum<T> first{}, second{};
+  T* to = nullptr;                 ///< in the cache, or null
+  std::uint32_t* words = nullptr;  ///< for other blocks
+  std::uint32_t apart = 0;         ///< the second row behind the first
+  Sum<T> cosine = 1, sine = 0;
+};
+
+/// The block's share of a product with one staged row. `bounds`: the pairs' begin and end, and the rows of a pair of one weight,
+/// 0 where rows do not follow each other and have been looked up: `rows_of(i)` of the block's pair i; and all rows. `next()`: the
+/// following product's first rows; `stage()` stages the row, behind all that does not wait for it. The first warp calls
+/// `finish(pair, ending(pair))`, with the sums in it. `turn` alternates.
+template <class T, class Rows, class Next, class Stage, class End, class Finish>
+SKIPV1_DEVICE void multiply_row(WeightStream<T, true, 1>& stream, const Vector<std::uint32_t, 4>& bounds, const Rows& rows_of,
+                                const Next& next, const Stage& stage, const BlockMemory<T>& m, const End& ending,
+                                const Finish& finish, unsigned& turn) {
+  using S = Sum<T>;
+  const std::uint32_t begin = bounds[0], end = bounds[1], rows_of_pair = bounds[2];
+  if (begin == end) {
+    stage();
+    stream.begin(next());
+    sync_threads();  // no warp gets a phase ahead of another
+  }
+  for (std::uint32_t tile = begin; tile < end; tile += tile_pairs, turn ^= 1) {
+    const std::uint32_t pair = tile + lane() / 4;
+    const bool finishes = thread_number() < warp_size && lane() % 4 == 0 && pair < end;
+    Ending<T> e;
+    if (finishes) e = ending(pair);
+    const std::uint32_t later = pair + tile_pairs < end ? pair + tile_pairs : end - 1;
+    LaneRows<T> following;
+    if (tile + tile_pairs >= end) {
+      following = next();
+    } else if (rows_of_pair) {
+      following = stream.rows_behind(later - pair, rows_of_pair);
+      if (2 * later + 1 == bounds[3]) following.second = following.first;  // an odd number: the last row has none beside it
+    } else {
+      following = rows_of(later - begin);
+    }
+    if (tile == begin) stage();
+    TileSums<S, 1> sums;
+    stream.multiply(sums, m.rows, following);
+    const unsigned warps = block_warps();
+    const std::uint32_t at = turn * warps * 2 * tile_pairs + lane() / 4;
+    if (lane() % 4 == 0) {
+      m.reduction.memory[at + warp() * 2 * tile_pairs] = sums[0][0];
+      m.reduction.memory[at + warp() * 2 * tile_pairs + tile_pairs] = sums[0][2];
+    }
+    sync_threads();
+    for (unsigned w = 0; finishes && w < warps; ++w) {
+      e.first += static_cast<S>(m.reduction.memory[at + w * 2 * tile_pairs]);
+      e.second += static_cast<S>(m.reduction.memory[at + w * 2 * tile_pairs + tile_pairs]);
+    }
+    if (finishes) finish(pair, e);
+  }
+}
+
+/// What a block does.
+template <class T>
+class SinglePhases : private Phases<T, true, 1> {
+  using Base = Phases<T, true, 1>;
+  using S = Sum<T>;
+  using Base::a_, Base::memory_, Base::barrier_, Base::stream_, Base::step_, Base::layer_, Base::turn_;
+  using Base::layer_at, Base::last_layer, Base::last_step, Base::product, Base::note_time;
+
+ public:
+  using Base::Base;
+
+  /// All steps.
+  SKIPV1_DEVICE_MEMBER void run() {
+    this->begin();
+    memory_.rows.count = 1;
+    look_ahead(0);
+    stage_group(0);
+    cp_async_wait<0>();
+    sync_threads();
+    for (step_ = 0; step_ < a_.steps; ++step_)
+      for (layer_ = 0; layer_ < a_.layers; ++layer_, turn_ ^= 1)
+        for (unsigned phase = opaque(0); phase <= (last_layer() ? 4u : 3u); ++phase) run_phase(static_cast<Phase>(phase));
+  }
+
+ private:
+  SKIPV1_DEVICE_MEMBER void run_phase(Phase phase) {
+    if (phase == Phase::head) this->clear_best();
+    multiply_row(
+        stream_, bounds(phase), [&](std::uint32_t i) { return rows_ahead(Phase::project, turn_, i); },
+        [&] { return rows_behind(phase); },
+        [&] {
+          stage(phase);
+          if (phase != Phase::head) this->stage_next_norm(phase);
+        },
+        memory_, [&](std::uint32_t pair) { return ending(phase, pair); },
+        [&](std::uint32_t pair, const Ending<T>& e) { finish(phase, pair, e); }, reduction_turn_);
+    if (phase == Phase::head) {
+      this->store_best(0);
+      this->stage_next_norm(phase);  // all warps have read the one before
+      note_time(0);
+      barrier_.arrive_by_first_warp();
+    } else if (phase == Phase::project) {
+      this->stage_layer(turn_ ^ 1, last_layer() ? 0 : layer_ + 1);
+      attend_single<8>(memory_, a_, layer_at(turn_), group(), step_ * a_.layers + 1, layer_);
+      cp_async_wait<0>();  // the next layer's struct
+      this->arrive();
+      stream_.begin(first_rows_ahead(Phase::merge, turn_));
+      stage_group(turn_ ^ 1);
+      look_ahead(turn_ ^ 1);
+    } else {
+      return;
+    }
+    this->wait();
+    if (phase == Phase::head) this->choose();
+  }
+
+  /// Brings the struct of what the block attends to in a slot's layer to shared memory.
+#if defined(__CUDACC__)
+  SKIPV1_DEVICE_MEMBER void stage_group(unsigned slot) const {
+    const Layer<T>& w = layer_at(slot);
+    const std::uint32_t number = block().x / a_.splits;
+    const auto* from = reinterpret_cast<const std::uint32_t*>(w.group + (number < w.groups ? number : 0));
+    for (unsigned i = thread_number() * 4; i < sizeof(Group<T>) / 4; i += block_threads() * 4)
+      cp_async(memory_.group, i, from + i);
+    cp_async_commit();
+  }
+  SKIPV1_DEVICE_MEMBER const Group<T>& group() const { return *reinterpret_cast<const Group<T>*>(memory_.group.data); }
+#else
+  void stage_group(unsigned slot) {
+    const std::uint32_t number = block().x / a_.splits;
+    placed_group_ = layer_at(slot).group + (number < layer_at(slot).groups ? number : 0);
+  }
+  const Group<T>& group() const { return *placed_group_; }
+  const Group<T>* placed_group_ = nullptr;
+#endif
+
+  /// Looks up the pairs and first rows of the products of the layer in a slot, a warp for each.
+  SKIPV1_DEVICE_MEMBER void look_ahead(unsigned slot) const {
+    for (unsigned number = block_warps() - 1 - warp(); number < phase_count; number += block_warps()) {
+      const Product<T> p = product(static_cast<Phase>(number), slot);
+      const std::uint32_t begin = p.begin(block().x), end = p.begin(block().x + 1), at = slot * phase_count + number;
+      const unsigned pairs = number == 0 ? a_.pairs_ahead : tile_pairs;
+      for (unsigned i = lane(); i < pairs; i += warp_size) {
+        const LaneRows<T> rows(p, begin + i, begin, end);
+        const unsigned to = row_place(static_cast<Phase>(number), slot, i);
+        memory_.first_rows[to] = rows.first, memory_.first_rows[to + 1] = rows.second;
+      }
+      if (lane() == 0)
+        store_shared(memory_.bounds, at * 4,
+                     Vector<std::uint32_t, 4>{begin, end,
+                                              number == 0        ? 0u
+                                              : p.part[0].second ? 1u
+                                                                 : 2u,
+                                              p.part[0].rows});
+    }
+  }
+  SKIPV1_DEVICE_MEMBER Vector<std::uint32_t, 4> bounds(Phase phase) const {
+    return load_shared<4>(memory_.bounds, (turn_ * phase_count + static_cast<unsigned>(phase)) * 4);
+  }
+  /// Where the rows of the block's pair i lie in the table: all pairs of the projections, a tile of other products.
+  SKIPV1_DEVICE_MEMBER unsigned row_place(Phase phase, unsigned slot, unsigned i) const {
+    const unsigned before = phase == Phase::project ? 0 : a_.pairs_ahead + (static_cast<unsigned>(phase) - 1) * tile_pairs;
+    return 2 * (slot * (a_.pairs_ahead + (phase_count - 1) * tile_pairs) + before + i);
+  }
+  SKIPV1_DEVICE_MEMBER LaneRows<T> rows_ahead(Phase phase, unsigned slot, unsigned i) const {
+    const unsigned at = row_place(phase, slot, i);
+    LaneRows<T> rows;
+    rows.first = memory_.first_rows[at], rows.second = memory_.first_rows[at + 1];
+    rows.in = phase == Phase::merge ? a_.heads * a_.value_width : phase == Phase::narrow ? a_.intermediate : a_.hidden;
+    return rows;
+  }
+  SKIPV1_DEVICE_MEMBER LaneRows<T> first_rows_ahead(Phase phase, unsigned slot) const {
+    return rows_ahead(phase, slot, lane() / 4);
+  }
+  /// The first rows of the product behind a phase's: none yet before attention, and at the end.
+  SKIPV1_DEVICE_MEMBER LaneRows<T> rows_behind(Phase phase) const {
+    if (phase == Phase::project || (phase == Phase::head && last_step())) return {};
+    if (phase == Phase::merge) return first_rows_ahead(Phase::widen, turn_);
+    if (phase == Phase::widen) return first_rows_ahead(Phase::narrow, turn_);
+    if (phase == Phase::narrow && last_layer()) return first_rows_ahead(Phase::head, turn_);
+    return first_rows_ahead(Phase::project, turn_ ^ 1);
+  }
+
+  /// Of what the layer at work passes on.
+  SKIPV1_DEVICE_MEMBER std::uint32_t number() const { return step_ * a_.layers + layer_ + 1; }
+  SKIPV1_DEVICE_MEMBER void stage(Phase phase) {
+    if (phase == Phase::merge)
+      return stage_own_attention(memory_, a_, layer_at(turn_),
+                                 a_.partial + (layer_ & 1) * std::size_t{a_.heads} * a_.splits * a_.part_width());
+    if (phase == Phase::narrow)
+      return stage_own_row(memory_, a_.intermediate,
+                           [&](std::uint32_t i) { return load_numbered(a_.numbered_inner + i, number()); });
+    const bool embeds = phase == Phase::project && layer_ == 0;
+    const std::uint32_t* from = phase == Phase::widen ? a_.numbered_middle : a_.numbered_stream;
+    const std::uint32_t wanted = phase == Phase::project ? number() - 1 : number();
+    stage_own_normed(memory_, a_.hidden, a_.layer_norm, a_.epsilon, [&](std::uint32_t i) {
+      return embeds ? this->template embedding<8>(0, i) : load_numbered(from + i, wanted);
+    });
+  }
+
+  SKIPV1_DEVICE_MEMBER Ending<T> ending(Phase phase, std::uint32_t pair) const {
+    Ending<T> e;
+    if (phase != Phase::project) {
+      const Addends<S> sum = this->addends(phase, pair, 0);
+      e.first = sum.first, e.second = sum.second;
+      return e;
+    }
+    const Layer<T>& w = layer_at(turn_);
+    const Product<T> p = product(phase, turn_);
+    const std::size_t at = this->position(0);
+    p.locate(pair, [&](unsigned part, std::uint32_t local) {
+      const RowPairs<T>& pairs = part == 0 ? p.part[0] : part == 1 ? p.part[1] : p.part[2];
+      const T* bias = part == 0 ? w.query.bias : part == 1 ? w.key.bias : w.value.bias;
+      const std::uint32_t first = pairs.first_of(local), second = pairs.second_of(local);
+      T* row = part == 0 ? nullptr : part == 1 ? w.keys + at * w.key.rows : w.values + at * w.value.rows;
+      if (row) e.to = row + first;
+      e.words = (part == 0 ? a_.numbered_query : part == 1 ? w.numbered : w.numbered + w.key.rows) + first;
+      e.apart = second - first;
+      if (bias) e.first = static_cast<S>(bias[first]), e.second = static_cast<S>(bias[second]);
+      if (!pairs.half) return;
+      const S* turn = a_.rope + (at * pairs.half + local % pairs.half) * 2;
+      e.cosine = turn[0], e.sine = turn[1];
+    });
+    return e;
+  }
+  /// Takes a pair's sums. Residuals are read by the thread that stored them; others read numbered words.
+  SKIPV1_DEVICE_MEMBER void finish(Phase phase, std::uint32_t pair, const Ending<T>& e) {
+    if (phase == Phase::project) {
+      const T x = static_cast<T>(e.first * e.cosine - e.second * e.sine),
+              y = static_cast<T>(e.second * e.cosine + e.first * e.sine);
+      store_numbered(e.words, x, number());
+      store_numbered(e.words + e.apart, y, number());
+      if (e.to) store_exchanged(e.to, x), store_exchanged(e.to + e.apart, y);
+    } else if (phase == Phase::merge || phase == Phase::narrow) {
+      this->store_pair_of(phase == Phase::merge ? a_.middle : a_.stream, a_.hidden, pair, e.first, e.second);
+      pass_on(phase == Phase::merge ? a_.numbered_middle : a_.numbered_stream, pair, e.first, e.second);
+    } else if (phase == Phase::head) {
+      this->note_logit(lane() / 4, 0, 2 * pair, e.first);
+      if (2 * pair + 1 < a_.vocab) this->note_logit(lane() / 4, 0, 2 * pair + 1, e.second);
+    } else if (a_.gated) {
+      store_numbered(a_.numbered_inner + pair, static_cast<T>(times_logistic(e.first, e.first) * e.second), number());
+    } else {
+      pass_on(a_.numbered_inner, pair, fast_gelu(e.first), fast_gelu(e.second));
+    }
+  }
+  /// Neighbouring rows, of an even number.
+  SKIPV1_DEVICE_MEMBER void pass_on(std::uint32_t* to, std::uint32_t pair, S first, S second) const {
+    store_numbered(to + 2 * pair, static_cast<T>(first), number());
+    store_numbered(to + 2 * pair + 1, static_cast<T>(second), number());
+  }
+  /// x times the logistic function of y: without a division, which is a long chain.
+  SKIPV1_DEVICE_MEMBER static S times_logistic(S x, S y) {
+    const S root = fast_rsqrt(S(1) + fast_exp2(S(-1.4426950408889634) * y));
+    return x * root * root;
+  }
+  SKIPV1_DEVICE_MEMBER static S fast_gelu(S x) {
+    return times_logistic(x, S(2 * 0.79788456080286535588) * x * (S(1) + S(0.044715) * x * x));
+  }
+
+  unsigned reduction_turn_ = 0;
+};
+
+/// As `decode_tokens`, for one sequence.
+template <class T>
+SKIPV1_KERNEL SKIPV1_BOUNDS(most_threads, 1) decode_single(const Arguments<T> a, const SharedPlan<T> plan) {
+  SinglePhases<T>(a, plan).run();
+}
+
+}  // namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR

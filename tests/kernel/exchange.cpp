@@ -44,6 +44,29 @@ SKIPV1_KERNEL pass_on(float* numbers, float* sums, std::uint32_t* counter) {
     barrier.wait();
   }
 }
+/// Each block passes eight numbered words to the block before it, three times; block 2 leaves one out at last if it `forgets`.
+SKIPV1_KERNEL pass_words_on(std::uint32_t* words, float* sums, bool forgets) {
+  const unsigned next = (block().x + 1) % grid_size().x, t = thread().x;
+  for (std::uint32_t number = 65535; number < 65538; ++number) {  // the lower half counts
+    const bool forgotten = forgets && block().x == 2 && number == 65537 && t == 3;
+    if (t < 8 && !forgotten)
+      store_numbered(words + ((number - 65535) * 4 + block().x) * 8 + t,
+                     static_cast<bfloat16>(static_cast<float>(number % 4 + t)), number);
+    const Vector<bfloat16, 8> x = load_numbered(words + ((number - 65535) * 4 + next) * 8, number);
+    float sum = 0;
+    for (unsigned j = 0; j < 8; ++j) sum += static_cast<float>(x[j]);
+    if (t == 0) sums[block().x] = sum;
+  }
+}
+/// The first warp stores and arrives for its block; with `all`, another warp stores, too, which is a race.
+SKIPV1_KERNEL arrive_by_one_warp(float* numbers, float* sums, std::uint32_t* counter, bool all) {
+  const unsigned next = (block().x + 1) % grid_size().x, t = thread().x;
+  GridBarrier barrier(counter);
+  if (t < warp_size || all) store_exchanged(numbers + block().x * exchange_threads + t, static_cast<float>(t));
+  barrier.arrive_by_first_warp();
+  barrier.wait();
+  if (t == 0) sums[block().x] = load_exchanged(numbers + next * exchange_threads + (all ? 40 : 20));
+}
 SKIPV1_KERNEL read_new_memory(const float* from, float* to) { *to = load_exchanged(from); }
 
 std::string cooperative_fault(void (*kernel)(float*, float*, std::uint32_t*), std::vector<float>& sums) {
@@ -82,6 +105,39 @@ TEST_CASE("blocks of a cooperative launch that wait for one that is gone are a d
   CHECK_THAT(
       cooperative_fault(pass_on<Meeting::no_arrival>, sums),
       Catch::Contains("deadlock: waits at a semaphore (exchange.cuh:") && Catch::Contains("that no resident block can release"));
+}
+
+TEST_CASE("numbered words need no barrier, and waiting for one that nobody stores is a deadlock") {
+  const auto fault_of = [](bool forgets, std::vector<float>& sums) -> std::string {
+    alignas(16) std::uint32_t words[96] = {};
+    try {
+      launch({"under_test", 4, exchange_threads, 0, Resident::all}, pass_words_on, words, sums.data(), forgets);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  std::vector<float> sums(4);
+  CHECK(fault_of(false, sums) == "");
+  for (const float sum : sums) CHECK(sum == 8 + 28);
+  CHECK_THAT(fault_of(true, sums), Catch::Contains("deadlock: waits at a semaphore (exchange.cpp:"));
+}
+
+TEST_CASE("a warp arrives for its block where it alone has stored") {
+  const auto fault_of = [](bool all, std::vector<float>& sums) -> std::string {
+    alignas(16) float numbers[4 * exchange_threads] = {};
+    std::uint32_t counter = 0;
+    try {
+      launch({"under_test", 4, exchange_threads, 0, Resident::all}, arrive_by_one_warp, numbers, sums.data(), &counter, all);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  std::vector<float> sums(4);
+  CHECK(fault_of(false, sums) == "");
+  for (const float sum : sums) CHECK(sum == 20);
+  CHECK_THAT(fault_of(true, sums), Catch::Contains("race: reads global memory (exchange.cpp:"));
 }
 
 TEST_CASE("a load of exchanged memory that nobody has written is reported") {

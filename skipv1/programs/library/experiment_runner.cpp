@@ -235,7 +235,8 @@ class Runner {
     Queue queue{runs.size()};
     queue.next = [&] {
       if (next == runs.size()) return TableSearch::Next{};
-      const auto& [run, seed] = runs[next];
+      const PlannedRun* const run = runs[next].first;
+      const std::uint64_t seed = runs[next].second;
       const bool begun = std::any_of(runs.begin(), runs.begin() + static_cast<std::ptrdiff_t>(next),
                                      [&](const auto& other) { return other.first->label == run->start && other.second == seed; });
       return TableSearch::Next{run, begun && !done(run->start, seed)};

@@ -102,8 +102,8 @@ SKIPV1_DEVICE void store_exchanged(T* to, const Vector<T, N>& x) {
   store_vector(to, x);
 }
 
-/// An element for other blocks, with the number of its writing beside it: who finds that number has the element, without a
-/// barrier.
+/// A numbered word: an element for other blocks and a sequence number in one store, so that whoever reads the number has the
+/// element, without a barrier (as data and flag in NCCL's LL protocol).
 SKIPV1_DEVICE void store_numbered(std::uint32_t* to, bfloat16 x, std::uint32_t number) {
   const std::uint32_t word = detail::same_bits<unsigned short>(x) | number << 16;
   asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(word) : "memory");

@@ -131,12 +131,12 @@ class Attending {
   struct Round {
     Loaded<T, V> k[at_once][C], v[at_once][C];
   };
-  /// Begins the first round's loads, but for the newest position, which other blocks are still at.
+  /// Issues the first round's loads, except for the newest position, which other blocks have yet to store.
   SKIPV1_DEVICE_MEMBER void begin(Round& round, std::uint32_t newest) const {
     round = {};
     reload(round, piece_.begin + teams_.number, newest);
   }
-  /// As `run` for one member, behind `begin`; the query and the newest position come as numbered words, layer 0's of number
+  /// As `run` for one member, after `begin`; the query and the newest position come as numbered words, layer 0's of number
   /// `first`.
   SKIPV1_DEVICE_MEMBER void go_on(Round& round, std::uint32_t newest, std::uint32_t first, std::uint32_t layer) {
     const unsigned column = teams_.template column<V>(0);

@@ -1,4 +1,4 @@
-// Elements of keys and values on their way, for the one-kernel step's attention.
+// Elements of keys and values in flight, for the one-kernel step's attention.
 #pragma once
 
 #include "skipv1/kernel/exchange.cuh"
@@ -6,8 +6,8 @@
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
 
-/// What a load of V elements brings, as it comes: 16 bytes stay in four registers until they are used, for to take them apart is
-/// to wait for them.
+/// V loaded elements, packed as they come: 16 bytes stay in four registers until they are used, since unpacking would wait for
+/// the load.
 template <class T, unsigned V>
 struct Loaded {
   static constexpr bool wide = sizeof(T) * V == 16 && std::is_same_v<T, bfloat16>;

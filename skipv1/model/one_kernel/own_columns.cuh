@@ -1,5 +1,5 @@
-// What a phase of one sequence multiplies by, brought to shared memory by each warp for itself: a warp multiplies certain
-// columns, and nobody else reads what it stages, so that only a norm's sums need a barrier of the block.
+// Staging for one sequence: each warp brings to shared memory the columns of the row that it multiplies itself. No other warp
+// reads them, so only a norm's sums need a barrier of the block.
 #pragma once
 
 #include "skipv1/model/one_kernel/stage.cuh"
@@ -19,7 +19,7 @@ struct OwnColumns {
   SKIPV1_DEVICE_MEMBER void each(std::uint32_t width, const F& f) const {
     for (std::uint32_t i = begin; i < width; i += step) f(i);
   }
-  /// Stages `load(column)`, so many of which are on their way at once.
+  /// Stages `load(column)`, several of them in flight at once.
   template <unsigned at_once, class T, class Load>
   SKIPV1_DEVICE_MEMBER void fill(const Shared<T>& to, std::uint32_t width, const Load& load) const {
     for (std::uint32_t i = begin; i < width; i += at_once * step) {
@@ -103,7 +103,7 @@ SKIPV1_DEVICE void stage_own_row(const BlockMemory<T>& m, std::uint32_t width, c
   sync_warp();
 }
 
-/// Of eight lanes' splits, two a lane: largest scores, in base 2, and denominators become shares of the sum of all.
+/// Of eight lanes' splits, two per lane: largest scores, in base 2, and denominators become shares of the sum of all.
 template <class S>
 SKIPV1_DEVICE void find_shares(const S (&most)[2], S (&share)[2]) {
   S higher = most[0] > most[1] ? most[0] : most[1], sum(0);

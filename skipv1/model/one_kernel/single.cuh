@@ -1,8 +1,9 @@
-// The phases of the one-kernel step for one sequence in bfloat16 whose query heads read heads of their own: latency is all.
+// The phases of the one-kernel step for one sequence in bfloat16 whose query heads share no pair of heads. Latency bounds it.
 //
-// What a block's rows of a product begin with is looked up ahead. Four of a layer's five phases pass on what they made as
-// numbered words, which the next phase's warps wait for where they need them: no barrier, no release, no second load. Only
-// attention's parts, of which every block reads all, are behind a barrier of the grid; another ends the token.
+// The addresses of a block's first rows of a product are looked up ahead. Four of a layer's five phases pass their results on as
+// numbered words (`store_numbered`): the next phase's warps poll the words that they need, without a barrier, a release or a
+// second load. Only attention's partial results, all of which every block reads, need a barrier of the grid; another one ends the
+// token.
 #pragma once
 
 #include "skipv1/model/one_kernel/own_columns.cuh"
@@ -16,7 +17,7 @@ struct Ending {
   Sum<T> first{}, second{};
   T* to = nullptr;                 ///< in the cache, or null
   std::uint32_t* words = nullptr;  ///< for other blocks
-  std::uint32_t apart = 0;         ///< the second row behind the first
+  std::uint32_t apart = 0;         ///< from the first row to the second
   Sum<T> cosine = 1, sine = 0;
 };
 
@@ -182,7 +183,7 @@ class SinglePhases : private Phases<T, true, 1> {
   SKIPV1_DEVICE_MEMBER LaneRows<T> first_rows_ahead(Phase phase, unsigned slot) const {
     return rows_ahead(phase, slot, lane() / 4);
   }
-  /// The first rows of the product behind a phase's: none yet before attention, and at the end.
+  /// The first rows of the product after a phase's: none yet before attention, and at the end.
   SKIPV1_DEVICE_MEMBER LaneRows<T> rows_behind(Phase phase) const {
     if (phase == Phase::project || (phase == Phase::head && last_step())) return {};
     if (phase == Phase::merge) return first_rows_ahead(Phase::widen, turn_);

@@ -33,6 +33,8 @@ struct Place {
 struct Shadow {
   std::uint32_t written = 0, read = 0;
   std::uint16_t writer = 0, reader = 0;  ///< thread numbers, or the codes below
+
+  friend bool operator==(const Shadow&, const Shadow&) = default;
 };
 
 /// An array in shared memory.

@@ -4,3 +4,9 @@
 #include "skipv1/model/decoder.cuh"
 #include "skipv1/mesa/learner.hpp"
 #include "skipv1/training/optimizer.cuh"
+
+#ifdef SKIPV1_INSTANCES  // compiled elsewhere in the program, once
+namespace skipv1::mesa {
+extern template class Learner<float, Device>;
+}  // namespace skipv1::mesa
+#endif

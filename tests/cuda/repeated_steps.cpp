@@ -51,8 +51,8 @@ TEMPLATE_TEST_CASE("a decoding step's graph gives the bits of plain decoding, an
     const Tokens next = tokens_of_step(i, 2, config.vocab_size);
     const View<T, Device> logits = step(next);
     CHECK(same_bits<T>(logits, decoder.forward({next, {1, 1}}, plain_cache, plain)));
-    if (i == 1) allocations = detail::device_allocations();
-    CHECK(detail::device_allocations() == allocations);
+    if (i == 1) allocations = skipv1::detail::device_allocations();
+    CHECK(skipv1::detail::device_allocations() == allocations);
   }
   CHECK(cache.lengths() == std::vector<std::size_t>{11, 3});
 }
@@ -73,9 +73,9 @@ TEST_CASE("a training step's graph takes the steps of plain calls, and allocates
     const Tokens tokens = tokens_of_step(i, B * L, config.vocab_size);
     Tokens targets = tokens_of_step(50 + i, B * L, config.vocab_size);
     if (i >= 3) targets[i] = ignored_target;  // one fewer counts: another scale of the loss
-    const std::size_t before = detail::device_allocations();
+    const std::size_t before = skipv1::detail::device_allocations();
     const StepReport report = trainer.step(tokens, targets);
-    allocations = detail::device_allocations() - before;
+    allocations = skipv1::detail::device_allocations() - before;
     if (i > 0) CHECK(allocations == 0);
 
     Cache<float, Device> cache(decoder.routing(), B, L), dcache(decoder.routing(), B, L);

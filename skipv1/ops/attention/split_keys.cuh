@@ -76,6 +76,7 @@ SKIPV1_KERNEL attention_forward_split_keys(T* out, Sum<T>* lse, Sum<T>* partial,
     for (std::size_t l = 0; l < V; ++l) o_of_group[group * lanes_of_key * E + j + l] = acc[e + l];
   });
   sync_threads();
+  if (thread().x >= z.value) return;  // no part of the output is theirs
   const auto of_group = [&](std::size_t g) { return SoftmaxState<S>{max_of_group[g], sum_of_group[g]}; };
   const auto exp = [](S x) { return std::exp(x); };
   state = merge<S>(groups_of_block, of_group, exp);

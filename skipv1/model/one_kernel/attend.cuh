@@ -326,7 +326,7 @@ SKIPV1_DEVICE void attend(const BlockMemory<T>& m, const Arguments<T>& a, const 
 }
 
 /// Attention of one sequence where every query head reads heads of its own and a block has one piece at most, of `group`: the
-/// first keys and values are on their way before the query and the newest position are waited for; `first`: the number of layer
+/// first keys and values are in flight before the query and the newest position are waited for; `first`: the number of layer
 /// 0's.
 template <unsigned V, class T>
 SKIPV1_DEVICE void attend_single(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer, const Group<T>& group,

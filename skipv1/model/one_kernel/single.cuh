@@ -23,7 +23,7 @@ struct Ending {
 
 /// The block's share of a product with one staged row. `bounds`: the pairs' begin and end, and the rows of a pair of one weight,
 /// 0 where rows do not follow each other and have been looked up: `rows_of(i)` of the block's pair i; and all rows. `next()`: the
-/// following product's first rows; `stage()` stages the row, behind all that does not wait for it. The first warp calls
+/// following product's first rows; `stage()` stages the row, after all that does not wait for it. The first warp calls
 /// `finish(pair, ending(pair))`, with the sums in it. `turn` alternates.
 template <class T, class Rows, class Next, class Stage, class End, class Finish>
 SKIPV1_DEVICE void multiply_row(WeightStream<T, true, 1>& stream, const Vector<std::uint32_t, 4>& bounds, const Rows& rows_of,

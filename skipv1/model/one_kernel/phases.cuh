@@ -101,9 +101,10 @@ class Phases {
     if constexpr (fast) {  // nobody waits for it here
       for (unsigned i = thread_number() * 4; i < words; i += block_threads() * 4)
         cp_async(memory_.layers, slot * words + i, from + i);
-      return cp_async_commit();
+      cp_async_commit();
+    } else {
+      for (unsigned i = thread_number(); i < words; i += block_threads()) memory_.layers[slot * words + i] = from[i];
     }
-    for (unsigned i = thread_number(); i < words; i += block_threads()) memory_.layers[slot * words + i] = from[i];
   }
   SKIPV1_DEVICE_MEMBER const Layer<T>& layer_at(unsigned slot) const {
     return reinterpret_cast<const Layer<T>*>(memory_.layers.data)[slot];

@@ -215,6 +215,7 @@ void launch_tiled_backward(const AttentionGradients<T>& a, const AttentionSizes&
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
 /// As on the CPU; heads at most 256 wide, lse Sum<T>. Few rows of each sequence (decoding) and many take different kernels.
+/// Decoding may start early (`Start::early`): lengths and the table come by a copy, not from the kernel launched just before.
 template <class T>
 void attention_forward(View<T, Device> out, View<Sum<T>, Device> lse, ConstView<T, Device> q,
                        const RoutedHeads<std::type_identity_t<T>, Device>& heads, const Sequences<Device>& sequences,

@@ -224,7 +224,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
   if (blocks > 1) cluster_arrive();
   const AttentionSequence own = sequence(a.z, block().y);
   const PairGroup group = find_group(a, block().x / blocks, most);
-  // Only decoding's kernels let the next one start before they end. They write no lengths and no table: these are read before.
+  // Lengths and tables are read before: decoding's kernels, which alone let the next one start before they end, write none.
   wait_for_kernel_before();
   if (group.lead >= H || own.rows == 0) return;  // as do all blocks of the cluster
   DecodeRow row[2];

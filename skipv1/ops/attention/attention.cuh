@@ -87,13 +87,10 @@ void launch_decode(T* out, float* lse, const T* q, const RoutedHeads<T, Device>&
     const std::size_t warps = blocks * warps_of_block, partial = warps * 2 * decode_rows * (z.value + 4);
     float* memory = scratch<float>(partial + z.rows * z.heads * (sizeof(DecodeParts) / sizeof(float)));
     a.partial = memory, a.parts = reinterpret_cast<DecodeParts*>(memory + partial);
-    const Start start = has_sm90a() ? Start::early : Start::after;
-    launch({"attention_forward_decode", blocks, threads, bytes, Resident::some, 1, start}, attention_forward_decode<W>, a);
+    launch({"attention_forward_decode", blocks, threads, bytes}, attention_forward_decode<W>, a);
     const std::size_t rows = z.rows * z.heads;  // one warp each, where they are many
-    const auto merge = [&](auto kernel, std::size_t of_row) {
-      launch({"attention_merge_decode", rows, of_row, 0, Resident::some, 1, start}, kernel, a);
-    };
-    rows < 512 ? merge(attention_merge_decode<4>, 128) : merge(attention_merge_decode<1>, 32);
+    if (rows < 512) launch({"attention_merge_decode", rows, 128}, attention_merge_decode<4>, a);
+    if (rows >= 512) launch({"attention_merge_decode", rows, 32}, attention_merge_decode<1>, a);
   });
 }
 

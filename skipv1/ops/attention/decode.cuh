@@ -237,14 +237,10 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(decode_most_warps* warp_size, 1) attention_forward_d
   const HeadGroups groups = group_heads(decode_tile_bytes<W>(warps), a.readers, static_cast<unsigned>(a.z.heads), most);
   const DecodePlan plan = make_plan(tiles_of_all<decode_keys<W>>(a.z), groups.count, grid_size().x * warps, warps);
   const std::uint32_t team = (block().x * warps + warp()) / plan.size;
-  const bool works = team < plan.teams;
-  std::uint64_t at = works ? plan.begin_of(team) : 0;
-  const std::uint64_t end = works ? plan.begin_of(team + 1) : 0;
-  DecodePiece piece{};
-  if (works) piece = find_piece<decode_keys<W>>(a.z, plan, at);
-  wait_for_kernel_before();  // which writes no lengths and no table (decode_pairs.cuh)
-  let_next_kernel_start();
-  if (!works) return;
+  if (team >= plan.teams) return;
+  std::uint64_t at = plan.begin_of(team);
+  const std::uint64_t end = plan.begin_of(team + 1);
+  DecodePiece piece = find_piece<decode_keys<W>>(a.z, plan, at);
   DecodeStream<W> stream(a, groups, plan, piece, end - at);
   for (;; next_piece<decode_keys<W>>(a.z, plan.sets, piece)) {
     const std::uint64_t sequence_begin = at - piece.begin;
@@ -310,8 +306,6 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(warps* warp_size, 16 / warps) attention_merge_decode
   SKIPV1_SHARED(float, max_of_warp, warps);
   SKIPV1_SHARED(float, sum_of_warp, warps);
   const std::size_t at = block().x, width = a.z.value + 4;
-  let_next_kernel_start();
-  wait_for_kernel_before();
   if (at >= static_cast<std::size_t>(a.z.row_begin[a.z.batch]) * a.z.heads) return;  // a row of no sequence
   const DecodeParts own = a.parts[at];
   if (own.count < 2) return;

@@ -46,9 +46,9 @@ class OneKernel {
   void launch_steps(std::size_t count);
   /// Logits (B, V) of the last position; they lie here until the next call.
   View<T, Device> logits() const { return logits_; }
-  /// From now on launches leave each block's clock before and after the last `meetings` barriers in `to` (meetings, blocks, 2).
+  /// From now on launches leave each block's clock before and after the last N barriers in `to` (N, blocks, 2).
   void time_barriers(View<std::uint64_t, Device> to) {
-    a_.timeline = to.data(), a_.timed_meetings = static_cast<std::uint32_t>(to.extent(0));
+    a_.timeline = to.data(), a_.timed_barriers = static_cast<std::uint32_t>(to.extent(0));
   }
   /// Blocks of the launch, and parts that a sequence's keys are cut into.
   std::size_t blocks() const { return shape_.blocks; }

@@ -42,9 +42,9 @@ void print_errors() {
 /// Cycles between and at the barriers of a step's last layers, over all blocks.
 void print_timeline(const Tensor<std::uint64_t, Device>& on) {
   const Tensor<std::uint64_t> clocks = to_host<std::uint64_t>(on);
-  const std::size_t meetings = clocks.extent(0), blocks = clocks.extent(1);
+  const std::size_t barriers = clocks.extent(0), blocks = clocks.extent(1);
   std::printf("  barrier: work of the median and the slowest block, wait of the slowest block (cycles)\n");
-  for (std::size_t i = 1; i < meetings; ++i) {
+  for (std::size_t i = 1; i < barriers; ++i) {
     std::vector<std::uint64_t> work, wait;
     for (std::size_t b = 0; b < blocks; ++b) {
       if (clocks(i, b, 0u) < clocks(i - 1, b, 1u)) continue;  // where the ring begins

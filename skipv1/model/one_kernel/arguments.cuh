@@ -85,8 +85,8 @@ struct Arguments {
   S* partial;                      ///< (B, H, splits, part_width)
   Best<S>* best;                   ///< (blocks, B)
   std::uint32_t* barrier_counter;  ///< zero when the launch begins
-  std::uint64_t* timeline;         ///< (timed_meetings, blocks, 2): clocks before and after barriers, or null
-  std::uint32_t timed_meetings;
+  std::uint64_t* timeline;         ///< (timed_barriers, blocks, 2): clocks before and after barriers, or null
+  std::uint32_t timed_barriers;
 
   /// Elements of a split's part: its numerators, then the largest score and the denominator, from `part_state` on.
   SKIPV1_HOST_DEVICE std::uint32_t part_state() const { return (value_width + 3) / 4 * 4; }

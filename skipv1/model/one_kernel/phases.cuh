@@ -77,19 +77,20 @@ class Phases {
     if (phase == Phase::head) choose();
   }
   SKIPV1_DEVICE_MEMBER void arrive() {
-    note_time(0);
+    note_time(before_barrier);
     barrier_.arrive();
   }
   SKIPV1_DEVICE_MEMBER void wait() {
     if (fast) cp_async_wait<0>();
     barrier_.wait();
-    note_time(1);
-    ++meetings_;
+    note_time(after_barrier);
+    ++barriers_passed_;
   }
-  /// The block's clock before and after its last `timed_meetings` barriers, where that is timed.
-  SKIPV1_DEVICE_MEMBER void note_time(unsigned behind) const {
+  enum Moment : unsigned { before_barrier, after_barrier };
+  /// The block's clock before or after each of its last `timed_barriers` barriers, where that is timed.
+  SKIPV1_DEVICE_MEMBER void note_time(Moment moment) const {
     if (!a_.timeline || thread_number() > 0) return;
-    a_.timeline[(std::size_t{meetings_ % a_.timed_meetings} * grid_size().x + block().x) * 2 + behind] = cycles();
+    a_.timeline[(std::size_t{barriers_passed_ % a_.timed_barriers} * grid_size().x + block().x) * 2 + moment] = cycles();
   }
 
   /// Brings layer l's struct to slot `slot` of shared memory, long before its addresses are needed. (The emulator's shared memory
@@ -349,7 +350,7 @@ class Phases {
   BlockMemory<T> memory_;
   GridBarrier barrier_;
   WeightStream<T, fast, N> stream_;
-  std::uint32_t step_ = 0, layer_ = 0, meetings_ = 0;
+  std::uint32_t step_ = 0, layer_ = 0, barriers_passed_ = 0;
   unsigned turn_ = 0;  ///< the slot of the layer at work
 };
 

@@ -108,7 +108,7 @@ class SinglePhases : private Phases<T, true, 1> {
     if (phase == Phase::head) {
       this->store_best(0);
       this->stage_next_norm(phase);  // all warps have read the one before
-      note_time(0);
+      note_time(Base::before_barrier);
       barrier_.arrive_by_first_warp();
     } else if (phase == Phase::project) {
       this->stage_layer(turn_ ^ 1, last_layer() ? 0 : layer_ + 1);

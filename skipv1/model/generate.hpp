@@ -136,8 +136,7 @@ Tensor<T> prefill(const Decoder<T, Space>& decoder, const std::vector<std::vecto
 /// Continues prompts of any lengths by up to `count` tokens each, all in one batch: one prefill, then one token per sequence and
 /// step. Returns the new tokens of each. Sequence b draws from `Random(seed).split(b)`, whatever its neighbours draw. Its logits
 /// equal those of the sequence alone up to rounding, not bit by bit: the rounding of a matrix product depends on its number of
-/// rows. Throws on
-/// an empty prompt, and as `Decoder::forward` where prompt and continuation exceed `max_position_embeddings`.
+/// rows. Throws on an empty prompt, and as `Decoder::forward` where prompt and continuation exceed `max_position_embeddings`.
 template <class T, class Space>
 std::vector<std::vector<std::int32_t>> generate(const Decoder<T, Space>& decoder,
                                                 const std::vector<std::vector<std::int32_t>>& prompts, std::size_t count,

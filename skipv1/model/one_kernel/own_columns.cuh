@@ -6,8 +6,8 @@
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
 
-/// The columns that a warp multiplies: every so many 32 columns, 8 of them a lane's; of the warp's steps a lane stages every
-/// eighth.
+/// The columns that a warp multiplies: 32 of each 32 x warps, in four lanes' eights. Lanes with one lane() % 4 share the warp's
+/// steps: each stages every eighth.
 struct OwnColumns {
   static constexpr unsigned groups = warp_size / 4;  ///< lanes that stage the same part of a step
   std::uint32_t begin, step;

@@ -118,8 +118,8 @@ class WeightStream {
       }
     }
   }
-  /// The rows of `pairs` pairs further on, each of so many rows of one weight.
-  SKIPV1_DEVICE_MEMBER LaneRows<T> rows_behind(std::uint32_t pairs, unsigned rows_of_pair) const {
+  /// The rows `pairs` pairs further on; a pair has `rows_of_pair` rows of one weight.
+  SKIPV1_DEVICE_MEMBER LaneRows<T> rows_after(std::uint32_t pairs, unsigned rows_of_pair) const {
     LaneRows<T> rows = rows_;
     const std::size_t elements = std::size_t{pairs} * rows_of_pair * rows.in;
     rows.first += elements, rows.second += elements;
@@ -241,7 +241,7 @@ SKIPV1_DEVICE void multiply_rows(WeightStream<T, fast, N>& stream, const This& p
     if (last)
       following = first_rows(next());
     else if (p().is_even())
-      following = stream.rows_behind((pair + tile_pairs < end ? pair + tile_pairs : end - 1) - pair, p().part[0].second ? 1 : 2);
+      following = stream.rows_after((pair + tile_pairs < end ? pair + tile_pairs : end - 1) - pair, p().part[0].second ? 1 : 2);
     else
       following = {p(), pair + tile_pairs, begin, end};
     TileSums<S, N> sums;

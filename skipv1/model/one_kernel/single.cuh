@@ -46,7 +46,7 @@ SKIPV1_DEVICE void multiply_row(WeightStream<T, true, 1>& stream, const Vector<s
     if (tile + tile_pairs >= end) {
       following = next();
     } else if (rows_of_pair) {
-      following = stream.rows_behind(later - pair, rows_of_pair);
+      following = stream.rows_after(later - pair, rows_of_pair);
       if (2 * later + 1 == bounds[3]) following.second = following.first;  // an odd number: the last row has none beside it
     } else {
       following = rows_of(later - begin);
@@ -98,7 +98,7 @@ class SinglePhases : private Phases<T, true, 1> {
     if (phase == Phase::head) this->clear_best();
     multiply_row(
         stream_, bounds(phase), [&](std::uint32_t i) { return rows_ahead(Phase::project, turn_, i); },
-        [&] { return rows_behind(phase); },
+        [&] { return rows_after(phase); },
         [&] {
           stage(phase);
           if (phase != Phase::head) this->stage_next_norm(phase);
@@ -184,7 +184,7 @@ class SinglePhases : private Phases<T, true, 1> {
     return rows_ahead(phase, slot, lane() / 4);
   }
   /// The first rows of the product after a phase's: none yet before attention, and at the end.
-  SKIPV1_DEVICE_MEMBER LaneRows<T> rows_behind(Phase phase) const {
+  SKIPV1_DEVICE_MEMBER LaneRows<T> rows_after(Phase phase) const {
     if (phase == Phase::project || (phase == Phase::head && last_step())) return {};
     if (phase == Phase::merge) return first_rows_ahead(Phase::widen, turn_);
     if (phase == Phase::widen) return first_rows_ahead(Phase::narrow, turn_);

@@ -33,6 +33,7 @@ struct Curve {
       valid_nats;  ///< losses after `tokens[i]` tokens; the training loss is the mean since the point before
   Evaluation last;
   double seconds = 0, tokens_per_second = 0;  ///< of the steps alone, evaluations excepted
+  double evaluation_seconds = 0;
 };
 
 /// Trains until the schedule's end on the windows that `next(step)` gives. `held_out(windows)` evaluates, over so many windows
@@ -45,20 +46,28 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
   const std::size_t steps = options.schedule.steps, per_step = options.batch * options.length;
   double loss = 0;  // since the last point
   std::size_t counted = 0;
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  const auto evaluated = [&](std::size_t windows) {
+    const auto start = Clock::now();
+    const Evaluation e = held_out(windows);
+    curve.evaluation_seconds += since(start);
+    return e;
+  };
   const auto point = [&](std::size_t done) {
     curve.tokens.push_back(static_cast<double>(done * per_step));
     curve.train_nats.push_back(counted ? loss / static_cast<double>(counted) : 0);
-    curve.valid_nats.push_back(held_out(o.windows).nats_per_token);
+    curve.valid_nats.push_back(evaluated(o.windows).nats_per_token);
     require_finite(curve.valid_nats.back(), done, what);
     loss = 0, counted = 0;
   };
   if (o.before) point(0);
   std::optional<Progress> progress(std::in_place, what, steps * per_step, "tokens");
   for (std::size_t i = 0; i < steps; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     const Windows w = next(i);
     const StepReport report = trainer.step(w.tokens, w.targets);
-    curve.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    curve.seconds += since(start);
     require_finite(report, i + 1, what);
     loss += report.loss, ++counted;
     char note[32];
@@ -67,7 +76,7 @@ Curve train_with_curve(Trainer<T, Space>& trainer, const TrainingOptions& option
     if ((i + 1) * o.points / steps != i * o.points / steps) point(i + 1);
   }
   progress.reset();
-  curve.last = held_out(o.last_windows);
+  curve.last = evaluated(o.last_windows);
   require_finite(curve.last.nats_per_token, steps, what);
   curve.tokens_per_second = static_cast<double>(steps * per_step) / curve.seconds;
   return curve;

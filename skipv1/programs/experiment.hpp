@@ -79,6 +79,7 @@ struct Measured {
   std::string device;
   std::size_t parameters = 0, cache_bytes = 0;  ///< of the cache, a token, as the cache counts its own memory
   Curve curve;
+  double initial_seconds = 0;    ///< of drawing the initial weights, unless they are given, and of making the trainer
   PlaceLosses places;            ///< the last losses, apart; empty unless the run asks for them
   std::vector<double> accuracy;  ///< of recall: at each point of the curve, then over all sequences of the last evaluation
   std::vector<MemoryPoint> memory;

@@ -39,7 +39,9 @@ Curve train_recall(Trainer<T, Space>& trainer, const PlannedRun& run, const RunI
 
 template <class T, class Space>
 void train_planned(Measured& m, const PlannedRun& run, const RunInput& in) {
+  const auto start = std::chrono::steady_clock::now();
   Trainer<T, Space> trainer(run.config, run.training, in.initial ? *in.initial : initial_parameters<float>(run.config, in.seed));
+  m.initial_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   m.parameters = trainer.parameters().layout().count();
   m.cache_bytes = Cache<T, Space>(trainer.decoder().routing(), 1, 1).bytes_per_token();
   const std::string what = run.label + ", seed " + std::to_string(in.seed);

@@ -195,7 +195,10 @@ Parameters<T> convert(const Config& config, const Parameters<T>& from, Strategy 
     require(!old.empty(), "conversion to skipv1: tensor \"", entry.name, "\" is missing");
     if (old.shape() == entry.shape) copy(to[entry.name], old);
   }
-  for (std::size_t l = 1; l < config.num_hidden_layers; ++l) detail::LayerConversion<T>(config, from, to, l).run(strategy);
+  require_layout("conversion to skipv1", from.layout(), ParameterLayout(config));
+  // Layers, not what is inside them: a decomposition's rounds are too short to wake threads for.
+  parallel_for(config.num_hidden_layers - 1,
+               [&](std::size_t l) { detail::LayerConversion<T>(config, from, to, l + 1).run(strategy); });
   return to;
 }
 

@@ -53,7 +53,10 @@ Json result_of(const PlannedRun& run, std::uint64_t seed, const Json& settings, 
         {{"accuracy", std::vector<double>(m.accuracy.begin(), m.accuracy.end() - 1)}, {"final_accuracy", m.accuracy.back()}});
   else
     result.update({{"final_bytes", m.curve.last.bytes}, {"bits_per_byte", m.curve.last.bits_per_byte()}});
-  result.update({{"seconds", m.curve.seconds}, {"tokens_per_second", m.curve.tokens_per_second}});
+  result.update({{"seconds", m.curve.seconds},
+                 {"tokens_per_second", m.curve.tokens_per_second},
+                 {"initial_seconds", m.initial_seconds},
+                 {"evaluation_seconds", m.curve.evaluation_seconds}});
   for (std::size_t i = 0; i < m.places.begin.size(); ++i)
     result["places"].push_back(
         {{"begin", m.places.begin[i]}, {"tokens", m.places.tokens[i]}, {"nats_per_token", m.places.nats_per_token[i]}});

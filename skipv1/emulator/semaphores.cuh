@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -53,32 +54,40 @@ class Semaphores {
   /// counts for other blocks once it is published, before the block's release number `releases` (from 0). Returns the block with
   /// which it races, if any: one that wrote, or read what this access overwrites, and has not been acquired since.
   enum class Exchange { read, write };
-  std::optional<std::size_t> note_exchange(Exchange access, std::uintptr_t at, std::size_t block, const Seen& seen) {
+  struct Elements {
+    std::uintptr_t at;
+    std::size_t count, size;  ///< size: of one, in bytes
+  };
+  std::optional<std::size_t> note_exchange(Exchange access, const Elements& elements, std::size_t block, const Seen& seen) {
     const std::lock_guard lock(mutex_);
-    Exchanged& element = exchanged_[at];
     const auto unordered = [&](const Event& event) {
       if (event.block == block) return false;
       const auto known = seen.find(event.block);
       return known == seen.end() || known->second <= event.releases;
     };
-    if (element.written && unordered(*element.written)) return element.written->block;
-    if (access == Exchange::read) {
-      own(element.reads, block).releases = pending;
-      return {};
+    for (std::size_t i = 0; i < elements.count; ++i) {
+      Exchanged& element = exchanged_[elements.at + i * elements.size];
+      if (element.written && unordered(*element.written)) return element.written->block;
+      if (access == Exchange::read) {
+        own(element.reads, block).releases = pending;
+        continue;
+      }
+      for (const Event& read : element.reads)
+        if (unordered(read)) return read.block;
+      element.reads.clear();
+      element.written = Event{block, pending};
     }
-    for (const Event& read : element.reads)
-      if (unordered(read)) return read.block;
-    element.reads.clear();
-    element.written = Event{block, pending};
     return {};
   }
-  void publish(Exchange access, std::uintptr_t at, std::size_t block, std::size_t releases) {
+  void publish(Exchange access, const Elements& elements, std::size_t block, std::size_t releases) {
     const std::lock_guard lock(mutex_);
-    Exchanged& element = exchanged_[at];
-    if (access == Exchange::read)
-      own(element.reads, block).releases = releases;
-    else if (element.written && element.written->block == block)
-      element.written->releases = releases;
+    for (std::size_t i = 0; i < elements.count; ++i) {
+      Exchanged& element = exchanged_[elements.at + i * elements.size];
+      if (access == Exchange::read)
+        own(element.reads, block).releases = releases;
+      else if (element.written && element.written->block == block)
+        element.written->releases = releases;
+    }
   }
   void begin_block() {
     const std::lock_guard lock(mutex_);
@@ -88,25 +97,29 @@ class Semaphores {
     const std::lock_guard lock(mutex_);
     --running_;
     failed_ = failed_ || failed;
+    changed_.notify_all();
   }
   /// A block has released a semaphore, or goes on after waiting for one.
   void note_progress() {
     const std::lock_guard lock(mutex_);
     ++progress_;
     in_vain_ = 0;
+    changed_.notify_all();
   }
   std::size_t progress() const {
     const std::lock_guard lock(mutex_);
     return progress_;
   }
   enum class Hope { some, failed, none };
-  /// A block none of whose threads can go on has looked in vain since `progress`, for the first time or again.
-  Hope look_in_vain(std::size_t progress, bool first) {
-    const std::lock_guard lock(mutex_);
-    if (failed_) return Hope::failed;
+  /// A block none of whose threads can go on has looked in vain since `progress`. Its host thread sleeps until there is something
+  /// new to look at, and leaves the core to blocks that work. A block that can go on does so, though another has failed: of
+  /// several faults the launch reports the lowest block's.
+  Hope look_in_vain(std::size_t progress) {
+    std::unique_lock lock(mutex_);
+    if (progress == progress_) ++in_vain_;
+    changed_.wait(lock, [&] { return failed_ || progress != progress_ || in_vain_ == running_; });
     if (progress != progress_) return Hope::some;
-    if (first) ++in_vain_;
-    return in_vain_ == running_ ? Hope::none : Hope::some;
+    return failed_ ? Hope::failed : Hope::none;
   }
 
  private:
@@ -128,6 +141,7 @@ class Semaphores {
   }
 
   mutable std::mutex mutex_;
+  std::condition_variable changed_;
   std::map<const void*, std::map<std::uint32_t, Seen>> released_;      ///< by the value that a release gave it
   std::map<const void*, std::pair<std::size_t, std::size_t>> stored_;  ///< by which block last, and its releases then
   std::unordered_map<std::uintptr_t, Exchanged> exchanged_;

@@ -35,6 +35,9 @@ struct Shadow {
   std::uint16_t writer = 0, reader = 0;  ///< thread numbers, or the codes below
 
   friend bool operator==(const Shadow&, const Shadow&) = default;
+  /// Assignment, field by field: of the whole the address sanitizer makes a call of `memcpy`, which took a third of its tests'
+  /// time.
+  void take(const Shadow& x) { written = x.written, read = x.read, writer = x.writer, reader = x.reader; }
 };
 
 /// An array in shared memory.

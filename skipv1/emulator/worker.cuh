@@ -18,7 +18,6 @@
 #include <optional>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -26,6 +25,7 @@
 #include "skipv1/emulator/fiber.cuh"
 #include "skipv1/emulator/asynchronous.cuh"
 #include "skipv1/emulator/cluster.cuh"
+#include "skipv1/emulator/lease.cuh"
 #include "skipv1/emulator/semaphores.cuh"
 #include "skipv1/emulator/thread.cuh"
 #include "skipv1/emulator/traffic.cuh"
@@ -39,10 +39,15 @@ namespace emulator {
 /// Runs blocks, one after the other, on the host thread that it belongs to.
 class Worker {
  public:
-  /// The worker of the calling thread.
+  /// The worker of the calling thread. Clusters and cooperative launches start host threads: these take over the workers, with
+  /// stacks and shared memory, of threads that have ended.
   static Worker& here() {
-    static thread_local Worker worker;
-    return worker;
+    static thread_local const Lease<Worker> worker;
+    return *worker;
+  }
+  /// Fibers stay on the host thread that started them, which compilers and the address sanitizer rely on: they start anew.
+  void change_thread() {
+    for (const auto& thread : threads_) thread->fiber.abandon();
   }
   /// The worker whose kernel is running on the calling thread.
   static Worker& running() {
@@ -147,14 +152,13 @@ class Worker {
   void note_exchange(Semaphores::Exchange access, const void* p, std::size_t count, std::size_t size, Place place) {
     if (kernel_->launch.resident != Resident::all) return;
     const Semaphores::Seen& seen = now_ == acquirer_ || shared_.before_barrier(acquired_at_) ? seen_ : seen_before_;
-    for (std::uintptr_t at = reinterpret_cast<std::uintptr_t>(p), end = at + count * size; at < end; at += size) {
-      const std::optional<std::size_t> other = semaphores_->note_exchange(access, at, block_number(), seen);
-      const bool reads = access == Semaphores::Exchange::read;
-      if (other)
-        report("race: ", reads ? "reads" : "writes", " global memory (", place, ") that block number ", *other,
-               reads ? " writes" : " reads or writes", ", without acquiring a semaphore that it released after that");
-      exchanges_.push_back({access, at, now_, shared_.now()});
-    }
+    const Semaphores::Elements elements{reinterpret_cast<std::uintptr_t>(p), count, size};
+    const std::optional<std::size_t> other = semaphores_->note_exchange(access, elements, block_number(), seen);
+    const bool reads = access == Semaphores::Exchange::read;
+    if (other)
+      report("race: ", reads ? "reads" : "writes", " global memory (", place, ") that block number ", *other,
+             reads ? " writes" : " reads or writes", ", without acquiring a semaphore that it released after that");
+    exchanges_.push_back({access, elements, now_, shared_.now()});
   }
   void note_store(const void* to, Semaphores::Stage stage, Place place) {
     const std::optional<std::size_t> other = semaphores_->note_store(to, block_number(), seen_, stage);
@@ -172,11 +176,10 @@ class Worker {
       if (reached()) break;
       if (progress != std::exchange(looked_at_, progress)) in_vain_ = 0;
       if (++in_vain_ > ready_count_) {  // all threads that could go on wait at semaphores
-        const Semaphores::Hope hope = semaphores_->look_in_vain(progress, in_vain_ == ready_count_ + 1);
+        const Semaphores::Hope hope = semaphores_->look_in_vain(progress);
         if (hope == Semaphores::Hope::failed) throw Abandoned();
         if (hope == Semaphores::Hope::none)
           report("deadlock: waits at a semaphore (", place, ") that no resident block can release");
-        std::this_thread::yield();
       }
       make_ready(now_, State::at_semaphore);
       resume_next(self().fiber);
@@ -210,10 +213,11 @@ class Worker {
 
   /// What the running thread, or any thread before the last barrier, has exchanged lies before the release that follows.
   void publish() {
+    const std::size_t releases = seen_[block_number()];
     const auto later = [&](const Exchange& x) {
       const bool same_warp = x.thread / 32 == now_ / 32 && shared_.before_warp_barrier(now_ / 32, x.when);
       if (x.thread != now_ && !same_warp && !shared_.before_barrier(x.when)) return true;
-      semaphores_->publish(x.access, x.at, block_number(), seen_[block_number()]);
+      semaphores_->publish(x.access, x.elements, block_number(), releases);
       return false;
     };
     exchanges_.erase(std::remove_if(exchanges_.begin(), exchanges_.end(), std::not_fn(later)), exchanges_.end());
@@ -374,7 +378,7 @@ class Worker {
   std::uint32_t acquired_at_ = 0;
   struct Exchange {
     Semaphores::Exchange access;
-    std::uintptr_t at;
+    Semaphores::Elements elements;
     std::size_t thread;
     std::uint32_t when;
   };

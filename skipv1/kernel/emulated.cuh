@@ -162,13 +162,13 @@ void note(const char* what, const SharedArray& array, std::size_t i, std::size_t
   Shadow before, after;  // of the element in front, which neighbours often share: then one look serves for all of them
   for (std::size_t k = 0; k < n; ++k, shadow += array.element / 2) {
     if (k > 0 && *shadow == before) {
-      *shadow = after;
+      shadow->take(after);
       continue;
     }
-    before = *shadow;
+    before.take(*shadow);
     const auto fault = access(worker.shared(), *shadow, worker.thread_number());
     if (fault != SharedMemory::Fault::none) report_fault(what, array, i + k, fault, place);
-    after = *shadow;
+    after.take(*shadow);
   }
 }
 inline void note_read(const SharedArray& array, std::size_t i, std::size_t n, Place place) {

@@ -149,7 +149,7 @@ def examine(folder, program, whole=True, only=None):
     case = Case(folder)
     decoding, failures, rows, applying = Decoding(case), [], [], []
     facts, rounding = Model(case.config, prepare(case, "f64")[0]), {}
-    for dtype in TORCH:
+    for dtype in TORCH if not only else ("bf16",):
         results = decode(decoding, dtype)
         rounding[dtype] = compare(decoding, dtype, *results)
         wrong = [f"{x}: error {e:.1e}, bound {bound:.0e}" for x, e, bound in rounding[dtype] if not e <= bound]

@@ -78,17 +78,17 @@ struct MatrixPart {
 };
 /// A `wgmma` (kernel/wgmma.cuh), `D = A B`, or `D += A B` where `mode` says accumulate.
 struct Wgmma {
-  float* d;
-  std::size_t columns;
-  WriteMode mode;
-  bool first;         ///< whether it is the first pending one that writes d
-  bool b_transposed;  ///< whether B's rows in memory are the product's columns
-  bool a_transposed;  ///< whether A's columns in memory are the product's rows
+  float* d = nullptr;
+  std::size_t columns = 0;
+  WriteMode mode = WriteMode::accumulate;
+  bool first = true;          ///< whether it is the first pending one that writes d
+  bool b_transposed = false;  ///< whether B's rows in memory are the product's columns
+  bool a_transposed = false;  ///< whether A's columns in memory are the product's rows
   Place place;
   MatrixPart b;
-  std::optional<MatrixPart> a;  ///< else in fragments
-  std::uint32_t fragments[4];
-  float before[64];  ///< d's content when this was issued
+  std::optional<MatrixPart> a = {};  ///< else in fragments
+  std::uint32_t fragments[4] = {};
+  float before[64] = {};  ///< d's content when this was issued
 };
 
 }  // namespace skipv1::emulator

@@ -12,6 +12,9 @@
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
+/// Whether `ldmatrix` transposes each matrix.
+enum class Trans { no, yes };
+
 #if defined(__CUDACC__)
 
 /// Two floats rounded to bfloat16 in one register (`cvt.rn.bf16x2`); `low` has the lower index.
@@ -30,9 +33,11 @@ SKIPV1_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::ui
 }
 
 /// Loads M = 1, 2 or 4 matrices (8, 8). Lane i passes the index in `from` of row `i % 8` of matrix `i / 8`, 8 elements aligned to
-/// 16 bytes. `to[m]` receives elements (g, c) and (g, c + 1) of matrix m; with `transposed` (c, g) and (c + 1, g).
-template <std::size_t M, bool transposed = false>
+/// 16 bytes. `to[m]` receives elements (g, c) and (g, c + 1) of matrix m; with `Trans::yes`, PTX's `.trans`, (c, g) and (c + 1,
+/// g).
+template <std::size_t M, Trans trans = Trans::no>
 SKIPV1_DEVICE void ldmatrix(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i) {
+  constexpr bool transposed = trans == Trans::yes;
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(from.data + i));
   if constexpr (M == 1 && !transposed) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(to[0]) : "r"(p) : "memory");
@@ -123,7 +128,7 @@ struct Ldmatrix {
   std::uint32_t* to;
   const std::byte* row;
 };
-template <std::size_t M, bool transposed>
+template <std::size_t M, Trans trans>
 void load_fragments(void* const* lanes, std::size_t count) {
   if (count != 32) Worker::running().report("ldmatrix by a warp of ", count, " threads: it takes 32");
   const auto of = [&](std::size_t i) -> const Ldmatrix& { return *static_cast<const Ldmatrix*>(lanes[i]); };
@@ -132,7 +137,7 @@ void load_fragments(void* const* lanes, std::size_t count) {
     for (std::size_t row = 0; row < 8; ++row) std::memcpy(x[row], of(m * 8 + row).row, 16);
     for (std::size_t i = 0; i < 32; ++i) {
       const std::size_t g = i / 4, c = i % 4 * 2;
-      const std::uint32_t low = transposed ? x[c][g] : x[g][c], high = transposed ? x[c + 1][g] : x[g][c + 1];
+      const std::uint32_t low = trans == Trans::yes ? x[c][g] : x[g][c], high = trans == Trans::yes ? x[c + 1][g] : x[g][c + 1];
       of(i).to[m] = low | high << 16;
     }
   }
@@ -159,7 +164,7 @@ inline void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t 
   emulator::Worker::running().collective("mma", &mine, emulator::multiply_fragments, place);
 }
 
-template <std::size_t M, bool transposed = false>
+template <std::size_t M, Trans trans = Trans::no>
 void ldmatrix(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t i,
               emulator::Place place = emulator::Place::here()) {
   static_assert(M == 1 || M == 2 || M == 4);
@@ -168,7 +173,7 @@ void ldmatrix(std::uint32_t (&to)[M], const Shared<bfloat16>& from, std::size_t 
     emulator::note_read(from.array, i, 8, place);
     check_aligned(mine.row, 16);
   }
-  emulator::Worker::running().collective("ldmatrix", &mine, emulator::load_fragments<M, transposed>, place);
+  emulator::Worker::running().collective("ldmatrix", &mine, emulator::load_fragments<M, trans>, place);
 }
 
 inline void stmatrix(const Shared<bfloat16>& to, std::size_t i, const std::uint32_t (&from)[4],

@@ -72,7 +72,7 @@ struct Tile {
   /// Loads two B fragments of A times the tile: k is 16 rows from `row`, n is 2 x 8 columns from `column` on.
   SKIPV1_DEVICE_MEMBER void load_b(std::uint32_t (&b)[2][2], unsigned row, unsigned column) const {
     std::uint32_t four[4];
-    ldmatrix<4, true>(four, memory, offset_from(at(lane() % 16, lane() / 16 * 8), row, column));
+    ldmatrix<4, Trans::yes>(four, memory, offset_from(at(lane() % 16, lane() / 16 * 8), row, column));
     for (unsigned j = 0; j < 4; ++j) b[j / 2][j % 2] = four[j];
   }
   /// Stores accumulators of 16 rows and W columns as bfloat16 from row `row` on, rows g and g + 8 multiplied by a factor each.

@@ -307,23 +307,23 @@ namespace skipv1::inline SKIPV1_FLAVOUR {
 template <std::size_t M>
 void wgmma_ABt(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode,
                emulator::Place place = emulator::Place::here()) {
-  emulator::issue_wgmma(d, {nullptr, 0, mode, true, true, false, place, b, a, {}, {}});
+  emulator::issue_wgmma(d, {.mode = mode, .b_transposed = true, .place = place, .b = b, .a = a});
 }
 template <std::size_t M>
 void wgmma_ABt(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b, WriteMode mode,
                emulator::Place place = emulator::Place::here()) {
-  emulator::issue_wgmma(d, {nullptr, 0, mode, true, true, false, place, b, {}, {a[0], a[1], a[2], a[3]}, {}});
+  emulator::issue_wgmma(d, {.mode = mode, .b_transposed = true, .place = place, .b = b, .fragments = {a[0], a[1], a[2], a[3]}});
 }
 template <std::size_t M>
 void wgmma_AB(float (&d)[M][4], const std::uint32_t (&a)[4], const MatrixDescriptor& b,
               emulator::Place place = emulator::Place::here()) {
-  emulator::issue_wgmma(d, {nullptr, 0, WriteMode::accumulate, true, false, false, place, b, {}, {a[0], a[1], a[2], a[3]}, {}});
+  emulator::issue_wgmma(d, {.place = place, .b = b, .fragments = {a[0], a[1], a[2], a[3]}});
 }
 template <std::size_t M>
 void wgmma_AtB(float (&d)[M][4], const MatrixDescriptor& a, const MatrixDescriptor& b, WriteMode mode,
                emulator::Place place = emulator::Place::here()) {
   static_assert(M == 2 || M == 4 || M == 8);
-  emulator::issue_wgmma(d, {nullptr, 0, mode, true, false, true, place, b, a, {}, {}});
+  emulator::issue_wgmma(d, {.mode = mode, .a_transposed = true, .place = place, .b = b, .a = a});
 }
 template <class... Registers>
 void wgmma_fence(Registers&...) {}

@@ -83,12 +83,14 @@ class OneKernel {
   /// Calls `f(kernel, tiles of 8 sequences that it multiplies by at once)`.
   template <class F>
   auto with_kernel(const F& f) const {
+    using one_kernel::Products;
     if constexpr (std::is_same_v<T, bfloat16>) {
       if (single()) return f(one_kernel::decode_single<T>, 1u);
-      if (fast() && a_.batch <= 8) return f(one_kernel::decode_tokens<T, true, 1>, 1u);
-      if (fast()) return f(one_kernel::decode_tokens<T, true, 2>, 2u);
+      if (fast() && a_.batch <= 8) return f(one_kernel::decode_tokens<T, Products::fast, 1>, 1u);
+      if (fast()) return f(one_kernel::decode_tokens<T, Products::fast, 2>, 2u);
     }
-    return a_.batch <= 8 ? f(one_kernel::decode_tokens<T, false, 1>, 1u) : f(one_kernel::decode_tokens<T, false, 2>, 2u);
+    return a_.batch <= 8 ? f(one_kernel::decode_tokens<T, Products::plain, 1>, 1u)
+                         : f(one_kernel::decode_tokens<T, Products::plain, 2>, 2u);
   }
 
   const Decoder<T, Device>& decoder_;

@@ -40,14 +40,18 @@ SKIPV1_DEVICE S exp_of(S x) {
   return fast_exp2(x * S(1.4426950408889634));
 }
 
+/// Whether a row of logits stays in shared memory between its two passes.
+enum class RowOfLogits { kept, read_again };
+
 /// One block, one row; V logits per load. Memory bounds it: 2 vocab sizeof(T) bytes per row where the row stays in shared memory
-/// (`keep`), 3 where it does not; 2 exponentials and about 15 operations per logit take half as long at GPT-2's vocabulary. It
+/// (`kept`), 3 where it does not; 2 exponentials and about 15 operations per logit take half as long at GPT-2's vocabulary. It
 /// reaches 4.0 TB/s, 98 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). One pass gives maximum and sum:
 /// a thread rescales its row_sum when its row_max grows.
-template <class T, std::size_t V, bool keep>
+template <class T, std::size_t V, RowOfLogits place>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 2)
     cross_entropy_fast(Sum<T>* loss, T* dlogits, const T* logits, const std::int32_t* targets, std::size_t vocab, Sum<T> scale) {
   using S = Sum<T>;
+  constexpr bool keep = place == RowOfLogits::kept;
   const std::size_t n = block().x, first = thread().x * V, step = block_size().x * V;
   const T* in = logits + n * vocab;
   const Shared<T> row = dynamic_shared<T>(0, keep ? vocab : 0);
@@ -120,11 +124,11 @@ void cross_entropy(View<Sum<T>, Device> loss, View<T, Device> dlogits, ConstView
     launch({"cross_entropy", rows, threads, kept}, kernel, loss.data(), out, logits.data(), targets.data(), vocab, scale);
   };
   if (!wide)
-    run(detail::cross_entropy_fast<T, 1, false>, 0);
+    run(detail::cross_entropy_fast<T, 1, detail::RowOfLogits::read_again>, 0);
   else if (out && bytes <= detail::cross_entropy_kept)
-    run(detail::cross_entropy_fast<T, per_16_bytes<T>, true>, bytes);
+    run(detail::cross_entropy_fast<T, per_16_bytes<T>, detail::RowOfLogits::kept>, bytes);
   else
-    run(detail::cross_entropy_fast<T, per_16_bytes<T>, false>, 0);
+    run(detail::cross_entropy_fast<T, per_16_bytes<T>, detail::RowOfLogits::read_again>, 0);
 }
 
 /// As on the CPU.

@@ -15,9 +15,11 @@ SKIPV1_DEVICE S linear_factor(std::size_t seen, S scale, LinearNorm norm) {
   return norm == LinearNorm::keys ? scale / static_cast<S>(seen) : scale;
 }
 
+enum class LinearPass { forward, backward };
+
 /// One call, one row n of one query head h. Forward: `to = c_n sum over s of v_s (k_s . from)`, out from q. Backward, with keys
 /// and values exchanged: `to = c_n sum over s of k_s (v_s . from)`, dq from dout.
-template <class T, bool backward>
+template <class T, LinearPass pass>
 struct LinearRow {
   T* to;
   const T* from;
@@ -27,6 +29,7 @@ struct LinearRow {
   LinearNorm norm;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
     using S = Sum<T>;
+    constexpr bool backward = pass == LinearPass::backward;
     const AttentionQuery own = attention_query(z, at);
     const S c = linear_factor<S>(own.seen, scale, norm);
     const std::size_t from_width = backward ? z.value : z.key, width = backward ? z.key : z.value;
@@ -40,9 +43,9 @@ struct LinearRow {
   }
 };
 
-/// One call, position s of one key head (`keys`) or value head, summed over all rows n of all its readers:
+/// One call, position s of one key head or value head, summed over all rows n of all its readers:
 /// `dk_s = sum of c_n q_n (v_s . dout_n)`, `dv_s = sum of c_n (k_s . q_n) dout_n`. The head's first reader makes the call.
-template <class T, bool keys>
+template <class T, HeadPart part>
 struct LinearHead {
   const HeadPair<T, Device>* dheads;
   const T *dout, *q;
@@ -54,13 +57,14 @@ struct LinearHead {
   LinearNorm norm;
   SKIPV1_DEVICE_MEMBER void operator()(std::size_t at) const {
     using S = Sum<T>;
+    constexpr bool keys = part == HeadPart::key;
     const std::size_t s = at % positions, h = at / positions % z.heads, b = at / positions / z.heads,
                       width = keys ? z.key : z.value;
     const AttentionSequence own = sequence(z, b);
-    if (own.rows == 0 || s >= own.past + own.rows || first_reader<keys>(readers[h]) != h) return;
+    if (own.rows == 0 || s >= own.past + own.rows || first_reader<part>(readers[h]) != h) return;
     S acc[attention_widest] = {};
     for (std::size_t reader = h; reader < z.heads; ++reader) {
-      if (first_reader<keys>(readers[reader]) != h) continue;
+      if (first_reader<part>(readers[reader]) != h) continue;
       const T* own_row = head_at(keys ? heads[reader].value : heads[reader].key, b, s);
       for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
         const std::size_t r = (own.begin + row) * z.heads + reader;
@@ -70,7 +74,7 @@ struct LinearHead {
         for (std::size_t i = 0; i < width; ++i) acc[i] += a * static_cast<S>(from[i]);
       }
     }
-    write_gradient<keys>(dheads[h], write_mode<keys>(readers[h]), b, s, acc, width);
+    write_gradient<part>(dheads[h], write_mode<part>(readers[h]), b, s, acc, width);
   }
 };
 
@@ -85,7 +89,8 @@ void linear_attention_forward(View<T, Device> out, ConstView<T, Device> q,
                               double scale, LinearNorm norm) {
   const auto z = detail::attention_sizes<T>(q.shape(), out.shape(), heads.size(), sequences);
   detail::for_each("linear_attention_forward", z.rows * z.heads,
-                   detail::LinearRow<T, false>{out.data(), q.data(), heads.pairs.data(), z, static_cast<Sum<T>>(scale), norm});
+                   detail::LinearRow<T, detail::LinearPass::forward>{out.data(), q.data(), heads.pairs.data(), z,
+                                                                     static_cast<Sum<T>>(scale), norm});
 }
 
 template <class T>
@@ -98,13 +103,13 @@ void linear_attention_backward(View<T, Device> dq, View<const HeadPair<std::type
   const auto s = static_cast<Sum<T>>(scale);
   const std::size_t positions = sequences.max_keys, count = z.batch * z.heads * positions;
   detail::for_each("linear_attention_backward", z.rows * z.heads,
-                   detail::LinearRow<T, true>{dq.data(), dout.data(), heads.pairs.data(), z, s, norm});
+                   detail::LinearRow<T, detail::LinearPass::backward>{dq.data(), dout.data(), heads.pairs.data(), z, s, norm});
   detail::for_each("linear_attention_backward_keys", count,
-                   detail::LinearHead<T, true>{dheads.data(), dout.data(), q.data(), heads.pairs.data(), heads.readers.data(), z,
-                                               positions, s, norm});
+                   detail::LinearHead<T, HeadPart::key>{dheads.data(), dout.data(), q.data(), heads.pairs.data(),
+                                                        heads.readers.data(), z, positions, s, norm});
   detail::for_each("linear_attention_backward_values", count,
-                   detail::LinearHead<T, false>{dheads.data(), dout.data(), q.data(), heads.pairs.data(), heads.readers.data(), z,
-                                                positions, s, norm});
+                   detail::LinearHead<T, HeadPart::value>{dheads.data(), dout.data(), q.data(), heads.pairs.data(),
+                                                          heads.readers.data(), z, positions, s, norm});
 }
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

@@ -139,12 +139,15 @@ struct NormMade {
   const T* bias;
 };
 
+/// Which sums of dx a kernel makes beside it.
+enum class SumsOfDx { none, columns };
+
 /// Block (32 G, R), persistent: R rows at a time; V elements per load. Memory bounds it: 4 d sizeof(T) bytes per row for about 20
 /// d operations; 5 d with `made`, the forward pass's output, which may alias dy: each thread writes only what it has read. It
 /// reaches 3.45 TB/s, 84 % of a copy's rate, on an H200 (docs/performance/tried-h200.txt). The block's parts of dweight, of dbias
-/// for LayerNorm, and with `sums_dx` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order. RMSNorm has
-/// a mean of 0 that does not depend on the row, and no bias.
-template <class T, std::size_t V, NormKind which, bool sums_dx>
+/// for LayerNorm, and with `SumsOfDx::columns` of the column sums of dx go to `parts (kinds, blocks, d)`, in this order. RMSNorm
+/// has a mean of 0 that does not depend on the row, and no bias.
+template <class T, std::size_t V, NormKind which, SumsOfDx sums>
 SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
     norm_backward_fast(T* dx, Sum<T>* parts, const T* dy, const T* x, const T* weight, const Sum<T>* statistics, NormMade<T> made,
                        std::size_t rows, std::size_t d, unsigned stages) {
@@ -189,7 +192,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
         weight_sums[c][j] += dout[j] * z;
         if (centred<which>) bias_sums[c][j] += dout[j];
         out[j] = static_cast<T>(before[j] + r * (w[j] * dout[j] - g_mean - z * gz_mean));
-        if (sums_dx) dx_sums[c][j] += static_cast<S>(out[j]);
+        if (sums == SumsOfDx::columns) dx_sums[c][j] += static_cast<S>(out[j]);
       }
       store_at_once(dx + i + c * ahead.width(), out);
       if (!made.to) return;
@@ -203,7 +206,7 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(512, 1)
   const std::size_t kind = grid_size().x * d;
   store_column_sums(parts, weight_sums, d);
   if (centred<which>) store_column_sums(parts + kind, bias_sums, d);
-  if (sums_dx) store_column_sums(parts + (centred<which> ? 2 : 1) * kind, dx_sums, d);
+  if (sums == SumsOfDx::columns) store_column_sums(parts + (centred<which> ? 2 : 1) * kind, dx_sums, d);
 }
 
 /// One thread, one element of what the forward pass made.
@@ -230,9 +233,9 @@ bool norm_backward(const char* name, View<T, Device> dx, View<T, Device> dweight
   const std::size_t numbers = wide ? per_16_bytes<T> : 1, warps = ceil_div(d, norm_loads * warp_size * numbers);
   if (warps > 16) return false;
   if (rows == 0) return true;
-  const auto kernel = !wide             ? norm_backward_fast<T, 1, which, true>
-                      : dx_sums.empty() ? norm_backward_fast<T, per_16_bytes<T>, which, false>
-                                        : norm_backward_fast<T, per_16_bytes<T>, which, true>;
+  const auto kernel = !wide             ? norm_backward_fast<T, 1, which, SumsOfDx::columns>
+                      : dx_sums.empty() ? norm_backward_fast<T, per_16_bytes<T>, which, SumsOfDx::none>
+                                        : norm_backward_fast<T, per_16_bytes<T>, which, SumsOfDx::columns>;
   const std::size_t at_once = std::max<std::size_t>(1, 8 / warps), threads = warps * warp_size * at_once,
                     bytes_of_row = 3 * norm_loads * threads * numbers * sizeof(T),
                     stages = std::min(norm_stages, (room - 1024) / bytes_of_row), bytes = stages * bytes_of_row,

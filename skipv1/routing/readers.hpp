@@ -44,6 +44,9 @@ struct HeadReaders {
   std::size_t last_attending_layer() const { return attending.empty() ? no_head : attending.back().layer; }
 };
 
+/// Which head of the pair that a query head reads.
+enum class HeadPart { key, value };
+
 /// One query head among those of its layer, by index: what attention's backward pass and its decoding kernel need of the table.
 /// Small and without pointers, so that kernels read it as it is.
 struct HeadReader {

@@ -27,7 +27,7 @@ SKIPV1_KERNEL multiply(float* d, const bfloat16* a, const bfloat16* b) {
   if (fault != Fault::no_barrier) sync_warp();
   std::uint32_t fa[4], fb[2];
   ldmatrix<4>(fa, a_tile, (i % 16) * 16 + i / 16 * 8);
-  ldmatrix<2, true>(fb, b_tile, (i % 16) * 8);
+  ldmatrix<2, Trans::yes>(fb, b_tile, (i % 16) * 8);
   if (fault == Fault::swapped_rows) {
     const std::uint32_t upper = fa[0];
     fa[0] = fa[1];
@@ -89,11 +89,11 @@ SKIPV1_KERNEL load_all_ways(std::uint32_t* out, const bfloat16* x) {
   std::uint32_t one[1], two[2], four[4];
   ldmatrix<1>(one, tile, 8 * i);
   out[i] = one[0];
-  ldmatrix<1, true>(one, tile, 8 * i);
+  ldmatrix<1, Trans::yes>(one, tile, 8 * i);
   out[32 + i] = one[0];
   ldmatrix<2>(two, tile, 8 * i);
   for (std::size_t m = 0; m < 2; ++m) out[(2 + m) * 32 + i] = two[m];
-  ldmatrix<4, true>(four, tile, 8 * i);
+  ldmatrix<4, Trans::yes>(four, tile, 8 * i);
   for (std::size_t m = 0; m < 4; ++m) out[(4 + m) * 32 + i] = four[m];
 }
 
@@ -122,7 +122,7 @@ SKIPV1_KERNEL store_and_load(std::uint32_t* out, const std::uint32_t* x) {
   sync_warp();
   ldmatrix<4>(four, tile, 8 * lane());
   for (unsigned m = 0; m < 4; ++m) out[lane() * 4 + m] = four[m];
-  ldmatrix<4, true>(four, tile, 8 * lane());
+  ldmatrix<4, Trans::yes>(four, tile, 8 * lane());
   for (unsigned m = 0; m < 4; ++m) out[128 + lane() * 4 + m] = four[m];
 }
 SKIPV1_KERNEL store_unordered() {

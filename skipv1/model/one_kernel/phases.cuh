@@ -13,6 +13,9 @@ namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
 /// up and gate, their activation; down projection, residual; and at a step's end final norm, logits, the likeliest token.
 enum class Phase : unsigned { project, merge, widen, narrow, head };
 
+/// Whether products are on tensor cores, by loads of 16 bytes (`WeightStream`).
+enum class Products { plain, fast };
+
 /// What a block does, phase by phase; N: tiles of 8 sequences that its products take at once.
 template <class T, bool fast, unsigned N>
 class Phases {
@@ -356,9 +359,9 @@ class Phases {
 
 /// The kernel: `steps` tokens for each of up to 16 sequences. A cooperative launch, on a card of blocks of `most_threads`
 /// threads.
-template <class T, bool fast, unsigned N>
+template <class T, Products products, unsigned N>
 SKIPV1_KERNEL SKIPV1_BOUNDS(most_threads, 1) decode_tokens(const Arguments<T> a, const SharedPlan<T> plan) {
-  Phases<T, fast, N>(a, plan).run();
+  Phases<T, products == Products::fast, N>(a, plan).run();
 }
 
 }  // namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR

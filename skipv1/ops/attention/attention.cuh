@@ -203,8 +203,8 @@ void launch_tiled_backward(const AttentionGradients<T>& a, const AttentionSizes&
   const auto collect = [&](const char* name, std::size_t width, auto kernel) {
     launch({name, {ceil_div(a.positions * width, 1024), z.heads, z.batch}, 256}, kernel, a, z);
   };
-  collect("attention_collect_keys", z.key, attention_collect<T, true>);
-  collect("attention_collect_values", z.value, attention_collect<T, false>);
+  collect("attention_collect_keys", z.key, attention_collect<T, HeadPart::key>);
+  collect("attention_collect_values", z.value, attention_collect<T, HeadPart::value>);
 }
 
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR
@@ -251,8 +251,8 @@ void attention_backward_rows(View<T, Device> dq, std::size_t dq_row,
       launch(one_thread_each(name, z.batch * z.heads * sequences.max_keys), kernel, dheads.data(), dout.data(), out.data(),
              lse.data(), q.data(), heads.pairs.data(), heads.readers.data(), z, sequences.max_keys, scale);
     };
-    run("attention_backward_key_first", detail::attention_backward_head_first<T, true>);
-    run("attention_backward_value_first", detail::attention_backward_head_first<T, false>);
+    run("attention_backward_key_first", detail::attention_backward_head_first<T, HeadPart::key>);
+    run("attention_backward_value_first", detail::attention_backward_head_first<T, HeadPart::value>);
   } else {
     using S = Sum<T>;
     const std::size_t rows = z.rows * z.heads, positions = sequences.max_keys, count = z.heads * z.batch * positions;

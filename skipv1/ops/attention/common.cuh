@@ -108,28 +108,28 @@ SKIPV1_KERNEL attention_backward_query_first(T* dq, std::size_t dq_row, const T*
   for (std::size_t d = 0; d < z.key; ++d) dq[at / z.heads * dq_row + own.h * z.key + d] = static_cast<T>(acc[d]);
 }
 
-/// A query head's part in writing the gradient of its key head (`keys`) or value head.
-template <bool keys>
+/// A query head's part in writing the gradient of its key head or value head.
+template <HeadPart part>
 SKIPV1_DEVICE std::size_t first_reader(const HeadReader& reader) {
-  return keys ? reader.key_first : reader.value_first;
+  return part == HeadPart::key ? reader.key_first : reader.value_first;
 }
-template <bool keys>
+template <HeadPart part>
 SKIPV1_DEVICE WriteMode write_mode(const HeadReader& reader) {
-  return keys ? reader.key : reader.value;
+  return part == HeadPart::key ? reader.key : reader.value;
 }
 
-/// Position s of sequence b of the key head (`keys`) or value head: `gradient = acc`, or `gradient += acc`, `width` wide.
-template <bool keys, class T, class S>
+/// Position s of sequence b of the key head or value head: `gradient = acc`, or `gradient += acc`, `width` wide.
+template <HeadPart part, class T, class S>
 SKIPV1_DEVICE void write_gradient(const HeadPair<T, Device>& dhead, WriteMode mode, std::size_t b, std::size_t s, const S* acc,
                                   std::size_t width) {
-  T* row = head_at(keys ? dhead.key : dhead.value, b, s);
+  T* row = head_at(part == HeadPart::key ? dhead.key : dhead.value, b, s);
   for (std::size_t i = 0; i < width; ++i)
     row[i] = static_cast<T>((mode == WriteMode::overwrite ? S(0) : static_cast<S>(row[i])) + acc[i]);
 }
 
-/// One thread, position s of one key head (`keys`) or value head: its gradient, summed over the rows of all its readers. The
+/// One thread, position s of one key head or value head: its gradient, summed over the rows of all its readers. The
 /// thread of the head's first reader computes it.
-template <class T, bool keys>
+template <class T, HeadPart part>
 SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, const T* dout, const T* out, const Sum<T>* lse,
                                             const T* q, const HeadPair<const T, Device>* heads, const HeadReader* readers,
                                             AttentionSizes z, std::size_t positions, Sum<T> scale) {
@@ -138,11 +138,12 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, c
   if (b >= z.batch) return;
   const AttentionSequence own = sequence(z, b);
   if (own.rows == 0 || s >= own.past + own.rows) return;
-  if (first_reader<keys>(readers[h]) != h) return;
+  if (first_reader<part>(readers[h]) != h) return;
+  constexpr bool keys = part == HeadPart::key;
   const std::size_t width = keys ? z.key : z.value;
   S acc[attention_widest] = {};
   for (std::size_t reader = h; reader < z.heads; ++reader) {
-    if (first_reader<keys>(readers[reader]) != h) continue;
+    if (first_reader<part>(readers[reader]) != h) continue;
     const Head<const T, Device> k = heads[reader].key, v = heads[reader].value;
     for (std::size_t row = s < own.past ? 0 : s - own.past; row < own.rows; ++row) {
       const std::size_t r = (own.begin + row) * z.heads + reader;
@@ -156,7 +157,7 @@ SKIPV1_KERNEL attention_backward_head_first(const HeadPair<T, Device>* dheads, c
       for (std::size_t i = 0; i < width; ++i) acc[i] += factor * static_cast<S>(from[i]);
     }
   }
-  write_gradient<keys>(dheads[h], write_mode<keys>(readers[h]), b, s, acc, width);
+  write_gradient<part>(dheads[h], write_mode<part>(readers[h]), b, s, acc, width);
 }
 
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

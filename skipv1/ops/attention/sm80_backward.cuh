@@ -161,8 +161,8 @@ template <class Add>
 SKIPV1_DEVICE void for_each_reader(const AttentionGradients<bfloat16>& a, std::size_t h, std::size_t heads, const Add& add) {
   for (std::size_t begin = h; begin < heads; begin += warp_size) {
     const std::size_t r = begin + lane();
-    const unsigned of_key = ballot(r < heads && first_reader<true>(a.readers[r]) == h),
-                   of_value = ballot(r < heads && first_reader<false>(a.readers[r]) == h);
+    const unsigned of_key = ballot(r < heads && first_reader<HeadPart::key>(a.readers[r]) == h),
+                   of_value = ballot(r < heads && first_reader<HeadPart::value>(a.readers[r]) == h);
     for (unsigned left = of_key | of_value; left != 0; left &= left - 1) {
       const unsigned i = lowest_bit(left);
       add(begin + i, (of_key >> i & 1) != 0, (of_value >> i & 1) != 0);
@@ -343,7 +343,8 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
   const std::size_t h = block().x;
   const auto own_tile = [&] { return own_keys(a, z, h, block().z, std::size_t{block().y} * Shape::keys); };
   if (const KeyTile own = own_tile(); own.s0 >= own.keys) return;  // not kept: registers are scarce
-  const bool first_of_key = first_reader<true>(a.readers[h]) == h, first_of_value = first_reader<false>(a.readers[h]) == h;
+  const bool first_of_key = first_reader<HeadPart::key>(a.readers[h]) == h,
+             first_of_value = first_reader<HeadPart::value>(a.readers[h]) == h;
   float acc[Shape::S][W / 8][4] = {};
   const unsigned side = Shape::side();
   for_each_reader(a, h, z.heads, [&](std::size_t r, bool with_key, bool with_value) {
@@ -360,9 +361,10 @@ SKIPV1_KERNEL SKIPV1_BOUNDS(HeadsShape<W>::threads, HeadsShape<W>::blocks)
   for (unsigned j = 0; j < Shape::S; ++j)
     tile.store_accumulators(acc[j], own_key + 16 * j, factor);  // these rows the warp alone has read
   sync_warp();
-  tile.template store_global<Shape::keys_of_pair>(to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride,
-                                                  own_key, own.keys - own.s0, side == 0 ? z.value : z.key,
-                                                  side == 0 ? write_mode<false>(a.readers[h]) : write_mode<true>(a.readers[h]));
+  tile.template store_global<Shape::keys_of_pair>(
+      to.data + own.b * to.batch_stride + own.s0 * to.row_stride, to.row_stride, own_key, own.keys - own.s0,
+      side == 0 ? z.value : z.key,
+      side == 0 ? write_mode<HeadPart::value>(a.readers[h]) : write_mode<HeadPart::key>(a.readers[h]));
 }
 
 }  // namespace skipv1::detail::inline SKIPV1_FLAVOUR

@@ -318,8 +318,8 @@ SKIPV1_DEVICE void consume_key_tile(const AttentionGradients<bfloat16>& a, const
     consume<W, order, own_group>(dk, dv, block, with_key, with_value, scale * static_cast<float>(log2_e), readers++, copied);
     copied += block.tiles;
   });
-  if (first_of_key) store_head_gradient(block, dk, a.dheads[h].key, write_mode<true>(a.readers[h]), z.key, scale);
-  if (first_of_value) store_head_gradient(block, dv, a.dheads[h].value, write_mode<false>(a.readers[h]), z.value, 1);
+  if (first_of_key) store_head_gradient(block, dk, a.dheads[h].key, write_mode<HeadPart::key>(a.readers[h]), z.key, scale);
+  if (first_of_value) store_head_gradient(block, dv, a.dheads[h].value, write_mode<HeadPart::value>(a.readers[h]), z.value, 1);
 }
 
 /// Persistent blocks, as many as the device holds at once, draw key tiles. A key tile belongs to the first reader of its head:

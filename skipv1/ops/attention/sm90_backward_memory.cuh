@@ -67,13 +67,13 @@ SKIPV1_KERNEL attention_backward_prepare(AttentionGradients<bfloat16> a, Attenti
   if (block().x == 0 && b == 0) {
     for (std::size_t i = 0; warp() == 0 && i < m.words(); ++i) {
       const std::size_t r = i * 32 + lane();
-      const unsigned of_key = ballot(r < z.heads && first_reader<true>(a.readers[r]) == h),
-                     of_value = ballot(r < z.heads && first_reader<false>(a.readers[r]) == h);
+      const unsigned of_key = ballot(r < z.heads && first_reader<HeadPart::key>(a.readers[r]) == h),
+                     of_value = ballot(r < z.heads && first_reader<HeadPart::value>(a.readers[r]) == h);
       if (lane() < 2) m.readers[(h * m.words() + i) * 2 + lane()] = lane() == 0 ? of_key : of_value;
     }
     if (thread().x == 0 && h == 0) *m.next_tile = 0;
     const auto is_first = [&](std::size_t r) {
-      return first_reader<true>(a.readers[r]) == r || first_reader<false>(a.readers[r]) == r;
+      return first_reader<HeadPart::key>(a.readers[r]) == r || first_reader<HeadPart::value>(a.readers[r]) == r;
     };
     std::uint32_t before = 0, count = 0;
     for (std::size_t r = lane(); warp() == 0 && r < z.heads; r += warp_size) before += is_first(r) && r < h, count += is_first(r);

@@ -148,20 +148,21 @@ SKIPV1_KERNEL attention_backward_heads(AttentionGradients<T> a, AttentionSizes z
   }
 }
 
-/// Grid (position parts, H, B): adds the parts of all readers of head h's key (`keys`) or value to its gradient; its first
+/// Grid (position parts, H, B): adds the parts of all readers of head h's key or value to its gradient; its first
 /// reader's block does it.
-template <class T, bool keys>
+template <class T, HeadPart part>
 SKIPV1_KERNEL attention_collect(AttentionGradients<T> a, AttentionSizes z) {
   using S = Sum<T>;
+  constexpr bool keys = part == HeadPart::key;
   const std::size_t h = block().y, b = block().z, width = keys ? z.key : z.value;
   const AttentionSequence own = sequence(z, b);
-  if (own.rows == 0 || first_reader<keys>(a.readers[h]) != h) return;
+  if (own.rows == 0 || first_reader<part>(a.readers[h]) != h) return;
   const Head<T, Device> to = keys ? a.dheads[h].key : a.dheads[h].value;
   for (std::size_t at = global_thread(); at < (own.past + own.rows) * width; at += global_threads()) {
     T& sum = to.data[b * to.batch_stride + at / width * to.row_stride + at % width];
-    S x = write_mode<keys>(a.readers[h]) == WriteMode::overwrite ? S(0) : static_cast<S>(sum);
+    S x = write_mode<part>(a.readers[h]) == WriteMode::overwrite ? S(0) : static_cast<S>(sum);
     for (std::size_t reader = h; reader < z.heads; ++reader) {
-      if (first_reader<keys>(a.readers[reader]) != h) continue;
+      if (first_reader<part>(a.readers[reader]) != h) continue;
       x += (keys ? a.dkeys : a.dvalues)[(reader * z.batch + b) * a.positions * width + at];
     }
     sum = static_cast<T>(x);

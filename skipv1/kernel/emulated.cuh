@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstdint>
 
+#include "skipv1/emulator/early_start.cuh"
 #include "skipv1/emulator/emulator.cuh"
 #include "skipv1/kernel/flavour.cuh"
 
@@ -32,7 +33,7 @@ inline Index3 grid_size() { return emulator::Worker::running().kernel().launch.g
 inline unsigned thread_number() { return static_cast<unsigned>(emulator::Worker::running().thread_number()); }
 
 inline void sync_threads(emulator::Place place = emulator::Place::here()) { emulator::Worker::running().barrier(place); }
-inline void wait_for_kernel_before() {}  // launches run one after the other
+inline void wait_for_kernel_before() { emulator::HeldKernel::only().run(); }
 inline void let_next_kernel_start() {}
 inline void sync_warp(emulator::Place place = emulator::Place::here()) {
   emulator::Worker::running().collective(

@@ -85,13 +85,28 @@ inline std::vector<std::function<void()>>*& recording() {
 }
 template <class Work>
 void do_or_record(const Work& work) {
-  recording() ? recording()->push_back(work) : work();
+  if (recording()) return recording()->push_back(work);
+  HeldKernel::only().run();
+  work();
+}
+/// The same of a kernel, which is held back while there is a `LateKernels`. One that starts early runs before the one that is
+/// held back, until it waits for it.
+template <class Kernel>
+void launch_or_record(const Kernel& kernel, Start start) {
+  HeldKernel& held = HeldKernel::only();
+  if (recording() || !held.holds()) return do_or_record(kernel);
+  if (start == Start::after) return held.hold(kernel);
+  kernel();
+  held.run();
 }
 }  // namespace skipv1::emulator
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
 
-inline void synchronize() { require(!emulator::recording(), "waiting for the device: not while a graph is recorded"); }
+inline void synchronize() {
+  require(!emulator::recording(), "waiting for the device: not while a graph is recorded");
+  emulator::HeldKernel::only().run();
+}
 #endif
 
 /// Launches `kernel(arguments…)`. A grid without blocks does nothing. Throws, naming the kernel, if the launch is not possible.
@@ -132,9 +147,8 @@ void launch(const Launch& where, void (*kernel)(Parameters...), Arguments... arg
           where.cluster, " blocks in a grid of ", where.grid, ": 1 to 8 are allowed, which the grid's x is a multiple of");
   const auto call = [=] { kernel(static_cast<Parameters>(arguments)...); };
   using Call = decltype(call);
-  emulator::do_or_record([=] {
-    emulator::run_grid({where, [](const void* closure) { (*static_cast<Call*>(closure))(); }, &call});
-  });
+  const auto grid = [=] { emulator::run_grid({where, [](const void* closure) { (*static_cast<Call*>(closure))(); }, &call}); };
+  emulator::launch_or_record(grid, where.start);
 #endif
 }
 

@@ -35,7 +35,7 @@ job "variants: skipv1 is there twice" --variants mha skipv1 skipv1 --out none
 job "none/x.json: cannot be written" --json none/x.json --out none
 job "file: nothing can be written into this folder" --out file
 job "file/new: nothing can be written into this folder" --out file/new
-job "out is empty: must name a folder" --out ""
+job "out is empty$" --out ""
 job "prompt is empty" --prompt "" --out none
 job "seed: 18446744073709551616: must be" --seed 18446744073709551616 --out none
 "$programs/07-train-on-text" $tiny --steps 6 --seed 010 --out ten > out 2> err || fail "--seed 010: $(cat err)"

@@ -10,6 +10,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
@@ -76,10 +77,33 @@ inline MemoryLeft within_groups(MemoryLeft left, const std::string& root, const 
   return left;
 }
 
+/// Bytes of a line "key 1234 kB", or "key 1234 ... bytes"; `otherwise` if the file has no such line or it says "unlimited".
+inline double bytes_in(const std::string& file, const std::string& key, double unit, double otherwise) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with(key)) continue;
+    std::istringstream words(line.substr(key.size()));
+    double number = 0;
+    return words >> number ? number * unit : otherwise;
+  }
+  return otherwise;
+}
+
+/// `left`, or less if this process has a limit of its own: of its address space (`ulimit -v`) or its data (`ulimit -d`).
+inline double within_own_limits(double left, const std::string& root) {
+  constexpr double none = std::numeric_limits<double>::infinity();
+  for (const auto& [limit, used] : {std::pair{"Max address space", "VmSize:"}, {"Max data size", "VmData:"}}) {
+    const double most = bytes_in(root + "/proc/self/limits", limit, 1, none);
+    left = std::min(left, std::max(0., most - bytes_in(root + "/proc/self/status", used, 1024, 0)));
+  }
+  return left;
+}
+
 }  // namespace detail
 
-/// Bytes that this process can still get, swap included: of the machine's and of each control group's (Linux's versions 1 and 2)
-/// that it is in. None where the system does not say (on all but Linux). `root`: where /proc and /sys lie, for tests.
+/// Bytes that this process can still get, swap included: of the machine's, of each control group's (Linux's versions 1 and 2)
+/// that it is in, and of its own limits (`ulimit`). None where the system does not say (on all but Linux). `root`: where /proc
+/// and /sys lie, for tests.
 inline std::optional<double> available_memory(const std::string& root = {}) {
   std::ifstream file(root + "/proc/meminfo");  // "MemAvailable:   12345 kB"
   double available = -1, swap = 0, kilobytes = 0;
@@ -108,7 +132,7 @@ inline std::optional<double> available_memory(const std::string& root = {}) {
                                 "memory.memsw.usage_in_bytes",
                                 false,
                                 {"total_inactive_file", "total_active_file"}});
-  return left.with_swap;
+  return detail::within_own_limits(left.with_swap, root);
 }
 
 /// Throws if fewer than `bytes` are left, which is the least that `what` ("--batch 9: a step") takes.

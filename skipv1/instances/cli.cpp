@@ -178,6 +178,7 @@ Option* Option::option_text(const std::string& words) { return option_->option_t
 Option* Option::needs(const Option* other) { return option_->needs(other->option_), this; }
 Option* Option::excludes(const Option* other) { return option_->excludes(other->option_), this; }
 Option* Option::excludes(const std::string& other) { return option_->excludes(other), this; }
+Option* Option::may_be_empty() { return may_be_empty_ = true, this; }
 std::size_t Option::count() const { return option_->count(); }
 
 CommandLine::CommandLine(const std::string& description) : app_(std::make_shared<CLI::App>(description)) {}
@@ -213,7 +214,19 @@ const Option* CommandLine::get_option_no_throw(const std::string& name) const {
   return it == options_.end() ? nullptr : &*it;
 }
 std::size_t CommandLine::count(const std::string& name) const { return app_->count(name); }
+void CommandLine::refuse_empty_texts() const {
+  for (const Option& option : options_)
+    for (const std::string& text : option.option_->results())
+      require(option.may_be_empty_ || !text.empty(), option.option_->get_name(), " is empty");
+  for (const CommandLine& command : subcommands_) command.refuse_empty_texts();
+}
 CommandLine::operator bool() const { return static_cast<bool>(*app_); }
+
+Option* add_threads_option(CommandLine& app, int& threads) {
+  return app.add_option("--threads", threads, "threads; 0: as many as OMP_NUM_THREADS says, else one for each core")
+      ->check(at_least(0))
+      ->capture_default_str();
+}
 
 OptionRule detail::in_range_of_counts(std::int64_t least, std::int64_t most) { return in_range_of(least, most); }
 OptionRule detail::in_range_of_numbers(double least, double most) { return in_range_of(least, most); }
@@ -266,6 +279,7 @@ int detail::run_program(CommandLine& line, int argc, char** argv, const Body& bo
     app.set_version_flag("--version", "skipv1 " SKIPV1_VERSION, "print the version");
     read_numbers_strictly(app);
     app.parse(argc, argv);
+    line.refuse_empty_texts();
     refuse_repeated_values(app);
     if (!says_threads(app)) require_default_threads();
     return end_of(body(), error);

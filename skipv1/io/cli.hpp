@@ -38,12 +38,21 @@ class Option {
   Option* needs(const Option* other);
   Option* excludes(const Option* other);
   Option* excludes(const std::string& other);  ///< an option that was added before
-  std::size_t count() const;                   ///< how often it was given
+  Option* may_be_empty();     ///< else an empty text, such as that of a shell's variable that is not set, is refused
+  std::size_t count() const;  ///< how often it was given
 
  private:
   friend class CommandLine;
   CLI::Option* option_;
+  bool may_be_empty_ = false;
 };
+
+class CommandLine;
+namespace detail {
+using Body = std::function<int()>;
+using OnError = std::function<int(const std::string& message)>;
+int run_program(CommandLine& line, int argc, char** argv, const Body& body, OnError error);
+}  // namespace detail
 
 /// The options of a program, or of a subcommand. Each function is CLI11's of that name.
 class CommandLine {
@@ -67,21 +76,22 @@ class CommandLine {
   CLI::App& cli11() { return *app_; }
 
  private:
+  friend int detail::run_program(CommandLine&, int, char**, const detail::Body&, detail::OnError);
   explicit CommandLine(CLI::App* subcommand);
+  void refuse_empty_texts() const;
   Option* own(CLI::Option* option) { return &options_.emplace_back(option); }
   std::shared_ptr<CLI::App> app_;
   std::list<Option> options_;
   std::list<CommandLine> subcommands_;
 };
 
+/// The option --threads of every program that computes. `use_threads(threads)` (core/thread_limit.hpp) checks and sets them.
+Option* add_threads_option(CommandLine& app, int& threads);
+
 namespace detail {
 
 OptionRule in_range_of_counts(std::int64_t least, std::int64_t most);
 OptionRule in_range_of_numbers(double least, double most);
-
-using Body = std::function<int()>;
-using OnError = std::function<int(const std::string& message)>;
-int run_program(CommandLine& line, int argc, char** argv, const Body& body, OnError error);
 
 /// `body` as a function that returns a status.
 template <class F>

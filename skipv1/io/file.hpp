@@ -207,13 +207,18 @@ inline void require_writable(const std::filesystem::path& path) {
   if (!std::filesystem::is_other(path, error)) const NewFile tried(path);
 }
 
+/// Whether there is anything called `path`: a link that leads nowhere is.
+inline bool is_there(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, error));
+}
+
 /// The folders that are made with `path`, the deepest first.
 inline std::vector<std::filesystem::path> missing_folders(const std::filesystem::path& path) {
   std::error_code error;
   std::vector<std::filesystem::path> missing;
   const std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
-  for (std::filesystem::path part = whole; !std::filesystem::exists(part, error) && part.has_relative_path();
-       part = part.parent_path())
+  for (std::filesystem::path part = whole; !is_there(part) && part.has_relative_path(); part = part.parent_path())
     if (part.has_filename()) missing.push_back(part);
   return missing;
 }

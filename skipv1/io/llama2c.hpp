@@ -50,6 +50,8 @@ void split_pairs(View<T> rows, std::size_t width) {
 /// Reads the header: seven int32 (dim, hidden, layers, heads, kv heads, vocab, context).
 inline Config read_llama2c_config(Source& from) {
   std::array<std::int32_t, 7> header{};
+  require(from.size() >= sizeof header, from.name(), ": not a llama2.c checkpoint: ", from.size(), " bytes, its header has ",
+          sizeof header);
   from.read(0, header.data(), sizeof header);
   require(header[0] != 0x616b3432, from.name(), ": a llama2.c checkpoint of version 1 or later: version 0 is read");
   Config c;

@@ -189,7 +189,7 @@ inline NpyHeader read_npy_header(Source& from, const char* wanted = "expected '<
   std::uint32_t length = 0;
   std::memcpy(&length, start.data() + 8, major == 1 ? 2 : 4);
   const std::uint64_t begin = major == 1 ? 10 : 12, rest = from.size() - begin;
-  require(length <= rest, name, ": header of ", length, " bytes in a file that has ", rest, " more");
+  require(length <= rest, name, ": ends within its header of ", length, " bytes, of which it has ", rest);
   NpyHeader header = detail::NpyHeaderParser(from.text(begin, length), name).parse();
   header.data = begin + length;
   const std::size_t width = detail::npy_width(header.descr);

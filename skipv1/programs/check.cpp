@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "skipv1/core/on_device.hpp"
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/conformance/actual.hpp"
 #include "skipv1/conformance/decoding.hpp"
@@ -19,6 +20,7 @@ namespace {
 struct Options {
   std::vector<std::string> cases;
   std::string device = "cpu", dtype, actual, json, trace;
+  int threads = 0;
 };
 
 Measured measure(const Case& c, const std::string& dtype, const std::string& device) {
@@ -169,7 +171,11 @@ int main(int argc, char** argv) {
                  "files and actual.safetensors found in this "
                  "folder, or in its folder CASE, with the case (a trace with the library's own in f64)")
       ->check(existing_folder());
+  add_threads_option(app, options.threads);
   app.add_option("--json", options.json, "write every comparison to this file; -: to standard output");
   app.add_option("--trace", options.trace, "write the library's intermediate tensors in f64 to this folder: layer0.keys.npy, …");
-  return run_program(app, argc, argv, [&] { return check_all(options) ? 0 : 1; });
+  return run_program(app, argc, argv, [&] {
+    use_threads(options.threads);
+    return check_all(options) ? 0 : 1;
+  });
 }

@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
   app.add_option("--batch", o.batch, "windows at a time")->check(at_least(1))->capture_default_str();
   app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->transform(lower_case())->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
-  app.add_option("--threads", o.threads, "threads; 0: all cores")->check(at_least(0))->capture_default_str();
+  add_threads_option(app, o.threads);
   app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);

@@ -1,4 +1,5 @@
 // skipv1-experiment: the experiments of docs/results, by one command each.
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/plot/drawing.hpp"
@@ -17,6 +18,7 @@ namespace {
 struct Asked : ExperimentJob {
   std::string shard_text;
   std::vector<std::string> merged;
+  int threads = 0;
 };
 
 void add_options(CommandLine& app, Asked& asked) {
@@ -30,6 +32,7 @@ void add_options(CommandLine& app, Asked& asked) {
   app.add_option("--from", asked.from, "uptraining: the trained model to convert, instead of one of the experiment's own");
   app.add_option("--device", asked.device, device_help)->capture_default_str();
   app.add_option("--dtype", asked.dtype, "f32 or, on the device, bf16")->transform(lower_case())->capture_default_str();
+  add_threads_option(app, asked.threads);
   auto* seeds =
       app.add_option(
              "--seeds", asked.seeds,
@@ -114,11 +117,13 @@ int main(int argc, char** argv) {
   Asked asked;
   add_options(app, asked);
   return run_program(app, argc, argv, [&] {
+    use_threads(asked.threads);
     require_experiment(asked.name);
     require_own_options(asked);
     require(app.count("--found") == 0 || !asked.retrain.empty() || !asked.save_tables.empty(),
             "--found: so many tables for --retrain or --save-tables, neither of which is there");
     if (!asked.figure.empty()) plot::require_figure_name(asked.figure), require_writable(asked.figure);
+    if (!asked.save_tables.empty()) require_writable_folder(asked.save_tables);
     const Json results = results_of(asked);
     if (!asked.save_tables.empty()) save_tables(results, asked.found, asked.save_tables);
     const Json chosen = asked.table || !asked.figure.empty() ? chosen_results(results, asked) : Json();

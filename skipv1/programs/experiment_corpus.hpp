@@ -5,7 +5,9 @@
 
 #include "skipv1/io/npy.hpp"
 #include "skipv1/training/text.hpp"
+#include "skipv1/training/evaluate.hpp"
 #include "skipv1/training/vocabulary.hpp"
+#include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/job.hpp"
 
 namespace skipv1 {
@@ -57,9 +59,11 @@ class Corpus {
         valid_(valid.empty() ? std::string() : load_text(valid)),
         folder_(std::move(folder)) {
     if (!valid.empty()) warn_of_learned(text, text_, valid, valid_);
-    if (!folder_.empty()) std::filesystem::create_directories(folder_);
     std::tie(first_, rest_) = valid.empty() ? at_place(place_, [&] { return split_text(text_, 0.1); })
                                             : std::pair<std::string_view, std::string_view>(text_, valid_);
+    if (!valid.empty()) return;
+    const std::string end = place_ + " (its last " + std::to_string(rest_.size()) + " bytes";
+    first_place_ = end + " are held out)", rest_place_ = end + ", held out)";
   }
   Corpus(const Corpus&) = delete;  // views into itself
   Corpus& operator=(const Corpus&) = delete;
@@ -76,11 +80,23 @@ class Corpus {
   void require_texts_for(std::size_t size) const {
     require_texts([&](std::string_view text) { require_trainable(text, size); });
   }
+  /// Throws unless `texts` have the windows that `run` learns and, by `curve`, those that it is evaluated on.
+  void require_windows(const EncodedTexts& texts, const PlannedRun& run, const CurveOptions& curve) const {
+    const std::size_t length = run.training.length;
+    at_place(first_place_ + ": " + run.label, [&] {
+      const bool epochs = run.reading.order == Reading::Order::epochs;
+      return epochs ? texts.text.windows_of_epoch(length, run.reading.tokens) : texts.text.count(length);
+    });
+    at_place(rest_place_ + ": " + run.label, [&] {
+      for (const std::size_t windows : {curve.windows, curve.last_windows}) evaluated_tokens(texts.held_out, length, windows);
+    });
+  }
   /// The texts in `size` pieces: those of `model`'s vocabulary where there is a model, else of one trained on the first text; 256
   /// without a model: bytes.
   const EncodedTexts& in_pieces(std::size_t size, const std::filesystem::path& model) {
     auto& encoded = by_size_[size];
     if (!encoded) {
+      if (!folder_.empty()) std::filesystem::create_directories(folder_);
       std::optional<Lock> lock;  // what one process makes, others wait for and find
       if (!folder_.empty()) lock.emplace(folder_ / "lock", folder_.string(), Busy::wait);
       const Vocabulary vocabulary = model.empty() ? trained(size) : vocabulary_of(model, size);
@@ -102,7 +118,7 @@ class Corpus {
       return at_place(place, [&] { return TextData(text, tokenizer); });
     };
     require_texts([&](std::string_view text) { tokenizer.require_text(text); });
-    return {encoded(place_, first_), encoded(valid_place_, rest_), name};
+    return {encoded(first_place_, first_), encoded(rest_place_, rest_), name};
   }
   /// `check(text)` of each file's whole text.
   template <class Check>
@@ -121,12 +137,13 @@ class Corpus {
     }
     require_texts_for(size);
     if (size != 256) std::fprintf(stderr, "training a vocabulary of %zu pieces\n", size);
-    Vocabulary vocabulary = at_place(place_, [&] { return train_vocabulary(first_, size); });
+    Vocabulary vocabulary = at_place(first_place_, [&] { return train_vocabulary(first_, size); });
     if (size != 256 && !folder_.empty()) write_whole(file, [&](std::ostream& out) { out << vocabulary.content; });
     return vocabulary;
   }
 
   std::string place_, valid_place_, text_, valid_;
+  std::string first_place_ = place_, rest_place_ = valid_place_;  ///< of the parts
   std::filesystem::path folder_;
   std::string_view first_, rest_;
   std::map<std::size_t, std::optional<EncodedTexts>> by_size_;

@@ -25,6 +25,10 @@ struct Imported {
 CurveOptions curve_of(const Experiment& experiment, const PlannedRun& run);
 /// All that a run's numbers depend on besides texts and seed.
 Json settings_of(const PlannedRun& run, const CurveOptions& curve, const Imported& from);
+/// Which `--device` a result's device is: "cpu", "cuda" or "emulated".
+std::string device_option(const Json& result);
+/// The first few of `names`, those with `like` in them before others, and how many more there are: "a, b and 7 more".
+std::string few_of(std::vector<std::string> names, const std::string& like = {});
 /// Whether a run is among those asked for, by `--only` and `--peaks`.
 bool wanted(const ExperimentJob& asked, const PlannedRun& run);
 /// Those of the results' runs that `--only`, `--peaks`, `--seeds` and `--seed-list` ask for. Throws if a name or a rate is no
@@ -48,7 +52,7 @@ std::filesystem::path shard_file(const std::filesystem::path& out, const Shard& 
 
 /// Joins files of results into `asked.out`, with what is there already, in the order of the list, and returns all; says on
 /// standard error which of the runs asked for are missing. Throws, with nothing written, if they are of different experiments or
-/// texts, if a run has other settings than the experiment's, or if a run is there twice and differs in
+/// texts or devices, if a run has other settings than the experiment's, or if a run is there twice and differs in
 /// more than the machine's times; the first is kept.
 Json merge_results(const ExperimentJob& asked, const std::vector<std::string>& files);
 

@@ -31,7 +31,7 @@ struct ExperimentJob {
 
 /// Does what is not in the file `out` yet, as far as the budget reaches, writing the file after each run; with `prepare` only
 /// trains the vocabularies and encodes the texts for it. Returns all results. Throws, with the file as it was, if it holds
-/// results of another experiment, other texts or other settings.
+/// results of another experiment, or of other texts, settings or devices.
 Json run_experiment(const ExperimentJob& job);
 
 }  // namespace skipv1

@@ -23,11 +23,11 @@ struct Options {
   int threads = 0;
 };
 
-/// The prompt's tokens, behind the mark that begins a text where one is wanted: `auto`, where the vocabulary's own rules put one.
+/// The prompt's tokens, after the mark that begins a text where one is wanted: `auto`, where the vocabulary's own rules put one.
 std::vector<std::int32_t> encoded_prompt(const Options& o, const Tokenizer& tokenizer) {
   std::vector<std::int32_t> tokens = at_place("--prompt", [&] { return tokenizer.encode(o.prompt); });
   if (o.start_mark == "yes" || (o.start_mark == "auto" && tokenizer.puts_start())) {
-    require(tokenizer.start().has_value(), "tokenizer ", tokenizer.name(), " has no start mark");
+    require(tokenizer.start().has_value(), "--start-mark ", o.start_mark, ": tokenizer ", tokenizer.name(), " has no such mark");
     tokens.insert(tokens.begin(), *tokenizer.start());
   }
   require(!tokens.empty(), "--prompt or --tokens is required: without them, and no start mark, there is nothing to continue");
@@ -136,7 +136,7 @@ int main(int argc, char** argv) {
       "Example: skipv1-generate run --prompt \"Once upon a time\" --temperature 0 --count 100"};
   Options o;
   app.add_option("model", o.model, "a checkpoint, a run, a transformers folder, or a llama2.c file")->required();
-  auto* prompt = app.add_option("--prompt", o.prompt, "text to continue");
+  auto* prompt = app.add_option("--prompt", o.prompt, "text to continue")->may_be_empty();
   app.add_option("--tokens", o.tokens, "token ids to continue instead, as they are: a .npy of integers, one axis")
       ->excludes(prompt);
   app.add_option("--count", o.count, "most tokens to add; 0: up to the model's context")->capture_default_str();
@@ -156,7 +156,7 @@ int main(int argc, char** argv) {
   app.add_option("--one-kernel", o.one_kernel, "decoding on a device by one kernel per token; auto: where it is faster")
       ->check(one_of({"auto", "on", "off"}))
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "threads; 0: all cores")->check(at_least(0))->capture_default_str();
+  add_threads_option(app, o.threads);
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     in_option_names({"temperature", "top_p"}, [&] { validate(o.sampling); });

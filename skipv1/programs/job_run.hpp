@@ -22,7 +22,7 @@ class JobRun {
     choose_model();
     require_room();
     const auto [text, held_out] = p_.job.tokens.empty() ? encoded_texts() : token_texts();
-    at_place(text_place(), [&, &learned = text] { learned.count(p_.job.run.training.length); });
+    at_place(learned_part(held_out.size(), "tokens"), [&, &learned = text] { learned.count(p_.job.run.training.length); });
     require(held_out.size() >= 2, held_out_place(), ": held out are ", held_out.size(), " tokens: at least 2 are needed");
     auto run = in_option_names(training_fields, [&, &learned = text, &held = held_out] {
       return TrainingRun<T, Space>(
@@ -41,6 +41,11 @@ class JobRun {
   const std::string& held_out_place() const {
     const std::string& own = p_.job.tokens.empty() ? p_.job.valid : p_.job.valid_tokens;
     return own.empty() ? text_place() : own;
+  }
+  /// `text_place`, and how much of it is held out, if that is a part of it.
+  std::string learned_part(std::size_t held_out, const char* units) const {
+    if (!p_.job.valid.empty() || !p_.job.valid_tokens.empty()) return text_place();
+    return text_place() + " (its last " + std::to_string(held_out) + ' ' + units + " are held out)";
   }
   void open_texts() {
     const std::string &first = text_place(), &rest = p_.job.tokens.empty() ? p_.job.valid : p_.job.valid_tokens;
@@ -107,7 +112,9 @@ class JobRun {
   Vocabulary trained_vocabulary(std::size_t size) const {
     const auto named = [&](const auto& work) { return p_.job.config.empty() ? in_vocab_option(size, work) : work(); };
     require_texts([&](std::string_view text) { named([&] { require_trainable(text, size); }); });
-    return at_place(text_place(), [&] { return named([&] { return train_vocabulary(parts().first, size); }); });
+    const auto [first, rest] = parts();
+    return at_place(learned_part(rest.size(), "bytes"),
+                    [&, &learned = first] { return named([&] { return train_vocabulary(learned, size); }); });
   }
   void choose_model() {
     if (p_.last) {

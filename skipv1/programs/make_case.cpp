@@ -1,4 +1,5 @@
 // skipv1-make-case: a new conformance case from the library itself (docs/conformance.md).
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/conformance/new_case.hpp"
 
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
       "float64.\nExample: skipv1-make-case config.json --seed 7 --batch 2 --length 11 --out my_case"};
   std::string config, out;
   NewCase options;
+  int threads = 0;
   app.add_option("CONFIG", config, "a config.json")->required();
   app.add_option("--seed", options.seed, "seed of everything that is drawn")->required();
   app.add_option("--batch", options.batch, "sequences")->capture_default_str();
@@ -24,5 +26,9 @@ int main(int argc, char** argv) {
                "leave model.safetensors and grads.safetensors out: they are drawn and computed from the seed wherever the case "
                "is read");
   app.add_option("--out", out, "the case's folder, which must not exist")->required();
-  return run_program(app, argc, argv, [&] { make_case(config, options, out); });
+  add_threads_option(app, threads);
+  return run_program(app, argc, argv, [&] {
+    use_threads(threads);
+    make_case(config, options, out);
+  });
 }

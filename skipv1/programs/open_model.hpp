@@ -9,5 +9,8 @@ namespace skipv1 {
 /// converted to SkipV1Former. `T` is float or double. Throws as `import_checkpoint` and `convert`.
 template <class T>
 Checkpoint<T> open_model(const std::filesystem::path& path, const std::string& strategy = {});
+/// `model`, which was opened at `path`, converted to SkipV1Former. Throws as `convert`, with `path` in front.
+template <class T>
+Checkpoint<T> converted_model(const Checkpoint<T>& model, const std::filesystem::path& path, const std::string& strategy);
 
 }  // namespace skipv1

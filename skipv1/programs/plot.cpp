@@ -136,7 +136,7 @@ plot::RowChart rows_of(const Options& o) {
   at_place(o.logs[0], [&] {
     const std::vector<std::vector<std::string_view>> lines = detail::csv_lines(text);
     const std::vector<std::string_view>& header = lines[0];
-    require(lines.size() > 1, "has no line behind the names of its columns");
+    require(lines.size() > 1, "has no line after the names of its columns");
     const auto index = [&](const std::string& name) {
       const auto found = std::find(header.begin(), header.end(), name);
       std::string known;
@@ -196,9 +196,9 @@ int main(int argc, char** argv) {
   app.add_option("--y", o.y, "columns: loss, valid_nats_per_token, valid_bits_per_byte, gradient_norm, learning_rate, …")
       ->capture_default_str();
   app.add_option("--rows", o.rows, "column of names in one .csv file: bars, a row for each line; --labels: the axis's");
-  app.add_option("--labels", o.labels, "a name for each log");
+  app.add_option("--labels", o.labels, "a name for each log")->may_be_empty();
   app.add_option("--references", o.references, "horizontal lines: NUMBER or NUMBER=LABEL each");
-  app.add_option("--title", o.title);
+  app.add_option("--title", o.title, "stands above the figure")->may_be_empty();
   app.add_option("--smooth", o.smooth, "mean of this many last values")->check(at_least(1))->capture_default_str();
   app.add_flag("--log-x", o.log_x, "logarithmic");
   app.add_flag("--log-y", o.log_y, "logarithmic");

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "skipv1/core/memory_limit.hpp"
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/io/imports.hpp"
@@ -22,6 +23,7 @@ namespace {
 struct Options {
   std::string model, tokens, targets, out;
   bool grads = false;
+  int threads = 0;
 };
 
 /// Tokens (B, T) of a file; (T) is one sequence. Throws unless all are `least` to the vocabulary's last.
@@ -106,7 +108,9 @@ int main(int argc, char** argv) {
   app.add_option("--targets", o.targets, "as --tokens, -1: ignored; default the next tokens");
   app.add_option("--out", o.out, "the folder to be made")->required();
   app.add_flag("--grads", o.grads, "write the loss's gradients, the configuration and the model, too: all of a case");
+  add_threads_option(app, o.threads);
   return run_program(app, argc, argv, [&] {
+    use_threads(o.threads);
     NewFolder folder(o.out);  // where nothing can be written, that is said before the work
     const std::string line = write(read(o), o, folder.path());
     folder.commit();

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/new_folder.hpp"
 #include "skipv1/programs/job_options.hpp"
 #include "skipv1/programs/open_model.hpp"
@@ -21,12 +22,13 @@ Dtype stored_dtype(const std::filesystem::path& model) {
 
 void convert_model(const std::string& from, const std::string& strategy, const std::string& out, const std::string& dtype) {
   NewFolder folder(out);
-  const auto [as, model, found] = read_model(from, [&](const std::filesystem::path& path) {
+  const auto [as, trained, found] = read_model(from, [&](const std::filesystem::path& path) {
     const Dtype stored = dtype.empty() ? stored_dtype(path) : *find_dtype(dtype);
-    Checkpoint<double> converted = open_model<double>(path, strategy);
-    FoundVocabulary vocabulary = vocabulary_beside(path, converted.config.vocab_size);
-    return std::tuple(stored, std::move(converted), std::move(vocabulary));
+    Checkpoint<double> read = open_model<double>(path);
+    FoundVocabulary vocabulary = vocabulary_beside(path, read.config.vocab_size);
+    return std::tuple(stored, std::move(read), std::move(vocabulary));
   });
+  const Checkpoint<double> model = converted_model(trained, from, strategy);
   write_checkpoint<double>(folder.path(), model.config, model.parameters, as);
   if (found.vocabulary) found.vocabulary->save(folder.path());
   folder.commit();
@@ -34,8 +36,7 @@ void convert_model(const std::string& from, const std::string& strategy, const s
     std::fprintf(stderr, "skipv1-uptrain: no vocabulary goes with the model of %zu pieces: beside it %s\n",
                  model.config.vocab_size, found.passed_over.c_str());
 
-  Config before = model.config;
-  before.attention.variant = "gqa";  // of all heads: mha
+  const Config& before = trained.config;
   std::printf("by %s: skipv1 of %zu parameters (before: %zu), %zu cache elements per token (before: %zu); %s, in %s\n",
               strategy.c_str(), ParameterLayout(model.config).count(), ParameterLayout(before).count(),
               cache_elements_per_token(make_routing(model.config)), cache_elements_per_token(make_routing(before)), as.name,
@@ -63,6 +64,7 @@ int main(int argc, char** argv) {
   conversion->add_option("--dtype", dtype, "F64, F32 or BF16 instead of the model's own")
       ->transform(upper_case())
       ->check(one_of({"F64", "F32", "BF16"}));
+  add_threads_option(*conversion, job.threads);
   add_job_options(*run, job, ModelFrom::elsewhere);
   return run_program(
       app, argc, argv,
@@ -70,10 +72,9 @@ int main(int argc, char** argv) {
         world.check();
         require(!*conversion || world.size() == 1, "convert: one process does it, not ", world.size());
         require(!job.from.empty() || job.resume, "a model is required");
-        if (*conversion)
-          convert_model(job.from, job.strategy, job.out, dtype);
-        else
-          run_job(job, *run, world);
+        if (!*conversion) return run_job(job, *run, world);
+        use_threads(job.threads);
+        convert_model(job.from, job.strategy, job.out, dtype);
       },
       std::bind_front(&World::fail, &world));
 }

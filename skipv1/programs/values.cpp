@@ -103,9 +103,11 @@ std::vector<double> kind_differences(const WindowLosses& a, const WindowLosses& 
   return means;
 }
 
-void print_line(const std::string& name, const Json& value) {
+/// What a row of a table holds; only differences have a sign.
+enum class Number { loss, difference };
+void print_line(const std::string& name, const Json& value, Number number) {
   const double half = value.at("half_interval");
-  std::printf("| %s | %+.4f | ", name.c_str(), value.at("mean").get<double>());
+  std::printf(number == Number::loss ? "| %s | %.4f | " : "| %s | %+.4f | ", name.c_str(), value.at("mean").get<double>());
   if (std::isfinite(half))
     std::printf("%.4f |\n", half);
   else
@@ -129,7 +131,7 @@ Json look_at(const std::string& path, const Options& o, const TextData& text, co
               config.attention.variant.c_str(), mean(base.windows));
   const auto add = [&](const std::string& name, const WindowLosses& changed) {
     result["replaced"][name] = mean_of(differences(changed.windows, base.windows));
-    print_line(name, result["replaced"][name]);
+    print_line(name, result["replaced"][name], Number::difference);
   };
   if (layers > 1 && !routed_heads(routing, 1).empty()) {
     for (const auto& [name, by] :
@@ -216,7 +218,8 @@ void run(const Options& o) {
       Json& value = results["models"][m][m ? "minus_first" : "by_kind"][name];
       value = mean_of(kind_differences(base[m], m ? base[0] : WindowLosses{}, kind, length));
       value["tokens"] = std::count(kind.begin(), kind.end(), true);
-      print_line(name + " (" + std::to_string(value["tokens"].get<std::size_t>()) + ")", value);
+      print_line(name + " (" + std::to_string(value["tokens"].get<std::size_t>()) + ")", value,
+                 m ? Number::difference : Number::loss);
     }
   }
   output.write(results);
@@ -244,7 +247,7 @@ int main(int argc, char** argv) {
   app.add_option("--probed", o.probed, "windows for the linear maps, half of which they are fitted to")
       ->check(in_range(2, 1000000))
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "threads; 0: all cores")->check(at_least(0))->capture_default_str();
+  add_threads_option(app, o.threads);
   app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);

@@ -96,7 +96,7 @@ inline std::vector<std::size_t> routed_heads(const Routing& routing, std::size_t
   return heads;
 }
 
-/// An observer that replaces what layers `from … to` read of layer 0's values, and puts it back behind them.
+/// An observer that replaces what layers `from … to` read of layer 0's values, and puts it back after them.
 inline CacheObserver replacing(const Routing& routing, std::size_t from, std::size_t to, Replacement by) {
   return [=, kept = std::vector<float>()](std::size_t l, const Cache<float>& cache) mutable {
     const View<float> values = cache.values(0);

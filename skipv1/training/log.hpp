@@ -92,6 +92,12 @@ class Log {
     ++rows_;
   }
   std::size_t rows() const { return rows_; }
+  /// Removes the files; nothing can be added any more.
+  void remove() {
+    std::error_code ignored;
+    csv_.close(), json_.close();
+    std::filesystem::remove(csv_path_, ignored), std::filesystem::remove(json_path_, ignored);
+  }
 
  private:
   /// The lines of rows up to a step.

@@ -82,8 +82,21 @@ class TrainingRun {
   }
 
   /// Trains until the last step and evaluates. Throws if a checkpoint or the log cannot be written, or if the loss is no longer
-  /// finite; the last checkpoint stays.
-  RunResult run() {
+  /// finite; the last checkpoint stays. A run that ends before its first step, for want of memory, say, leaves nothing.
+  RunResult run() try { return run_to_end(); } catch (const Diverged&) {
+    throw;
+  } catch (...) {
+    if (!last_ && writes() && trainer_.steps() == 0) {
+      if (log_) log_->remove();
+      folder_.remove_first();
+    }
+    throw;
+  }
+
+  const Trainer<T, Space>& trainer() const { return trainer_; }
+
+ private:
+  RunResult run_to_end() {
     if (!last_) save();
     if (writes()) log_.emplace(folder_.path(), trainer_.steps(), log_rows_);
     if (writes()) folder_.clean();
@@ -110,9 +123,6 @@ class TrainingRun {
     return result;
   }
 
-  const Trainer<T, Space>& trainer() const { return trainer_; }
-
- private:
   std::size_t tokens_per_step() const { return options_.training.batch * options_.training.length; }
   /// Whether this process writes and shows what there is: the only one, or the first.
   bool writes() const { return world_.first(); }

@@ -55,6 +55,12 @@ class RunFolder {
     clean();
   }
 
+  /// Removes the checkpoint of step 0, of a run that has learned nothing.
+  void remove_first() const {
+    std::error_code ignored;
+    std::filesystem::remove_all(checkpoint(0), ignored);
+  }
+
   /// Removes what interrupted programs have left, and all checkpoints but the last.
   void clean() const {
     const std::optional<std::size_t> kept = last();

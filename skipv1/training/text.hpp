@@ -27,7 +27,7 @@ namespace skipv1 {
 /// A text file. Throws if it cannot be read or is empty.
 inline std::string load_text(const std::filesystem::path& path) {
   Source file(path);
-  require(file.size() > 0, "text ", path.string(), " is empty");
+  require(file.size() > 0, path.string(), ": is empty");
   return file.text(0, file.size());
 }
 

@@ -1,4 +1,4 @@
-// What memory is left: by the machine, and by control groups of both versions, a process's own and those around it.
+// What memory is left: by the machine, by control groups of both versions, a process's own and those around it, and by `ulimit`.
 #include "skipv1/core/memory_limit.hpp"
 
 #include <filesystem>
@@ -66,4 +66,19 @@ TEST_CASE("a control group of version 1 limits memory, and memory and swap toget
   machine.write(group + "memory.memsw.limit_in_bytes", std::to_string(520 * 1024));
   machine.write(group + "memory.memsw.usage_in_bytes", std::to_string(300 * 1024));
   CHECK(machine.kilobytes() == 320);
+}
+
+TEST_CASE("limits of the process itself, of its address space and its data, count less what it has of them") {
+  const SmallMachine machine("");
+  machine.write("proc/self/status", "Name:\tprogram\nVmPeak:\t 999 kB\nVmSize:\t 300 kB\nVmData:\t 100 kB\n");
+  const std::string head = "Limit                     Soft Limit           Hard Limit           Units\n";
+  const auto limits = [&](const std::string& address_space, const std::string& data) {
+    machine.write("proc/self/limits", head + "Max data size             " + data +
+                                          " unlimited bytes\nMax address space         " + address_space + " unlimited bytes\n");
+    return machine.kilobytes();
+  };
+  CHECK(limits("unlimited", "unlimited") == 1100);
+  CHECK(limits(std::to_string(800 * 1024), "unlimited") == 500);
+  CHECK(limits(std::to_string(800 * 1024), std::to_string(400 * 1024)) == 300);
+  CHECK(limits("1024", "unlimited") == 0);
 }

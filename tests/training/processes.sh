@@ -50,6 +50,11 @@ status=0
 "$programs/skipv1-train" --text text.txt $tiny --out none 0<&- >&- 2>&- || status=$?
 [ $status = 2 ] && [ ! -e none ] || fail "all closed: status $status"
 
+# A link that leads nowhere is no folder to be made, and stays.
+ln -s nowhere link
+wrong "link: nothing can be written into this folder: " train --text text.txt $tiny --out link
+[ -L link ] || fail "a link is gone"
+
 mkdir -p deep
 # Two processes at one run: the second is refused. Where the first was killed, the run goes on.
 "$programs/skipv1-train" --text text.txt $tiny --steps 1000000 --checkpoint-every 5 --out run > /dev/null 2>&1 &
@@ -97,6 +102,10 @@ for threads in 257 2000 100000 2147483647; do
   wrong "threads is $threads: must be at most" eval mha --text text.txt --threads $threads
   wrong "threads is $threads: must be at most" generate mha --prompt a --threads $threads
 done
+for command in "experiment recall --short --out none" "run mha --tokens none --out none" "check mha" "make-case none --seed 1 --out none" \
+  "uptrain convert mha --out none"; do
+  wrong "threads is 257: must be at most" $command --threads 257
+done
 export OMP_NUM_THREADS=100000
 wrong "OMP_NUM_THREADS is 100000: must be at most" plot mha --out none
 wrong "OMP_NUM_THREADS is 100000: must be at most" uptrain convert mha --out none
@@ -113,6 +122,10 @@ little() {
   (ulimit -v "$1" && shift && exec timeout 60 "$@" > out 2> err) || status=$?
   [ $status -eq 0 ] || { [ $status -eq 2 ] && grep -q "out of memory: " err; } || fail "$*: status $status, says $(cat err)"
 }
+if [ -r /proc/self/limits ] && (ulimit -v 900000) 2> /dev/null; then  # such a limit counts as what is left
+  (export OPENBLAS_NUM_THREADS=1; ulimit -v 900000; wrong "a training of [0-9]* parameters takes at least 2.[0-9] GB of memory, 0.[0-9] GB are left$" \
+    train --text text.txt --width 1024 --layers 12 --heads 8 --length 16 --batch 1 --threads 1 --out none)
+fi
 if (ulimit -v 300000) 2> /dev/null; then OPENBLAS_NUM_THREADS=1 little 300000 "$programs/skipv1-eval" mha --text text.txt --windows 2 --threads 2; fi
 
 # What a run to be resumed is compared by: everything that was given, and places as places.

@@ -171,7 +171,7 @@ wrong "^skipv1-train: --weight-decay is -1: must be 0 or more$" $train --text te
 wrong "^skipv1-train: --valid-share is 1: must be above 0, below 1$" $train --text text.txt --valid-share 1
 wrong "^skipv1-train: --length 256: the model reads at most 8 " $train --text text.txt --valid text.txt --context 8  # no word before it
 wrong "^skipv1-generate: --top-p is 2: must be above 0, at most 1$" "$programs/skipv1-generate" mha --prompt a --top-p 2
-wrong "^skipv1-generate: a file to read has an empty name$" "$programs/skipv1-generate" "" --prompt a
+wrong "^skipv1-generate: model is empty$" "$programs/skipv1-generate" "" --prompt a
 wrong "^skipv1-train: --kv-latent is 0: must be" $train --text text.txt --variant mla
 wrong "^skipv1-train: --architecture: expected" $train --text text.txt --architecture t5
 wrong "variant \"what\" is unknown" $train --text text.txt --variant what
@@ -188,11 +188,11 @@ wrong "steps: \"0x10\": must be a whole number" $train --text text.txt --steps 0
 wrong "seed: 18446744073709551616: must be at most" $train --text text.txt --seed 18446744073709551616
 wrong "peak: \"nan\": must be a finite number" $train --text text.txt --peak nan
 wrong "batch 200000000 of length 16: a step has at most" $train --text text.txt --length 16 --batch 200000000 --steps 1
-wrong "text.txt: --vocab 100000 cannot be trained on [0-9]* bytes: " $train --text text.txt --vocab 100000
+wrong "text.txt (its last [0-9]* bytes are held out): --vocab 100000 cannot be trained on [0-9]* bytes: " $train --text text.txt --vocab 100000
 printf 'zyxwvutsrqponmlkjihgfedcba zyx\nabc\n' > letters.txt
 wrong "^skipv1-train: letters.txt: --vocab 260: the text has 27 different characters, the space among them: must be at least 286$" \
   $train --text letters.txt --valid text.txt --vocab 260
-wrong "^skipv1-train: text.txt: --vocab 20000 cannot be trained on [0-9]* bytes: they give at most [0-9]*$" $train --text text.txt --vocab 20000
+wrong "^skipv1-train: text.txt (its last [0-9]* bytes are held out): --vocab 20000 cannot be trained on [0-9]* bytes: they give at most [0-9]*$" $train --text text.txt --vocab 20000
 
 # What takes more memory than there is is refused before the work, by what asks for it.
 gb="[0-9.]* GB of memory, [0-9.]* GB are left$"
@@ -208,13 +208,16 @@ wrong "/dev/zero: cannot be read: it is neither" $train --text /dev/zero
 wrong "step [0-9]*: the loss is .*: the run has diverged; the last checkpoint is of step" "$programs/skipv1-train" --text text.txt --width 16 \
   --layers 2 --heads 2 --length 16 --batch 2 --peak 1e30 --clip 0 --steps 9 --out diverged
 wrong "^skipv1-train: none/result.json: cannot be written" $train --text text.txt --json none/result.json
-wrong "out is empty" "$programs/skipv1-train" --out "" --text text.txt
+wrong "out is empty$" "$programs/skipv1-train" --out "" --text text.txt
 if [ -e /dev/full ]; then  # what cannot be written is no success before
   "$programs/skipv1-train" $tiny --steps 1 --out full --json /dev/full > out 2> err && fail "a full disk: $(cat out)"
   tail -n 1 err | grep -q "^skipv1-train: /dev/full: cannot be written: " && ! grep -q "model in" out || fail "a full disk: $(cat out err)"
 fi
 wrong "neither a model" "$programs/skipv1-eval" . --text text.txt
-wrong "is empty" "$programs/skipv1-eval" mha --text empty.txt
+wrong "^skipv1-eval: empty.txt: is empty$" "$programs/skipv1-eval" mha --text empty.txt
+wrong "^skipv1-eval: --json is empty$" "$programs/skipv1-eval" mha --text text.txt --json ""
+wrong "^skipv1-eval: empty.txt: not a llama2.c checkpoint: 0 bytes, its header has 28$" "$programs/skipv1-eval" empty.txt --text text.txt
+wrong "^skipv1-generate: --start-mark yes: tokenizer bytes has no such mark$" "$programs/skipv1-generate" gpt2 --prompt a --start-mark yes
 printf x > one.txt
 wrong "one.txt: .*too short to predict any" "$programs/skipv1-eval" mha --text one.txt
 wrong "windows: -1: must not be negative" "$programs/skipv1-eval" mha --text text.txt --windows -1
@@ -237,7 +240,7 @@ wrong "^skipv1-plot: rows.csv: line 3, peer: \"x\" is not a number$" "$programs/
 printf '\357\273\277name,ours\r\nfirst,1\r\nsecond,2\r\n' > windows.csv
 "$programs/skipv1-plot" windows.csv --rows name --y ours --out windows.svg
 printf 'name,ours\n' > names.csv
-wrong "^skipv1-plot: names.csv: has no line behind the names of its columns$" "$programs/skipv1-plot" names.csv --rows name --y ours --out none.png
+wrong "^skipv1-plot: names.csv: has no line after the names of its columns$" "$programs/skipv1-plot" names.csv --rows name --y ours --out none.png
 wrong "^skipv1-plot: mha: cannot be read: it is a folder" "$programs/skipv1-plot" mha --rows name --y ours --out none.png
 wrong "^skipv1-plot: SKIPV1_FONT: text.txt: must be a TrueType font" env SKIPV1_FONT=text.txt "$programs/skipv1-plot" mha --out none.png
 wrong "^skipv1-plot: none.png: cannot be written: File too large$" sh -c 'ulimit -f 1; exec "$@"' sh "$programs/skipv1-plot" mha --out none.png
@@ -262,11 +265,12 @@ wrong "seeds: 0: must be 1 to 1000000" "$programs/skipv1-experiment" variants --
 wrong "budget: \"nan\": must be a finite number" "$programs/skipv1-experiment" variants --out none --text text.txt --budget nan
 wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --strategy mean --out none
 wrong "^skipv1-uptrain: svd: conversion to skipv1: variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
+wrong "^skipv1-uptrain: svd: conversion to skipv1: variant is skipv1: must be mha" "$programs/skipv1-uptrain" run svd --text text.txt --out none
 wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd
 wrong "^skipv1-uptrain: A subcommand is required: convert or run$" "$programs/skipv1-uptrain"
 wrong "^skipv1-uptrain: The following arguments were not expected: --variant mha$" "$programs/skipv1-uptrain" run mha --text text.txt --out none \
   --variant mha
-wrong "^skipv1-uptrain: the folder to be made has an empty name$" "$programs/skipv1-uptrain" convert mha --out ""
+wrong "^skipv1-uptrain: --out is empty$" "$programs/skipv1-uptrain" convert mha --out ""
 wrong "seed-list: 1 is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --seed-list 1,1
 wrong "only: mha is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --only mha,mha
 wrong "^skipv1-experiment: binary-end.txt: the text is not UTF-8 at byte $(wc -c < text.txt): training a vocabulary" "$programs/skipv1-experiment" \
@@ -360,6 +364,7 @@ run values mha svd --text text.txt --windows 4 --probed 8 --json values.json
 grep -q '"layer 0.s values, for all later layers: exchanged"' values.json || fail "nothing was exchanged: $(cat values.json)"
 [ "$(grep -c '"token":' values.json)" = 4 ] || fail "not one read-out for each of two layers of two models"
 grep -q "^| position 0 to 1 " out && grep -q "+- (95 %)" out && ! grep -q "nan\|inf\|(0)" out || fail "values: $(cat out)"
+[ "$(grep -c "^| bigram new ([0-9]*) | [0-9]" out),$(grep -c "^| bigram new ([0-9]*) | [+-]" out)" = 1,1 ] || fail "only differences have a sign: $(cat out)"
 [ "$(grep -o "^| position [0-9]*" out | cut -d' ' -f3 | head -4 | tr '\n' ' ')" = "0 2 8 16 " ] || fail "positions: $(grep "^| pos" out)"
 run train --text text.txt --valid-share 0.02 --variant mha --width 16 --layers 2 --heads 1 --length 16 --batch 2 --steps 1 --out one-head
 run values one-head --text text.txt --windows 4 --probed 8 --json one-head.json

@@ -128,6 +128,27 @@ TEST_CASE("a run says what it cannot do before it writes anything") {
   CHECK_THAT(message([&] { run_in(folder / "b", {}, o); }), Catch::Contains("step 12 of a run of 11"));
 }
 
+TEST_CASE("a run that ends before its first step leaves nothing, and what is another's as it was") {
+  const Folder folder("run-begun");
+  std::filesystem::create_directories(folder / "log.jsonl" / "kept");
+  CHECK_THAT(message([&] { run_in(folder.path()).run(); }), Catch::Contains("log.jsonl: cannot be written"));
+  CHECK(RunFolder(folder.path()).last() == std::nullopt);
+  CHECK(std::filesystem::exists(folder / "log.jsonl" / "kept"));
+
+  std::filesystem::remove_all(folder / "log.jsonl");
+  RunOptions o = options();
+  o.checkpoint_every = 1;
+  CHECK_THROWS_AS(run_in(
+                      folder.path(),
+                      [](const std::filesystem::path& written) {
+                        if (written.filename() == "step-00000001.part") throw std::bad_alloc();
+                      },
+                      o)
+                      .run(),
+                  std::bad_alloc);
+  CHECK(RunFolder(folder.path()).last() == 0u);  // something was learned: it goes on from here
+}
+
 TEST_CASE("a run whose loss is no longer finite stops and keeps its checkpoint") {
   const Folder folder("run");
   RunOptions o = options();

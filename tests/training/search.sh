@@ -74,6 +74,7 @@ for option in "--only mha" "--peaks 1e-3" "--best 2" "--shard 1/2" "--keep mha";
 done
 wrong "merge: the experiment search has no list" "$programs/skipv1-experiment" search --out none.json --merge whole.json
 wrong "only the experiment search has --tables" "$programs/skipv1-experiment" frontier $short --out none.json --tables 3
+wrong "text.txt: nothing can be written into this folder: " "$programs/skipv1-experiment" search $short --out none.json --save-tables text.txt
 wrong "recall: only the experiment search has --save-tables" "$programs/skipv1-experiment" recall --out none.json --save-tables none
 wrong "recall: only the experiment uptraining has --from" "$programs/skipv1-experiment" recall --short --out none.json --from nofile
 wrong "retrain: no tables are trained yet" "$programs/skipv1-experiment" search $short --out none.json --retrain 10M-13M

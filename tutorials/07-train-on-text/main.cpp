@@ -133,9 +133,7 @@ void check(const Comparison& o) {
                  trainer + step_bytes<float>(config, o.batch, o.length));
   require(o.first_seed + (o.seeds - 1) >= o.first_seed, "--seed ", o.first_seed, " with --seeds ", o.seeds,
           ": the last seed must be below 2^64");
-  require(!o.out.empty(), "--out is empty: must name a folder");
   require_writable_folder(o.out);
-  require(!o.prompt.empty(), "--prompt is empty: there is nothing to continue");
   if (o.vocab != 256) at_place("--prompt", [&] { require_utf8(o.prompt, "a vocabulary of pieces"); });
 }
 void check_prompt(const Comparison& o, const Tokenizer& tokenizer) {

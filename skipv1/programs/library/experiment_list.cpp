@@ -21,6 +21,20 @@ bool names(const std::string& name, const std::string& label) {
 }
 bool names(const std::string& name, const PlannedRun& run) { return names(name, run.label); }
 
+/// Throws if one of `asked`, names of --only, names none of `labels`, which are those of `whose`.
+void require_named(const std::vector<std::string>& asked, const std::vector<std::string>& labels, const char* whose) {
+  for (const std::string& name : asked) {
+    if (std::any_of(labels.begin(), labels.end(), [&](const std::string& label) { return names(name, label); })) continue;
+    std::vector<std::string> groups, models;
+    const auto add = [](std::vector<std::string>& to, const std::string& text) {
+      if (!text.empty() && std::find(to.begin(), to.end(), text) == to.end()) to.push_back(text);
+    };
+    for (const std::string& label : labels) add(groups, group_of(label)), add(models, family_of(model_of(label)));
+    fail("--only ", name, ": ", whose, " no run, group or model of that name; ",
+         groups.empty() ? "" : "groups: " + few_of(groups, name) + "; ", "models: ", few_of(models, name));
+  }
+}
+
 bool near(double rate, double other) { return std::abs(rate - other) <= 1e-9 * std::abs(other); }
 /// Whether a run has that peak rate, but for its last digits: a rate may be a product.
 bool has_peak(const PlannedRun& run, double peak) { return run.contexts.empty() && near(run.training.schedule.peak, peak); }
@@ -56,6 +70,19 @@ Shard slurm_shard() {
   return {(*id - least) / step, *count};
 }
 }  // namespace
+
+std::string device_option(const Json& result) {
+  const std::string device = result.at("device").get<std::string>();
+  return device.starts_with("cpu") ? "cpu" : device == "emulated" ? device : "cuda";
+}
+
+std::string few_of(std::vector<std::string> names, const std::string& like) {
+  constexpr std::size_t most = 6;
+  std::stable_partition(names.begin(), names.end(), [&](const std::string& name) { return name.find(like) != name.npos; });
+  std::string text;
+  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i ? ", " : "") + names[i];
+  return text + (names.size() > most ? " and " + std::to_string(names.size() - most) + " more" : "");
+}
 
 CurveOptions curve_of(const Experiment& experiment, const PlannedRun& run) {
   CurveOptions curve = run.curve.value_or(experiment.curve);
@@ -105,9 +132,9 @@ bool wanted(const ExperimentJob& asked, const PlannedRun& run) {
 }
 
 void require_choice(const Experiment& experiment, const ExperimentJob& asked) {
-  for (const std::string& name : asked.only)
-    require(std::any_of(experiment.runs.begin(), experiment.runs.end(), [&](const PlannedRun& run) { return names(name, run); }),
-            "--only ", name, ": the experiment has no run, group or model of that name");
+  std::vector<std::string> labels;
+  for (const PlannedRun& run : experiment.runs) labels.push_back(run.label);
+  require_named(asked.only, labels, "the experiment has");
   ExperimentJob at_any_peak = asked;
   at_any_peak.peaks.clear();
   std::set<double> rates;
@@ -122,6 +149,8 @@ void require_choice(const Experiment& experiment, const ExperimentJob& asked) {
 }
 
 Json chosen_results(Json results, const ExperimentJob& asked) {
+  const std::string out = asked.shard.count > 1 ? shard_file(asked.out, asked.shard).string() : asked.out;
+  require(!results.at("runs").empty(), out, ": there are no results yet");
   if (asked.name == "search") {  // its --seeds are of what tables are compared with
     require(asked.only.empty() && asked.peaks.empty(), asked.only.empty() ? "--peaks" : "--only",
             ": the experiment search has no list of runs to choose from");
@@ -137,9 +166,9 @@ Json chosen_results(Json results, const ExperimentJob& asked) {
     const Json rate = run.at("settings").value("peak", Json());
     return rate.is_number() && near(rate.get<double>(), peak);
   };
-  for (const std::string& name : asked.only)
-    require(std::any_of(all.begin(), all.end(), [&](const Json& run) { return names(name, label_of(run)); }), "--only ", name,
-            ": the results have no run, group or model of that name");
+  std::vector<std::string> labels;
+  for (const Json& run : all) labels.push_back(label_of(run));
+  require_named(asked.only, labels, "the results have");
   for (const double peak : asked.peaks)
     require(std::any_of(all.begin(), all.end(), [&](const Json& run) { return has_rate(run, peak); }), "--peaks ",
             rate_text(peak), ": none of the results has it");
@@ -151,7 +180,7 @@ Json chosen_results(Json results, const ExperimentJob& asked) {
          (among(asked.seed_list, [&](std::uint64_t s) { return s == seed; }) && (asked.seeds == 0 || seed <= asked.seeds))))
       results["runs"].push_back(run);
   }
-  require(!results["runs"].empty(), asked.out, ": none of its results is of the runs asked for");
+  require(!results["runs"].empty(), out, ": none of its results is of the runs asked for");
   return results;
 }
 

@@ -28,7 +28,7 @@ std::string difference(const Json& one, const Json& other) {
   return {};
 }
 
-/// Files of results as they are joined: all of one text, one scalar and one size, each run as the experiment has it.
+/// Files of results as they are joined: all of one text, one scalar, one device and one size, each run as the experiment has it.
 class Merge {
  public:
   explicit Merge(const ExperimentJob& asked) : asked_(asked) {}
@@ -43,13 +43,12 @@ class Merge {
   /// In the order of the list; runs that nobody asks for come last.
   Json joined() {
     Json results = {{"experiment", asked_.name}, {"text", text_}, {"runs", Json::array()}};
-    std::string missing;
-    std::size_t count = 0;
+    std::vector<std::string> missing;
     const ListedRuns list = experiment_.runs.empty() ? ListedRuns() : listed_runs(experiment_, asked_);
     for (const auto& [run, seed] : list) {
       const auto found = runs_.find({run->label, seed});
       if (found == runs_.end()) {
-        missing += (count++ ? ", " : "") + run->label + " (seed " + std::to_string(seed) + ")";
+        missing.push_back(run->label + " (seed " + std::to_string(seed) + ")");
         continue;
       }
       results["runs"].push_back(std::move(found->second.run));
@@ -57,7 +56,8 @@ class Merge {
     }
     for (auto& [name, rest] : runs_) results["runs"].push_back(std::move(rest.run));
     std::fprintf(stderr, "%zu runs", results["runs"].size());
-    if (count) std::fprintf(stderr, "; missing of %zu asked for, %zu: %s", list.size(), count, missing.c_str());
+    if (!missing.empty())
+      std::fprintf(stderr, "; missing of %zu asked for, %zu: %s", list.size(), missing.size(), few_of(missing).c_str());
     std::fprintf(stderr, "\n");
     return results;
   }
@@ -74,8 +74,11 @@ class Merge {
     const std::string name = label + ", seed " + std::to_string(seed);
     const Json& settings = run.at("settings");
     const std::string dtype = settings.value("dtype", std::string());
-    if (experiment_.runs.empty()) experiment_ = plan_experiment(asked_.name, asked_.small, std::nullopt), dtype_ = dtype;
+    const std::string device = device_option(run);
+    if (experiment_.runs.empty())
+      experiment_ = plan_experiment(asked_.name, asked_.small, std::nullopt), dtype_ = dtype, device_ = device;
     require(dtype == dtype_, name, ": dtype ", dtype, " beside ", dtype_, " in ", first_);
+    require(device == device_, name, ": of --device ", device, " beside ", device_, " in ", first_);
     const PlannedRun* planned = find(experiment_, label);
     require(planned, name, ": the experiment has no run of that name");
     if (!fits(experiment_, *planned, settings)) refuse_settings(name, label, settings);
@@ -107,7 +110,7 @@ class Merge {
 
   const ExperimentJob& asked_;
   Experiment experiment_;
-  std::string first_, dtype_;
+  std::string first_, dtype_, device_;
   Json text_, start_;
   std::map<std::pair<std::string, std::uint64_t>, Found> runs_;
 };

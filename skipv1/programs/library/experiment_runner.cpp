@@ -75,10 +75,11 @@ class Runner {
     if (!std::filesystem::is_other(asked_.out)) lock_.emplace(std::filesystem::path(asked_.out) += ".lock", asked_.out);
     if (!asked.tokenizer_folder.empty()) require_writable_folder(asked.tokenizer_folder);
     if (!asked.from.empty()) {
-      from_.emplace(open_model<float>(asked.from));
+      from_.emplace(at_place("--from", [&] { return open_model<float>(asked.from); }));
       from_fingerprint_ = weights_fingerprint(from_->parameters);
     }
-    experiment_ = plan_experiment(asked.name, asked.small, from_ ? std::optional<Config>(from_->config) : std::nullopt);
+    const auto plan = [&](const std::optional<Config>& trained) { return plan_experiment(asked.name, asked.small, trained); };
+    experiment_ = from_ ? at_place("--from " + asked.from, [&] { return plan(from_->config); }) : plan({});
     require_choice(experiment_, asked);
     const bool reads = experiment_.runs.front().reads_text();
     require(reads || (asked.text.empty() && asked.valid.empty()), "experiment ", asked.name, " reads no text: without ",
@@ -90,8 +91,22 @@ class Runner {
     if (std::filesystem::exists(asked_.out)) take_over();
   }
 
-  /// Does what is not in the file yet, as far as the budget reaches.
+  /// Does what is not in the file yet, as far as the budget reaches. A file without a run, since the first one failed, goes
+  /// again.
   void run() {
+    const bool made = !std::filesystem::exists(asked_.out);
+    try {
+      run_missing();
+    } catch (...) {
+      std::error_code ignored;
+      if (made && results_["runs"].empty()) std::filesystem::remove(asked_.out, ignored);
+      throw;
+    }
+  }
+  const Json& results() const { return results_; }
+
+ private:
+  void run_missing() {
     const Runs left = missing();
     if (asked_.device != "cuda" && !asked_.prepare)  // a device's own memory says so itself
       for (const auto& [run, seed] : left) require_memory_for(*run, asked_.dtype);
@@ -100,7 +115,7 @@ class Runner {
     });
     if (pieces != left.end() && asked_.from.empty()) corpus_->require_texts_for(pieces->first->config.vocab_size);
     for (const auto& [run, seed] : left)
-      if (run->reads_text() && (asked_.prepare || asked_.at_once > 1)) encoded(*run);
+      if (run->reads_text()) corpus_->require_windows(encoded(*run), *run, curve_of(*run));
     if (asked_.prepare) return;
     if (asked_.name == "search") return write(), search();
     if (!left.empty()) write();  // what cannot be written is said before the work
@@ -109,9 +124,7 @@ class Runner {
     const Runs more = seeds_at_best();
     if (!more.empty()) carry_out(more);
   }
-  const Json& results() const { return results_; }
 
- private:
   /// A search's tables are no list known beforehand.
   static void require_listless(const ExperimentJob& asked) {
     const std::pair<const char*, bool> given[] = {{"--only", !asked.only.empty()},
@@ -140,6 +153,8 @@ class Runner {
       if (result.at("label") != run.label) continue;
       require(result.at("settings") == settings_of(run, curve_of(run), from_model()), asked_.out, ": holds ", run.label,
               " with other settings");
+      require(device_option(result) == asked_.device, asked_.out, ": holds ", run.label, " of --device ", device_option(result),
+              ", so none of --device ", asked_.device, " goes beside it");
       taken_.emplace_back(work(run), result.at("wall_seconds").get<double>());
     }
   }
@@ -161,10 +176,11 @@ class Runner {
   bool done(const std::string& label, std::uint64_t seed) const { return find(label, seed); }
   /// Of the runs asked for, in this process's part of the list, those that are not done.
   Runs missing() const {
+    std::vector<std::string> labels;
+    for (const PlannedRun& run : experiment_.runs) labels.push_back(run.label);
     for (const std::string& label : asked_.keep)
-      require(std::any_of(experiment_.runs.begin(), experiment_.runs.end(),
-                          [&](const PlannedRun& run) { return run.label == label; }),
-              "--keep ", label, ": the experiment has no run of that name");
+      require(std::find(labels.begin(), labels.end(), label) != labels.end(), "--keep ", label,
+              ": the experiment has no run of that name; there are ", few_of(labels, label));
     Runs left;
     const std::string size = asked_.retrain.empty() ? search_size : asked_.retrain;
     for (const auto& [run, seed] : part_of_list(listed_runs(experiment_, asked_), asked_.shard))
@@ -247,10 +263,10 @@ class Runner {
     queue.seed = [&] { return runs[next].second; };
     queue.begin = [&] { ++next; };
     queue.left = [&] {
-      std::string labels;
+      std::vector<std::string> labels;
       for (; next < runs.size(); ++next)
-        labels += " " + runs[next].first->label + " (seed " + std::to_string(runs[next].second) + ")";
-      return labels;
+        labels.push_back(runs[next].first->label + " (seed " + std::to_string(runs[next].second) + ")");
+      return std::to_string(labels.size()) + (labels.size() == 1 ? " run: " : " runs: ") + few_of(labels);
     };
     carry_out(queue);
   }
@@ -265,7 +281,7 @@ class Runner {
       while (!error && !stopped && (next = queue.next()).waits) ended_.wait(lock);
       if (error || stopped || !next.run) return {};
       if (asked_.budget > 0 && passed() + expected(*next.run) > asked_.budget) {
-        std::fprintf(stderr, "after %.0f s, not done yet:%s\n", passed(), queue.left().c_str());
+        std::fprintf(stderr, "after %.0f s, not done yet: %s\n", passed(), queue.left().c_str());
         stopped = true;
         return {};
       }
@@ -310,7 +326,7 @@ class Runner {
       return next;
     };
     queue.begin = [&] { tables.begin(); };
-    queue.left = [&] { return " " + std::to_string(tables.left()) + " tables"; };
+    queue.left = [&] { return std::to_string(tables.left()) + " tables"; };
     carry_out(queue);
   }
 

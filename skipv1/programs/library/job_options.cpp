@@ -26,7 +26,7 @@ void add_job_options(CommandLine& app, Job& job, ModelFrom model) {
     if (flag == "--vocab") option->excludes("--tokenizer");
   });
   app.add_flag("--resume", job.resume, "go on from the last checkpoint in --out, if there is one; --out is enough then");
-  app.add_option("--threads", job.threads, "threads; 0: all cores")->check(at_least(0));
+  add_threads_option(app, job.threads);
   app.add_option("--device", job.device, device_help)->capture_default_str();
   app.add_option("--json", job.json, "write the result into this file too; -: to standard output");
 }
@@ -168,7 +168,6 @@ void refuse_unread_options(const CommandLine& app, const std::string& variant) {
 
 /// `job` with the settings of the run it resumes, checked.
 PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world) {
-  require(!job.out.empty(), "--out is empty: must name a folder");
   PreparedJob p{job, RunFolder(job.out), world};
   if (world.first()) {
     require_writable_folder(job.out);

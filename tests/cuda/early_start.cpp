@@ -1,11 +1,7 @@
 // Decode attention starts early and reads lengths and the routing table before it waits for the kernel before: they come by a
 // copy. The emulator holds each kernel back, as late as a card may run it, and finds a kernel or a caller that breaks the rule.
-#include "skipv1/model/generate.hpp"
-
-#include "skipv1/model/decoder.cuh"
 #include "tests/catch.hpp"
 #include "tests/cuda/attention.hpp"
-#include "tests/cuda/small_models.hpp"
 
 #if !defined(__CUDACC__)
 
@@ -53,21 +49,6 @@ TEST_CASE("decode attention waits for queries that the kernel before writes, and
   zero(View<std::int32_t, Device>(past));
   write_late<std::int32_t>(past, p.past_on);  // which nobody may do
   CHECK_FALSE(same(attend(q, past), right));
-}
-
-TEST_CASE("decoding says the same when every kernel runs as late as it may", "[cuda]") {
-  for (const char* variant : {"mha", "skipv1", "gqa"}) {
-    const Config c = small_config(Architecture::llama, find_variant(variant));
-    Parameters<double> parameters(c);
-    initialize(parameters, c, 3);
-    const Parameters<bfloat16, Device> there(c);
-    load(there, parameters);
-    const Decoder<bfloat16, Device> decoder(c, there);
-    const auto say = [&] { return generate(decoder, {{1, 2, 3}}, 4, {.temperature = 0}, 1); };
-    const auto right = say();
-    const emulator::LateKernels late;
-    CHECK(say() == right);
-  }
 }
 
 #endif

@@ -2,8 +2,10 @@
 system, which depend little on the number of cores; and how much longer training takes without a build type.
 
     python3 tests/benchmark/compile.py [build] [trainer] [type]     # some of these, or all
+    python3 tests/benchmark/compile.py trainer                      # half a minute; build takes ten
 
-docs/performance/compile.txt is what it printed. Other work on the same cores makes the seconds more. CXX: the compiler.
+docs/performance/compile.txt is what it printed for trainer and type. Other work on the same cores makes the seconds more. CXX: the
+compiler.
 """
 import os
 import pathlib
@@ -57,6 +59,8 @@ def measure_type(work):
 
 
 PARTS = {"build": measure_build, "trainer": measure_trainer, "type": measure_type}
+if {"-h", "--help"} & set(sys.argv[1:]):
+    sys.exit(print(__doc__, end=""))
 unknown = [part for part in sys.argv[1:] if part not in PARTS]
 if unknown:
     sys.exit(f"compile.py: {unknown[0]}: must be one of {', '.join(PARTS)}")

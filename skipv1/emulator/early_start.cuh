@@ -46,7 +46,8 @@ class HeldKernel {
   std::mutex mutex_;
 };
 
-/// While one lives, kernels are held back. What they read and write must live until the next launch or copy.
+/// While one lives, kernels are held back. What they read and write must live until the next launch or copy. A kernel that waits
+/// for the one before must start early here: held back itself, it would wait for itself.
 class LateKernels {
  public:
   LateKernels() { HeldKernel::only().set_holds(true); }

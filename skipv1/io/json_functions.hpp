@@ -1,4 +1,4 @@
-// What json.hpp declares: included there, or compiled once by instances/json.cpp.
+// What json.hpp declares: included there, or compiled once by instances/json_functions.cpp.
 #pragma once
 
 #include <algorithm>

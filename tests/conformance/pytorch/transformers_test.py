@@ -122,12 +122,17 @@ def check_generation(case, model):
 
 
 def check_saving(case, model):
-    """What save_pretrained writes loads as the same model through AutoModelForCausalLM."""
+    """What save_pretrained writes loads as the same model through AutoModelForCausalLM: weights to the bit, logits but for rounding,
+    as a matrix product's last bits may depend on where a weight lies in memory."""
     tokens = torch.from_numpy(case.tokens).long()
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         model.save_pretrained(folder)
         again = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
-        assert torch.equal(model(tokens).logits, again(tokens).logits), f"{case.name}: differs once saved"
+        weights = again.state_dict()
+        assert model.state_dict().keys() == weights.keys(), f"{case.name}: other tensors once saved"
+        for name, weight in model.state_dict().items():
+            assert torch.equal(weight, weights[name]), f"{case.name}: {name} differs once saved"
+        assert torch.allclose(model(tokens).logits, again(tokens).logits, rtol=1e-12, atol=1e-12), f"{case.name}: differs once saved"
 
 
 def main():

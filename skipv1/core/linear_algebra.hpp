@@ -6,9 +6,11 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "skipv1/core/parallel.hpp"
+#include "skipv1/core/simd.hpp"
 #include "skipv1/core/tensor.hpp"
 
 namespace skipv1 {
@@ -60,6 +62,11 @@ struct JacobiRotation {
     a = c * old - s * b;
     b = s * old + c * b;
   }
+  /// Of rows, n wide.
+  void operator()(double* a, double* b, std::size_t n) const {
+    transform_to_two<double>(
+        n, a, b, [this](auto x, auto y) { return std::pair{c * x - s * y, s * x + c * y}; }, a, b);
+  }
 };
 
 }  // namespace detail
@@ -99,8 +106,8 @@ struct SingularValues {
 };
 
 /// The singular value decomposition of a matrix (m, n), m <= n, by one-sided Jacobi: rotations of pairs of rows, each disjoint
-/// set of pairs on all cores, until every two rows are orthogonal (Golub and Van Loan, section 8.6). About 10 m^2 n (8 sweeps)
-/// operations.
+/// set of pairs on all cores, until every two rows are orthogonal (Golub and Van Loan, section 8.6). A sweep is 6 m^2 n + 3 m^3
+/// operations; products of two random matrices take 12 sweeps with m = n = 64 and 19 with 512.
 inline SingularValues singular_values(View<const double> matrix) {
   require(matrix.shape().rank() == 2 && matrix.extent(0) <= matrix.extent(1), "singular values: ", matrix.shape(),
           ": must have as many columns as rows, or more");
@@ -109,7 +116,8 @@ inline SingularValues singular_values(View<const double> matrix) {
   copy(rows, matrix);
   for (std::size_t i = 0; i < m; ++i) turns(i, i) = 1;
   const auto dot = [&](std::size_t i, std::size_t j) {
-    return std::inner_product(&rows(i, 0), &rows(i, 0) + n, &rows(j, 0), 0.);
+    return sum_of<double>(
+        n, [](auto x, auto y) { return x * y; }, &rows(i, 0), &rows(j, 0));
   };
   double square = 0;
   for (std::size_t i = 0; i < m; ++i) square += dot(i, i);
@@ -126,8 +134,8 @@ inline SingularValues singular_values(View<const double> matrix) {
         if (std::min(aa, bb) <= zero_row || std::abs(ab) <= parallel * std::sqrt(aa) * std::sqrt(bb)) return;
         rotated[pair] = 1;
         const detail::JacobiRotation rotate(aa, bb, ab);
-        for (std::size_t i = 0; i < n; ++i) rotate(rows(p, i), rows(q, i));
-        for (std::size_t i = 0; i < m; ++i) rotate(turns(p, i), turns(q, i));
+        rotate(&rows(p, 0), &rows(q, 0), n);
+        rotate(&turns(p, 0), &turns(q, 0), m);
       });
   }
   std::vector<double> norms(m);

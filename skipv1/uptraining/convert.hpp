@@ -203,3 +203,10 @@ Parameters<T> convert(const Config& config, const Parameters<T>& from, Strategy 
 }
 
 }  // namespace skipv1
+
+#ifdef SKIPV1_INSTANCES  // compiled elsewhere in the program, once
+namespace skipv1 {
+extern template Parameters<float> convert(const Config&, const Parameters<float>&, Strategy);
+extern template Parameters<double> convert(const Config&, const Parameters<double>&, Strategy);
+}  // namespace skipv1
+#endif

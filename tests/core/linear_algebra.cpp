@@ -74,7 +74,7 @@ TEST_CASE("eigenvalues are those of a matrix made of them") {
 }
 
 TEST_CASE("singular values give the matrix back, of full rank and of less") {
-  for (std::size_t m : {1u, 2u, 3u, 8u, 31u}) {
+  for (std::size_t m : {1u, 2u, 3u, 8u, 31u, 97u}) {
     check_singular_values(draw<double>({m, m}, 4), m);
     check_singular_values(draw<double>({m, m + 5}, 5), m);
   }

@@ -18,7 +18,7 @@ set(distributed core emulator kernel device distributed)
 set(training core device ops routing model io distributed training)
 set(uptraining core device ops routing model io training uptraining)
 set(mesa core kernel device ops routing model io training mesa)
-set(instances ${model} ${training} ${mesa} instances)
+set(instances ${model} ${training} ${uptraining} ${mesa} instances)
 set(programs ${instances} plot uptraining conformance programs)
 set(rooms core emulator kernel device distributed ops routing model io plot conformance training uptraining mesa instances programs)
 # Third parties that only some rooms know.

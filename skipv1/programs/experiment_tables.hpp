@@ -179,5 +179,17 @@ inline std::string range_text(const std::vector<Labelled>& all, const char* key)
     low = std::min(low, l.first().at(key).get<std::size_t>()), high = std::max(high, l.first().at(key).get<std::size_t>());
   return std::to_string(low) + (low == high ? "" : " to " + std::to_string(high));
 }
+/// The devices that runs were made on, each once, in the order of the results: "NVIDIA H200, cpu".
+inline std::string devices_text(const std::vector<Labelled>& all) {
+  std::vector<std::string> devices;
+  for (const Labelled& l : all)
+    for (const Json& run : l.runs)
+      if (const auto device = run.at("device").get<std::string>();
+          std::find(devices.begin(), devices.end(), device) == devices.end())
+        devices.push_back(device);
+  std::string text;
+  for (const std::string& device : devices) text += (text.empty() ? "" : ", ") + device;
+  return text;
+}
 
 }  // namespace skipv1::report

@@ -23,6 +23,20 @@ TEST_CASE("tables give an interval from three seeds on, and of two seeds both, i
   CHECK(report::interval_text({1, 2, 3}, 1) == "+2.0 [-0.5, +4.5], n = 3");
 }
 
+TEST_CASE("tables name every device that their runs were made on, once") {
+  const auto run = [](const char* label, int seed, const char* device) {
+    return Json{{"label", label}, {"seed", seed}, {"device", device}};
+  };
+  const auto devices = [](const std::vector<Json>& runs) {
+    Json results;
+    results["runs"] = runs;
+    return report::devices_text(report::by_label(results));
+  };
+  CHECK(devices({run("mha", 1, "NVIDIA H200")}) == "NVIDIA H200");
+  CHECK(devices({run("mha", 1, "NVIDIA H200"), run("mha", 2, "cpu"), run("skipv1", 1, "NVIDIA H200"),
+                 run("skipv1", 2, "NVIDIA B200")}) == "NVIDIA H200, cpu, NVIDIA B200");
+}
+
 TEST_CASE("figures draw an interval from three seeds on, and of two seeds the range") {
   plot::Series series{"", {}, {}};
   report::add_interval(series, 1, {3, 1}), report::add_interval(series, 2, {1, 2, 3}), report::add_interval(series, 3, {5});

@@ -274,8 +274,7 @@ void print_epochs(const Json& results, const std::string& against) {
       "loss is over %s tokens, %s bytes; device: %s\n",
       last_part(all[0].first()).c_str(), whole(text, "bytes").c_str(), text.at("fingerprint").get<std::string>().c_str(),
       whole(text, "valid_bytes").c_str(), text.at("valid_fingerprint").get<std::string>().c_str(),
-      range_text(all, "final_tokens").c_str(), range_text(all, "final_bytes").c_str(),
-      all[0].first().at("device").get<std::string>().c_str());
+      range_text(all, "final_tokens").c_str(), range_text(all, "final_bytes").c_str(), devices_text(all).c_str());
   if (results.at("experiment") == "contexts") print_contexts(results, against);
   if (results.at("experiment") == "vocabulary") print_vocabulary(results, against);
 }

@@ -152,7 +152,7 @@ void print_recall(const Json& results, const std::string& against) {
     }
   std::printf("\nA guess is right once in %zu. %s answers; device: %s\n",
               all[0].first().at("settings").at("config").at("vocab_size").get<std::size_t>() / 2,
-              range_text(all, "final_tokens").c_str(), all[0].first().at("device").get<std::string>().c_str());
+              range_text(all, "final_tokens").c_str(), devices_text(all).c_str());
 }
 
 void draw_recall(const Json& results, const std::filesystem::path& file) {

@@ -25,8 +25,7 @@ void print_trainings(const Json& results, const std::vector<Labelled>& all, cons
                base ? gap_text(train_gaps(l, *base)) : ""});
   }
   std::printf("\nNats per token. Training: mean of the last twentieth of the steps. Held out: %s tokens, %s bytes; device: %s\n",
-              range_text(all, "final_tokens").c_str(), range_text(all, "final_bytes").c_str(),
-              all[0].first().at("device").get<std::string>().c_str());
+              range_text(all, "final_tokens").c_str(), range_text(all, "final_bytes").c_str(), devices_text(all).c_str());
 }
 
 /// The loss after the last step on the windows of the curve.
@@ -88,7 +87,7 @@ void print_memory(const std::vector<Labelled>& all) {
     print_row(row);
   }
   std::printf("\n%s sequences at a time; device: %s\n", whole(all[0].first().at("settings"), "batch").c_str(),
-              all[0].first().at("device").get<std::string>().c_str());
+              devices_text(all).c_str());
 }
 
 /// "34M" as "34M parameters"; "42M-26M" as "42M parameters, 26M tokens".

@@ -136,13 +136,17 @@ inline std::optional<double> available_memory(const std::string& root = {}) {
 }
 
 /// Throws if fewer than `bytes` are left, which is the least that `what` ("--batch 9: a step") takes.
-inline void require_memory(const std::string& what, double bytes) {
-  const std::optional<double> left = available_memory();
+inline void require_memory(const std::string& what, double bytes, const std::string& root = {}) {
+  const std::optional<double> left = available_memory(root);
   if (!left || bytes <= *left) return;
-  std::ostringstream line;
-  line << std::fixed << std::setprecision(1) << what << " takes at least " << bytes / 1e9 << " GB of memory, " << *left / 1e9
-       << " GB are left";
-  fail(line.str());
+  const auto gb = [](double of, int digits) {
+    std::ostringstream number;
+    number << std::fixed << std::setprecision(digits) << of / 1e9;
+    return number.str();
+  };
+  int digits = 1;
+  while (digits < 9 && gb(bytes, digits) == gb(*left, digits)) ++digits;
+  fail(what, " takes at least ", gb(bytes, digits), " GB of memory, ", gb(*left, digits), " GB are left");
 }
 
 }  // namespace skipv1

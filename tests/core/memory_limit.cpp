@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "tests/catch.hpp"
+#include "tests/check.hpp"
 #include "tests/folder.hpp"
 
 using namespace skipv1;
@@ -66,6 +67,16 @@ TEST_CASE("a control group of version 1 limits memory, and memory and swap toget
   machine.write(group + "memory.memsw.limit_in_bytes", std::to_string(520 * 1024));
   machine.write(group + "memory.memsw.usage_in_bytes", std::to_string(300 * 1024));
   CHECK(machine.kilobytes() == 320);
+}
+
+TEST_CASE("what is asked for and what is left have as many digits as tell them apart") {
+  const SmallMachine machine("");  // 1,126,400 bytes
+  const auto line = [&](double bytes) {
+    return test::message([&] { require_memory("a step", bytes, machine.root.path().string()); });
+  };
+  CHECK(line(2e9) == "a step takes at least 2.0 GB of memory, 0.0 GB are left");
+  CHECK(line(1.2e6) == "a step takes at least 0.0012 GB of memory, 0.0011 GB are left");
+  CHECK(line(1126401) == "a step takes at least 0.001126401 GB of memory, 0.001126400 GB are left");
 }
 
 TEST_CASE("limits of the process itself, of its address space and its data, count less what it has of them") {

@@ -91,6 +91,8 @@ void write_checkpoint(const std::filesystem::path& folder, const Config& config,
                       const Dtype& dtype = dtype_of<T>()) {
   require_layout("checkpoint", parameters.layout(), ParameterLayout(config));
   std::error_code error;
+  const std::string nowhere = leads_nowhere(folder);
+  require(nowhere.empty(), folder.string(), ": cannot be made: ", nowhere);
   const bool made = std::filesystem::create_directories(folder, error);
   require(!error, folder.string(), ": cannot be made: ", error.message());
   try {
@@ -99,7 +101,7 @@ void write_checkpoint(const std::filesystem::path& folder, const Config& config,
     text.out() << config_text(config);
     weights.close();
     text.close();
-    std::filesystem::remove(folder / "config.json", error);
+    std::filesystem::remove(end_of_links(folder / "config.json"), error);
     weights.commit();
     text.commit();
   } catch (...) {

@@ -85,6 +85,32 @@ auto at_place(const std::string& place, const Work& work) {
   }
 }
 
+/// Where the links at `path` lead in the end, whether or not anything is there; without a link `path` itself. Stops at a link in
+/// /proc, which stands for an open file ("/dev/stdout"). Throws where they lead in a circle.
+inline std::filesystem::path end_of_links(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::path end = path;
+  for (int links = 0; std::filesystem::is_symlink(std::filesystem::symlink_status(end, error)); ++links) {
+    if (std::filesystem::canonical(end.parent_path() / "", error).string().starts_with("/proc/")) break;
+    require(links < 40, path.string(),
+            ": cannot be written: ", std::make_error_code(std::errc::too_many_symbolic_link_levels).message());
+    end = end.parent_path() / std::filesystem::read_symlink(end, error);
+  }
+  return end;
+}
+/// Says so if `path`, or a folder on the way to it, is a link that leads nowhere; empty if none is.
+inline std::string leads_nowhere(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::path part = path;
+  for (; part.has_relative_path(); part = part.parent_path()) {
+    if (!std::filesystem::is_symlink(std::filesystem::symlink_status(part, error))) continue;
+    if (std::filesystem::status(part, error).type() == std::filesystem::file_type::not_found) break;
+  }
+  if (!part.has_relative_path()) return "";
+  return (part == path ? "it" : part.string()) + " is a link that leads nowhere, to " +
+         std::filesystem::read_symlink(part, error).string();
+}
+
 /// What a reader reads: a file, or bytes in memory, which must outlive it.
 class Source {
  public:
@@ -93,7 +119,10 @@ class Source {
     require(!path.empty(), "a file to read has an empty name");
     std::error_code error;
     const std::filesystem::file_status status = std::filesystem::status(path, error);
-    require(std::filesystem::exists(status), name_, ": cannot be read: ", error ? error.message() : "no such file");
+    if (!std::filesystem::exists(status)) {
+      const std::string nowhere = leads_nowhere(path);
+      fail(name_, ": cannot be read: ", !nowhere.empty() ? nowhere : error ? error.message() : "no such file");
+    }
     require(!std::filesystem::is_directory(status), name_, ": cannot be read: it is a folder, not a file");
     const bool pipe = std::filesystem::is_fifo(status) || std::filesystem::is_socket(status);
     require(pipe || std::filesystem::is_regular_file(status), name_, ": cannot be read: it is neither a file nor a pipe");
@@ -153,19 +182,21 @@ class Source {
 };
 
 /// A file in the making. It has a temporary name, its process's own, until `commit`; without that, whatever `path` was stays as
-/// it is. What a killed process left there under such a name goes.
+/// it is. What a killed process left there under such a name goes. A link stays one: the file is written where it leads.
 class NewFile {
  public:
-  /// Throws if no file can be made there. A device or a pipe at `path` is written to directly.
+  /// Throws if no file can be made there. A device, a pipe or an open file ("/dev/stdout") at `path` is written to directly.
   explicit NewFile(std::filesystem::path path) : path_(std::move(path)) {
     std::error_code error;
     require(!std::filesystem::is_directory(path_, error), path_.string(),
             ": cannot be written: ", std::make_error_code(std::errc::is_a_directory).message());
-    direct_ = std::filesystem::is_other(path_, error);
-    part_ = direct_ ? path_ : part_of(path_);
-    if (!direct_) remove_left_over(path_);
+    target_ = end_of_links(path_);
+    direct_ =
+        std::filesystem::is_other(path_, error) || std::filesystem::is_symlink(std::filesystem::symlink_status(target_, error));
+    part_ = direct_ ? path_ : part_of(target_);
+    if (!direct_) remove_left_over(target_);
     errno = 0;
-    file_.open(part_, std::ios::binary | std::ios::trunc);
+    file_.open(part_, std::ios::binary | (direct_ ? std::ios::app : std::ios::trunc));
     check();
   }
   NewFile(const NewFile&) = delete;
@@ -186,7 +217,7 @@ class NewFile {
   /// Gives the closed file its name, in place of what had it.
   void commit() {
     std::error_code error;
-    if (!direct_) std::filesystem::rename(part_, path_, error);
+    if (!direct_) std::filesystem::rename(part_, target_, error);
     require(!error, path_.string(), ": cannot be written: ", error.message());
     committed_ = true;
   }
@@ -194,9 +225,10 @@ class NewFile {
  private:
   void check() const {
     require(file_.good(), path_.string(),
-            ": cannot be written: ", errno ? std::generic_category().message(errno) : "unknown reason");
+            ": cannot be written: ", target_ == path_ ? "" : "it is a link to " + target_.string() + ": ",
+            errno ? std::generic_category().message(errno) : "unknown reason");
   }
-  std::filesystem::path path_, part_;
+  std::filesystem::path path_, target_, part_;
   std::ofstream file_;
   bool direct_ = false, committed_ = false;
 };
@@ -232,8 +264,9 @@ inline void remove_empty(const std::vector<std::filesystem::path>& folders) {
 inline void require_writable_folder(const std::filesystem::path& path) {
   std::error_code error;
   const std::vector<std::filesystem::path> made = missing_folders(path);
-  std::string why;
-  for (int tries = 0; tries < 100; ++tries) {  // another process that tries the same may have made it, and take it away
+  std::string why = leads_nowhere(path);
+  // Another process that tries the same may have made the folder, and take it away.
+  for (int tries = 0; why.empty() && tries < 100; ++tries) {
     std::filesystem::create_directories(path, error);
     why = error ? error.message() : std::filesystem::is_directory(path) ? "" : "it is no folder";
     if (!why.empty()) break;

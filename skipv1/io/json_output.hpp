@@ -34,7 +34,7 @@ inline int descriptor_of(std::FILE* file) { return fileno(file); }
 inline void require_replaceable(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return;
-  const std::string name = path.filename().string();
+  const std::string name = end_of_links(path).filename().string();
   for (const char* own :
        {"config.json", "run.json", "state.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
         "generation_config.json", "model.safetensors.index.json", "expected.json", "decoding.json", "manifest.json"})

@@ -110,6 +110,8 @@ class Lock {
   void make_folder(const std::string& name) {
     std::error_code error;
     const std::filesystem::path folder = file_.parent_path();
+    const std::string nowhere = leads_nowhere(folder);
+    require(nowhere.empty(), name, ": cannot be written: ", nowhere);
     for (std::filesystem::path p = folder; !p.empty() && !is_there(p) && p != p.parent_path(); p = p.parent_path())
       if (std::find(made_.begin(), made_.end(), p) == made_.end()) made_.push_back(p);
     if (!folder.empty()) std::filesystem::create_directories(folder, error);

@@ -18,6 +18,8 @@ class PartFolder {
   /// The one for `place`. Throws `failure` and the system's reason if it cannot be made.
   PartFolder(const std::filesystem::path& place, const std::string& failure) : path_(part_of(place)) {
     std::error_code error;
+    const std::string nowhere = leads_nowhere(place.has_filename() ? place : place.parent_path());
+    require(nowhere.empty(), failure, nowhere);
     remove_left_over(place);
     std::filesystem::remove_all(path_, error);
     made_ = missing_folders(path_);
@@ -64,6 +66,8 @@ class NewFolder {
     require(!path.empty(), "the folder to be made has an empty name");
     if (path.filename().empty()) path = path.parent_path();  // "name/"
     std::error_code error;
+    const std::string nowhere = leads_nowhere(path);
+    require(nowhere.empty(), path.string(), ": cannot be made: ", nowhere);
     require(!std::filesystem::exists(path, error), path.string(), ": exists already");
     return path;
   }
@@ -91,8 +95,17 @@ class NewFiles {
       require(!std::filesystem::is_directory(folder_ / name, error), (folder_ / name).string(),
               ": cannot be written: ", std::make_error_code(std::errc::is_a_directory).message());
     for (const std::filesystem::path& name : names) {
-      std::filesystem::rename(part_.path() / name, folder_ / name, error);
-      require(!error, (folder_ / name).string(), ": cannot be written: ", error.message());
+      const std::filesystem::path place = folder_ / name;
+      if (std::filesystem::is_symlink(
+              std::filesystem::symlink_status(place, error))) {  // written where it leads, which may be another disk
+        std::ifstream made(part_.path() / name, std::ios::binary);
+        write_whole(place, [&](std::ostream& out) {
+          if (made.peek() != std::ifstream::traits_type::eof()) out << made.rdbuf();
+        });
+        continue;
+      }
+      std::filesystem::rename(part_.path() / name, place, error);
+      require(!error, place.string(), ": cannot be written: ", error.message());
     }
   }
 

@@ -107,6 +107,45 @@ TEST_CASE("a file that cannot be written is named, with the reason") {
   }
 }
 
+#if defined(__unix__) || defined(__APPLE__)
+TEST_CASE("a file is written where a link leads, and the link stays") {
+  const Folder folder("file-links");
+  std::filesystem::create_directory(folder / "there");
+  std::filesystem::create_symlink("there/x", folder / "link");
+  std::filesystem::create_symlink(folder / "link", folder / "second");
+  for (const std::string text : {"first", "second"}) {  // where nothing is yet, and where something is
+    write_whole(folder / "second", [&](std::ostream& out) { out << text; });
+    CHECK(contents(folder / "there/x") == text);
+  }
+  CHECK_THROWS_AS(write_whole(folder / "link", [](std::ostream& out) { out.setstate(std::ios::badbit); }), Error);
+  CHECK(contents(folder / "there/x") == "second");
+  NewFiles files(folder.path());
+  for (const char* name : {"link", "other"}) write(files.path() / name, "third");
+  files.commit();
+  CHECK(contents(folder / "there/x") == "third");
+  for (const char* name : {"link", "second"}) CHECK(std::filesystem::is_symlink(folder / name));
+  CHECK_FALSE(std::filesystem::is_symlink(folder / "there/x"));
+  CHECK(contents(folder / "other") == "third");
+}
+
+TEST_CASE("a link that leads nowhere is named, with where it leads, and stays") {
+  const Folder folder("no-folder-links");
+  const auto link = folder / "link";
+  std::filesystem::create_symlink("gone", link);
+  const std::string nowhere = "it is a link that leads nowhere, to gone";
+  CHECK(error_of([&] { require_writable_folder(link); }) ==
+        link.string() + ": nothing can be written into this folder: " + nowhere);
+  CHECK(error_of([&] { require_writable_folder(link / "x"); }) ==
+        (link / "x").string() + ": nothing can be written into this folder: " + link.string() +
+            " is a link that leads nowhere, to gone");
+  CHECK(error_of([&] { NewFolder made(link); }) == link.string() + ": cannot be made: " + nowhere);
+  CHECK(error_of([&] { NewFiles made(link); }) == link.string() + ": nothing can be written into this folder: " + nowhere);
+  CHECK(error_of([&] { Source made(link); }) == link.string() + ": cannot be read: " + nowhere);
+  CHECK(std::filesystem::is_symlink(link));
+  CHECK(folder.count() == 1);
+}
+#endif
+
 TEST_CASE("a source gives the bytes it has and no more") {
   const Folder folder("file-source");
   write(folder / "x", "0123456789");

@@ -50,10 +50,32 @@ status=0
 "$programs/skipv1-train" --text text.txt $tiny --out none 0<&- >&- 2>&- || status=$?
 [ $status = 2 ] && [ ! -e none ] || fail "all closed: status $status"
 
-# A link that leads nowhere is no folder to be made, and stays.
+# A link that leads nowhere is no folder to be made, and stays; nor is what lies behind it.
 ln -s nowhere link
-wrong "link: nothing can be written into this folder: " train --text text.txt $tiny --out link
-[ -L link ] || fail "a link is gone"
+wrong "^skipv1-train: link: nothing can be written into this folder: it is a link that leads nowhere, to nowhere$" train --text text.txt $tiny --out link
+wrong "^skipv1-train: link/x: nothing can be written into this folder: link is a link that leads nowhere, to nowhere$" train --text text.txt $tiny \
+  --out link/x
+wrong "^skipv1-uptrain: link: cannot be made: it is a link that leads nowhere, to nowhere$" uptrain convert mha --out link
+wrong "^skipv1-run: link: cannot be made: it is a link that leads nowhere, to nowhere$" run mha --tokens none --out link
+wrong "^skipv1-train: link: cannot be read: it is a link that leads nowhere, to nowhere$" train --text link --out none
+[ -L link ] && [ ! -e nowhere ] || fail "a link is gone, or what it led to was made"
+
+# A link to a file stays a link: what it leads to is written, also where nothing is yet.
+mkdir -p elsewhere
+for name in loss.json said.json figure.png figure.svg; do ln -s "elsewhere/$name" "$name"; done
+run eval mha --text text.txt --windows 1 --json loss.json
+run eval mha --text text.txt --windows 1 --json loss.json
+run generate mha --prompt a --count 1 --json said.json
+run plot mha --out figure.png
+for name in loss.json said.json figure.png figure.svg; do
+  [ -L "$name" ] && [ -s "elsewhere/$name" ] && [ ! -L "elsewhere/$name" ] || fail "$name: $(ls -l "$name" elsewhere)"
+done
+ln -s nowhere/x.json far.json
+wrong "^skipv1-eval: far.json: cannot be written: it is a link to nowhere/x.json: No such file or directory$" eval mha --text text.txt --json far.json
+ln -s mha/step-00000030/config.json to-config.json  # what numbers must not take the place of, they must not through a link
+wrong "^skipv1-eval: to-config.json: is there, and of a model" eval mha --text text.txt --json to-config.json
+ln -s circle circle
+wrong "^skipv1-eval: circle: cannot be written: Too many levels of symbolic links$" eval mha --text text.txt --json circle
 
 mkdir -p deep
 # Two processes at one run: the second is refused. Where the first was killed, the run goes on.
@@ -115,18 +137,30 @@ unset OMP_NUM_THREADS
 run eval mha --text text.txt --windows 2 --threads 100
 limited() { (ulimit -v 2000000 && wrong "threads is 250: only [0-9]* threads can be started: " "$@" --threads 250); }
 if (ulimit -v 2000000) 2> /dev/null; then limited eval mha --text text.txt; fi
-# OpenBLAS tries without end to get memory that it cannot have: said before, where there is too little. (For each core but one
-# it takes some before main already, if it may have more than one thread: version 0.3.29 would then not reach our words.)
+# OpenBLAS tries without end to get memory that it cannot have. So programs take what it needs at their start, before the model
+# can, or say that it is not there: by every limit a run trains, or is refused. (For each core but one OpenBLAS takes some before
+# main already, if it may have more than one thread: version 0.3.29 would then not reach our words.)
 little() {
-  status=0
-  (ulimit -v "$1" && shift && exec timeout 60 "$@" > out 2> err) || status=$?
-  [ $status -eq 0 ] || { [ $status -eq 2 ] && grep -q "out of memory: " err; } || fail "$*: status $status, says $(cat err)"
+  limit=$1 status=0
+  shift
+  (ulimit $limit && OPENBLAS_NUM_THREADS=1 exec timeout 60 "$@" > out 2> err) || status=$?
+  [ $status -eq 0 ] || { [ $status -eq 2 ] && grep -q "out of memory: \|GB are left$\|threads can be started: " err; } ||
+    fail "ulimit $limit, $*: status $status, says $(cat err)"
 }
 if [ -r /proc/self/limits ] && (ulimit -v 900000) 2> /dev/null; then  # such a limit counts as what is left
   (export OPENBLAS_NUM_THREADS=1; ulimit -v 900000; wrong "a training of [0-9]* parameters takes at least 2.[0-9] GB of memory, 0.[0-9] GB are left$" \
     train --text text.txt --width 1024 --layers 12 --heads 8 --length 16 --batch 1 --threads 1 --out none)
 fi
-if (ulimit -v 300000) 2> /dev/null; then OPENBLAS_NUM_THREADS=1 little 300000 "$programs/skipv1-eval" mha --text text.txt --windows 2 --threads 2; fi
+if (ulimit -v 300000 && ulimit -d 200000) 2> /dev/null; then
+  for kilobytes in 100000 150000 200000 250000 300000 350000 400000 450000 500000 550000; do
+    for kind in -v -d; do
+      rm -rf little
+      little "$kind $kilobytes" "$programs/skipv1-train" --text text.txt --valid other.txt --width 256 --layers 4 --heads 8 --length 256 \
+        --batch 8 --steps 1 --threads 2 --out little
+      little "$kind $kilobytes" "$programs/skipv1-eval" mha --text text.txt --windows 2 --threads 2
+    done
+  done
+fi
 
 # What a run to be resumed is compared by: everything that was given, and places as places.
 run train --text text.txt $tiny --steps 30 --out other --variant mha --seed 2

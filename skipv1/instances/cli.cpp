@@ -158,7 +158,10 @@ void ignore_file_size_signal() {
 #endif
 }
 
-CLI::Validator validator(const OptionRule& rule) { return {rule.test, rule.words}; }
+/// An empty text breaks no rule of its own: that it is empty is said of every option alike (`refuse_empty_texts`).
+CLI::Validator validator(const OptionRule& rule) {
+  return {[test = rule.test](std::string& text) { return text.empty() ? std::string() : test(text); }, rule.words};
+}
 
 /// The end of a program: lost output is an error.
 int end_of(int status, const detail::OnError& error) {
@@ -223,7 +226,10 @@ void CommandLine::refuse_empty_texts() const {
 CommandLine::operator bool() const { return static_cast<bool>(*app_); }
 
 Option* add_threads_option(CommandLine& app, int& threads) {
-  return app.add_option("--threads", threads, "threads; 0: as many as OMP_NUM_THREADS says, else one for each core")
+  return app
+      .add_option(
+          "--threads", threads,
+          "threads, at most " + std::to_string(most_threads()) + "; 0: as many as OMP_NUM_THREADS says, else one for each core")
       ->check(at_least(0))
       ->capture_default_str();
 }
@@ -252,11 +258,20 @@ OptionRule above(double bound) {
 }
 
 OptionRule one_of(const std::vector<std::string>& texts) {
-  const CLI::Validator member = CLI::IsMember(texts);
-  return {[member](std::string& text) { return member(text); }, member.get_description()};
+  std::string list;
+  for (std::size_t i = 0; i < texts.size(); ++i) list += (i == 0 ? "" : i + 1 < texts.size() ? ", " : " or ") + texts[i];
+  const auto check = [texts, list](std::string& text) {
+    return std::find(texts.begin(), texts.end(), text) != texts.end() ? std::string() : text + ": must be " + list;
+  };
+  return {check, CLI::IsMember(texts).get_description()};
 }
 OptionRule existing_folder() {
-  return {[](std::string& text) { return CLI::ExistingDirectory(text); }, CLI::ExistingDirectory.get_description()};
+  const auto check = [](std::string& text) {
+    std::error_code error;
+    if (std::filesystem::is_directory(text, error)) return std::string();
+    return text + (std::filesystem::exists(text, error) ? ": must be a folder" : ": there is no such folder");
+  };
+  return {check, CLI::ExistingDirectory.get_description()};
 }
 
 OptionRule lower_case() { return in_case<'A', 'a'>(); }

@@ -129,7 +129,7 @@ inline std::string in_options(std::string line, const Job& j) {
       {"intermediate_size", "--ffn"},
       {"num_hidden_layers", "--layers"},
       {"num_attention_heads", "--heads"},
-      {"num_key_value_heads", j.kv_heads ? "--kv-heads" : "--heads"},
+      {"num_key_value_heads", "--kv-heads"},
       {"max_position_embeddings", j.context ? "--context" : "--length"},
       {"norm_epsilon", "--norm-epsilon"},
       {"rope_theta", "--rope-theta"},

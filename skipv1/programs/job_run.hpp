@@ -113,6 +113,7 @@ class JobRun {
     const auto named = [&](const auto& work) { return p_.job.config.empty() ? in_vocab_option(size, work) : work(); };
     require_texts([&](std::string_view text) { named([&] { require_trainable(text, size); }); });
     const auto [first, rest] = parts();
+    if (size != 256) require_tokens_in(first, p_.job.run.training.length + 1, learned_part(rest.size(), "bytes"));
     return at_place(learned_part(rest.size(), "bytes"),
                     [&, &learned = first] { return named([&] { return train_vocabulary(learned, size); }); });
   }

@@ -64,6 +64,13 @@ inline Vocabulary open_vocabulary(const std::filesystem::path& path, std::size_t
   return v;
 }
 
+/// Throws if `text` has too few bytes for `tokens` tokens in any vocabulary, so that this is said before one is trained: a token
+/// is a byte at least, but for the space before a text.
+inline void require_tokens_in(std::string_view text, std::size_t tokens, const std::string& place) {
+  require(text.size() + 1 >= tokens, place, ": a text of ", text.size(), text.size() == 1 ? " byte" : " bytes",
+          " is too short for ", tokens, " tokens, in any vocabulary");
+}
+
 /// Trains a vocabulary of `size` pieces on a text; 256: bytes. Throws as `SentencePieceTokenizer::train`.
 inline Vocabulary train_vocabulary(std::string_view text, std::size_t size) {
   if (size == 256) return byte_vocabulary();

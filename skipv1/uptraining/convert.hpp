@@ -32,12 +32,15 @@ inline Strategy parse_strategy(const std::string& name) {
   fail("strategy \"", name, "\" is unknown; known are mean_v, mean_vo, top_v, top_vo, svd");
 }
 
-/// The SkipV1Former (ratio 1/2, source layer 0) that a model of `config` becomes. Throws unless that is `mha` or `gqa` with an
-/// even number of key/value heads: pairs of them become one.
+/// The SkipV1Former (ratio 1/2, source layer 0) that a model of `config` becomes. Throws unless that is `mha` or `gqa` with two
+/// layers at least and an even number of key/value heads: pairs of them become one.
 inline Config converted_config(Config config) {
   validate(config);
   const std::string& variant = config.attention.variant;
   require(variant == "mha" || variant == "gqa", "conversion to skipv1: variant is ", variant, ": must be mha or gqa");
+  require(config.num_hidden_layers >= 2,
+          "conversion to skipv1: num_hidden_layers is 1: must be at least 2, only the layers after the "
+          "first read its values");
   require(config.num_key_value_heads % 2 == 0, "conversion to skipv1: num_key_value_heads is ", config.num_key_value_heads,
           ": must be even, half of the value heads are skipped");
   config.attention = {};

@@ -55,6 +55,25 @@ TEST_CASE("a program that works gives the status of its body") {
   CHECK((silent.status == 0 && silent.out.empty() && silent.error.empty()));
 }
 
+TEST_CASE(
+    "an option that breaks a rule of its own is named with the rule; one that is empty is said to be empty, whatever its rule") {
+  const auto line_of = [](const OptionRule& rule, std::string value) {
+    std::string program = "/somewhere/program", option = "--option", text;
+    char* argv[] = {program.data(), option.data(), value.data(), nullptr};
+    CommandLine app("Has an option.");
+    app.add_option("--option", text, "what")->check(rule);
+    const Captured error(std::cerr);
+    CHECK(run_program(app, 3, argv, [] {}) == 2);
+    return error.text();
+  };
+  const std::vector<std::string> dtypes = {"f64", "f32", "bf16"};
+  CHECK(line_of(one_of(dtypes), "f16") == "program: --option: f16: must be f64, f32 or bf16\n");
+  CHECK(line_of(existing_folder(), "/no/folder") == "program: --option: /no/folder: there is no such folder\n");
+  CHECK(line_of(existing_folder(), "/dev/null") == "program: --option: /dev/null: must be a folder\n");
+  for (const OptionRule& rule : {one_of(dtypes), existing_folder(), at_least(1), in_range(1, 2), above(0)})
+    CHECK(line_of(rule, "") == "program: --option is empty\n");
+}
+
 TEST_CASE("help is no error") {
   const Outcome help = run({"--help"}, [](int) { fail("not reached"); });
   CHECK((help.status == 0 && help.error.empty()));

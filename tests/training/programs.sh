@@ -161,6 +161,10 @@ wrong "^skipv1-train: unread.json: routing: layer 1 would compute value head 0, 
 for count in 0 4097 1000000000; do wrong "^skipv1-train: --layers is $count: must be 1 to 4096$" $train --text text.txt --layers $count; done
 wrong "^skipv1-train: --width 30 is not a multiple of --heads 4$" $train --text text.txt --width 30 --heads 4
 wrong "^skipv1-train: --heads 4 is not a multiple of --kv-heads 3$" $train --text text.txt --heads 4 --kv-heads 3
+wrong "^skipv1-train: variant mqa: --kv-heads is 4: must be 1$" $train --text text.txt --variant mqa --heads 4
+wrong "^skipv1-train: variant mha: --kv-heads 2 must equal --heads 4 " $train --text text.txt --variant mha --heads 4 --kv-heads 2
+wrong "^skipv1-train: injection dynamic: only skipv1 with --kv-heads equal to --heads and --source-layer 0 has it$" $train --text text.txt \
+  --injection dynamic --source-layer 1
 wrong "^skipv1-train: --width / --heads is 5: RoPE needs an even head width$" $train --text text.txt --width 20 --heads 4
 wrong "^skipv1-train: --rope-theta is -1: must be positive$" $train --text text.txt --rope-theta -1
 wrong "^skipv1-train: --length is 0: must be 1 to" $train --text text.txt --length 0
@@ -189,9 +193,11 @@ wrong "seed: 18446744073709551616: must be at most" $train --text text.txt --see
 wrong "peak: \"nan\": must be a finite number" $train --text text.txt --peak nan
 wrong "batch 200000000 of length 16: a step has at most" $train --text text.txt --length 16 --batch 200000000 --steps 1
 wrong "text.txt (its last [0-9]* bytes are held out): --vocab 100000 cannot be trained on [0-9]* bytes: " $train --text text.txt --vocab 100000
+wrong "^skipv1-train: text.txt (its last [0-9]* bytes are held out): a text of [0-9]* bytes is too short for 100001 tokens, in any vocabulary$" \
+  $train --text text.txt --vocab 400 --length 100000 --width 16 --heads 2 --layers 1 --batch 1
 printf 'zyxwvutsrqponmlkjihgfedcba zyx\nabc\n' > letters.txt
 wrong "^skipv1-train: letters.txt: --vocab 260: the text has 27 different characters, the space among them: must be at least 286$" \
-  $train --text letters.txt --valid text.txt --vocab 260
+  $train --text letters.txt --valid text.txt --vocab 260 --length 8
 wrong "^skipv1-train: text.txt (its last [0-9]* bytes are held out): --vocab 20000 cannot be trained on [0-9]* bytes: they give at most [0-9]*$" $train --text text.txt --vocab 20000
 
 # What takes more memory than there is is refused before the work, by what asks for it.
@@ -267,6 +273,7 @@ wrong "strategy \"mean\" is unknown" "$programs/skipv1-uptrain" convert mha --st
 wrong "^skipv1-uptrain: svd: conversion to skipv1: variant is skipv1: must be mha" "$programs/skipv1-uptrain" convert svd --out none
 wrong "^skipv1-uptrain: svd: conversion to skipv1: variant is skipv1: must be mha" "$programs/skipv1-uptrain" run svd --text text.txt --out none
 wrong "exists already" "$programs/skipv1-uptrain" convert mha --out svd
+wrong "^skipv1-uptrain: larger: conversion to skipv1: num_hidden_layers is 1: must be at least 2, " "$programs/skipv1-uptrain" convert larger --out none
 wrong "^skipv1-uptrain: A subcommand is required: convert or run$" "$programs/skipv1-uptrain"
 wrong "^skipv1-uptrain: The following arguments were not expected: --variant mha$" "$programs/skipv1-uptrain" run mha --text text.txt --out none \
   --variant mha
@@ -275,6 +282,10 @@ wrong "seed-list: 1 is there twice" "$programs/skipv1-experiment" point-bytes --
 wrong "only: mha is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --only mha,mha
 wrong "^skipv1-experiment: binary-end.txt: the text is not UTF-8 at byte $(wc -c < text.txt): training a vocabulary" "$programs/skipv1-experiment" \
   vocabulary --short --out none --text binary-end.txt
+printf 'A short text.' > short.txt  # too short for a window; no vocabulary is trained before
+wrong "^skipv1-experiment: short.txt: mha@1e-3: a text of 13 bytes is too short for [0-9]* tokens, in any vocabulary$" "$programs/skipv1-experiment" \
+  frontier --short --out none --text text.txt --valid short.txt
+wrong "^skipv1-check: --actual is empty$" "$programs/skipv1-check" mha --actual ""
 wrong "experiment \"nope\" is unknown; known are point-bytes" "$programs/skipv1-experiment" nope --out none --table
 wrong "experiment \"nope\" is unknown" "$programs/skipv1-experiment" nope --out none --text nowhere.txt
 
@@ -356,6 +367,8 @@ wrong "parts.json: run 1 of 1 .*\"places\" is missing" "$programs/skipv1-experim
 cat text.txt | "$programs/skipv1-eval" mha --text /dev/stdin --batch 2 --json - > out 2> err || fail "from a pipe: $(cat err)"
 same "$(number out loss)" "$(number eval.json loss)" "loss of a file and of a pipe"
 [ "$(head -c 1 out)" = "{" ] && grep -q "^loss " err || fail "--json -: $(cat out)"
+run train --help
+grep -q "threads, at most [0-9]*; 0: as many" out || fail "--help: $(grep -A 2 threads out)"
 run train --version
 grep -q "^skipv1 [0-9.]*$" out || fail "--version: $(cat out)"
 

@@ -63,7 +63,7 @@ wrong "variant is mha, the run to be resumed has" "$programs/skipv1-train" --out
 
 # Refused.
 wrong "must be --layers, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 4 --heads 8 --length 16 --variant "$table" --out none
-wrong "must be --heads, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 8 --heads 4 --length 16 --variant "$table" --out none
+wrong "must be --kv-heads, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 8 --heads 4 --length 16 --variant "$table" --out none
 sed 's/"0\.0 /"1.0 /' "$table" > later.json
 wrong "layer 0 value head 0 reads layer 1: only this and earlier layers" "$programs/skipv1-train" $small --variant later.json --out none
 sed 's/"0\.0 /"0,0 /' "$table" > comma.json

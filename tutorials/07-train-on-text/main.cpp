@@ -26,6 +26,7 @@ namespace {
 
 std::unique_ptr<Tokenizer> make_tokenizer(const Comparison& o, std::string_view text) {
   if (o.vocab == 256) return std::make_unique<ByteTokenizer>();
+  require_tokens_in(text, o.length + 1, o.text);
   const auto train = [&] { return SentencePieceTokenizer::train(text, o.vocab, 2'000'000); };
   return std::make_unique<SentencePieceTokenizer>(at_place(o.text, [&] { return in_vocab_option(o.vocab, train); }));
 }

@@ -113,6 +113,8 @@ class Runner {
     const auto pieces = std::find_if(left.begin(), left.end(), [](const auto& listed) {
       return listed.first->reads_text() && listed.first->config.vocab_size != 256;
     });
+    for (const auto& [run, seed] : left)
+      if (run->reads_text() && asked_.from.empty()) corpus_->require_bytes(*run, curve_of(*run));
     if (pieces != left.end() && asked_.from.empty()) corpus_->require_texts_for(pieces->first->config.vocab_size);
     for (const auto& [run, seed] : left)
       if (run->reads_text()) corpus_->require_windows(encoded(*run), *run, curve_of(*run));

@@ -113,7 +113,7 @@ for part in $parts; do
           say "$part" "FAILED: $work/$part.log"
         fi
       else
-        say "$part" "skipped: needs clang and mingw-w64's headers"
+        say "$part" "skipped: needs mingw-w64's headers, and a clang that finds them: 19 does, Debian's 14 does not"
       fi ;;
     mingw)
       compiler=$(first x86_64-w64-mingw32-g++-posix x86_64-w64-mingw32-g++)

@@ -36,7 +36,7 @@ TEST_CASE("what a function holds is destroyed once") {
   {
     Function<void()> one = [counted] { ++*counted; };
     Function<void()> two = one;
-    two = two;
+    two = std::as_const(two);
     two();
     one = {};
     CHECK(counted.use_count() == 2);

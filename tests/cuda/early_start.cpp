@@ -29,9 +29,9 @@ TEST_CASE("decode attention waits for queries that the kernel before writes, and
   const Tensor<bfloat16, Device> q(p.q.device.shape()), out({p.n, 4, 64});
   const Tensor<float, Device> lse({p.n, 4});
   const Tensor<std::int32_t, Device> past = to_device<std::int32_t>(zeros<std::int32_t>({1}));
-  const auto attend = [&](const Tensor<bfloat16, Device>& queries, const Tensor<std::int32_t, Device>& lengths) {
+  const auto attend = [&](const Tensor<bfloat16, Device>& queries, const Tensor<std::int32_t, Device>& in_cache) {
     Sequences<Device> sequences = p.on_device();
-    sequences.past = View<std::int32_t, Device>(lengths);
+    sequences.past = View<std::int32_t, Device>(in_cache);
     attention_forward<bfloat16>(out, lse, queries, tables.read_on(), sequences, 0.125);
     const Tensor<bfloat16> result(out.shape());
     copy(View<bfloat16>(result), ConstView<bfloat16, Device>(out));

@@ -70,6 +70,9 @@ wrong "none/x.json: cannot be written" 04-mesa-theorem --dim 2 --json none/x.jso
 wrong "file: nothing can be written into this folder" 04-mesa-theorem --dim 2 --figures file
 wrong "file: nothing can be written into this folder" 02a-backward-pass --figures file
 wrong "file: nothing can be written into this folder" 11-attention-step-by-step --from run.json --figures file
+wrong "^04-mesa-theorem: --json and --figures are both none: must be two places$" 04-mesa-theorem --dim 2 --json none --figures none
+wrong "^05-mesa-learned: --json and --keep are both ./none: must be two places$" 05-mesa-learned --json none --keep ./none
+job "^07-train-on-text: --out and --json are both none: must be two places$" --out none --json none
 wrong "dim: 13: must be 1 to 12" 04-mesa-theorem --dim 13
 wrong "seed: \"1e3\": must be a whole number" 04-mesa-theorem --seed 1e3
 wrong "none/x.json: cannot be written" 05-mesa-learned --json none/x.json

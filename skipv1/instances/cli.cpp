@@ -108,8 +108,15 @@ std::string line_of(const CLI::ParseError& e, const CLI::App& app) {
       line += before + sub->get_name(), before = " or ";
     return line;
   }
-  const std::size_t at = line.find("At Most 1 required but received");
-  return at == line.npos ? line : line.substr(0, at) + "is there more than once";
+  const std::string name = line.substr(0, line.find(": ") + 2);
+  int needed = 0, there = 0;
+  if (line.starts_with(name + "At Most 1 required but received")) return name + "is there more than once";
+  if (std::sscanf(line.c_str() + name.size(), "At least %d required but received %d", &needed, &there) == 2)
+    return name + std::to_string(needed) + " values are needed, " + std::to_string(there) +
+           (there == 1 ? " is there" : " are there");
+  if (line.ends_with(" missing") && line.find(" required ") != line.npos) return name + "a value is missing";
+  if (line.starts_with("Could not convert: --")) return line.substr(19, line.find(" = ") - 19) + ": takes no value";
+  return line;
 }
 
 /// The line about an exception that is not ours.

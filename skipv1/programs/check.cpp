@@ -11,6 +11,7 @@
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/conformance/report.hpp"
 #include "skipv1/io/json_output.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 using namespace skipv1;
 using namespace skipv1::conformance;
@@ -121,6 +122,7 @@ void require_own_trace_folder(const Options& options) {
 bool check_all(const Options& options) {
   if (options.device != "cpu") with_device(options.device, [](auto) { return true; });  // said before the work
   require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");
+  require_apart({{"--json", options.json}, {"--trace", options.trace}});
   JsonOutput output(options.json);
   if (!options.trace.empty()) require_own_trace_folder(options), require_writable_folder(options.trace);
   Report report;

@@ -8,6 +8,7 @@
 #include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/experiment_list.hpp"
 #include "skipv1/programs/experiment_runner.hpp"
+#include "skipv1/programs/option_names.hpp"
 #include "skipv1/programs/search.hpp"
 
 using namespace skipv1;
@@ -120,6 +121,8 @@ int main(int argc, char** argv) {
     use_threads(asked.threads);
     require_experiment(asked.name);
     require_own_options(asked);
+    require_apart({{"--out", asked.out}, {"--figure", asked.figure}, {"--save-tables", asked.save_tables}});
+    require_apart({{"--out", asked.out}, {"--figure", asked.figure}, {"--tokenizer-folder", asked.tokenizer_folder}});
     require(app.count("--found") == 0 || !asked.retrain.empty() || !asked.save_tables.empty(),
             "--found: so many tables for --retrain or --save-tables, neither of which is there");
     if (!asked.figure.empty()) plot::require_figure_name(asked.figure), require_writable(asked.figure);

@@ -77,8 +77,8 @@ void run(const Options& o) {
   const std::vector<std::int32_t>& prompt = read.tokens;
   const std::optional<Vocabulary>& vocabulary = read.vocabulary;
   const std::size_t most = model.config.max_position_embeddings;
-  require(prompt.size() <= most && o.count <= most - prompt.size(), "a prompt of ", prompt.size(), " tokens and ", o.count,
-          " more: the model reads at most ", most);
+  require(prompt.size() <= most && o.count <= most - prompt.size(), "--count ", o.count, " after a prompt of ", prompt.size(),
+          prompt.size() == 1 ? " token" : " tokens", ": the model reads at most ", most);
   const std::size_t count = o.count ? o.count : most - prompt.size();
   if (o.device != "cuda")
     require_memory(

@@ -92,7 +92,14 @@ class JobRun {
   /// Throws if the model cannot be trained so, or it, or a step of it, takes more memory than there is. A device's own says so
   /// itself.
   void require_room() const {
-    in_option_names(training_fields, [&] { validate(p_.job.run.training, config_); });
+    const bool by_options = !p_.last && p_.job.from.empty() && p_.job.config.empty();
+    in_option_names(training_fields, [&] {
+      try {
+        validate(p_.job.run.training, config_);
+      } catch (const Error& error) {
+        fail(by_options ? in_options(error.what(), p_.job) : error.what());
+      }
+    });
     if (p_.job.device == "cuda") return;
     const Job& j = p_.job;
     const TrainingOptions& t = j.run.training;

@@ -2,10 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <filesystem>
 #include <initializer_list>
 #include <string>
+#include <system_error>
+#include <utility>
 
 #include "skipv1/core/check.hpp"
+#include "skipv1/io/place.hpp"
 
 namespace skipv1 {
 
@@ -25,6 +29,19 @@ auto in_option_names(std::initializer_list<const char*> fields, const Work& work
     }
     throw;
   }
+}
+
+/// Throws if two of what a program writes have one place, where the later would take the earlier's, or fail after the work.
+/// `outputs`: options and their values, of which empty ones, "-" and devices have no place.
+inline void require_apart(std::initializer_list<std::pair<const char*, std::string>> outputs) {
+  const auto is_place = [](const std::string& value) {
+    std::error_code error;
+    return !value.empty() && value != "-" && !std::filesystem::is_other(value, error);
+  };
+  for (const auto* a = outputs.begin(); a != outputs.end(); ++a)
+    for (const auto* b = a + 1; b != outputs.end(); ++b)
+      require(!is_place(a->second) || !is_place(b->second) || !same_place(a->second, b->second), a->first, " and ", b->first,
+              " are both ", b->second, ": must be two places");
 }
 
 /// `train()`, which trains a vocabulary of `size` pieces; in its errors --vocab takes that name's place.

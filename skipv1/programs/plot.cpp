@@ -164,8 +164,8 @@ void run(const Options& o) {
   plot::require_figure_name(o.out);
   require_writable(o.out);
   if (!o.rows.empty()) return plot::save_figure(o.out, rows_of(o));
-  require(o.labels.empty() || o.labels.size() == o.logs.size(), o.labels.size(), " labels for ", o.logs.size(),
-          " logs: must be as many");
+  require(o.labels.empty() || o.labels.size() == o.logs.size(), "--labels: ", o.labels.size(), " for ", o.logs.size(),
+          o.logs.size() == 1 ? " log" : " logs", ": must be as many");
   plot::Chart chart{o.title, words_of(o.x), words_of(o.y[0]), {}};
   chart.log_x = o.log_x, chart.log_y = o.log_y;
   chart.x_range = range_of(o.x_range, "--x-range", o.log_x);

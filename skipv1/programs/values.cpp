@@ -198,8 +198,9 @@ void run(const Options& o) {
     require(length <= models[m].config.max_position_embeddings, "--length ", length, ": ", o.models[m], " reads at most ",
             models[m].config.max_position_embeddings);
   for (std::size_t m = 0; m < models.size(); ++m) require_rows(o, m, models[m].config, length);
-  require(std::max(o.windows, o.probed) <= text.count(length), "--windows ", o.windows, ", --probed ", o.probed,
-          ": the text has ", text.count(length), " of ", length, " tokens");
+  const std::size_t most = at_place(o.text.place(), [&] { return text.count(length); });
+  require(std::max(o.windows, o.probed) <= most, "--windows ", o.windows, ", --probed ", o.probed, ": the text has ", most,
+          " of ", length, " tokens");
   const double rows = static_cast<double>(o.probed) * static_cast<double>(length);
   for (const Checkpoint<float>& model : models)
     require_memory("--probed " + std::to_string(o.probed) + ", windows of " + std::to_string(length) + " tokens: a pass",

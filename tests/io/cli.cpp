@@ -66,12 +66,34 @@ TEST_CASE(
     CHECK(run_program(app, 3, argv, [] {}) == 2);
     return error.text();
   };
-  const std::vector<std::string> dtypes = {"f64", "f32", "bf16"};
-  CHECK(line_of(one_of(dtypes), "f16") == "program: --option: f16: must be f64, f32 or bf16\n");
+  const std::vector<std::string> scalars = {"f64", "f32", "bf16"};
+  CHECK(line_of(one_of(scalars), "f16") == "program: --option: f16: must be f64, f32 or bf16\n");
   CHECK(line_of(existing_folder(), "/no/folder") == "program: --option: /no/folder: there is no such folder\n");
   CHECK(line_of(existing_folder(), "/dev/null") == "program: --option: /dev/null: must be a folder\n");
-  for (const OptionRule& rule : {one_of(dtypes), existing_folder(), at_least(1), in_range(1, 2), above(0)})
+  for (const OptionRule& rule : {one_of(scalars), existing_folder(), at_least(1), in_range(1, 2), above(0)})
     CHECK(line_of(rule, "") == "program: --option is empty\n");
+}
+
+TEST_CASE("options with too few values, and flags with one, are refused in words of ours") {
+  const auto line_of = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "/somewhere/program");
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    CommandLine app("Has options.");
+    std::vector<double> range;
+    std::string text;
+    bool flag = false;
+    app.add_option("--range", range)->expected(2);
+    app.add_option("--text", text);
+    app.add_flag("--flag", flag);
+    const Captured error(std::cerr);
+    CHECK(run_program(app, static_cast<int>(argv.size()), argv.data(), [] {}) == 2);
+    return error.text();
+  };
+  CHECK(line_of({"--text"}) == "program: --text: a value is missing\n");
+  CHECK(line_of({"--range"}) == "program: --range: a value is missing\n");
+  CHECK(line_of({"--range", "1"}) == "program: --range: 2 values are needed, 1 is there\n");
+  CHECK(line_of({"--flag=maybe"}) == "program: --flag: takes no value\n");
 }
 
 TEST_CASE("help is no error") {

@@ -102,6 +102,8 @@ run train --text text.txt $tiny --steps 2 --out two
 first=$!
 while [ ! -e results.json.lock ] && kill -0 $first; do sleep 0.01; done
 wrong "results.json: in use by another process $first" experiment point-bytes --short --text text.txt --only mha,skipv1 --out results.json
+ln -s results.json linked.json  # by whichever name
+wrong "linked.json: in use by another process $first" experiment point-bytes --short --text text.txt --only mha,skipv1 --out linked.json
 wait $first || fail "the first of two experiments: status $?"
 [ "$(grep -c '"label"' results.json)" = 2 ] && [ ! -e results.json.lock ] || fail "results of two experiments: $(ls)"
 

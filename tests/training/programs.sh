@@ -173,7 +173,7 @@ wrong "^skipv1-train: --steps is 0: must be positive$" $train --text text.txt --
 wrong "^skipv1-train: --warm-up is 2: must be 0 to 1$" $train --text text.txt --warm-up 2
 wrong "^skipv1-train: --weight-decay is -1: must be 0 or more$" $train --text text.txt --weight-decay -1
 wrong "^skipv1-train: --valid-share is 1: must be above 0, below 1$" $train --text text.txt --valid-share 1
-wrong "^skipv1-train: --length 256: the model reads at most 8 " $train --text text.txt --valid text.txt --context 8  # no word before it
+wrong "^skipv1-train: --length 256: the model reads at most 8 (--context)$" $train --text text.txt --valid text.txt --context 8  # no word before it
 wrong "^skipv1-generate: --top-p is 2: must be above 0, at most 1$" "$programs/skipv1-generate" mha --prompt a --top-p 2
 wrong "^skipv1-generate: model is empty$" "$programs/skipv1-generate" "" --prompt a
 wrong "^skipv1-train: --kv-latent is 0: must be" $train --text text.txt --variant mla
@@ -237,7 +237,7 @@ wrong "^skipv1-generate: --dtype f16 on --device cpu: must be f32$" "$programs/s
 wrong "^skipv1-generate: --one-kernel on: with --device cuda or emulated alone$" "$programs/skipv1-generate" mha --prompt a --one-kernel on
 wrong "^skipv1-generate: --prompt or --tokens is required: " "$programs/skipv1-generate" mha
 wrong "^skipv1-generate: none/said.json: cannot be written" "$programs/skipv1-generate" mha --prompt a --json none/said.json
-wrong "at most 32" "$programs/skipv1-generate" mha --prompt a --count 40
+wrong "^skipv1-generate: --count 40 after a prompt of 1 token: the model reads at most 32$" "$programs/skipv1-generate" mha --prompt a --count 40
 wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none.png
 printf 'name,ours,peer\nfirst,1,\nsecond,2,x\n' > rows.csv
 "$programs/skipv1-plot" rows.csv --rows name --y ours --out rows.svg
@@ -257,6 +257,7 @@ wrong "^skipv1-plot: zero.csv: column \"step\" has no number above 0, and --log-
 printf 'step,loss\n1,-1e308\n2,1e308\n' > wide.csv
 wrong "^skipv1-plot: wide.csv: the chart: its y axis cannot go from " "$programs/skipv1-plot" wide.csv --x step --out none.png
 wrong "must be NUMBER or NUMBER=LABEL" "$programs/skipv1-plot" mha --references nan --out none.png
+wrong "^skipv1-plot: --labels: 2 for 1 log: must be as many$" "$programs/skipv1-plot" mha --labels a b --out none.png
 wrong "y: loss is there twice" "$programs/skipv1-plot" mha --y loss loss --out none.png
 wrong "logs: mha/ is there twice" "$programs/skipv1-plot" mha mha/ --out none.png
 wrong "smooth: 0: must be at least 1" "$programs/skipv1-plot" mha --smooth 0 --out none.png
@@ -336,7 +337,7 @@ wrong "experiment recall reads no text: without --text$" "$programs/skipv1-exper
 wrong "peaks 3e-3: no run has it; there are 1e-3, 1.4e-3, 2e-3, 2.8e-3, 4e-3, 8e-3$" "$programs/skipv1-experiment" recall --short \
   --peaks 3e-3 --out none
 wrong "peaks 3e-3: no run has it" "$programs/skipv1-experiment" contexts --short --text text.txt --peaks 2e-3,3e-3 --out none \
-  --tokenizer-folder none
+  --tokenizer-folder none.png
 wrong "peaks 0: no run has it; there are 1e-3" "$programs/skipv1-experiment" frontier --short --text text.txt --only mha --peaks 0 --out none
 wrong "peaks 2e-3: no run has it; there are 3e-4, 1e-3$" "$programs/skipv1-experiment" uptraining --short --text text.txt \
   --only mean_v,mean_v-fast --peaks 2e-3 --out none
@@ -391,4 +392,5 @@ wrong "\-\-windows 1000000, \-\-probed 8: the text has" "$programs/skipv1-values
 wrong "^skipv1-values: --probed 2, windows of 16 tokens: 30 rows for maps from the 16 values that a layer of mha reads: must be at least 36, as with --probed 3$" \
   "$programs/skipv1-values" mha --text text.txt --length 16 --probed 2
 wrong "^skipv1-values: --length 1: must be at least 2" "$programs/skipv1-values" mha --text text.txt --length 1
+wrong "^skipv1-values: one.txt: a text of 1 tokens is too short for a window of 32 " "$programs/skipv1-values" mha --text one.txt
 wrong "\-\-length 64: mha reads at most 32" "$programs/skipv1-values" mha --text text.txt --length 64 --probed 8

@@ -84,3 +84,5 @@ wrong "retrain 1T: there is no such size; there are 10M-13M, 42M-26M" "$programs
 sed 's/"1\.0 /"0.0 /' whole.json > other.json
 wrong "other.json: holds .* with other settings" "$programs/skipv1-experiment" search $short --out other.json
 [ ! -e none.json ] && [ ! -e none ] || fail "wrote something: $(ls)"
+wrong "^skipv1-experiment: --out and --save-tables are both ./none: must be two places$" "$programs/skipv1-experiment" search $short --out none \
+  --save-tables ./none

@@ -7,6 +7,7 @@
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/mesa/results.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 using namespace skipv1;
 using namespace skipv1::mesa;
@@ -110,6 +111,7 @@ Json to_json(const Results& r, const Options& o) {
 }
 
 void tutorial(const Options& o) {
+  require_apart({{"--json", o.json}, {"--figures", o.figures}});
   JsonOutput output(o.json);
   if (!o.figures.empty()) require_writable_folder(o.figures);
   const Results r = compute(o);

@@ -12,6 +12,7 @@
 #include "skipv1/programs/mesa/by_hand.hpp"
 #include "skipv1/programs/mesa/figures.hpp"
 #include "skipv1/programs/mesa/kept.hpp"
+#include "skipv1/programs/option_names.hpp"
 #include "skipv1/programs/spread.hpp"
 
 using namespace skipv1;
@@ -214,6 +215,7 @@ void tutorial(const Options& o) {
   check_device(o.device);
   std::vector<ToyModel> models = models_of(plan);
   require_room(models, o);
+  require_apart({{"--json", o.json}, {"--figures", o.figures}, {"--keep", o.keep}});
   JsonOutput output(o.json);
   if (!o.figures.empty()) require_writable_folder(o.figures);
   std::unique_ptr<KeptOutcomes> kept;  // makes its file: last

@@ -15,6 +15,7 @@
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/routing.hpp"
 #include "skipv1/training/sentencepiece.hpp"
+#include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/compare.hpp"
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/option_names.hpp"
@@ -134,6 +135,7 @@ void check(const Comparison& o) {
                  trainer + step_bytes<float>(config, o.batch, o.length));
   require(o.first_seed + (o.seeds - 1) >= o.first_seed, "--seed ", o.first_seed, " with --seeds ", o.seeds,
           ": the last seed must be below 2^64");
+  require_apart({{"--out", o.out}, {"--json", o.json}});
   require_writable_folder(o.out);
   if (o.vocab != 256) at_place("--prompt", [&] { require_utf8(o.prompt, "a vocabulary of pieces"); });
 }

@@ -120,7 +120,7 @@ class Merge {
 Json merge_results(const ExperimentJob& asked, const std::vector<std::string>& files) {
   require_experiment(asked.name);
   require_writable(asked.out);
-  const Lock lock(std::filesystem::path(asked.out) += ".lock", asked.out);
+  const Lock lock(end_of_links(asked.out) += ".lock", asked.out);
   Merge merge(asked);
   if (std::filesystem::exists(asked.out)) merge.add(asked.out);
   for (const std::string& file : files) merge.add(file);

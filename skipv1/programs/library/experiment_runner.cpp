@@ -72,7 +72,7 @@ class Runner {
     if (asked_.shard.count > 1) asked_.out = shard_file(asked.out, asked.shard);
     require(asked.shard.count == 1 || !asked.best, "--best: of all results, so after --merge, not with --shard");
     require_writable(asked_.out);
-    if (!std::filesystem::is_other(asked_.out)) lock_.emplace(std::filesystem::path(asked_.out) += ".lock", asked_.out);
+    if (!std::filesystem::is_other(asked_.out)) lock_.emplace(end_of_links(asked_.out) += ".lock", asked_.out);
     if (!asked.tokenizer_folder.empty()) require_writable_folder(asked.tokenizer_folder);
     if (!asked.from.empty()) {
       from_.emplace(at_place("--from", [&] { return open_model<float>(asked.from); }));

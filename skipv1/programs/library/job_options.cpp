@@ -169,6 +169,7 @@ void refuse_unread_options(const CommandLine& app, const std::string& variant) {
 /// `job` with the settings of the run it resumes, checked.
 PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world) {
   PreparedJob p{job, RunFolder(job.out), world};
+  require_apart({{"--out", job.out}, {"--json", job.json}});
   if (world.first()) {
     require_writable_folder(job.out);
     if (!job.json.empty() && job.json != "-") require_writable(job.json);

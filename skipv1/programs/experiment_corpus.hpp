@@ -6,6 +6,7 @@
 #include "skipv1/io/npy.hpp"
 #include "skipv1/training/text.hpp"
 #include "skipv1/training/evaluate.hpp"
+#include "skipv1/training/token_file.hpp"
 #include "skipv1/training/vocabulary.hpp"
 #include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/job.hpp"
@@ -15,8 +16,12 @@ namespace skipv1 {
 /// A tokenizer whose encodings of whole texts lie in a folder: an array for each text, named by the vocabulary and the text.
 class KeptEncodings : public Tokenizer {
  public:
-  KeptEncodings(const Vocabulary& vocabulary, std::filesystem::path folder)
-      : of_(*vocabulary.tokenizer), folder_(std::move(folder)), vocabulary_(fingerprint(vocabulary.content)) {}
+  /// `known`: the fingerprints of the texts to be encoded, by where they begin.
+  KeptEncodings(const Vocabulary& vocabulary, std::filesystem::path folder, std::map<const char*, std::string> known)
+      : of_(*vocabulary.tokenizer),
+        folder_(std::move(folder)),
+        vocabulary_(fingerprint(vocabulary.content)),
+        known_(std::move(known)) {}
 
   std::string name() const override { return of_.name(); }
   std::size_t vocab_size() const override { return of_.vocab_size(); }
@@ -24,13 +29,8 @@ class KeptEncodings : public Tokenizer {
   bool adds_space() const override { return of_.adds_space(); }
   void require_text(std::string_view text) const override { of_.require_text(text); }
   std::vector<std::int32_t> encode(std::string_view text) const override {
-    const std::filesystem::path file = folder_ / ("tokens-" + vocabulary_ + "-" + fingerprint(text) + ".npy");
-    if (std::filesystem::exists(file)) {
-      const Tensor<std::int32_t> kept = read_npy<std::int32_t>(file);
-      const std::vector<std::int32_t> ids(kept.data(), kept.data() + kept.size());
-      for (const std::int32_t id : ids) checked(id);
-      return ids;
-    }
+    const std::filesystem::path file = folder_ / ("tokens-" + vocabulary_ + "-" + known_.at(text.data()) + ".npy");
+    if (std::filesystem::exists(file)) return load_tokens(file, vocab_size());
     const std::vector<std::int32_t> ids = of_.encode(text);
     write_npy(file, View<const std::int32_t>(ids.data(), {ids.size()}));
     return ids;
@@ -40,6 +40,7 @@ class KeptEncodings : public Tokenizer {
   const Tokenizer& of_;
   std::filesystem::path folder_;
   std::string vocabulary_;
+  std::map<const char*, std::string> known_;
 };
 
 /// The texts as tokens.
@@ -61,6 +62,7 @@ class Corpus {
     if (!valid.empty()) warn_of_learned(text, text_, valid, valid_);
     std::tie(first_, rest_) = valid.empty() ? at_place(place_, [&] { return split_text(text_, 0.1); })
                                             : std::pair<std::string_view, std::string_view>(text_, valid_);
+    first_fingerprint_ = fingerprint(first_), rest_fingerprint_ = fingerprint(rest_);
     if (!valid.empty()) return;
     const std::string end = place_ + " (its last " + std::to_string(rest_.size()) + " bytes";
     first_place_ = end + " are held out)", rest_place_ = end + ", held out)";
@@ -71,9 +73,9 @@ class Corpus {
   /// What tells these texts from others.
   Json identity() const {
     return {{"bytes", first_.size()},
-            {"fingerprint", fingerprint(first_)},
+            {"fingerprint", first_fingerprint_},
             {"valid_bytes", rest_.size()},
-            {"valid_fingerprint", fingerprint(rest_)}};
+            {"valid_fingerprint", rest_fingerprint_}};
   }
 
   /// Throws unless the texts can be learned in a vocabulary of `size` pieces that is trained on the first.
@@ -112,7 +114,7 @@ class Corpus {
       if (folder_.empty() || size == 256) {
         encoded.emplace(encoded_texts(*vocabulary.tokenizer, name));
       } else {
-        const KeptEncodings kept(vocabulary, folder_);
+        const KeptEncodings kept(vocabulary, folder_, {{first_.data(), first_fingerprint_}, {rest_.data(), rest_fingerprint_}});
         encoded.emplace(encoded_texts(kept, name));
       }
     }
@@ -135,7 +137,7 @@ class Corpus {
   }
   Vocabulary trained(std::size_t size) const {
     // By its text, too: another text's vocabulary of this size would be taken without a word.
-    const std::filesystem::path file = folder_ / (std::to_string(size) + "-" + fingerprint(first_) + ".model");
+    const std::filesystem::path file = folder_ / (std::to_string(size) + "-" + first_fingerprint_ + ".model");
     if (size != 256 && !folder_.empty() && std::filesystem::exists(file)) {
       Vocabulary kept = open_vocabulary(file);
       require(kept.tokenizer->vocab_size() == size, file.string(), ": ", kept.tokenizer->vocab_size(), " pieces, expected ",
@@ -153,6 +155,7 @@ class Corpus {
   std::string first_place_ = place_, rest_place_ = valid_place_;  ///< of the parts
   std::filesystem::path folder_;
   std::string_view first_, rest_;
+  std::string first_fingerprint_, rest_fingerprint_;
   std::map<std::size_t, std::optional<EncodedTexts>> by_size_;
 };
 

@@ -62,8 +62,8 @@ class Tokenizer {
 
   /// `id` as an index; throws if there is no such id.
   std::size_t checked(std::int32_t id) const {
-    require(id >= 0 && static_cast<std::size_t>(id) < vocab_size(), "token ", id, ": tokenizer ", name(), " has ids 0 to ",
-            vocab_size() - 1);
+    if (id < 0 || static_cast<std::size_t>(id) >= vocab_size())  // `name` makes a string, which costs more than the comparisons
+      fail("token ", id, ": tokenizer ", name(), " has ids 0 to ", vocab_size() - 1);
     return static_cast<std::size_t>(id);
   }
 };
@@ -127,10 +127,8 @@ class TextOfTokens {
 
 /// Throws unless `text` is UTF-8; `needs` names who needs that, `instead` what does not.
 inline void require_utf8(std::string_view text, std::string_view needs, std::string_view instead = "") {
-  for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
-    length = utf8_length(text, at);
-    require(length != 0, "the text is not UTF-8 at byte ", at, ": ", needs, " needs UTF-8", instead);
-  }
+  const std::size_t end = utf8_end(text);
+  require(end == text.size(), "the text is not UTF-8 at byte ", end, ": ", needs, " needs UTF-8", instead);
 }
 
 /// Throws unless `text` can be learned, or held out, in a vocabulary of `size` pieces that is yet to be trained: it must be UTF-8

@@ -21,3 +21,14 @@ TEST_CASE("a text is UTF-8 if all its characters are") {
   CHECK_FALSE(is_utf8("caf\xe9"));
   CHECK_FALSE(is_utf8("caf\xc3"));
 }
+
+TEST_CASE("where a text ceases to be UTF-8 is found at every byte of words of ASCII, and across them") {
+  for (std::size_t at = 0; at <= 40; ++at) {
+    const auto with = [&](std::string_view bytes) { return std::string(40, 'a').insert(at, bytes); };
+    CHECK(utf8_end(with("")) == 40);
+    CHECK(utf8_end(with("\xe2\x96\x81")) == 43);
+    CHECK(utf8_end(with("\xe2\x96\x81\xff")) == at + 3);
+    CHECK(utf8_end(with("\x80")) == at);
+    CHECK(utf8_end(with("\xc3\xa9\xe2\x96").substr(0, at + 4)) == at + 2);
+  }
+}

@@ -119,6 +119,14 @@ done
 tail -c 8000 text.txt > other.txt
 run experiment point-pieces --short --prepare --text other.txt --tokenizer-folder pieces --out pieces-3.json
 [ "$(ls pieces | wc -l)" = 6 ] || fail "two vocabularies and four texts: $(ls pieces)"
+# Tokens that are kept are checked like others.
+for tokens in pieces/tokens-*; do
+  printf '\377\377\377\177' | dd of="$tokens" bs=1 seek=$(($(wc -c < "$tokens") - 4)) conv=notrunc 2> /dev/null
+done
+status=0
+"$programs/skipv1-experiment" point-pieces --short --prepare --text other.txt --tokenizer-folder pieces --out pieces-4.json 2> err || status=$?
+[ $status -eq 2 ] && tail -n 1 err | grep -q 'pieces/tokens-.*[.]npy: element [0-9]* is 2147483647: .*vocabulary has ids 0 to' ||
+  fail "tokens beyond the vocabulary: status $status, $(cat err)"
 
 # Threads.
 for threads in 257 2000 100000 2147483647; do

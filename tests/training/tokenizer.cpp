@@ -148,3 +148,16 @@ TEST_CASE("pieces of bytes have a fixed form") {
   CHECK(byte_of_piece("<0xFF>") == '\xff');
   for (const char* other : {"<0x0a>", "<0x0A", "0x0A>", "<0xG0>", "<0x00A>", ""}) CHECK_FALSE(byte_of_piece(other).has_value());
 }
+
+TEST_CASE("a tokenizer is named only where there is an error: pieces of millions of tokens make no strings of the name") {
+  class Counted : public ByteTokenizer {
+   public:
+    std::string name() const override { return ++named, "counted"; }
+    mutable int named = 0;
+  };
+  const Counted t;
+  for (std::int32_t id = 0; id < 256; ++id) t.piece(id);
+  CHECK(t.named == 0);
+  CHECK_THROWS_WITH(t.piece(256), Catch::Contains("tokenizer counted has ids 0 to 255"));
+  CHECK_THROWS_WITH(t.piece(-1), Catch::Contains("token -1"));
+}

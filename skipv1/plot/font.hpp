@@ -7,10 +7,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
@@ -116,6 +118,8 @@ class Font {
 
  private:
   bool load(const std::string& file) {
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(file, error)) return false;
     std::ifstream in(file, std::ios::binary);
     bytes_.assign(std::istreambuf_iterator<char>(in), {});
     const int at = bytes_.size() > 1000 ? stbtt_GetFontOffsetForIndex(bytes_.data(), 0) : -1;

@@ -102,7 +102,7 @@ inline FoundVocabulary find_vocabulary(const std::filesystem::path& path, std::s
   for (const std::string& name : {std::string("tokenizer.json"), std::string("tokenizer.model"), std::string("tokenizer.bin"),
                                   "tok" + std::to_string(size) + ".bin"}) {
     const bool json = name.ends_with(".json");
-    if (!std::filesystem::exists(folder / name) || (json && !in_folder)) continue;
+    if (!is_there(folder / name) || (json && !in_folder)) continue;
     try {
       Vocabulary v = open_vocabulary(folder / name, json ? size : 0);
       const std::size_t pieces = v.tokenizer->pieces();
@@ -169,9 +169,10 @@ inline Vocabulary vocabulary_of(const std::filesystem::path& path, std::size_t s
   if (size == 256) return byte_vocabulary();
   fail(path.string(), ": a vocabulary of ", size, " pieces, but beside it ",
        found.passed_over.empty() ? "no tokenizer.json, no tokenizer.model and no tokenizer.bin"
-                                 : found.passed_over +
-                                       " (if the model's rows are padded, transformers cuts them off: "
-                                       "model.resize_token_embeddings(PIECES))");
+                                 : found.passed_over + (found.passed_over.find(" pieces") == std::string::npos
+                                                            ? ""
+                                                            : " (if the model's rows are padded, transformers cuts them off: "
+                                                              "model.resize_token_embeddings(PIECES))"));
 }
 
 }  // namespace skipv1

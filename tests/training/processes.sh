@@ -74,6 +74,13 @@ ln -s nowhere/x.json far.json
 wrong "^skipv1-eval: far.json: cannot be written: it is a link to nowhere/x.json: No such file or directory$" eval mha --text text.txt --json far.json
 ln -s mha/step-00000030/config.json to-config.json  # what numbers must not take the place of, they must not through a link
 wrong "^skipv1-eval: to-config.json: is there, and of a model" eval mha --text text.txt --json to-config.json
+cp -r mha/step-00000030 broken  # files of a model that are links, as in a cache of downloads
+ln -s gone broken/tokenizer.model
+wrong "broken/tokenizer.model: the model's 256 ids are bytes only .*: it is a link that leads nowhere, to gone)$" eval broken --text text.txt
+rm broken/tokenizer.model broken/config.json
+ln -s gone broken/config.json
+wrong "^skipv1-eval: broken/config.json: cannot be read: it is a link that leads nowhere, to gone$" eval broken --text text.txt
+for font in / /dev/zero; do (export SKIPV1_FONT=$font; wrong "^skipv1-plot: SKIPV1_FONT: $font: must be a TrueType font" plot mha --out none.svg); done
 ln -s circle circle
 wrong "^skipv1-eval: circle: cannot be written: Too many levels of symbolic links$" eval mha --text text.txt --json circle
 

@@ -59,7 +59,7 @@ inline MemoryLeft within_groups(MemoryLeft left, const std::string& root, const 
   while (path.ends_with('/')) path.pop_back();
   double swap = left.with_swap - left.memory;
   while (true) {
-    const std::string folder = root + kind.mount + path + "/";
+    const std::string folder = (root + kind.mount).append(path).append("/");
     const double cached = sum_in(folder + "memory.stat", kind.cached);
     const auto limit = [&](double& bytes, const std::string& limit_file, const std::string& usage_file, double taken_back) {
       const double used = std::max(0., number_in(folder + usage_file, 0) - taken_back);

@@ -29,6 +29,12 @@ inline std::FILE* open_descriptor(int descriptor) { return fdopen(descriptor, "w
 inline int descriptor_of(std::FILE* file) { return fileno(file); }
 #endif
 
+/// Whether `path` is a file or a pipe that standard output goes to: "/dev/stdout", or the file of a redirection.
+inline bool is_standard_output(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::equivalent(path, "/dev/stdout", error) && !error && !std::filesystem::is_character_file(path, error);
+}
+
 /// Throws if a file is at `path` that numbers must not take the place of: one that is no JSON, or one of a model's, a run's or a
 /// case's folder, which may be an input of the same command.
 inline void require_replaceable(const std::filesystem::path& path) {
@@ -47,13 +53,14 @@ inline void require_replaceable(const std::filesystem::path& path) {
 }
 }  // namespace detail
 
-/// A JSON file that is written whole or not at all; with the name "-" standard output, which from then on has the JSON alone: as
-/// long as this lives, all else that the program prints goes to standard error. With an empty name nothing is written.
+/// A JSON file that is written whole or not at all; with the name "-", or that of the file that standard output goes to, standard
+/// output, which from then on has the JSON alone: as long as this lives, all else that the program prints goes to standard error.
+/// With an empty name nothing is written.
 class JsonOutput {
  public:
   /// Throws if nothing can be written there, so that this is said before the work, or if something else than JSON is there. A
   /// file there stays as it is until `write`.
-  explicit JsonOutput(std::string path) : path_(std::move(path)) {
+  explicit JsonOutput(std::string path) : path_(detail::is_standard_output(path) ? "-" : std::move(path)) {
     if (path_ != "-") {
       if (!path_.empty()) detail::require_replaceable(path_), require_writable(path_);
       return;

@@ -70,6 +70,10 @@ run plot mha --out figure.png
 for name in loss.json said.json figure.png figure.svg; do
   [ -L "$name" ] && [ -s "elsewhere/$name" ] && [ ! -L "elsewhere/$name" ] || fail "$name: $(ls -l "$name" elsewhere)"
 done
+if [ -L /dev/stdout ]; then  # a link, too, to what standard output goes to: that has the JSON alone
+  "$programs/skipv1-eval" mha --text text.txt --windows 1 --json /dev/stdout > both.json 2> err || fail "/dev/stdout: $(cat err)"
+  [ -L /dev/stdout ] && [ "$(head -c 1 both.json)" = "{" ] && [ "$(tail -n 1 both.json)" = "}" ] && grep -q "^loss " err || fail "/dev/stdout: $(cat both.json)"
+fi
 ln -s nowhere/x.json far.json
 wrong "^skipv1-eval: far.json: cannot be written: it is a link to nowhere/x.json: No such file or directory$" eval mha --text text.txt --json far.json
 ln -s mha/step-00000030/config.json to-config.json  # what numbers must not take the place of, they must not through a link

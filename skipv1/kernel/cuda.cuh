@@ -24,6 +24,7 @@
 #define SKIPV1_DEVICE_MEMBER __device__ __forceinline__
 #define SKIPV1_HOST_DEVICE __host__ __device__ __forceinline__
 #define SKIPV1_UNROLL _Pragma("unroll")
+#define SKIPV1_NO_UNROLL _Pragma("unroll 1")
 /// A static shared array of `count` elements: `SKIPV1_SHARED(float, tile, 256);`
 #define SKIPV1_SHARED(T, name, count)                                     \
   __shared__ alignas(16) unsigned char name##_bytes[sizeof(T) * (count)]; \
@@ -114,5 +115,12 @@ SKIPV1_DEVICE float fast_exp2(float x) {
 SKIPV1_DEVICE double fast_exp2(double x) { return ::exp2(x); }
 SKIPV1_DEVICE float fast_rsqrt(float x) { return ::rsqrtf(x); }
 SKIPV1_DEVICE double fast_rsqrt(double x) { return ::rsqrt(x); }
+
+/// `createpolicy`: the policy of loads of what is read once, which the second-level cache evicts before other lines.
+SKIPV1_DEVICE std::uint64_t evict_first() {
+  std::uint64_t policy;
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

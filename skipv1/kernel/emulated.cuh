@@ -19,6 +19,7 @@
 #define SKIPV1_DEVICE_MEMBER
 #define SKIPV1_HOST_DEVICE inline
 #define SKIPV1_UNROLL
+#define SKIPV1_NO_UNROLL
 #define SKIPV1_SHARED(T, name, count)   \
   static constexpr char name##_key = 0; \
   const ::skipv1::Shared<T> name = ::skipv1::emulator::declare_shared<T>(&name##_key, #name, count)
@@ -277,5 +278,6 @@ template <class T>
 T fast_rsqrt(T x) {
   return T(1) / std::sqrt(x);
 }
+inline std::uint64_t evict_first() { return 0; }
 
 }  // namespace skipv1::inline SKIPV1_FLAVOUR

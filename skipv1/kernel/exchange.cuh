@@ -71,6 +71,27 @@ template <class T>
 SKIPV1_DEVICE T load_exchanged(const T* from) {
   return detail::same_bits<T>(detail::Bits<sizeof(T)>::load(from));
 }
+/// Two or four floats of the same; zeros if not `valid`. One instruction under a predicate: where it is a branch that leaves a load
+/// out, nvcc makes warps wait at later branches for all loads that share its scoreboard, such as weights in flight.
+template <std::size_t N>
+SKIPV1_DEVICE Vector<float, N> load_exchanged(bool valid, const float* from) {
+  Vector<float, N> x;
+  if constexpr (N == 2)
+    asm volatile(
+        "{ .reg .pred valid; setp.ne.u32 valid, %2, 0;\n"
+        "mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000;\n"
+        "@valid ld.global.cg.v2.f32 {%0, %1}, [%3]; }"
+        : "=&f"(x[0]), "=&f"(x[1])
+        : "r"(static_cast<unsigned>(valid)), "l"(from));
+  else
+    asm volatile(
+        "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
+        "mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; mov.f32 %2, 0f00000000; mov.f32 %3, 0f00000000;\n"
+        "@valid ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%5]; }"
+        : "=&f"(x[0]), "=&f"(x[1]), "=&f"(x[2]), "=&f"(x[3])
+        : "r"(static_cast<unsigned>(valid)), "l"(from));
+  return x;
+}
 /// 16 bytes of the same, past the first-level cache, with an eviction policy (`evict_first`); zeros if not `valid`. One
 /// instruction under a predicate, without a branch, so that several loads are in flight at once.
 template <class T>
@@ -108,34 +129,39 @@ SKIPV1_DEVICE void store_numbered(std::uint32_t* to, bfloat16 x, std::uint32_t n
   const std::uint32_t word = detail::same_bits<unsigned short>(x) | number << 16;
   asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(word) : "memory");
 }
-/// Eight of them, once all have the number's lower half; 16-byte aligned.
-SKIPV1_DEVICE Vector<bfloat16, 8> load_numbered(const std::uint32_t* from, std::uint32_t number) {
-  std::uint32_t x[8], wrong;
+/// Eight of them from each of N places, those that are `valid`, once all of the warp's have their number's lower half; 16-byte aligned.
+/// The warp's lanes call it, and leave its loop, together: lanes that leave a loop one by one go on one by one, and repeat for each
+/// other whatever follows until the block's next barrier.
+template <std::size_t N>
+SKIPV1_DEVICE void load_numbered(Vector<bfloat16, 8> (&to)[N], const bool (&valid)[N], const std::uint32_t* const (&from)[N],
+                                 const std::uint32_t (&number)[N]) {
+  std::uint32_t x[N][8], wrong;
   do {
-    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "l"(from)
-                 : "memory");
-    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(x[4]), "=r"(x[5]), "=r"(x[6]), "=r"(x[7])
-                 : "l"(from + 4)
-                 : "memory");
+    SKIPV1_UNROLL
+    for (unsigned k = 0; k < N; ++k) {
+      for (unsigned i = 0; i < 8; i += 4)
+        asm volatile(
+            "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
+            "mov.u32 %0, %6; mov.u32 %1, %6; mov.u32 %2, %6; mov.u32 %3, %6;\n"
+            "@valid ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%5]; }"
+            : "=&r"(x[k][i]), "=&r"(x[k][i + 1]), "=&r"(x[k][i + 2]), "=&r"(x[k][i + 3])
+            : "r"(static_cast<unsigned>(valid[k])), "l"(from[k] + i), "r"(number[k] << 16)
+            : "memory");
+    }
     wrong = 0;
     SKIPV1_UNROLL
-    for (unsigned i = 0; i < 8; ++i) wrong |= x[i] ^ number << 16;
-  } while (wrong >> 16);
-  Vector<std::uint32_t, 4> pairs;
+    for (unsigned k = 0; k < N; ++k)
+      for (const std::uint32_t word : x[k]) wrong |= word ^ number[k] << 16;
+  } while (any(wrong >> 16 != 0));
   SKIPV1_UNROLL
-  for (unsigned i = 0; i < 4; ++i) pairs[i] = __byte_perm(x[2 * i], x[2 * i + 1], 0x5410);
-  return detail::same_bits<Vector<bfloat16, 8>>(pairs);
+  for (unsigned k = 0; k < N; ++k) {
+    Vector<std::uint32_t, 4> pairs;
+    SKIPV1_UNROLL
+    for (unsigned i = 0; i < 4; ++i) pairs[i] = __byte_perm(x[k][2 * i], x[k][2 * i + 1], 0x5410);
+    to[k] = detail::same_bits<Vector<bfloat16, 8>>(pairs);
+  }
 }
 
-/// `createpolicy`: the policy of loads of what is read once, which the second-level cache evicts before other lines.
-SKIPV1_DEVICE std::uint64_t evict_first() {
-  std::uint64_t policy;
-  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-  return policy;
-}
 /// 16 bytes that nobody writes during the launch, read once, from `row + at` into `x`, which stays as it is if not `valid`: `row`
 /// may be null then. The load is issued where it stands in the source: ahead of a barrier, say.
 template <class T>
@@ -184,6 +210,10 @@ T load_exchanged(const T* from, emulator::Place place = emulator::Place::here())
   emulator::note_load(from, 1, place);
   return *from;
 }
+template <std::size_t N>
+Vector<float, N> load_exchanged(bool valid, const float* from, emulator::Place place = emulator::Place::here()) {
+  return valid ? load_exchanged<N>(from, place) : Vector<float, N>{};
+}
 template <class T>
 Vector<std::uint32_t, 4> load_exchanged_bits(bool valid, const T* from, std::uint64_t,
                                              emulator::Place place = emulator::Place::here()) {
@@ -214,19 +244,22 @@ inline void store_numbered(std::uint32_t* to, bfloat16 x, std::uint32_t number) 
   std::atomic_ref<std::uint32_t>(*to).store(word, std::memory_order_release);
   emulator::Worker::running().semaphores().note_progress();
 }
-inline Vector<bfloat16, 8> load_numbered(const std::uint32_t* from, std::uint32_t number,
-                                         emulator::Place place = emulator::Place::here()) {
-  check_aligned(from, 16);
-  Vector<bfloat16, 8> x;
-  for (unsigned i = 0; i < 8; ++i) {
-    const std::atomic_ref<std::uint32_t> now(*const_cast<std::uint32_t*>(from + i));
-    emulator::Worker::running().wait_at_semaphore(
-        from + i, number, [&] { return (now.load(std::memory_order_acquire) ^ number << 16) >> 16 == 0; }, place);
-    x[i] = std::bit_cast<bfloat16>(static_cast<std::uint16_t>(now.load()));
+template <std::size_t N>
+void load_numbered(Vector<bfloat16, 8> (&to)[N], const bool (&valid)[N], const std::uint32_t* const (&from)[N],
+                   const std::uint32_t (&number)[N], emulator::Place place = emulator::Place::here()) {
+  for (unsigned k = 0; k < N; ++k) {
+    to[k] = {};
+    if (!valid[k]) continue;
+    check_aligned(from[k], 16);
+    for (unsigned i = 0; i < 8; ++i) {
+      const std::atomic_ref<std::uint32_t> now(*const_cast<std::uint32_t*>(from[k] + i));
+      emulator::Worker::running().wait_at_semaphore(
+          from[k] + i, number[k], [&] { return (now.load(std::memory_order_acquire) ^ number[k] << 16) >> 16 == 0; }, place);
+      to[k][i] = std::bit_cast<bfloat16>(static_cast<std::uint16_t>(now.load()));
+    }
   }
-  return x;
+  sync_warp(place);
 }
-inline std::uint64_t evict_first() { return 0; }
 template <class T>
 void load_once(Vector<std::uint32_t, 4>& x, bool valid, const T* row, std::uint32_t at, std::uint64_t) {
   if (!valid) return;

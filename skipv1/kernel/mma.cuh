@@ -77,6 +77,14 @@ SKIPV1_DEVICE void cp_async(const Shared<T>& to, std::size_t i, const T* from, b
   const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(p), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
+/// The same with an eviction policy (`evict_first`).
+template <class T>
+SKIPV1_DEVICE void cp_async(const Shared<T>& to, std::size_t i, const T* from, bool valid, std::uint64_t policy) {
+  const auto p = static_cast<unsigned>(__cvta_generic_to_shared(to.data + i));
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(p), "l"(from), "r"(valid ? 16 : 0),
+               "l"(policy)
+               : "memory");
+}
 /// Commits the copies that this thread has issued since its last commit as a group.
 SKIPV1_DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until all but the last `pending` groups of this thread have completed. A barrier makes them visible to other threads.
@@ -197,6 +205,11 @@ void cp_async(const Shared<T>& to, std::size_t i, const T* from, bool valid = tr
   emulator::Worker::running().note_global(emulator::Access::load, from, valid ? 16 : 0, place);
   emulator::Worker::running().self().cp_asyncs.push_back(
       {to.array, i, n, valid ? reinterpret_cast<const std::byte*>(from) : nullptr, place});
+}
+template <class T>
+void cp_async(const Shared<T>& to, std::size_t i, const T* from, bool valid, std::uint64_t,
+              emulator::Place place = emulator::Place::here()) {
+  cp_async(to, i, from, valid, place);
 }
 inline void cp_async_commit() {
   emulator::Thread& thread = emulator::Worker::running().self();

@@ -32,10 +32,10 @@ struct Tile {
     return from + t / chunks * stride + t % chunks * 8;
   }
   /// Issues `cp.async` of `rows` rows into the tile, from the thread's own `source` on; zeros from row `count` and from column
-  /// `width` on. Rows are aligned to 16 bytes.
-  template <unsigned rows, unsigned threads>
+  /// `width` on. Rows are aligned to 16 bytes. `policy`: `evict_first()`, or none.
+  template <unsigned rows, unsigned threads, class... Policy>
   SKIPV1_DEVICE_MEMBER void load_async_from(const bfloat16* source, std::size_t stride, std::size_t count, std::size_t width,
-                                            unsigned t) const {
+                                            unsigned t, Policy... policy) const {
     static_assert(threads % chunks == 0 && rows * chunks % threads == 0);
     constexpr unsigned step = threads / chunks;
     const unsigned column = t % chunks * 8, first = t / chunks;
@@ -43,15 +43,15 @@ struct Tile {
     const unsigned some = column < width ? static_cast<unsigned>(count < rows ? count : rows) : 0;
     SKIPV1_UNROLL
     for (unsigned row = 0; row < rows; row += step) {
-      cp_async(memory, at(row + first, column), source, row + first < some);
+      cp_async(memory, at(row + first, column), source, row + first < some, policy...);
       source += step * stride;
     }
   }
   /// The same from `from`, the address of row 0 for all threads.
-  template <unsigned rows, unsigned threads>
-  SKIPV1_DEVICE_MEMBER void load_async(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width,
-                                       unsigned t) const {
-    load_async_from<rows, threads>(thread_source<threads>(from, stride, t), stride, count, width, t);
+  template <unsigned rows, unsigned threads, class... Policy>
+  SKIPV1_DEVICE_MEMBER void load_async(const bfloat16* from, std::size_t stride, std::size_t count, std::size_t width, unsigned t,
+                                       Policy... policy) const {
+    load_async_from<rows, threads>(thread_source<threads>(from, stride, t), stride, count, width, t, policy...);
   }
   /// The tile that begins at row `row`, a multiple of 8.
   SKIPV1_DEVICE_MEMBER Tile rows_from(unsigned row) const { return {memory, at(row, 0)}; }

@@ -99,7 +99,7 @@ class OneKernel {
   OneKernelShape shape_;
   one_kernel::Arguments<T> a_{};
   std::size_t steps_ = 0;  ///< that `tokens_` has room for
-  Tensor<T, Device> stream_, averaged_, middle_, inner_, query_, logits_;
+  Tensor<T, Device> stream_, averaged_, middle_, inner_, query_, attended_, logits_;
   Tensor<S, Device> partial_;
   Tensor<one_kernel::Best<S>, Device> best_;
   Tensor<std::int32_t, Device> past_, tokens_;
@@ -137,6 +137,7 @@ one_kernel::Arguments<T> OneKernel<T>::sizes_of(const Decoder<T, Device>& decode
   a.batch = u32(sequences), a.layers = u32(table.layers), a.hidden = u32(c.hidden_size);
   a.intermediate = u32(c.intermediate_size), a.vocab = u32(c.vocab_size), a.heads = u32(table.heads);
   a.key_width = u32(table.key_width), a.value_width = u32(table.value_width);
+  a.per_value = static_cast<std::uint32_t>((std::uint64_t{1} << 32) / a.value_width + 1);
   return a;
 }
 
@@ -193,7 +194,7 @@ void OneKernel<T>::choose_shape(const OneKernelShape& wanted) {
   require(shape_.blocks <= most, "one kernel: ", shape_.blocks, " blocks: ", most, " are on the device at once");
   const auto rounds = [&](std::size_t splits) {  // per split: what the block with the most pieces takes
     return static_cast<double>(ceil_div(a_.batch * tables_.most_groups() * splits, shape_.blocks)) / static_cast<double>(splits) +
-           0.005 * static_cast<double>(splits);
+           0.015 * static_cast<double>(splits);
   };
   std::size_t best = shape_.splits ? shape_.splits : 1;
   for (std::size_t splits = 2; !shape_.splits && splits <= 16; ++splits)
@@ -218,6 +219,7 @@ void OneKernel<T>::set_memory() {
   a_.middle = take(middle_, {B, d}), a_.inner = take(inner_, {B, a_.intermediate});
   a_.query = take(query_, {B, std::size_t{a_.heads} * a_.key_width}), a_.logits = take(logits_, {B, a_.vocab});
   a_.partial = take(partial_, {single() ? 2 : B, a_.heads, a_.splits, a_.part_width()});
+  a_.attended = take(attended_, {B, std::size_t{a_.heads} * a_.value_width});
   a_.best = take(best_, {shape_.blocks, B});
   a_.past = take(past_, {B}), a_.barrier_counter = take(counter_, {1});
   a_.numbered_stream = take(numbered_, {2 * d + a_.intermediate + std::size_t{a_.heads} * a_.key_width});

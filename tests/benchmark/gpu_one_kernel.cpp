@@ -112,6 +112,8 @@ int main(int argc, char** argv) {
   bool errors = false;
   app.add_flag("--errors", errors, "compare with the CPU alone");
   app.add_flag("--without-graph", without_graph, "time one kernel alone");
+  std::string only;
+  app.add_option("--only", only, "the model to time")->check(one_of({"gpt2", "llama"}));
   return run_program(app, argc, argv, [&] {
     std::printf("%s\n", card().c_str());
     if (errors) return print_errors();
@@ -121,8 +123,10 @@ int main(int argc, char** argv) {
       const DecodingModel model(config);
       for (const Row& row : some) print_row(model, row, rate, 32);
     };
-    for (const char* variant : {"mha", "skipv1"}) rows(gpt2_124m(variant), {{1, 1024, true}, {8, 1024}});
     for (const char* variant : {"mha", "skipv1"})
-      rows(llama_1b(variant, 8192), {{1, 2048, true}, {1, 8192}, {8, 2048, true}, {8, 8192}, {16, 2048}});
+      if (only != "llama") rows(gpt2_124m(variant), {{1, 1024, true}, {8, 1024}});
+    for (const char* variant : {"mha", "skipv1"})
+      if (only != "gpt2")
+        rows(llama_1b(variant, 8192), {{1, 2048, true}, {1, 8192}, {8, 2048, true}, {8, 8192}, {16, 2048}});
   });
 }

@@ -38,6 +38,11 @@ TEST_CASE("one kernel decodes one sequence as the CPU does, in bfloat16 on tenso
   check_one_kernel<bfloat16>(c, 1, {6, 512, 0}, 0.06, 20);  // as many threads as on a card
   c.architecture = Architecture::gpt2;
   check_one_kernel<bfloat16>(c, 1, {4, 96, 2}, 0.06, 70);
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 13}, 0.06, 20);  // more pieces than blocks: the kernel for all
+  c.hidden_size = 32, c.num_attention_heads = c.num_key_value_heads = 1, c.intermediate_size = 8;
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06, 20);  // blocks without rows of the up projection
+  c.architecture = Architecture::llama, c.hidden_size = 8, c.head_dim = 32;
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06, 20);  // and of other products
 }
 TEST_CASE("one kernel decodes as the CPU does at odd sizes, in float", "[cuda]") {
   Config c = small_config(Architecture::gpt2, find_variant("skipv1"));

@@ -64,6 +64,7 @@ struct Arguments {
   std::uint32_t splits;       ///< parts that a sequence's keys are cut into
   std::uint32_t at_once;      ///< sequences whose rows are in shared memory at once
   std::uint32_t per_block;    ///< floor((2^32 - 1) / blocks): shares things out without a division
+  std::uint32_t per_value;    ///< floor(2^32 / value_width) + 1
   std::uint32_t pairs_ahead;  ///< a block's pairs of rows of the projections, whole tiles: looked up ahead for one sequence
   std::uint32_t outputs;      ///< block outputs that are kept: 1, or L + 1 where they are averaged
   bool layer_norm, gated;
@@ -79,6 +80,7 @@ struct Arguments {
 
   T *stream, *averaged;       ///< (outputs, B, d), (B, d)
   T *middle, *inner, *query;  ///< (B, d), (B, f), (B, H d_k)
+  T* attended;                ///< (B, H d_v), of layers for which `attends_whole`
   /// What one sequence's phases pass on as numbered words (`store_numbered`): (d), (d), (f), (H d_k).
   std::uint32_t *numbered_stream, *numbered_middle, *numbered_inner, *numbered_query;
   T* logits;                       ///< (B, V) of the last step
@@ -88,6 +90,12 @@ struct Arguments {
   std::uint64_t* timeline;         ///< (timed_barriers, blocks, 2): clocks before and after barriers, or null
   std::uint32_t timed_barriers;
 
+  /// column / value_width. A division would wait for all loads in flight that share its scoreboard, as weights do.
+  SKIPV1_DEVICE_MEMBER std::uint32_t head_of_value(std::uint32_t column) const {
+    return static_cast<std::uint32_t>(std::uint64_t{column} * per_value >> 32);
+  }
+  /// Whether a layer's attention writes outputs, not parts: it has one split, and every query head has a value.
+  SKIPV1_DEVICE_MEMBER bool attends_whole(const Layer<T>& layer) const { return splits == 1 && layer.all_attend; }
   /// Elements of a split's part: its numerators, then the largest score and the denominator, from `part_state` on.
   SKIPV1_HOST_DEVICE std::uint32_t part_state() const { return (value_width + 3) / 4 * 4; }
   SKIPV1_HOST_DEVICE std::uint32_t part_width() const { return part_state() + 4; }
@@ -124,7 +132,7 @@ struct SharedPlan {
   static constexpr unsigned together = 4;  ///< query heads of a group that go through the keys at once, at most
 
   std::uint32_t pitch;  ///< elements between staged rows: apart by 64 bytes modulo 128, so that a warp's loads meet no bank twice
-  std::size_t norm, reduce, sums, best, held, tokens, layers, first_rows, bounds, group, total;
+  std::size_t norm, reduce, sums, best, held, tokens, layers, first_rows, bounds, group, place, rope, total;
 
   SKIPV1_HOST_DEVICE SharedPlan(const Arguments<T>& a, unsigned warps, unsigned column_tiles) {
     const std::uint32_t attention = a.heads * a.value_width;
@@ -143,7 +151,9 @@ struct SharedPlan {
     first_rows = layers + round(2 * sizeof(Layer<T>));
     bounds = first_rows + round(std::size_t{4} * (a.pairs_ahead + (phase_count - 1) * 8) * sizeof(T*));
     group = bounds + round(std::size_t{2} * phase_count * 4 * 4);
-    total = group + round(sizeof(Group<T>));
+    place = group + round(sizeof(Group<T>));
+    rope = place + round(3 * 4);
+    total = rope + round(a.batch == 1 ? std::size_t{2} * a.rope_half * sizeof(S) : 0);
   }
   SKIPV1_HOST_DEVICE static std::size_t round(std::size_t bytes) { return (bytes + 127) / 128 * 128; }
 };

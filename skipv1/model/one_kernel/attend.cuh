@@ -28,10 +28,9 @@ struct Piece {
     begin = split * each < keys ? split * each : keys;
     end = begin + each < keys ? begin + each : keys;
   }
-  /// One sequence's piece of a group that has been looked up, of `keys` positions.
-  SKIPV1_DEVICE_MEMBER Piece(const Arguments<T>& a, const Group<T>& of, std::uint32_t keys)
-      : b(0), split(block().x % a.splits), group(of) {
-    const std::uint32_t each = (keys + a.splits - 1) / a.splits;
+  /// One sequence's piece of a group: split `number`, of `each` positions or what is left of `keys`.
+  SKIPV1_DEVICE_MEMBER Piece(const Group<T>& of, std::uint32_t number, std::uint32_t each, std::uint32_t keys)
+      : b(0), split(number), group(of) {
     begin = split * each < keys ? split * each : keys;
     end = begin + each < keys ? begin + each : keys;
   }
@@ -140,22 +139,23 @@ class Attending {
   /// `first`.
   SKIPV1_DEVICE_MEMBER void go_on(Round& round, std::uint32_t newest, std::uint32_t first, std::uint32_t layer) {
     const unsigned column = teams_.template column<V>(0);
-    if (column < a_.key_width) {
-      const Vector<T, V> x =
-          load_numbered(a_.numbered_query + std::size_t{piece_.group.member} * a_.key_width + column, first + layer);
-      for (unsigned j = 0; j < V; ++j) q_[0][j] = static_cast<S>(x[j]) * a_.scale_log2;
-    } else {
-      for (unsigned j = 0; j < V; ++j) q_[0][j] = 0;
-    }
+    const bool has_key = column < a_.key_width, has_value = column < a_.value_width;
+    Vector<T, V> q[1], own_newest[2] = {};
+    load_numbered(q, {has_key}, {a_.numbered_query + std::size_t{piece_.group.member} * a_.key_width + column}, {first + layer});
+    for (unsigned j = 0; j < V; ++j) q_[0][j] = static_cast<S>(q[0][j]) * a_.scale_log2;
+    const bool here = newest < piece_.end && (newest - piece_.begin) % teams_.count == teams_.number;
+    if (any(here))
+      load_numbered(own_newest, {here && has_key, here && has_value}, {heads_.newest_key + column, heads_.newest_value + column},
+                    {first + heads_.key_layer, first + heads_.value_layer});
     const std::uint32_t begin = warp() * (warp_size / teams_.lanes);
     for (std::uint32_t s = piece_.begin + begin; s < piece_.end; s += teams_.count * at_once) {
       const std::uint32_t own = s + teams_.number - begin;
       if (s != piece_.begin + begin) reload(round, own, newest);
       SKIPV1_UNROLL
       for (unsigned u = 0; u < at_once; ++u) {
-        if (own + u * teams_.count != newest || newest >= piece_.end) continue;
-        if (column < a_.key_width) round.k[u][0].set(load_numbered(heads_.newest_key + column, first + heads_.key_layer));
-        if (column < a_.value_width) round.v[u][0].set(load_numbered(heads_.newest_value + column, first + heads_.value_layer));
+        if (!here || own + u * teams_.count != newest) continue;
+        if (has_key) round.k[u][0].set(own_newest[0]);
+        if (has_value) round.v[u][0].set(own_newest[1]);
       }
       add(round.k, round.v, own);
     }
@@ -266,7 +266,8 @@ class Attending {
   AttentionState<S, R, C * V> state_;
 };
 
-/// Merges the warps' states of `count` members, and writes them as the split's parts.
+/// Merges the warps' states of `count` members, and writes them as the split's parts to `to`; or, if that is null, as outputs: there
+/// is one split.
 template <class T>
 SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T>& a, const Piece<T>& piece,
                                std::uint32_t first_member, const std::uint16_t* members, unsigned count, Sum<T>* to) {
@@ -286,8 +287,12 @@ SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T
       sum += factor * static_cast<S>(of_warps[at + w * width + a.value_width + 1]);
       o += factor * static_cast<S>(of_warps[at + w * width + column]);
     }
-    S* part =
-        to + ((std::size_t{piece.b} * a.heads + (r == 0 ? first_member : members[r])) * a.splits + piece.split) * a.part_width();
+    const std::size_t head = std::size_t{piece.b} * a.heads + (r == 0 ? first_member : members[r]);
+    if (!to) {
+      store_exchanged(a.attended + head * a.value_width + column, static_cast<T>(o / sum));
+      continue;
+    }
+    S* part = to + (head * a.splits + piece.split) * a.part_width();
     store_exchanged(part + column, o);
     if (column == 0) store_exchanged(part + a.part_state(), most), store_exchanged(part + a.part_state() + 1, sum);
   }
@@ -303,7 +308,7 @@ SKIPV1_DEVICE void attend_members(const BlockMemory<T>& m, const Arguments<T>& a
   attending.run(first_member, members, count);
   attending.store(m.attention);
   sync_threads();
-  store_parts(m.attention, a, piece, first_member, members, count, a.partial);
+  store_parts(m.attention, a, piece, first_member, members, count, a.attends_whole(layer) ? nullptr : a.partial);
   sync_threads();  // the memory is used again
 }
 
@@ -333,7 +338,7 @@ SKIPV1_DEVICE void attend_single(const BlockMemory<T>& m, const Arguments<T>& a,
                                  std::uint32_t first, std::uint32_t number) {
   if (block().x >= Piece<T>::all(a, layer)) return;
   const std::uint32_t keys = m.held[0];
-  const Piece<T> piece(a, group, keys);
+  const Piece<T> piece(group, m.place[1], m.place[2], keys);
   const std::uint32_t widest = a.key_width > a.value_width ? a.key_width : a.value_width;
   const Teams teams(power_of_two((widest + V - 1) / V));
   Attending<V, 1, 1, T> attending(a, piece, teams);

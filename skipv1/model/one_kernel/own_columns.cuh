@@ -17,19 +17,25 @@ struct OwnColumns {
   /// Calls `f(column)` for the lane's eights of a row.
   template <class F>
   SKIPV1_DEVICE_MEMBER void each(std::uint32_t width, const F& f) const {
+    SKIPV1_NO_UNROLL
     for (std::uint32_t i = begin; i < width; i += step) f(i);
   }
-  /// Stages `load(column)`, several of them in flight at once.
-  template <unsigned at_once, class T, class Load>
-  SKIPV1_DEVICE_MEMBER void fill(const Shared<T>& to, std::uint32_t width, const Load& load) const {
-    for (std::uint32_t i = begin; i < width; i += at_once * step) {
+  /// Stages numbered words of a row, those of several steps in flight at once.
+  template <unsigned at_once, class T>
+  SKIPV1_DEVICE_MEMBER void fill(const Shared<T>& to, std::uint32_t width, const std::uint32_t* words, std::uint32_t number) const {
+    SKIPV1_NO_UNROLL
+    for (std::uint32_t from = warp() * 32, i = begin; from < width; from += at_once * step, i += at_once * step) {
       Vector<T, 8> x[at_once];
+      bool valid[at_once];
+      const std::uint32_t* at[at_once];
+      std::uint32_t numbers[at_once];
       SKIPV1_UNROLL
       for (unsigned k = 0; k < at_once; ++k)
-        if (i + k * step < width) x[k] = load(i + k * step);
+        valid[k] = i + k * step < width, at[k] = words + i + k * step, numbers[k] = number;
+      load_numbered(x, valid, at, numbers);
       SKIPV1_UNROLL
       for (unsigned k = 0; k < at_once; ++k)
-        if (i + k * step < width) store_shared(to, i + k * step, x[k]);
+        if (valid[k]) store_shared(to, i + k * step, x[k]);
     }
   }
   /// Columns of a row that warp w multiplies.
@@ -56,6 +62,7 @@ struct RowMoments {
     S middle(0), squares(0);
     if (centred) {
       each([&](S x) { middle += x; });
+      sync_warp();
       const std::uint32_t columns = OwnColumns::of_warp(warp(), d);
       middle = warp_sum(middle) / static_cast<S>(columns > 0 ? columns : 1);
     }
@@ -73,13 +80,13 @@ struct RowMoments {
   }
 };
 
-/// Stages a row with its norm: LayerNorm if `centred`, else RMSNorm. `load(i)`: eight elements.
-template <class T, class Load>
-SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Load& load) {
+/// Stages a row with its norm: LayerNorm if `centred`, else RMSNorm. `fill()` stages the row as it is.
+template <class T, class Fill>
+SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Fill& fill) {
   using S = Sum<T>;
   const OwnColumns own;
   const S per_column = S(1) / static_cast<S>(d);
-  own.fill<1>(m.rows.memory, d, load);
+  fill(own);
   const RowMoments<T> row(m, own, d, per_column, centred);
   const S r = fast_rsqrt(row.square * per_column + epsilon);
   own.each(d, [&](std::uint32_t i) {
@@ -96,10 +103,10 @@ SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bo
   sync_warp();
 }
 
-/// Stages a row as it is.
-template <class T, class Load>
-SKIPV1_DEVICE void stage_own_row(const BlockMemory<T>& m, std::uint32_t width, const Load& load) {
-  OwnColumns().fill<2>(m.rows.memory, width, load);
+/// Stages a row as it is, of numbered words.
+template <class T>
+SKIPV1_DEVICE void stage_own_row(const BlockMemory<T>& m, std::uint32_t width, const std::uint32_t* words, std::uint32_t number) {
+  OwnColumns().fill<2>(m.rows.memory, width, words, number);
   sync_warp();
 }
 
@@ -130,17 +137,16 @@ SKIPV1_DEVICE void stage_own_attention(const BlockMemory<T>& m, const Arguments<
   using S = Sum<T>;
   const std::uint32_t width = a.heads * a.value_width, number = lane() % 8;
   for (std::uint32_t begin = warp() * 32; begin < width; begin += 4 * OwnColumns::stride()) {
-    const std::uint32_t chunk = begin + lane() / 8 * OwnColumns::stride(), h = chunk / a.value_width;
+    const std::uint32_t chunk = begin + lane() / 8 * OwnColumns::stride(), h = a.head_of_value(chunk);
     const bool valid = chunk < width && (layer.all_attend || layer.heads[h].value.data);
     const S* part = parts + std::size_t{h} * a.splits * a.part_width();
     const std::uint32_t column = chunk - h * a.value_width + number * 4;
     S most[2], share[2];
     SKIPV1_UNROLL
     for (unsigned i = 0; i < 2; ++i) {
-      Vector<S, 2> state{-infinity<S>(), S(0)};
-      if (valid && number + 8 * i < a.splits)
-        state = load_exchanged<2>(part + (number + 8 * i) * a.part_width() + a.part_state());
-      most[i] = state[0], share[i] = state[1];
+      const bool here = valid && number + 8 * i < a.splits;
+      const Vector<S, 2> state = load_exchanged<2>(here, part + (number + 8 * i) * a.part_width() + a.part_state());
+      most[i] = here ? state[0] : -infinity<S>(), share[i] = state[1];
     }
     S o[4] = {};
     constexpr unsigned at_once = 4;
@@ -148,8 +154,7 @@ SKIPV1_DEVICE void stage_own_attention(const BlockMemory<T>& m, const Arguments<
       Vector<S, 4> x[at_once];
       SKIPV1_UNROLL
       for (unsigned k = 0; k < at_once; ++k) {
-        x[k] = {};
-        if (valid && s + k < a.splits) x[k] = load_exchanged<4>(part + (s + k) * a.part_width() + column);
+        x[k] = load_exchanged<4>(valid && s + k < a.splits, part + (s + k) * a.part_width() + column);
       }
       if (s == 0) find_shares(most, share);
       SKIPV1_UNROLL

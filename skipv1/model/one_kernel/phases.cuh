@@ -164,26 +164,40 @@ class Phases {
 
   /// Stages what a phase multiplies, of sequences b0 ….
   SKIPV1_DEVICE_MEMBER void stage(Phase phase, std::uint32_t b0) {
-    constexpr unsigned V = fast ? 4 : 1;
-    if (phase == Phase::merge) return stage_attention<V>(memory_, a_, layer_at(turn_), b0);
-    if (phase == Phase::narrow)
-      return stage_rows < fast ? 8 : 1 > (memory_, a_.inner + std::size_t{b0} * a_.intermediate, a_.intermediate);
+    constexpr unsigned V = fast ? 8 : 1;
+    const bool whole = phase == Phase::merge && a_.attends_whole(layer_at(turn_));
+    if (whole || phase == Phase::narrow) {
+      const std::uint32_t width = whole ? a_.heads * a_.value_width : a_.intermediate;
+      return stage_rows<V>(memory_, (whole ? a_.attended : a_.inner) + std::size_t{b0} * width, width);
+    }
+    if (phase == Phase::merge) return stage_attention < fast ? 4 : 1 > (memory_, a_, layer_at(turn_), b0);
     const bool embeds = phase == Phase::project && layer_ == 0;
     const T* x = phase == Phase::widen ? a_.middle : input(phase == Phase::head ? a_.layers : layer_);
-    stage_normed<V>(memory_, a_.hidden, a_.layer_norm, a_.epsilon, [&](unsigned n, unsigned i) {
-      if (embeds) return embedding<V>(b0 + n, i);
-      return load_exchanged<V>(x + std::size_t{b0 + n} * a_.hidden + i);
-    });
+    stage_normed<V>(
+        memory_, a_.hidden, a_.layer_norm, a_.epsilon,
+        [&](unsigned n) { return embeds ? token_row(b0 + n) : x + std::size_t{b0 + n} * a_.hidden; },
+        [&](unsigned n, unsigned i, Vector<T, V>& e) {
+          if (!embeds) return false;
+          add_position(e, b0 + n, i);
+          if (block().x == 0) store_exchanged(a_.stream + std::size_t{b0 + n} * a_.hidden + i, e);
+          return true;
+        });
+  }
+  SKIPV1_DEVICE_MEMBER const T* token_row(std::uint32_t b) const {
+    return a_.token_table + static_cast<std::size_t>(static_cast<std::int32_t>(memory_.tokens[b])) * a_.hidden;
+  }
+  /// Adds the embedding of sequence b's position, where there is one.
+  template <std::size_t V>
+  SKIPV1_DEVICE_MEMBER void add_position(Vector<T, V>& x, std::uint32_t b, std::uint32_t i) const {
+    if (!a_.position_table) return;
+    const Vector<T, V> y = load_vector<V>(a_.position_table + std::size_t{position(b)} * a_.hidden + i);
+    for (unsigned j = 0; j < V; ++j) x[j] = static_cast<T>(static_cast<S>(x[j]) + static_cast<S>(y[j]));
   }
   /// V elements of sequence b's embedding, which block 0 leaves in the stream.
   template <unsigned V>
   SKIPV1_DEVICE_MEMBER Vector<T, V> embedding(std::uint32_t b, std::uint32_t i) const {
-    const std::size_t token = static_cast<std::size_t>(static_cast<std::int32_t>(memory_.tokens[b]));
-    Vector<T, V> x = load_vector<V>(a_.token_table + token * a_.hidden + i);
-    if (a_.position_table) {
-      const Vector<T, V> y = load_vector<V>(a_.position_table + std::size_t{position(b)} * a_.hidden + i);
-      for (unsigned j = 0; j < V; ++j) x[j] = static_cast<T>(static_cast<S>(x[j]) + static_cast<S>(y[j]));
-    }
+    Vector<T, V> x = load_vector<V>(token_row(b) + i);
+    add_position(x, b, i);
     if (block().x == 0) store_exchanged(a_.stream + std::size_t{b} * a_.hidden + i, x);
     return x;
   }

@@ -31,12 +31,8 @@ SKIPV1_DEVICE void multiply_row(WeightStream<T, true, 1>& stream, const Vector<s
                                 const Finish& finish, unsigned& turn) {
   using S = Sum<T>;
   const std::uint32_t begin = bounds[0], end = bounds[1], rows_of_pair = bounds[2];
-  if (begin == end) {
-    stage();
-    stream.begin(next());
-    sync_threads();  // no warp gets a phase ahead of another
-  }
-  for (std::uint32_t tile = begin; tile < end; tile += tile_pairs, turn ^= 1) {
+  std::uint32_t tile = begin;
+  do {
     const std::uint32_t pair = tile + lane() / 4;
     const bool finishes = thread_number() < warp_size && lane() % 4 == 0 && pair < end;
     Ending<T> e;
@@ -51,7 +47,12 @@ SKIPV1_DEVICE void multiply_row(WeightStream<T, true, 1>& stream, const Vector<s
     } else {
       following = rows_of(later - begin);
     }
-    if (tile == begin) stage();
+    if (tile == begin) stage();  // here alone, so that its code is there once
+    if (begin == end) {
+      stream.begin(following);
+      sync_threads();  // no warp gets a phase ahead of another
+      return;
+    }
     TileSums<S, 1> sums;
     stream.multiply(sums, m.rows, following);
     const unsigned warps = block_warps();
@@ -66,7 +67,8 @@ SKIPV1_DEVICE void multiply_row(WeightStream<T, true, 1>& stream, const Vector<s
       e.second += static_cast<S>(m.reduction.memory[at + w * 2 * tile_pairs + tile_pairs]);
     }
     if (finishes) finish(pair, e);
-  }
+    tile += tile_pairs, turn ^= 1;
+  } while (tile < end);
 }
 
 /// What a block does.
@@ -84,6 +86,9 @@ class SinglePhases : private Phases<T, true, 1> {
   SKIPV1_DEVICE_MEMBER void run() {
     this->begin();
     memory_.rows.count = 1;
+    if (thread_number() == 0) memory_.place[0] = block().x / a_.splits, memory_.place[1] = block().x % a_.splits;
+    look_at_position();
+    sync_threads();
     look_ahead(0);
     stage_group(0);
     cp_async_wait<0>();
@@ -122,14 +127,24 @@ class SinglePhases : private Phases<T, true, 1> {
       return;
     }
     this->wait();
-    if (phase == Phase::head) this->choose();
+    if (phase != Phase::head) return;
+    this->choose();
+    look_at_position();
+    sync_threads();
+  }
+  /// Brings what depends on the newest position alone to shared memory.
+  SKIPV1_DEVICE_MEMBER void look_at_position() const {
+    const std::uint32_t keys = memory_.held[0];
+    if (thread_number() == 0) memory_.place[2] = (keys + a_.splits - 1) / a_.splits;
+    for (unsigned i = thread_number(); i < 2 * a_.rope_half; i += block_threads())
+      memory_.rope[i] = a_.rope[std::size_t{keys - 1} * a_.rope_half * 2 + i];
   }
 
   /// Brings the struct of what the block attends to in a slot's layer to shared memory.
 #if defined(__CUDACC__)
   SKIPV1_DEVICE_MEMBER void stage_group(unsigned slot) const {
     const Layer<T>& w = layer_at(slot);
-    const std::uint32_t number = block().x / a_.splits;
+    const std::uint32_t number = memory_.place[0];
     const auto* from = reinterpret_cast<const std::uint32_t*>(w.group + (number < w.groups ? number : 0));
     for (unsigned i = thread_number() * 4; i < sizeof(Group<T>) / 4; i += block_threads() * 4)
       cp_async(memory_.group, i, from + i);
@@ -138,7 +153,7 @@ class SinglePhases : private Phases<T, true, 1> {
   SKIPV1_DEVICE_MEMBER const Group<T>& group() const { return *reinterpret_cast<const Group<T>*>(memory_.group.data); }
 #else
   void stage_group(unsigned slot) {
-    const std::uint32_t number = block().x / a_.splits;
+    const std::uint32_t number = memory_.place[0];
     placed_group_ = layer_at(slot).group + (number < layer_at(slot).groups ? number : 0);
   }
   const Group<T>& group() const { return *placed_group_; }
@@ -199,13 +214,15 @@ class SinglePhases : private Phases<T, true, 1> {
       return stage_own_attention(memory_, a_, layer_at(turn_),
                                  a_.partial + (layer_ & 1) * std::size_t{a_.heads} * a_.splits * a_.part_width());
     if (phase == Phase::narrow)
-      return stage_own_row(memory_, a_.intermediate,
-                           [&](std::uint32_t i) { return load_numbered(a_.numbered_inner + i, number()); });
+      return stage_own_row(memory_, a_.intermediate, a_.numbered_inner, number());
     const bool embeds = phase == Phase::project && layer_ == 0;
     const std::uint32_t* from = phase == Phase::widen ? a_.numbered_middle : a_.numbered_stream;
     const std::uint32_t wanted = phase == Phase::project ? number() - 1 : number();
-    stage_own_normed(memory_, a_.hidden, a_.layer_norm, a_.epsilon, [&](std::uint32_t i) {
-      return embeds ? this->template embedding<8>(0, i) : load_numbered(from + i, wanted);
+    stage_own_normed(memory_, a_.hidden, a_.layer_norm, a_.epsilon, [&](const OwnColumns& own) {
+      if (embeds)
+        own.each(a_.hidden, [&](std::uint32_t i) { store_shared(memory_.rows.memory, i, this->template embedding<8>(0, i)); });
+      else
+        own.fill<1>(memory_.rows.memory, a_.hidden, from, wanted);
     });
   }
 
@@ -229,8 +246,8 @@ class SinglePhases : private Phases<T, true, 1> {
       e.apart = second - first;
       if (bias) e.first = static_cast<S>(bias[first]), e.second = static_cast<S>(bias[second]);
       if (!pairs.half) return;
-      const S* turn = a_.rope + (at * pairs.half + local % pairs.half) * 2;
-      e.cosine = turn[0], e.sine = turn[1];
+      const std::uint32_t turn = local % pairs.half * 2;
+      e.cosine = memory_.rope[turn], e.sine = memory_.rope[turn + 1];
     });
     return e;
   }

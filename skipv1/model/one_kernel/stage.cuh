@@ -23,6 +23,8 @@ struct BlockMemory {
   Shared<const T*> first_rows;   ///< (2, pairs, 2): of one sequence's products, looked up ahead (`SinglePhases::row_place`)
   Shared<std::uint32_t> group;   ///< the struct of what the block attends to next
   Shared<std::uint32_t> bounds;  ///< (2, phases, 4): and their pairs (`multiply_row`)
+  Shared<std::uint32_t> place;   ///< of one sequence: the number of the group that the block attends to, its split, a split's keys
+  Shared<S> rope;                ///< (rope_half, 2): of one sequence, at the newest position
 
   SKIPV1_DEVICE_MEMBER BlockMemory(const Arguments<T>& a, const SharedPlan<T>& plan, unsigned column_tiles)
       : rows{dynamic_shared<T>(0, plan.norm / sizeof(T)), plan.pitch, 0},
@@ -37,7 +39,9 @@ struct BlockMemory {
         layers(dynamic_shared<std::uint32_t>(plan.layers, 2 * sizeof(Layer<T>) / 4)),
         first_rows(dynamic_shared<const T*>(plan.first_rows, 4 * (a.pairs_ahead + (phase_count - 1) * tile_pairs))),
         group(dynamic_shared<std::uint32_t>(plan.group, sizeof(Group<T>) / 4)),
-        bounds(dynamic_shared<std::uint32_t>(plan.bounds, 2 * phase_count * 4)) {}
+        bounds(dynamic_shared<std::uint32_t>(plan.bounds, 2 * phase_count * 4)),
+        place(dynamic_shared<std::uint32_t>(plan.place, 3)),
+        rope(dynamic_shared<S>(plan.rope, (plan.total - plan.rope) / sizeof(S))) {}
 };
 
 /// Brings a norm's weight and bias (null: none) to shared memory, ahead of the barrier before the phase that needs them; `fast`:
@@ -82,10 +86,12 @@ struct WarpsOfRow {
   }
 };
 
-/// Norms rows 0 … m.rows.count - 1 to shared memory: LayerNorm where there is a bias, else RMSNorm. `load(n, i)`: V elements of
-/// row n. A barrier of the block comes before (the memory is free, the norm's weight is there) and at the end.
-template <unsigned V, class T, class Load>
-SKIPV1_DEVICE void stage_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Load& load) {
+/// Norms rows 0 … m.rows.count - 1 to shared memory: LayerNorm where there is a bias, else RMSNorm. `row(n)`: where row n lies;
+/// `complete(n, i, x)` adds what its elements x from i on lack, and tells whether it has. A barrier of the block comes before (the
+/// memory is free, the norm's weight is there) and at the end.
+template <unsigned V, class T, class Row, class Complete>
+SKIPV1_DEVICE void stage_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Row& row,
+                                const Complete& complete) {
   using S = Sum<T>;
   const WarpsOfRow shares(m.rows.count);
   const unsigned step = shares.warps * warp_size * V;
@@ -97,9 +103,11 @@ SKIPV1_DEVICE void stage_normed(const BlockMemory<T>& m, std::uint32_t d, bool c
       for (unsigned i = shares.thread() * V; own && i < d; i += step) f(i);
     };
     S mean(0), square(0);
+    const T* from = row(own ? n : first);
+    each([&](unsigned i) { store_shared(m.rows.memory, at + i, load_exchanged<V>(from + i)); });
     each([&](unsigned i) {
-      const Vector<T, V> x = load(n, i);
-      store_shared(m.rows.memory, at + i, x);
+      Vector<T, V> x = load_shared<V>(m.rows.memory, at + i);
+      if (complete(n, i, x)) store_shared(m.rows.memory, at + i, x);
       for (unsigned j = 0; j < V; ++j) {
         const S v = static_cast<S>(x[j]);
         mean += v;

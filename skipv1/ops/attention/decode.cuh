@@ -58,14 +58,17 @@ struct DecodeState {
   }
 };
 
+/// How long the second-level cache keeps what is copied: keys and values are read once, and would evict queries, parts and code.
+enum class Caching { usual, evict_first };
+
 /// A warp's tiles of keys and values in shared memory: a ring that asynchronous copies fill ahead of their use.
-template <unsigned W>
+template <unsigned W, Caching caching>
 class DecodeRing {
  public:
   static constexpr unsigned stages = decode_stages<W>;
 
   SKIPV1_DEVICE_MEMBER DecodeRing()
-      : memory_(dynamic_shared<bfloat16>(0, decode_tile_bytes<W>(block_size().x / warp_size) / 2)) {}
+      : memory_(dynamic_shared<bfloat16>(0, decode_tile_bytes<W>(block_size().x / warp_size) / 2)), policy_(evict_first()) {}
 
   /// Starts the copy of sequence `b`'s keys of `pair`, and of its values, from key `s0` on: a tile of them, or the `count` that
   /// are left.
@@ -95,12 +98,16 @@ class DecodeRing {
   }
   SKIPV1_DEVICE_MEMBER void copy(const Head<const bfloat16, Device>& head, unsigned which, std::size_t b, std::size_t s0,
                                  std::size_t count, std::size_t width) const {
-    tile(to_, which)
-        .template load_async<decode_keys<W>, warp_size>(head.data + b * head.batch_stride + s0 * head.row_stride, head.row_stride,
-                                                        count, width, lane());
+    const bfloat16* from = head.data + b * head.batch_stride + s0 * head.row_stride;
+    const Tile<W> to = tile(to_, which);
+    if constexpr (caching == Caching::evict_first)
+      to.template load_async<decode_keys<W>, warp_size>(from, head.row_stride, count, width, lane(), policy_);
+    else
+      to.template load_async<decode_keys<W>, warp_size>(from, head.row_stride, count, width, lane());
   }
 
   Shared<bfloat16> memory_;
+  std::uint64_t policy_;
   unsigned to_ = 0;
 };
 
@@ -112,7 +119,7 @@ class DecodeStream {
                                     std::uint64_t tiles)
       : a_(a), groups_(groups), plan_(plan), piece_(first), left_(tiles) {
     start_piece();
-    for (unsigned i = 0; i < DecodeRing<W>::stages - 1; ++i) copy_next();
+    for (unsigned i = 0; i < Ring::stages - 1; ++i) copy_next();
   }
   /// The next tile's keys and values. The tiles before are no longer there.
   SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v) {
@@ -120,6 +127,8 @@ class DecodeStream {
   }
 
  private:
+  using Ring = DecodeRing<W, Caching::evict_first>;
+
   SKIPV1_DEVICE_MEMBER void start_piece() {
     const unsigned group = group_of(groups_, plan_, piece_);
     pair_ = group < groups_.count ? a_.heads[groups_.first[group]] : HeadPair<const bfloat16, Device>{};
@@ -140,7 +149,7 @@ class DecodeStream {
   const Decode& a_;
   const HeadGroups& groups_;
   const DecodePlan& plan_;
-  DecodeRing<W> ring_;
+  Ring ring_;
   DecodePiece piece_;  ///< its tiles from `begin` on are still to be copied
   HeadPair<const bfloat16, Device> pair_;
   std::uint64_t left_;

@@ -83,7 +83,7 @@ class PairStream {
   SKIPV1_DEVICE_MEMBER PairStream(const AttentionSizes& z, const HeadPair<const bfloat16, Device>& pair, std::size_t b,
                                   std::size_t keys, std::size_t first, std::size_t step)
       : z_(z), pair_(pair), b_(b), keys_(keys), from_(first), step_(step) {
-    for (unsigned i = 0; i < DecodeRing<W>::stages - 1; ++i) copy_next();
+    for (unsigned i = 0; i < Ring::stages - 1; ++i) copy_next();
   }
   /// The next tile's keys and values. It invalidates the tiles before.
   SKIPV1_DEVICE_MEMBER void next(Tile<W>& k, Tile<W>& v) {
@@ -91,6 +91,8 @@ class PairStream {
   }
 
  private:
+  using Ring = DecodeRing<W, Caching::usual>;  // `evict_first` makes the longest rows slower
+
   SKIPV1_DEVICE_MEMBER void copy_next() {
     if (from_ < keys_) {
       ring_.copy(z_, pair_, b_, from_, keys_ - from_);
@@ -101,7 +103,7 @@ class PairStream {
 
   const AttentionSizes& z_;
   const HeadPair<const bfloat16, Device>& pair_;
-  DecodeRing<W> ring_;
+  Ring ring_;
   std::size_t b_, keys_, from_, step_;  ///< from_: the first key of the tile that is copied next
 };
 

@@ -98,9 +98,10 @@ class NewFiles {
       const std::filesystem::path place = folder_ / name;
       if (std::filesystem::is_symlink(
               std::filesystem::symlink_status(place, error))) {  // written where it leads, which may be another disk
-        std::ifstream made(part_.path() / name, std::ios::binary);
+        Source made(part_.path() / name);
         write_whole(place, [&](std::ostream& out) {
-          if (made.peek() != std::ifstream::traits_type::eof()) out << made.rdbuf();
+          constexpr std::uint64_t most = 1 << 20;
+          for (std::uint64_t at = 0; at < made.size(); at += most) out << made.text(at, std::min(most, made.size() - at));
         });
         continue;
       }

@@ -138,6 +138,9 @@ one_kernel::Arguments<T> OneKernel<T>::sizes_of(const Decoder<T, Device>& decode
   a.intermediate = u32(c.intermediate_size), a.vocab = u32(c.vocab_size), a.heads = u32(table.heads);
   a.key_width = u32(table.key_width), a.value_width = u32(table.value_width);
   a.per_value = static_cast<std::uint32_t>((std::uint64_t{1} << 32) / a.value_width + 1);
+  const View<S, Device> rope = decoder.blocks().settings().rope;
+  a.rope = rope.empty() ? nullptr : rope.data();
+  a.rope_half = rope.empty() ? 0 : u32(rope.extent(1));
   return a;
 }
 
@@ -157,9 +160,6 @@ void OneKernel<T>::set_sizes() {
   const auto data = [](const auto& x) { return x.empty() ? nullptr : x.data(); };
   a_ = sizes_of(decoder_, cache_.batch());
   a_.capacity = u32(cache_.capacity());
-  const auto& settings = decoder_.blocks().settings();
-  a_.rope = data(settings.rope);
-  a_.rope_half = settings.rope.empty() ? 0 : u32(settings.rope.extent(1));
   a_.outputs = w.depth.empty() ? 1 : a_.layers + 1;
   a_.layer_norm = c.gpt2(), a_.gated = !c.gpt2();
   a_.epsilon = static_cast<S>(c.norm_epsilon);

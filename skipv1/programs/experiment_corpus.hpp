@@ -87,7 +87,7 @@ class Corpus {
     const std::size_t length = run.training.length;
     const bool epochs = run.reading.order == Reading::Order::epochs;
     require_tokens_in(first_, epochs ? std::max(run.reading.tokens, 2 * length) : length + 1, first_place_ + ": " + run.label);
-    require_tokens_in(rest_, curve.windows && curve.last_windows ? length + 1 : 2, rest_place_ + ": " + run.label);
+    require_tokens_in(rest_, curve.windows || curve.last_windows ? length + 1 : 2, rest_place_ + ": " + run.label);
   }
   /// Throws unless `texts` have the windows that `run` learns and, by `curve`, those that it is evaluated on.
   void require_windows(const EncodedTexts& texts, const PlannedRun& run, const CurveOptions& curve) const {

@@ -43,6 +43,8 @@ TEST_CASE("one kernel decodes one sequence as the CPU does, in bfloat16 on tenso
   check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06, 20);  // blocks without rows of the up projection
   c.architecture = Architecture::llama, c.hidden_size = 8, c.head_dim = 32;
   check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06, 20);  // and of other products
+  c.max_position_embeddings = 9;  // the last position is the last row of RoPE's table
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06);
 }
 TEST_CASE("one kernel decodes as the CPU does at odd sizes, in float", "[cuda]") {
   Config c = small_config(Architecture::gpt2, find_variant("skipv1"));

@@ -143,7 +143,7 @@ class Attending {
     Vector<T, V> q[1], own_newest[2] = {};
     load_numbered(q, {has_key}, {a_.numbered_query + std::size_t{piece_.group.member} * a_.key_width + column}, {first + layer});
     for (unsigned j = 0; j < V; ++j) q_[0][j] = static_cast<S>(q[0][j]) * a_.scale_log2;
-    const bool here = newest < piece_.end && (newest - piece_.begin) % teams_.count == teams_.number;
+    const bool here = newest >= piece_.begin && newest < piece_.end && (newest - piece_.begin) % teams_.count == teams_.number;
     if (any(here))
       load_numbered(own_newest, {here && has_key, here && has_value}, {heads_.newest_key + column, heads_.newest_value + column},
                     {first + heads_.key_layer, first + heads_.value_layer});

@@ -80,7 +80,7 @@ struct RowMoments {
   }
 };
 
-/// Stages a row with its norm: LayerNorm if `centred`, else RMSNorm. `fill()` stages the row as it is.
+/// Stages a row with its norm: LayerNorm if `centred`, else RMSNorm. `fill(own)` stages the row as it is.
 template <class T, class Fill>
 SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Fill& fill) {
   using S = Sum<T>;

@@ -129,6 +129,7 @@ class SinglePhases : private Phases<T, true, 1> {
     this->wait();
     if (phase != Phase::head) return;
     this->choose();
+    if (last_step()) return;  // RoPE's table may end here
     look_at_position();
     sync_threads();
   }

@@ -210,12 +210,15 @@ class Recogniser {
       });
     });
   }
-  /// Rows `begin …` of a rotated head: 0, 2, 4, … come first, 1, 3, 5, … after them, where halves are rotated as those pairs.
+  /// Rows `begin …` of a rotated head's weight, or elements of its bias: 0, 2, 4, … come first, 1, 3, 5, … after them, where halves
+  /// are rotated as those pairs.
   static void pair_neighbours(View<double> x, std::size_t begin, std::size_t width) {
-    const std::vector<double> rows(&x(begin, 0), &x(begin, 0) + width * x.width());
+    const std::size_t row = x.size() / x.extent(0);
+    double* const first = x.data() + begin * row;
+    const std::vector<double> rows(first, first + width * row);
     for (std::size_t i = 0; i < width; ++i) {
       const std::size_t from = i < width / 2 ? 2 * i : 2 * (i - width / 2) + 1;
-      std::copy_n(&rows[from * x.width()], x.width(), &x(begin + i, 0));
+      std::copy_n(&rows[from * row], row, first + i * row);
     }
   }
 

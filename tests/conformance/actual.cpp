@@ -289,6 +289,37 @@ TEST_CASE("a known mistake is recognised by its numbers, and no other") {
   CHECK_THAT(report.json()[0]["mistakes"][0].get<std::string>(), Catch::Contains("the wrong half is reused"));
 }
 
+TEST_CASE("neighbours as rotary pairs are recognised where queries and keys have biases, too") {
+  Config config = small("gqa", 4, true);
+  config.hidden_size = 32, config.num_key_value_heads = 2, config.qkv_bias = true;
+  const Setting s(config);
+  const Parameters<double> wrong(config);
+  copy(wrong.flat(), s.c.weights.flat());
+  double largest = 0;
+  for (std::size_t l = 0; l < config.num_hidden_layers; ++l) {
+    for (const char* name : {"q_proj.weight", "q_proj.bias", "k_proj.weight", "k_proj.bias"}) {
+      const std::string full = "model.layers." + std::to_string(l) + ".self_attn." + name;
+      const View<const double> right = s.c.weights[full];
+      const View<double> rows = wrong[full];
+      const std::size_t row = right.size() / right.extent(0), head = config.head_width();
+      for (std::size_t i = 0; i < right.extent(0); ++i) {  // row i of the halves is row `from` of the neighbours
+        const std::size_t within = i % head, from = i - within + (within < head / 2 ? 2 * within : 2 * (within - head / 2) + 1);
+        for (std::size_t j = 0; j < row; ++j) rows.data()[i * row + j] = right.data()[from * row + j];
+        if (row == 1) largest = std::max(largest, std::abs(right.data()[i]));
+      }
+    }
+  }
+  REQUIRE(largest > 0);
+  const Decoder<double> decoder(config, wrong);
+  Cache<double> cache(decoder.routing(), s.c.batch(), s.c.length());
+  Activations<double> a;
+  Tensor<double> logits(s.c.logits.shape());
+  const View<double> rows = decoder.forward(Batch::rectangle(s.c.tokens), cache, a);
+  std::copy_n(rows.data(), rows.size(), logits.data());
+  CHECK(recognise_mistakes(s.c, logits, 1e-10) ==
+        std::vector<std::string>{"rotary pairs are neighbours (2i, 2i+1) instead of halves (i, i + d/2)"});
+}
+
 TEST_CASE("mistakes of the rotation, of one half of a table and of the block's order are recognised by their own words") {
   Config config = small("gqa", 4, true);
   config.hidden_size = 32, config.num_key_value_heads = 2, config.norm_epsilon = 1e-3;

@@ -95,7 +95,7 @@ struct Arguments {
     return static_cast<std::uint32_t>(std::uint64_t{column} * per_value >> 32);
   }
   /// Whether a layer's attention writes outputs, not parts: it has one split, and every query head has a value.
-  SKIPV1_DEVICE_MEMBER bool attends_whole(const Layer<T>& layer) const { return splits == 1 && layer.all_attend; }
+  SKIPV1_DEVICE_MEMBER bool attends_whole(const Layer<T>& in) const { return splits == 1 && in.all_attend; }
   /// Elements of a split's part: its numerators, then the largest score and the denominator, from `part_state` on.
   SKIPV1_HOST_DEVICE std::uint32_t part_state() const { return (value_width + 3) / 4 * 4; }
   SKIPV1_HOST_DEVICE std::uint32_t part_width() const { return part_state() + 4; }

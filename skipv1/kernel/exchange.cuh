@@ -129,9 +129,9 @@ SKIPV1_DEVICE void store_numbered(std::uint32_t* to, bfloat16 x, std::uint32_t n
   const std::uint32_t word = detail::same_bits<unsigned short>(x) | number << 16;
   asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(word) : "memory");
 }
-/// Eight of them from each of N places, those that are `valid`, once all of the warp's have their number's lower half; 16-byte aligned.
-/// The warp's lanes call it, and leave its loop, together: lanes that leave a loop one by one go on one by one, and repeat for each
-/// other whatever follows until the block's next barrier.
+/// Eight of them from each of N places, those that are `valid`, once all of the warp's have their number's lower half; 16-byte
+/// aligned. The warp's lanes call it, and leave its loop, together: lanes that leave a loop one by one diverge, and may not
+/// reconverge before the block's next barrier, so that whatever follows is executed once for each group of them.
 template <std::size_t N>
 SKIPV1_DEVICE void load_numbered(Vector<bfloat16, 8> (&to)[N], const bool (&valid)[N], const std::uint32_t* const (&from)[N],
                                  const std::uint32_t (&number)[N]) {

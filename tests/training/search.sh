@@ -43,6 +43,9 @@ search $short --out whole.json --retrain 10M-13M --found 2 --random 1
 search --out whole.json --table --figure search.png --save-tables tables --found 1
 grep -q "Trained again, 10M-13M" out && [ -s search-order.png ] && [ -s search-source.svg ] && [ -s search-10M-13M.png ] || fail "no table or figure"
 [ "$(ls tables | wc -l)" = 3 ] || fail "tables: $(ls tables)"
+# At every size beside the same six: five variants and the table whose routed heads all read layer 0.
+search $short --out whole.json --retrain 42M-26M --found 1 --random 0
+[ "$(grep -c '"label": "42M-26M/' whole.json)" = 9 ] || fail "trained again: $(grep '"label": "42M-26M/' whole.json)"
 
 # A table found is a variant: trained, resumed and evaluated, and its configuration holds it.
 table=$(ls tables/half-*.json)

@@ -171,14 +171,12 @@ Runs frontier() {
 /// they take as long as the training does.
 Runs search() {
   Runs runs;
-  const auto add = [&](const std::string& group, const Config& base, const TrainingOptions& training, const CurveOptions& curve,
-                       const std::vector<const char*>& variants) {
-    for (const char* variant : variants) {
+  const auto add = [&](const std::string& group, const Config& base, const TrainingOptions& training, const CurveOptions& curve) {
+    for (const char* variant : {"skipv1", "mha", "skipv1_yoco", "yoco_v", "cla_v"}) {
       PlannedRun run{group + "/" + variant, with(base, variant), training, 3};
       run.reading.order = Reading::Order::epochs, run.curve = curve;
       runs.push_back(run);
     }
-    if (variants.size() == 1) return;
     PlannedRun first = runs.back();  // SkipV1's like, at the cache of half of MHA's values
     first.label = group + "/skipv1-32";
     first.config.attention = {.variant = table_variant().name, .table = head_table(first_layer_table({.owned = 32}))};
@@ -187,10 +185,9 @@ Runs search() {
   const Config small = llama(8192, 256, 8, 688);
   TrainingOptions first = recipe(300, 32), again = recipe(800, 32);
   first.schedule.peak = again.schedule.peak = 4e-3;
-  const std::vector<const char*> others = {"skipv1", "mha", "skipv1_yoco", "yoco_v", "cla_v"};
-  add(search_size, small, first, {2, 16, 256, 32}, others);
-  add("10M-13M", small, again, {4, 32, 1024, 32}, others);
-  add("42M-26M", llama(16384, 512, 8, 1376), recipe(800), {4, 32, 1024, 32}, {"skipv1"});
+  add(search_size, small, first, {2, 16, 256, 32});
+  add("10M-13M", small, again, {4, 32, 1024, 32});
+  add("42M-26M", llama(16384, 512, 8, 1376), recipe(800), {4, 32, 1024, 32});
   return runs;
 }
 

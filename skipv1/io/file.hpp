@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -24,6 +25,7 @@
 #ifdef _WIN32
 #include <process.h>
 #elif __has_include(<unistd.h>)
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 #endif
@@ -111,10 +113,20 @@ inline std::string leads_nowhere(const std::filesystem::path& path) {
          std::filesystem::read_symlink(part, error).string();
 }
 
+/// Whether `path` is a pipe with a name (`mkfifo`). Who opens one waits for a program at its other end, perhaps for ever;
+/// "/dev/stdin" and "/dev/fd/3" are open already.
+inline bool is_named_pipe(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_fifo(path, error)) return false;
+  const std::filesystem::path end = end_of_links(path);  // in /proc if it is open, or on other systems in /dev
+  return !std::filesystem::is_symlink(std::filesystem::symlink_status(end, error)) && !end.string().starts_with("/dev/");
+}
+
 /// What a reader reads: a file, or bytes in memory, which must outlive it.
 class Source {
  public:
-  /// Opens a file; a pipe is read to its end, and kept. Throws if it cannot be read, or is a folder or a device.
+  /// Opens a file; an open pipe ("/dev/stdin") is read to its end, and kept. Throws if it cannot be read, or is a folder, a
+  /// device or a named pipe.
   explicit Source(const std::filesystem::path& path) : name_(path.string()) {
     require(!path.empty(), "a file to read has an empty name");
     std::error_code error;
@@ -126,13 +138,15 @@ class Source {
     require(!std::filesystem::is_directory(status), name_, ": cannot be read: it is a folder, not a file");
     const bool pipe = std::filesystem::is_fifo(status) || std::filesystem::is_socket(status);
     require(pipe || std::filesystem::is_regular_file(status), name_, ": cannot be read: it is neither a file nor a pipe");
+    require(!is_named_pipe(path), name_,
+            ": cannot be read: it is a named pipe: must be a file, or an open pipe such as /dev/stdin");
     errno = 0;
-    file_.open(path, std::ios::binary);
-    require(file_.is_open(), name_, ": cannot be read", errno ? ": " : "", errno ? std::generic_category().message(errno) : "");
     if (pipe) {
-      keep_all();
+      keep_all(path);
       return;
     }
+    file_.open(path, std::ios::binary);
+    require(file_.is_open(), name_, ": cannot be read", errno ? ": " : "", errno ? std::generic_category().message(errno) : "");
     size_ = std::filesystem::file_size(path, error);
     require(!error, name_, ": cannot be read: ", error.message());
   }
@@ -167,12 +181,18 @@ class Source {
     require(offset <= size_ && count <= size_ - offset, name_, ": ends at byte ", size_, ", too short: expected ", count,
             " bytes from byte ", offset, " on");
   }
-  void keep_all() {
+  void keep_all([[maybe_unused]] const std::filesystem::path& path) {
+#ifdef O_NONBLOCK
+    // Opened without waiting: standard input may be a named pipe whose writer is gone.
+    const int pipe = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ssize_t count = pipe < 0 ? -1 : fcntl(pipe, F_SETFL, 0);
     std::array<char, 1 << 16> part;
-    while (file_.read(part.data(), part.size()) || file_.gcount() > 0)
-      kept_.append(part.data(), static_cast<std::size_t>(file_.gcount()));
-    require(!file_.bad(), name_, ": cannot be read");
-    file_.close();
+    while (count >= 0 && (count = ::read(pipe, part.data(), part.size())) > 0)
+      kept_.append(part.data(), static_cast<std::size_t>(count));
+    const int error = errno;
+    if (pipe >= 0) ::close(pipe);
+    require(count == 0, name_, ": cannot be read: ", std::generic_category().message(error));
+#endif
     size_ = kept_.size();
   }
   std::string name_, kept_;
@@ -195,8 +215,7 @@ class NewFile {
         std::filesystem::is_other(path_, error) || std::filesystem::is_symlink(std::filesystem::symlink_status(target_, error));
     part_ = direct_ ? path_ : part_of(target_);
     if (!direct_) remove_left_over(target_);
-    errno = 0;
-    file_.open(part_, std::ios::binary | (direct_ ? std::ios::app : std::ios::trunc));
+    open_part();
     check();
   }
   NewFile(const NewFile&) = delete;
@@ -223,6 +242,19 @@ class NewFile {
   }
 
  private:
+  /// A named pipe is open once somebody reads it, as is usual; who waits for that is told.
+  void open_part() {
+#ifdef O_NONBLOCK
+    const int tried = is_named_pipe(path_) ? open(path_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -2;
+    if (tried == -1 && errno == ENXIO)
+      std::fprintf(stderr, "%s: waiting for a program that reads this pipe\n", path_.string().c_str());
+#endif
+    errno = 0;
+    file_.open(part_, std::ios::binary | (direct_ ? std::ios::app : std::ios::trunc));
+#ifdef O_NONBLOCK
+    if (tried >= 0) ::close(tried);  // now, so that the reader never sees an end
+#endif
+  }
   void check() const {
     require(file_.good(), path_.string(),
             ": cannot be written: ", target_ == path_ ? "" : "it is a link to " + target_.string() + ": ",

@@ -3,7 +3,9 @@
 #include "skipv1/io/new_folder.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #endif
 
 #include <thread>
@@ -165,17 +167,48 @@ TEST_CASE("a source gives the bytes it has and no more") {
 }
 
 #if defined(__unix__) || defined(__APPLE__)
-TEST_CASE("a pipe is read to its end, and from any place; a device is refused") {
+TEST_CASE("an open pipe is read to its end, and from any place; a named one, which may wait for ever, and a device are refused") {
   const Folder folder("file-pipe");
-  const std::string name = (folder / "pipe").string(), text(100000, 'x');
-  REQUIRE(mkfifo(name.c_str(), 0600) == 0);
-  std::thread writer([&] { std::ofstream(name) << text << "end"; });
-  Source pipe(name);
+  const std::string text(100000, 'x');
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  std::thread writer([&] {
+    for (const std::string& part : {text, std::string("end")})
+      for (std::size_t done = 0; done < part.size();)
+        done += static_cast<std::size_t>(write(ends[1], part.data() + done, part.size() - done));
+    close(ends[1]);
+  });
+  Source source("/dev/fd/" + std::to_string(ends[0]));
   writer.join();
-  CHECK(pipe.size() == text.size() + 3);
-  CHECK(pipe.text(text.size(), 3) == "end");
-  CHECK(pipe.text(0, text.size()) == text);
+  CHECK(source.size() == text.size() + 3);
+  CHECK(source.text(text.size(), 3) == "end");
+  CHECK(source.text(0, text.size()) == text);
+
+  const std::string named = (folder / "pipe").string(), link = (folder / "link").string();
+  REQUIRE(mkfifo(named.c_str(), 0600) == 0);
+  std::filesystem::create_symlink("pipe", link);
+  for (const std::string& name : {named, link})
+    CHECK(error_of([&] { Source(std::filesystem::path(name)); }) ==
+          name + ": cannot be read: it is a named pipe: must be a file, or an open pipe such as /dev/stdin");
+  const int open_one = open(named.c_str(), O_RDWR);  // of standard input that is one; its writer is gone when it is read
+  REQUIRE(write(open_one, "left", 4) == 4);
+  const int reader = open(named.c_str(), O_RDONLY);
+  close(open_one);
+  CHECK(Source("/dev/fd/" + std::to_string(reader)).text(0, 4) == "left");
+  for (const int descriptor : {ends[0], reader}) close(descriptor);
   CHECK(error_of([] { Source("/dev/zero"); }) == "/dev/zero: cannot be read: it is neither a file nor a pipe");
+}
+
+TEST_CASE("a named pipe is written for who reads it") {
+  const Folder folder("file-named-pipe");
+  const std::string name = (folder / "pipe").string();
+  REQUIRE(mkfifo(name.c_str(), 0600) == 0);
+  std::string read;
+  std::thread reader([&] { read = contents(name); });
+  write_whole(name, [](std::ostream& out) { out << "whole"; });
+  reader.join();
+  CHECK(read == "whole");
+  CHECK(folder.count() == 1);
 }
 #endif
 

@@ -45,6 +45,8 @@ class Lister {
   }
 
   ActualFiles list() {
+    require(!same(folder_, case_.folder), folder_.string(),
+            ": is the case itself, which would be held against itself: must be a folder of what another implementation computed");
     std::set<fs::path> entries;  // in one order everywhere
     for (const auto& entry : fs::directory_iterator(folder_)) entries.insert(entry.path());
     std::string unknown;
@@ -68,16 +70,29 @@ class Lister {
         name == "model.safetensors")
       return true;
     if (fs::is_directory(path)) return false;
-    if (name == "expected.json") return take_expected(path), true;
-    if (name == "decoding.json" && !case_.decoding.empty()) return take_decoding(path), true;
     if (name == "tokens.npy") return require_equal(path, case_.tokens), true;
     if (name == "targets.npy") return require_equal(path, case_.targets), true;
+    require_not_own(path);
+    if (name == "expected.json") return take_expected(path), true;
+    if (name == "decoding.json" && !case_.decoding.empty()) return take_decoding(path), true;
     if (path.extension() == ".safetensors") return take_safetensors(path), true;
     require(path.extension() != ".npz", path.string(),
             ": archives are not read: np.save each array to a file of its name, or write one actual.safetensors");
     if (path.extension() != ".npy" || known_.count(path.stem().string()) == 0) return false;
     add(found_.tensors, path.stem().string(), {path.string(), dtype_of_npy(path), [path] { return read_npy<double>(path); }});
     return true;
+  }
+
+  static bool same(const fs::path& a, const fs::path& b) {
+    std::error_code error;
+    return fs::equivalent(a, b, error) && !error;
+  }
+  /// Equal bits are what an exact implementation gives; the same file, by a link, says nothing of any.
+  void require_not_own(const fs::path& path) const {
+    std::error_code error;
+    for (fs::directory_iterator own(case_.folder, error), end; !error && own != end; own.increment(error))
+      require(!same(path, own->path()), path.string(), ": is the case's own ", own->path().filename().string(),
+              ", which would be held against itself: must be what another implementation computed");
   }
 
   static void require_equal(const fs::path& path, View<const std::int32_t> expected) {

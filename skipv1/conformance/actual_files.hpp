@@ -26,8 +26,9 @@ struct ActualFiles {
   CacheBytes cache_bytes;  ///< of decoding.json
 };
 
-/// Lists what `folder` has for a case. A case's own files and `negative/` may lie there too. Throws, naming it, on whatever else
-/// is there, and on a tensor that is there twice.
+/// Lists what `folder` has for a case. A copy of a case's own files and `negative/` may lie there too. Throws, naming it, on
+/// whatever else is there, on a tensor that is there twice, and on the case's own results, which would be held against
+/// themselves.
 ActualFiles list_actual(const Case& c, const std::filesystem::path& folder);
 
 }  // namespace skipv1::conformance

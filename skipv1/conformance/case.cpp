@@ -147,6 +147,7 @@ Case read_case(const fs::path& folder) {
   }
   Case c = manifest.drawn.empty() ? read_stored(folder) : Case(read_config(folder / "config.json"));
   c.name = fs::weakly_canonical(folder).filename().string();
+  c.folder = folder;
   c.bounds = manifest.bounds;
   check_bounds(path, c);
   read_arrays(folder, c);

@@ -42,6 +42,7 @@ struct Case {
   explicit Case(const Config& c) : config(c), weights(c), gradients(c) {}
 
   std::string name;
+  std::filesystem::path folder;  ///< where it was read; empty if nowhere
   Config config;
   Parameters<double> weights, gradients;
   Tensor<std::int32_t> tokens, targets;  ///< (B, T)

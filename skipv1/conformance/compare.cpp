@@ -36,12 +36,12 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
   }
   double divisor = std::max(1e-12, least), most = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) divisor = std::max(divisor, std::abs(expected.data()[i]));
-  std::size_t first = expected.size(), worst = 0;
-  bool finite = true;
+  std::size_t first = expected.size(), worst = 0, not_finite = 0, first_not_finite = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const double difference = std::abs(actual.data()[i] - expected.data()[i]);
-    if (!std::isfinite(difference)) most = difference, finite = false;
-    if (finite && difference > most) most = difference, worst = i;
+    if (!std::isfinite(actual.data()[i]) && not_finite++ == 0) first_not_finite = i;
+    if (!std::isfinite(difference)) most = difference;
+    if (std::isfinite(most) && difference > most) most = difference, worst = i;
     if (!std::isfinite(difference) || !(difference / divisor <= bound)) first = std::min(first, i);
   }
   result.error = most / divisor;
@@ -52,11 +52,12 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
   std::size_t rest = at;
   for (std::size_t axis = expected.shape().rank(); axis-- > 0; rest /= expected.shape()[axis])
     result.index.insert(result.index.begin(), rest % expected.shape()[axis]);
-  if (!result.pass) {
-    note << place(tensor, expected.shape(), first) << "expected " << std::setprecision(9) << expected.data()[first] << ", actual "
-         << actual.data()[first];
-    result.note = note.str();
-  }
+  if (result.pass) return result;
+  const std::size_t shown = not_finite ? first_not_finite : first;
+  if (not_finite && expected.shape().rank() > 0) note << not_finite << " of " << expected.size() << " are not finite, ";
+  note << place(tensor, expected.shape(), shown) << "expected " << std::setprecision(9) << expected.data()[shown] << ", actual "
+       << actual.data()[shown];
+  result.note = note.str();
   return result;
 }
 

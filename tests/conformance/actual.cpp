@@ -167,6 +167,46 @@ TEST_CASE("a file, tensor or key that belongs to nothing is refused by its name"
   CHECK_THAT(s.error(), Catch::Contains("tokens.npy: is not the case's own"));
 }
 
+TEST_CASE("a case's own results are not held against themselves; a copy's equal bits are") {
+  const Setting s;
+  std::filesystem::copy(s.c.folder, s.actual);
+  CHECK(all_pass(s.compare()));
+  const std::string why = ", which would be held against itself: must ";
+  for (const char* name : {"logits.npy", "grads.safetensors", "expected.json"}) {
+    std::filesystem::rename(s.actual / name, s.folder / "kept");
+    std::filesystem::create_hard_link(s.c.folder / name, s.actual / name);
+    CHECK(s.error() ==
+          (s.actual / name).string() + ": is the case's own " + name + why + "be what another implementation computed");
+    std::filesystem::remove(s.actual / name);
+    std::filesystem::rename(s.folder / "kept", s.actual / name);
+  }
+  for (const char* name : {"tokens.npy", "config.json", "model.safetensors"}) {  // what was read, not what was computed
+    std::filesystem::remove(s.actual / name);
+    std::filesystem::create_hard_link(s.c.folder / name, s.actual / name);
+  }
+  CHECK(all_pass(s.compare()));
+  CHECK(error_of([&] { compare_actual(s.c, s.c.folder / ".", ""); }) ==
+        (s.c.folder / ".").string() + ": is the case itself" + why + "be a folder of what another implementation computed");
+}
+
+TEST_CASE("of logits that are not finite no mistake is named, nor of the loss that follows from them") {
+  const Setting s;
+  Tensor<double> logits(s.c.logits.shape());
+  copy(View<double>(logits), View<double>(s.c.logits));
+  const auto compared = [&] {
+    write_npy<double>(s.actual / "logits.npy", logits);
+    std::vector<Comparison> all = s.compare();
+    recognise_actual(s.c, s.actual, all);
+    REQUIRE(all.size() == 2);
+    return all;
+  };
+  write(s.actual / "expected.json", json_text({{"loss", s.c.loss / std::log(2.0)}}));
+  CHECK(compared()[1].mistakes == std::vector<std::string>{"the loss is in bits instead of nats"});
+  logits(0, 4, 2) = logits(1, 0, 0) = NAN;
+  CHECK_THAT(compared()[0].note, Catch::StartsWith("2 of 132 are not finite, first at [b=0, t=4, v=2]: "));
+  for (const Comparison& x : compared()) CHECK(x.mistakes.empty());
+}
+
 TEST_CASE("a loss that is not finite, as Python's json writes it, differs") {
   const Setting s;
   for (const char* word : {"NaN", "Infinity", "-Infinity"}) {

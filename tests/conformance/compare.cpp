@@ -42,7 +42,12 @@ TEST_CASE("what is not finite never passes") {
     CHECK(compare("logits", "logits", view(expected, {1, 1, 3}), view(expected, {1, 1, 3}), 0).pass);
     CHECK_FALSE(compare("logits", "logits", view(actual, {1, 1, 3}), view(expected, {1, 1, 3}), 1e9).pass);
     CHECK_FALSE(compare("logits", "logits", view(actual, {1, 1, 3}), view(actual, {1, 1, 3}), 1e9).pass);
-    CHECK(c.note.starts_with("first at [b=0, t=0, v=2]: expected 3"));
+    CHECK(c.note.starts_with("1 of 3 are not finite, first at [b=0, t=0, v=2]: expected 3, actual "));
+    const std::vector<double> more = {9, bad, nan};
+    const Comparison m = compare("logits", "logits", view(more, {1, 1, 3}), view(expected, {1, 1, 3}), 0);
+    CHECK(m.note.starts_with("2 of 3 are not finite, first at [b=0, t=0, v=1]: expected 2, actual "));
+    CHECK(m.index == std::vector<std::size_t>{0, 0, 0});  // the first beyond the bound, whatever it is
+    CHECK(compare("loss", "loss", {&bad, {}}, {expected.data(), {}}, 0).note.starts_with("expected 1, actual "));
   }
 }
 

@@ -50,10 +50,9 @@ wrong "with --seeds 2: the last seed must be below" 07-train-on-text --text text
 wrong "length: 0: must be 1 to" 07-train-on-text --text text.txt --length 0 --out none
 
 { printf '\377' && cat text.txt; } > binary.txt
-wrong "binary.txt: the text is not UTF-8 at byte 0: training a vocabulary needs UTF-8; --vocab 256, the bytes, takes any text" 07-train-on-text \
-  --text binary.txt --vocab 400 --out none
+wrong "binary.txt: is no text: not UTF-8 at byte 0$" 07-train-on-text --text binary.txt --vocab 400 --out none
 { cat text.txt && printf '\377'; } > binary.txt  # in what is held out
-wrong "binary.txt: the text is not UTF-8 at byte $(wc -c < text.txt): training a vocabulary" 07-train-on-text --text binary.txt --vocab 400 --out none
+wrong "binary.txt: is no text: not UTF-8 at byte $(wc -c < text.txt)$" 07-train-on-text --text binary.txt --out none
 if [ -r /proc/meminfo ]; then
   wrong "batch 1000000000, --length [0-9]*: a step takes at least [0-9.]* GB of memory, [0-9.]* GB are left" 07-train-on-text --text text.txt \
     --batch 1000000000 --out none

@@ -210,6 +210,12 @@ inline void require_figure_name(const std::filesystem::path& path) {
           ": a figure's name must end in .png (an SVG is written beside it) or .svg");
   detail::Font::system();
 }
+/// What `save_figure` writes there: "loss.png, loss.svg (960 x 600)", with the pixels of the SVG's frame.
+inline std::string figure_text(std::filesystem::path path, const Drawing& picture) {
+  std::string text = path.string();
+  if (path.extension() != ".svg") text += ", " + path.replace_extension(".svg").string();
+  return text + " (" + std::to_string(picture.width()) + " x " + std::to_string(picture.height()) + ")";
+}
 /// Writes `picture` twice: as PNG under the name given, and as SVG beside it. A name that ends in .svg gives the SVG alone.
 inline void save_figure(std::filesystem::path path, const Drawing& picture) {
   require_figure_name(path);

@@ -78,10 +78,6 @@ class Corpus {
             {"valid_fingerprint", rest_fingerprint_}};
   }
 
-  /// Throws unless the texts can be learned in a vocabulary of `size` pieces that is trained on the first.
-  void require_texts_for(std::size_t size) const {
-    require_texts([&](std::string_view text) { require_trainable(text, size); });
-  }
   /// Throws if a text has too few bytes for what `run` reads, in any vocabulary.
   void require_bytes(const PlannedRun& run, const CurveOptions& curve) const {
     const std::size_t length = run.training.length;
@@ -126,14 +122,7 @@ class Corpus {
     const auto encoded = [&](const std::string& place, std::string_view text) {
       return at_place(place, [&] { return TextData(text, tokenizer); });
     };
-    require_texts([&](std::string_view text) { tokenizer.require_text(text); });
     return {encoded(first_place_, first_), encoded(rest_place_, rest_), name};
-  }
-  /// `check(text)` of each file's whole text.
-  template <class Check>
-  void require_texts(const Check& check) const {
-    at_place(place_, [&] { check(text_); });
-    at_place(valid_place_, [&] { check(valid_); });
   }
   Vocabulary trained(std::size_t size) const {
     // By its text, too: another text's vocabulary of this size would be taken without a word.
@@ -144,7 +133,6 @@ class Corpus {
               size);
       return kept;
     }
-    require_texts_for(size);
     if (size != 256) std::fprintf(stderr, "training a vocabulary of %zu pieces\n", size);
     Vocabulary vocabulary = at_place(first_place_, [&] { return train_vocabulary(first_, size); });
     if (size != 256 && !folder_.empty()) write_whole(file, [&](std::ostream& out) { out << vocabulary.content; });

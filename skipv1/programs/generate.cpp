@@ -18,6 +18,7 @@ namespace {
 struct Options {
   std::string model, prompt, tokens, tokenizer, start_mark = "auto", dtype = "f32", device = "cpu", one_kernel = "auto", json;
   Sampling sampling{0.8, 0, 0.95};
+  bool prompt_given = false;
   std::size_t count = 0;
   std::uint64_t seed = 1;
   int threads = 0;
@@ -30,7 +31,10 @@ std::vector<std::int32_t> encoded_prompt(const Options& o, const Tokenizer& toke
     require(tokenizer.start().has_value(), "--start-mark ", o.start_mark, ": tokenizer ", tokenizer.name(), " has no such mark");
     tokens.insert(tokens.begin(), *tokenizer.start());
   }
-  require(!tokens.empty(), "--prompt or --tokens is required: without them, and no start mark, there is nothing to continue");
+  require(!tokens.empty(),
+          o.prompt_given ? "--prompt is empty: without a start mark before it"
+                         : "--prompt or --tokens is required: without them, and no start mark,",
+          " there is nothing to continue");
   return tokens;
 }
 
@@ -160,6 +164,7 @@ int main(int argc, char** argv) {
   app.add_option("--json", o.json, "write text, tokens and rates into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     in_option_names({"temperature", "top_p"}, [&] { validate(o.sampling); });
+    o.prompt_given = prompt->count() > 0;
     require(o.tokens.empty() || o.start_mark != "yes", "--start-mark yes: none is put before --tokens");
     check_device(o.device, o.dtype, Scalars::no_f64);
     require(o.one_kernel != "on" || o.device != "cpu", "--one-kernel on: with --device cuda or emulated alone");

@@ -68,7 +68,7 @@ void each_setting(Job& j, const Visit& visit) {
   TrainingOptions& t = j.run.training;
   visit(About::training, "steps", t.schedule.steps, "training steps");
   visit(About::training, "batch", t.batch, "sequences per step");
-  visit(About::training, "length", t.length, "tokens of a sequence");
+  visit(About::training, "length", t.length, "tokens of a sequence; if not given at most the model's context");
   visit(About::training, "peak", t.schedule.peak, "peak learning rate");
   visit(About::training, "warm-up", t.schedule.warm_up, "share of the steps until the peak");
   visit(About::training, "floor", t.schedule.floor, "last learning rate, as a share of the peak");
@@ -177,6 +177,7 @@ struct PreparedJob {
   Json config = {};                   ///< that the run has written into its checkpoint's config.json; null by an earlier version
   std::string config_fingerprint = {};  ///< in its place; empty where that is there
   bool from_given = false;              ///< and the command line names one again
+  bool length_given = false;            ///< else it is no longer than the model's context
 };
 
 /// Runs a job on the CPU, and in `Space`: each is compiled once, in library/ and device/.

@@ -49,26 +49,22 @@ class JobRun {
   }
   void open_texts() {
     const std::string &first = text_place(), &rest = p_.job.tokens.empty() ? p_.job.valid : p_.job.valid_tokens;
-    whole_ = load_text(first);
-    if (!rest.empty()) held_out_ = load_text(rest);
+    whole_ = load_bytes(first);
+    if (!rest.empty()) held_out_ = load_bytes(rest);
     const std::string text = fingerprint(whole_), valid = fingerprint(held_out_);
     require(!p_.last || text == p_.text_fingerprint, first, ": not the text that the run to be resumed has learned from");
     require(!p_.last || valid == p_.valid_fingerprint, rest, ": not the held-out text of the run to be resumed");
     p_.text_fingerprint = text, p_.valid_fingerprint = valid;
+    if (!p_.job.tokens.empty()) return;
+    at_place(first, [&] { require_plain_text(whole_); });
+    at_place(rest, [&] { require_plain_text(held_out_); });
   }
   std::pair<std::string_view, std::string_view> parts() const {
     if (!p_.job.valid.empty()) return std::pair<std::string_view, std::string_view>(whole_, held_out_);
     return at_place(text_place(), [&] { return split_text(whole_, p_.job.valid_share); });
   }
 
-  /// `check(text)` of each file's whole text: before the work, and with places counted from the file's beginning.
-  template <class Check>
-  void require_texts(const Check& check) const {
-    at_place(text_place(), [&] { check(whole_); });
-    at_place(held_out_place(), [&] { check(held_out_); });
-  }
   std::pair<TextData, TextData> encoded_texts() const {
-    require_texts([&](std::string_view text) { vocabulary_->tokenizer->require_text(text); });
     const auto [first, rest] = parts();
     const auto encoded = [&](const std::string& place, std::string_view text) {
       return at_place(place, [&] { return TextData(text, *vocabulary_->tokenizer); });
@@ -118,11 +114,15 @@ class JobRun {
 
   Vocabulary trained_vocabulary(std::size_t size) const {
     const auto named = [&](const auto& work) { return p_.job.config.empty() ? in_vocab_option(size, work) : work(); };
-    require_texts([&](std::string_view text) { named([&] { require_trainable(text, size); }); });
     const auto [first, rest] = parts();
     if (size != 256) require_tokens_in(first, p_.job.run.training.length + 1, learned_part(rest.size(), "bytes"));
     return at_place(learned_part(rest.size(), "bytes"),
                     [&, &learned = first] { return named([&] { return train_vocabulary(learned, size); }); });
+  }
+  void set_config(const Config& config) {
+    config_ = config;
+    std::size_t& length = p_.job.run.training.length;
+    if (!p_.length_given) length = std::min(length, config.max_position_embeddings);
   }
   void choose_model() {
     if (p_.last) {
@@ -135,19 +135,19 @@ class JobRun {
     } else if (!p_.job.from.empty()) {
       open_trained();
     } else if (!p_.job.config.empty()) {
-      config_ = read_config(p_.job.config);
+      set_config(read_config(p_.job.config));
       if (!p_.job.tokenizer.empty())
         vocabulary_ = vocabulary_of(p_.job.config, config_.vocab_size, p_.job.tokenizer);
       else if (p_.job.tokens.empty())
         vocabulary_ = trained_vocabulary(config_.vocab_size);
     } else {
       if (p_.job.tokenizer.empty())
-        config_ = config_of(p_.job, p_.job.vocab), require_room();  // what is wrong is said before the work
+        set_config(config_of(p_.job, p_.job.vocab)), require_room();  // what is wrong is said before the work
       if (!p_.job.tokenizer.empty())
         vocabulary_ = open_vocabulary(p_.job.tokenizer);
       else if (p_.job.tokens.empty())
         vocabulary_ = trained_vocabulary(p_.job.vocab);
-      if (vocabulary_) config_ = config_of(p_.job, vocabulary_->tokenizer->vocab_size());
+      if (vocabulary_) set_config(config_of(p_.job, vocabulary_->tokenizer->vocab_size()));
     }
   }
   /// The vocabulary of a model that is there; of token ids without one, none.
@@ -157,7 +157,7 @@ class JobRun {
   }
   void open_trained() {
     Checkpoint<Sum<T>> model = skipv1::open_model<Sum<T>>(p_.job.from, p_.job.strategy);
-    config_ = model.config;
+    set_config(model.config);
     vocabulary_ =
         read_model(p_.job.from, [&](const std::filesystem::path& path) { return vocabulary_beside(path, p_.job.tokenizer); });
     p_.from_fingerprint = weights_fingerprint(model.parameters);

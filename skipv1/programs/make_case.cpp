@@ -1,6 +1,10 @@
 // skipv1-make-case: a new conformance case from the library itself (docs/conformance.md).
+#include <algorithm>
+#include <iostream>
+
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
+#include "skipv1/io/config.hpp"
 #include "skipv1/conformance/new_case.hpp"
 
 using namespace skipv1;
@@ -17,7 +21,8 @@ int main(int argc, char** argv) {
   app.add_option("CONFIG", config, "a config.json")->required();
   app.add_option("--seed", options.seed, "seed of everything that is drawn")->required();
   app.add_option("--batch", options.batch, "sequences")->capture_default_str();
-  app.add_option("--length", options.length, "tokens of each")->capture_default_str();
+  Option* length = app.add_option("--length", options.length, "tokens of each; if not given at most the model's context")
+                       ->capture_default_str();
   app.add_option("--dtype", options.dtype, "scalar of model.safetensors")
       ->transform(upper_case())
       ->check(one_of({"F64", "F32", "BF16"}))
@@ -29,6 +34,9 @@ int main(int argc, char** argv) {
   add_threads_option(app, threads);
   return run_program(app, argc, argv, [&] {
     use_threads(threads);
+    if (!length->count()) options.length = std::min(options.length, read_config(config).max_position_embeddings);
     make_case(config, options, out);
+    std::cout << "a case of " << options.batch << " x " << options.length << " tokens, "
+              << (options.drawn ? "its model drawn from seed " : "seed ") << options.seed << ", in " << out << '\n';
   });
 }

@@ -1,4 +1,5 @@
 // skipv1-plot: logs of runs in one figure.
+#include <cstdio>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -160,10 +161,19 @@ plot::RowChart rows_of(const Options& o) {
   return chart;
 }
 
+/// Writes the figure, then says so.
+void save(const Options& o, const plot::Drawing& drawing, std::size_t count, const char* what) {
+  plot::save_figure(o.out, drawing);
+  std::printf("%s: %zu %s%s\n", plot::figure_text(o.out, drawing).c_str(), count, what, count == 1 ? "" : "s");
+}
+
 void run(const Options& o) {
   plot::require_figure_name(o.out);
   require_writable(o.out);
-  if (!o.rows.empty()) return plot::save_figure(o.out, rows_of(o));
+  if (!o.rows.empty()) {
+    const plot::RowChart chart = rows_of(o);
+    return save(o, plot::describe(chart), chart.rows.size(), "row");
+  }
   require(o.labels.empty() || o.labels.size() == o.logs.size(), "--labels: ", o.labels.size(), " for ", o.logs.size(),
           o.logs.size() == 1 ? " log" : " logs", ": must be as many");
   plot::Chart chart{o.title, words_of(o.x), words_of(o.y[0]), {}};
@@ -179,8 +189,7 @@ void run(const Options& o) {
   require_points(chart);
   std::string logs;
   for (const std::string& log : o.logs) logs += (logs.empty() ? "" : ", ") + log;
-  const plot::Drawing drawing = at_place(logs, [&] { return plot::describe(chart); });
-  plot::save_figure(o.out, drawing);
+  save(o, at_place(logs, [&] { return plot::describe(chart); }), chart.series.size(), "line");
 }
 
 }  // namespace

@@ -19,16 +19,38 @@
 
 #include "skipv1/core/check.hpp"
 #include "skipv1/core/random.hpp"
+#include "skipv1/core/utf8.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/training/tokenizer.hpp"
 
 namespace skipv1 {
 
-/// A text file. Throws if it cannot be read or is empty.
-inline std::string load_text(const std::filesystem::path& path) {
+/// The bytes of a file. Throws if it cannot be read or is empty.
+inline std::string load_bytes(const std::filesystem::path& path) {
   Source file(path);
   require(file.size() > 0, path.string(), ": is empty");
   return file.text(0, file.size());
+}
+
+/// Throws unless `bytes` are a text: UTF-8 without NUL bytes. Models learn other bytes without a word, and nothing of use.
+inline void require_plain_text(std::string_view bytes) {
+  static constexpr std::pair<std::string_view, const char*> packed[] = {{"\x1f\x8b", "gzip"},
+                                                                        {"\xfd\x37\x7a\x58\x5a", "xz"},
+                                                                        {"\x28\xb5\x2f\xfd", "zstd"},
+                                                                        {"BZh91AY&SY", "bzip2"},
+                                                                        {"PK\x03\x04", "zip"}};
+  for (const auto& [begin, name] : packed)
+    require(!bytes.starts_with(begin), "is compressed (", name, "): must be text, in UTF-8");
+  const std::size_t end = utf8_end(bytes), nul = bytes.substr(0, end).find('\0');
+  require(nul == bytes.npos, "is no text: byte ", nul, " is NUL");
+  require(end == bytes.size(), "is no text: not UTF-8 at byte ", end);
+}
+
+/// A text file. Throws if it cannot be read, is empty or no text.
+inline std::string load_text(const std::filesystem::path& path) {
+  std::string text = load_bytes(path);
+  at_place(path.string(), [&] { require_plain_text(text); });
+  return text;
 }
 
 /// How many of `count` things come before the last `share` of them (0 < share < 1). Throws if either part would be empty.

@@ -68,7 +68,7 @@ class Tokenizer {
   }
 };
 
-/// Every byte is a token: any file is a text, and 256 ids are enough.
+/// Every byte is a token: any bytes can be encoded, and 256 ids are enough.
 class ByteTokenizer : public Tokenizer {
  public:
   std::string name() const override { return "bytes"; }

@@ -57,6 +57,30 @@ TEST_CASE("a text file is loaded; missing, empty or a folder is an error") {
   CHECK_THROWS_AS(load_text(folder.path()), Error);
 }
 
+TEST_CASE("a file that is no text is refused by what it is, and where") {
+  const skipv1::test::Folder folder("text");
+  const auto path = folder / "file";
+  const auto why = [&](std::string_view bytes) -> std::string {
+    std::ofstream(path, std::ios::binary) << bytes;
+    CHECK(load_bytes(path) == bytes);
+    try {
+      load_text(path);
+    } catch (const Error& error) {
+      return std::string(error.what()).substr(path.string().size());
+    }
+    return "";
+  };
+  using namespace std::string_view_literals;
+  CHECK(why("\x1f\x8b\x08"sv) == ": is compressed (gzip): must be text, in UTF-8");
+  CHECK(why("\xfd\x37zXZ\0"sv) == ": is compressed (xz): must be text, in UTF-8");
+  CHECK(why("\x28\xb5\x2f\xfd"sv) == ": is compressed (zstd): must be text, in UTF-8");
+  CHECK(why("BZh91AY&SY"sv) == ": is compressed (bzip2): must be text, in UTF-8");
+  CHECK(why("PK\x03\x04"sv) == ": is compressed (zip): must be text, in UTF-8");
+  CHECK(why("abc\0d\xff"sv) == ": is no text: byte 3 is NUL");
+  CHECK(why("abc\xff\0"sv) == ": is no text: not UTF-8 at byte 3");
+  for (const std::string_view text : {"BZh9"sv, "PK"sv, "\xef\xbb\xbfgr\xc3\xbc n"sv}) CHECK(why(text).empty());
+}
+
 TEST_CASE("a text is split at a line's or a character's end") {
   const auto [train, valid] = split_text("one line\ntwo lines\nthree\n", 0.4);
   CHECK(train == "one line\n");

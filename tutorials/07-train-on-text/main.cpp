@@ -159,7 +159,6 @@ void compare(const Comparison& o) {
   JsonOutput output(o.json);
   const auto start = std::chrono::steady_clock::now();
   const std::string text = load_text(o.text);
-  at_place(o.text, [&] { in_vocab_option(o.vocab, [&] { require_trainable(text, o.vocab); }); });
   const auto [first, rest] = split_text(text, 0.1);
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(o, first);
   check_prompt(o, *tokenizer);

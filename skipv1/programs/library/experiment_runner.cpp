@@ -110,12 +110,8 @@ class Runner {
     const Runs left = missing();
     if (asked_.device != "cuda" && !asked_.prepare)  // a device's own memory says so itself
       for (const auto& [run, seed] : left) require_memory_for(*run, asked_.dtype);
-    const auto pieces = std::find_if(left.begin(), left.end(), [](const auto& listed) {
-      return listed.first->reads_text() && listed.first->config.vocab_size != 256;
-    });
     for (const auto& [run, seed] : left)
       if (run->reads_text() && asked_.from.empty()) corpus_->require_bytes(*run, curve_of(*run));
-    if (pieces != left.end() && asked_.from.empty()) corpus_->require_texts_for(pieces->first->config.vocab_size);
     for (const auto& [run, seed] : left)
       if (run->reads_text()) corpus_->require_windows(encoded(*run), *run, curve_of(*run));
     if (asked_.prepare) return;

@@ -115,7 +115,7 @@ void require_same_files(const PreparedJob& p, const CommandLine& app) {
   if (given(app, "--tokenizer")) {
     const Vocabulary vocabulary = open_vocabulary(p.job.tokenizer, config.vocab_size);
     const std::filesystem::path kept = checkpoint / vocabulary.file_name;
-    require(std::filesystem::exists(kept) && load_text(kept) == vocabulary.content, p.job.tokenizer,
+    require(std::filesystem::exists(kept) && load_bytes(kept) == vocabulary.content, p.job.tokenizer,
             ": not the vocabulary of the run to be resumed");
   }
 }
@@ -180,6 +180,7 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
     p.job.json.clear();
   }
   p.last = last_step(p.folder, world);
+  p.length_given = p.last || given(app, "--length");
   require(!p.last || job.resume, job.out, ": holds a run already, at step ", p.last.value_or(0), ": --resume continues it");
   if (p.last) {
     const std::filesystem::path path = p.folder.checkpoint(*p.last) / "run.json";

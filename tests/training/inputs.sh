@@ -1,0 +1,94 @@
+#!/bin/sh
+# Usage: inputs.sh PROGRAMS WORK TEXT. What programs make of files that are no texts and of pipes, of empty values and of defaults that
+# depend on the model; and that each says what it has written.
+set -eu
+programs=$1 work=$2 text=$3
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+cp "$text" text.txt
+size=$(wc -c < text.txt)
+cases=$(dirname "$text")/../../data/conformance
+fail() {
+  echo "inputs.sh: $*" >&2
+  exit 1
+}
+# run LINE PROGRAM ...: status 0, and LINE in what it prints.
+run() {
+  expected=$1 program=$2
+  shift 2
+  "$programs/skipv1-$program" "$@" > out 2> err || fail "skipv1-$program $* says: $(cat err)"
+  grep -q -- "$expected" out || fail "skipv1-$program $*: prints $(cat out)"
+}
+# wrong LINE PROGRAM ...: status 2 at once and one line with LINE in it, and nothing written.
+wrong() {
+  expected=$1 program=$2
+  shift 2
+  status=0
+  timeout 30 "$programs/skipv1-$program" "$@" > out 2> err < /dev/null || status=$?
+  [ $status -eq 2 ] || fail "$program $*: status $status, $(cat err)"
+  [ "$(wc -l < err)" -eq 1 ] || fail "$program $*: says $(cat err)"
+  grep -q -- "$expected" err || fail "$program $*: says $(cat err)"
+  [ ! -e none ] && [ ! -e none.png ] || fail "$program $*: wrote something"
+}
+small="--width 16 --layers 2 --heads 2 --batch 2 --threads 1"
+run "model in mha/step-00000002$" train --text text.txt $small --length 32 --steps 2 --variant mha --out mha
+
+# A named pipe may wait for ever; one that is open already is read.
+mkfifo pipe
+named="pipe: cannot be read: it is a named pipe: must be a file, or an open pipe such as /dev/stdin$"
+wrong "^skipv1-train: $named" train --text pipe --out none
+wrong "^skipv1-eval: $named" eval mha --text pipe
+wrong "^skipv1-eval: $named" eval pipe --text text.txt
+wrong "^skipv1-generate: $named" generate mha --tokens pipe
+wrong "^skipv1-plot: $named" plot pipe --out none.png
+wrong "^skipv1-experiment: $named" experiment point-bytes --short --text pipe --out none
+wrong "^skipv1-experiment: $named" experiment point-bytes --out pipe --table
+wrong "^skipv1-uptrain: $named" uptrain convert pipe --out none
+wrong "^skipv1-make-case: $named" make-case pipe --seed 1 --out none
+wrong "^skipv1-run: $named" run mha --tokens pipe --out none
+cp -r mha/step-00000002 piped
+rm piped/config.json
+mkfifo piped/config.json
+wrong "^skipv1-export: piped/config.json: cannot be read: it is a named pipe" export piped --out none
+mkdir actual
+mkfifo actual/logits.npy
+wrong "^skipv1-check: actual/logits.npy: cannot be read: it is a named pipe" check "$cases/llama_mha" --actual actual
+cat text.txt > pipe & timeout 30 "$programs/skipv1-eval" mha --text /dev/stdin < pipe > out 2> err || fail "standard input is a pipe: $(cat err)"
+grep -q " ($((size - 1)) bytes)" out || fail "standard input is a pipe: $(cat out)"
+
+# What is no text is not learned as one, in any vocabulary; bytes are token ids.
+gzip -c text.txt > text.gz
+{ cat text.txt; printf '\377'; } > latin.txt
+{ cat text.txt; printf 'a\000b\377'; } > nul.txt
+printf '\377\376a\000' > utf16.txt
+printf '\375' > xz.txt && printf '7zXZ\000' >> xz.txt
+for vocab in 256 400; do
+  wrong "^skipv1-train: text.gz: is compressed (gzip): must be text, in UTF-8$" train --text text.gz --vocab $vocab --out none
+  wrong "^skipv1-train: xz.txt: is compressed (xz): must be text, in UTF-8$" train --text text.txt --valid xz.txt --vocab $vocab --out none
+  wrong "^skipv1-train: latin.txt: is no text: not UTF-8 at byte $size$" train --text latin.txt --vocab $vocab --out none
+  wrong "^skipv1-train: nul.txt: is no text: byte $((size + 1)) is NUL$" train --text nul.txt --valid text.txt --vocab $vocab --out none
+done
+wrong "^skipv1-eval: utf16.txt: is no text: not UTF-8 at byte 0$" eval mha --text utf16.txt
+wrong "^skipv1-values: text.gz: is compressed (gzip)" values mha --text text.gz
+wrong "^skipv1-uptrain: nul.txt: is no text" uptrain run mha --text nul.txt --out none
+wrong "^skipv1-experiment: latin.txt: is no text" experiment point-bytes --short --text text.txt --valid latin.txt --out none
+
+# An empty prompt is one: the models of bytes have no mark to put before it.
+wrong "^skipv1-generate: --prompt is empty: without a start mark before it there is nothing to continue$" generate mha --prompt ""
+wrong "^skipv1-generate: --prompt or --tokens is required: without them, and no start mark, there is nothing to continue$" generate mha
+
+# A length that is not given is no longer than the model's context.
+run " steps of 2 x 32 tokens" uptrain run mha --text text.txt --steps 1 --batch 2 --out uptrained
+run " steps of 2 x 32 tokens" train --from mha --text text.txt --steps 1 --batch 2 --out further
+run " steps of 2 x 8 tokens" train --text text.txt $small --steps 1 --context 8 --out short
+run " steps of 2 x 8 tokens" train --text text.txt --config short/step-00000001/config.json --steps 1 --batch 2 --out config
+run " steps of 2 x 256 tokens" train --text text.txt $small --steps 1 --context 300 --out long
+run "^goes on after step 1$" train --out short --resume
+wrong "^skipv1-uptrain: --length 33: the model reads at most 32 " uptrain run mha --text text.txt --length 33 --out none
+run "^a case of 2 x 8 tokens, seed 3, in eight$" make-case short/step-00000001/config.json --seed 3 --out eight
+run "^1 of 1 cases hold$" check eight
+
+# Who has written something says what.
+run "^loss.png, loss.svg ([0-9]* x [0-9]*): 2 lines$" plot mha further --out loss.png
+run "^loss.svg ([0-9]* x [0-9]*): 1 line$" plot mha --out loss.svg

@@ -1,6 +1,6 @@
 # The tables of docs/results are what skipv1-experiment prints of the JSON files beside them: each row of a run ("| GROUP/MODEL@PEAK | …")
-# and each mean with its interval ("-0.1157 [-0.1274, -0.1040]") or pair of seeds ("-0.0854, -0.0722, n = 2") of a page stands in what is
-# printed of that page's files.
+# each mean with its interval ("-0.1157 [-0.1274, -0.1040]") or pair of seeds ("-0.0854, -0.0722, n = 2") and each loss with one difference
+# ("140664 | 3.3515 | -0.0468, n = 1") of a page stands in what is printed of that page's files.
 # Rounded means with intervals, as of README.md, are those of some table (results.py).
 # cmake -D program=FILE -P results.cmake
 cmake_minimum_required(VERSION 3.25)
@@ -30,7 +30,8 @@ macro(check page least)
   string(REGEX MATCHALL "\n\\| [^\n|]*@[0-9][^\n]*" rows "${text}")
   string(REGEX MATCHALL "${number} ‹${number}, ${number}›" means "${text}")
   string(REGEX MATCHALL "${number}, ${number}, n = 2" pairs "${text}")
-  foreach(quoted IN LISTS rows means pairs)
+  string(REGEX MATCHALL "[0-9]+ \\| [0-9]\\.[0-9][0-9][0-9][0-9] \\| ${number}, n = 1" singles "${text}")
+  foreach(quoted IN LISTS rows means pairs singles)
     string(STRIP "${quoted}" quoted)
     expect_quoted(tables quoted "docs/results/${page} has what no table has:\n${quoted}")
   endforeach()
@@ -47,13 +48,15 @@ if(EXISTS ${root}/docs/results/rates-157M.json)
   print_tables(rates rates-157M mha)
 endif()
 if(python AND EXISTS ${root}/docs/results/texts.json)
-  execute_process(COMMAND ${python} ${root}/docs/results/texts.py ${root}/docs/results/texts.json OUTPUT_VARIABLE table ERROR_VARIABLE errors
-    RESULT_VARIABLE status)
-  if(NOT status EQUAL 0)
-    message(FATAL_ERROR "texts.py ended with ${status}: ${errors}")
-  endif()
-  string(APPEND printed "${table}")
-  string(APPEND everything "${table}")
+  foreach(arguments texts.json "texts-157M.json;--by-text")
+    execute_process(COMMAND ${python} texts.py ${arguments} WORKING_DIRECTORY ${root}/docs/results OUTPUT_VARIABLE table ERROR_VARIABLE errors
+      RESULT_VARIABLE status)
+    if(NOT status EQUAL 0)
+      message(FATAL_ERROR "texts.py ${arguments} ended with ${status}: ${errors}")
+    endif()
+    string(APPEND printed "${table}")
+    string(APPEND everything "${table}")
+  endforeach()
 endif()
 print_tables(repetition repetition mha)
 print_tables(frontier frontier mha skipv1 gqa-2 gqa-4 yoco denseformer mla)

@@ -93,6 +93,45 @@ void refuse_repeated_values(const CLI::App& app) {
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) refuse_repeated_values(*command);
 }
 
+/// Calls `task` with every option of `app` and of its subcommands.
+template <class Task>
+void each_option(const CLI::App& app, const Task& task) {
+  for (const CLI::Option* option : app.get_options()) task(*option);
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) each_option(*command, task);
+}
+
+/// Parses the arguments. "--name=", as of a shell's variable that is not set, is "--name" and an empty text: CLI11 would take the
+/// next argument, another option's or a file's, for its value.
+void parse(CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> arguments(argv, argv + argc);
+  bool names = true;
+  for (std::size_t i = 1; i < arguments.size() && (names = names && arguments[i] != "--"); ++i) {
+    if (!arguments[i].starts_with("--") || arguments[i].find('=') != arguments[i].size() - 1) continue;
+    const std::string name = arguments[i].substr(0, arguments[i].size() - 1);
+    bool takes_value = false;
+    each_option(app,
+                [&](const CLI::Option& o) { takes_value = takes_value || (o.check_name(name) && o.get_expected_max() > 0); });
+    if (!takes_value) continue;
+    arguments[i] = name;
+    arguments.insert(arguments.begin() + static_cast<std::ptrdiff_t>(++i), "");
+  }
+  std::vector<char*> all;
+  for (std::string& argument : arguments) all.push_back(argument.data());
+  app.parse(static_cast<int>(all.size()), all.data());
+}
+
+/// What may have taken an argument without a name that is missing: a list, which takes all up to the next option.
+std::string taken_by_lists(const CLI::App& app) {
+  std::string line;
+  each_option(app, [&](const CLI::Option& option) {
+    const bool list = option.get_expected_max() >= CLI::detail::expected_max_vector_size && !option.get_positional();
+    if (!list || option.results().size() < 2) return;
+    line += "; " + option.get_name() + " has all up to the next option:";
+    for (const std::string& text : option.results()) line += ' ' + text;
+  });
+  return line;
+}
+
 /// CLI11's line about arguments, in our words where it has none of its own. Arguments that nobody expects stand in their order, a
 /// missing subcommand is one of those that there are.
 std::string line_of(const CLI::ParseError& e, const CLI::App& app) {
@@ -108,6 +147,7 @@ std::string line_of(const CLI::ParseError& e, const CLI::App& app) {
       line += before + sub->get_name(), before = " or ";
     return line;
   }
+  if (line.ends_with(" is required") && !line.starts_with("--")) return line + taken_by_lists(app);
   const std::string name = line.substr(0, line.find(": ") + 2);
   int needed = 0, there = 0;
   if (line.starts_with(name + "At Most 1 required but received")) return name + "is there more than once";
@@ -275,8 +315,10 @@ OptionRule one_of(const std::vector<std::string>& texts) {
 OptionRule existing_folder() {
   const auto check = [](std::string& text) {
     std::error_code error;
-    if (std::filesystem::is_directory(text, error)) return std::string();
-    return text + (std::filesystem::exists(text, error) ? ": must be a folder" : ": there is no such folder");
+    const std::filesystem::file_status found = std::filesystem::status(text, error);
+    if (std::filesystem::is_directory(found)) return std::string();
+    if (!std::filesystem::status_known(found)) return text + ": cannot be read: " + error.message();
+    return text + (std::filesystem::exists(found) ? ": must be a folder" : ": there is no such folder");
   };
   return {check, CLI::ExistingDirectory.get_description()};
 }
@@ -300,7 +342,7 @@ int detail::run_program(CommandLine& line, int argc, char** argv, const Body& bo
     require(stdout_is_open(), "standard output cannot be written: it is closed");
     app.set_version_flag("--version", "skipv1 " SKIPV1_VERSION, "print the version");
     read_numbers_strictly(app);
-    app.parse(argc, argv);
+    parse(app, argc, argv);
     line.refuse_empty_texts();
     refuse_repeated_values(app);
     if (!says_threads(app)) require_default_threads();

@@ -69,9 +69,59 @@ TEST_CASE(
   const std::vector<std::string> scalars = {"f64", "f32", "bf16"};
   CHECK(line_of(one_of(scalars), "f16") == "program: --option: f16: must be f64, f32 or bf16\n");
   CHECK(line_of(existing_folder(), "/no/folder") == "program: --option: /no/folder: there is no such folder\n");
+#ifdef __unix__
+  const std::string long_name(300, 'x');
+  CHECK(line_of(existing_folder(), long_name) == "program: --option: " + long_name + ": cannot be read: File name too long\n");
+#endif
   CHECK(line_of(existing_folder(), "/dev/null") == "program: --option: /dev/null: must be a folder\n");
   for (const OptionRule& rule : {one_of(scalars), existing_folder(), at_least(1), in_range(1, 2), above(0)})
     CHECK(line_of(rule, "") == "program: --option is empty\n");
+}
+
+TEST_CASE("an empty text after = is one, and takes no other argument's place") {
+  const auto given = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "/somewhere/program");
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    CommandLine app("Has options.");
+    std::string text = "default", title = "default", file, count;
+    bool flag = false;
+    app.add_option("file", file);
+    app.add_option("--text", text);
+    app.add_option("--title", title)->may_be_empty();
+    app.add_flag("--flag", flag);
+    app.add_subcommand("sub")->add_option("--count", count);
+    const Captured error(std::cerr);
+    const int status = run_program(app, static_cast<int>(argv.size()), argv.data(), [] {});
+    return status ? error.text() : file + "," + text + "," + title + (flag ? ",flag" : "");
+  };
+  CHECK(given({"--text=", "a"}) == "program: --text is empty\n");
+  CHECK(given({"--text=", "--title", "b"}) == "program: --text is empty\n");
+  CHECK(given({"--title=", "a"}) == "a,default,");
+  CHECK(given({"a", "--title="}) == "a,default,");
+  CHECK(given({"--title", "b=", "--text=c=", "a"}) == "a,c=,b=");
+  CHECK(given({"--flag=", "--", "--text="}) == "--text=,default,default,flag");
+  CHECK(given({"sub", "--count="}) == "program: --count is empty\n");
+}
+
+TEST_CASE("where a list has taken the argument that is missing, it is named") {
+  const auto line_of = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "/somewhere/program");
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    CommandLine app("Has options.");
+    std::vector<std::string> files, names;
+    app.add_option("files", files)->required();
+    app.add_option("--names", names);
+    bool flag = false;
+    app.add_flag("--flag", flag);
+    const Captured error(std::cerr);
+    CHECK(run_program(app, static_cast<int>(argv.size()), argv.data(), [] {}) == 2);
+    return error.text();
+  };
+  CHECK(line_of({"--names", "a", "b", "--flag"}) == "program: files is required; --names has all up to the next option: a b\n");
+  CHECK(line_of({"--names", "a"}) == "program: files is required\n");
+  CHECK(line_of({}) == "program: files is required\n");
 }
 
 TEST_CASE("options with too few values, and flags with one, are refused in words of ours") {

@@ -132,7 +132,10 @@ void draw(Case& c, const Manifest& manifest) {
 
 Case read_case(const fs::path& folder) {
   std::error_code error;
-  require(fs::is_directory(folder, error), folder.string(), ": not a folder");
+  const fs::file_status found = fs::status(folder, error);
+  require(fs::status_known(found), folder.string(), ": cannot be read: ", error.message());
+  require(fs::is_directory(found), folder.string(), ": not a folder");
+  require_open_folder(folder);
   Manifest manifest;
   const fs::path path = folder / "manifest.json";
   if (fs::exists(path, error)) {

@@ -99,10 +99,11 @@ inline void require_threads(int count, const std::string& who) {
   end = true;
   end.notify_all();
   for (std::thread& thread : started) thread.join();
-  require(reason.empty(), who, " is ", count, ": only ", started.size() + 1, " threads can be started: ", reason);
+  require(reason.empty(), who, " is ", count, ": only ", started.size() + 1, started.empty() ? " thread" : " threads",
+          " can be started: ", reason);
 #endif
-  require(keep_threads_and_blas_memory(count), "out of memory: OpenBLAS takes 128 MiB for each of ", count,
-          count == 1 ? " thread" : " threads", ", and there is not as much (ulimit -v, -d)");
+  require(keep_threads_and_blas_memory(count), "out of memory: OpenBLAS takes 128 MiB",
+          count == 1 ? "" : " for each of " + std::to_string(count) + " threads", ", and there is not as much (ulimit -v, -d)");
 }
 
 /// The same of those that are used where nobody asks for others: as many as OMP_NUM_THREADS says, else as there are cores.

@@ -113,6 +113,14 @@ inline std::string leads_nowhere(const std::filesystem::path& path) {
          std::filesystem::read_symlink(part, error).string();
 }
 
+/// Throws if the system does not let us see what is in the folder `path`, where all would be called missing.
+inline void require_open_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::directory_iterator listed(path, error);
+  if (!error) static_cast<void>(std::filesystem::status(path / ".", error));
+  require(!error, path.string(), ": cannot be read: ", error.message());
+}
+
 /// Whether `path` is a pipe with a name (`mkfifo`). Who opens one waits for a program at its other end, perhaps for ever;
 /// "/dev/stdin" and "/dev/fd/3" are open already.
 inline bool is_named_pipe(const std::filesystem::path& path) {

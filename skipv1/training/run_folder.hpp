@@ -107,6 +107,7 @@ class RunFolder {
 /// The model that `path` names: of a run's folder its last checkpoint, else `path` itself.
 inline std::filesystem::path model_path(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(path) || is_there(path / "config.json")) return path;
+  require_open_folder(path);
   const RunFolder folder(path);
   const std::optional<std::size_t> last = folder.last();
   require(last.has_value(), path.string(), ": neither a model (no config.json) nor a run with a checkpoint");

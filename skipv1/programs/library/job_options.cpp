@@ -172,6 +172,7 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
   require_apart({{"--out", job.out}, {"--json", job.json}});
   if (world.first()) {
     require_writable_folder(job.out);
+    if (std::filesystem::is_directory(job.out)) require_open_folder(job.out);  // else a run in it would not be seen
     if (!job.json.empty() && job.json != "-") require_writable(job.json);
     const std::filesystem::path result = p.folder.path() / "result.json";
     if (std::filesystem::exists(result)) require_writable(result);

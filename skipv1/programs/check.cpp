@@ -132,6 +132,8 @@ bool check_all(const Options& options) {
     const Case c = read_case(folder);
     if (!options.trace.empty()) write_trace(c, options.trace);
     std::vector<Comparison> comparisons = check_case(options, c);
+    if (!options.trace.empty())
+      std::cout << "  trace: " << trace_names(c.config).size() << " tensors in " << options.trace << '\n';
     print(std::cout, comparisons);
     const std::string first = first_difference(comparisons);
     if (!first.empty()) ++differing, std::cout << "  first difference: " << first << '\n';

@@ -1,4 +1,6 @@
 // skipv1-experiment: the experiments of docs/results, by one command each.
+#include <cstdio>
+
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/file.hpp"
@@ -90,9 +92,8 @@ std::vector<std::string> labels_of(const Asked& asked, bool shown) {
   return labels;
 }
 
-/// The results that are asked for: joined, read, or of runs.
-Json results_of(Asked& asked) {
-  const bool shown = asked.merged.empty() && only_shown(asked);
+/// The results that are asked for: joined, read (`shown`), or of runs.
+Json results_of(Asked& asked, bool shown) {
   if (asked.against != "mha") require_model(asked.against, labels_of(asked, shown));
   if (!asked.merged.empty()) {
     require(asked.text.empty(), "--merge: joins what is there, so without --text");
@@ -104,6 +105,16 @@ Json results_of(Asked& asked) {
   require(asked.at_once == 1 || asked.device == "cuda", "--at-once ", asked.at_once, ": on the device only");
   asked.shard = parse_shard(asked.shard_text);
   return run_experiment(asked);
+}
+
+/// Says what has been written where no table is printed.
+void print_written(const Asked& asked, const Json& results) {
+  const std::string out = asked.shard.count > 1 ? shard_file(asked.out, asked.shard).string() : asked.out;
+  const std::size_t runs = results.at("runs").size();
+  if (asked.prepare)
+    std::printf("%s: vocabularies and the texts' tokens\n", asked.tokenizer_folder.c_str());
+  else
+    std::printf("%s: %zu run%s\n", out.c_str(), runs, runs == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -127,7 +138,9 @@ int main(int argc, char** argv) {
             "--found: so many tables for --retrain or --save-tables, neither of which is there");
     if (!asked.figure.empty()) plot::require_figure_name(asked.figure), require_writable(asked.figure);
     if (!asked.save_tables.empty()) require_writable_folder(asked.save_tables);
-    const Json results = results_of(asked);
+    const bool shown = asked.merged.empty() && only_shown(asked);
+    const Json results = results_of(asked, shown);
+    if (!shown && !asked.table) print_written(asked, results);
     if (!asked.save_tables.empty()) save_tables(results, asked.found, asked.save_tables);
     const Json chosen = asked.table || !asked.figure.empty() ? chosen_results(results, asked) : Json();
     if (asked.table) print_results(chosen, asked.against);

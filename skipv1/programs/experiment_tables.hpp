@@ -15,6 +15,14 @@ namespace skipv1::report {
 
 using Numbers = std::vector<double>;
 
+/// Draws a chart of any kind into `file`, and says so.
+template <class Chart>
+void save(const std::filesystem::path& file, const Chart& chart) {
+  const plot::Drawing drawing = describe(chart);
+  plot::save_figure(file, drawing);
+  std::printf("%s\n", plot::figure_text(file, drawing).c_str());
+}
+
 /// The runs of one label.
 struct Labelled {
   std::string label;

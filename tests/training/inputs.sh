@@ -25,12 +25,13 @@ wrong() {
   expected=$1 program=$2
   shift 2
   status=0
-  timeout 30 "$programs/skipv1-$program" "$@" > out 2> err < /dev/null || status=$?
+  timeout 30 $as "$programs/skipv1-$program" "$@" > out 2> err < /dev/null || status=$?
   [ $status -eq 2 ] || fail "$program $*: status $status, $(cat err)"
   [ "$(wc -l < err)" -eq 1 ] || fail "$program $*: says $(cat err)"
   grep -q -- "$expected" err || fail "$program $*: says $(cat err)"
   [ ! -e none ] && [ ! -e none.png ] || fail "$program $*: wrote something"
 }
+as=
 small="--width 16 --layers 2 --heads 2 --batch 2 --threads 1"
 run "model in mha/step-00000002$" train --text text.txt $small --length 32 --steps 2 --variant mha --out mha
 
@@ -74,8 +75,29 @@ wrong "^skipv1-values: text.gz: is compressed (gzip)" values mha --text text.gz
 wrong "^skipv1-uptrain: nul.txt: is no text" uptrain run mha --text nul.txt --out none
 wrong "^skipv1-experiment: latin.txt: is no text" experiment point-bytes --short --text text.txt --valid latin.txt --out none
 
+# A folder that may not be read is no missing model, no missing case and no place for another run.
+[ "$(id -u)" != 0 ] || as="setpriv --reuid=65534 --regid=65534 --clear-groups"
+mkdir closed blind
+cp -r mha/step-00000002 closed/
+cp -r mha blind/
+chmod 000 closed
+chmod 333 blind
+if $as test -r text.txt 2> /dev/null && $as test -x "$programs/skipv1-eval"; then
+  for folder in closed/step-00000002 closed; do
+    wrong "^skipv1-eval: $folder: .*Permission denied$" eval $folder --text text.txt
+    wrong "^skipv1-check: $folder: .*Permission denied$" check $folder
+    wrong "^skipv1-generate: $folder: .*Permission denied$" generate $folder --prompt a
+  done
+  wrong "^skipv1-train: blind: cannot be read: Permission denied$" train --text text.txt --out blind
+fi
+chmod 755 closed blind
+as=
+
 # An empty prompt is one: the models of bytes have no mark to put before it.
 wrong "^skipv1-generate: --prompt is empty: without a start mark before it there is nothing to continue$" generate mha --prompt ""
+wrong "^skipv1-generate: --prompt is empty: without" generate mha --prompt= --count 2
+wrong "^skipv1-train: --valid is empty$" train --text text.txt --valid= --out none
+wrong "^skipv1-plot: logs is required; --y has all up to the next option: loss mha$" plot --y loss mha --out none.png
 wrong "^skipv1-generate: --prompt or --tokens is required: without them, and no start mark, there is nothing to continue$" generate mha
 
 # A length that is not given is no longer than the model's context.
@@ -92,3 +114,9 @@ run "^1 of 1 cases hold$" check eight
 # Who has written something says what.
 run "^loss.png, loss.svg ([0-9]* x [0-9]*): 2 lines$" plot mha further --out loss.png
 run "^loss.svg ([0-9]* x [0-9]*): 1 line$" plot mha --out loss.svg
+run "^  trace: 18 tensors in trace$" check "$cases/llama_mha" --trace trace
+bytes="experiment point-bytes --short"
+run "^tokens: vocabularies and the texts' tokens$" $bytes --text text.txt --tokenizer-folder tokens --prepare --out bytes.json
+run "^bytes-1-of-9.json: 1 run$" $bytes --text text.txt --only mha --seeds 1 --shard 1/9 --out bytes.json
+run "^bytes.json: 1 run$" $bytes --merge bytes-1-of-9.json --only mha --seeds 1 --out bytes.json
+run "^bytes.png, bytes.svg ([0-9]* x [0-9]*)$" $bytes --out bytes.json --figure bytes.png

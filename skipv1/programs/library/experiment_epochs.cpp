@@ -133,7 +133,7 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
   for (const Labelled& l : all) most = std::max(most, l.each("cache_bytes_per_token")[0]);
   chart.x_range = {0, 1.17 * most};  // room for names on the right
   chart.width = 1080, chart.height = 700, chart.dodge = 2;
-  plot::save_figure(file, chart);
+  save(file, chart);
 }
 
 /// Held-out loss over the number of layers, each model at its best peak rate, where three or more differ in nothing else that
@@ -161,7 +161,7 @@ bool draw_layers(const std::vector<Labelled>& all, const std::filesystem::path& 
       for (const auto& [layers, l] : points) add_range(series, layers, l->each("final_nats_per_token"));
       chart.series.push_back(series);
     }
-  if (!chart.series.empty()) plot::save_figure(file, chart);
+  if (!chart.series.empty()) save(file, chart);
   return !chart.series.empty();
 }
 
@@ -192,7 +192,7 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
   const bool layers = draw_layers(all, with_suffix(file, "layers"));
   require(layers || !charts.empty(),
           "--figure: loss over the peak rate needs results of one model at three rates; there are none");
-  for (auto& [group, chart] : charts) plot::save_figure(with_suffix(file, group), chart);
+  for (auto& [group, chart] : charts) save(with_suffix(file, group), chart);
 }
 
 /// Held-out loss of models that go on from another, each at its best rate, over the share of the first training's tokens; a file
@@ -224,7 +224,7 @@ void draw_returns(const std::vector<Labelled>& all, const std::filesystem::path&
     chart.series.push_back(series);
   }
   require(!charts.empty(), "--figure: nothing has gone on from another model yet");
-  for (const auto& [group, chart] : charts) plot::save_figure(with_suffix(file, group), chart);
+  for (const auto& [group, chart] : charts) save(with_suffix(file, group), chart);
 }
 
 /// Loss over how often the text was read, of each model at its best peak rate.
@@ -244,7 +244,7 @@ void draw_repetition(const std::vector<Labelled>& all, const Json& text, const s
       add_interval(held, x, l->each("final_nats_per_token")), add_interval(training, x, l->each(train_loss));
     chart.series.push_back(held), chart.series.push_back(training);
   }
-  plot::save_figure(file, chart);
+  save(file, chart);
 }
 
 }  // namespace

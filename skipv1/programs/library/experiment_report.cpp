@@ -111,7 +111,7 @@ void draw_last(const std::vector<const Labelled*>& group, const std::string& tit
     values.values.push_back(mean(each)), values.points.push_back(each.size() > 1 ? each : Numbers{});
     values.texts.push_back(text_of("%.3f", mean(each)));
   }
-  plot::save_figure(file, chart);
+  save(file, chart);
 }
 
 /// Validation loss, a file for each group; the first fifth of the steps is left out.
@@ -133,7 +133,7 @@ void draw_curves(const std::vector<Labelled>& all, const std::filesystem::path& 
                   l->each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
       chart.series.push_back(series);
     }
-    plot::save_figure(with_suffix(file, group), chart);
+    save(with_suffix(file, group), chart);
   }
 }
 
@@ -153,7 +153,7 @@ void draw_further(const std::vector<Labelled>& all, const std::filesystem::path&
                 l.each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
     chart.series.push_back(series);
   }
-  plot::save_figure(file, chart);
+  save(file, chart);
 }
 
 /// Bars at the longest context: lines over the context would lie on each other.
@@ -179,7 +179,7 @@ void draw_memory(const std::vector<Labelled>& all, const std::filesystem::path& 
   }
   if (peak) chart.values.push_back(whole);
   chart.values.push_back(cache);
-  plot::save_figure(file, chart);
+  save(file, chart);
 }
 
 /// The gain over one of vocabulary, layers and tokens, a line for all groups that share the other two.
@@ -217,7 +217,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
       chart.series.push_back(series);
     }
     if (chart.series.empty()) continue;
-    plot::save_figure(with_suffix(file, names[axis]), chart);
+    save(with_suffix(file, names[axis]), chart);
     any = true;
   }
   require(any, "--figure: a gain over vocabulary, layers or tokens needs both models at two of them; there are none");

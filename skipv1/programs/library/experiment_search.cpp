@@ -1,6 +1,7 @@
 // The search over tables: which run is next, and which are trained again.
 #include "skipv1/programs/search.hpp"
 
+#include <cstdio>
 #include <map>
 
 #include "skipv1/io/config.hpp"
@@ -130,6 +131,7 @@ void save_tables(const Json& results, std::size_t found, const std::filesystem::
   for (const Searched& table : tables)
     write_table(folder / (plain(table.run->at("label").get<std::string>()) + ".json"),
                 parse_table(table.run->at("settings").at("config").at("attention").at("table")));
+  std::printf("%s: %zu tables\n", folder.string().c_str(), tables.size());
 }
 
 }  // namespace skipv1

@@ -257,7 +257,7 @@ void draw_scatter(const Json& results, const std::vector<Group>& groups, Scatter
   for (const Labelled& l : by_label(runs_of(results, search_size)))
     if (model_of(l.label) == "skipv1" || model_of(l.label) == "mha")
       chart.references.push_back({l.first().at("final_nats_per_token").get<double>(), title_of(model_of(l.label))});
-  plot::save_figure(file, chart);
+  save(file, chart);
 }
 
 /// What figures call a run: known variants by their titles.
@@ -284,7 +284,7 @@ void draw_again(const Json& results, const std::string& size, const std::filesys
     chart.values[0].points.push_back(values.size() > 1 ? values : Numbers{});
     chart.values[0].texts.push_back(text_of("%+.3f", mean(values)));
   }
-  plot::save_figure(file, chart);
+  save(file, chart);
 }
 
 }  // namespace

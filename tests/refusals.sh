@@ -1,8 +1,8 @@
 #!/bin/sh
 # Usage: refusals.sh TUTORIALS WORK TEXT. What the tutorials' programs say to arguments they cannot use: one line and status 2, before
-# any work; and to a training that diverges: its step, and the table of what there is.
+# any work; to a training that diverges: its step, and the table of what there is; and where they have drawn.
 set -eu
-programs=$1 work=$2
+programs=$1 work=$2 tutorials=$(cd "$(dirname "$0")/../tutorials" && pwd)
 rm -rf "$work"
 mkdir -p "$work"
 cp "$3" "$work/text.txt"
@@ -58,6 +58,16 @@ if [ -r /proc/meminfo ]; then
     --batch 1000000000 --out none
   wrong "width 100000000, --layers [0-9]*: a training takes at least [0-9.]* GB" 07-train-on-text --text text.txt --width 100000000 --out none
 fi
+
+# A program that only draws says where.
+draws() {
+  expected=$1 program=$2
+  shift 2
+  "$programs/$program" "$@" > out 2> err && grep -q "$expected" out || fail "$program $*: $(cat out err)"
+}
+draws "^figures in drawn$" 05-mesa-learned --redraw "$tutorials/05-mesa-learned/full.json" --figures drawn
+draws "^figures in drawn$" 07-train-on-text --redraw "$tutorials/07-train-on-text/result.json" --out drawn
+draws "^drawn/timeline.png, drawn/timeline.svg (" 10-decoding-at-bandwidth --timeline "$tutorials/../docs/performance/one-kernel-h200.txt" --figures drawn
 
 # A training that diverges: the table has the runs before it, which by its rate none is here.
 status=0

@@ -335,7 +335,9 @@ int main(int argc, char** argv) {
     if (!o.redraw.empty()) {
       require(!o.figures.empty(), "--redraw needs --figures, the folder to draw into");
       require_writable_folder(o.figures);
-      return with_written_json(o.redraw, [&](const Json& numbers) { draw_figures(numbers, o.figures); });
+      with_written_json(o.redraw, [&](const Json& numbers) { draw_figures(numbers, o.figures); });
+      std::printf("figures in %s\n", o.figures.c_str());
+      return;
     }
     if (o.full) make_full(app, o);
     read_lists(o);

@@ -210,7 +210,9 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     if (!redraw.empty()) {
       require_writable_folder(o.out);
-      return with_written_json(redraw, [&](const Json& numbers) { draw(numbers, o.out); });
+      with_written_json(redraw, [&](const Json& numbers) { draw(numbers, o.out); });
+      std::printf("figures in %s\n", o.out.c_str());
+      return;
     }
     require(!o.text.empty(), "--text is required");
     compare(o);

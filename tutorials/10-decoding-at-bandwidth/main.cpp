@@ -334,7 +334,9 @@ void draw_timeline([[maybe_unused]] const std::string& run, const std::string& f
   require_writable_folder(folder);
   const auto timeline = one_kernel_timeline::draw_timeline(one_kernel_timeline::read_timeline(run));
   std::filesystem::create_directories(folder);
-  plot::save_figure(std::filesystem::path(folder) / "timeline.png", timeline);
+  const std::filesystem::path file = std::filesystem::path(folder) / "timeline.png";
+  plot::save_figure(file, timeline);
+  std::printf("%s\n", plot::figure_text(file, timeline).c_str());
 #endif
 }
 

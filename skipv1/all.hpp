@@ -33,6 +33,7 @@
 #include "skipv1/io/place.hpp"
 #include "skipv1/io/safetensors.hpp"
 #include "skipv1/io/standard_streams.hpp"
+#include "skipv1/io/unfinished.hpp"
 #include "skipv1/mesa/learner.hpp"
 #include "skipv1/mesa/minimise.hpp"
 #include "skipv1/mesa/moments.hpp"

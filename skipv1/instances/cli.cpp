@@ -26,6 +26,7 @@
 #include "skipv1/core/version.hpp"
 #include "skipv1/core/wait_policy.hpp"
 #include "skipv1/io/standard_streams.hpp"
+#include "skipv1/io/unfinished.hpp"
 
 namespace skipv1 {
 
@@ -340,6 +341,7 @@ int detail::run_program(CommandLine& line, int argc, char** argv, const Body& bo
   try {
     occupy_standard_streams();
     require(stdout_is_open(), "standard output cannot be written: it is closed");
+    [[maybe_unused]] static const bool once = remove_unfinished_when_interrupted();
     app.set_version_flag("--version", "skipv1 " SKIPV1_VERSION, "print the version");
     read_numbers_strictly(app);
     parse(app, argc, argv);

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "skipv1/core/view.hpp"
+#include "skipv1/io/unfinished.hpp"
 
 #ifdef _WIN32
 #include <process.h>
@@ -222,7 +223,7 @@ class NewFile {
     direct_ =
         std::filesystem::is_other(path_, error) || std::filesystem::is_symlink(std::filesystem::symlink_status(target_, error));
     part_ = direct_ ? path_ : part_of(target_);
-    if (!direct_) remove_left_over(target_);
+    if (!direct_) remove_left_over(target_), unfinished_.emplace(part_);
     open_part();
     check();
   }
@@ -247,6 +248,7 @@ class NewFile {
     if (!direct_) std::filesystem::rename(part_, target_, error);
     require(!error, path_.string(), ": cannot be written: ", error.message());
     committed_ = true;
+    unfinished_.reset();
   }
 
  private:
@@ -269,6 +271,7 @@ class NewFile {
             errno ? std::generic_category().message(errno) : "unknown reason");
   }
   std::filesystem::path path_, target_, part_;
+  std::optional<Unfinished> unfinished_;
   std::ofstream file_;
   bool direct_ = false, committed_ = false;
 };

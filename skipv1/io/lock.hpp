@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -49,9 +50,13 @@ class Lock {
       remove_made();
       throw;
     }
+    if (descriptor_ != -1) unfinished_ = std::make_unique<Unfinished>(file_, made_);
   }
   Lock(Lock&& other) noexcept
-      : file_(std::move(other.file_)), made_(std::move(other.made_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+      : file_(std::move(other.file_)),
+        made_(std::move(other.made_)),
+        descriptor_(std::exchange(other.descriptor_, -1)),
+        unfinished_(std::move(other.unfinished_)) {}
   Lock& operator=(Lock&&) = delete;
   ~Lock() {
     if (descriptor_ == -1) return;
@@ -133,6 +138,7 @@ class Lock {
   std::filesystem::path file_;
   std::vector<std::filesystem::path> made_;  ///< folders, the deepest first
   int descriptor_ = -1;
+  std::unique_ptr<Unfinished> unfinished_;
 };
 
 }  // namespace skipv1

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -23,6 +24,7 @@ class PartFolder {
     remove_left_over(place);
     std::filesystem::remove_all(path_, error);
     made_ = missing_folders(path_);
+    unfinished_.emplace(path_, made_);
     std::filesystem::create_directories(path_, error);
     if (error) remove_empty(made_);
     require(!error, failure, error.message());
@@ -39,6 +41,7 @@ class PartFolder {
  private:
   std::filesystem::path path_;
   std::vector<std::filesystem::path> made_;
+  std::optional<Unfinished> unfinished_;
 };
 
 }  // namespace detail

@@ -41,6 +41,7 @@ class RunFolder {
   void save(std::size_t step, const Write& write) const {
     const std::filesystem::path target = checkpoint(step), part = with_suffix(target, ".part");
     std::error_code error;
+    const Unfinished unfinished(part);
     std::filesystem::remove_all(part, error);
     std::filesystem::create_directories(part, error);
     require(!error, part.string(), ": cannot be made: ", error.message());
@@ -65,17 +66,17 @@ class RunFolder {
   void clean() const {
     const std::optional<std::size_t> kept = last();
     std::error_code ignored;  // what stays costs room, no more
-    for (std::filesystem::path entry : entries()) {
+    for (const std::filesystem::path& entry : entries()) {
       const std::optional<std::size_t> step = step_of(entry);
       if (step == kept || !(step || left_over(entry))) continue;
+      const std::filesystem::path old = step ? with_suffix(entry, ".old") : entry;
+      const Unfinished unfinished(old);
       if (step) {  // it must not lose some of its files under a checkpoint's name
-        const std::filesystem::path old = with_suffix(entry, ".old");
         std::filesystem::remove_all(old, ignored);
         std::filesystem::rename(entry, old, ignored);
         if (ignored) continue;
-        entry = old;
       }
-      std::filesystem::remove_all(entry, ignored);
+      std::filesystem::remove_all(old, ignored);
     }
   }
 

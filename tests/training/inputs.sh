@@ -1,6 +1,6 @@
 #!/bin/sh
-# Usage: inputs.sh PROGRAMS WORK TEXT. What programs make of files that are no texts and of pipes, of empty values and of defaults that
-# depend on the model; and that each says what it has written.
+# Usage: inputs.sh PROGRAMS WORK TEXT. What programs make of files that are no texts and of pipes, of folders that are closed, of empty
+# values, and of defaults that depend on the model; that each says what it has written, and leaves nothing where it is interrupted.
 set -eu
 programs=$1 work=$2 text=$3
 rm -rf "$work"
@@ -120,3 +120,17 @@ run "^tokens: vocabularies and the texts' tokens$" $bytes --text text.txt --toke
 run "^bytes-1-of-9.json: 1 run$" $bytes --text text.txt --only mha --seeds 1 --shard 1/9 --out bytes.json
 run "^bytes.json: 1 run$" $bytes --merge bytes-1-of-9.json --only mha --seeds 1 --out bytes.json
 run "^bytes.png, bytes.svg ([0-9]* x [0-9]*)$" $bytes --out bytes.json --figure bytes.png
+
+# Who is interrupted leaves no lock and nothing in the making.
+"$programs/skipv1-train" --text text.txt $small --length 32 --steps 1000000 --checkpoint-every 7 --out ended > out 2> err & pid=$!
+while [ ! -e ended/log.csv ] && kill -0 $pid; do sleep 0.02; done
+sleep 0.2
+status=0
+kill $pid
+wait $pid || status=$?
+left=$(echo ended/*)
+case $status,$left in
+  *lock* | *.part* | *.old*) fail "interrupted: left are $left" ;;
+  143,ended/log.csv\ ended/log.jsonl\ ended/step-*) ;;
+  *) fail "interrupted: status $status, left are $left, $(tail -n 1 err)" ;;
+esac

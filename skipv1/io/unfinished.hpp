@@ -1,0 +1,107 @@
+// What a program takes away when it is interrupted: files and folders in the making, locks.
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#if __has_include(<unistd.h>)
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+#endif
+
+namespace skipv1 {
+
+/// Says, while it lives, that `path` is unfinished: an interrupted program removes it (`remove_unfinished`), and then those of
+/// the `made` folders, the deepest first, that are empty.
+class Unfinished {
+ public:
+  explicit Unfinished(std::filesystem::path path, std::vector<std::filesystem::path> made = {})
+      : path_(std::move(path)), made_(std::move(made)) {
+    const std::lock_guard lock(all().mutex);
+    all().list.push_back(this);
+  }
+  Unfinished(const Unfinished&) = delete;
+  Unfinished& operator=(const Unfinished&) = delete;
+  ~Unfinished() {
+    const std::lock_guard lock(all().mutex);
+    std::erase(all().list, this);
+  }
+
+ private:
+  friend void remove_unfinished();
+  struct All {
+    std::mutex mutex;
+    std::vector<const Unfinished*> list;
+  };
+  static All& all() {
+    static All* const kept = new All;  // never destroyed: threads may still ask at the program's end
+    return *kept;
+  }
+  std::filesystem::path path_;
+  std::vector<std::filesystem::path> made_;
+};
+
+/// Removes what is unfinished, the latest first. For a program that ends now: whoever begins or finishes anything waits for ever.
+inline void remove_unfinished() {
+  Unfinished::All& all = Unfinished::all();
+  all.mutex.lock();
+  std::error_code ignored;
+  for (int pass = 0; pass < 2; ++pass) {  // twice: another thread may be about to make what it has just begun
+    if (pass) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    for (auto i = all.list.rbegin(); i != all.list.rend(); ++i) {
+      std::filesystem::remove_all((*i)->path_, ignored);
+      for (const std::filesystem::path& folder : (*i)->made_) std::filesystem::remove(folder, ignored);
+    }
+  }
+}
+
+#if defined(SIGHUP) && __has_include(<unistd.h>)
+namespace detail {
+inline int interrupted_pipe[2];
+/// What a signal's handler may do: it tells the thread that removes.
+inline void tell_interrupted(int number) {
+  const auto byte = static_cast<unsigned char>(number);
+  [[maybe_unused]] const ssize_t written = write(interrupted_pipe[1], &byte, 1);
+}
+}  // namespace detail
+#endif
+
+/// From now on Ctrl-C and `kill` remove what is unfinished, and then end the program as they would have; the second time at once.
+/// To be called once; whether it is so. A signal that the caller ignores (`nohup`), or has a handler for, stays with that.
+inline bool remove_unfinished_when_interrupted() {
+#if defined(SIGHUP) && __has_include(<unistd.h>)
+  if (pipe(detail::interrupted_pipe) != 0) return false;
+  for (const int end : detail::interrupted_pipe) fcntl(end, F_SETFD, FD_CLOEXEC);
+  try {
+    std::thread([] {
+      unsigned char number = 0;
+      if (read(detail::interrupted_pipe[0], &number, 1) != 1) return;
+      remove_unfinished();
+      std::signal(number, SIG_DFL);
+      kill(getpid(), number);
+    }).detach();
+  } catch (const std::system_error&) {  // no thread is to be had: as without
+    for (const int end : detail::interrupted_pipe) close(end);
+    return false;
+  }
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction handler = {}, now = {};
+    handler.sa_handler = detail::tell_interrupted;
+    handler.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);
+    sigemptyset(&handler.sa_mask);
+    if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) sigaction(number, &handler, nullptr);
+  }
+  return true;
+#else
+  return false;
+#endif
+}
+
+}  // namespace skipv1

@@ -1,0 +1,83 @@
+// What an interrupted program takes away.
+#include "skipv1/io/unfinished.hpp"
+
+#include "skipv1/io/lock.hpp"
+#include "skipv1/io/new_folder.hpp"
+#include "skipv1/training/run_folder.hpp"
+#include "tests/catch.hpp"
+#include "tests/io/files.hpp"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/wait.h>
+
+using namespace skipv1;
+using namespace skipv1::testing;
+
+namespace {
+
+/// Calls `work(interrupted)` in a process of its own, which `interrupted` ends by `number`; how it ended, as wait has it.
+template <class Work>
+int interrupted_by(int number, const Work& work) {
+  const pid_t child = fork();
+  if (child == 0) {
+    for (const int own : {SIGINT, SIGTERM, SIGHUP})  // Catch's
+      if (std::signal(own, SIG_DFL) == SIG_IGN) std::signal(own, SIG_IGN);
+    remove_unfinished_when_interrupted();
+    work([=] {
+      kill(getpid(), number);
+      for (;;) pause();
+    });
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  return status;
+}
+
+}  // namespace
+
+TEST_CASE("an interrupted program leaves nothing half written, no lock, and ends by the signal") {
+  const Folder folder("unfinished");
+  write(folder / "kept", "before");
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    const int status = interrupted_by(number, [&](const auto& interrupted) {
+      NewFile file(folder / "kept"), other(folder / "file");
+      NewFolder made(folder / "parent/made");
+      write(made.path() / "inside", "");
+      NewFiles files(made.path());
+      const Lock lock(folder / "run/lock", "run");
+      RunFolder(folder / "run").save(3, [&](const std::filesystem::path& part) {
+        write(part / "weights", "");
+        interrupted();
+      });
+    });
+    CHECK((WIFSIGNALED(status) && WTERMSIG(status) == number));
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) CHECK(entry.path().filename() == "kept");
+    CHECK(contents(folder / "kept") == "before");
+  }
+}
+
+TEST_CASE("what is finished stays when the program is interrupted; a signal that is ignored stays so") {
+  const Folder folder("finished");
+  const int status = interrupted_by(SIGTERM, [&](const auto& interrupted) {
+    write_whole(folder / "file", [](std::ostream& out) { out << "whole"; });
+    NewFolder made(folder / "made");
+    write(made.path() / "inside", "");
+    made.commit();
+    RunFolder(folder / "run").save(3, [&](const std::filesystem::path& part) { write(part / "weights", ""); });
+    interrupted();
+  });
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
+  CHECK(contents(folder / "file") == "whole");
+  CHECK(std::filesystem::exists(folder / "made/inside"));
+  CHECK(std::filesystem::exists(folder / "run/step-00000003/weights"));
+  CHECK(folder.count() == 3);
+
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  CHECK(interrupted_by(SIGINT, [](const auto& interrupted) {
+          kill(getpid(), SIGHUP);
+          interrupted();
+        }) == SIGINT);
+  std::signal(SIGHUP, before);
+}
+#endif

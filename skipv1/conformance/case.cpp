@@ -143,7 +143,12 @@ Case read_case(const fs::path& folder) {
       read_bounds(json, manifest.bounds);
       read_drawn(json, manifest);
     });
-  } else {  // a model, perhaps, or what skipv1-run writes without --grads
+  } else {  // the suite, a model, perhaps, or what skipv1-run writes without --grads
+    std::size_t cases = 0;
+    for (const auto& entry : fs::directory_iterator(folder))
+      cases += fs::exists(entry.path() / "config.json", error) && fs::exists(entry.path() / "logits.npy", error);
+    require(cases == 0 || fs::exists(folder / "config.json", error), folder.string(), ": not a case, but a folder of ", cases,
+            ": name each, as ", (folder / "").string(), "* does");
     for (const char* name : {"config.json", "model.safetensors", "grads.safetensors", "logits.npy"})
       require(fs::exists(folder / name, error), folder.string(), ": not a case: it has no ", name,
               "; skipv1-run MODEL --tokens FILE --out FOLDER --grads makes one of a model");

@@ -74,16 +74,21 @@ class Shown {
   std::optional<TextOfTokens> text_;
 };
 
+/// How many tokens may come after a prompt of `prompt`, where the model reads at most `most`.
+std::size_t tokens_to_add(const Options& o, std::size_t prompt, std::size_t most) {
+  require(prompt <= most && o.count <= most - prompt, "--count ", o.count, " after a prompt of ", prompt,
+          prompt == 1 ? " token" : " tokens", ": the model reads at most ", most);
+  require(prompt < most, "a prompt of ", prompt, " tokens fills the model's context: nothing can be added to it");
+  return o.count ? o.count : most - prompt;
+}
+
 void run(const Options& o) {
   JsonOutput output(o.json);
   const Checkpoint<float> model = open_model<float>(o.model);
   const Prompt read = read_prompt(o, model.config.vocab_size);
   const std::vector<std::int32_t>& prompt = read.tokens;
   const std::optional<Vocabulary>& vocabulary = read.vocabulary;
-  const std::size_t most = model.config.max_position_embeddings;
-  require(prompt.size() <= most && o.count <= most - prompt.size(), "--count ", o.count, " after a prompt of ", prompt.size(),
-          prompt.size() == 1 ? " token" : " tokens", ": the model reads at most ", most);
-  const std::size_t count = o.count ? o.count : most - prompt.size();
+  const std::size_t count = tokens_to_add(o, prompt.size(), model.config.max_position_embeddings);
   if (o.device != "cuda")
     require_memory(
         "--count " + std::to_string(count) + " after a prompt of " + std::to_string(prompt.size()) + " tokens: the cache",
@@ -119,9 +124,10 @@ void run(const Options& o) {
   const std::size_t bytes = cache_elements_per_token(make_routing(model.config)) * (o.dtype == "bf16" ? 2 : 4),
                     tokens = said.size() - prompt.size();
   const double rate = last > first && tokens > 1 ? static_cast<double>(tokens - 1) / seconds(first, last) : 0;
-  std::fprintf(
-      stderr, "%zu tokens after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes per token, %zu in all; seed %llu\n",
-      tokens, prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(), static_cast<unsigned long long>(o.seed));
+  std::fprintf(stderr,
+               "%zu token%s after %zu of prompt (%.3f s), %.0f tokens/s; cache: %zu bytes per token, %zu in all; seed %llu\n",
+               tokens, tokens == 1 ? "" : "s", prompt.size(), seconds(start, first), rate, bytes, bytes * said.size(),
+               static_cast<unsigned long long>(o.seed));
   output.write({{"prompt", o.tokens.empty() ? Json(o.prompt) : Json(nullptr)},
                 {"text", shown.text()},
                 {"tokens", said},

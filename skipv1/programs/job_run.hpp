@@ -217,7 +217,7 @@ class JobRun {
     std::printf(", perplexity %.3f", r.valid.perplexity());
     if (r.valid.bytes) std::printf(", %.4f bits per byte", r.valid.bits_per_byte());
     std::printf("\n");
-    std::printf("%zu steps, %.0f s of training", r.steps, r.seconds);
+    std::printf("%zu step%s, %.0f s of training", r.steps, r.steps == 1 ? "" : "s", r.seconds);
     if (r.tokens_per_second > 0) std::printf(", %.0f tokens/s", r.tokens_per_second);
     std::printf("; model in %s\n", p_.folder.checkpoint(r.steps).string().c_str());
   }

@@ -100,6 +100,10 @@ wrong "^skipv1-train: --valid is empty$" train --text text.txt --valid= --out no
 wrong "^skipv1-plot: logs is required; --y has all up to the next option: loss mha$" plot --y loss mha --out none.png
 wrong "^skipv1-generate: --prompt or --tokens is required: without them, and no start mark, there is nothing to continue$" generate mha
 
+# Nor is there anything to add to a prompt that fills the context.
+wrong "^skipv1-generate: a prompt of 32 tokens fills the model's context: nothing can be added to it$" generate mha --prompt "$(head -c 32 text.txt)"
+wrong "^skipv1-check: $cases: not a case, but a folder of [0-9]*: name each, as $cases/\\* does$" check "$cases"
+
 # A length that is not given is no longer than the model's context.
 run " steps of 2 x 32 tokens" uptrain run mha --text text.txt --steps 1 --batch 2 --out uptrained
 run " steps of 2 x 32 tokens" train --from mha --text text.txt --steps 1 --batch 2 --out further

@@ -71,8 +71,8 @@ template <class T>
 SKIPV1_DEVICE T load_exchanged(const T* from) {
   return detail::same_bits<T>(detail::Bits<sizeof(T)>::load(from));
 }
-/// Two or four floats of the same; zeros if not `valid`. One instruction under a predicate: where it is a branch that leaves a load
-/// out, nvcc makes warps wait at later branches for all loads that share its scoreboard, such as weights in flight.
+/// Two or four floats of the same; zeros if not `valid`. One instruction under a predicate: where it is a branch that leaves a
+/// load out, nvcc makes warps wait at later branches for all loads that share its scoreboard, such as weights in flight.
 template <std::size_t N>
 SKIPV1_DEVICE Vector<float, N> load_exchanged(bool valid, const float* from) {
   Vector<float, N> x;
@@ -91,6 +91,19 @@ SKIPV1_DEVICE Vector<float, N> load_exchanged(bool valid, const float* from) {
         : "=&f"(x[0]), "=&f"(x[1]), "=&f"(x[2]), "=&f"(x[3])
         : "r"(static_cast<unsigned>(valid)), "l"(from));
   return x;
+}
+/// Eight bfloat16 of the same; zeros if not `valid`.
+template <std::size_t N>
+SKIPV1_DEVICE Vector<bfloat16, N> load_exchanged(bool valid, const bfloat16* from) {
+  static_assert(N == 8);
+  Vector<std::uint32_t, 4> x;
+  asm volatile(
+      "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
+      "mov.u32 %0, 0; mov.u32 %1, 0; mov.u32 %2, 0; mov.u32 %3, 0;\n"
+      "@valid ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%5]; }"
+      : "=&r"(x[0]), "=&r"(x[1]), "=&r"(x[2]), "=&r"(x[3])
+      : "r"(static_cast<unsigned>(valid)), "l"(from));
+  return detail::same_bits<Vector<bfloat16, 8>>(x);
 }
 /// 16 bytes of the same, past the first-level cache, with an eviction policy (`evict_first`); zeros if not `valid`. One
 /// instruction under a predicate, without a branch, so that several loads are in flight at once.
@@ -210,9 +223,9 @@ T load_exchanged(const T* from, emulator::Place place = emulator::Place::here())
   emulator::note_load(from, 1, place);
   return *from;
 }
-template <std::size_t N>
-Vector<float, N> load_exchanged(bool valid, const float* from, emulator::Place place = emulator::Place::here()) {
-  return valid ? load_exchanged<N>(from, place) : Vector<float, N>{};
+template <std::size_t N, class T>
+Vector<T, N> load_exchanged(bool valid, const T* from, emulator::Place place = emulator::Place::here()) {
+  return valid ? load_exchanged<N>(from, place) : Vector<T, N>{};
 }
 template <class T>
 Vector<std::uint32_t, 4> load_exchanged_bits(bool valid, const T* from, std::uint64_t,

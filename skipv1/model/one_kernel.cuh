@@ -8,7 +8,7 @@
 
 #include "skipv1/device/resident.cuh"
 #include "skipv1/kernel/wgmma.cuh"
-#include "skipv1/model/one_kernel/single.cuh"
+#include "skipv1/model/one_kernel/fast.cuh"
 #include "skipv1/model/one_kernel/tables.cuh"
 
 namespace skipv1::inline SKIPV1_FLAVOUR {
@@ -30,7 +30,7 @@ class OneKernel {
   static std::string why_not(const Decoder<T, Device>& decoder, std::size_t sequences);
 
   /// Whether it serves them and was measured to be faster than `DecodingStep` (docs/performance/one-kernel.md, "Where it is
-  /// chosen"): bfloat16 on tensor cores, up to `faster_up_to` sequences.
+  /// chosen"): bfloat16 on tensor cores, up to `faster_up_to` sequences, whose rows are in shared memory at once.
   static bool is_faster(const Decoder<T, Device>& decoder, std::size_t sequences);
   static constexpr std::size_t faster_up_to = 8;
 
@@ -68,6 +68,10 @@ class OneKernel {
   void set_sizes();
   void set_memory();
   void choose_shape(const OneKernelShape& wanted);
+  one_kernel::SharedPlan<T> plan(unsigned tiles) const { return {a_, static_cast<unsigned>(shape_.threads / warp_size), tiles}; }
+  bool fits(unsigned tiles) const { return plan(tiles).total <= shared_memory_of_block(); }
+  /// Stages as many sequences' rows at once as fit; returns how many blocks are on the device then.
+  std::size_t fit_rows();
   void place(const std::vector<std::int32_t>& tokens, std::size_t count);
   /// Whether rows can be read by loads of 16 bytes, and multiplied on tensor cores.
   static bool can_be_fast(const one_kernel::Arguments<T>& a) {
@@ -77,16 +81,19 @@ class OneKernel {
   bool fast() const { return can_be_fast(a_) && !shape_.plain; }
   /// Whether `decode_single` serves: one sequence, whose query heads each read heads of their own, in a piece a block.
   bool single() const {
-    return fast() && a_.batch == 1 && a_.value_width % 32 == 0 && a_.splits <= 16 && a_.pairs_ahead > 0 && a_.outputs == 1 &&
+    return several() && a_.batch == 1 && a_.value_width % 32 == 0 && a_.splits <= 16 && a_.outputs == 1 &&
            !decoder_.routing().mixes_values && tables_.all_alone() && tables_.most_groups() * a_.splits <= shape_.blocks;
   }
+  /// Whether `decode_several` serves: up to 8 sequences, whose rows are in shared memory at once.
+  bool several() const { return fast() && a_.pairs_ahead > 0 && a_.at_once == a_.batch; }
   /// Calls `f(kernel, tiles of 8 sequences that it multiplies by at once)`.
   template <class F>
   auto with_kernel(const F& f) const {
     using one_kernel::Products;
     if constexpr (std::is_same_v<T, bfloat16>) {
       if (single()) return f(one_kernel::decode_single<T>, 1u);
-      if (fast() && a_.batch <= 8) return f(one_kernel::decode_tokens<T, Products::fast, 1>, 1u);
+      if (several() && tables_.all_alone()) return f(one_kernel::decode_several<T, true>, 1u);
+      if (several()) return f(one_kernel::decode_several<T, false>, 1u);
       if (fast()) return f(one_kernel::decode_tokens<T, Products::fast, 2>, 2u);
     }
     return a_.batch <= 8 ? f(one_kernel::decode_tokens<T, Products::plain, 1>, 1u)
@@ -125,7 +132,11 @@ std::string OneKernel<T>::why_not(const Decoder<T, Device>& decoder, std::size_t
 
 template <class T>
 bool OneKernel<T>::is_faster(const Decoder<T, Device>& decoder, std::size_t sequences) {
-  return sequences <= faster_up_to && can_be_fast(sizes_of(decoder, sequences)) && why_not(decoder, sequences).empty();
+  if (sequences > faster_up_to || !why_not(decoder, sequences).empty()) return false;
+  one_kernel::Arguments<T> a = sizes_of(decoder, sequences);
+  a.at_once = a.batch;
+  return can_be_fast(a) &&
+         one_kernel::SharedPlan<T>(a, one_kernel::most_threads / warp_size, 1).total <= shared_memory_of_block();
 }
 
 template <class T>
@@ -178,33 +189,39 @@ void OneKernel<T>::choose_shape(const OneKernelShape& wanted) {
 #if defined(__CUDACC__)
   shape_.threads = one_kernel::most_threads;
 #endif
-  std::size_t most = 0;
-  with_kernel([&](auto kernel, unsigned tiles) {
-    require(shape_.threads >= 64 * tiles, "one kernel: blocks of ", shape_.threads, " threads: at least ", 64 * tiles);
-    for (a_.at_once = a_.batch; a_.at_once > 0; --a_.at_once) {
-      const one_kernel::SharedPlan<T> plan(a_, static_cast<unsigned>(shape_.threads / warp_size), tiles);
-      if (plan.total > shared_memory_of_block()) continue;
-      most = resident_blocks(kernel, shape_.threads, plan.total);
-      return;
-    }
-  });
-  require(most > 0, "one kernel: a row of ", std::max(a_.hidden, a_.intermediate), " numbers does not fit shared memory");
+  a_.pairs_ahead = a_.batch <= 8 ? 8 : 0;
+  const std::size_t most = fit_rows();
   if (shape_.blocks == 0) shape_.blocks = most;
   a_.per_block = static_cast<std::uint32_t>(0xffffffffu / shape_.blocks);
   require(shape_.blocks <= most, "one kernel: ", shape_.blocks, " blocks: ", most, " are on the device at once");
+  if (several()) {
+    const std::size_t pairs = tables_.most_projected() / 2 + 3;  // three odd numbers of rows
+    a_.pairs_ahead = static_cast<std::uint32_t>(ceil_div(ceil_div(pairs, shape_.blocks), 8u) * 8);
+    if (!fits(1)) a_.pairs_ahead = 0, fit_rows();
+  }
+  const double merge = std::max(0.015, 0.0125 * static_cast<double>(a_.batch));  // of a split, which every block does
   const auto rounds = [&](std::size_t splits) {  // per split: what the block with the most pieces takes
     return static_cast<double>(ceil_div(a_.batch * tables_.most_groups() * splits, shape_.blocks)) / static_cast<double>(splits) +
-           0.015 * static_cast<double>(splits);
+           merge * static_cast<double>(splits);
   };
   std::size_t best = shape_.splits ? shape_.splits : 1;
   for (std::size_t splits = 2; !shape_.splits && splits <= 16; ++splits)
     if (rounds(splits) < rounds(best)) best = splits;
   a_.splits = static_cast<std::uint32_t>(best);
-  if (a_.batch > 1) return;
-  const std::size_t pairs = tables_.most_projected() / 2 + 3;  // three odd numbers of rows
-  a_.pairs_ahead = static_cast<std::uint32_t>(ceil_div(ceil_div(pairs, shape_.blocks), 8u) * 8);
-  const one_kernel::SharedPlan<T> plan(a_, static_cast<unsigned>(shape_.threads / warp_size), 1);
-  if (plan.total > shared_memory_of_block()) a_.pairs_ahead = 0;
+  const std::size_t warps = shape_.threads / warp_size, pieces = a_.batch * tables_.most_groups() * best;
+  a_.pieces_at_once = pieces > shape_.blocks && warps % 2 == 0 ? 2 : 1;
+}
+
+template <class T>
+std::size_t OneKernel<T>::fit_rows() {
+  for (a_.at_once = a_.batch; a_.at_once > 0; --a_.at_once) {
+    const std::size_t most = with_kernel([&](auto kernel, unsigned tiles) -> std::size_t {
+      require(shape_.threads >= 64 * tiles, "one kernel: blocks of ", shape_.threads, " threads: at least ", 64 * tiles);
+      return fits(tiles) ? resident_blocks(kernel, shape_.threads, plan(tiles).total) : 0;
+    });
+    if (most > 0) return most;
+  }
+  fail("one kernel: a row of ", std::max(a_.hidden, a_.intermediate), " numbers does not fit shared memory");
 }
 
 template <class T>
@@ -257,8 +274,7 @@ void OneKernel<T>::launch_steps(std::size_t count) {
   zero(View<std::uint32_t, Device>(counter_));
   if (single()) zero(View<std::uint32_t, Device>(numbered_)), zero(tables_.numbered());
   with_kernel([&](auto kernel, unsigned tiles) {
-    const one_kernel::SharedPlan<T> plan(a_, static_cast<unsigned>(shape_.threads / warp_size), tiles);
-    launch({"decode_tokens", shape_.blocks, shape_.threads, plan.total, Resident::all}, kernel, a_, plan);
+    launch({"decode_tokens", shape_.blocks, shape_.threads, plan(tiles).total, Resident::all}, kernel, a_, plan(tiles));
   });
 }
 

@@ -43,8 +43,24 @@ TEST_CASE("one kernel decodes one sequence as the CPU does, in bfloat16 on tenso
   check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06, 20);  // blocks without rows of the up projection
   c.architecture = Architecture::llama, c.hidden_size = 8, c.head_dim = 32;
   check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06, 20);  // and of other products
-  c.max_position_embeddings = 9;  // the last position is the last row of RoPE's table
+  c.max_position_embeddings = 9;                           // the last position is the last row of RoPE's table
   check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06);
+}
+TEST_CASE("one kernel decodes several sequences as the CPU does, in bfloat16 on tensor cores", "[cuda]") {
+  Config c = small_config(Architecture::llama, find_variant("mha"));
+  c.hidden_size = 192, c.num_attention_heads = c.num_key_value_heads = 2, c.intermediate_size = 424, c.num_hidden_layers = 2;
+  c.max_position_embeddings = 80, c.vocab_size = 515;
+  check_one_kernel<bfloat16>(c, 8, {6, 64, 1}, 0.06, 40);  // 16 pieces, two at once in a block, in two rounds
+  check_one_kernel<bfloat16>(c, 5, {6, 64, 3}, 0.06, 20);  // splits
+  check_one_kernel<bfloat16>(c, 7, {5, 96, 1}, 0.06, 20);  // an odd number of warps
+  check_one_kernel<bfloat16>(c, 8, {6, 512, 0}, 0.06, 9);  // as many threads as on a card
+  c.max_position_embeddings = 9;                           // the last position is the last row of RoPE's table
+  check_one_kernel<bfloat16>(c, 3, {6, 64, 1}, 0.06);
+  c.architecture = Architecture::gpt2, c.max_position_embeddings = 80;
+  check_one_kernel<bfloat16>(c, 8, {6, 64, 0}, 0.06, 20);
+  c.hidden_size = 32, c.num_attention_heads = c.num_key_value_heads = 1, c.num_hidden_layers = 1, c.intermediate_size = 16384,
+  c.vocab_size = 37;
+  check_one_kernel<bfloat16>(c, 8, {2, 128, 1}, 0.06);  // rows that are not in shared memory at once
 }
 TEST_CASE("one kernel decodes as the CPU does at odd sizes, in float", "[cuda]") {
   Config c = small_config(Architecture::gpt2, find_variant("skipv1"));
@@ -106,6 +122,9 @@ TEST_CASE("one kernel is chosen where it was measured to be faster: bfloat16 of 
   CHECK(is_faster(c, 1));
   CHECK(is_faster(c, 8));
   CHECK_FALSE(is_faster(c, 9));
+  c.intermediate_size = 16384;
+  CHECK(is_faster(c, 1));
+  CHECK_FALSE(is_faster(c, 8));  // whose rows are not in shared memory at once
   CHECK_FALSE(is_faster(small_config(Architecture::llama, find_variant("mla")), 1));
   c.intermediate_size = 60;
   CHECK_FALSE(is_faster(c, 1));

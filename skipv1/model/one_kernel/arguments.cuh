@@ -17,7 +17,7 @@ struct Matrix {
 template <class T>
 struct ReadHeads {
   Head<T, Device> key, value, other;
-  const std::uint32_t *newest_key = nullptr, *newest_value = nullptr;  ///< numbered words of the newest position (`SinglePhases`)
+  const std::uint32_t *newest_key = nullptr, *newest_value = nullptr;  ///< numbered words of the newest position (`FastPhases`)
   std::uint32_t key_layer = 0, value_layer = 0;                        ///< whose they are
 };
 
@@ -59,14 +59,15 @@ struct Arguments {
   using S = Sum<T>;
 
   std::uint32_t batch, layers, hidden, intermediate, vocab, heads, key_width, value_width, capacity;
-  std::uint32_t rope_half;    ///< pairs that a head rotates; 0: none
-  std::uint32_t steps;        ///< tokens per sequence
-  std::uint32_t splits;       ///< parts that a sequence's keys are cut into
-  std::uint32_t at_once;      ///< sequences whose rows are in shared memory at once
-  std::uint32_t per_block;    ///< floor((2^32 - 1) / blocks): shares things out without a division
-  std::uint32_t per_value;    ///< floor(2^32 / value_width) + 1
-  std::uint32_t pairs_ahead;  ///< a block's pairs of rows of the projections, whole tiles: looked up ahead for one sequence
-  std::uint32_t outputs;      ///< block outputs that are kept: 1, or L + 1 where they are averaged
+  std::uint32_t rope_half;       ///< pairs that a head rotates; 0: none
+  std::uint32_t steps;           ///< tokens per sequence
+  std::uint32_t splits;          ///< parts that a sequence's keys are cut into
+  std::uint32_t at_once;         ///< sequences whose rows are in shared memory at once
+  std::uint32_t pieces_at_once;  ///< of attention in a block (`attend_alone`): 1 or 2
+  std::uint32_t per_block;       ///< floor((2^32 - 1) / blocks): shares things out without a division
+  std::uint32_t per_value;       ///< floor(2^32 / value_width) + 1
+  std::uint32_t pairs_ahead;     ///< a block's pairs of rows of the projections, whole tiles: looked up ahead
+  std::uint32_t outputs;         ///< block outputs that are kept: 1, or L + 1 where they are averaged
   bool layer_norm, gated;
   S epsilon, scale_log2;  ///< scale_log2: the scores' scale times log2(e)
 
@@ -144,16 +145,16 @@ struct SharedPlan {
     norm = round(rows > merged ? rows : merged);
     reduce = norm + round(2 * std::size_t{a.hidden} * sizeof(T));
     sums = reduce + round(std::size_t{reduction_turns(column_tiles)} * warps * column_tiles * 4 * warp_size * sizeof(S));
-    best = sums + round(std::size_t{2} * warps * sizeof(S));
+    best = sums + round(std::size_t{2} * warps * (a.batch <= 8 ? 8 : 1) * sizeof(S));
     held = best + round(std::size_t{64} * column_tiles * sizeof(Best<S>));
     tokens = held + round(std::size_t{a.batch} * 4);
     layers = tokens + round(std::size_t{a.batch} * 4);
     first_rows = layers + round(2 * sizeof(Layer<T>));
     bounds = first_rows + round(std::size_t{4} * (a.pairs_ahead + (phase_count - 1) * 8) * sizeof(T*));
     group = bounds + round(std::size_t{2} * phase_count * 4 * 4);
-    place = group + round(sizeof(Group<T>));
+    place = group + round(2 * sizeof(Group<T>));
     rope = place + round(3 * 4);
-    total = rope + round(a.batch == 1 ? std::size_t{2} * a.rope_half * sizeof(S) : 0);
+    total = rope + round(a.batch <= 8 ? std::size_t{2} * a.batch * a.rope_half * sizeof(S) : 0);
   }
   SKIPV1_HOST_DEVICE static std::size_t round(std::size_t bytes) { return (bytes + 127) / 128 * 128; }
 };

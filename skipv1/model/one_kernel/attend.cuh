@@ -7,64 +7,9 @@
 #pragma once
 
 #include "skipv1/model/one_kernel/loaded.cuh"
-#include "skipv1/model/one_kernel/stage.cuh"
+#include "skipv1/model/one_kernel/piece.cuh"
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
-
-/// A block's piece of the work: a split of a sequence's keys, and the query heads of a group.
-template <class T>
-struct Piece {
-  std::uint32_t b, split, begin, end;  ///< positions
-  Group<T> group;
-
-  /// `held` (B): positions that the sequences hold, the newest included.
-  SKIPV1_DEVICE_MEMBER Piece(const Arguments<T>& a, const Layer<T>& layer, std::uint32_t number,
-                             const Shared<std::uint32_t>& held) {
-    const std::uint32_t groups = layer.groups > 0 ? layer.groups : 1;  // none: nobody has a value, and nobody asks
-    group = layer.group[number / a.splits % groups];
-    split = number % a.splits;
-    b = number / a.splits / groups;
-    const std::uint32_t keys = held[b], each = (keys + a.splits - 1) / a.splits;
-    begin = split * each < keys ? split * each : keys;
-    end = begin + each < keys ? begin + each : keys;
-  }
-  /// One sequence's piece of a group: split `number`, of `each` positions or what is left of `keys`.
-  SKIPV1_DEVICE_MEMBER Piece(const Group<T>& of, std::uint32_t number, std::uint32_t each, std::uint32_t keys)
-      : b(0), split(number), group(of) {
-    begin = split * each < keys ? split * each : keys;
-    end = begin + each < keys ? begin + each : keys;
-  }
-  /// The block's first; it can be looked up ahead of the barrier before attention.
-  SKIPV1_DEVICE_MEMBER Piece(const Arguments<T>& a, const Layer<T>& layer, const Shared<std::uint32_t>& held)
-      : Piece(a, layer, block().x < all(a, layer) ? block().x : 0, held) {}
-  /// Pieces of a layer.
-  SKIPV1_DEVICE_MEMBER static std::uint32_t all(const Arguments<T>& a, const Layer<T>& layer) {
-    return a.batch * layer.groups * a.splits;
-  }
-  /// Brings keys and values from the piece's `first` on to the second-level cache.
-  SKIPV1_DEVICE_MEMBER void prefetch(const Arguments<T>& a, std::uint32_t first = 0) const {
-    const std::uint32_t s = begin + first + thread_number();
-    if (s >= end) return;
-    constexpr unsigned line = 128 / sizeof(T);
-    const auto bring = [&](const Head<T, Device>& head, std::uint32_t width) {
-      for (unsigned i = 0; i < width; i += line) prefetch_l2(head.data + b * head.batch_stride + s * head.row_stride + i);
-    };
-    bring(group.heads.key, a.key_width);
-    bring(group.heads.value, a.value_width);
-  }
-};
-
-/// Teams of lanes that have a key each: `lanes` of them, a power of two, hold C vectors of V elements each.
-struct Teams {
-  unsigned lanes, number, count;  ///< number: of the thread's team in the block
-  SKIPV1_DEVICE_MEMBER explicit Teams(unsigned lanes_of_key)
-      : lanes(lanes_of_key), number(thread_number() / lanes_of_key), count(block_threads() / lanes_of_key) {}
-  /// Where a lane's vector c begins.
-  template <unsigned V>
-  SKIPV1_DEVICE_MEMBER unsigned column(unsigned c) const {
-    return (c * lanes + lane() % lanes) * V;
-  }
-};
 
 /// Softmax states and outputs of R query heads in a lane.
 template <class S, unsigned R, unsigned Columns>
@@ -113,7 +58,7 @@ class Attending {
 
   SKIPV1_DEVICE_MEMBER void run(std::uint32_t first_member, const std::uint16_t* members, unsigned count) {
     load_queries(first_member, members, count);
-    const unsigned teams_of_warp = warp_size / teams_.lanes, first = warp() * teams_of_warp;
+    const unsigned teams_of_warp = warp_size / teams_.lanes, first = teams_.own * teams_of_warp;
     for (std::uint32_t s = piece_.begin + first; s < piece_.end; s += teams_.count * at_once) {
       Loaded<T, V> k[at_once][C], v[at_once][C];
       const std::uint32_t own = s + teams_.number - first;
@@ -133,7 +78,7 @@ class Attending {
   /// Issues the first round's loads, except for the newest position, which other blocks have yet to store.
   SKIPV1_DEVICE_MEMBER void begin(Round& round, std::uint32_t newest) const {
     round = {};
-    reload(round, piece_.begin + teams_.number, newest);
+    reload(round, piece_.begin + teams_.number, [&](std::uint32_t s) { return s != newest; });
   }
   /// As `run` for one member, after `begin`; the query and the newest position come as numbered words, layer 0's of number
   /// `first`.
@@ -147,10 +92,10 @@ class Attending {
     if (any(here))
       load_numbered(own_newest, {here && has_key, here && has_value}, {heads_.newest_key + column, heads_.newest_value + column},
                     {first + heads_.key_layer, first + heads_.value_layer});
-    const std::uint32_t begin = warp() * (warp_size / teams_.lanes);
+    const std::uint32_t begin = teams_.own * (warp_size / teams_.lanes);
     for (std::uint32_t s = piece_.begin + begin; s < piece_.end; s += teams_.count * at_once) {
       const std::uint32_t own = s + teams_.number - begin;
-      if (s != piece_.begin + begin) reload(round, own, newest);
+      if (s != piece_.begin + begin) reload(round, own, [&](std::uint32_t at) { return at != newest; });
       SKIPV1_UNROLL
       for (unsigned u = 0; u < at_once; ++u) {
         if (!here || own + u * teams_.count != newest) continue;
@@ -161,12 +106,24 @@ class Attending {
     }
     state_.merge_teams(teams_.lanes);
   }
-  /// Writes the warp's states of the members to `to` (R, warps, d_v + 2).
-  SKIPV1_DEVICE_MEMBER void store(const Shared<S>& to) const {
+  /// As `run` for one member, after `begin`, once the query and the newest position are there.
+  SKIPV1_DEVICE_MEMBER void run(Round& round, std::uint32_t newest, std::uint32_t member) {
+    load_queries(member, nullptr, 1);
+    const std::uint32_t begin = teams_.own * (warp_size / teams_.lanes);
+    for (std::uint32_t s = piece_.begin + begin; s < piece_.end; s += teams_.count * at_once) {
+      const std::uint32_t own = s + teams_.number - begin;
+      const bool first = s == piece_.begin + begin;
+      reload(round, own, [&](std::uint32_t at) { return !first || at == newest; });
+      add(round.k, round.v, own);
+    }
+    state_.merge_teams(teams_.lanes);
+  }
+  /// Writes the warp's states of the members to `to` (R, warps, d_v + 2), from element `from` on.
+  SKIPV1_DEVICE_MEMBER void store(const Shared<S>& to, std::size_t from = 0) const {
     if (lane() >= teams_.lanes) return;
     SKIPV1_UNROLL
     for (unsigned r = 0; r < R; ++r) {
-      const std::size_t at = (std::size_t{r} * block_warps() + warp()) * (a_.value_width + 2);
+      const std::size_t at = from + (std::size_t{r} * teams_.warps + teams_.own) * (a_.value_width + 2);
       SKIPV1_UNROLL
       for (unsigned c = 0; c < C; ++c)
         for (unsigned j = 0; j < V; ++j)
@@ -196,17 +153,18 @@ class Attending {
     for (unsigned c = 0; c < C; ++c)
       to[c].load(s < piece_.end && teams_.column<V>(c) < width, row + teams_.column<V>(c), policy_);
   }
-  /// Loads a round's keys and values from position `own` on, but for the newest.
-  SKIPV1_DEVICE_MEMBER void reload(Round& round, std::uint32_t own, std::uint32_t newest) const {
+  /// Loads a round's keys and values from position `own` on, of positions that are `wanted`.
+  template <class Wanted>
+  SKIPV1_DEVICE_MEMBER void reload(Round& round, std::uint32_t own, const Wanted& wanted) const {
     const auto bring = [&](Loaded<T, V>(&to)[at_once][C], const Head<T, Device>& head, std::uint32_t width) {
       SKIPV1_UNROLL
       for (unsigned u = 0; u < at_once; ++u) {
         const std::uint32_t s = own + u * teams_.count;
-        const T* row = head.data + std::size_t{s} * head.row_stride;
+        const T* row = head.data + piece_.b * head.batch_stride + std::size_t{s} * head.row_stride;
         SKIPV1_UNROLL
         for (unsigned c = 0; c < C; ++c) {
           const unsigned column = teams_.template column<V>(c);
-          to[u][c].reload(s < piece_.end && s != newest && column < width, row + column, policy_);
+          to[u][c].reload(s < piece_.end && wanted(s) && column < width, row + column, policy_);
         }
       }
     };
@@ -266,16 +224,17 @@ class Attending {
   AttentionState<S, R, C * V> state_;
 };
 
-/// Merges the warps' states of `count` members, and writes them as the split's parts to `to`; or, if that is null, as outputs: there
-/// is one split.
+/// Merges the states of `count` members, from element `from` on, by the warps that share the piece, and writes them as the
+/// split's parts to `to`; or, if that is null, as outputs: there is one split.
 template <class T>
-SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, const Arguments<T>& a, const Piece<T>& piece,
-                               std::uint32_t first_member, const std::uint16_t* members, unsigned count, Sum<T>* to) {
+SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, std::size_t from, const Teams& teams, const Arguments<T>& a,
+                               const Piece<T>& piece, std::uint32_t first_member, const std::uint16_t* members, unsigned count,
+                               Sum<T>* to) {
   using S = Sum<T>;
-  const unsigned warps = block_warps(), width = a.value_width + 2;
-  for (unsigned i = thread_number(); i < count * a.value_width; i += block_threads()) {
+  const unsigned warps = teams.warps, width = a.value_width + 2;
+  for (unsigned i = teams.own * warp_size + lane(); i < count * a.value_width; i += warps * warp_size) {
     const unsigned r = i / a.value_width, column = i % a.value_width;
-    const std::size_t at = std::size_t{r} * warps * width;
+    const std::size_t at = from + std::size_t{r} * warps * width;
     S most = -infinity<S>(), sum(0), o(0);
     for (unsigned w = 0; w < warps; ++w) {
       const S x = of_warps[at + w * width + a.value_width];
@@ -308,7 +267,7 @@ SKIPV1_DEVICE void attend_members(const BlockMemory<T>& m, const Arguments<T>& a
   attending.run(first_member, members, count);
   attending.store(m.attention);
   sync_threads();
-  store_parts(m.attention, a, piece, first_member, members, count, a.attends_whole(layer) ? nullptr : a.partial);
+  store_parts(m.attention, 0, teams, a, piece, first_member, members, count, a.attends_whole(layer) ? nullptr : a.partial);
   sync_threads();  // the memory is used again
 }
 
@@ -330,6 +289,35 @@ SKIPV1_DEVICE void attend(const BlockMemory<T>& m, const Arguments<T>& a, const 
   }
 }
 
+/// Attention where every query head reads heads of its own: `a.pieces_at_once` pieces at once, each by as many of the block's
+/// warps. `groups`: of the first pieces. The first keys and values are in flight before `wait()`, which returns once the queries
+/// and the newest position are there.
+template <unsigned V, class T, class Groups, class Wait>
+SKIPV1_DEVICE void attend_alone(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer, const Groups& groups,
+                                const Wait& wait) {
+  const std::uint32_t widest = a.key_width > a.value_width ? a.key_width : a.value_width, all = Piece<T>::all(a, layer);
+  const unsigned pieces = a.pieces_at_once, warps = block_warps() / pieces, number = warp() / warps;
+  const Teams teams(power_of_two((widest + V - 1) / V), warps, warp() - number * warps);
+  const std::size_t states = std::size_t{number} * warps * (a.value_width + 2);  // where the piece's begin
+  for (std::uint32_t begin = block().x * pieces; begin == block().x * pieces || begin < all; begin += grid_size().x * pieces) {
+    const bool first = begin == block().x * pieces, there = begin + number < all;
+    Piece<T> piece(a, layer, first ? groups(number) : layer.group, first, there ? begin + number : 0, m.held);
+    if (!there) piece.end = piece.begin;
+    Attending<V, 1, 1, T> attending(a, piece, teams);
+    typename Attending<V, 1, 1, T>::Round round;
+    const std::uint32_t newest = m.held[piece.b] - 1;
+    attending.begin(round, newest);
+    if (first) wait();
+    attending.run(round, newest, piece.group.member);
+    if (!first) sync_threads();  // the states before have been read
+    attending.store(m.attention, states);
+    sync_threads();
+    if (!there) continue;
+    store_parts(m.attention, states, teams, a, piece, piece.group.member, layer.members, 1,
+                a.attends_whole(layer) ? nullptr : a.partial);
+  }
+}
+
 /// Attention of one sequence where every query head reads heads of its own and a block has one piece at most, of `group`: the
 /// first keys and values are in flight before the query and the newest position are waited for; `first`: the number of layer
 /// 0's.
@@ -348,7 +336,7 @@ SKIPV1_DEVICE void attend_single(const BlockMemory<T>& m, const Arguments<T>& a,
   attending.go_on(round, keys - 1, first, number);
   attending.store(m.attention);
   sync_threads();
-  store_parts(m.attention, a, piece, piece.group.member, layer.members, 1,
+  store_parts(m.attention, 0, teams, a, piece, piece.group.member, layer.members, 1,
               a.partial + (number & 1) * std::size_t{a.heads} * a.splits * a.part_width());
 }
 

@@ -1,17 +1,30 @@
-// Staging for one sequence: each warp brings to shared memory the columns of the row that it multiplies itself. No other warp
-// reads them, so only a norm's sums need a barrier of the block.
+// Staging for one sequence, or up to eight: each warp brings to shared memory the columns of the rows that it multiplies itself.
+// No other warp reads them, so only a norm's sums need a barrier of the block.
 #pragma once
 
 #include "skipv1/model/one_kernel/stage.cuh"
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
 
-/// The columns that a warp multiplies: 32 of each 32 x warps, in four lanes' eights. Lanes with one lane() % 4 share the warp's
-/// steps: each stages every eighth.
+/// The columns that a warp multiplies: 32 of each 32 x warps, in four lanes' eights. Of R = 1 row lanes with one lane() % 4 share
+/// the warp's steps: each stages every eighth. Of R = 8 rows row n is of lanes 4 n to 4 n + 3, which multiply it.
+template <unsigned R>
 struct OwnColumns {
-  static constexpr unsigned groups = warp_size / 4;  ///< lanes that stage the same part of a step
+  static_assert(R == 1 || R == warp_size / 4);
+  static constexpr unsigned sharers = warp_size / 4 / R;  ///< lanes that stage the same part of a step
   std::uint32_t begin, step;
-  SKIPV1_DEVICE_MEMBER OwnColumns() : step(groups * stride()) { begin = first() + lane() / 4 * stride(); }
+  /// `count`: rows that there are.
+  SKIPV1_DEVICE_MEMBER explicit OwnColumns(std::uint32_t count) : step(sharers * stride()) {
+    begin = R == 1 || row() < count ? first() + lane() / 4 % sharers * stride() : 0x80000000u;  // beyond every row
+  }
+  SKIPV1_DEVICE_MEMBER static std::uint32_t row() { return R == 1 ? 0 : lane() / 4; }
+  /// The sum over the lanes of a row.
+  template <class S>
+  SKIPV1_DEVICE_MEMBER static S sum(S x) {
+    if constexpr (R == 1) return warp_sum(x);
+    x += shuffle_xor(x, 1);
+    return x + shuffle_xor(x, 2);
+  }
   SKIPV1_DEVICE_MEMBER static std::uint32_t stride() { return block_warps() * 32; }
   SKIPV1_DEVICE_MEMBER static std::uint32_t first() { return warp() * 32 + lane() % 4 * 8; }
   /// Calls `f(column)` for the lane's eights of a row.
@@ -20,9 +33,24 @@ struct OwnColumns {
     SKIPV1_NO_UNROLL
     for (std::uint32_t i = begin; i < width; i += step) f(i);
   }
-  /// Stages numbered words of a row, those of several steps in flight at once.
+  /// Stages what other blocks have stored, rows of `width`, `at_once` loads in flight.
   template <unsigned at_once, class T>
-  SKIPV1_DEVICE_MEMBER void fill(const Shared<T>& to, std::uint32_t width, const std::uint32_t* words, std::uint32_t number) const {
+  SKIPV1_DEVICE_MEMBER void fill(const StagedRows<T>& to, std::uint32_t width, const T* rows) const {
+    SKIPV1_NO_UNROLL
+    for (std::uint32_t from = warp() * 32, i = begin; from < width; from += at_once * step, i += at_once * step) {
+      Vector<T, 8> x[at_once];
+      SKIPV1_UNROLL
+      for (unsigned k = 0; k < at_once; ++k)
+        x[k] = load_exchanged<8>(i + k * step < width, rows + std::size_t{row()} * width + i + k * step);
+      SKIPV1_UNROLL
+      for (unsigned k = 0; k < at_once; ++k)
+        if (i + k * step < width) store_shared(to.memory, row() * to.pitch + i + k * step, x[k]);
+    }
+  }
+  /// Stages numbered words of one row, those of several steps in flight at once.
+  template <unsigned at_once, class T>
+  SKIPV1_DEVICE_MEMBER void fill(const Shared<T>& to, std::uint32_t width, const std::uint32_t* words,
+                                 std::uint32_t number) const {
     SKIPV1_NO_UNROLL
     for (std::uint32_t from = warp() * 32, i = begin; from < width; from += at_once * step, i += at_once * step) {
       Vector<T, 8> x[at_once];
@@ -30,8 +58,7 @@ struct OwnColumns {
       const std::uint32_t* at[at_once];
       std::uint32_t numbers[at_once];
       SKIPV1_UNROLL
-      for (unsigned k = 0; k < at_once; ++k)
-        valid[k] = i + k * step < width, at[k] = words + i + k * step, numbers[k] = number;
+      for (unsigned k = 0; k < at_once; ++k) valid[k] = i + k * step < width, at[k] = words + i + k * step, numbers[k] = number;
       load_numbered(x, valid, at, numbers);
       SKIPV1_UNROLL
       for (unsigned k = 0; k < at_once; ++k)
@@ -46,16 +73,18 @@ struct OwnColumns {
 };
 
 /// A row's mean (0 unless `centred`) and the sum of squares about it, of the warps' (Chan's formula): one barrier of the block.
-template <class T>
+template <class T, unsigned R>
 struct RowMoments {
   using S = Sum<T>;
+  using Own = OwnColumns<R>;
   S mean, square;
 
-  SKIPV1_DEVICE_MEMBER RowMoments(const BlockMemory<T>& m, const OwnColumns& own, std::uint32_t d, S per_column, bool centred)
+  SKIPV1_DEVICE_MEMBER RowMoments(const BlockMemory<T>& m, const Own& own, std::uint32_t d, S per_column, bool centred)
       : mean(0), square(0) {
+    const std::uint32_t n = Own::row();
     const auto each = [&](const auto& f) {
       own.each(d, [&](std::uint32_t i) {
-        const Vector<T, 8> x = load_shared<8>(m.rows.memory, i);
+        const Vector<T, 8> x = load_shared<8>(m.rows.memory, n * m.rows.pitch + i);
         for (unsigned j = 0; j < 8; ++j) f(static_cast<S>(x[j]));
       });
     };
@@ -63,34 +92,46 @@ struct RowMoments {
     if (centred) {
       each([&](S x) { middle += x; });
       sync_warp();
-      const std::uint32_t columns = OwnColumns::of_warp(warp(), d);
-      middle = warp_sum(middle) / static_cast<S>(columns > 0 ? columns : 1);
+      const std::uint32_t columns = Own::of_warp(warp(), d);
+      middle = Own::sum(middle) / static_cast<S>(columns > 0 ? columns : 1);
     }
     each([&](S x) { squares += (x - middle) * (x - middle); });
-    squares = warp_sum(squares);
-    const unsigned warps = block_warps();
-    if (lane() == 0) m.sums[warp()] = middle, m.sums[warps + warp()] = squares;
+    squares = Own::sum(squares);
+    const unsigned warps = block_warps(), all = warps * R;
+    if (lane() % (warp_size / R) == 0) m.sums[warp() * R + n] = middle, m.sums[all + warp() * R + n] = squares;
     cp_async_wait<0>();  // the norm's weight, too
     sync_threads();
-    const unsigned w = lane() < warps ? lane() : 0;  // a lane takes a warp: the block is as fast as it has few instructions
-    const S count = lane() < warps ? static_cast<S>(OwnColumns::of_warp(w, d)) : S(0);
-    const S own_mean = static_cast<S>(m.sums[w]), own_square = lane() < warps ? static_cast<S>(m.sums[warps + w]) : S(0);
-    if (centred) mean = warp_sum(own_mean * count) * per_column;
-    square = warp_sum(own_square + (own_mean - mean) * (own_mean - mean) * count);
+    // A lane takes a warp, or each of a row's four lanes every fourth: the block is as fast as it has few instructions.
+    constexpr unsigned lanes = warp_size / R, most = (most_threads / warp_size + lanes - 1) / lanes;
+    S count[most], own_mean[most], own_square[most];
+    SKIPV1_UNROLL
+    for (unsigned k = 0; k < most; ++k) {
+      const unsigned w = lane() % lanes + k * lanes, there = w < warps ? w : 0;
+      count[k] = w < warps ? static_cast<S>(Own::of_warp(there, d)) : S(0);
+      own_mean[k] = static_cast<S>(m.sums[there * R + n]);
+      own_square[k] = w < warps ? static_cast<S>(m.sums[all + there * R + n]) : S(0);
+    }
+    if (centred) {
+      for (unsigned k = 0; k < most; ++k) mean += own_mean[k] * count[k];
+      mean = Own::sum(mean) * per_column;
+    }
+    for (unsigned k = 0; k < most; ++k) square += own_square[k] + (own_mean[k] - mean) * (own_mean[k] - mean) * count[k];
+    square = Own::sum(square);
   }
 };
 
-/// Stages a row with its norm: LayerNorm if `centred`, else RMSNorm. `fill(own)` stages the row as it is.
-template <class T, class Fill>
+/// Stages rows with their norm: LayerNorm if `centred`, else RMSNorm. `fill(own)` stages the rows as they are.
+template <unsigned R, class T, class Fill>
 SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Fill& fill) {
   using S = Sum<T>;
-  const OwnColumns own;
+  const OwnColumns<R> own(m.rows.count);
   const S per_column = S(1) / static_cast<S>(d);
   fill(own);
-  const RowMoments<T> row(m, own, d, per_column, centred);
+  const RowMoments<T, R> row(m, own, d, per_column, centred);
   const S r = fast_rsqrt(row.square * per_column + epsilon);
   own.each(d, [&](std::uint32_t i) {
-    Vector<T, 8> x = load_shared<8>(m.rows.memory, i);
+    const std::uint32_t at = OwnColumns<R>::row() * m.rows.pitch + i;
+    Vector<T, 8> x = load_shared<8>(m.rows.memory, at);
     const Vector<T, 8> w = load_shared<8>(m.norm, i);
     Vector<T, 8> b{};
     if (centred) b = load_shared<8>(m.norm, d + i);
@@ -98,7 +139,7 @@ SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bo
       const S z = (static_cast<S>(x[j]) - row.mean) * r * static_cast<S>(w[j]);
       x[j] = static_cast<T>(centred ? z + static_cast<S>(b[j]) : z);
     }
-    store_shared(m.rows.memory, i, x);
+    store_shared(m.rows.memory, at, x);
   });
   sync_warp();
 }
@@ -106,7 +147,14 @@ SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bo
 /// Stages a row as it is, of numbered words.
 template <class T>
 SKIPV1_DEVICE void stage_own_row(const BlockMemory<T>& m, std::uint32_t width, const std::uint32_t* words, std::uint32_t number) {
-  OwnColumns().fill<2>(m.rows.memory, width, words, number);
+  OwnColumns<1>(1).fill<2>(m.rows.memory, width, words, number);
+  sync_warp();
+}
+
+/// Stages rows (count, width) as they are, that other blocks have stored.
+template <class T>
+SKIPV1_DEVICE void stage_own_rows(const BlockMemory<T>& m, const T* rows, std::uint32_t width) {
+  OwnColumns<8>(m.rows.count).fill<4>(m.rows, width, rows);
   sync_warp();
 }
 
@@ -129,15 +177,15 @@ SKIPV1_DEVICE void find_shares(const S (&most)[2], S (&share)[2]) {
   for (unsigned i = 0; i < 2; ++i) share[i] = factor[i] * root * root;
 }
 
-/// Stages attention's output, merged of its splits' parts. Eight lanes have 32 columns, which are of one head: each finds the
-/// shares of two splits, then all add four columns of every split.
+/// Stages one sequence's attention output, merged of its splits' parts. Eight lanes have 32 columns, which are of one head: each
+/// finds the shares of two splits, then all add four columns of every split.
 template <class T>
 SKIPV1_DEVICE void stage_own_attention(const BlockMemory<T>& m, const Arguments<T>& a, const Layer<T>& layer,
                                        const Sum<T>* parts) {
   using S = Sum<T>;
   const std::uint32_t width = a.heads * a.value_width, number = lane() % 8;
-  for (std::uint32_t begin = warp() * 32; begin < width; begin += 4 * OwnColumns::stride()) {
-    const std::uint32_t chunk = begin + lane() / 8 * OwnColumns::stride(), h = a.head_of_value(chunk);
+  for (std::uint32_t begin = warp() * 32; begin < width; begin += 4 * OwnColumns<1>::stride()) {
+    const std::uint32_t chunk = begin + lane() / 8 * OwnColumns<1>::stride(), h = a.head_of_value(chunk);
     const bool valid = chunk < width && (layer.all_attend || layer.heads[h].value.data);
     const S* part = parts + std::size_t{h} * a.splits * a.part_width();
     const std::uint32_t column = chunk - h * a.value_width + number * 4;

@@ -20,25 +20,27 @@ struct BlockMemory {
   Shared<std::uint32_t> held;    ///< (B): positions that the sequences hold, the newest included
   Shared<std::int32_t> tokens;   ///< (B): the newest
   Shared<std::uint32_t> layers;  ///< two layers' structs, the one at work and the next
-  Shared<const T*> first_rows;   ///< (2, pairs, 2): of one sequence's products, looked up ahead (`SinglePhases::row_place`)
-  Shared<std::uint32_t> group;   ///< the struct of what the block attends to next
-  Shared<std::uint32_t> bounds;  ///< (2, phases, 4): and their pairs (`multiply_row`)
-  Shared<std::uint32_t> place;   ///< of one sequence: the number of the group that the block attends to, its split, a split's keys
-  Shared<S> rope;                ///< (rope_half, 2): of one sequence, at the newest position
+  Shared<const T*> first_rows;   ///< (2, pairs, 2): of products, looked up ahead (`FastPhases::row_place`)
+  Shared<std::uint32_t> group;   ///< (2): structs of what the block attends to next
+  Shared<std::uint32_t> bounds;  ///< (2, phases, 4): and their pairs (`multiply_ahead`)
+  /// The number of the group that the block attends to first, over all sequences; of one sequence then its split, and a split's
+  /// keys; of more the second group's.
+  Shared<std::uint32_t> place;
+  Shared<S> rope;  ///< (B, rope_half, 2): at the newest positions, of up to 8 sequences
 
   SKIPV1_DEVICE_MEMBER BlockMemory(const Arguments<T>& a, const SharedPlan<T>& plan, unsigned column_tiles)
       : rows{dynamic_shared<T>(0, plan.norm / sizeof(T)), plan.pitch, 0},
         norm(dynamic_shared<T>(plan.norm, 2 * a.hidden)),
         reduction{dynamic_shared<S>(plan.reduce,
                                     std::size_t{reduction_turns(column_tiles)} * block_warps() * column_tiles * 4 * warp_size)},
-        sums(dynamic_shared<S>(plan.sums, 2 * block_warps())),
+        sums(dynamic_shared<S>(plan.sums, (plan.best - plan.sums) / sizeof(S))),
         attention(dynamic_shared<S>(0, plan.norm / sizeof(S))),
         best(dynamic_shared<Best<S>>(plan.best, std::size_t{64} * column_tiles)),
         held(dynamic_shared<std::uint32_t>(plan.held, a.batch)),
         tokens(dynamic_shared<std::int32_t>(plan.tokens, a.batch)),
         layers(dynamic_shared<std::uint32_t>(plan.layers, 2 * sizeof(Layer<T>) / 4)),
         first_rows(dynamic_shared<const T*>(plan.first_rows, 4 * (a.pairs_ahead + (phase_count - 1) * tile_pairs))),
-        group(dynamic_shared<std::uint32_t>(plan.group, sizeof(Group<T>) / 4)),
+        group(dynamic_shared<std::uint32_t>(plan.group, 2 * sizeof(Group<T>) / 4)),
         bounds(dynamic_shared<std::uint32_t>(plan.bounds, 2 * phase_count * 4)),
         place(dynamic_shared<std::uint32_t>(plan.place, 3)),
         rope(dynamic_shared<S>(plan.rope, (plan.total - plan.rope) / sizeof(S))) {}
@@ -87,8 +89,8 @@ struct WarpsOfRow {
 };
 
 /// Norms rows 0 … m.rows.count - 1 to shared memory: LayerNorm where there is a bias, else RMSNorm. `row(n)`: where row n lies;
-/// `complete(n, i, x)` adds what its elements x from i on lack, and tells whether it has. A barrier of the block comes before (the
-/// memory is free, the norm's weight is there) and at the end.
+/// `complete(n, i, x)` adds what its elements x from i on lack, and tells whether it has. A barrier of the block comes before
+/// (the memory is free, the norm's weight is there) and at the end.
 template <unsigned V, class T, class Row, class Complete>
 SKIPV1_DEVICE void stage_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Row& row,
                                 const Complete& complete) {

@@ -58,7 +58,7 @@ class Attending {
 
   SKIPV1_DEVICE_MEMBER void run(std::uint32_t first_member, const std::uint16_t* members, unsigned count) {
     load_queries(first_member, members, count);
-    const unsigned teams_of_warp = warp_size / teams_.lanes, first = teams_.own * teams_of_warp;
+    const unsigned teams_of_warp = warp_size / teams_.lanes, first = teams_.own_warp() * teams_of_warp;
     for (std::uint32_t s = piece_.begin + first; s < piece_.end; s += teams_.count * at_once) {
       Loaded<T, V> k[at_once][C], v[at_once][C];
       const std::uint32_t own = s + teams_.number - first;
@@ -92,7 +92,7 @@ class Attending {
     if (any(here))
       load_numbered(own_newest, {here && has_key, here && has_value}, {heads_.newest_key + column, heads_.newest_value + column},
                     {first + heads_.key_layer, first + heads_.value_layer});
-    const std::uint32_t begin = teams_.own * (warp_size / teams_.lanes);
+    const std::uint32_t begin = teams_.own_warp() * (warp_size / teams_.lanes);
     for (std::uint32_t s = piece_.begin + begin; s < piece_.end; s += teams_.count * at_once) {
       const std::uint32_t own = s + teams_.number - begin;
       if (s != piece_.begin + begin) reload(round, own, [&](std::uint32_t at) { return at != newest; });
@@ -109,7 +109,7 @@ class Attending {
   /// As `run` for one member, after `begin`, once the query and the newest position are there.
   SKIPV1_DEVICE_MEMBER void run(Round& round, std::uint32_t newest, std::uint32_t member) {
     load_queries(member, nullptr, 1);
-    const std::uint32_t begin = teams_.own * (warp_size / teams_.lanes);
+    const std::uint32_t begin = teams_.own_warp() * (warp_size / teams_.lanes);
     for (std::uint32_t s = piece_.begin + begin; s < piece_.end; s += teams_.count * at_once) {
       const std::uint32_t own = s + teams_.number - begin;
       const bool first = s == piece_.begin + begin;
@@ -123,7 +123,7 @@ class Attending {
     if (lane() >= teams_.lanes) return;
     SKIPV1_UNROLL
     for (unsigned r = 0; r < R; ++r) {
-      const std::size_t at = from + (std::size_t{r} * teams_.warps + teams_.own) * (a_.value_width + 2);
+      const std::size_t at = from + (std::size_t{r} * teams_.warps + teams_.own_warp()) * (a_.value_width + 2);
       SKIPV1_UNROLL
       for (unsigned c = 0; c < C; ++c)
         for (unsigned j = 0; j < V; ++j)
@@ -232,7 +232,7 @@ SKIPV1_DEVICE void store_parts(const Shared<Sum<T>>& of_warps, std::size_t from,
                                Sum<T>* to) {
   using S = Sum<T>;
   const unsigned warps = teams.warps, width = a.value_width + 2;
-  for (unsigned i = teams.own * warp_size + lane(); i < count * a.value_width; i += warps * warp_size) {
+  for (unsigned i = teams.own_thread(); i < count * a.value_width; i += warps * warp_size) {
     const unsigned r = i / a.value_width, column = i % a.value_width;
     const std::size_t at = from + std::size_t{r} * warps * width;
     S most = -infinity<S>(), sum(0), o(0);
@@ -297,7 +297,7 @@ SKIPV1_DEVICE void attend_alone(const BlockMemory<T>& m, const Arguments<T>& a, 
                                 const Wait& wait) {
   const std::uint32_t widest = a.key_width > a.value_width ? a.key_width : a.value_width, all = Piece<T>::all(a, layer);
   const unsigned pieces = a.pieces_at_once, warps = block_warps() / pieces, number = warp() / warps;
-  const Teams teams(power_of_two((widest + V - 1) / V), warps, warp() - number * warps);
+  const Teams teams(power_of_two((widest + V - 1) / V), warps, number * warps);
   const std::size_t states = std::size_t{number} * warps * (a.value_width + 2);  // where the piece's begin
   for (std::uint32_t begin = block().x * pieces; begin == block().x * pieces || begin < all; begin += grid_size().x * pieces) {
     const bool first = begin == block().x * pieces, there = begin + number < all;

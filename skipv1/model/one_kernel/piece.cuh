@@ -62,16 +62,19 @@ struct Piece {
 };
 
 /// Teams of lanes that have a key each: `lanes` of them, a power of two, hold C vectors of V elements each. The teams of `warps`
-/// warps, of which the thread's is number `own`, share a piece.
+/// warps from `first` on share a piece.
 struct Teams {
-  unsigned lanes, warps, own, number, count;  ///< number: of the thread's team
-  SKIPV1_DEVICE_MEMBER explicit Teams(unsigned lanes_of_key) : Teams(lanes_of_key, block_warps(), warp()) {}
-  SKIPV1_DEVICE_MEMBER Teams(unsigned lanes_of_key, unsigned warps_of_piece, unsigned own_warp)
+  unsigned lanes, warps, first, number, count;  ///< number: of the thread's team
+  SKIPV1_DEVICE_MEMBER explicit Teams(unsigned lanes_of_key) : Teams(lanes_of_key, block_warps(), 0) {}
+  SKIPV1_DEVICE_MEMBER Teams(unsigned lanes_of_key, unsigned warps_of_piece, unsigned first_warp)
       : lanes(lanes_of_key),
         warps(warps_of_piece),
-        own(own_warp),
-        number((own_warp * warp_size + lane()) / lanes_of_key),
+        first(first_warp),
+        number((thread_number() - first_warp * warp_size) / lanes_of_key),
         count(warps_of_piece * warp_size / lanes_of_key) {}
+  /// Of the thread among the piece's: its warp, itself.
+  SKIPV1_DEVICE_MEMBER unsigned own_warp() const { return warp() - first; }
+  SKIPV1_DEVICE_MEMBER unsigned own_thread() const { return thread_number() - first * warp_size; }
   /// Where a lane's vector c begins.
   template <unsigned V>
   SKIPV1_DEVICE_MEMBER unsigned column(unsigned c) const {

@@ -124,7 +124,7 @@ std::string OneKernel<T>::why_not(const Decoder<T, Device>& decoder, std::size_t
   if (table.key_width > 256 || table.value_width > 256) return "one kernel: heads wider than 256";
   one_kernel::Arguments<T> a = sizes_of(decoder, sequences);
   a.at_once = 1;
-  const one_kernel::SharedPlan<T> plan(a, one_kernel::most_threads / warp_size, a.batch <= 8 ? 1 : 2);
+  const one_kernel::SharedPlan<T> plan(a, one_kernel::most_threads / warp_size, a.batch <= 8 && !can_be_fast(a) ? 1 : 2);
   if (plan.total > shared_memory_of_block())
     return "one kernel: a row of " + std::to_string(std::max(a.hidden, a.intermediate)) + " numbers does not fit shared memory";
   return {};
@@ -149,6 +149,7 @@ one_kernel::Arguments<T> OneKernel<T>::sizes_of(const Decoder<T, Device>& decode
   a.intermediate = u32(c.intermediate_size), a.vocab = u32(c.vocab_size), a.heads = u32(table.heads);
   a.key_width = u32(table.key_width), a.value_width = u32(table.value_width);
   a.per_value = static_cast<std::uint32_t>((std::uint64_t{1} << 32) / a.value_width + 1);
+  a.pairs_ahead = a.batch <= 8 ? one_kernel::tile_pairs : 0;  // at least, and for lack of room none
   const View<S, Device> rope = decoder.blocks().settings().rope;
   a.rope = rope.empty() ? nullptr : rope.data();
   a.rope_half = rope.empty() ? 0 : u32(rope.extent(1));
@@ -189,7 +190,6 @@ void OneKernel<T>::choose_shape(const OneKernelShape& wanted) {
 #if defined(__CUDACC__)
   shape_.threads = one_kernel::most_threads;
 #endif
-  a_.pairs_ahead = a_.batch <= 8 ? 8 : 0;
   const std::size_t most = fit_rows();
   if (shape_.blocks == 0) shape_.blocks = most;
   a_.per_block = static_cast<std::uint32_t>(0xffffffffu / shape_.blocks);

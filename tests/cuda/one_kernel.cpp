@@ -62,6 +62,16 @@ TEST_CASE("one kernel decodes several sequences as the CPU does, in bfloat16 on 
   c.vocab_size = 37;
   check_one_kernel<bfloat16>(c, 8, {2, 128, 1}, 0.06);  // rows that are not in shared memory at once
 }
+TEST_CASE("one kernel decodes as the CPU does where a layer has no values, in bfloat16 on tensor cores", "[cuda]") {
+  Config c = table_config(Architecture::llama);
+  c.attention.table.values[1] = {{1, 0}, {0, 1}, {0, 2}, {0, 3}};
+  c.attention.table.values[2] = {{2, 0}, {2, 1}, HeadName{}, {0, 1}};
+  c.attention.table.values[3] = {HeadName{}, HeadName{}, HeadName{}, HeadName{}};
+  check_one_kernel<bfloat16>(c, 8, {6, 64, 1}, 0.06);   // no two query heads read the same heads
+  check_one_kernel<bfloat16>(c, 3, {2, 64, 16}, 0.06);  // more splits than keys
+  c.hidden_size = 128;
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 1}, 0.06);
+}
 TEST_CASE("one kernel decodes as the CPU does at odd sizes, in float", "[cuda]") {
   Config c = small_config(Architecture::gpt2, find_variant("skipv1"));
   c.hidden_size = 21, c.num_attention_heads = c.num_key_value_heads = 3, c.intermediate_size = 35, c.vocab_size = 41;
@@ -112,6 +122,22 @@ TEST_CASE("one kernel refuses what it does not serve, and leaves the cache as it
   CHECK_THROWS_WITH(one({1, 2}, 5), "sequence 0 would be 5 tokens long: the cache holds 4");
   CHECK_THROWS_WITH(one({1}, 1), "one kernel: 1 tokens and 1 positions for 2 sequences");
   CHECK(small.lengths() == std::vector<std::size_t>{0, 0});
+}
+TEST_CASE("one kernel can be made for every row that it serves", "[cuda]") {
+  Config c = small_config(Architecture::llama, find_variant("skipv1"));
+  c.num_hidden_layers = 2;
+  for (const std::size_t batch : {1u, 2u, 9u}) {
+    bool refused = false;
+    for (c.intermediate_size = 105024; !refused; c.intermediate_size += 64) {
+      const Parameters<bfloat16, Device> parameters(c);
+      const Decoder<bfloat16, Device> decoder(c, parameters);
+      Cache<bfloat16, Device> cache(decoder.routing(), batch, 4);
+      INFO(batch << " sequences, rows of " << c.intermediate_size);
+      refused = !OneKernel<bfloat16>::why_not(decoder, batch).empty();
+      if (!refused) CHECK_NOTHROW(OneKernel<bfloat16>(decoder, cache, {2, 512, 0}));
+    }
+    CHECK(c.intermediate_size > 105088);
+  }
 }
 TEST_CASE("one kernel is chosen where it was measured to be faster: bfloat16 of whole loads, up to 8 sequences", "[cuda]") {
   const auto is_faster = [](const Config& c, std::size_t sequences) {

@@ -185,7 +185,7 @@ class FastPhases : private Phases<T, true, 1> {
     }
   }
 
-  /// Brings the structs of what the block attends to first in a slot's layer to shared memory.
+  /// The struct of what the block attends to first, or beside it, in a slot's layer.
   SKIPV1_DEVICE_MEMBER const Group<T>* group_of(unsigned slot, unsigned piece) const {
     const Layer<T>& w = layer_at(slot);
     std::uint32_t number = memory_.place[piece];
@@ -193,6 +193,7 @@ class FastPhases : private Phases<T, true, 1> {
     while (number >= w.groups && w.groups > 0) number -= w.groups;  // few times; a division would wait for weights in flight
     return w.group + number;
   }
+  /// Brings these structs to shared memory. (In the emulator they stay where they are.)
 #if defined(__CUDACC__)
   SKIPV1_DEVICE_MEMBER void stage_group(unsigned slot) const {
     constexpr unsigned words = sizeof(Group<T>) / 4;

@@ -14,7 +14,7 @@ struct BlockMemory {
   StagedRows<T> rows;
   Shared<T> norm;  ///< (2, d): the next norm's weight and bias
   Reduction<S> reduction;
-  Shared<S> sums;                ///< (2, warps)
+  Shared<S> sums;                ///< (2, warps), of up to 8 sequences (2, warps, 8)
   Shared<S> attention;           ///< in the place of `rows`
   Shared<Best<S>> best;          ///< (staged rows, pairs of a tile): the likeliest tokens so far
   Shared<std::uint32_t> held;    ///< (B): positions that the sequences hold, the newest included

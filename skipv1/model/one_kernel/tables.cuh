@@ -44,7 +44,7 @@ class LayerTables {
   View<std::uint32_t, Device> numbered() const { return numbered_; }
   /// The most rows of a layer's queries, keys and values.
   std::size_t most_projected() const { return most_projected_; }
-  /// Whether no two query heads read the same heads, and none reads a mean.
+  /// Whether no two query heads read the same heads, none reads a mean, and every layer has one that reads a value.
   bool all_alone() const { return all_alone_; }
 
  private:
@@ -103,6 +103,7 @@ class LayerTables {
       heads_.push_back(heads);
     }
     count = static_cast<std::uint32_t>(groups.size());
+    if (groups.empty()) all_alone_ = false;
     std::uint32_t begin = 0;
     for (const std::vector<std::uint16_t>& group : groups) {
       groups_.push_back({heads_[l * table.heads + group[0]], begin, static_cast<std::uint32_t>(group.size()), group[0]});

@@ -72,7 +72,7 @@ struct Teams {
         first(first_warp),
         number((thread_number() - first_warp * warp_size) / lanes_of_key),
         count(warps_of_piece * warp_size / lanes_of_key) {}
-  /// Of the thread among the piece's: its warp, itself.
+  /// The thread's warp, and the thread, counted from the piece's first.
   SKIPV1_DEVICE_MEMBER unsigned own_warp() const { return warp() - first; }
   SKIPV1_DEVICE_MEMBER unsigned own_thread() const { return thread_number() - first * warp_size; }
   /// Where a lane's vector c begins.

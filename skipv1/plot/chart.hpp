@@ -39,7 +39,9 @@ struct Chart {
   std::vector<Reference> references = {};
   bool log_x = false, log_y = false;
   Range x_range = {}, y_range = {};
-  double dodge = 0;  ///< pixels from a series to the next, across, so that equal points do not hide each other
+  /// Pixels, across, from a point to another series' of the same x, so that these do not hide each other. Less where another x is
+  /// near; a series whose points are hidden stays at its x.
+  double dodge = 0;
   bool legend = true;
   std::size_t width = 960, height = 600;  ///< pixels; a legend that would take more than half of the width adds to it
 };

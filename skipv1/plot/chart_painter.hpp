@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "skipv1/plot/chart.hpp"
+#include "skipv1/plot/dodge.hpp"
 #include "skipv1/plot/taken_pixels.hpp"
 
 namespace skipv1::plot {
@@ -32,7 +33,10 @@ inline void check_series(const Series& s, const std::string& title) {
 class ChartPainter {
  public:
   explicit ChartPainter(const Chart& chart)
-      : chart_(chart), width_(static_cast<double>(chart.width)), canvas_(chart.width, chart.height, chart.title) {
+      : chart_(chart),
+        width_(static_cast<double>(chart.width)),
+        canvas_(chart.width, chart.height, chart.title),
+        dodge_(chart.dodge) {
     for (const Series& s : chart.series) check_series(s, chart.title);
     if (chart.log_x) x_.scale = Scale::logarithmic;
     if (chart.log_y) y_.scale = Scale::logarithmic;
@@ -71,6 +75,7 @@ class ChartPainter {
     for (const Series& s : chart_.series) {
       for (std::size_t i = 0; i < s.x.size(); ++i) {
         if (!shows(s.x[i], s.y[i])) continue;
+        if (s.points != Series::Points::hidden) dodge_.add(s.x[i], index_of(s));
         x.add(s.x[i]);
         y.add(s.y[i]);
         if (!s.low.empty() && y_.shows(s.low[i])) y.add(s.low[i]);
@@ -136,9 +141,8 @@ class ChartPainter {
     plot_.right = width_ - 28 - right;
     require(plot_.width() >= 100, named(), ": ", chart_.width, " pixels are too narrow beside ",
             right > widest ? "the name \"" + shortened(widest_name()) + "\" in its legend" : "the labels of its y axis");
-    const double beside = chart_.dodge * static_cast<double>(chart_.series.size() - 1) / 2;
-    x_.from = plot_.left + beside;
-    x_.to = plot_.right - beside;
+    x_.from = plot_.left + dodge_.margin();
+    x_.to = plot_.right - dodge_.margin();
     at_values_ = has_room_for_values();
     x_ticks_ = at_values_ ? x_values_ : ticks(x_, plot_.width() / 95, x_kind_);
     mark_data();
@@ -165,11 +169,11 @@ class ChartPainter {
   }
 
   bool shows(double x, double y) const { return x_.shows(x) && y_.shows(y); }
-  /// Where a point of a series lies; series that are dodged stand beside each other.
+  std::size_t index_of(const Series& s) const { return static_cast<std::size_t>(&s - chart_.series.data()); }
+  /// Where a point of a series lies, beside those of other series at its x.
   Point place(const Series& s, double x, double y) const {
-    const auto at = static_cast<double>(&s - chart_.series.data()), count = static_cast<double>(chart_.series.size());
     Point p = place(x, y);
-    p.x += chart_.dodge * (at - (count - 1) / 2);
+    p.x += dodge_.shift(x, index_of(s), x_);
     return p;
   }
   Point place(double x, double y) const {
@@ -197,11 +201,6 @@ class ChartPainter {
     for (const Series& s : chart_.series)
       if (text_width(s.name, text_size) > text_width(name, text_size)) name = s.name;
     return name;
-  }
-  static std::string shortened(const std::string& text) {
-    std::size_t end = std::min<std::size_t>(text.size(), 60);
-    while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-    return end < text.size() ? text.substr(0, end) + "..." : text;
   }
 
   /// The legend's extent in pixels: one column, or as many of equal height as it takes to stay within the picture.
@@ -382,6 +381,7 @@ class ChartPainter {
   const Chart& chart_;
   double width_;  // pixels of the canvas
   Drawing canvas_;
+  Dodge dodge_;
   Axis x_, y_;
   Box plot_;
   std::vector<std::string> title_;  // its lines

@@ -155,6 +155,12 @@ inline double text_width(std::string_view text, double size) {
   const detail::Font& font = detail::Font::system();
   return font.loaded() ? font.width(text, size) : easy::text_width(text, size);
 }
+/// `text`, cut after 60 bytes at most, at a character's end.
+inline std::string shortened(const std::string& text) {
+  std::size_t end = std::min<std::size_t>(text.size(), 60);
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return end < text.size() ? text.substr(0, end) + "..." : text;
+}
 /// `size`, or as much less as it takes for `text` to be at most `room` pixels wide.
 inline double fitting_size(std::string_view text, double size, double room) {
   return std::min(size, size * room / std::max(1.0, text_width(text, size)));

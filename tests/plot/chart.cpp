@@ -210,6 +210,26 @@ TEST_CASE("a chart refuses what it cannot draw") {
   CHECK_THROWS_AS(draw(chart), Error);
 }
 
+TEST_CASE("series that share an x stand beside each other there; all other points lie at their x") {
+  const auto centres = [](const std::vector<double>& xs, double dodge) {
+    Chart chart{"", "", "", {}};
+    for (const double x : xs) chart.series.push_back(Series{"", {x}, {x}});
+    chart.dodge = dodge;
+    const Canvas canvas = draw(chart);
+    std::vector<double> all;
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+      const Box box = around(canvas, line_colour(i));
+      all.push_back((box.left + box.right) / 2);
+    }
+    return all;
+  };
+  const std::vector<double> apart = centres({0, 5, 10, 10}, 20);
+  CHECK(std::abs(apart[3] - apart[2] - 20) <= 1);
+  CHECK(std::abs(apart[1] - (apart[0] + (apart[2] + apart[3]) / 2) / 2) <= 1);
+  const std::vector<double> close = centres({0, 10, 10, 10, 10.5, 10.5}, 60);  // their order is that of x
+  for (std::size_t i = 1; i < close.size(); ++i) CHECK(close[i - 1] < close[i]);
+}
+
 TEST_CASE("matrix cells have their values' colours, and rows go down") {
   MatrixPicture m{"", "", "", {"a", "b"}, {"c", "d"}, {0, 1, 2, std::numeric_limits<double>::quiet_NaN()}};
   const Canvas canvas = draw(m);

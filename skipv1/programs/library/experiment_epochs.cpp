@@ -97,6 +97,7 @@ std::string last_part(const Json& run) {
 /// The models of the frontier, in lines along which one thing changes.
 const std::vector<std::pair<std::string, std::vector<std::string>>>& frontier_lines() {
   static const std::vector<std::pair<std::string, std::vector<std::string>>> lines = {
+      {"DenseFormer", {"denseformer"}},
       {"MHA, GQA 2 and 4, MQA", {"mha", "gqa-2", "gqa-4", "mqa"}},
       {"SkipV1, 25, 50, 75 %", {"skipv1-25", "skipv1", "skipv1-75"}},
       {"SkipV1-GQA 2, 4", {"skipv1_gqa-2", "skipv1_gqa-4"}},
@@ -106,15 +107,43 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& frontier_li
       {"CLA-V, CLA", {"cla_v", "cla"}},
       {"SVFormer", {"svformer"}},
       {"SkipV0", {"skipv0"}},
-      {"ResFormer, fixed and learned", {"resformer", "resformer-learned"}},
-      {"DenseFormer", {"denseformer"}},
       {"MLA, SkipV1-MLA", {"mla", "skipv1_mla"}},
+      {"ResFormer, fixed and learned", {"resformer", "resformer-learned"}},  // right of DenseFormer, which hides no name
   };
   return lines;
 }
 
+constexpr std::size_t frontier_style = 34;  // no model's: pale and dotted
+
+/// The lowest loss that a model of at most that cache has, from the smallest cache to `end`: steps through the frontier's points.
+plot::Series frontier_steps(const std::vector<plot::Series>& models, double end) {
+  std::vector<std::pair<double, double>> points;
+  for (const plot::Series& s : models)
+    for (std::size_t i = 0; i < s.x.size(); ++i) points.emplace_back(s.x[i], s.y[i]);
+  std::sort(points.begin(), points.end());
+  plot::Series steps{"", {}, {}};
+  steps.points = plot::Series::Points::hidden, steps.style = frontier_style;
+  const auto add = [&](double x, double y) { steps.x.push_back(x), steps.y.push_back(y); };
+  for (const auto& [bytes, loss] : points) {
+    if (!steps.y.empty() && loss >= steps.y.back()) continue;
+    if (!steps.y.empty()) add(bytes, steps.y.back());
+    add(bytes, loss);
+  }
+  add(end, steps.y.back());
+  return steps;
+}
+
+/// "9.61M to 10.5M parameters, 13.1M tokens" of the first run's batches.
+std::string frontier_size(const std::vector<Labelled>& all) {
+  Numbers sizes;
+  for (const Labelled& l : all) sizes.push_back(l.first().at("parameters").get<double>() / 1e6);
+  const auto [low, high] = std::minmax_element(sizes.begin(), sizes.end());
+  return text_of("%.3gM", *low) + text_of(" to %.3gM parameters", *high) +
+         text_of(", %.3gM tokens", all[0].first().at("tokens").back().get<double>() / 1e6);
+}
+
 void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path& file) {
-  plot::Chart chart{"Loss against cache (bars: intervals of 95 % of the means)",
+  plot::Chart chart{"Loss against cache: " + frontier_size(all) + " (bars: intervals of 95 % of the means; steps: the frontier)",
                     "cache, bytes per token (equal ones side by side)",
                     "held-out loss, nats per token",
                     {}};
@@ -132,7 +161,8 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
   double most = 0;
   for (const Labelled& l : all) most = std::max(most, l.each("cache_bytes_per_token")[0]);
   chart.x_range = {0, 1.17 * most};  // room for names on the right
-  chart.width = 1080, chart.height = 700, chart.dodge = 2;
+  chart.width = 1080, chart.height = 700, chart.dodge = 8;
+  if (!chart.series.empty()) chart.series.push_back(frontier_steps(chart.series, most));
   save(file, chart);
 }
 

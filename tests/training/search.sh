@@ -42,6 +42,10 @@ search $short --out whole.json --retrain 10M-13M --found 2 --random 1
 [ "$(grep -c '"label": "10M-13M/' whole.json)" = 14 ] || fail "trained again: $(grep '"label": "10M-13M/' whole.json)"
 search --out whole.json --table --figure search.png --save-tables tables --found 1
 grep -q "Trained again, 10M-13M" out && [ -s search-order.png ] && [ -s search-source.svg ] && [ -s search-10M-13M.png ] || fail "no table or figure"
+# A point's place in the figure is its table's number, wherever the file has it.
+sed 's|"half/1"|"half/none"|; s|"half/2"|"half/1"|; s|"half/none"|"half/2"|' whole.json > named.json
+search --out named.json --figure named.png
+cmp -s search-order.svg named-order.svg && fail "half/1 and half/2 in each other's place: their points are not"
 [ "$(ls tables | wc -l)" = 3 ] || fail "tables: $(ls tables)"
 # At every size beside the same six: five variants and the table whose routed heads all read layer 0.
 search $short --out whole.json --retrain 42M-26M --found 1 --random 0

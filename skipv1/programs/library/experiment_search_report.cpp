@@ -80,6 +80,15 @@ struct Group {
   }
   std::string owned() const { return whole(*runs[0], "owned_values"); }
 };
+/// A table's number in its search, with which its label ends: "half/17" has 17.
+int number_of(const Json& run) {
+  const auto label = run.at("label").get<std::string>();
+  const std::string digits = label.substr(label.rfind('/') + 1);
+  require(!digits.empty() && digits.size() < 9 && digits.find_first_not_of("0123456789") == digits.npos,
+          "a searched table's label must end with \"/\" and its number, not be \"", label, '"');
+  return std::stoi(digits);
+}
+/// The searches in the order of the file, each with its tables by number: runs end, and stand in the file, in another order.
 std::vector<Group> groups_of(const Json& results) {
   std::vector<Group> groups;
   for (const Json& run : results.at("runs")) {
@@ -87,8 +96,14 @@ std::vector<Group> groups_of(const Json& results) {
     const std::string name = group_of(run.at("label").get<std::string>());
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.name == name; });
     if (group == groups.end()) group = groups.insert(groups.end(), {name});
-    group->runs.push_back(&run), group->losses.push_back(run.at("final_nats_per_token").get<double>());
-    group->features.push_back(features_of(table_of(run)));
+    group->runs.push_back(&run);
+  }
+  for (Group& g : groups) {
+    std::stable_sort(g.runs.begin(), g.runs.end(), [](const Json* a, const Json* b) { return number_of(*a) < number_of(*b); });
+    for (const Json* run : g.runs) {
+      g.losses.push_back(run->at("final_nats_per_token").get<double>());
+      g.features.push_back(features_of(table_of(*run)));
+    }
   }
   return groups;
 }
@@ -236,27 +251,37 @@ std::filesystem::path beside(const std::filesystem::path& file, const std::strin
   return file.parent_path() / (file.stem().string() + suffix + file.extension().string());
 }
 
-/// What the figures of single tables have in x: the table's place in the search, or what its routed heads read.
+/// What the line of a known variant is: its loss with the tables' seed, and the range of all its seeds.
+std::string reference_label(const Labelled& l) {
+  std::string label = title_of(model_of(l.label)) + ", seed " + whole(l.first(), "seed");
+  if (l.runs.size() == 1) return label;
+  const Numbers all = l.each("final_nats_per_token");
+  const auto [low, high] = std::minmax_element(all.begin(), all.end());
+  return label + text_of(" (all seeds: %.2f", *low) + text_of(" to %.2f)", *high);
+}
+
+/// What the figures of single tables have in x: the table's number, or what its routed heads read.
 enum class Scatter { order, source };
 
 void draw_scatter(const Json& results, const std::vector<Group>& groups, Scatter x, const std::filesystem::path& file) {
   const bool by_order = x == Scatter::order;
-  plot::Chart chart{by_order ? "Loss of the tables in the order of the search" : "Loss over what the routed heads read",
-                    by_order ? "table" : "share of the routed heads that read layer 0",
+  plot::Chart chart{by_order ? "Loss of the tables in the order of the search, seed 1 each"
+                             : "Loss over what the routed heads read, seed 1 each",
+                    by_order ? "number of the table in its search" : "share of the routed heads that read layer 0",
                     "held-out loss, nats per token",
                     {}};
   for (const Group& g : groups) {
     plot::Series series{g.name + ", " + g.owned() + " value heads", {}, {}};
     series.joined = false, series.points = plot::Series::Points::shown;
     for (std::size_t i = 0; i < g.runs.size(); ++i) {
-      series.x.push_back(by_order ? static_cast<double>(i) : g.features[i].from_first);
+      series.x.push_back(by_order ? number_of(*g.runs[i]) : g.features[i].from_first);
       series.y.push_back(g.losses[i]);
     }
     chart.series.push_back(series);
   }
   for (const Labelled& l : by_label(runs_of(results, search_size)))
     if (model_of(l.label) == "skipv1" || model_of(l.label) == "mha")
-      chart.references.push_back({l.first().at("final_nats_per_token").get<double>(), title_of(model_of(l.label))});
+      chart.references.push_back({l.first().at("final_nats_per_token").get<double>(), reference_label(l)});
   save(file, chart);
 }
 

@@ -13,9 +13,10 @@
 
 namespace skipv1::one_kernel_timeline {
 
-/// A phase between two barriers, in cycles: the median block's work, and the slowest block's wait at the barrier behind it.
+/// A phase between two barriers, in cycles: the median and the slowest block's work, and the slowest block's wait at the barrier
+/// behind it.
 struct Segment {
-  double work = 0, wait = 0;
+  double work = 0, slowest = 0, wait = 0;
 };
 /// A layer's five phases, and the end of a token.
 struct Timeline {
@@ -48,8 +49,7 @@ inline Timeline read_timeline(const std::string& path) {
     std::size_t number = 0;
     char colon = 0, comma = 0;
     Segment s;
-    double slowest = 0;
-    words >> number >> colon >> s.work >> slowest >> comma >> s.wait;
+    words >> number >> colon >> s.work >> s.slowest >> comma >> s.wait;
     require(!words.fail() && number < ring, path, ": \"", line, "\" is no line of a timeline");
     read.emplace_back((all - 1 - number) % ring, s);
   }
@@ -75,7 +75,7 @@ inline plot::Drawing draw_timeline(const Timeline& t) {
   for (const Segment& s : t.segments) total += s.work + s.wait;
   constexpr double left = 120, right = 940;
   const double scale = (right - left) / total;
-  Diagram d(960, 344, "One layer of the one kernel, and a token's end: LLaMA 1.3B, one sequence of 2,048");
+  Diagram d(960, 344, "One layer and a token's end in the kernel with five barriers a layer: LLaMA 1.3B, 1 x 2,048");
   d.label({60, 90}, "measured");
   d.label({60, 160}, "bytes");
   double x = left;
@@ -105,12 +105,19 @@ inline plot::Drawing draw_timeline(const Timeline& t) {
   key(240, value_colour, "attention");
   key(370, black, "barrier: the slowest block's wait");
   key(650, grey, "its bytes at the copy's rate");
-  const Segment& end = t.segments.back();
-  const double at_end = (end.work + end.wait) / cycles_per_microsecond, layer = total / cycles_per_microsecond - at_end;
-  d.lines({120, 278}, {"Numbers under the bar: the median block's work, without barriers. With them, 24 layers of",
-                       fixed(layer, 1) + " us and the end of " + fixed(at_end, 1) + " us are " + fixed(24 * layer + at_end, 0) +
-                           " us; measured: " + fixed(t.microseconds_per_token, 0) + " us per token;",
-                       "all bytes at the copy's rate: " + fixed(t.limit, 0) + " us."});
+  const auto microseconds = [&](double Segment::*work, std::size_t from, std::size_t to) {
+    double cycles = 0;
+    for (std::size_t i = from; i < to; ++i) cycles += t.segments[i].*work + t.segments[i].wait;
+    return cycles / cycles_per_microsecond;
+  };
+  const auto token = [&](double Segment::*work) { return 24 * microseconds(work, 0, 5) + microseconds(work, 5, 6); };
+  d.lines({120, 278},
+          {"Numbers under the bar: the median block's work, without barriers. With them, 24 layers of " +
+               fixed(microseconds(&Segment::work, 0, 5), 1) + " us",
+           "and the end of " + fixed(microseconds(&Segment::work, 5, 6), 1) + " us are " + fixed(token(&Segment::work), 0) +
+               " us; with the slowest block's work of each phase " + fixed(token(&Segment::slowest), 0) + " us.",
+           "Measured: " + fixed(t.microseconds_per_token, 0) +
+               " us per token; all bytes at the copy's rate: " + fixed(t.limit, 0) + " us."});
   return std::move(d.drawing());
 }
 

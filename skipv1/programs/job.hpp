@@ -79,9 +79,9 @@ void each_setting(Job& j, const Visit& visit) {
   visit(About::training, "clip", t.clip, "largest norm of the gradient, to which it is clipped; 0: no clipping");
   visit(About::training, "seed", j.run.seed, "seed of the initial weights and of the windows");
   visit(About::training, "log-every", j.run.log_every, "steps from one row of the log to the next");
-  visit(About::training, "evaluate-every", j.run.evaluate_every, "steps from one evaluation to the next; 0: at the end only");
+  visit(About::training, "evaluate-every", j.run.evaluate_every, "steps from one evaluation to the next; 0: after the last only");
   visit(About::training, "evaluate-windows", j.run.evaluate_windows,
-        "windows of --length tokens per evaluation; 0: all; at the end always all");
+        "windows of --length tokens for each held-out loss of the log, the last too; 0: all; result.json: all in any case");
   visit(About::training, "checkpoint-every", j.run.checkpoint_every,
         "steps from one checkpoint to the next; 0: at the start and the end only");
   visit(About::training, "dtype", j.dtype, "f32, f64 or, on the device, bf16 (weights and moments in f32)");

@@ -203,16 +203,16 @@ class JobRun {
                        {"tokens", r.tokens},
                        {"parameters", r.parameters},
                        {"cache_bytes_per_token", r.cache_bytes_per_token},
-                       {"valid_nats_per_token", r.valid.nats_per_token},
-                       {"valid_perplexity", r.valid.perplexity()},
-                       {"valid_bits_per_byte", r.valid.bits_per_byte()},
-                       {"valid_tokens", r.valid.tokens},
-                       {"valid_bytes", known_bytes(r.valid.bytes)},
+                       {"final_nats_per_token", r.valid.nats_per_token},
+                       {"final_perplexity", r.valid.perplexity()},
+                       {"final_bits_per_byte", r.valid.bits_per_byte()},
+                       {"final_tokens", r.valid.tokens},
+                       {"final_bytes", known_bytes(r.valid.bytes)},
                        {"seconds", r.seconds},
                        {"tokens_per_second", r.tokens_per_second}};
     if (first()) write_whole(p_.folder.path() / "result.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
     if (first()) output_.write(json);
-    std::printf("held out: %.4f nats per token over %zu tokens", r.valid.nats_per_token, r.valid.tokens);
+    std::printf("held out: %.4f nats per token over all %zu tokens", r.valid.nats_per_token, r.valid.tokens);
     if (r.valid.bytes) std::printf(" (%zu bytes)", r.valid.bytes);
     std::printf(", perplexity %.3f", r.valid.perplexity());
     if (r.valid.bytes) std::printf(", %.4f bits per byte", r.valid.bits_per_byte());

@@ -23,7 +23,7 @@ struct RunOptions {
   std::size_t seed = 1;                ///< of the initial weights and of the windows
   std::size_t log_every = 1;           ///< steps
   std::size_t evaluate_every = 0;      ///< steps, and before the first; after the last in any case
-  std::size_t evaluate_windows = 64;   ///< of the held-out text, 0: all; after the last step all in any case
+  std::size_t evaluate_windows = 64;   ///< of the held-out text for each row of the log, 0: all
   std::size_t checkpoint_every = 100;  ///< steps; at the start and at the end in any case
 };
 
@@ -102,21 +102,24 @@ class TrainingRun {
     if (writes()) folder_.clean();
     if (trainer_.steps() == 0 && options_.evaluate_every > 0) {
       LogRow row;
-      evaluate_into(row, options_.evaluate_windows);
+      note(row, evaluated(options_.evaluate_windows));
       add(row);
     }
     const std::size_t steps = options_.training.schedule.steps, first = trainer_.steps();
     const double seconds_before = seconds_;
     LogRow row;
     if (first < steps) row = train();
-    Progress progress("evaluate", evaluated_tokens(held_out_, options_.training.length, 0), "tokens", shown(), draws());
-    RunResult result{evaluate_into(row, 0, &progress),
+    const std::size_t all = evaluated_tokens(held_out_, options_.training.length, 0);
+    Progress progress("evaluate", all, "tokens", shown(), draws());
+    RunResult result{evaluated(0, &progress),
                      steps,
                      steps * tokens_per_step(),
                      trainer_.parameters().layout().count(),
                      cache_elements_per_token(trainer_.decoder().routing()) * sizeof(T),
                      seconds_};
     if (first == steps) return result;
+    // As the other rows: a curve is of one sample.
+    note(row, sample_tokens() == all ? result.valid : evaluated(options_.evaluate_windows));
     add(row);
     save();
     result.tokens_per_second = static_cast<double>((steps - first) * tokens_per_step()) / (seconds_ - seconds_before);
@@ -143,15 +146,16 @@ class TrainingRun {
       row = step();
       if (row.step == steps) break;
       if (due(row.step, options_.evaluate_every)) {
-        char note[40];
-        std::snprintf(note, sizeof note, ", valid %.4f", evaluate_into(row, options_.evaluate_windows).nats_per_token);
-        valid = note;
+        note(row, evaluated(options_.evaluate_windows));
+        char text[40];
+        std::snprintf(text, sizeof text, ", valid %.4f", *row.valid_nats_per_token);
+        valid = text;
       }
       if (due(row.step, options_.log_every) || row.valid_nats_per_token) add(row);
       if (due(row.step, options_.checkpoint_every)) save();
-      char note[40];
-      std::snprintf(note, sizeof note, "step %zu, loss %.4f", row.step, *row.loss);
-      progress.at((row.step - first) * tokens_per_step(), note + valid);
+      char text[40];
+      std::snprintf(text, sizeof text, "step %zu, loss %.4f", row.step, *row.loss);
+      progress.at((row.step - first) * tokens_per_step(), text + valid);
     }
     progress.at((steps - first) * tokens_per_step());
     return row;
@@ -192,16 +196,23 @@ class TrainingRun {
   }
 
   /// Evaluates `windows` windows of the held-out text, 0: all of it.
-  Evaluation evaluate_into(LogRow& row, std::size_t windows, Progress* progress = nullptr) const {
-    const std::size_t length = options_.training.length;
-    if (held_out_.size() <= length) windows = 0;
-    const Evaluation e = evaluate(trainer_.decoder(), held_out_, length, windows,
+  Evaluation evaluated(std::size_t windows, Progress* progress = nullptr) const {
+    const Evaluation e = evaluate(trainer_.decoder(), held_out_, options_.training.length, in_text(windows),
                                   std::min<std::size_t>(8, options_.training.batch), progress, world_);
     with_last_checkpoint([&] { require_finite(e.nats_per_token, trainer_.steps()); });
+    return e;
+  }
+
+  /// A held-out text shorter than a window is read whole.
+  std::size_t in_text(std::size_t windows) const { return held_out_.size() <= options_.training.length ? 0 : windows; }
+  std::size_t sample_tokens() const {
+    return evaluated_tokens(held_out_, options_.training.length, in_text(options_.evaluate_windows));
+  }
+
+  void note(LogRow& row, const Evaluation& e) const {
     row.valid_nats_per_token = e.nats_per_token;
     if (e.bytes) row.valid_bits_per_byte = e.bits_per_byte();
     row.seconds = seconds_;
-    return e;
   }
 
   /// Each tensor is gathered, then written: the first process never holds more than one of them besides its own.

@@ -23,7 +23,7 @@ small="--width 16 --layers 2 --heads 4 --length 32 --batch 2 --steps 8 --checkpo
 run train --text text.txt --valid text.txt --vocab 400 --variant mha $small --out mha
 [ -s mha/step-00000008/tokenizer.model ] || fail "no vocabulary beside the model"
 run eval mha --text text.txt --batch 2 --json eval.json
-same "$(number mha/result.json valid_nats_per_token)" "$(number eval.json loss)" "loss at the end and by skipv1-eval"
+same "$(number mha/result.json final_nats_per_token)" "$(number eval.json loss)" "loss at the end and by skipv1-eval"
 [ "$(number eval.json predicted_bytes)" -gt 10000 ] || fail "not the whole text"
 run generate mha --prompt "The namespace" --count 12 --seed 3
 mv out first
@@ -48,7 +48,7 @@ run eval gpt2 --text text.txt --dtype f64
 tiny="--text text.txt --valid-share 0.02 --width 16 --layers 2 --heads 2 --length 16 --batch 2"
 run train $tiny --steps 2 --device emulated --out emulated
 run train $tiny --steps 2 --out on-cpu
-same "$(number emulated/result.json valid_nats_per_token | cut -c1-6)" "$(number on-cpu/result.json valid_nats_per_token | cut -c1-6)" "loss on both"
+same "$(number emulated/result.json final_nats_per_token | cut -c1-6)" "$(number on-cpu/result.json final_nats_per_token | cut -c1-6)" "loss on both"
 run eval emulated --text text.txt --windows 4 --device emulated --dtype bf16
 run generate emulated --prompt The --count 2 --device emulated
 same "$(cut -c1-3 out)" The "the prompt and what was said"
@@ -61,7 +61,7 @@ status=0
 if [ $status = 0 ]; then
   run train $tiny --device cuda --dtype f32 --out device-f32
   run train $tiny --out cpu
-  same "$(number device-f32/result.json valid_nats_per_token | cut -c1-6)" "$(number cpu/result.json valid_nats_per_token | cut -c1-6)" "loss on both"
+  same "$(number device-f32/result.json final_nats_per_token | cut -c1-6)" "$(number cpu/result.json final_nats_per_token | cut -c1-6)" "loss on both"
   run eval device --text text.txt --windows 20 --device cuda --dtype bf16
   run generate device --prompt The --count 5 --device cuda --dtype bf16
   same "$(cut -c1-3 out)" The "the prompt and what was said"

@@ -79,7 +79,7 @@ TEST_CASE("a run interrupted and resumed ends with the same bits as one that was
   }
 }
 
-TEST_CASE("the log has a row per step, evaluations where they are due, and the whole held-out text at the end") {
+TEST_CASE("the log has a row per step, evaluations where they are due and after the last, all of the same windows") {
   const Folder folder("run");
   Run run = run_in(folder.path());
   const RunResult result = run.run();
@@ -90,11 +90,26 @@ TEST_CASE("the log has a row per step, evaluations where they are due, and the w
     CHECK(std::isnan(log.at("valid_nats_per_token")[i]) == (i % 5 != 0 && i != 12));
     CHECK(std::isnan(log.at("loss")[i]) == (i == 0));
   }
-  CHECK(log.at("valid_nats_per_token")[12] == result.valid.nats_per_token);
   // In batches of 2, as the run evaluates: equal bits need equal shapes.
+  CHECK(log.at("valid_nats_per_token")[12] == evaluate(run.trainer().decoder(), held_out(), 6, 2, 2).nats_per_token);
   CHECK(result.valid.nats_per_token == evaluate(run.trainer().decoder(), held_out(), 6, 0, 2).nats_per_token);
   CHECK(result.valid.nats_per_token == Approx(evaluate(run.trainer().decoder(), held_out(), 6).nats_per_token).epsilon(1e-6));
   CHECK(log.at("valid_nats_per_token")[12] < log.at("valid_nats_per_token")[0]);
+}
+
+TEST_CASE("the rows of weights that do not change have one held-out loss, and the result that of the whole text") {
+  const Folder folder("run");
+  RunOptions o = options();
+  o.training.schedule = {2, 1e-12, 0.2, 0.1};
+  o.evaluate_every = 1;
+  Run run = run_in(folder.path(), {}, o);
+  const RunResult result = run.run();
+  const std::vector<double> rows = read_log(folder.path()).at("valid_nats_per_token");
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[1] == rows[0]);
+  CHECK(rows[2] == rows[0]);
+  CHECK(result.valid.nats_per_token != rows[0]);
+  CHECK(result.valid.tokens == 23);
 }
 
 TEST_CASE("a run that is done evaluates, and changes nothing") {

@@ -30,7 +30,7 @@ echo
 printf '%-22s %12s %18s %24s\n' "after $steps steps" parameters "cache bytes/token" "held out, nats per token"
 for variant in mha skipv1; do
   printf '%-22s %12s %18s %24.4f\n' $variant "$(number "$work/$variant" parameters)" "$(number "$work/$variant" cache_bytes_per_token)" \
-    "$(number "$work/$variant" valid_nats_per_token)"
+    "$(number "$work/$variant" final_nats_per_token)"
 done
 echo
 printf '%-22s %9s %9s %9s %9s %9s\n' "the mha model, then" "+ 0 %" "+ 5 %" "+ 10 %" "+ 15 %" "+ 20 %"
@@ -46,5 +46,5 @@ for run in mean_v mean_vo top_v top_vo svd mha-on; do
   awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) column[$i] = i; print "step,valid_nats_per_token"; next }
     $column["valid_nats_per_token"] { print $1 "," $column["valid_nats_per_token"] }' "$work/$run/log.csv" > "$work/logs/$run.csv"
 done
-for variant in mha skipv1; do number "$work/$variant" valid_nats_per_token > "$work/logs/$variant.txt"; done
+for variant in mha skipv1; do number "$work/$variant" final_nats_per_token > "$work/logs/$variant.txt"; done
 sh "$here/figure.sh" "$programs" "$work/logs" "$work/uptraining.png"

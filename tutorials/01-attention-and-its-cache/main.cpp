@@ -14,6 +14,8 @@ void attention_by_hand() {
   const double q[3][2] = {{1, 0}, {0, 1}, {1, 1}}, k[3][2] = {{1, 0}, {0, 2}, {1, 1}}, v[3][2] = {{1, 0}, {0, 1}, {2, 2}};
   const double scale = 1 / std::sqrt(2.0);
   std::printf("One head, three positions, width 2\n");
+  for (int t = 0; t < 3; ++t)
+    std::printf("  t = %d  q = (%g, %g)  k = (%g, %g)  v = (%g, %g)\n", t, q[t][0], q[t][1], k[t][0], k[t][1], v[t][0], v[t][1]);
   for (int t = 0; t < 3; ++t) {
     double p[3], sum = 0, o[2] = {0, 0};
     for (int s = 0; s <= t; ++s) sum += p[s] = std::exp(scale * (q[t][0] * k[s][0] + q[t][1] * k[s][1]));

@@ -52,6 +52,7 @@
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/chart_painter.hpp"
 #include "skipv1/plot/diagram.hpp"
+#include "skipv1/plot/dodge.hpp"
 #include "skipv1/plot/drawing.hpp"
 #include "skipv1/plot/easy_font.hpp"
 #include "skipv1/plot/font.hpp"

@@ -29,7 +29,7 @@ for name in frontier map memory variants point-bytes point-pieces rates repetiti
 done
 several=$root/docs/performance/several-gpus performance=$to/docs/performance
 mkdir -p "$performance"
-run "$programs/skipv1-plot" "$several/one.csv" "$several/two.csv" --labels "one H200" "two H200s" --x step --title "The same steps by one GPU and by two" \
+run "$programs/skipv1-plot" "$several/one.csv" "$several/two.csv" --labels "one H200" "two H200s" --x step --from 0 --title "The same steps by one GPU and by two" \
   --out "$performance/several-gpus-losses.png"
 run "$programs/skipv1-plot" "$several/gpt2-predicted.csv" "$several/gpt2-layers.csv" "$several/llama-predicted.csv" "$several/llama-layers.csv" "$several/gpt2-now.csv" \
   --labels "GPT-2 124M, predicted" "GPT-2 124M, first" "LLaMA 42M, predicted" "LLaMA 42M, first" "GPT-2 124M, sums at the end" --x "sequences per GPU" --y efficiency --log-x \

@@ -1,4 +1,4 @@
-// skipv1-plot: logs of runs in one figure.
+// skipv1-plot: logs of runs in one figure, results as points, a routing table as a map.
 #include <cstdio>
 #include <fstream>
 #include <limits>
@@ -9,6 +9,7 @@
 #include "skipv1/io/cli.hpp"
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/rows.hpp"
+#include "skipv1/programs/plot_routing.hpp"
 #include "skipv1/training/log.hpp"
 
 using namespace skipv1;
@@ -20,8 +21,27 @@ struct Options {
   std::string out, x = "tokens", title, rows;
   std::size_t smooth = 1;
   bool log_x = false, log_y = false;
-  std::vector<double> x_range, y_range;
+  std::vector<double> x_range, y_range, from;  ///< from: a share of the x axis, or nothing
+  bool routing = false;
+  RoutingMap map;
 };
+
+/// Whether a file is one run's numbers, result.json: a point.
+bool is_result(const std::string& log) { return std::filesystem::path(log).extension() == ".json"; }
+
+/// The numbers of a run's result.json as columns of one row.
+LogColumns read_result(const std::string& path) {
+  const std::string text = detail::log_text(path);
+  return at_place(path, [&] {
+    const Json result = parse_json(text);
+    require(result.is_object(), "expected a run's result, an object, found ", detail::brief(result));
+    LogColumns columns;
+    for (const auto& item : result.items())
+      if (item.value().is_number()) columns[item.key()] = {item.value().get<double>()};
+    require(!columns.empty(), "expected a run's result, found no number");
+    return columns;
+  });
+}
 
 /// What an axis says of a column.
 std::string words_of(const std::string& column) {
@@ -33,17 +53,21 @@ std::string words_of(const std::string& column) {
                                                            {"valid_bits_per_byte", "held-out loss, bits per byte"},
                                                            {"gradient_norm", "norm of the gradient"},
                                                            {"learning_rate", "learning rate"},
-                                                           {"tokens_per_second", "tokens per second"}};
+                                                           {"tokens_per_second", "tokens per second"},
+                                                           {"cache_bytes_per_token", "cache, bytes per token"},
+                                                           {"final_nats_per_token", "loss of the held-out text, nats per token"},
+                                                           {"final_bits_per_byte", "loss of the held-out text, bits per byte"}};
   const auto found = words.find(column);
   return found == words.end() ? column : found->second;
 }
 
-/// A run's folder gives its name, a file its own and, where that is "log", its folder's.
+/// A run's folder gives its name, a file its own and, where that is "log" or "result", its folder's.
 std::string label_of(const Options& o, std::size_t i) {
   if (i < o.labels.size()) return o.labels[i];
   const std::filesystem::path path = std::filesystem::path(o.logs[i]).lexically_normal();
   const std::filesystem::path named = path.has_filename() ? path : path.parent_path();
-  return named.stem() == "log" && named.has_parent_path() ? named.parent_path().filename().string() : named.stem().string();
+  const bool in_run = (named.stem() == "log" || named.stem() == "result") && named.has_parent_path();
+  return in_run ? named.parent_path().filename().string() : named.stem().string();
 }
 
 /// The mean of each value and up to `window` - 1 before it. Sums up to and from each multiple of `window`: time does not grow
@@ -79,6 +103,7 @@ plot::Series series_of(const Options& o, std::size_t i, const LogColumns& column
     series.y.push_back(ys[row]);
   }
   series.y = running_mean(series.y, o.smooth);
+  if (is_result(o.logs[i])) series.labels = {series.name};
   require(!series.x.empty(), o.logs[i], ": column \"", y, "\" has no numbers");
   for (const auto& [name, values, log, option] :
        {std::tuple(o.x, &series.x, o.log_x, "--log-x"), {y, &series.y, o.log_y, "--log-y"}})
@@ -161,15 +186,63 @@ plot::RowChart rows_of(const Options& o) {
   return chart;
 }
 
+/// What the lines have from the share `from` of the x axis on, and the references: the y axis, where curves that fall steeply at
+/// first would all look alike. Empty if that leaves out little, as long as nobody asks for it.
+plot::Range later_range(const plot::Chart& chart, double from, bool asked) {
+  const auto shown = [](double value, bool log) { return !log || value > 0; };
+  plot::Range x = chart.x_range, all, later;
+  for (const plot::Series& s : chart.series)
+    for (const double value : s.x)
+      if (chart.x_range.empty() && shown(value, chart.log_x)) x.add(value);
+  const double begin = chart.log_x ? x.low * std::pow(x.high / x.low, from) : x.low + from * (x.high - x.low);
+  for (const plot::Series& s : chart.series)
+    for (std::size_t i = 0; i < s.y.size(); ++i) {
+      if (!shown(s.y[i], chart.log_y)) continue;
+      all.add(s.y[i]);
+      if (s.x[i] >= begin && s.x[i] <= x.high) later.add(s.y[i]);
+    }
+  if (later.empty()) return {};
+  for (const plot::Reference& r : chart.references)
+    if (shown(r.y, chart.log_y)) all.add(r.y), later.add(r.y);
+  const bool little = 2 * (later.high - later.low) > all.high - all.low;
+  if (!plot::has_length(later) || (little && !asked)) return {};
+  return plot::widen(later, 0.06, chart.log_y ? plot::Scale::logarithmic : plot::Scale::linear);
+}
+
+/// Leaves the y axis to what comes after the beginning, and says so in its label.
+void set_later_range(const Options& o, plot::Chart& chart) {
+  const double from = !o.from.empty() ? o.from[0] : o.log_x || o.log_y ? 0 : 0.1;
+  if (from == 0 || !chart.y_range.empty()) return;
+  const plot::Range range = later_range(chart, from, !o.from.empty());
+  if (range.empty()) return;
+  chart.y_range = range;
+  std::ostringstream percent;
+  percent << 100 * from;
+  chart.y_label += " (axis: after the first " + percent.str() + " %)";
+}
+
 /// Writes the figure, then says so.
 void save(const Options& o, const plot::Drawing& drawing, std::size_t count, const char* what) {
   plot::save_figure(o.out, drawing);
   std::printf("%s: %zu %s%s\n", plot::figure_text(o.out, drawing).c_str(), count, what, count == 1 ? "" : "s");
 }
 
+/// A routing table as a map, and as text.
+void draw_routing(const Options& o) {
+  require(o.logs.size() == 1, "--routing: ", o.logs.size(), " tables: must be one");
+  RoutingMap map = o.map;
+  map.variant = o.logs[0];
+  const Config c = config_of(map);
+  const Routing table = make_routing(c);
+  const std::string name = c.attention.table.empty() ? title_of(map.variant) : label_of(o, 0);
+  save(o, plot::routing_picture(table, o.title.empty() ? name : o.title, c.mixing()), table.layers, "layer");
+  std::printf("%s", plot::to_text(table).c_str());
+}
+
 void run(const Options& o) {
   plot::require_figure_name(o.out);
   require_writable(o.out);
+  if (o.routing) return draw_routing(o);
   if (!o.rows.empty()) {
     const plot::RowChart chart = rows_of(o);
     return save(o, plot::describe(chart), chart.rows.size(), "row");
@@ -182,24 +255,30 @@ void run(const Options& o) {
   chart.y_range = range_of(o.y_range, "--y-range", o.log_y);
   for (std::size_t k = 1; k < o.y.size(); ++k) chart.y_label += "; " + words_of(o.y[k]);
   for (std::size_t i = 0; i < o.logs.size(); ++i) {
-    const LogColumns log = read_log(o.logs[i]);
+    const LogColumns log = is_result(o.logs[i]) ? read_result(o.logs[i]) : read_log(o.logs[i]);
     for (const std::string& y : o.y) chart.series.push_back(series_of(o, i, log, y));
   }
   for (const std::string& text : o.references) chart.references.push_back(reference_of(text));
   require_points(chart);
+  set_later_range(o, chart);
+  chart.legend = !std::all_of(o.logs.begin(), o.logs.end(), is_result);  // points have their names beside them
   std::string logs;
   for (const std::string& log : o.logs) logs += (logs.empty() ? "" : ", ") + log;
-  save(o, at_place(logs, [&] { return plot::describe(chart); }), chart.series.size(), "line");
+  save(o, at_place(logs, [&] { return plot::describe(chart); }), chart.series.size(), chart.legend ? "line" : "point");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   CommandLine app{
-      "Draws columns of logs into one figure.\n"
-      "Example: skipv1-plot run-mha run-skipv1 --y valid_nats_per_token --out valid.png"};
+      "Draws columns of logs into one figure, numbers of results as points, or which head reads what.\n"
+      "Example: skipv1-plot run-mha run-skipv1 --y valid_nats_per_token --out valid.png\n"
+      "Example: skipv1-plot run-*/result.json --x cache_bytes_per_token --y final_nats_per_token --out cache.png\n"
+      "Example: skipv1-plot --routing table.json --out table.png"};
   Options o;
-  app.add_option("logs", o.logs, "folders of runs, .csv or .jsonl files")->required();
+  app.add_option("logs", o.logs,
+                 "folders of runs, .csv or .jsonl files; result.json: a point; with --routing a table's .json, or a variant")
+      ->required();
   app.add_option("--out", o.out, "PNG file; an SVG is written beside it. A name that ends in .svg: that alone")->required();
   app.add_option("--x", o.x, "column: tokens, step, seconds, …")->capture_default_str();
   app.add_option("--y", o.y, "columns: loss, valid_nats_per_token, valid_bits_per_byte, gradient_norm, learning_rate, …")
@@ -212,6 +291,19 @@ int main(int argc, char** argv) {
   app.add_flag("--log-x", o.log_x, "logarithmic");
   app.add_flag("--log-y", o.log_y, "logarithmic");
   app.add_option("--x-range", o.x_range, "from, to")->expected(2);
-  app.add_option("--y-range", o.y_range, "from, to")->expected(2);
+  Option* y_range = app.add_option("--y-range", o.y_range, "from, to")->expected(2);
+  app.add_option(
+         "--from", o.from,
+         "share of the x axis after which the y axis' range is taken; 0: from all; if not given 0.1, where a line's beginning "
+         "would be more than half of it")
+      ->expected(1)
+      ->check(in_range(0.0, 1.0))
+      ->excludes(y_range);
+  Option* routing = app.add_flag("--routing", o.routing, "which layer's which head each query head reads: a map, and as text");
+  for (const auto& [name, value, help] :
+       {std::tuple("--layers", &o.map.layers, "of a variant; if not given 4, or the table's"),
+        {"--heads", &o.map.heads, "query heads; if not given 4, or the table's"},
+        {"--kv-heads", &o.map.kv_heads, "key and value heads; if not given as many as query heads, or the table's"}})
+    app.add_option(name, *value, help)->check(at_least(1))->needs(routing);
   return run_program(app, argc, argv, [&] { run(o); });
 }

@@ -1,0 +1,63 @@
+// skipv1-plot --routing: which head reads what, as a picture and as text.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "skipv1/io/config.hpp"
+#include "skipv1/model/config.hpp"
+#include "skipv1/plot/routing.hpp"
+
+namespace skipv1 {
+
+/// What the map is of; 0 where nothing was said.
+struct RoutingMap {
+  std::string variant;  ///< a name, or a table's file
+  std::size_t layers = 0, heads = 0, kv_heads = 0;
+};
+
+namespace detail {
+
+/// `line` with the options in place of the configuration's keys; of a table whose heads no option counts, its first layer.
+inline std::string in_map_options(std::string line, const RoutingMap& map, bool table) {
+  const std::pair<const char*, const char*> words[] = {
+      {"num_hidden_layers", table && !map.layers ? "as many as of the values" : "--layers"},
+      {"num_attention_heads", "--heads"},
+      {"num_key_value_heads", table && !map.kv_heads ? "layer 0's" : "--kv-heads"}};
+  for (const auto& [key, word] : words)
+    for (std::size_t at = 0; (at = line.find(key, at)) != line.npos; at += std::string(word).size())
+      line.replace(at, std::string(key).size(), word);
+  return line;
+}
+
+}  // namespace detail
+
+/// A configuration whose table is the one asked for. A table's file says how many layers and heads there are; a variant by name
+/// has 4 and 4, if nothing else is said. Throws if that is no table, naming its file.
+inline Config config_of(const RoutingMap& map) {
+  Config c;
+  choose_variant(c.attention, map.variant);
+  const HeadTable& table = c.attention.table;
+  const std::size_t rows = table.values.size(), columns = rows ? table.values[0].size() : 0;
+  require(!rows || columns, map.variant, ": \"values\", layer 0: has no head");
+  const auto chosen = [](std::size_t asked, std::size_t found) { return asked ? asked : found ? found : 4; };
+  c.num_hidden_layers = chosen(map.layers, rows);
+  c.num_attention_heads = chosen(map.heads, columns ? columns : std::max<std::size_t>(map.kv_heads, 4));
+  c.num_key_value_heads = map.kv_heads ? map.kv_heads : rows ? columns : c.num_attention_heads;
+  constexpr std::size_t most = 128;
+  const auto fits = [](std::size_t count) { return count >= 1 && count <= most; };
+  const std::string place = rows ? map.variant + ": " : "";
+  require(fits(c.num_hidden_layers) && fits(c.num_attention_heads), place, c.num_hidden_layers, " layers of ",
+          c.num_attention_heads, " heads: a map has 1 to ", most, " of each");
+  c.hidden_size = 64 * c.num_attention_heads;
+  c.attention.kv_latent_size = 64, c.attention.rotary_size = 16;  // read by what has a latent
+  try {
+    make_routing(c);
+  } catch (const Error& error) {
+    fail(place, detail::in_map_options(error.what(), map, rows > 0));
+  }
+  return c;
+}
+
+}  // namespace skipv1

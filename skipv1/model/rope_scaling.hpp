@@ -59,7 +59,7 @@ inline void validate(const RopeScaling& s, double theta, const std::string& obje
   require(theta > 1, "rope_theta is ", theta, ": kind yarn needs one above 1");
 }
 
-/// YaRN's default for `attention_factor`: `0.1 m ln(factor) + 1`, at most 1 where nothing is lengthened.
+/// YaRN's default for `attention_factor`: `0.1 m ln(factor) + 1`, or 1 where `factor` is at most 1: nothing is lengthened.
 inline double yarn_attention_factor(double factor, double m = 1) { return factor <= 1 ? 1 : 0.1 * m * std::log(factor) + 1; }
 
 namespace detail {

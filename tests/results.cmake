@@ -1,7 +1,7 @@
 # The tables of docs/results are what skipv1-experiment prints of the JSON files beside them: each row of a run ("| GROUP/MODEL@PEAK | …")
 # each mean with its interval ("-0.1157 [-0.1274, -0.1040]") or pair of seeds ("-0.0854, -0.0722, n = 2") and each loss with one difference
 # ("140664 | 3.3515 | -0.0468, n = 1") of a page stands in what is printed of that page's files.
-# Rounded means with intervals, as of README.md, are those of some table (results.py).
+# Rounded means with intervals, as of README.md, are those of some table, and the frontier that pages name is that of its file (results.py).
 # cmake -D program=FILE -P results.cmake
 cmake_minimum_required(VERSION 3.25)
 set(root ${CMAKE_CURRENT_LIST_DIR}/..)

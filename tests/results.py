@@ -2,7 +2,11 @@
 two seeds' differences, that a table prints with more.
 
     skipv1-experiment ... --table | python3 tests/results.py PAGE ...
+
+Also, the frontier that pages name is that of frontier.json beside them: so many models, at those shares of MHA's cache.
 """
+import json
+import pathlib
 import re
 import sys
 
@@ -24,8 +28,32 @@ def rounds_to(printed, quoted):
     return len(printed) == len(quoted) and (near(*values) or (not signed and near(other, values[1])))
 
 
+def frontier_shares(file):
+    """The caches, in % of MHA's, of the models for which no other has at most their cache and a lower mean loss."""
+    losses = {}
+    for run in json.loads(file.read_text(encoding="utf-8"))["runs"]:
+        losses.setdefault((run["label"], run["cache_bytes_per_token"]), []).append(run["final_nats_per_token"])
+    points = {(name, size): sum(x) / len(x) for (name, size), x in losses.items()}
+    mha = max(size for name, size in points if name.startswith("mha@"))
+    best = [size for (_, size), loss in points.items() if not any(s <= size and x < loss for (_, s), x in points.items())]
+    return [round(100 * size / mha) for size in sorted(best)]
+
+
+def wrong_frontiers(pages):
+    """What is wrong with the pages' lists, of which there are two."""
+    file, found = pathlib.Path(pages[0]).parent / "frontier.json", 0
+    for page in pages:
+        for named in re.findall(r"\*\*(?:On|Everything on) the frontier\b.*?:((?: [\w %-]+ \(\d+ %[^)]*\),?)+)", pathlib.Path(page).read_text(encoding="utf-8")):
+            found += 1
+            shares = [int(x) for x in re.findall(r"\((\d+) %", named)]
+            if shares != frontier_shares(file):
+                yield f"{page}: a frontier at {shares} % of MHA's cache, in {file.name} it is at {frontier_shares(file)} %"
+    if found < 2:
+        yield f"{found} lists of the frontier were found, instead of two"
+
+
 def main(pages):
-    printed, found, wrong = quotations(sys.stdin.read()), 0, []
+    printed, found, wrong = quotations(sys.stdin.read()), 0, list(wrong_frontiers(pages))
     for page in pages:
         for quoted in quotations(open(page, encoding="utf-8").read()):
             found += 1

@@ -50,8 +50,7 @@ int main(int argc, char** argv) {
   CommandLine app{
       "Makes a SkipV1Former of a trained model: layers after the first keep half of their value heads and read the others from "
       "the first layer. No other ratio, no table of heads: skipv1-train trains those from the start.\n"
-      "Several processes train it "
-      "further together: mpirun -n 2 skipv1-uptrain run …\n"
+      "Several processes train it further together: mpirun -n 2 skipv1-uptrain run …\n"
       "Example: skipv1-uptrain run trained --strategy mean_v --text book.txt --steps 200 --out uptrained"};
   app.require_subcommand(1);
   Job job;

@@ -115,6 +115,13 @@ std::vector<Comparison> compare_actual(const Case& c, const std::filesystem::pat
   return all;
 }
 
+std::string dtype_of_logits(const Case& c, const std::filesystem::path& folder, const std::string& dtype) {
+  const ActualFiles files = list_actual(c, folder);
+  const auto found = files.tensors.find("logits");
+  if (found == files.tensors.end()) return "";
+  return dtype.empty() ? found->second.dtype : dtype;
+}
+
 namespace {
 /// The logits of the decoding's steps that the files have, by the steps' numbers.
 std::map<std::size_t, Tensor<double>> decoding_of(const Case& c, const std::filesystem::path& folder) {

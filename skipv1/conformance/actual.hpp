@@ -13,6 +13,9 @@ namespace skipv1::conformance {
 /// to nothing, on a malformed file, or if nothing is there.
 std::vector<Comparison> compare_actual(const Case& c, const std::filesystem::path& folder, const std::string& dtype);
 
+/// The scalar whose bounds hold for the logits in `folder`, with `dtype` as above; empty where it has none.
+std::string dtype_of_logits(const Case& c, const std::filesystem::path& folder, const std::string& dtype);
+
 /// Fills in `mistakes` of those `comparisons` that differ: of logits in `folder`, of the loss where logits hold or are not there,
 /// and of counts.
 void recognise_actual(const Case& c, const std::filesystem::path& folder, std::vector<Comparison>& comparisons);

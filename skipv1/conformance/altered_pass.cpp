@@ -33,19 +33,27 @@ class Pass : AlteredRows {
     const bool tied = c_.tie_word_embeddings || r_.tied_head;
     const View<double> head = w_[tied ? "model.embed_tokens.weight" : "lm_head.weight"];
     X logits({B_, T_, c_.vocab_size});
-    linear_forward<double>(View<double>(logits.data(), {N_, c_.vocab_size}), normed, head, View<double>());
+    linear_forward<double>(View<double>(logits.data(), {N_, c_.vocab_size}), normed,
+                           r_.reshaped_head ? reshaped(head) : copied(head), View<double>());
     for (std::size_t i = 0; i < logits.size(); ++i) logits.data()[i] *= r_.logits_scale;
     return logits;
   }
 
  private:
+  /// The numbers of `head` (V, d) as (d, V), transposed.
+  static X reshaped(const View<double>& head) {
+    X y(head.shape());
+    for (std::size_t v = 0; v < y.extent(0); ++v)
+      for (std::size_t i = 0; i < y.width(); ++i) y(v, i) = head.data()[i * y.extent(0) + v];
+    return y;
+  }
   static void add(X& x, const X& y) {
     for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += y.data()[i];
   }
   X block(std::size_t l, const X& x) {
     const std::string first = layer(l, "input_layernorm"), second = layer(l, "post_attention_layernorm");
     if (r_.norms == Rules::Order::after) {
-      X y = attention(l, x);
+      X y = attention(l, x, x);
       add(y, x);
       y = norm(first, y);
       X z = feed_forward(l, y);
@@ -53,7 +61,7 @@ class Pass : AlteredRows {
       return norm(second, z);
     }
     const X normed = norm(first, x);
-    X y = attention(l, normed);
+    X y = attention(l, normed, x);
     add(y, r_.norms == Rules::Order::normed_residual ? normed : x);
     X z = feed_forward(
         l, r_.norms == Rules::Order::parallel_of_one ? normed : norm(second, r_.norms == Rules::Order::parallel ? x : y));
@@ -80,7 +88,7 @@ class Pass : AlteredRows {
     const std::string name = layer(l, "self_attn.") + part;
     const std::size_t width = query ? c_.query_width() : d_h_;
     X y = linear(name + "_proj", x, r_.biased_after_rotation ? Bias::left_out : Bias::added);
-    if (query && r_.strided_queries) stride(y, width);
+    if (query ? r_.strided_queries : r_.strided_keys) stride(y, width);
     const bool wanted = query ? r_.norms_queries : r_.norms_keys, late = r_.head_norms == Rules::HeadNorms::after_rotation;
     if (wanted && !late) y = norm_heads(name + "_norm", std::move(y));
     rotate_as(*part, y, width);
@@ -98,19 +106,21 @@ class Pass : AlteredRows {
   }
   double keys_magnitude() const { return r_.magnifies_keys ? magnitude() : 1; }
 
-  X attention(std::size_t l, const X& x) {
+  /// Attention of layer l, which reads x; `unnormed` is what its norm read.
+  X attention(std::size_t l, const X& x, const X& unnormed) {
     const X q = scored_heads(l, "q", x);
     X k({N_, H_ * c_.query_width()}), v({N_, H_ * d_h_}), o({N_, H_ * d_h_});
     if (c_.latent())
       latent_heads(l, x, k, v);
     else
-      routed_heads(l, x, k, v);
+      routed_heads(l, x, r_.unnormed_values ? unnormed : x, k, v);
     for (std::size_t b = 0; b < B_; ++b)
       for (std::size_t h = 0; h < H_; ++h)
         if (rows_)
           attend_rows(l, h, q, k, v, o);
         else
           attend(b, h, q, k, v, o);
+    if (r_.shared == Rules::Shared::of_attention) handed_on_.push_back(first_of_groups(o));
     if (r_.untransposed_heads) o = untransposed(o);
     return linear(layer(l, "self_attn.o_proj"), o);
   }
@@ -122,11 +132,13 @@ class Pass : AlteredRows {
         for (std::size_t t = 0; t < T_; ++t) to = std::copy_n(&o(b * T_ + t, h * d_h_), d_h_, to);
     return y;
   }
-  void stride(X& q, std::size_t width) const {
-    for (std::size_t n = 0; n < N_; ++n) {
-      const std::vector<double> row(&q(n, 0), &q(n, 0) + q.width());
-      for (std::size_t h = 0; h < H_; ++h)
-        for (std::size_t i = 0; i < width; ++i) q(n, h * width + i) = row[i * H_ + h];
+  /// Takes rows that are heads of `width` for (width, heads).
+  void stride(X& rows, std::size_t width) const {
+    const std::size_t heads = rows.width() / width;
+    for (std::size_t n = 0; n < N_ && heads > 0; ++n) {
+      const std::vector<double> row(&rows(n, 0), &rows(n, 0) + rows.width());
+      for (std::size_t h = 0; h < heads; ++h)
+        for (std::size_t i = 0; i < width; ++i) rows(n, h * width + i) = row[i * heads + h];
     }
   }
 
@@ -135,6 +147,7 @@ class Pass : AlteredRows {
       case Rules::Mask::causal:
         return s <= t;
       case Rules::Mask::none:
+      case Rules::Mask::zero_scores:
         return true;
       case Rules::Mask::next:
         return s <= t + 1;
@@ -144,16 +157,30 @@ class Pass : AlteredRows {
     return false;
   }
 
+  /// exp of query t's score of key s, 0 where it does not see it.
+  double exponential(std::size_t b, std::size_t h, std::size_t t, std::size_t s, const X& q, const X& k) const {
+    const std::size_t width = q.width() / H_;
+    if (!sees(t, s)) return 0;
+    double score = 0;
+    for (std::size_t i = 0; i < width; ++i) score += q(b * T_ + t, h * width + i) * k(b * T_ + s, h * width + i);
+    if (r_.mask == Rules::Mask::zero_scores && s > t) score = 0;
+    return std::exp(score / std::sqrt(static_cast<double>(width)));
+  }
+  /// The same over the sum of all heads'; of a masked key, whose scores are equally low in all heads, 1 / H.
+  double share_of_heads(std::size_t b, std::size_t h, std::size_t t, std::size_t s, const X& q, const X& k) const {
+    if (!sees(t, s)) return 1 / static_cast<double>(H_);
+    double sum = 0;
+    for (std::size_t other = 0; other < H_; ++other) sum += exponential(b, other, t, s, q, k);
+    return exponential(b, h, t, s, q, k) / sum;
+  }
+
   void attend(std::size_t b, std::size_t h, const X& q, const X& k, const X& v, X& o) const {
-    const std::size_t width = q.width() / H_, begin = b * T_;
+    const std::size_t begin = b * T_;
     X p({T_, T_});
     for (std::size_t t = 0; t < T_; ++t)
-      for (std::size_t s = 0; s < T_; ++s) {
-        double score = 0;
-        for (std::size_t i = 0; i < width; ++i) score += q(begin + t, h * width + i) * k(begin + s, h * width + i);
-        p(t, s) = sees(t, s) ? std::exp(score / std::sqrt(static_cast<double>(width))) : 0;
-      }
-    for (std::size_t i = 0; i < T_; ++i) {
+      for (std::size_t s = 0; s < T_; ++s)
+        p(t, s) = r_.softmax == Rules::Softmax::over_heads ? share_of_heads(b, h, t, s, q, k) : exponential(b, h, t, s, q, k);
+    for (std::size_t i = 0; i < T_ && r_.softmax != Rules::Softmax::over_heads; ++i) {
       double sum = r_.softmax == Rules::Softmax::with_one_more ? 1 : 0;
       const bool columns = r_.softmax == Rules::Softmax::over_queries;
       for (std::size_t j = 0; j < T_; ++j) sum += columns ? p(j, i) : p(i, j);
@@ -204,17 +231,21 @@ class Pass : AlteredRows {
   }
 
   /// What layer l owns, then what its query heads read: k (N, H * width), v (N, H * d_h).
-  void routed_heads(std::size_t l, const X& x, X& k, X& v) {
+  /// `input` is what v_proj reads.
+  void routed_heads(std::size_t l, const X& x, const X& input, X& k, X& v) {
     keys_.push_back({scored_heads(l, "k", x), d_h_});
-    X values = linear(layer(l, "self_attn.v_proj"), x);
+    X values = linear(layer(l, "self_attn.v_proj"), input);
+    if (r_.strided_values) stride(values, d_h_);
     if (r_.head_norms == Rules::HeadNorms::of_values_too) values = norm_heads(layer(l, "self_attn.k_norm"), std::move(values));
     if (r_.rotates_values) rotate(values, d_h_, magnitude());
     values_.push_back({std::move(values), d_h_});
+    if (r_.shared == Rules::Shared::of_this_input) project_again(l, x);
     if (routing_.mixes_values && l > 0) mix(l);
+    hand_on(l);
     for (std::size_t h = 0; h < H_; ++h) {
       const HeadName &key = routing_.key(l, h), &value = routing_.value(l, h);
       read(keys_, key, k, h);
-      read(values_, value, v, h);
+      read(value.none() || value.layer == l ? values_ : of_others(), value, v, h);
       if (value.layer < l && r_.bare_shared_values) take_bias(value, v, h);
     }
     for (std::size_t h = 0; h < H_; ++h)
@@ -227,6 +258,36 @@ class Pass : AlteredRows {
         if (!name.none() && name.pooled()) x = (x + from[name.layer].at(n, name.other)[i]) * (r_.sums_pairs ? 1 : 0.5);
         to(n, h * d_h_ + i) = x;
       }
+  }
+  /// What a layer reads of those before it.
+  std::vector<Owned>& of_others() { return r_.shared == Rules::Shared::values ? values_ : handed_on_; }
+  void project_again(std::size_t l, const X& x) {
+    handed_on_.clear();
+    for (std::size_t j = 0; j < l; ++j) handed_on_.push_back({linear(layer(j, "self_attn.v_proj"), x), d_h_});
+  }
+  /// Leaves to later layers what they read of layer l's values.
+  void hand_on(std::size_t l) {
+    const bool bare = r_.shared == Rules::Shared::without_output_bias;
+    if (bare || r_.shared == Rules::Shared::of_output_weights) {
+      X repeated({N_, H_ * d_h_});  // for groups
+      const std::size_t heads = values_[l].heads();
+      for (std::size_t n = 0; n < N_ && heads > 0; ++n)
+        for (std::size_t h = 0; h < H_; ++h) std::copy_n(values_[l].at(n, h * heads / H_), d_h_, &repeated(n, h * d_h_));
+      handed_on_.push_back({linear(layer(l, "self_attn.o_proj"), repeated, bare ? Bias::left_out : Bias::added), d_h_});
+    }
+    if (r_.shared != Rules::Shared::one_late) return;
+    X late = copied(values_[l].rows);
+    for (std::size_t n = N_; n-- > 0;)
+      for (std::size_t i = 0; i < late.width(); ++i) late(n, i) = n % T_ == 0 ? 0 : late(n - 1, i);
+    handed_on_.push_back({std::move(late), d_h_});
+  }
+  /// Of heads (N, H d_h) the first of each group.
+  Owned first_of_groups(const X& o) const {
+    const std::size_t groups = c_.num_key_value_heads;
+    X y({N_, groups * d_h_});
+    for (std::size_t n = 0; n < N_; ++n)
+      for (std::size_t g = 0; g < groups; ++g) std::copy_n(&o(n, g * (H_ / groups) * d_h_), d_h_, &y(n, g * d_h_));
+    return {std::move(y), d_h_};
   }
   void take_bias(const HeadName& value, X& v, std::size_t h) const {
     const View<double> bias = w_[layer(value.layer, "self_attn.v_proj.bias")];
@@ -249,7 +310,7 @@ class Pass : AlteredRows {
     const View<double> learned = w_[layer(l, "self_attn.value_mix")];
     const double lambda = learned.empty() ? c_.attention.value_mix : learned(0);
     if (r_.mix == Rules::Mix::left_out) return;
-    Owned &own = values_[l], &first = values_[r_.mix == Rules::Mix::of_last ? l - 1 : 0];
+    Owned &own = values_[l], &first = of_others()[r_.mix == Rules::Mix::of_last ? l - 1 : 0];
     const std::size_t shift = r_.mix == Rules::Mix::wrong_heads ? first.heads() - own.heads() : 0;
     for (std::size_t n = 0; n < N_; ++n)
       for (std::size_t g = 0; g < own.heads(); ++g)
@@ -294,6 +355,7 @@ class Pass : AlteredRows {
   const Routing& routing_;
   std::size_t B_, H_;
   std::vector<Owned> keys_, values_;  // of each layer so far
+  std::vector<Owned> handed_on_;      // what later layers read in the place of values_; of Shared::values none
   std::vector<X> latents_, rotary_keys_;
 };
 

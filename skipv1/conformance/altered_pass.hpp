@@ -9,11 +9,20 @@ namespace skipv1::conformance {
 
 /// The rules of a pass; as they stand here they are those of docs/spec/models.md.
 struct Rules {
-  enum class Mask { causal, none, next, strict } mask = Mask::causal;
-  enum class Softmax { over_keys, over_queries, with_one_more } softmax = Softmax::over_keys;
+  enum class Mask { causal, none, next, strict, zero_scores } mask = Mask::causal;  ///< zero_scores: of what is masked, not -inf
+  enum class Softmax { over_keys, over_queries, over_heads, with_one_more } softmax = Softmax::over_keys;
   enum class Order { before, after, parallel, parallel_of_one, normed_residual } norms = Order::before;
   enum class Inner { tanh_gelu, erf_gelu, quick_gelu, sigmoid, silu, relu } inner = Inner::tanh_gelu;  ///< llama starts from silu
   enum class Mix { right, left_out, added, of_last, wrong_heads } mix = Mix::right;
+  /// What layers that read another's values find there.
+  enum class Shared {
+    values,
+    of_this_input,        ///< that layer's v_proj, applied to the reading layer's input
+    of_output_weights,    ///< its values behind its o_proj
+    without_output_bias,  ///< the same without o_proj's bias
+    of_attention,         ///< its attention before o_proj
+    one_late              ///< its values one position earlier, zeros at the first
+  } shared = Shared::values;
   enum class Depth { right, reversed, of_averages, last_left_out, added, without_embedding } depth = Depth::right;
   // Rotation.
   bool rotates_queries = true, rotates_keys = true, rotates_values = false, rotates_shared_again = false;
@@ -25,7 +34,8 @@ struct Rules {
   double position_sign = 1, exponent = 2, first_position = 0;
   bool positions = true;  ///< whether gpt2's are embedded
   // Norms.
-  bool epsilon_outside = false, unbiased = false, flipped_mean = false;  ///< flipped: LayerNorm without the mean, RMSNorm with it
+  bool epsilon_outside = false, unbiased = false, sums_squares = false;
+  bool flipped_mean = false;  ///< LayerNorm without the mean, RMSNorm with it
   bool swapped_norms = false, final_norm = true, norms_queries = true, norms_keys = true;
   enum class HeadNorms {
     right,
@@ -38,10 +48,12 @@ struct Rules {
   } head_norms = HeadNorms::right;  ///< of queries and keys
   // Elsewhere.
   double embedding_scale = 1, logits_scale = 1;
-  bool sums_pairs = false;          ///< pooled heads are added instead of averaged
-  bool strided_queries = false;     ///< queries are split as (d_h, H)
-  bool untransposed_heads = false;  ///< (B, H, T, d_h) is taken for (B, T, H d_h)
+  bool sums_pairs = false;                                                     ///< pooled heads are added instead of averaged
+  bool strided_queries = false, strided_keys = false, strided_values = false;  ///< heads are split as (d_h, H)
+  bool unnormed_values = false;                                                ///< values are computed from the norm's input
+  bool untransposed_heads = false;                                             ///< (B, H, T, d_h) is taken for (B, T, H d_h)
   bool tied_head = false;           ///< the embedding is the head, whatever the configuration says
+  bool reshaped_head = false;       ///< the head (V, d) is reshaped to (d, V) instead of transposed
   bool bare_shared_values = false;  ///< shared values are handed on without their bias
   bool biased_after_rotation = false;
   bool rotary_key_of_first = false, rotary_first = false, reversed_keys = false, normed_latent = false, latent_of_last = false,

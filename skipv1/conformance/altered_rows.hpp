@@ -59,9 +59,9 @@ class AlteredRows {
   /// The norm of x (d) into `y`, which may be x.
   void norm_vector(const double* x, double* y, std::size_t d, View<const double> weight, View<const double> bias,
                    bool centred) const {
-    const double count = static_cast<double>(r_.unbiased ? d - 1 : d);
+    const double width = static_cast<double>(d), count = r_.sums_squares ? 1 : r_.unbiased ? width - 1 : width;
     double mean = 0, square = 0;
-    for (std::size_t i = 0; centred && i < d; ++i) mean += x[i] / static_cast<double>(d);
+    for (std::size_t i = 0; centred && i < d; ++i) mean += x[i] / width;
     for (std::size_t i = 0; i < d; ++i) square += (x[i] - mean) * (x[i] - mean) / count;
     const double root = r_.epsilon_outside ? std::sqrt(square) + c_.norm_epsilon : std::sqrt(square + c_.norm_epsilon);
     for (std::size_t i = 0; i < d; ++i)

@@ -1,6 +1,7 @@
 #include "skipv1/conformance/mistakes.hpp"
 
 #include <cmath>
+#include <functional>
 #include <sstream>
 
 #include "skipv1/conformance/altered_pass.hpp"
@@ -32,39 +33,26 @@ struct Wrong {
   Routing routing;
 };
 
-class Recogniser {
+/// Calls `judge` with the words and the logits (B, T, V) of every mistake that is wanted and that the case's configuration
+/// allows.
+class Mistakes {
  public:
-  Recogniser(const Case& c, View<const double> logits, double bound) : case_(c), logits_(logits), bound_(bound) {}
+  using Wanted = std::function<bool(const std::string& words)>;
+  using Judge = std::function<void(const std::string& words, View<const double> made)>;
+  Mistakes(const Case& c, Wanted wanted, Judge judge) : case_(c), wanted_(std::move(wanted)), judge_(std::move(judge)) {}
 
-  std::vector<std::string> run() {
+  void run() {
     try_tables();
     try_rules();
     try_constants();
     try_weights();
     try_heads();
-    // Neighbouring constants may all be within the bound: the nearest is meant.
-    std::stable_sort(found_.begin(), found_.end(), [](const Found& a, const Found& b) { return a.error < b.error; });
-    std::vector<std::string> nearest;
-    for (const Found& found : found_)
-      if (found.error <= 2 * found_.front().error + 1e-14) nearest.push_back(found.words);
-    return nearest;
   }
 
  private:
-  struct Found {
-    std::string words;
-    double error;
-  };
-
-  /// Keeps a mistake that differs from the case and is what was found.
-  void judge(const std::string& words, View<const double> made) {
-    const bool differs = !compare("logits", "logits", made, case_.logits, bound_).pass;
-    const Comparison same = compare("logits", "logits", logits_, made, bound_);
-    if (differs && same.pass) found_.push_back({words, same.error});
-  }
-
   template <class Change>
   void attempt(const std::string& words, const Change& change) {
+    if (!wanted_(words)) return;
     try {
       Wrong wrong(case_);
       change(wrong);
@@ -72,7 +60,7 @@ class Recogniser {
       Cache<double> cache(decoder.routing(), case_.batch(), case_.length());
       Activations<double> a;
       const View<double> rows = decoder.forward(Batch::rectangle(case_.tokens), cache, a);
-      judge(words, {rows.data(), case_.logits.shape()});
+      judge_(words, {rows.data(), case_.logits.shape()});
     } catch (const Error&) {  // a mistake that this configuration does not allow
     }
   }
@@ -81,19 +69,21 @@ class Recogniser {
     Rules rules;
     if (!case_.config.gpt2()) rules.inner = Rules::Inner::silu;
     for (const TableMistake& mistake : table_mistakes(case_.config)) {
+      if (!wanted_(mistake.words)) continue;
       try {
         Routing routing = make_routing(case_.config);
         mistake.change(routing);
-        judge(mistake.words, altered_pass(case_.config, case_.weights, routing, case_.tokens, rules));
+        judge_(mistake.words, altered_pass(case_.config, case_.weights, routing, case_.tokens, rules));
       } catch (const Error&) {  // a head that is not there
       }
     }
   }
   void try_rules() {
     for (const RuleMistake& mistake : rule_mistakes(case_.config)) {
+      if (!wanted_(mistake.words)) continue;
       const Tensor<double> made =
           altered_pass(case_.config, case_.weights, make_routing(case_.config), case_.tokens, mistake.rules);
-      judge(mistake.words, made);
+      judge_(mistake.words, made);
     }
   }
 
@@ -162,6 +152,7 @@ class Recogniser {
         if (!keys.empty()) std::swap_ranges(keys.data(), keys.data() + keys.size(), queries.data());
       });
     });
+    attempt("the norms' biases are left out", [&](Wrong& wrong) { wrong.each("norm.bias", fill(0)); });
     attempt("all biases are left out", [&](Wrong& wrong) { wrong.each(".bias", fill(0)); });
     for (const char* part : {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "layernorm"})
       attempt(std::string(part) + "'s bias is left out", [&](Wrong& wrong) { wrong.each(std::string(part) + ".bias", fill(0)); });
@@ -210,8 +201,8 @@ class Recogniser {
       });
     });
   }
-  /// Rows `begin …` of a rotated head's weight, or elements of its bias: 0, 2, 4, … come first, 1, 3, 5, … after them, where halves
-  /// are rotated as those pairs.
+  /// Rows `begin …` of a rotated head's weight, or elements of its bias: 0, 2, 4, … come first, 1, 3, 5, … after them, where
+  /// halves are rotated as those pairs.
   static void pair_neighbours(View<double> x, std::size_t begin, std::size_t width) {
     const std::size_t row = x.size() / x.extent(0);
     double* const first = x.data() + begin * row;
@@ -223,16 +214,40 @@ class Recogniser {
   }
 
   const Case& case_;
-  View<const double> logits_;
-  double bound_;
-  std::vector<Found> found_;
+  Wanted wanted_;
+  Judge judge_;
 };
 
 }  // namespace
 
 std::vector<std::string> recognise_mistakes(const Case& c, View<const double> logits, double bound) {
   if (!(logits.shape() == c.logits.shape())) return {};
-  return Recogniser(c, logits, bound).run();
+  struct Found {
+    std::string words;
+    double error;
+  };
+  std::vector<Found> found;
+  const auto every = [](const std::string&) { return true; };
+  Mistakes(c, every, [&](const std::string& words, View<const double> made) {
+    const bool differs = !compare("logits", "logits", made, c.logits, bound).pass;
+    const Comparison same = compare("logits", "logits", logits, made, bound);
+    if (differs && same.pass) found.push_back({words, same.error});
+  }).run();
+  // Neighbouring constants may all be within the bound: the nearest is meant.
+  std::stable_sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.error < b.error; });
+  std::vector<std::string> nearest;
+  for (const Found& x : found)
+    if (x.error <= 2 * found.front().error + 1e-14) nearest.push_back(x.words);
+  return nearest;
+}
+
+std::map<std::string, double> effects_of_mistakes(const Case& c, const std::function<bool(const std::string& words)>& wanted) {
+  std::map<std::string, double> effects;
+  Mistakes(c, wanted, [&](const std::string& words, View<const double> made) {
+    const double error = compare("logits", "logits", made, c.logits, 0).error;
+    if (error > 1e-10) effects[words] = error;
+  }).run();
+  return effects;
 }
 
 namespace {

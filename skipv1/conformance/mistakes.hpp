@@ -1,6 +1,7 @@
 // Mistakes that implementers make, computed on the spot for any case.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,8 +15,11 @@ namespace skipv1::conformance {
 /// or other rules of the pass, computed on the spot, so that it exists wherever it makes a difference.
 std::vector<std::string> recognise_mistakes(const Case& c, View<const double> logits, double bound);
 
-/// The same of the logits (N, V) of a decoding's steps, by their numbers: what a decoder does with its cache, mask and positions
-/// that gives all of them.
+/// Of every known mistake whose words are `wanted`, and that changes the logits of `c`, by its words the error of its logits.
+std::map<std::string, double> effects_of_mistakes(const Case& c, const std::function<bool(const std::string& words)>& wanted);
+
+/// The same as `recognise_mistakes` of the logits (N, V) of a decoding's steps, by their numbers: what a decoder does with its
+/// cache, mask and positions that gives all of them.
 std::vector<std::string> recognise_decoding(const Case& c, const std::map<std::size_t, Tensor<double>>& logits, double bound);
 
 /// The same of a loss whose logits are right, and of one of the counts of expected.json.

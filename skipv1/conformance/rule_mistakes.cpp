@@ -45,10 +45,19 @@ void add_attention(List& list) {
   list.add("there is no causal mask: every query sees all keys", [](Rules& r) { r.mask = Rules::Mask::none; });
   list.add("a query sees the next key, too", [](Rules& r) { r.mask = Rules::Mask::next; });
   list.add("a query does not see its own key", [](Rules& r) { r.mask = Rules::Mask::strict; });
+  list.add("what the causal mask hides has score 0 instead of -inf", [](Rules& r) { r.mask = Rules::Mask::zero_scores; });
+  list.add("the softmax runs over heads instead of keys", [](Rules& r) { r.softmax = Rules::Softmax::over_heads; });
   list.add("the softmax runs over queries instead of keys", [](Rules& r) { r.softmax = Rules::Softmax::over_queries; });
   list.add("the softmax's denominator has one more, as with a sink", [](Rules& r) { r.softmax = Rules::Softmax::with_one_more; });
   list.add("probabilities are rounded to bfloat16", [](Rules& r) { r.rounds_probabilities = true; });
   list.add("queries are split as (d_h, H) instead of (H, d_h)", [](Rules& r) { r.strided_queries = true; });
+  list.add("queries, keys and values are split as (d_h, H) instead of (H, d_h)",
+           [](Rules& r) { r.strided_queries = r.strided_keys = r.strided_values = true; });
+  list.add("keys and values are split as (d_h, H) instead of (H, d_h)",
+           [](Rules& r) { r.strided_keys = r.strided_values = true; });
+  list.add("keys are split as (d_h, H) instead of (H, d_h)", [](Rules& r) { r.strided_keys = true; });
+  list.add("values are split as (d_h, H) instead of (H, d_h)", [](Rules& r) { r.strided_values = true; });
+  list.add("values are computed from the norm's input instead of its output", [](Rules& r) { r.unnormed_values = true; });
   list.add("attention's heads (B, H, T, d_h) are merged to (B, T, H d_h) without transposing",
            [](Rules& r) { r.untransposed_heads = true; });
   list.add("shared values are handed on before their bias is added", [](Rules& r) { r.bare_shared_values = true; });
@@ -58,6 +67,19 @@ void add_attention(List& list) {
   list.add("values are mixed with those of the layer before instead of the first's",
            [](Rules& r) { r.mix = Rules::Mix::of_last; });
   list.add("own values are mixed with layer 0's last heads", [](Rules& r) { r.mix = Rules::Mix::wrong_heads; });
+}
+
+/// What layers find in the place of another layer's values.
+void add_shared(List& list, const Config& config) {
+  using Shared = Rules::Shared;
+  const auto add = [&](const char* words, Shared shared) { list.add(words, [=](Rules& r) { r.shared = shared; }); };
+  add("shared values are their layer's v_proj of the reading layer's input", Shared::of_this_input);
+  add("shared values are one position late", Shared::one_late);
+  add("a layer hands on its attention's output, before o_proj, instead of its values", Shared::of_attention);
+  if (config.hidden_size != config.num_attention_heads * config.head_width()) return;
+  const bool biased = config.gpt2() || config.o_bias;
+  add("shared values have gone through their layer's o_proj", Shared::of_output_weights);
+  if (biased) add("shared values have gone through their layer's o_proj, without its bias", Shared::without_output_bias);
 }
 
 void add_head_norms(List& list) {
@@ -104,6 +126,7 @@ void add_latent(List& list) {
 void add_norms(List& list) {
   list.add("epsilon is added to the root instead of under it", [](Rules& r) { r.epsilon_outside = true; });
   list.add("the variance is divided by d - 1", [](Rules& r) { r.unbiased = true; });
+  list.add("norms divide by the root of the sum of squares instead of their mean", [](Rules& r) { r.sums_squares = true; });
   list.add("LayerNorm does not subtract the mean, or RMSNorm does", [](Rules& r) { r.flipped_mean = true; });
   list.add("a block's two norms are swapped", [](Rules& r) { r.swapped_norms = true; });
   list.add("there is no norm before the output head", [](Rules& r) { r.final_norm = false; });
@@ -126,6 +149,8 @@ void add_rest(List& list, const Config& config) {
   list.add("the feed-forward's function is relu", [](Rules& r) { r.inner = Rules::Inner::relu; });
   list.add("embeddings are multiplied by sqrt(d)", [&](Rules& r) { r.embedding_scale = root; });
   list.add("logits are divided by sqrt(d)", [&](Rules& r) { r.logits_scale = 1 / root; });
+  list.add("the output head's matrix (V, d) is reshaped to (d, V) instead of transposed",
+           [](Rules& r) { r.reshaped_head = true; });
   list.add("the embedding is the output head though the configuration has another", [](Rules& r) { r.tied_head = true; });
   list.add("a row of depth weights is read backwards", [](Rules& r) { r.depth = Rules::Depth::reversed; });
   list.add("the average over depth runs over averages instead of raw block outputs",
@@ -142,7 +167,10 @@ std::vector<RuleMistake> rule_mistakes(const Config& config) {
   List list(config);
   add_rotation(list);
   add_attention(list);
-  if (config.latent()) add_latent(list);
+  if (config.latent())
+    add_latent(list);
+  else
+    add_shared(list, config);
   if (config.qk_norm) add_head_norms(list);
   if (config.rope_frequencies.kind != RopeKind::plain) add_rope_kinds(list, config.rope_frequencies.kind);
   if (config.qkv_bias)

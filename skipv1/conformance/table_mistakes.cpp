@@ -145,6 +145,16 @@ void add_skipping(Tables& t) {
     t.slots("skipped slots repeat the layer's own heads", [s, own](std::size_t l, std::size_t h, HeadName& name) {
       if (earlier(l, name)) name = {l, (s.group(h) - own) % own};
     });
+  if (own < s.kv_heads) {
+    const std::vector<std::size_t> owned = t.right().owned_values;
+    t.values("layer 1 is the source of all shared values, its heads repeated where it owns fewer",
+             [owned](std::size_t l, std::size_t, HeadName& name) {
+               if (!earlier(l, name) || l < 2) return;
+               require(owned[1] > 0, "no such head");
+               name.layer = 1, name.head %= owned[1];
+               if (name.pooled()) name.other %= owned[1];
+             });
+  }
   t.values("skipped slots are zero, as in SkipV0", [](std::size_t l, std::size_t, HeadName& name) {
     if (earlier(l, name)) name = HeadName{};
   });

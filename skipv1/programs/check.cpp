@@ -11,6 +11,7 @@
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/conformance/report.hpp"
+#include "skipv1/conformance/unseen_mistakes.hpp"
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/option_names.hpp"
 
@@ -91,8 +92,15 @@ std::string advice(const std::vector<Comparison>& comparisons) {
   const bool unknown =
       any([](const Comparison& x) { return x.tensor == "logits" && !x.pass && x.mistakes.empty() && std::isfinite(x.error); });
   if (!unknown || any([](const Comparison& x) { return x.check == "trace"; })) return "";
-  return "no known mistake gives these logits; with trace tensors beside them (layer0.queries_rotated.npy, layer0.values.npy …) "
-         "the first stage that differs is named";
+  return "no known mistake gives these logits; the first stage that differs is named where trace tensors lie beside them: "
+         "layer0.queries_rotated.npy, .keys, .values, .attention, .output, layer1 … (--trace FOLDER writes the library's own)";
+}
+
+/// Whether logits were given that hold within the bounds of 16 bits.
+bool holds_in_16_bits(const Options& options, const Case& c, const std::vector<Comparison>& comparisons) {
+  const auto holds = [](const Comparison& x) { return x.check == "logits" && x.pass; };
+  return !options.actual.empty() && std::any_of(comparisons.begin(), comparisons.end(), holds) &&
+         dtype_of_logits(c, folder_of(options, c), options.dtype) == "bf16";
 }
 
 /// Whether every difference is within the bounds of float32, where no scalar was named: the numbers may be stored in a wider one
@@ -128,6 +136,7 @@ bool check_all(const Options& options) {
   if (!options.trace.empty()) require_own_trace_folder(options), require_writable_folder(options.trace);
   Report report;
   std::size_t differing = 0;
+  UnseenMistakes unseen;
   for (const std::string& folder : options.cases) {
     const Case c = read_case(folder);
     if (!options.trace.empty()) write_trace(c, options.trace);
@@ -148,9 +157,11 @@ bool check_all(const Options& options) {
              "--dtype f32 says so\n";
     else if (!options.actual.empty() && !advice(comparisons).empty())
       std::cout << "  " << advice(comparisons) << '\n';
+    if (holds_in_16_bits(options, c, comparisons)) unseen.add(c);
     report.add(c.name, comparisons);
   }
   output.write(report.json(), 1);
+  unseen.print(std::cout);
   std::cout << options.cases.size() - differing << " of " << options.cases.size() << " cases hold" << std::endl;
   return differing == 0;
 }

@@ -2,59 +2,21 @@
 #include "skipv1/conformance/actual.hpp"
 
 #include <cmath>
-#include <functional>
 #include <map>
 
-#include "skipv1/conformance/altered_pass.hpp"
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/json_file.hpp"
 #include "skipv1/conformance/measure.hpp"
-#include "skipv1/conformance/mistakes.hpp"
-#include "skipv1/conformance/new_case.hpp"
 #include "skipv1/conformance/report.hpp"
-#include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/npy.hpp"
-#include "skipv1/model/decoder.hpp"
 #include "tests/catch.hpp"
-#include "tests/io/files.hpp"
-#include "tests/io/models.hpp"
+#include "tests/conformance/case_folder.hpp"
 
 using namespace skipv1;
 using namespace skipv1::conformance;
 using namespace skipv1::testing;
 
 namespace {
-
-/// A small case in a folder, and an empty folder for what is held against it.
-struct Setting {
-  Folder folder{"conformance-actual"};
-  std::filesystem::path actual = folder / "actual";
-  Case c;
-
-  explicit Setting(const Config& config = small("skipv1", 2, true)) : c(make(config)) {
-    std::filesystem::create_directory(actual);
-  }
-  std::vector<Comparison> compare(const std::string& dtype = "") const { return compare_actual(c, actual, dtype); }
-  std::string error() const {
-    return error_of([&] { compare(); });
-  }
-  /// `c`'s own gradients as another implementation's, changed by `change`.
-  void write_gradients(const std::function<void(const Parameters<double>&)>& change) const {
-    const Parameters<double> g(c.config);
-    copy(g.flat(), c.gradients.flat());
-    change(g);
-    write_parameters(actual / "grads.safetensors", g);
-  }
-
- private:
-  Case make(const Config& config) {
-    write_config(folder / "config.json", config);
-    NewCase options;
-    options.seed = 5, options.length = 6;
-    make_case(folder / "config.json", options, folder / "case");
-    return read_case(folder / "case");
-  }
-};
 
 bool all_pass(const std::vector<Comparison>& all) {
   return std::all_of(all.begin(), all.end(), [](const Comparison& x) { return x.pass; });
@@ -117,7 +79,7 @@ TEST_CASE("gradients are compared in the order of the backward pass") {
 }
 
 TEST_CASE("values detached from layer 0 are found at its v_proj, where the forward pass holds") {
-  const Setting s;
+  const CaseFolder s;
   write_npy<double>(s.actual / "logits.npy", s.c.logits);
   s.write_gradients([](const Parameters<double>& g) {
     for (const char* name :
@@ -131,7 +93,7 @@ TEST_CASE("values detached from layer 0 are found at its v_proj, where the forwa
 }
 
 TEST_CASE("a file, tensor or key that belongs to nothing is refused by its name") {
-  const Setting s;
+  const CaseFolder s;
   write_npy<double>(s.actual / "logits.npy", s.c.logits);
   REQUIRE(all_pass(s.compare()));
   for (const char* name : {"layer_1.values.npy", "layer9.keys.npy", "layer1.queries.npy", "logits.pt", "loss.txt"}) {
@@ -168,7 +130,7 @@ TEST_CASE("a file, tensor or key that belongs to nothing is refused by its name"
 }
 
 TEST_CASE("a case's own results are not held against themselves; a copy's equal bits are") {
-  const Setting s;
+  const CaseFolder s;
   std::filesystem::copy(s.c.folder, s.actual);
   CHECK(all_pass(s.compare()));
   const std::string why = ", which would be held against itself: must ";
@@ -190,7 +152,7 @@ TEST_CASE("a case's own results are not held against themselves; a copy's equal 
 }
 
 TEST_CASE("of logits that are not finite no mistake is named, nor of the loss that follows from them") {
-  const Setting s;
+  const CaseFolder s;
   Tensor<double> logits(s.c.logits.shape());
   copy(View<double>(logits), View<double>(s.c.logits));
   const auto compared = [&] {
@@ -208,7 +170,7 @@ TEST_CASE("of logits that are not finite no mistake is named, nor of the loss th
 }
 
 TEST_CASE("a loss that is not finite, as Python's json writes it, differs") {
-  const Setting s;
+  const CaseFolder s;
   for (const char* word : {"NaN", "Infinity", "-Infinity"}) {
     write(s.actual / "expected.json", std::string(R"({"loss": )") + word + "}");
     const std::vector<Comparison> all = s.compare();
@@ -223,7 +185,7 @@ TEST_CASE("a loss that is not finite, as Python's json writes it, differs") {
 }
 
 TEMPLATE_TEST_CASE("one actual.safetensors holds everything, in any float type", "", double, float, bfloat16) {
-  const Setting s;
+  const CaseFolder s;
   std::vector<NamedTensor<double>> tensors = named_tensors(s.c.gradients);
   const std::vector<std::pair<std::string, Tensor<double>>> stages = trace(s.c);
   for (const auto& [name, x] : stages) tensors.push_back({name, x});
@@ -246,7 +208,7 @@ TEST_CASE("each tensor of the trace lies where the pass has it") {
   Config config = small("skipv1", 2, true);
   for (const bool gpt2 : {false, true}) {
     config.architecture = gpt2 ? Architecture::gpt2 : Architecture::llama;
-    const Setting s(config);
+    const CaseFolder s(config);
     std::map<std::string, Tensor<double>> x;
     std::vector<std::string> names;
     for (const auto& [name, tensor] : trace(s.c)) x.emplace(name, tensor), names.push_back(name);
@@ -278,7 +240,7 @@ TEST_CASE("each tensor of the trace lies where the pass has it") {
 }
 
 TEST_CASE("the report has index, expected and actual number of each comparison") {
-  const Setting s;
+  const CaseFolder s;
   Tensor<double> logits(s.c.logits.shape());
   copy(View<double>(logits), View<double>(s.c.logits));
   logits(1, 3, 2) += 1;
@@ -295,101 +257,4 @@ TEST_CASE("the report has index, expected and actual number of each comparison")
   CHECK(json[1]["actual"].is_null());
   CHECK(json[2]["expected"] == s.c.parameters);
   CHECK(json[2]["actual"] == 3);
-}
-
-TEST_CASE("a known mistake is recognised by its numbers, and no other") {
-  Config config = small("skipv1", 4, true);
-  config.hidden_size = 32, config.norm_epsilon = 1e-3;
-  const Setting s(config);
-  const auto logits_of = [&](const Config& c, const Parameters<double>& weights, const Routing& routing) {
-    const Decoder<double> decoder(c, weights, routing);
-    Cache<double> cache(decoder.routing(), s.c.batch(), s.c.length());
-    Activations<double> a;
-    Tensor<double> logits(s.c.logits.shape());
-    const View<double> rows = decoder.forward(Batch::rectangle(s.c.tokens), cache, a);
-    std::copy_n(rows.data(), rows.size(), logits.data());
-    return logits;
-  };
-  CHECK(recognise_mistakes(s.c, s.c.logits, 1e-10).empty());
-  Config epsilon = config;
-  epsilon.norm_epsilon = 1e-5;
-  CHECK(recognise_mistakes(s.c, logits_of(epsilon, s.c.weights, make_routing(config)), 1e-10) ==
-        std::vector<std::string>{"epsilon of the norms is 1e-05 instead of 0.001"});
-  Routing wrong_half = make_routing(config);
-  wrong_half.values[4 + 2].head = 0, wrong_half.values[4 + 3].head = 1;
-  const Tensor<double> wrong = logits_of(config, s.c.weights, wrong_half);
-  REQUIRE(recognise_mistakes(s.c, wrong, 1e-10).size() == 1);
-  CHECK_THAT(recognise_mistakes(s.c, wrong, 1e-10)[0], Catch::Contains("the wrong half is reused"));
-  write_npy<double>(s.actual / "logits.npy", wrong);
-  std::vector<Comparison> all = s.compare();
-  recognise_actual(s.c, s.actual, all);
-  CHECK(all.at(0).mistakes.size() == 1);
-  Report report;
-  report.add("x", all);
-  CHECK_THAT(report.json()[0]["mistakes"][0].get<std::string>(), Catch::Contains("the wrong half is reused"));
-}
-
-TEST_CASE("neighbours as rotary pairs are recognised where queries and keys have biases, too") {
-  Config config = small("gqa", 4, true);
-  config.hidden_size = 32, config.num_key_value_heads = 2, config.qkv_bias = true;
-  const Setting s(config);
-  const Parameters<double> wrong(config);
-  copy(wrong.flat(), s.c.weights.flat());
-  double largest = 0;
-  for (std::size_t l = 0; l < config.num_hidden_layers; ++l) {
-    for (const char* name : {"q_proj.weight", "q_proj.bias", "k_proj.weight", "k_proj.bias"}) {
-      const std::string full = "model.layers." + std::to_string(l) + ".self_attn." + name;
-      const View<const double> right = s.c.weights[full];
-      const View<double> rows = wrong[full];
-      const std::size_t row = right.size() / right.extent(0), head = config.head_width();
-      for (std::size_t i = 0; i < right.extent(0); ++i) {  // row i of the halves is row `from` of the neighbours
-        const std::size_t within = i % head, from = i - within + (within < head / 2 ? 2 * within : 2 * (within - head / 2) + 1);
-        for (std::size_t j = 0; j < row; ++j) rows.data()[i * row + j] = right.data()[from * row + j];
-        if (row == 1) largest = std::max(largest, std::abs(right.data()[i]));
-      }
-    }
-  }
-  REQUIRE(largest > 0);
-  const Decoder<double> decoder(config, wrong);
-  Cache<double> cache(decoder.routing(), s.c.batch(), s.c.length());
-  Activations<double> a;
-  Tensor<double> logits(s.c.logits.shape());
-  const View<double> rows = decoder.forward(Batch::rectangle(s.c.tokens), cache, a);
-  std::copy_n(rows.data(), rows.size(), logits.data());
-  CHECK(recognise_mistakes(s.c, logits, 1e-10) ==
-        std::vector<std::string>{"rotary pairs are neighbours (2i, 2i+1) instead of halves (i, i + d/2)"});
-}
-
-TEST_CASE("mistakes of the rotation, of one half of a table and of the block's order are recognised by their own words") {
-  Config config = small("gqa", 4, true);
-  config.hidden_size = 32, config.num_key_value_heads = 2, config.norm_epsilon = 1e-3;
-  const Setting s(config);
-  Rules right;
-  right.inner = Rules::Inner::silu;
-  const auto found = [&](const Rules& rules, const Routing& routing) {
-    return recognise_mistakes(s.c, altered_pass(config, s.c.weights, routing, s.c.tokens, rules), 1e-10);
-  };
-  CHECK(found(right, make_routing(config)).empty());
-  const std::pair<const char*, void (*)(Rules&)> rules[] = {
-      {"keys are rotated twice, as where they are cached and again where they are read",
-       [](Rules& r) { r.rotates_keys_twice = true; }},
-      {"queries are rotated twice", [](Rules& r) { r.rotates_queries_twice = true; }},
-      {"queries and keys are rotated twice", [](Rules& r) { r.rotates_queries_twice = r.rotates_keys_twice = true; }},
-      {"the feed-forward reads what attention reads: the block's input through the first norm",
-       [](Rules& r) { r.norms = Rules::Order::parallel_of_one; }}};
-  for (const auto& [words, change] : rules) {
-    Rules wrong = right;
-    change(wrong);
-    CHECK(found(wrong, make_routing(config)) == std::vector<std::string>{words});
-  }
-  const std::string groups = "query head h reads group h mod H_kv instead of floor(h H_kv / H)";
-  for (const std::string part : {"", " (of values alone)", " (of keys alone)"}) {
-    Routing wrong = make_routing(config);
-    for (std::size_t l = 0; l < config.num_hidden_layers; ++l)
-      for (std::size_t h = 0; h < 4; ++h) {
-        if (part != " (of values alone)") wrong.keys[l * 4 + h].head = h % 2;
-        if (part != " (of keys alone)") wrong.values[l * 4 + h].head = h % 2;
-      }
-    CHECK(found(right, wrong) == std::vector<std::string>{groups + part});
-  }
 }

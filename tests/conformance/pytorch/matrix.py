@@ -28,6 +28,7 @@ except ImportError as error:
 
 import mistakes_of_attention  # noqa: F401: they register
 import mistakes_of_features  # noqa: F401
+import mistakes_of_shared_values  # noqa: F401
 import mistakes_of_variants  # noqa: F401
 from cases import Case
 from cases import chosen

@@ -250,6 +250,20 @@ class _(Model):
         return torch.rsqrt(x.pow(2).sum(-1, keepdim=True) / (x.shape[-1] - 1) + self.eps)
 
 
+@mistake("norm_sum", "norms divide by the root of the sum of squares instead of their mean")
+class _(Model):
+    def inverse_deviation(self, x):
+        return torch.rsqrt(x.pow(2).sum(-1, keepdim=True) + self.eps)
+
+
+@mistake("norm_bias_left_out", "the norms' biases are left out", gpt2)
+class _(Model):
+    def norm(self, x, name):
+        x = x.to(self.wide)
+        x = x - x.mean(-1, keepdim=True)
+        return (x * self.inverse_deviation(x)).to(self.dtype) * self.norm_weight(name)
+
+
 @mistake("norm_uncentred", "LayerNorm does not subtract the mean", gpt2)
 class _(Model):
     def norm(self, x, name):

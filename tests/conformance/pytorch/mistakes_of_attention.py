@@ -58,6 +58,21 @@ class _(Model):
         return torch.arange(S) <= torch.arange(T)[:, None]
 
 
+@mistake("mask_zero", "what the causal mask hides has score 0 instead of -inf")
+class _(Model):
+    def attend(self, q, k, v):
+        scores = torch.einsum("bthd,bshd->bhts", q, k) * self.scale(q.shape[-1])
+        scores = scores.masked_fill(~self.visible(q.shape[1], k.shape[1]), 0)
+        return torch.einsum("bhts,bshd->bthd", self.softmax(scores), v)
+
+
+@mistake("softmax_over_heads", "the softmax runs over heads instead of keys", lambda m: m.H > 1)
+class _(Model):
+    def softmax(self, scores):
+        finite = scores.to(self.wide).clamp(min=-1e30)  # of a masked key, of which all heads have the same, 1 / H
+        return torch.softmax(finite, 1).to(self.dtype)
+
+
 @mistake("softmax_over_queries", "the softmax runs over queries instead of keys")
 class _(Model):
     def softmax(self, scores):
@@ -98,6 +113,48 @@ class _(Model):
         return x.reshape(*x.shape[:2], width, -1).transpose(-1, -2)
 
     strided = False
+
+
+def several_heads(m):
+    return not m.mla and m.H > 1 and m.d_h > 1
+
+
+@mistake("heads_strided", "queries, keys and values are split as (d_h, H) instead of (H, d_h)", several_heads)
+class _(Model):
+    def split_heads(self, x, width):
+        return x.reshape(*x.shape[:2], width, -1).transpose(-1, -2)
+
+
+def strided(name, words, projections):
+    @mistake(name, words, lambda m: several_heads(m) and m.H_kv > 1)
+    class _(Model):
+        def project(self, l, x, name, width):
+            self.strides = name in projections
+            heads = super().project(l, x, name, width)
+            self.strides = False
+            return heads
+
+        def split_heads(self, x, width):
+            if not self.strides:
+                return super().split_heads(x, width)
+            return x.reshape(*x.shape[:2], width, -1).transpose(-1, -2)
+
+        strides = False
+
+
+strided("keys_and_values_strided", "keys and values are split as (d_h, H) instead of (H, d_h)", "kv")
+strided("keys_strided", "keys are split as (d_h, H) instead of (H, d_h)", "k")
+strided("values_strided", "values are split as (d_h, H) instead of (H, d_h)", "v")
+
+
+@mistake("values_unnormed", "values are computed from the norm's input instead of its output", lambda m: not m.mla)
+class _(Model):
+    def block(self, l, x, positions, cache):
+        self.unnormed = x
+        return super().block(l, x, positions, cache)
+
+    def project_values(self, l, x):
+        return super().project_values(l, self.unnormed)
 
 
 @mistake("heads_not_transposed", "(B, H, T, d_h) is merged to (B, T, H d_h) without transposing", lambda m: m.H > 1)
@@ -157,6 +214,12 @@ class _(Model):
 class _(Model):
     def head_weight(self):
         return self.w["model.embed_tokens.weight"]
+
+
+@mistake("head_reshaped", "the output head's matrix (V, d) is reshaped to (d, V) instead of transposed")
+class _(Model):
+    def output_head(self, x):
+        return x @ self.head_weight().reshape(self.hidden, -1)
 
 
 @mistake("head_scaled", "logits of a tied head are scaled by 1/sqrt(d)", tied)

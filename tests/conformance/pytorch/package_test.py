@@ -47,6 +47,12 @@ def check_right_and_wrong(package):
     wrong = run(own.Case(case.folder), kind=matrix.MISTAKES["wrong_half"])
     refused("the wrong half is reused", lambda: package.check(case, logits=wrong.logits))
     assert package.check(case, logits=wrong.logits, raises=False).mistakes
+    refused("no known mistake gives these logits; the first stage that differs is named where trace tensors lie beside them: ",
+            lambda: package.check(case, logits=right.logits + 1))
+    half = package.check(case, logits=right.logits.astype("float16"))
+    assert half.holds and "\nwith logits of 16 bits this case does not show the mistakes below, " in half.output, half.output
+    assert "\n  epsilon is added to the root instead of under it\n" in half.output and "causal mask" not in half.output, half.output
+    assert "16 bits" not in package.check(case, logits=narrow).output
     refused("belongs to nothing", lambda: package.check(case, trace={"layer9.keys": right.logits}))
     refused("nothing to compare", lambda: package.check(case))
 

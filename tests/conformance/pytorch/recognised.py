@@ -1,5 +1,5 @@
 """skipv1-check names the mistakes: of each one in mistakes*.py it prints which known mistake gives exactly these numbers, and
-exits with status 1.
+exits with status 1. Fails where it prints none, or another mistake's words without its own.
 
     python tests/conformance/pytorch/recognised.py build/default/bin/skipv1-check [--cases N] [--whole] [--verbose]
 
@@ -57,6 +57,12 @@ def words_of(program, folder, name, dtype):
     return [words for x in comparisons for words in x["mistakes"]]
 
 
+def called_another(name, words):
+    """Whether the checker says what another mistake's words are, and not what its own are."""
+    others = {kind.words for kind in MISTAKES.values()}
+    return name in MISTAKES and MISTAKES[name].words not in words and not others.isdisjoint(words)
+
+
 def jobs(count, whole):
     """(folder, mistake, dtype)"""
     every = {**{name: kind for name, kind in MISTAKES.items() if name not in UNNAMED},
@@ -91,6 +97,9 @@ def main():
             if not words or words[0].startswith("refused"):
                 failures += 1
                 print(f"{name} in {pathlib.Path(folder).name}, {dtype}: not recognised", *words)
+            elif called_another(name, words):
+                failures += 1
+                print(f"{name} in {pathlib.Path(folder).name}, {dtype}: called another: {words}")
     print(f"{len(MISTAKES) - len(UNNAMED)} mistakes, {len(DECODING_MISTAKES)} of decoding, {tries} tries; {failures} failures")
     sys.exit(bool(failures))
 

@@ -68,6 +68,7 @@ class OneKernel {
   void set_sizes();
   void set_memory();
   void choose_shape(const OneKernelShape& wanted);
+  /// Shared memory of a kernel that multiplies by `tiles` tiles of 8 sequences at once, and whether a block has it.
   one_kernel::SharedPlan<T> plan(unsigned tiles) const { return {a_, static_cast<unsigned>(shape_.threads / warp_size), tiles}; }
   bool fits(unsigned tiles) const { return plan(tiles).total <= shared_memory_of_block(); }
   /// Stages as many sequences' rows at once as fit; returns how many blocks are on the device then.

@@ -320,7 +320,8 @@ class FastPhases : private Phases<T, true, 1> {
       e.cosine = memory_.rope[turn], e.sine = memory_.rope[turn + 1];
     });
   }
-  /// Takes a pair's sums. Residuals are read by the thread that stored them; others read numbered words.
+  /// Takes a pair's sums. Residuals are read by the thread that stored them; other blocks read numbered words of one sequence,
+  /// and wait at a barrier for more.
   SKIPV1_DEVICE_MEMBER void finish(Phase phase, std::uint32_t pair, std::uint32_t b, const Ending<T>& e) {
     if (phase == Phase::project) {
       T x = static_cast<T>(e.first * e.cosine - e.second * e.sine), y = static_cast<T>(e.second * e.cosine + e.first * e.sine);

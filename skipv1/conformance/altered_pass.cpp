@@ -29,6 +29,7 @@ class Pass : AlteredRows {
       outputs.push_back(copied(x));
       average(l, x, outputs);
     }
+    for (std::size_t i = 0; i < x.size() && !r_.final_embedding; ++i) x.data()[i] -= outputs[0].data()[i];
     const X normed = r_.final_norm ? norm("model.norm", x) : copied(x);
     const bool tied = c_.tie_word_embeddings || r_.tied_head;
     const View<double> head = w_[tied ? "model.embed_tokens.weight" : "lm_head.weight"];
@@ -153,6 +154,8 @@ class Pass : AlteredRows {
         return s <= t + 1;
       case Rules::Mask::strict:
         return s < t || t + s == 0;
+      case Rules::Mask::window:
+        return s <= t && t < s + r_.window;
     }
     return false;
   }

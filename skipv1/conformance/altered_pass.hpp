@@ -9,10 +9,19 @@ namespace skipv1::conformance {
 
 /// The rules of a pass; as they stand here they are those of docs/spec/models.md.
 struct Rules {
-  enum class Mask { causal, none, next, strict, zero_scores } mask = Mask::causal;  ///< zero_scores: of what is masked, not -inf
+  enum class Mask { causal, none, next, strict, zero_scores, window } mask = Mask::causal;  ///< zero_scores: of what is masked
+  std::size_t window = 0;  ///< the newest keys that a query sees, its own among them
   enum class Softmax { over_keys, over_queries, over_heads, with_one_more } softmax = Softmax::over_keys;
   enum class Order { before, after, parallel, parallel_of_one, normed_residual } norms = Order::before;
-  enum class Inner { tanh_gelu, erf_gelu, quick_gelu, sigmoid, silu, relu } inner = Inner::tanh_gelu;  ///< llama starts from silu
+  enum class Inner {
+    tanh_gelu,
+    squared_gelu,  ///< x^2 in the place of tanh_gelu's x^3
+    erf_gelu,
+    quick_gelu,
+    sigmoid,
+    silu,
+    relu
+  } inner = Inner::tanh_gelu;  ///< llama starts from silu
   enum class Mix { right, left_out, added, of_last, wrong_heads } mix = Mix::right;
   /// What layers that read another's values find there.
   enum class Shared {
@@ -35,7 +44,8 @@ struct Rules {
   bool positions = true;  ///< whether gpt2's are embedded
   // Norms.
   bool epsilon_outside = false, unbiased = false, sums_squares = false;
-  bool flipped_mean = false;  ///< LayerNorm without the mean, RMSNorm with it
+  bool flipped_mean = false;    ///< LayerNorm without the mean, RMSNorm with it
+  bool final_embedding = true;  ///< whether the embedding is in what the final norm reads
   bool swapped_norms = false, final_norm = true, norms_queries = true, norms_keys = true;
   enum class HeadNorms {
     right,
@@ -67,6 +77,8 @@ inline double inner_function(Rules::Inner kind, double x) {
   switch (kind) {
     case Rules::Inner::tanh_gelu:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case Rules::Inner::squared_gelu:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x)));
     case Rules::Inner::erf_gelu:
       return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
     case Rules::Inner::quick_gelu:

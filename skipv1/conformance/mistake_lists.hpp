@@ -21,7 +21,8 @@ struct RuleMistake {
   std::string words;
   Rules rules;
 };
-std::vector<RuleMistake> rule_mistakes(const Config& config);
+/// `windows`: how many keys a query sees where a sliding window is tried.
+std::vector<RuleMistake> rule_mistakes(const Config& config, const std::vector<std::size_t>& windows);
 
 /// A mistake that reads other numbers of the configuration than it says.
 struct ConfigMistake {

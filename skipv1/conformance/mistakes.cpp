@@ -18,8 +18,9 @@ using Names = std::vector<HeadName>;
 
 /// The same model with something wrong.
 struct Wrong {
-  explicit Wrong(const Case& c) : config(c.config), weights(c.config), routing(make_routing(c.config)) {
+  explicit Wrong(const Case& c) : config(c.config), weights(c.config), routing(make_routing(c.config)), tokens(c.tokens.shape()) {
     copy(weights.flat(), c.weights.flat());
+    std::copy_n(c.tokens.data(), c.tokens.size(), tokens.data());
   }
   /// Calls `change(name, x)` on every tensor whose name contains `part`.
   template <class Change>
@@ -31,6 +32,7 @@ struct Wrong {
   Config config;
   Parameters<double> weights;
   Routing routing;
+  Tensor<std::int32_t> tokens;
 };
 
 /// Calls `judge` with the words and the logits (B, T, V) of every mistake that is wanted and that the case's configuration
@@ -39,11 +41,14 @@ class Mistakes {
  public:
   using Wanted = std::function<bool(const std::string& words)>;
   using Judge = std::function<void(const std::string& words, View<const double> made)>;
-  Mistakes(const Case& c, Wanted wanted, Judge judge) : case_(c), wanted_(std::move(wanted)), judge_(std::move(judge)) {}
+  /// `windows`: how many keys a query sees where a sliding window is tried.
+  Mistakes(const Case& c, const std::vector<std::size_t>& windows, Wanted wanted, Judge judge)
+      : case_(c), windows_(windows), wanted_(std::move(wanted)), judge_(std::move(judge)) {}
 
   void run() {
     try_tables();
     try_rules();
+    try_tokens();
     try_constants();
     try_weights();
     try_heads();
@@ -59,7 +64,7 @@ class Mistakes {
       const Decoder<double> decoder(wrong.config, wrong.weights, wrong.routing);
       Cache<double> cache(decoder.routing(), case_.batch(), case_.length());
       Activations<double> a;
-      const View<double> rows = decoder.forward(Batch::rectangle(case_.tokens), cache, a);
+      const View<double> rows = decoder.forward(Batch::rectangle(wrong.tokens), cache, a);
       judge_(words, {rows.data(), case_.logits.shape()});
     } catch (const Error&) {  // a mistake that this configuration does not allow
     }
@@ -79,12 +84,27 @@ class Mistakes {
     }
   }
   void try_rules() {
-    for (const RuleMistake& mistake : rule_mistakes(case_.config)) {
+    for (const RuleMistake& mistake : rule_mistakes(case_.config, windows_)) {
       if (!wanted_(mistake.words)) continue;
       const Tensor<double> made =
           altered_pass(case_.config, case_.weights, make_routing(case_.config), case_.tokens, mistake.rules);
       judge_(mistake.words, made);
     }
+  }
+
+  /// Other tokens than the case's; `move` is of one sequence.
+  void try_tokens() {
+    const auto attempt_move = [&](const char* words, void (*move)(std::int32_t * begin, std::int32_t * end)) {
+      attempt(words, [&](Wrong& wrong) {
+        for (std::size_t b = 0; b < case_.batch(); ++b) move(&wrong.tokens(b, 0), &wrong.tokens(b, 0) + case_.length());
+      });
+    };
+    attempt_move("each position reads the token before its own, the first one the last",
+                 [](std::int32_t* begin, std::int32_t* end) { std::rotate(begin, end - 1, end); });
+    attempt_move("each position reads the next token, the last one the first",
+                 [](std::int32_t* begin, std::int32_t* end) { std::rotate(begin, begin + 1, end); });
+    attempt_move("each position reads the token before its own, the first one token 0",
+                 [](std::int32_t* begin, std::int32_t* end) { std::copy_backward(begin, end - 1, end), *begin = 0; });
   }
 
   void try_constants() {
@@ -214,9 +234,24 @@ class Mistakes {
   }
 
   const Case& case_;
+  std::vector<std::size_t> windows_;
   Wanted wanted_;
   Judge judge_;
 };
+
+/// The sliding windows that may have given `logits`: a query sees less than it should from the position on that is the window's
+/// width, so the logits are right before it. What the first keys left out weigh may be too little to be seen.
+std::vector<std::size_t> possible_windows(const Case& c, View<const double> logits, double bound) {
+  const std::size_t row = c.config.vocab_size, length = c.length();
+  const auto [least, most] = std::minmax_element(c.logits.data(), c.logits.data() + c.logits.size());
+  const double unit = bound * std::max(-*least, *most);
+  std::size_t first = length;  // position that differs
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (!(std::abs(logits.data()[i] - c.logits.data()[i]) <= unit)) first = std::min(first, i / row % length);
+  std::vector<std::size_t> windows;
+  for (std::size_t window = first; window > 0 && first < length && windows.size() < 4; --window) windows.push_back(window);
+  return windows;
+}
 
 }  // namespace
 
@@ -228,7 +263,7 @@ std::vector<std::string> recognise_mistakes(const Case& c, View<const double> lo
   };
   std::vector<Found> found;
   const auto every = [](const std::string&) { return true; };
-  Mistakes(c, every, [&](const std::string& words, View<const double> made) {
+  Mistakes(c, possible_windows(c, logits, bound), every, [&](const std::string& words, View<const double> made) {
     const bool differs = !compare("logits", "logits", made, c.logits, bound).pass;
     const Comparison same = compare("logits", "logits", logits, made, bound);
     if (differs && same.pass) found.push_back({words, same.error});
@@ -243,7 +278,7 @@ std::vector<std::string> recognise_mistakes(const Case& c, View<const double> lo
 
 std::map<std::string, double> effects_of_mistakes(const Case& c, const std::function<bool(const std::string& words)>& wanted) {
   std::map<std::string, double> effects;
-  Mistakes(c, wanted, [&](const std::string& words, View<const double> made) {
+  Mistakes(c, {std::max<std::size_t>(1, c.length() / 2)}, wanted, [&](const std::string& words, View<const double> made) {
     const double error = compare("logits", "logits", made, c.logits, 0).error;
     if (error > 1e-10) effects[words] = error;
   }).run();

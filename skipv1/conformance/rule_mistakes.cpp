@@ -41,6 +41,14 @@ void add_rotation(List& list) {
   list.add("position embeddings are left out", [](Rules& r) { r.positions = false; });
 }
 
+void add_windows(List& list, const std::vector<std::size_t>& windows) {
+  for (const std::size_t window : windows) {
+    const std::string keys =
+        window == 1 ? "its own key alone" : "the last " + std::to_string(window) + " keys alone, its own among them";
+    list.add("a sliding window: a query sees " + keys, [=](Rules& r) { r.mask = Rules::Mask::window, r.window = window; });
+  }
+}
+
 void add_attention(List& list) {
   list.add("there is no causal mask: every query sees all keys", [](Rules& r) { r.mask = Rules::Mask::none; });
   list.add("a query sees the next key, too", [](Rules& r) { r.mask = Rules::Mask::next; });
@@ -128,6 +136,7 @@ void add_norms(List& list) {
   list.add("the variance is divided by d - 1", [](Rules& r) { r.unbiased = true; });
   list.add("norms divide by the root of the sum of squares instead of their mean", [](Rules& r) { r.sums_squares = true; });
   list.add("LayerNorm does not subtract the mean, or RMSNorm does", [](Rules& r) { r.flipped_mean = true; });
+  list.add("what the final norm reads lacks the embedding", [](Rules& r) { r.final_embedding = false; });
   list.add("a block's two norms are swapped", [](Rules& r) { r.swapped_norms = true; });
   list.add("there is no norm before the output head", [](Rules& r) { r.final_norm = false; });
   list.add("norms follow the residual addition instead of preceding attention and feed-forward",
@@ -143,6 +152,8 @@ void add_rest(List& list, const Config& config) {
   const double root = std::sqrt(static_cast<double>(config.hidden_size));
   list.add("the feed-forward's function is GELU by erf", [](Rules& r) { r.inner = Rules::Inner::erf_gelu; });
   list.add("the feed-forward's function is GELU by tanh", [](Rules& r) { r.inner = Rules::Inner::tanh_gelu; });
+  list.add("the feed-forward's function is GELU by tanh with x^2 in the place of x^3",
+           [](Rules& r) { r.inner = Rules::Inner::squared_gelu; });
   list.add("the feed-forward's function is x sigmoid(1.702 x)", [](Rules& r) { r.inner = Rules::Inner::quick_gelu; });
   list.add("the feed-forward's function is the sigmoid", [](Rules& r) { r.inner = Rules::Inner::sigmoid; });
   list.add("the feed-forward's function is silu", [](Rules& r) { r.inner = Rules::Inner::silu; });
@@ -163,10 +174,11 @@ void add_rest(List& list, const Config& config) {
 
 }  // namespace
 
-std::vector<RuleMistake> rule_mistakes(const Config& config) {
+std::vector<RuleMistake> rule_mistakes(const Config& config, const std::vector<std::size_t>& windows) {
   List list(config);
   add_rotation(list);
   add_attention(list);
+  add_windows(list, windows);
   if (config.latent())
     add_latent(list);
   else

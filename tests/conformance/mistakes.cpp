@@ -152,6 +152,71 @@ TEST_CASE("what layers find in the place of shared values, and each new rule, is
   }
 }
 
+TEST_CASE(
+    "a sliding window is recognised with its width, and so are a squared GELU, a residual without its embedding, moved tokens") {
+  for (const Architecture architecture : {Architecture::llama, Architecture::gpt2}) {
+    Config config = small("skipv1", 4, true);
+    config.architecture = architecture, config.hidden_size = 32, config.num_hidden_layers = 3;
+    const CaseFolder s(config);
+    Rules right;
+    if (architecture == Architecture::llama) right.inner = Rules::Inner::silu;
+    const auto found = [&](const Rules& rules, View<const std::int32_t> tokens, double bound = 1e-10) {
+      return recognise_mistakes(s.c, altered_pass(config, s.c.weights, make_routing(config), tokens, rules), bound);
+    };
+    CHECK(found(right, s.c.tokens).empty());
+    const std::string windows[] = {"its own key alone", "the last 2 keys alone, its own among them",
+                                   "the last 3 keys alone, its own among them", "the last 4 keys alone, its own among them",
+                                   "the last 5 keys alone, its own among them"};
+    REQUIRE(s.c.length() == std::size(windows) + 1);  // a wider one is none
+    Rules wrong = right;
+    wrong.mask = Rules::Mask::window;
+    for (wrong.window = 1; wrong.window <= s.c.length(); ++wrong.window) {
+      std::vector<std::string> words;
+      if (wrong.window < s.c.length()) words.push_back("a sliding window: a query sees " + windows[wrong.window - 1]);
+      CHECK(found(wrong, s.c.tokens) == words);
+    }
+    wrong = right, wrong.final_embedding = false;
+    CHECK(found(wrong, s.c.tokens) == std::vector<std::string>{"what the final norm reads lacks the embedding"});
+    wrong = right, wrong.inner = Rules::Inner::squared_gelu;
+    CHECK(found(wrong, s.c.tokens) ==
+          std::vector<std::string>{"the feed-forward's function is GELU by tanh with x^2 in the place of x^3"});
+    const auto moved = [&](const char* words, std::size_t from, bool zero) {  // position t has the token of position t + from
+      Tensor<std::int32_t> tokens(s.c.tokens.shape());
+      for (std::size_t b = 0; b < s.c.batch(); ++b)
+        for (std::size_t t = 0; t < s.c.length(); ++t)
+          tokens(b, t) = zero && t == 0 ? 0 : s.c.tokens(b, (t + from) % s.c.length());
+      CHECK(found(right, tokens) == std::vector<std::string>{words});
+    };
+    moved("each position reads the token before its own, the first one the last", s.c.length() - 1, false);
+    moved("each position reads the token before its own, the first one token 0", s.c.length() - 1, true);
+    moved("each position reads the next token, the last one the first", 1, false);
+  }
+}
+
+TEST_CASE("of a sliding window whose first key left out weighs too little to be seen, the width is recognised") {
+  Config config = small("skipv1", 4, true);
+  config.hidden_size = 32;
+  const CaseFolder s(config);
+  Rules wrong;
+  wrong.inner = Rules::Inner::silu, wrong.mask = Rules::Mask::window;
+  int tried = 0;
+  for (wrong.window = 2; wrong.window + 1 < s.c.length(); ++wrong.window) {
+    const Tensor<double> logits = altered_pass(config, s.c.weights, make_routing(config), s.c.tokens, wrong);
+    double first = 0, all = 0, largest = 0;  // what the window changes: at the first position that lacks a key, and anywhere
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      const double change = std::abs(logits.data()[i] - s.c.logits.data()[i]);
+      largest = std::max(largest, std::abs(s.c.logits.data()[i])), all = std::max(all, change);
+      if (i / config.vocab_size % s.c.length() == wrong.window) first = std::max(first, change);
+    }
+    if (1.1 * first >= all) continue;
+    ++tried;
+    const std::vector<std::string> found = recognise_mistakes(s.c, logits, 1.05 * first / largest);
+    REQUIRE(found.size() == 1);
+    CHECK_THAT(found[0], Catch::Contains("sees the last " + std::to_string(wrong.window) + " keys alone"));
+  }
+  CHECK(tried > 0);
+}
+
 TEST_CASE("without the norms' biases, the last one's included, logits are recognised") {
   Config config = small("skipv1", 2, true);
   config.architecture = Architecture::gpt2;

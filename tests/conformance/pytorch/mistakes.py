@@ -217,6 +217,19 @@ class _(Model):
         return self.embedding(tokens)
 
 
+def moved_tokens(name, words, move):
+    @mistake(name, words)
+    class _(Model):
+        def forward(self, tokens, *args):
+            return super().forward(move(tokens), *args)
+
+
+moved_tokens("tokens_rolled", "each position reads the token before its own, the first one the last", lambda x: x.roll(1, 1))
+moved_tokens("tokens_rolled_back", "each position reads the next token, the last one the first", lambda x: x.roll(-1, 1))
+moved_tokens("tokens_shifted", "each position reads the token before its own, the first one token 0",
+             lambda x: torch.nn.functional.pad(x[:, :-1], (1, 0)))
+
+
 @mistake("embedding_scaled", "embeddings are multiplied by sqrt(d)")
 class _(Model):
     def embedding(self, tokens):
@@ -299,6 +312,16 @@ class _(Model):
 class _(Model):
     def final_norm(self, x):
         return x
+
+
+@mistake("residual_without_embedding", "what the final norm reads lacks the embedding")
+class _(Model):
+    def embed(self, tokens, positions):
+        self.embedded = super().embed(tokens, positions)
+        return self.embedded
+
+    def final_norm(self, x):
+        return super().final_norm(x - self.embedded)
 
 
 @mistake("norms_swapped", "a block's two norms are swapped")

@@ -52,6 +52,13 @@ class _(Model):
         return torch.ones(T, S, dtype=torch.bool)
 
 
+@mistake("mask_window", "a sliding window: a query sees the last 3 keys alone, its own among them")
+class _(Model):
+    def visible(self, T, S):
+        t, s = torch.arange(S - T, S)[:, None], torch.arange(S)
+        return (s <= t) & (s > t - 3)
+
+
 @mistake("mask_unaligned", "with more keys than queries the causal mask is aligned top-left")
 class _(Model):
     def visible(self, T, S):
@@ -178,6 +185,12 @@ class _(Model):
 class _(Model):
     def gelu(self, x):
         return torch.nn.functional.gelu(x)
+
+
+@mistake("gelu_square", "the feed-forward's function is GELU by tanh with x^2 in the place of x^3", gpt2)
+class _(Model):
+    def gelu(self, x):
+        return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**2)))
 
 
 @mistake("gelu_quick", "GELU as x sigmoid(1.702 x)", gpt2)

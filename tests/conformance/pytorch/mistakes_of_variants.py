@@ -191,7 +191,7 @@ class _(Model):
         return (g - self.own_heads() - l) % self.H
 
 
-@mistake("dynamic_from_own", "heads rotate from H_own instead of from 0", has_injection("dynamic"))
+@mistake("dynamic_from_own", "heads rotate from H_own on instead of from 0", has_injection("dynamic"))
 class _(Model):
     def skip_head(self, l, g):
         return (g + l) % self.H

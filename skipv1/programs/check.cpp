@@ -10,6 +10,7 @@
 #include "skipv1/conformance/decoding.hpp"
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/measure.hpp"
+#include "skipv1/conformance/narrow_numbers.hpp"
 #include "skipv1/conformance/report.hpp"
 #include "skipv1/conformance/unseen_mistakes.hpp"
 #include "skipv1/io/json_output.hpp"
@@ -118,6 +119,19 @@ bool within_float32(const Options& options, const Case& c, const std::vector<Com
   return any;
 }
 
+/// What else than a known mistake explains differences, in a line, or what would say more of them.
+void print_explanation(const Options& options, const Case& c, const std::vector<Comparison>& comparisons) {
+  if (const auto narrow = narrow_numbers(c, folder_of(options, c), comparisons))
+    std::cout << "  every number of " << narrow->tensor << " is a " << narrow->type << ", and every difference is within "
+              << narrow->type << "'s rounding: computed or stored in " << narrow->type
+              << "; --dtype bf16 has the bounds of 16 bits\n";
+  else if (within_float32(options, c, comparisons))
+    std::cout << "  every difference is within float32's bounds: of numbers that were computed in float32 and stored in float64, "
+                 "--dtype f32 says so\n";
+  else if (!advice(comparisons).empty())
+    std::cout << "  " << advice(comparisons) << '\n';
+}
+
 /// Throws if --trace would put the library's tensors in the place of what is compared with them.
 void require_own_trace_folder(const Options& options) {
   std::error_code error;
@@ -151,12 +165,7 @@ bool check_all(const Options& options) {
     if (!options.actual.empty()) recognise_actual(c, folder_of(options, c), comparisons);
     for (const Comparison& x : comparisons)
       for (const std::string& mistake : x.mistakes) std::cout << "  exactly what a known mistake gives: " << mistake << '\n';
-    if (!options.actual.empty() && within_float32(options, c, comparisons))
-      std::cout
-          << "  every difference is within float32's bounds: of numbers that were computed in float32 and stored in float64, "
-             "--dtype f32 says so\n";
-    else if (!options.actual.empty() && !advice(comparisons).empty())
-      std::cout << "  " << advice(comparisons) << '\n';
+    if (!options.actual.empty() && !first.empty()) print_explanation(options, c, comparisons);
     if (holds_in_16_bits(options, c, comparisons)) unseen.add(c);
     report.add(c.name, comparisons);
   }

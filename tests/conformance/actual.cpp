@@ -7,7 +7,9 @@
 #include "skipv1/conformance/gradients.hpp"
 #include "skipv1/conformance/json_file.hpp"
 #include "skipv1/conformance/measure.hpp"
+#include "skipv1/conformance/narrow_numbers.hpp"
 #include "skipv1/conformance/report.hpp"
+#include "skipv1/core/bfloat16.hpp"
 #include "skipv1/io/npy.hpp"
 #include "tests/catch.hpp"
 #include "tests/conformance/case_folder.hpp"
@@ -20,6 +22,14 @@ namespace {
 
 bool all_pass(const std::vector<Comparison>& all) {
   return std::all_of(all.begin(), all.end(), [](const Comparison& x) { return x.pass; });
+}
+
+double to_bfloat16(double x) { return static_cast<double>(bfloat16(x)); }
+/// Of numbers that are neither tiny nor huge.
+double to_float16(double x) {
+  int exponent = 0;
+  std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(x, 11 - exponent)), exponent - 11);
 }
 
 }  // namespace
@@ -257,4 +267,52 @@ TEST_CASE("the report has index, expected and actual number of each comparison")
   CHECK(json[1]["actual"].is_null());
   CHECK(json[2]["expected"] == s.c.parameters);
   CHECK(json[2]["actual"] == 3);
+}
+
+TEST_CASE("the type of 16 bits that has all numbers is found at the ends of its range, too") {
+  const auto type = [](std::vector<double> x) { return narrow_type(View<const double>(x.data(), {x.size()})); };
+  CHECK(type({}).empty());
+  CHECK(type({0, 1, -0.5, 255}) == "bfloat16");
+  CHECK(type({1e30, 65504}).empty());
+  CHECK(type({257, 65504, -0x1p-24, 0x1.ff8p-15, 0x1.ffcp-1}) == "float16");
+  for (const double x : {65520.0, 2049.0, 0x1.8p-24, 0x1.ffep-1, 0.1, static_cast<double>(0.1f)}) CHECK(type({257, x}).empty());
+  CHECK(type({to_bfloat16(1e30), 0x1p-126, to_bfloat16(0.1)}) == "bfloat16");
+  CHECK(type({1, NAN}).empty());
+  CHECK(type({257, INFINITY}).empty());
+}
+
+TEST_CASE("numbers of 16 bits in wider files are called so where their differences are that small") {
+  const CaseFolder s;
+  const auto write = [&](const char* file, auto narrow, double factor, auto scalar) {
+    Tensor<decltype(scalar)> x(s.c.logits.shape());
+    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<decltype(scalar)>(narrow(s.c.logits.data()[i] * factor));
+    write_npy<decltype(scalar)>(s.actual / file, x);
+  };
+  const auto found = [&](const std::string& dtype = "") {
+    std::vector<Comparison> all = s.compare(dtype);
+    recognise_actual(s.c, s.actual, all);
+    return narrow_numbers(s.c, s.actual, all).value_or(NarrowNumbers{});
+  };
+  const auto as_it_is = [](double x) { return x; };
+  for (const double factor : {1.0, 1.003}) {  // stored so; computed so
+    write("logits.npy", to_float16, factor, 0.0);
+    CHECK(found().type == "float16");
+    CHECK(found().tensor == "logits");
+    CHECK(found("f32").type == "float16");
+    CHECK(found("bf16").type.empty());  // they hold
+    write("logits.npy", to_float16, factor, 0.0f);
+    CHECK(found().type == "float16");
+    write("logits.npy", to_bfloat16, factor, 0.0f);
+    CHECK(found().type == "bfloat16");
+    write("logits.npy", as_it_is, factor, 0.0);
+    CHECK(found().type.empty());
+  }
+  write("logits.npy", to_float16, 1.03, 0.0);
+  CHECK(found().type.empty());  // more than float16 errs by
+  write("logits.npy", to_bfloat16, 1.03, 0.0);
+  CHECK(found().type == "bfloat16");
+  s.write_gradients([](const Parameters<double>& g) { g.flat().data()[0] += 1e-3; });
+  CHECK(found().type == "bfloat16");  // as of weights in float32 under autocast
+  write("logits.npy", to_bfloat16, 1.2, 0.0);
+  CHECK(found().type.empty());
 }

@@ -18,6 +18,7 @@ import cases as own
 import matrix
 from decoding import Decoding
 from decoding import decode
+from run import SCALARS
 from run import run
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -53,8 +54,26 @@ def check_right_and_wrong(package):
     assert half.holds and "\nwith logits of 16 bits this case does not show the mistakes below, " in half.output, half.output
     assert "\n  epsilon is added to the root instead of under it\n" in half.output and "causal mask" not in half.output, half.output
     assert "16 bits" not in package.check(case, logits=narrow).output
+    check_numbers_of_16_bits(package, case, right)
     refused("belongs to nothing", lambda: package.check(case, trace={"layer9.keys": right.logits}))
     refused("nothing to compare", lambda: package.check(case))
+
+
+def check_numbers_of_16_bits(package, case, right):
+    """In wider files they are called so: stored; computed, with the gradients and the loss of that pass."""
+    called = ("every number of logits is a {0}, and every difference is within {0}'s rounding: computed or stored in {0}; --dtype bf16 has the "
+              "bounds of 16 bits")
+    for dtype, name in (("f16", "float16"), ("bf16", "bfloat16")):
+        stored = torch.from_numpy(right.logits).to(SCALARS[dtype])
+        computed = run(own.Case(case.folder), dtype, trace=True)
+        for wide in (torch.float64, torch.float32):
+            refused(called.format(name), lambda: package.check(case, logits=stored.to(wide)))
+            refused(called.format(name), lambda: package.check(case, logits=torch.from_numpy(computed.logits).to(wide), loss=computed.loss,
+                                                               grads=computed.grads))
+        refused(f"computed or stored in {name}; ", lambda: package.check(case, logits=computed.logits, trace=computed.trace))
+        assert package.check(case, logits=stored.double(), dtype="bf16").holds
+        other = package.check(case, logits=stored.double() * 1.5, raises=False).output
+        assert "no known mistake gives these logits" in other and "stored in" not in other, other
 
 
 def run_example(package):

@@ -1,6 +1,6 @@
 """Runs the PyTorch model on cases and writes what skipv1-check --actual takes.
 
-    python tests/conformance/pytorch/run.py CASE… --out DIR [--dtype f64|f32|bf16] [--mistake NAME] [--trace] [--one-file]
+    python tests/conformance/pytorch/run.py CASE… --out DIR [--dtype f64|f32|bf16|f16] [--mistake NAME] [--trace] [--one-file]
 
 With one case DIR gets its files, with more DIR/CASE. `--mistake list` prints the mistakes.
 """
@@ -15,6 +15,8 @@ from cases import Outputs
 from model import Model
 
 TORCH = {"f64": torch.float64, "f32": torch.float32, "bf16": torch.bfloat16}
+SCALARS = {**TORCH, "f16": torch.float16}  # float16 has no bounds of its own
+
 
 def to_numpy(x):
     return x.detach().double().numpy()
@@ -22,7 +24,7 @@ def to_numpy(x):
 
 def prepare(case, dtype):
     """The case's weights as leaves of autograd, its tokens and targets."""
-    weights = {name: torch.from_numpy(w).to(TORCH[dtype]).requires_grad_() for name, w in case.weights.items()}
+    weights = {name: torch.from_numpy(w).to(SCALARS[dtype]).requires_grad_() for name, w in case.weights.items()}
     return weights, torch.from_numpy(case.tokens).long(), torch.from_numpy(case.targets).long()
 
 
@@ -61,7 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="CASE")
     parser.add_argument("--out", type=pathlib.Path)
-    parser.add_argument("--dtype", choices=TORCH, default="f64")
+    parser.add_argument("--dtype", choices=SCALARS, default="f64")
     parser.add_argument("--mistake")
     parser.add_argument("--trace", action="store_true", help="write the layers' tensors, too")
     parser.add_argument("--one-file", action="store_true", help="write actual.safetensors, in the scalar of --dtype")

@@ -9,9 +9,10 @@ include(${CMAKE_CURRENT_LIST_DIR}/docs/texts.cmake)
 set(found 0)
 set(number "[+-][0-9]\\.[0-9][0-9][0-9][0-9]")
 # Appends to `printed` the tables of a file of results, of the experiment called `name`, against each of the models that follow.
+# With `only` set, of these runs alone.
 function(print_tables name file)
   foreach(against IN LISTS ARGN)
-    execute_process(COMMAND ${program} ${name} --out ${root}/docs/results/${file}.json --table --against ${against}
+    execute_process(COMMAND ${program} ${name} --out ${root}/docs/results/${file}.json --table --against ${against} ${only}
       OUTPUT_VARIABLE table ERROR_VARIABLE errors RESULT_VARIABLE status)
     if(NOT status EQUAL 0)
       message(FATAL_ERROR "${name} of ${file}.json ended with ${status}: ${errors}")
@@ -64,6 +65,9 @@ check(read-once.md 60)
 set(printed "")
 print_tables(recall recall mha)
 print_tables(contexts contexts mha)
+set(only --only 512,2048,8192/mha@2e-3,8192/skipv1@2e-3)
+print_tables(contexts contexts mha)
+set(only)
 if(EXISTS ${root}/docs/results/vocabulary.json)
   print_tables(vocabulary vocabulary mha)
 endif()

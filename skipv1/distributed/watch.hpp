@@ -16,6 +16,8 @@
 #include <chrono>
 #include <fstream>
 #include <thread>
+
+#include "skipv1/core/unfinished.hpp"
 #endif
 
 namespace skipv1 {
@@ -27,8 +29,8 @@ struct Peer {
 };
 
 /// Looks five times a second whether the `peers` live; once one does not, says so and ends this process with status 2. The
-/// launcher does the same across machines, and ends what is left. Outside of Linux only the
-/// launcher does.
+/// launcher does the same across machines, and ends what is left by SIGTERM. However this process ends, it first removes what is
+/// unfinished. Outside of Linux only the launcher does.
 class Watch {
  public:
 #if defined(__linux__)
@@ -36,7 +38,7 @@ class Watch {
 
   Watch(std::string program, std::size_t size, std::vector<Peer> peers)
       : program_(std::move(program)), size_(size), peers_(std::move(peers)) {
-    handle(told(), [](int) { _exit(2); });
+    handle(told(), [](int) { told_to_end() = 1; });
     handle(SIGTERM, [](int) { asked_to_end() = 1; });  // by which launchers end processes: first it is looked for a reason
     thread_ = std::thread([this] { watch(); });
   }
@@ -46,6 +48,7 @@ class Watch {
     ends_ = true;
     thread_.join();
     signal(SIGTERM, SIG_DFL);
+    handle(told(), [](int) { _exit(2); });
   }
 
   /// This process has said why it ends: the others on this machine end without a word.
@@ -61,6 +64,15 @@ class Watch {
   static volatile sig_atomic_t& asked_to_end() {
     static volatile sig_atomic_t asked = 0;
     return asked;
+  }
+  /// By another process, which has said why.
+  static volatile sig_atomic_t& told_to_end() {
+    static volatile sig_atomic_t told = 0;
+    return told;
+  }
+  [[noreturn]] static void end() {
+    remove_unfinished();
+    _exit(2);
   }
   static void handle(int number, void (*handler)(int)) {
     struct sigaction action {};
@@ -79,8 +91,9 @@ class Watch {
     const std::size_t name = line.rfind(") ");
     return name == line.npos || name + 2 >= line.size() || (line[name + 2] != 'Z' && line[name + 2] != 'X');
   }
-  /// Ends this process if one of the others is dead. The first of those that live says so.
+  /// Ends this process if another has said why all end, or is dead. The first of those that live says so.
   void look() const {
+    if (told_to_end()) end();
     const Peer *dead = nullptr, *first = nullptr;
     for (const Peer& peer : peers_) {
       const Peer*& found = lives(peer.process) ? first : dead;
@@ -88,6 +101,7 @@ class Watch {
     }
     if (!dead || said_) return;
     nap(50);  // it may have said why it ends
+    if (told_to_end()) end();
     if (first && first->process == getpid()) {
       const std::string line = program_ + ": rank " + std::to_string(dead->rank) + " of " + std::to_string(size_) + " (process " +
                                std::to_string(dead->process) + ") has died: all end; --resume goes on from the last checkpoint\n";
@@ -95,16 +109,17 @@ class Watch {
       tell_peers();
       nap(200);  // for the launcher to pass the line on
     } else {
-      nap(1000);
+      for (int i = 0; i < 20 && !told_to_end(); ++i) nap(50);
     }
-    _exit(2);
+    end();
   }
   void watch() const {
     while (!ends_) {
-      for (int i = 0; i < 10 && !ends_ && !asked_to_end(); ++i) nap(20);
+      for (int i = 0; i < 10 && !ends_ && !asked_to_end() && !told_to_end(); ++i) nap(20);
       look();
       if (!asked_to_end()) continue;
       for (int i = 0; i < 10; ++i) nap(50), look();  // a launcher that has seen a death ends the others at once
+      remove_unfinished();
       signal(SIGTERM, SIG_DFL);
       raise(SIGTERM);
     }

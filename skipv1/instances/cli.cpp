@@ -26,7 +26,7 @@
 #include "skipv1/core/version.hpp"
 #include "skipv1/core/wait_policy.hpp"
 #include "skipv1/io/standard_streams.hpp"
-#include "skipv1/io/unfinished.hpp"
+#include "skipv1/core/unfinished.hpp"
 
 namespace skipv1 {
 

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "skipv1/core/view.hpp"
-#include "skipv1/io/unfinished.hpp"
+#include "skipv1/core/unfinished.hpp"
 
 #ifdef _WIN32
 #include <process.h>

@@ -1,5 +1,5 @@
 // What an interrupted program takes away.
-#include "skipv1/io/unfinished.hpp"
+#include "skipv1/core/unfinished.hpp"
 
 #include "skipv1/io/lock.hpp"
 #include "skipv1/io/new_folder.hpp"

@@ -104,6 +104,7 @@ class OneKernel {
   const Decoder<T, Device>& decoder_;
   Cache<T, Device>& cache_;
   one_kernel::LayerTables<T> tables_;
+  one_kernel::RowsAhead<T> rows_ahead_;
   OneKernelShape shape_;
   one_kernel::Arguments<T> a_{};
   std::size_t steps_ = 0;  ///< that `tokens_` has room for
@@ -232,6 +233,8 @@ void OneKernel<T>::set_memory() {
     tensor = std::remove_reference_t<decltype(tensor)>(shape);
     return tensor.data();
   };
+  if (several()) rows_ahead_ = {a_, tables_.on_host(), static_cast<std::uint32_t>(shape_.blocks)};
+  if (several()) a_.rows_ahead = rows_ahead_.rows(), a_.bounds_ahead = rows_ahead_.bounds();
   a_.stream = take(stream_, {a_.outputs, B, d});
   a_.averaged = a_.outputs > 1 ? take(averaged_, {B, d}) : nullptr;
   a_.middle = take(middle_, {B, d}), a_.inner = take(inner_, {B, a_.intermediate});

@@ -73,11 +73,13 @@ struct Arguments {
 
   const Layer<T>* layer;  ///< (L)
   const T *token_table, *position_table, *norm, *norm_bias;
-  const S* rope;                ///< (positions, rope_half, 2)
-  const T* first_values;        ///< layer 0's values in the cache
-  std::uint32_t first_columns;  ///< their elements per position
-  const std::int32_t* past;     ///< (B) positions held before the first step
-  std::int32_t* tokens;         ///< (steps + 1, B): the first row is given, step i writes row i + 1
+  const S* rope;                      ///< (positions, rope_half, 2)
+  const T* const* rows_ahead;         ///< of `RowsAhead`, as
+  const std::uint32_t* bounds_ahead;  ///< this
+  const T* first_values;              ///< layer 0's values in the cache
+  std::uint32_t first_columns;        ///< their elements per position
+  const std::int32_t* past;           ///< (B) positions held before the first step
+  std::int32_t* tokens;               ///< (steps + 1, B): the first row is given, step i writes row i + 1
 
   T *stream, *averaged;       ///< (outputs, B, d), (B, d)
   T *middle, *inner, *query;  ///< (B, d), (B, f), (B, H d_k)

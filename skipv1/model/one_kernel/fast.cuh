@@ -103,8 +103,8 @@ class FastPhases : private Phases<T, true, 1> {
       memory_.place[0] = number / a_.splits, memory_.place[1] = R == 1 ? number % a_.splits : (number + 1) / a_.splits;
     }
     look_at_position();
+    look_ahead(0, 0);
     sync_threads();
-    look_ahead(0);
     if (alone) stage_group(0);
     cp_async_wait<0>();
     sync_threads();
@@ -122,6 +122,7 @@ class FastPhases : private Phases<T, true, 1> {
         [&] {
           stage(phase);
           if (phase != Phase::head) this->stage_next_norm(phase);
+          if (alone && phase == Phase::merge) stage_group(turn_ ^ 1);
         },
         memory_,
         [&](std::uint32_t pair, std::uint32_t b) {
@@ -143,6 +144,7 @@ class FastPhases : private Phases<T, true, 1> {
     } else if (phase == Phase::project) {
       if (R > 1) this->arrive();
       this->stage_layer(turn_ ^ 1, last_layer() ? 0 : layer_ + 1);
+      look_ahead(turn_ ^ 1, last_layer() ? 0 : layer_ + 1);
       if constexpr (R == 1) {
         attend_single<8>(memory_, a_, layer_at(turn_), group(0), step_ * a_.layers + 1, layer_);
       } else if constexpr (alone) {
@@ -154,11 +156,10 @@ class FastPhases : private Phases<T, true, 1> {
         this->wait();
         attend<8, 1>(memory_, a_, layer_at(turn_), piece);
       }
-      cp_async_wait<0>();  // the next layer's struct
+      cp_async_wait<0>();  // what the next layer looks up
       this->arrive();
-      stream_.begin(first_rows_ahead(Phase::merge, turn_));
-      if (alone) stage_group(turn_ ^ 1);
-      look_ahead(turn_ ^ 1);
+      stream_.begin(
+          first_rows_ahead(Phase::merge, turn_));  // no copy after it: the barrier would wait for it, and so for weights
     } else {
       if (R > 1) this->arrive();  // and wait before the next rows are staged
       return;
@@ -215,36 +216,23 @@ class FastPhases : private Phases<T, true, 1> {
   const Group<T>* placed_group_[2] = {};
 #endif
 
-  /// Looks up the pairs and first rows of the products of the layer in a slot, a warp for each.
-  SKIPV1_DEVICE_MEMBER void look_ahead(unsigned slot) const {
-    for (unsigned number = block_warps() - 1 - warp(); number < phase_count; number += block_warps()) {
-      const Product<T> p = product(static_cast<Phase>(number), slot);
-      const std::uint32_t begin = p.begin(block().x), end = p.begin(block().x + 1), at = slot * phase_count + number;
-      const unsigned pairs = number == 0 ? a_.pairs_ahead : tile_pairs;
-      for (unsigned i = lane(); i < pairs; i += warp_size) {
-        const LaneRows<T> rows(p, begin + i, begin, end);
-        const unsigned to = row_place(static_cast<Phase>(number), slot, i);
-        memory_.first_rows[to] = rows.first, memory_.first_rows[to + 1] = rows.second;
-      }
-      if (lane() == 0)
-        store_shared(memory_.bounds, at * 4,
-                     Vector<std::uint32_t, 4>{begin, end,
-                                              number == 0        ? 0u
-                                              : p.part[0].second ? 1u
-                                                                 : 2u,
-                                              p.part[0].rows});
-    }
+  /// Brings the block's pairs and first rows of layer l's products to a slot (`RowsAhead`).
+  SKIPV1_DEVICE_MEMBER void look_ahead(unsigned slot, std::uint32_t l) const {
+    const unsigned count = count_ahead(a_.pairs_ahead);
+    const std::size_t share = std::size_t{l} * grid_size().x + block().x;
+    const T* const* rows = a_.rows_ahead + share * count * 2;
+    for (unsigned i = thread_number(); i < count; i += block_threads())
+      cp_async(memory_.first_rows, 2 * (slot * count + i), rows + 2 * i);
+    const std::uint32_t* bounds = a_.bounds_ahead + share * phase_count * 4;
+    if (const unsigned i = thread_number(); i < phase_count)
+      cp_async(memory_.bounds, 4 * (slot * phase_count + i), bounds + 4 * i);
+    cp_async_commit();
   }
   SKIPV1_DEVICE_MEMBER Vector<std::uint32_t, 4> bounds(Phase phase) const {
     return load_shared<4>(memory_.bounds, (turn_ * phase_count + static_cast<unsigned>(phase)) * 4);
   }
-  /// Where the rows of the block's pair i lie in the table: all pairs of the projections, a tile of other products.
-  SKIPV1_DEVICE_MEMBER unsigned row_place(Phase phase, unsigned slot, unsigned i) const {
-    const unsigned before = phase == Phase::project ? 0 : a_.pairs_ahead + (static_cast<unsigned>(phase) - 1) * tile_pairs;
-    return 2 * (slot * (a_.pairs_ahead + (phase_count - 1) * tile_pairs) + before + i);
-  }
   SKIPV1_DEVICE_MEMBER LaneRows<T> rows_ahead(Phase phase, unsigned slot, unsigned i) const {
-    const unsigned at = row_place(phase, slot, i);
+    const unsigned at = 2 * (slot * count_ahead(a_.pairs_ahead) + place_ahead(phase, a_.pairs_ahead, i));
     LaneRows<T> rows;
     rows.first = memory_.first_rows[at], rows.second = memory_.first_rows[at + 1];
     rows.in = phase == Phase::merge ? a_.heads * a_.value_width : phase == Phase::narrow ? a_.intermediate : a_.hidden;

@@ -5,13 +5,10 @@
 // the next (docs/performance/one-kernel.md).
 #pragma once
 
+#include "skipv1/model/one_kernel/ahead.cuh"
 #include "skipv1/model/one_kernel/attend.cuh"
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
-
-/// Norm, queries, keys and values, RoPE, the cache's new row; (attention;) the splits' merge, output projection, residual; norm,
-/// up and gate, their activation; down projection, residual; and at a step's end final norm, logits, the likeliest token.
-enum class Phase : unsigned { project, merge, widen, narrow, head };
 
 /// Whether products are on tensor cores, by loads of 16 bytes (`WeightStream`).
 enum class Products { plain, fast };
@@ -120,24 +117,7 @@ class Phases {
 #endif
 
   /// What a phase of the layer in a slot multiplies by.
-  SKIPV1_DEVICE_MEMBER Product<T> product(Phase phase, unsigned slot) const {
-    const Layer<T>& w = layer_at(slot);
-    Product<T> p;
-    p.per_block = a_.per_block;
-    p.in = phase == Phase::merge ? a_.heads * a_.value_width : phase == Phase::narrow ? a_.intermediate : a_.hidden;
-    if (phase == Phase::widen) {
-      p.part[0] = {a_.gated ? w.gate.weight : w.up.weight, a_.gated ? w.up.weight : nullptr, w.up.rows, 0};
-      return p;
-    }
-    const bool project = phase == Phase::project;
-    const Matrix<T>& m = project ? w.query : phase == Phase::merge ? w.output : phase == Phase::narrow ? w.down : w.head;
-    p.part[0] = {m.weight, nullptr, m.rows, project ? a_.rope_half : 0};
-    if (project) {
-      p.part[1] = {w.key.weight, nullptr, w.key.rows, a_.rope_half};
-      p.part[2] = {w.value.weight, nullptr, w.value.rows, 0};
-    }
-    return p;
-  }
+  SKIPV1_DEVICE_MEMBER Product<T> product(Phase phase, unsigned slot) const { return product_of(a_, layer_at(slot), phase); }
   /// The product after a phase's: none yet before attention, and at the end.
   SKIPV1_DEVICE_MEMBER Product<T> following(Phase phase) const {
     if (phase == Phase::merge) return product(Phase::widen, turn_);

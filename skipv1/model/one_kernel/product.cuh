@@ -19,11 +19,11 @@ struct RowPairs {
   std::uint32_t rows = 0;
   std::uint32_t half = 0;  ///< of a head's width, where RoPE rotates; 0: neighbours
 
-  SKIPV1_DEVICE_MEMBER std::uint32_t count() const { return second ? rows : (rows + 1) / 2; }
-  SKIPV1_DEVICE_MEMBER std::uint32_t first_of(std::uint32_t pair) const {
+  SKIPV1_HOST_DEVICE std::uint32_t count() const { return second ? rows : (rows + 1) / 2; }
+  SKIPV1_HOST_DEVICE std::uint32_t first_of(std::uint32_t pair) const {
     return second ? pair : half ? pair / half * 2 * half + pair % half : 2 * pair;
   }
-  SKIPV1_DEVICE_MEMBER std::uint32_t second_of(std::uint32_t pair) const {
+  SKIPV1_HOST_DEVICE std::uint32_t second_of(std::uint32_t pair) const {
     return second ? pair : first_of(pair) + (half ? half : 1);
   }
 };
@@ -34,21 +34,20 @@ struct Product {
   RowPairs<T> part[3];
   std::uint32_t in = 0, per_block = 0;  ///< per_block: as in `Arguments`
 
-  SKIPV1_DEVICE_MEMBER std::uint32_t count() const { return part[0].count() + part[1].count() + part[2].count(); }
+  SKIPV1_HOST_DEVICE std::uint32_t count() const { return part[0].count() + part[1].count() + part[2].count(); }
   /// Whether rows of pairs follow each other at one distance, all of them there.
   SKIPV1_DEVICE_MEMBER bool is_even() const {
     return !part[1].weight && !part[2].weight && part[0].half == 0 && (part[0].second || part[0].rows % 2 == 0);
   }
   /// Where block b's pairs begin; they end where the next block's begin.
-  SKIPV1_DEVICE_MEMBER std::uint32_t begin(std::uint32_t b) const {
-    std::uint32_t each = static_cast<std::uint32_t>(std::uint64_t{count()} * per_block >> 32),
-                  more = count() - each * grid_size().x;
-    if (more >= grid_size().x) ++each, more -= grid_size().x;
+  SKIPV1_HOST_DEVICE std::uint32_t begin(std::uint32_t b, std::uint32_t blocks) const {
+    std::uint32_t each = static_cast<std::uint32_t>(std::uint64_t{count()} * per_block >> 32), more = count() - each * blocks;
+    if (more >= blocks) ++each, more -= blocks;
     return b * each + (b < more ? b : more);
   }
   /// Calls `f(part's number, pair within it)`.
   template <class F>
-  SKIPV1_DEVICE_MEMBER void locate(std::uint32_t pair, const F& f) const {
+  SKIPV1_HOST_DEVICE void locate(std::uint32_t pair, const F& f) const {
     const std::uint32_t first = part[0].count(), second = first + part[1].count();
     if (pair < first)
       f(0u, pair);
@@ -67,7 +66,7 @@ struct LaneRows {
 
   LaneRows() = default;
   /// Beyond the end: the last pair's, which its own lanes load at the same time; their sums are not used.
-  SKIPV1_DEVICE_MEMBER LaneRows(const Product<T>& p, std::uint32_t pair, std::uint32_t begin, std::uint32_t end) : in(p.in) {
+  SKIPV1_HOST_DEVICE LaneRows(const Product<T>& p, std::uint32_t pair, std::uint32_t begin, std::uint32_t end) : in(p.in) {
     if (begin == end) return;
     if (pair >= end) pair = end - 1;
     p.locate(pair, [&](unsigned number, std::uint32_t local) {
@@ -82,8 +81,8 @@ struct LaneRows {
 /// The lane's rows of the block's first tile.
 template <class T>
 SKIPV1_DEVICE LaneRows<T> first_rows(const Product<T>& p) {
-  const std::uint32_t begin = p.begin(block().x);
-  return {p, begin + lane() / 4, begin, p.begin(block().x + 1)};
+  const std::uint32_t begin = p.begin(block().x, grid_size().x);
+  return {p, begin + lane() / 4, begin, p.begin(block().x + 1, grid_size().x)};
 }
 
 constexpr unsigned tile_pairs = 8;  ///< of a tile: a lane has pair `lane / 4`, and of its columns those of `lane % 4`
@@ -227,7 +226,7 @@ SKIPV1_DEVICE void multiply_rows(WeightStream<T, fast, N>& stream, const This& p
                                  const Reduction<Sum<T>>& reduction, const Ahead& ahead, const Finish& finish) {
   using S = Sum<T>;
   const unsigned warps = block_warps();
-  const std::uint32_t begin = p().begin(block().x), end = p().begin(block().x + 1);
+  const std::uint32_t blocks = grid_size().x, begin = p().begin(block().x, blocks), end = p().begin(block().x + 1, blocks);
   const unsigned t = thread_number() / 64, j = thread_number() / 32 % 2;  // of the sums that this thread finishes
   const std::uint32_t n = t * 8 + lane() % 4 * 2 + j;
   if (begin == end) stream.begin(next());

@@ -11,6 +11,12 @@
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
 
+template <class X>
+void upload(Tensor<X, Device>& to, const std::vector<X>& from) {
+  to = Tensor<X, Device>({from.size()});
+  copy(to, View<const X>(from.data(), {from.size()}));
+}
+
 /// Device memory of the layers' structs, and what they point to.
 template <class T>
 class LayerTables {
@@ -23,7 +29,6 @@ class LayerTables {
     std::vector<std::uint32_t> group_count(table.layers), all_attend(table.layers, 1);
     for (std::size_t l = 0; l < table.layers; ++l) place_heads(table, cache, l, group_count[l], all_attend[l]);
     upload(heads_on_, heads_), upload(members_on_, members_), upload(groups_on_, groups_);
-    std::vector<Layer<T>> layers;
     for (std::size_t l = 0; l < table.layers; ++l) {
       Layer<T> layer = layer_of(decoder, cache, l);
       layer.heads = heads_on_.data() + l * table.heads;
@@ -33,11 +38,13 @@ class LayerTables {
       layer.groups = group_count[l], layer.all_attend = all_attend[l];
       most_projected_ = std::max<std::size_t>(most_projected_, layer.query.rows + layer.key.rows + layer.value.rows);
       most_groups_ = std::max<std::size_t>(most_groups_, layer.groups);
-      layers.push_back(layer);
+      layers_.push_back(layer);
     }
-    upload(layers_on_, layers);
+    upload(layers_on_, layers_);
   }
   const Layer<T>* layers() const { return layers_on_.data(); }
+  /// The same in host memory.
+  const std::vector<Layer<T>>& on_host() const { return layers_; }
   /// The most groups of a layer.
   std::size_t most_groups() const { return most_groups_; }
   /// Numbered words of all layers' newest keys and values.
@@ -48,11 +55,6 @@ class LayerTables {
   bool all_alone() const { return all_alone_; }
 
  private:
-  template <class X>
-  static void upload(Tensor<X, Device>& to, const std::vector<X>& from) {
-    to = Tensor<X, Device>({from.size()});
-    copy(to, View<const X>(from.data(), {from.size()}));
-  }
   static Matrix<T> matrix(View<T, Device> weight, View<T, Device> bias) {
     if (weight.empty()) return {};
     return {weight.data(), bias.empty() ? nullptr : bias.data(), static_cast<std::uint32_t>(weight.extent(0))};
@@ -114,6 +116,7 @@ class LayerTables {
     members_.resize((l + 1) * table.heads, 0);
   }
 
+  std::vector<Layer<T>> layers_;        // (L)
   std::vector<ReadHeads<T>> heads_;     // (L, H)
   std::vector<Group<T>> groups_;        // (L, H)
   std::vector<std::uint16_t> members_;  // (L, H)

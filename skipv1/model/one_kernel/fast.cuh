@@ -149,17 +149,17 @@ class FastPhases : private Phases<T, true, 1> {
         attend_single<8>(memory_, a_, layer_at(turn_), group(0), step_ * a_.layers + 1, layer_);
       } else if constexpr (alone) {
         attend_alone<8>(
-            memory_, a_, layer_at(turn_), [&](unsigned piece) { return &group(piece); }, [&] { this->wait(); });
+            memory_, a_, layer_at(turn_), [&](unsigned piece) { return &group(piece); }, [&] { this->wait_for_blocks(); });
       } else {
         const Piece<T> piece(a_, layer_at(turn_), memory_.held);
         piece.prefetch(a_);
-        this->wait();
+        this->wait_for_blocks();
         attend<8, 1>(memory_, a_, layer_at(turn_), piece);
       }
       cp_async_wait<0>();  // what the next layer looks up
       this->arrive();
-      stream_.begin(
-          first_rows_ahead(Phase::merge, turn_));  // no copy after it: the barrier would wait for it, and so for weights
+      // No copies after this: the barrier would wait for them, and so for the weights before them.
+      stream_.begin(first_rows_ahead(Phase::merge, turn_));
     } else {
       if (R > 1) this->arrive();  // and wait before the next rows are staged
       return;

@@ -80,8 +80,12 @@ class Phases {
     note_time(before_barrier);
     barrier_.arrive();
   }
+  /// For the other blocks, and for copies to shared memory.
   SKIPV1_DEVICE_MEMBER void wait() {
     if (fast) cp_async_wait<0>();
+    wait_for_blocks();
+  }
+  SKIPV1_DEVICE_MEMBER void wait_for_blocks() {
     barrier_.wait();
     note_time(after_barrier);
     ++barriers_passed_;

@@ -142,30 +142,46 @@ SKIPV1_DEVICE void store_numbered(std::uint32_t* to, bfloat16 x, std::uint32_t n
   const std::uint32_t word = detail::same_bits<unsigned short>(x) | number << 16;
   asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(word) : "memory");
 }
+/// Two neighbours, `to` aligned to 8 bytes.
+SKIPV1_DEVICE void store_numbered(std::uint32_t* to, bfloat16 first, bfloat16 second, std::uint32_t number) {
+  const std::uint32_t one = detail::same_bits<unsigned short>(first) | number << 16,
+                      other = detail::same_bits<unsigned short>(second) | number << 16;
+  asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(to), "r"(one), "r"(other) : "memory");
+}
 /// Eight of them from each of N places, those that are `valid`, once all of the warp's have their number's lower half; 16-byte
 /// aligned. The warp's lanes call it, and leave its loop, together: lanes that leave a loop one by one diverge, and may not
 /// reconverge before the block's next barrier, so that whatever follows is executed once for each group of them.
 template <std::size_t N>
 SKIPV1_DEVICE void load_numbered(Vector<bfloat16, 8> (&to)[N], const bool (&valid)[N], const std::uint32_t* const (&from)[N],
                                  const std::uint32_t (&number)[N]) {
-  std::uint32_t x[N][8], wrong;
-  do {
+  std::uint32_t x[N][8], missing[N][2], more;
+  SKIPV1_UNROLL
+  for (unsigned k = 0; k < N; ++k) {
+    for (std::uint32_t& word : x[k]) word = number[k] << 16;
+    missing[k][0] = missing[k][1] = valid[k];
+  }
+  do {  // once more only what is not there yet: all blocks poll the same few lines of L2
     SKIPV1_UNROLL
     for (unsigned k = 0; k < N; ++k) {
       for (unsigned i = 0; i < 8; i += 4)
         asm volatile(
-            "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
-            "mov.u32 %0, %6; mov.u32 %1, %6; mov.u32 %2, %6; mov.u32 %3, %6;\n"
-            "@valid ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%5]; }"
-            : "=&r"(x[k][i]), "=&r"(x[k][i + 1]), "=&r"(x[k][i + 2]), "=&r"(x[k][i + 3])
-            : "r"(static_cast<unsigned>(valid[k])), "l"(from[k] + i), "r"(number[k] << 16)
+            "{ .reg .pred missing; setp.ne.u32 missing, %4, 0;\n"
+            "@missing ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%5]; }"
+            : "+r"(x[k][i]), "+r"(x[k][i + 1]), "+r"(x[k][i + 2]), "+r"(x[k][i + 3])
+            : "r"(missing[k][i / 4]), "l"(from[k] + i)
             : "memory");
     }
-    wrong = 0;
+    more = 0;
     SKIPV1_UNROLL
-    for (unsigned k = 0; k < N; ++k)
-      for (const std::uint32_t word : x[k]) wrong |= word ^ number[k] << 16;
-  } while (any(wrong >> 16 != 0));
+    for (unsigned k = 0; k < N; ++k) {
+      for (unsigned i = 0; i < 8; i += 4) {
+        std::uint32_t wrong = 0;
+        for (unsigned j = i; j < i + 4; ++j) wrong |= x[k][j] ^ number[k] << 16;
+        missing[k][i / 4] = wrong >> 16;
+        more |= missing[k][i / 4];
+      }
+    }
+  } while (any(more != 0));
   SKIPV1_UNROLL
   for (unsigned k = 0; k < N; ++k) {
     Vector<std::uint32_t, 4> pairs;
@@ -256,6 +272,10 @@ inline void store_numbered(std::uint32_t* to, bfloat16 x, std::uint32_t number) 
   const std::uint32_t word = std::bit_cast<std::uint16_t>(x) | number << 16;
   std::atomic_ref<std::uint32_t>(*to).store(word, std::memory_order_release);
   emulator::Worker::running().semaphores().note_progress();
+}
+inline void store_numbered(std::uint32_t* to, bfloat16 first, bfloat16 second, std::uint32_t number) {
+  check_aligned(to, 8);
+  store_numbered(to, first, number), store_numbered(to + 1, second, number);
 }
 template <std::size_t N>
 void load_numbered(Vector<bfloat16, 8> (&to)[N], const bool (&valid)[N], const std::uint32_t* const (&from)[N],

@@ -38,9 +38,10 @@ SKIPV1_DEVICE void multiply_ahead(WeightStream<T, true, 1>& stream, const Vector
   const unsigned j = R == 1 ? 0 : warp() % 2;  // of the sums that this thread finishes
   const std::uint32_t n = R == 1 ? 0 : lane() % 4 * 2 + j;
   std::uint32_t tile = begin;
+  unsigned finisher = 0;  // of one sequence's tile: a warp that has finished none, so that it is not late for the next
   do {
     const std::uint32_t pair = tile + lane() / 4;
-    const bool finishes = R == 1 ? thread_number() < warp_size && lane() % 4 == 0 && pair < end
+    const bool finishes = R == 1 ? warp() == finisher && lane() % 4 == 0 && pair < end
                                  : thread_number() < 2 * warp_size && n < m.rows.count && pair < end;
     Ending<T> e;
     if (finishes) e = addends(pair, n);
@@ -80,6 +81,7 @@ SKIPV1_DEVICE void multiply_ahead(WeightStream<T, true, 1>& stream, const Vector
     if (R > 1 && finishes) place(pair, n, e);
     if (finishes) finish(pair, n, e);
     tile += tile_pairs, turn ^= 1;
+    if (++finisher == warps) finisher = 0;
   } while (tile < end);
 }
 
@@ -320,10 +322,10 @@ class FastPhases : private Phases<T, true, 1> {
       if (R > 1 || e.to) store_exchanged(e.to, x), store_exchanged(e.to + e.apart, y);
     } else if (phase == Phase::merge || phase == Phase::narrow) {
       const std::size_t kept = R > 1 && phase == Phase::narrow && a_.outputs > 1 ? layer_ + 1 : 0;
+      if (R == 1) pass_on(phase == Phase::merge ? a_.numbered_middle : a_.numbered_stream, pair, e.first, e.second);
       T* to = (phase == Phase::merge ? a_.middle : a_.stream) + (kept * a_.batch + b) * a_.hidden;
       this->store_pair_of(to, a_.hidden, pair, e.first, e.second);
       if (R > 1 && kept > 0) this->average_depth(to, pair, b, e.first, e.second);
-      if (R == 1) pass_on(phase == Phase::merge ? a_.numbered_middle : a_.numbered_stream, pair, e.first, e.second);
     } else if (phase == Phase::head) {
       const std::uint32_t entry = b * tile_pairs + lane() / 4;
       this->note_logit(entry, b, 2 * pair, e.first);
@@ -343,8 +345,7 @@ class FastPhases : private Phases<T, true, 1> {
   }
   /// Neighbouring rows, of an even number.
   SKIPV1_DEVICE_MEMBER void pass_on(std::uint32_t* to, std::uint32_t pair, S first, S second) const {
-    store_numbered(to + 2 * pair, static_cast<T>(first), number());
-    store_numbered(to + 2 * pair + 1, static_cast<T>(second), number());
+    store_numbered(to + 2 * pair, static_cast<T>(first), static_cast<T>(second), number());
   }
   /// x times the logistic function of y: without a division, which is a long chain.
   SKIPV1_DEVICE_MEMBER static S times_logistic(S x, S y) {

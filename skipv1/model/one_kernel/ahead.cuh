@@ -3,8 +3,8 @@
 // block, they would lie before a barrier of every layer.
 #pragma once
 
-#include "skipv1/model/one_kernel/tables.cuh"
 #include "skipv1/model/one_kernel/product.cuh"
+#include "skipv1/model/one_kernel/tables.cuh"
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
 

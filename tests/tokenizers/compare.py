@@ -39,6 +39,11 @@ def write(folder, name, object):
     (folder / name).write_text(json.dumps(object, ensure_ascii=False), encoding="utf-8")
 
 
+def joined(texts):
+    """A file of text has no NUL."""
+    return "".join(texts).replace("\0", "")
+
+
 # Ids and texts.
 
 
@@ -121,7 +126,7 @@ def check_losses(programs, folder, kind, padding):
     theirs, model = save(folder, kind, padding)
     stays = [text for text in kinds.texts(7, 600) if all(ord(c) < 0x300 or 0x4E00 <= ord(c) < 0xD7A4 for c in text)]  # in NFC
     texts = stays if kind == "qwen2" else kinds.texts(7, 200)
-    text = "".join(texts)
+    text = joined(texts)
     (folder / "text.txt").write_bytes(text.encode())
     ids = theirs.encode(text, add_special_tokens=False).ids
     cut = Tokenizer.from_file(str(folder / "tokenizer.json"))  # what asks to be cut and padded: transformers does so where a call asks, too
@@ -173,7 +178,7 @@ def check_greedy(programs, folder, kind, theirs, model):
 
 def check_training(programs, folder):
     save(folder, "smollm", 21)
-    text = "".join(kinds.texts(8, 300))
+    text = joined(kinds.texts(8, 300))
     (folder / "text.txt").write_bytes(text.encode())
     out = folder / "converted"
     runs = [("uptrain", "convert", folder, "--out", out)]
@@ -253,7 +258,7 @@ BESIDE = {  # whether it is read; what is not must be refused
 def check_beside(programs, folder):
     """tokenizer_config.json and special_tokens_map.json: what is accepted gives transformers' ids."""
     save(folder, "gpt2", 8)
-    text = "the <pad> cat <|endoftext|> 12 " + "".join(kinds.texts(9, 60))
+    text = "the <pad> cat <|endoftext|> 12 " + joined(kinds.texts(9, 60))
     (folder / "text.txt").write_bytes(text.encode())
     for what, (config, accepted) in BESIDE.items():
         for name in ("tokenizer_config.json", "special_tokens_map.json"):

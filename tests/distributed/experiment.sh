@@ -2,16 +2,9 @@
 # Usage: experiment.sh PROGRAMS WORK TEXT. An experiment in parts: together they are the whole list, each run once; joined they are
 # its results; what does not belong together is not joined, and what is missing is said.
 set -eu
-programs=$1 work=$2 text=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/../begin.sh"
 head -c 20000 "$text" > text.txt
 unset SLURM_ARRAY_TASK_ID SLURM_ARRAY_TASK_COUNT SLURM_ARRAY_TASK_MIN SLURM_ARRAY_TASK_STEP
-fail() {
-  echo "experiment.sh: $*" >&2
-  exit 1
-}
 experiment() { "$programs/skipv1-experiment" "$@" > out 2> err || fail "skipv1-experiment $* says: $(cat err)"; }
 wrong() {
   expected=$1

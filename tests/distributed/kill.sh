@@ -3,19 +3,13 @@
 # seconds, one line names it, and the run goes on from its last checkpoint to the curve of one process. Who can, takes lock and files in
 # the making away. CI kills twice; sh tests/distributed/kill.sh … 20 kills twenty times.
 set -eu
-programs=$1 work=$2 text=$3 mpiexec=$4 kills=${5:-2}
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/../begin.sh"
+mpiexec=$4 kills=${5:-2}
 [ -n "$mpiexec" ] && [ -x "$mpiexec" ] || { echo "no MPI: skipped" && exit 77; }
 # Which process has which rank, only this launcher's environment says.
 "$mpiexec" --version 2> /dev/null | grep -q -i -e 'open mpi' -e openrte -e prrte || { echo "not OpenMPI: skipped" && exit 77; }
 head -c 20000 "$text" > text.txt
 settings="--text text.txt --width 16 --layers 2 --heads 2 --length 16 --batch 6 --dtype f64"
-fail() {
-  echo "kill.sh: $*" >&2
-  exit 1
-}
 # begin COUNT FOLDER STEPS: starts COUNT processes of skipv1-train, and waits until training has begun.
 begin() {
   rm -f out err

@@ -2,18 +2,12 @@
 # Usage: programs.sh PROGRAMS WORK TEXT MPIEXEC. skipv1-train and skipv1-uptrain by several processes: the same curve and files as
 # one process gives, resumed by another number of them, and what cannot be is one line.
 set -eu
-programs=$1 work=$2 text=$3 mpiexec=$4
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/../begin.sh"
+mpiexec=$4
 [ -n "$mpiexec" ] && [ -x "$mpiexec" ] || { echo "no MPI: skipped" && exit 77; }
 head -c 20000 "$text" > text.txt
 settings="--text text.txt --width 16 --layers 2 --heads 2 --batch 6 --length 16 --evaluate-every 5 --evaluate-windows 3"
 small="$settings --steps 20"
-fail() {
-  echo "programs.sh: $*" >&2
-  exit 1
-}
 # run N PROGRAM …: by N processes.
 run() {
   count=$1 program=$2

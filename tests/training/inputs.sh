@@ -2,17 +2,10 @@
 # Usage: inputs.sh PROGRAMS WORK TEXT. What programs make of files that are no texts and of pipes, of folders that are closed, of empty
 # values, and of defaults that depend on the model; that each says what it has written, and leaves nothing where it is interrupted.
 set -eu
-programs=$1 work=$2 text=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/../begin.sh"
 cp "$text" text.txt
 size=$(wc -c < text.txt)
 cases=$(dirname "$text")/../../data/conformance
-fail() {
-  echo "inputs.sh: $*" >&2
-  exit 1
-}
 # run LINE PROGRAM ...: status 0, and LINE in what it prints.
 run() {
   expected=$1 program=$2

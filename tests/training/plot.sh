@@ -1,20 +1,7 @@
 #!/bin/sh
 # Usage: plot.sh PROGRAMS WORK TEXT. A run's rows are of one sample, and what skipv1-plot makes of runs, tables of heads and results.
 set -eu
-programs=$1 work=$2 text=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
-fail() {
-  echo "plot.sh: $*" >&2
-  exit 1
-}
-run() {
-  program=$1
-  shift
-  "$programs/skipv1-$program" "$@" > out 2> err || fail "skipv1-$program $* says: $(cat err)"
-}
-number() { sed -n "s/^ *\"$2\": \([^,]*\),*$/\1/p" "$1"; }
+. "$(dirname "$0")/../begin.sh"
 
 # Weights that do not change have one held-out loss in all rows; that of the whole held-out text is the result's.
 tiny="--text $text --width 16 --layers 2 --heads 2 --length 16 --batch 2 --steps 2 --evaluate-every 1 --evaluate-windows 2 --peak 1e-12"

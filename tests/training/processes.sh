@@ -2,21 +2,9 @@
 # Usage: processes.sh PROGRAMS WORK TEXT. What a program meets around it: closed descriptors, other processes at the same files,
 # too many threads, names that are not UTF-8, a terminal of 80 columns; and what a run to be resumed is compared by.
 set -eu
-programs=$1 work=$2 text=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/../begin.sh"
 head -c 20000 "$text" > text.txt
 tiny="--width 16 --layers 2 --heads 2 --batch 2 --length 16 --threads 1"
-fail() {
-  echo "processes.sh: $*" >&2
-  exit 1
-}
-run() {
-  program=$1
-  shift
-  "$programs/skipv1-$program" "$@" > out 2> err || fail "skipv1-$program $* says: $(cat err)"
-}
 # wrong LINE PROGRAM ...: status 2 and one line with LINE in it, and nothing written.
 wrong() {
   expected=$1 program=$2
@@ -112,9 +100,11 @@ run train --text text.txt $tiny --steps 2 --out two
 "$programs/skipv1-experiment" point-bytes --short --text text.txt --only mha,skipv1 --out results.json > /dev/null 2>&1 &
 first=$!
 while [ ! -e results.json.lock ] && kill -0 $first; do sleep 0.01; done
+kill -s STOP $first  # so that it does not end before the others ask
 wrong "results.json: in use by another process $first" experiment point-bytes --short --text text.txt --only mha,skipv1 --out results.json
 ln -s results.json linked.json  # by whichever name
 wrong "linked.json: in use by another process $first" experiment point-bytes --short --text text.txt --only mha,skipv1 --out linked.json
+kill -s CONT $first
 wait $first || fail "the first of two experiments: status $?"
 [ "$(grep -c '"label"' results.json)" = 2 ] && [ ! -e results.json.lock ] || fail "results of two experiments: $(ls)"
 

@@ -1,21 +1,8 @@
 #!/bin/sh
 # Usage: programs.sh PROGRAMS WORK TEXT. The programs one after the other on one small model, and what they say to wrong arguments.
 set -eu
-programs=$1 work=$2 text=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/../begin.sh"
 cp "$text" text.txt
-fail() {
-  echo "programs.sh: $*" >&2
-  exit 1
-}
-run() {
-  program=$1
-  shift
-  "$programs/skipv1-$program" "$@" > out 2> err || fail "skipv1-$program $* says: $(cat err)"
-}
-number() { sed -n "s/^ *\"$2\": \([^,]*\),*$/\1/p" "$1"; }
 same() { [ -n "$1" ] && [ "$1" = "$2" ] || fail "$3: $1 and $2"; }
 
 # Trained, evaluated and continued; a vocabulary goes with its model.

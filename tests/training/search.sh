@@ -2,15 +2,8 @@
 # Usage: search.sh PROGRAMS WORK TEXT. A tiny search over tables: it owns what it says, goes on to the same ledger where it stopped,
 # trains its best again, and its tables are variants of the programs; what is no table is refused.
 set -eu
-programs=$1 work=$2 text=$3
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work"
+. "$(dirname "$0")/../begin.sh"
 head -c 20000 "$text" > text.txt
-fail() {
-  echo "search.sh: $*" >&2
-  exit 1
-}
 search() { "$programs/skipv1-experiment" search "$@" > out 2> err || fail "skipv1-experiment search $* says: $(cat err)"; }
 wrong() {
   expected=$1

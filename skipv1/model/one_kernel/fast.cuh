@@ -192,9 +192,12 @@ class FastPhases : private Phases<T, true, 1> {
   SKIPV1_DEVICE_MEMBER const Group<T>* group_of(unsigned slot, unsigned piece) const {
     const Layer<T>& w = layer_at(slot);
     std::uint32_t number = memory_.place[piece];
-    if (R == 1) return w.group + (number < w.groups ? number : 0);
-    while (number >= w.groups && w.groups > 0) number -= w.groups;  // few times; a division would wait for weights in flight
-    return w.group + number;
+    if constexpr (R == 1) {
+      return w.group + (number < w.groups ? number : 0);
+    } else {
+      while (number >= w.groups && w.groups > 0) number -= w.groups;  // few times; a division would wait for weights in flight
+      return w.group + number;
+    }
   }
   /// Brings these structs to shared memory. (In the emulator they stay where they are.)
 #if defined(__CUDACC__)

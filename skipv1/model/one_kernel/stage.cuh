@@ -56,11 +56,12 @@ SKIPV1_DEVICE void stage_norm(const BlockMemory<T>& m, const T* weight, const T*
       cp_async(m.norm, i, weight + i);
       if (bias) cp_async(m.norm, d + i, bias + i);
     }
-    return cp_async_commit();
-  }
-  for (std::uint32_t i = thread_number(); i < d; i += block_threads()) {
-    m.norm[i] = weight[i];
-    if (bias) m.norm[d + i] = bias[i];
+    cp_async_commit();
+  } else {
+    for (std::uint32_t i = thread_number(); i < d; i += block_threads()) {
+      m.norm[i] = weight[i];
+      if (bias) m.norm[d + i] = bias[i];
+    }
   }
 }
 

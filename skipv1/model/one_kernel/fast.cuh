@@ -38,7 +38,7 @@ SKIPV1_DEVICE void multiply_ahead(WeightStream<T, true, 1>& stream, const Vector
   const unsigned j = R == 1 ? 0 : warp() % 2;  // of the sums that this thread finishes
   const std::uint32_t n = R == 1 ? 0 : lane() % 4 * 2 + j;
   std::uint32_t tile = begin;
-  unsigned finisher = 0;  // of one sequence's tile: a warp that has finished none, so that it is not late for the next
+  unsigned finisher = 0;  // of one sequence's tile: each warp in turn, since who finishes a tile is late for the next
   do {
     const std::uint32_t pair = tile + lane() / 4;
     const bool finishes = R == 1 ? warp() == finisher && lane() % 4 == 0 && pair < end

@@ -303,7 +303,7 @@ class Phases {
   SKIPV1_DEVICE_MEMBER void clear_best() const {
     for (unsigned i = thread_number(); i < 64 * N; i += block_threads()) memory_.best[i] = Best<S>{-infinity<S>(), 0x7fffffff};
   }
-  /// Entry i is of one staged row and of the pairs that have one place in their tiles: of one thread.
+  /// Entry i is of one staged row and of the pairs that have one place in their tiles: of one thread at a time.
   SKIPV1_DEVICE_MEMBER void note_logit(std::uint32_t i, std::uint32_t b, std::uint32_t row, S sum) const {
     const T logit = static_cast<T>(sum);
     if (last_step()) a_.logits[std::size_t{b} * a_.vocab + row] = logit;

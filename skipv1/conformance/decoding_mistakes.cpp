@@ -1,8 +1,10 @@
 // What a decoder computes whose author got its cache, mask or positions wrong: its steps as one pass over given rows.
+#include <cmath>
 #include <map>
 
 #include "skipv1/conformance/altered_pass.hpp"
 #include "skipv1/conformance/compare.hpp"
+#include "skipv1/conformance/mistake_lists.hpp"
 #include "skipv1/conformance/mistakes.hpp"
 
 namespace skipv1::conformance {
@@ -18,6 +20,7 @@ enum class Slip {
   positions_of_longest,
   positions_not_cut,
   padding_seen,
+  window,
   keys_rotated_again,
   keys_rotated_when_read,
   queries_restart,
@@ -55,10 +58,11 @@ struct Held {
   std::size_t length = 0, before = 0;
 };
 
-/// The steps of a case with one thing wrong, row after row.
+/// The steps of a case with one thing wrong, row after row; `window` is how many keys a query sees where that is it.
 class Steps {
  public:
-  Steps(const Case& c, Slip slip) : most_(c.config.max_position_embeddings), slip_(slip), held_(c.decoding[0].tokens.size()) {
+  Steps(const Case& c, Slip slip, std::size_t window = 0)
+      : most_(c.config.max_position_embeddings), slip_(slip), window_(window), held_(c.decoding[0].tokens.size()) {
     if (slip == Slip::source_not_cut) rows.shared_of = c.config.attention.source_layer;
     for (const DecodingStep& step : c.decoding)
       for (std::size_t b = 0; b < held_.size(); ++b) {
@@ -130,6 +134,10 @@ class Steps {
       keys.insert(keys.end(), longest() - x.rows.size(), GivenRows::none);
       shared.resize(keys.size(), GivenRows::none);
     }
+    if (slip_ == Slip::window && seen > window_) {
+      keys.erase(keys.begin(), keys.end() - static_cast<std::ptrdiff_t>(window_));
+      shared = keys;
+    }
     rows.keys.push_back(keys), rows.shared.push_back(shared);
     if (slip_ == Slip::keys_rotated_again)
       rows.rotated.emplace_back(x.rotations.begin(), x.rotations.begin() + static_cast<std::ptrdiff_t>(seen));
@@ -151,25 +159,18 @@ class Steps {
 
   std::size_t most_;
   Slip slip_;
+  std::size_t window_;
   std::vector<Held> held_;
 };
 
-}  // namespace
-
-std::vector<std::string> recognise_decoding(const Case& c, const std::map<std::size_t, Tensor<double>>& logits, double bound) {
-  std::vector<std::pair<double, std::string>> found;
-  Rules rules;
-  if (!c.config.gpt2()) rules.inner = Rules::Inner::silu;
-  for (const auto& [slip, words] : slips) {
-    const Steps steps(c, slip);
-    const View<const std::int32_t> tokens(steps.tokens.data(), {1, steps.tokens.size()});
-    const Tensor<double> made = altered_pass(c.config, c.weights, make_routing(c.config), tokens, rules, &steps.rows);
+/// Compares `made` (N, V), the rows of all steps, with what was given of each and with the case's.
+struct Outcome {
+  double worst = 0;
+  bool same = true, differs = false;
+  Outcome(const Case& c, const std::map<std::size_t, Tensor<double>>& logits, View<const double> made, double bound) {
     std::size_t row = 0;
-    double worst = 0;
-    bool same = true, differs = false;
     for (std::size_t n = 0; n < c.decoding.size(); ++n) {
-      const Shape shape = c.decoding[n].logits.shape();
-      const View<const double> of_step(made.data() + row * c.config.vocab_size, shape);
+      const View<const double> of_step(made.data() + row * c.config.vocab_size, c.decoding[n].logits.shape());
       row += c.decoding[n].rows();
       const auto given = logits.find(n);
       if (given == logits.end()) continue;
@@ -178,8 +179,42 @@ std::vector<std::string> recognise_decoding(const Case& c, const std::map<std::s
       same = same && x.pass;
       differs = differs || !compare("decoding", "logits", of_step, c.decoding[n].logits, bound).pass;
     }
-    if (same && differs) found.emplace_back(worst, words);
   }
+};
+
+/// The first position whose logits differ, in any step and sequence; 0 where none does.
+std::size_t first_position(const Case& c, const std::map<std::size_t, Tensor<double>>& logits, double bound) {
+  const std::vector<std::size_t> positions = Steps(c, Slip::none).rows.positions;
+  std::size_t row = 0, first = positions.size();
+  for (std::size_t n = 0; n < c.decoding.size(); ++n) {
+    const Tensor<double>& right = c.decoding[n].logits;
+    const auto given = logits.find(n);
+    const bool comparable = given != logits.end() && given->second.shape() == right.shape();
+    double largest = 0;
+    for (std::size_t i = 0; i < right.size(); ++i) largest = std::max(largest, std::abs(right.data()[i]));
+    for (std::size_t i = 0; i < right.size() && comparable; ++i)
+      if (!(std::abs(given->second.data()[i] - right.data()[i]) <= bound * largest))
+        first = std::min(first, positions[row + i / right.width()]);
+    row += c.decoding[n].rows();
+  }
+  return first < positions.size() ? first : 0;
+}
+
+}  // namespace
+
+std::vector<std::string> recognise_decoding(const Case& c, const std::map<std::size_t, Tensor<double>>& logits, double bound) {
+  std::vector<std::pair<double, std::string>> found;
+  Rules rules;
+  if (!c.config.gpt2()) rules.inner = Rules::Inner::silu;
+  const auto attempt = [&](const std::string& words, const Steps& steps) {
+    const View<const std::int32_t> tokens(steps.tokens.data(), {1, steps.tokens.size()});
+    const Tensor<double> made = altered_pass(c.config, c.weights, make_routing(c.config), tokens, rules, &steps.rows);
+    const Outcome x(c, logits, View<const double>(made.data(), {steps.tokens.size(), c.config.vocab_size}), bound);
+    if (x.same && x.differs) found.emplace_back(x.worst, words);
+  };
+  for (const auto& [slip, words] : slips) attempt(words, Steps(c, slip));
+  for (const std::size_t window : windows_up_to(first_position(c, logits, bound)))
+    attempt(words_of_window(window), Steps(c, Slip::window, window));
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> nearest;
   for (const auto& [error, words] : found)

@@ -24,6 +24,12 @@ struct RuleMistake {
 /// `windows`: how many keys a query sees where a sliding window is tried.
 std::vector<RuleMistake> rule_mistakes(const Config& config, const std::vector<std::size_t>& windows);
 
+/// What a sliding window of that many keys is called.
+std::string words_of_window(std::size_t keys);
+/// The windows that may have given logits of which those at position `first` are the first to differ: a query sees less than it
+/// should from the position on that is the window's width; what the first keys left out weigh may be too little to be seen.
+std::vector<std::size_t> windows_up_to(std::size_t first);
+
 /// A mistake that reads other numbers of the configuration than it says.
 struct ConfigMistake {
   std::string words;

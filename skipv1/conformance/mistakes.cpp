@@ -239,18 +239,14 @@ class Mistakes {
   Judge judge_;
 };
 
-/// The sliding windows that may have given `logits`: a query sees less than it should from the position on that is the window's
-/// width, so the logits are right before it. What the first keys left out weigh may be too little to be seen.
-std::vector<std::size_t> possible_windows(const Case& c, View<const double> logits, double bound) {
-  const std::size_t row = c.config.vocab_size, length = c.length();
+/// The first position whose logits differ, in any sequence; 0 where none does.
+std::size_t first_position(const Case& c, View<const double> logits, double bound) {
   const auto [least, most] = std::minmax_element(c.logits.data(), c.logits.data() + c.logits.size());
   const double unit = bound * std::max(-*least, *most);
-  std::size_t first = length;  // position that differs
+  std::size_t first = c.length();
   for (std::size_t i = 0; i < logits.size(); ++i)
-    if (!(std::abs(logits.data()[i] - c.logits.data()[i]) <= unit)) first = std::min(first, i / row % length);
-  std::vector<std::size_t> windows;
-  for (std::size_t window = first; window > 0 && first < length && windows.size() < 4; --window) windows.push_back(window);
-  return windows;
+    if (!(std::abs(logits.data()[i] - c.logits.data()[i]) <= unit)) first = std::min(first, i / c.config.vocab_size % c.length());
+  return first < c.length() ? first : 0;
 }
 
 }  // namespace
@@ -263,7 +259,7 @@ std::vector<std::string> recognise_mistakes(const Case& c, View<const double> lo
   };
   std::vector<Found> found;
   const auto every = [](const std::string&) { return true; };
-  Mistakes(c, possible_windows(c, logits, bound), every, [&](const std::string& words, View<const double> made) {
+  Mistakes(c, windows_up_to(first_position(c, logits, bound)), every, [&](const std::string& words, View<const double> made) {
     const bool differs = !compare("logits", "logits", made, c.logits, bound).pass;
     const Comparison same = compare("logits", "logits", logits, made, bound);
     if (differs && same.pass) found.push_back({words, same.error});

@@ -42,11 +42,8 @@ void add_rotation(List& list) {
 }
 
 void add_windows(List& list, const std::vector<std::size_t>& windows) {
-  for (const std::size_t window : windows) {
-    const std::string keys =
-        window == 1 ? "its own key alone" : "the last " + std::to_string(window) + " keys alone, its own among them";
-    list.add("a sliding window: a query sees " + keys, [=](Rules& r) { r.mask = Rules::Mask::window, r.window = window; });
-  }
+  for (const std::size_t window : windows)
+    list.add(words_of_window(window), [=](Rules& r) { r.mask = Rules::Mask::window, r.window = window; });
 }
 
 void add_attention(List& list) {
@@ -173,6 +170,18 @@ void add_rest(List& list, const Config& config) {
 }
 
 }  // namespace
+
+std::string words_of_window(std::size_t keys) {
+  const std::string seen =
+      keys == 1 ? "its own key alone" : "the last " + std::to_string(keys) + " keys alone, its own among them";
+  return "a sliding window: a query sees " + seen;
+}
+
+std::vector<std::size_t> windows_up_to(std::size_t first) {
+  std::vector<std::size_t> windows;
+  for (std::size_t window = first; window > 0 && windows.size() < 4; --window) windows.push_back(window);
+  return windows;
+}
 
 std::vector<RuleMistake> rule_mistakes(const Config& config, const std::vector<std::size_t>& windows) {
   List list(config);

@@ -2,7 +2,9 @@
 #include "skipv1/conformance/decoding.hpp"
 
 #include "skipv1/conformance/actual.hpp"
+#include "skipv1/conformance/altered_pass.hpp"
 #include "skipv1/conformance/json_file.hpp"
+#include "skipv1/conformance/mistakes.hpp"
 #include "skipv1/conformance/new_case.hpp"
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/npy.hpp"
@@ -172,4 +174,43 @@ TEST_CASE("a decoding.json whose steps are impossible is refused by step and key
              Catch::EndsWith("decoding.safetensors: tensor \"step0.logits\": element 1 is nan: must be finite"));
   std::filesystem::remove(s.place / "decoding.safetensors");
   CHECK_THAT(error_of([&] { read_case(s.place); }), Catch::Contains("decoding.safetensors"));
+}
+
+TEST_CASE("a sliding window is recognised with its width in steps of decoding, too") {
+  const DecodingSetting s;
+  const std::size_t vocab = s.c.config.vocab_size;
+  Rules rules;
+  rules.inner = Rules::Inner::silu, rules.mask = Rules::Mask::window;
+  for (rules.window = 1; rules.window <= 11; ++rules.window) {
+    std::map<std::size_t, Tensor<double>> logits;
+    std::vector<std::vector<std::int32_t>> held(s.c.decoding[0].tokens.size());
+    for (std::size_t n = 0; n < s.c.decoding.size(); ++n) {
+      const DecodingStep& step = s.c.decoding[n];
+      Tensor<double> rows(step.logits.shape());
+      double* to = rows.data();
+      for (std::size_t b = 0; b < held.size(); ++b) {
+        std::vector<std::int32_t>& all = held[b];
+        all.resize(step.keep[b]);
+        all.insert(all.end(), step.tokens[b].begin(), step.tokens[b].end());
+        if (step.tokens[b].empty()) continue;
+        const Tensor<double> whole =
+            altered_pass(s.c.config, s.c.weights, make_routing(s.c.config), {all.data(), {1, all.size()}}, rules);
+        to = std::copy(whole.data() + step.keep[b] * vocab, whole.data() + whole.size(), to);
+      }
+      logits.emplace(n, std::move(rows));
+    }
+    std::size_t longest = 0;
+    for (const DecodingStep& step : s.c.decoding)
+      for (std::size_t b = 0; b < held.size(); ++b) longest = std::max(longest, step.keep[b] + step.tokens[b].size());
+    REQUIRE(longest == 10);
+    const std::vector<std::string> found = recognise_decoding(s.c, logits, 1e-10);
+    if (rules.window >= longest) {
+      CHECK(found.empty());
+      continue;
+    }
+    REQUIRE(found.size() == 1);
+    CHECK(found[0] == (rules.window == 1 ? "a sliding window: a query sees its own key alone"
+                                         : "a sliding window: a query sees the last " + std::to_string(rules.window) +
+                                               " keys alone, its own among them"));
+  }
 }

@@ -47,6 +47,12 @@ class _(Model):
         return super().visible(T, S) if T == S else torch.ones(T, S, dtype=torch.bool)
 
 
+@mistake("mask_window", "a sliding window: a query sees the last 3 keys alone, its own among them")
+class _(Model):
+    def visible(self, T, S):
+        return super().visible(T, S) & (torch.arange(S) > torch.arange(S - T, S)[:, None] - 3)
+
+
 @mistake("positions_restart", "each chunk's positions start at 0")
 class _(Model):
     def positions(self, start, count):

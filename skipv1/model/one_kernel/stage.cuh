@@ -20,7 +20,7 @@ struct BlockMemory {
   Shared<std::uint32_t> held;    ///< (B): positions that the sequences hold, the newest included
   Shared<std::int32_t> tokens;   ///< (B): the newest
   Shared<std::uint32_t> layers;  ///< two layers' structs, the one at work and the next
-  Shared<const T*> first_rows;   ///< (2, pairs, 2): of products, looked up ahead (`FastPhases::row_place`)
+  Shared<const T*> first_rows;   ///< (2, pairs, 2): of products, looked up ahead (`place_ahead`)
   Shared<std::uint32_t> group;   ///< (2): structs of what the block attends to next
   Shared<std::uint32_t> bounds;  ///< (2, phases, 4): and their pairs (`multiply_ahead`)
   /// The number of the group that the block attends to first, over all sequences; of one sequence then its split, and a split's

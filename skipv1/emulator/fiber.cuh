@@ -138,8 +138,10 @@ class Fiber {
   std::uint64_t* canary() const { return reinterpret_cast<std::uint64_t*>(stack_.get()); }
 
   std::unique_ptr<std::byte[]> stack_;
-  [[maybe_unused]] const void* bottom_ = nullptr;
-  [[maybe_unused]] std::size_t size_ = 0;
+#if !defined(_WIN32) || defined(SKIPV1_ASAN)
+  const void* bottom_ = nullptr;
+  std::size_t size_ = 0;
+#endif
   bool started_ = false;
 #ifdef SKIPV1_ASAN
   static Fiber*& arrived_from() {

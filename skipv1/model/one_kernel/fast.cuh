@@ -199,7 +199,7 @@ class FastPhases : private Phases<T, true, 1> {
       return w.group + number;
     }
   }
-  /// Brings these structs to shared memory. (In the emulator they stay where they are.)
+  /// Brings these structs to shared memory. (In the emulator as layers'.)
 #if defined(__CUDACC__)
   SKIPV1_DEVICE_MEMBER void stage_group(unsigned slot) const {
     constexpr unsigned words = sizeof(Group<T>) / 4;
@@ -215,9 +215,15 @@ class FastPhases : private Phases<T, true, 1> {
   }
 #else
   void stage_group(unsigned slot) {
-    for (unsigned piece = 0; piece < (R == 1 ? 1 : a_.pieces_at_once); ++piece) placed_group_[piece] = group_of(slot, piece);
+    for (unsigned piece = 0; piece < (R == 1 ? 1 : a_.pieces_at_once); ++piece) {
+      placed_group_[piece] = group_of(slot, piece);
+      this->stage_struct(memory_.group, piece * group_words, placed_group_[piece]);
+    }
   }
-  const Group<T>& group(unsigned piece) const { return *placed_group_[piece]; }
+  const Group<T>& group(unsigned piece) const {
+    return this->staged_struct(memory_.group, piece * group_words, placed_group_[piece]);
+  }
+  static constexpr unsigned group_words = sizeof(Group<T>) / 4;
   const Group<T>* placed_group_[2] = {};
 #endif
 

@@ -5,6 +5,8 @@
 // the next (docs/performance/one-kernel.md).
 #pragma once
 
+#include <cstring>
+
 #include "skipv1/model/one_kernel/ahead.cuh"
 #include "skipv1/model/one_kernel/attend.cuh"
 
@@ -98,7 +100,7 @@ class Phases {
   }
 
   /// Brings layer l's struct to slot `slot` of shared memory, long before its addresses are needed. (The emulator's shared memory
-  /// has typed elements: there it stays where it is.)
+  /// has typed elements: there it is read where it is, but copied, too, so that whoever reads too early is found.)
 #if defined(__CUDACC__)
   SKIPV1_DEVICE_MEMBER void stage_layer(unsigned slot, std::uint32_t l) const {
     constexpr unsigned words = sizeof(Layer<T>) / 4;
@@ -115,8 +117,28 @@ class Phases {
     return reinterpret_cast<const Layer<T>*>(memory_.layers.data)[slot];
   }
 #else
-  void stage_layer(unsigned slot, std::uint32_t l) { placed_[slot] = a_.layer + l; }
-  const Layer<T>& layer_at(unsigned slot) const { return *placed_[slot]; }
+  static constexpr unsigned layer_words = sizeof(Layer<T>) / 4;
+  template <class X>
+  static void stage_struct(const Shared<std::uint32_t>& to, unsigned at, const X* x) {
+    for (unsigned i = thread_number() * 4; i < sizeof(X) / 4; i += block_threads() * 4)
+      cp_async(to, at + i, reinterpret_cast<const std::uint32_t*>(x) + i);
+    cp_async_commit();
+  }
+  /// `x`, if its copy is there.
+  template <class X>
+  static const X& staged_struct(const Shared<std::uint32_t>& copies, unsigned at, const X* x) {
+    [[maybe_unused]] const std::uint32_t first = copies[at];  // a race with who copies is found
+    if (std::memcmp(copies.array.data + std::size_t{at} * 4, x, sizeof(X)) != 0)
+      emulator::Worker::running().report("reads a struct whose copy to shared memory has not arrived");
+    return *x;
+  }
+  void stage_layer(unsigned slot, std::uint32_t l) {
+    placed_[slot] = a_.layer + l;
+    if (fast) stage_struct(memory_.layers, slot * layer_words, a_.layer + l);
+  }
+  const Layer<T>& layer_at(unsigned slot) const {
+    return fast ? staged_struct(memory_.layers, slot * layer_words, placed_[slot]) : *placed_[slot];
+  }
   const Layer<T>* placed_[2] = {};
 #endif
 

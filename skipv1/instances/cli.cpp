@@ -22,11 +22,11 @@
 #include "skipv1/core/check.hpp"
 #include "skipv1/core/number.hpp"
 #include "skipv1/core/thread_limit.hpp"
+#include "skipv1/core/unfinished.hpp"
 #include "skipv1/core/utf8.hpp"
 #include "skipv1/core/version.hpp"
 #include "skipv1/core/wait_policy.hpp"
 #include "skipv1/io/standard_streams.hpp"
-#include "skipv1/core/unfinished.hpp"
 
 namespace skipv1 {
 

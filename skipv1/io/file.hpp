@@ -20,8 +20,8 @@
 #include <utility>
 #include <vector>
 
-#include "skipv1/core/view.hpp"
 #include "skipv1/core/unfinished.hpp"
+#include "skipv1/core/view.hpp"
 
 #ifdef _WIN32
 #include <process.h>

@@ -12,7 +12,7 @@ namespace skipv1::conformance {
 struct Measured {
   /// Logits (B, T, V) of each way through the sequence: "forward", "decode", "prefill", "chunked", "mixed".
   std::vector<std::pair<std::string, Tensor<double>>> logits;
-  double loss = 0;
+  std::optional<double> loss;  ///< none where every target is ignored
   std::optional<Parameters<double>> gradients;
   std::size_t elements = 0;  ///< cache elements per token, counted in the cache
   /// Of each step of the case's decoding.

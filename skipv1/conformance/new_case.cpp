@@ -67,7 +67,7 @@ Case draw_case(const Config& config, const NewCase& options) {
   c.logits = m.logits.front().second;
   for (const auto& [check, logits] : m.logits)
     require(compare(check, "logits", logits, c.logits, 1e-12).pass, check, " disagrees with forward");
-  c.loss = m.loss;
+  c.loss = *m.loss;
   copy(c.gradients.flat(), m.gradients->flat());
   c.elements = m.elements;
   c.parameters = c.weights.layout().count();

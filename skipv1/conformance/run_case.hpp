@@ -1,6 +1,7 @@
 // A case through the decoder, for any scalar and memory space.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 
 #include "skipv1/model/decoder.hpp"
@@ -65,14 +66,17 @@ std::vector<Measured::Step> decode_steps(const Case& c, const Decoder<T, Space>&
   return results;
 }
 
-/// One forward pass over everything, with its loss and, with `Keep::for_backward`, its gradients.
+/// One forward pass over everything, with its loss, where any target is not ignored, and, with `Keep::for_backward`, its
+/// gradients.
 template <class T, class Space>
 void run_whole(const Case& c, const Decoder<T, Space>& decoder, Keep keep, Measured& m) {
   Cache<T, Space> cache(decoder.routing(), c.batch(), c.length());
   Activations<T, Space> a;
   const View<T, Space> logits = decoder.forward(Batch::rectangle(c.tokens), cache, a, keep);
   m.logits.emplace_back("forward", download(logits, {c.batch(), c.length(), c.config.vocab_size}));
-  m.loss = decoder.loss({c.targets.data(), c.targets.data() + c.targets.size()}, a);
+  const std::vector<std::int32_t> targets(c.targets.data(), c.targets.data() + c.targets.size());
+  if (std::any_of(targets.begin(), targets.end(), [](std::int32_t x) { return x != ignored_target; }))
+    m.loss = decoder.loss(targets, a);
   m.elements = cache.elements_per_token();
   if (keep == Keep::nothing) return;
   Cache<T, Space> scratch(decoder.routing(), c.batch(), c.length());

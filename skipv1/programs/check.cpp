@@ -39,7 +39,7 @@ std::vector<Comparison> compare_library(const Case& c, const std::string& dtype,
   std::vector<Comparison> all;
   for (const auto& [check, logits] : m.logits) {
     all.push_back(compare(check, "logits", logits, c.logits, bound("logits", "logits")));
-    if (check == "forward") all.push_back(compare(check, "loss", {&m.loss, {}}, {&c.loss, {}}, bound("loss", "loss")));
+    if (check == "forward" && m.loss) all.push_back(compare(check, "loss", {&*m.loss, {}}, {&c.loss, {}}, bound("loss", "loss")));
   }
   for (std::size_t n = 0; n < m.decoding.size(); ++n) all.push_back(compare_step(c, n, m.decoding[n].logits, dtype));
   if (m.gradients) {

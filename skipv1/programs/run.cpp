@@ -62,8 +62,9 @@ Case read(const Options& o) {
   require(c.targets.shape() == c.tokens.shape(), o.targets, ": shape ", c.targets.shape(), ", expected that of the tokens, ",
           c.tokens.shape());
   const std::int32_t* begin = c.targets.data();
-  require(std::any_of(begin, begin + c.targets.size(), [](std::int32_t x) { return x != ignored_target; }),
-          o.targets.empty() ? o.tokens : o.targets, ": no target is left, so that there is no loss");
+  const bool has_loss = std::any_of(begin, begin + c.targets.size(), [](std::int32_t x) { return x != ignored_target; });
+  require(has_loss || o.targets.empty(), o.targets, ": every target is ", ignored_target, ", ignored: there is no loss");
+  require(has_loss || !o.grads, o.tokens, ": --grads are the loss's, and no token has a next one: name --targets");
   return c;
 }
 
@@ -78,20 +79,26 @@ Dtype stored_dtype(View<const double> weights) {
 /// Writes everything; returns the line that says so.
 std::string write(const Case& c, const Options& o, const std::filesystem::path& folder) {
   const Measured m = o.grads ? forward_backward_f64(c) : forward_f64(c);
-  require(std::isfinite(m.loss), o.model, ": the loss over ", o.tokens, " is ", m.loss);
+  require(std::isfinite(m.loss.value_or(0)), o.model, ": the loss over ", o.tokens, " is ", *m.loss);
   write_npy<std::int32_t>(folder / "tokens.npy", c.tokens);
   write_npy<std::int32_t>(folder / "targets.npy", c.targets);
   write_trace(c, folder);
   write_npy<double>(folder / "logits.npy", m.logits.front().second);
-  const Json expected = {{"loss", m.loss}, {"kv_elements_per_token", m.elements}, {"parameters", c.weights.layout().count()}};
+  Json expected = Json::object();
+  if (m.loss) expected["loss"] = *m.loss;
+  expected["kv_elements_per_token"] = m.elements, expected["parameters"] = c.weights.layout().count();
   write_whole(folder / "expected.json", [&](std::ostream& file) { file << json_text(expected) << '\n'; });
   if (o.grads) {
     write_checkpoint(folder, c.config, c.weights, stored_dtype(c.weights.flat()));
     write_parameters(folder / "grads.safetensors", *m.gradients);
   }
   std::ostringstream line;
-  line << "loss " << std::setprecision(10) << m.loss << ", " << m.elements << " cache elements per token, "
-       << trace_names(c.config).size() << " trace tensors, in " << o.out << '\n';
+  if (m.loss)
+    line << "loss " << std::setprecision(10) << *m.loss;
+  else
+    line << "no loss, since no token has a next one";
+  line << ", " << m.elements << " cache elements per token, " << trace_names(c.config).size() << " trace tensors, in " << o.out
+       << '\n';
   return line.str();
 }
 

@@ -166,7 +166,8 @@ class SentencePieceTokenizer : public Tokenizer {
     const std::size_t least = message.find("required_chars") == message.npos ? 0 : number_behind(" vs ");
     if (least > others)
       return ": the text has " + std::to_string(least - others) +
-             " different characters, the space among them: must be at least " + std::to_string(least);
+             " different characters, the space among them: must be at least " + std::to_string(least) +
+             ", of which 256 are bytes and 3 are marks";
     const std::string begin = " cannot be trained on " + std::to_string(bytes) + " bytes: ";
     if (const std::size_t most = number_behind("<= "); most > 0) return begin + "they give at most " + std::to_string(most);
     return begin + plain(message);

@@ -99,3 +99,23 @@ refused("exists already" ${case} --tokens ${case}/tokens.npy --out llama_skipv1)
 refused("expected integers, such as '<i4'" ${case} --tokens ${case}/logits.npy --out none)
 refused("must be 0 to 30" ${case} --tokens ${case}/targets.npy --out none)
 refused("none: cannot be read" none --tokens ${case}/tokens.npy --out none)
+
+# One token has no next one: its logits are written without a loss. Gradients need one, and targets that are named a target.
+if(UNIX AND shell)
+  foreach(value 3 -1)
+    math(EXPR byte "${value} & 255" OUTPUT_FORMAT HEXADECIMAL)
+    execute_process(COMMAND ${shell} -c "printf '\\223NUMPY\\1\\0v\\0%-117s\\n' \"{'descr': '|i1', 'fortran_order': False, 'shape': (1, 1), }\" \
+      && printf \"\\\\$(printf %o ${byte})\"" OUTPUT_FILE ${WORK}/token${value}.npy COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+  execute_process(COMMAND ${RUN} ${case} --tokens ${WORK}/token3.npy --out ${WORK}/one OUTPUT_VARIABLE output ERROR_VARIABLE error
+    RESULT_VARIABLE status)
+  if(NOT status EQUAL 0 OR NOT output MATCHES "^no loss, since no token has a next one, [0-9]+ cache elements" OR NOT EXISTS ${WORK}/one/logits.npy)
+    message(FATAL_ERROR "one token: ${status} ${output} ${error}")
+  endif()
+  file(READ ${WORK}/one/expected.json expected)
+  if(expected MATCHES "loss" OR NOT expected MATCHES "kv_elements_per_token")
+    message(FATAL_ERROR "one token: ${expected}")
+  endif()
+  refused("token3.npy: --grads are the loss's, and no token has a next one: name --targets" ${case} --tokens token3.npy --grads --out none)
+  refused("token-1.npy: every target is -1, ignored: there is no loss" ${case} --tokens token3.npy --targets token-1.npy --out none)
+endif()

@@ -99,7 +99,7 @@ TEST_CASE("training refuses a text that is too short, not UTF-8, or too small a 
   CHECK_THROWS_AS(SentencePieceTokenizer::train("\xff\xfe", 300), Error);
   CHECK_THROWS_WITH(SentencePieceTokenizer::train("abc def", 264),
                     "a vocabulary of 264 pieces: the text has 7 different characters, "
-                    "the space among them: must be at least 266");
+                    "the space among them: must be at least 266, of which 256 are bytes and 3 are marks");
   CHECK_THROWS_WITH(SentencePieceTokenizer::train(corpus(), 200), Catch::Contains("must be 256 (bytes), or at least 260"));
 }
 

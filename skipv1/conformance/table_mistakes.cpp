@@ -161,11 +161,18 @@ void add_skipping(Tables& t) {
   t.values("SkipV0 reuses layer 0's heads", [s](std::size_t, std::size_t h, HeadName& name) {
     if (name.none()) name = {0, s.group(h)};
   });
-  if (own < s.kv_heads)
+  if (own < s.kv_heads) {
+    const std::size_t skipped = s.kv_heads - own, begin = own * (s.heads / s.kv_heads);  // of the slots
+    const auto in_turn = [=](std::size_t from) {
+      return [=](std::size_t l, std::size_t h, HeadName& name) {
+        if (earlier(l, name)) name.head = own + (h + from) % skipped;
+      };
+    };
     t.values("reused heads are repeated in turn instead of group by group (repeat for repeat_interleave)",
-             [s, own](std::size_t l, std::size_t h, HeadName& name) {
-               if (earlier(l, name)) name.head = own + h % (s.kv_heads - own);
-             });
+             in_turn(skipped - begin % skipped));
+    if (begin % skipped != 0)
+      t.values("reused heads are repeated in turn, by the query head's index, instead of group by group", in_turn(0));
+  }
   t.values("the ratio counts query heads, after grouping", [s](std::size_t l, std::size_t h, HeadName& name) {
     const double skipped = std::ceil(s.skip_ratio * static_cast<double>(s.heads) - 0.5 - 1e-9);
     if (l > s.source_layer && static_cast<double>(h + 1) > static_cast<double>(s.heads) - skipped)

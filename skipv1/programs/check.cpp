@@ -80,11 +80,35 @@ std::vector<Comparison> check_case(const Options& options, const Case& c) {
   return all;
 }
 
-/// What logits that hold do not say of this case; empty where they say everything.
-std::string blind_spot(const Config& config) {
+/// Whether the values that grouped query heads read of an earlier layer are one head's in every layer that reads some.
+bool reuses_one_group(const Config& config) {
+  if (config.latent() || config.num_key_value_heads == 1 || config.num_key_value_heads == config.num_attention_heads)
+    return false;
+  const Routing routing = make_routing(config);
+  bool any = false;
+  for (std::size_t l = 0; l < routing.layers; ++l) {
+    const HeadName* first = nullptr;
+    for (std::size_t h = 0; h < routing.heads; ++h) {
+      const HeadName& value = routing.value(l, h);
+      if (value.none() || value.layer == l) continue;
+      if (!first) first = &value;
+      if (!(value == *first)) return false;
+      any = true;
+    }
+  }
+  return any;
+}
+
+/// What logits that hold do not say of this case, one thing each.
+std::vector<std::string> blind_spots(const Config& config) {
+  std::vector<std::string> spots;
   const std::size_t width = config.latent() ? config.attention.rotary_size : config.head_width();
-  if (config.gpt2() || width > 2) return "";
-  return "not shown here: the layout of rotary pairs and rope_theta, since heads of 2 are one pair";
+  if (!config.gpt2() && width <= 2) spots.push_back("the layout of rotary pairs and rope_theta, since heads of 2 are one pair");
+  if (reuses_one_group(config))
+    spots.push_back(
+        "the order of reused groups (repeat for repeat_interleave), since each layer reuses one; llama_skipv1_two_groups has "
+        "two");
+  return spots;
 }
 
 /// What would say more of logits that differ in a way nobody knows; empty where nothing would.
@@ -160,8 +184,8 @@ bool check_all(const Options& options) {
     print(std::cout, comparisons);
     const std::string first = first_difference(comparisons);
     if (!first.empty()) ++differing, std::cout << "  first difference: " << first << '\n';
-    if (first.empty() && !options.actual.empty() && !blind_spot(c.config).empty())
-      std::cout << "  " << blind_spot(c.config) << '\n';
+    if (first.empty() && !options.actual.empty())
+      for (const std::string& spot : blind_spots(c.config)) std::cout << "  not shown here: " << spot << '\n';
     if (!options.actual.empty()) recognise_actual(c, folder_of(options, c), comparisons);
     for (const Comparison& x : comparisons)
       for (const std::string& mistake : x.mistakes) std::cout << "  exactly what a known mistake gives: " << mistake << '\n';

@@ -110,6 +110,8 @@ one 100 gpt2_skipv1_half skipv1 5 5 40 12 3 true BF16 ', "skip_ratio": 0.5'
 with '"qkv_bias": true' one 105 llama_gqa_bias gqa 4 2 32 9 2 true F32
 with '"qkv_bias": true, "o_bias": true, "mlp_bias": true' one 100 llama_skipv1_bias skipv1 4 4 32 9 3 false F64 ', "skip_ratio": 0.5'
 with '"head_dim": 10' one 109 llama_skipv1_head_dim skipv1 3 3 16 12 3 true BF16 ', "skip_ratio": 0.5'
+# Two skipped groups of two query heads each, so that their order shows: of one alone it does not.
+with '"head_dim": 16' one 101 llama_skipv1_two_groups skipv1 8 4 32 12 3 true BF16 ', "skip_ratio": 0.5'
 with '"head_dim": 8, "qk_norm": true' one 110 llama_skipv1_qk_norm skipv1 4 2 20 9 3 true BF16 ', "skip_ratio": 0.5'
 with '"qkv_bias": true, "o_bias": true, "qk_norm": true' one 108 llama_skipkv1_qk_norm skipkv1 3 3 24 9 3 false F64 ', "skip_ratio": 0.5'
 with '"qk_norm": true' one 109 llama_yoco_qk_norm yoco 4 2 32 9 4 true F32

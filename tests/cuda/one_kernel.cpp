@@ -61,6 +61,10 @@ TEST_CASE("one kernel decodes several sequences as the CPU does, in bfloat16 on 
   c.hidden_size = 32, c.num_attention_heads = c.num_key_value_heads = 1, c.num_hidden_layers = 1, c.intermediate_size = 16384,
   c.vocab_size = 37;
   check_one_kernel<bfloat16>(c, 8, {2, 128, 1}, 0.06);  // rows that are not in shared memory at once
+  c.intermediate_size = 8, c.num_hidden_layers = 3;
+  check_one_kernel<bfloat16>(c, 3, {6, 64, 1}, 0.06);  // blocks without rows of the up projection
+  c.architecture = Architecture::llama, c.hidden_size = 8, c.head_dim = 32;
+  check_one_kernel<bfloat16>(c, 8, {6, 64, 2}, 0.06);  // and of other products
 }
 TEST_CASE("one kernel decodes as the CPU does where a layer has no values, in bfloat16 on tensor cores", "[cuda]") {
   Config c = table_config(Architecture::llama);

@@ -19,8 +19,8 @@ Json model_json(const ToyModel& m);
 /// at a time; `find` and `add` may be called from several threads.
 class KeptOutcomes {
  public:
-  /// Reads the file at `path`, or begins it. A last line that was cut is removed. Throws, naming file and line, where a line is
-  /// none of `add`'s, or nothing can be written there.
+  /// Reads the file at `path`, or begins it. A last line of `add`'s that was cut is removed. Throws, naming file and line, where
+  /// a line is none of `add`'s, or nothing can be written there.
   KeptOutcomes(std::string path, std::string device);
 
   std::size_t size() const { return outcomes_.size(); }

@@ -1,7 +1,9 @@
 #include "skipv1/programs/mesa/kept.hpp"
 
+#include <cerrno>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/json.hpp"
@@ -37,6 +39,14 @@ Outcome parse_outcome(const Json& json) {
   return outcome;
 }
 
+/// Whether the last line of a file may be one of `add`'s that was cut: begins as they begin, as far as it reaches.
+bool is_cut_line(std::string_view line) {
+  constexpr std::string_view begin = R"({"training":{"device":")";
+  return line.substr(0, begin.size()) == begin.substr(0, line.size());
+}
+
+std::string reason() { return errno ? std::generic_category().message(errno) : "unknown reason"; }
+
 }  // namespace
 
 Json model_json(const ToyModel& m) {
@@ -53,8 +63,9 @@ Json model_json(const ToyModel& m) {
 KeptOutcomes::KeptOutcomes(std::string path, std::string device) : path_(std::move(path)), device_(std::move(device)) {
   require_writable(path_);
   if (std::filesystem::exists(path_)) read();
+  errno = 0;
   out_.open(path_, std::ios::binary | std::ios::app);
-  require(out_.is_open(), path_, ": cannot be written");
+  require(out_.is_open(), path_, ": cannot be written: ", reason());
 }
 
 void KeptOutcomes::read() {
@@ -72,7 +83,11 @@ void KeptOutcomes::read() {
       fail(path_, ": line ", number, " is none that --keep writes");
     }
   }
-  if (begin < text.size()) std::filesystem::resize_file(path_, begin);
+  if (begin == text.size()) return;
+  require(is_cut_line(std::string_view(text).substr(begin)), path_, ": line ", number, " is none that --keep writes");
+  std::error_code error;
+  std::filesystem::resize_file(path_, begin, error);
+  require(!error, path_, ": cannot be written: ", error.message());
 }
 
 std::optional<Outcome> KeptOutcomes::find(const ToyModel& m, const Setting& s, std::uint64_t seed) {
@@ -85,8 +100,9 @@ void KeptOutcomes::add(const ToyModel& m, const Setting& s, std::uint64_t seed, 
   const Json training = training_json(device_, m, s, seed);
   const std::lock_guard lock(mutex_);
   outcomes_[json_text(training)] = outcome;
+  errno = 0;
   out_ << json_text({{"training", training}, {"outcome", outcome_json(outcome)}}) << '\n' << std::flush;
-  require(out_.good(), path_, ": cannot be written");
+  require(out_.good(), path_, ": cannot be written: ", reason());
 }
 
 }  // namespace skipv1::mesa

@@ -82,6 +82,14 @@ wrong "file: nothing can be written into this folder" 11-attention-step-by-step 
 wrong "^04-mesa-theorem: --json and --figures are both none: must be two places$" 04-mesa-theorem --dim 2 --json none --figures none
 wrong "^05-mesa-learned: --json and --keep are both ./none: must be two places$" 05-mesa-learned --json none --keep ./none
 job "^07-train-on-text: --out and --json are both none: must be two places$" --out none --json none
+echo '{"values": ["0.0 0.1", "1.0 0.1"]}' > table.json
+cp table.json other.json
+for program in 04-mesa-theorem 05-mesa-learned "07-train-on-text $tiny --variants mha table.json"; do
+  wrong "^${program%% *}: table.json: is there, and without \"[a-z_]*\" no result of this program: numbers do not take its place$" $program --json table.json
+  cmp table.json other.json
+done
+wrong "^07-train-on-text: --redraw excludes --json$" 07-train-on-text --redraw table.json --json table.json
+wrong "^07-train-on-text: --json and --text are both text.txt: must be two places$" 07-train-on-text --text text.txt --json text.txt
 wrong "dim: 13: must be 1 to 12" 04-mesa-theorem --dim 13
 wrong "seed: \"1e3\": must be a whole number" 04-mesa-theorem --seed 1e3
 wrong "none/x.json: cannot be written" 05-mesa-learned --json none/x.json

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #if defined(_WIN32)
 #include <io.h>
@@ -35,9 +36,17 @@ inline bool is_standard_output(const std::filesystem::path& path) {
   return std::filesystem::equivalent(path, "/dev/stdout", error) && !error && !std::filesystem::is_character_file(path, error);
 }
 
-/// Throws if a file is at `path` that numbers must not take the place of: one that is no JSON, or one of a model's, a run's or a
-/// case's folder, which may be an input of the same command.
-inline void require_replaceable(const std::filesystem::path& path) {
+/// Which of `keys` a program's results lack, an object or a list of objects; empty if they have all.
+inline std::string missing_key(const Json& results, const std::vector<std::string>& keys) {
+  const Json& object = results.is_array() && !results.empty() ? results[0] : results;
+  for (const std::string& key : keys)
+    if (!object.is_object() || !object.contains(key)) return key;
+  return "";
+}
+
+/// Throws if a file is at `path` that numbers must not take the place of: one of a model's, a run's or a case's folder by its
+/// name, or one that is not empty and has not the `keys` of the program's results.
+inline void require_replaceable(const std::filesystem::path& path, const std::vector<std::string>& keys) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return;
   const std::string name = end_of_links(path).filename().string();
@@ -46,10 +55,16 @@ inline void require_replaceable(const std::filesystem::path& path) {
         "generation_config.json", "model.safetensors.index.json", "expected.json", "decoding.json", "manifest.json"})
     require(name != own, path.string(), ": is there, and of a model, a run or a case by its name: numbers do not take its place");
   Source file(path);
-  const std::string begin = file.text(0, std::min<std::uint64_t>(file.size(), 4096));
-  const std::size_t first = begin.find_first_not_of(" \t\r\n");
-  require(file.size() == 0 || (first != begin.npos && (begin[first] == '{' || begin[first] == '[')), path.string(),
-          ": is there, and no JSON: numbers do not take its place");
+  if (file.size() == 0) return;
+  Json there;
+  try {
+    there = parse_json(file.text(0, file.size()));
+  } catch (const Error&) {
+    fail(path.string(), ": is there, and no JSON: numbers do not take its place");
+  }
+  const std::string missing = missing_key(there, keys);
+  require(missing.empty(), path.string(), ": is there, and without \"", missing,
+          "\" no result of this program: numbers do not take its place");
 }
 }  // namespace detail
 
@@ -58,11 +73,12 @@ inline void require_replaceable(const std::filesystem::path& path) {
 /// With an empty name nothing is written.
 class JsonOutput {
  public:
-  /// Throws if nothing can be written there, so that this is said before the work, or if something else than JSON is there. A
-  /// file there stays as it is until `write`.
-  explicit JsonOutput(std::string path) : path_(detail::is_standard_output(path) ? "-" : std::move(path)) {
+  /// Throws if nothing can be written there, so that this is said before the work, or if something else is there than what this
+  /// program writes: an object, or a list of objects, with these `keys`. A file there stays as it is until `write`.
+  JsonOutput(std::string path, const std::vector<std::string>& keys)
+      : path_(detail::is_standard_output(path) ? "-" : std::move(path)) {
     if (path_ != "-") {
-      if (!path_.empty()) detail::require_replaceable(path_), require_writable(path_);
+      if (!path_.empty()) detail::require_replaceable(path_, keys), require_writable(path_);
       return;
     }
     std::fflush(stdout);

@@ -170,7 +170,7 @@ bool check_all(const Options& options) {
   if (options.device != "cpu") with_device(options.device, [](auto) { return true; });  // said before the work
   require(options.trace.empty() || options.cases.size() == 1, "--trace writes one case: ", options.cases.size(), " are named");
   require_apart({{"--json", options.json}, {"--trace", options.trace}});
-  JsonOutput output(options.json);
+  JsonOutput output(options.json, {"case", "check", "tensor", "error", "bound", "pass"});
   if (!options.trace.empty()) require_own_trace_folder(options), require_writable_folder(options.trace);
   Report report;
   std::size_t differing = 0;

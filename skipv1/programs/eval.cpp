@@ -11,6 +11,7 @@
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/open_text.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 using namespace skipv1;
 
@@ -26,7 +27,8 @@ struct Options {
 
 template <class T>
 void run(const Options& o) {
-  JsonOutput output(o.json);
+  require_no_input("--json", o.json, {{"--text", o.text.text}, {"--tokens", o.text.tokens}, {"--tokenizer", o.text.tokenizer}});
+  JsonOutput output(o.json, {"model", "text", "loss", "predicted_tokens"});
   const Checkpoint<T> model = open_model<T>(o.model);
   const OpenText opened = open_text(o.model, model.config.vocab_size, o.text);
   const TextData& text = opened.text;

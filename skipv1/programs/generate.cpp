@@ -83,7 +83,8 @@ std::size_t tokens_to_add(const Options& o, std::size_t prompt, std::size_t most
 }
 
 void run(const Options& o) {
-  JsonOutput output(o.json);
+  require_no_input("--json", o.json, {{"--tokens", o.tokens}, {"--tokenizer", o.tokenizer}});
+  JsonOutput output(o.json, {"text", "tokens", "prompt_tokens", "prefill_seconds"});
   const Checkpoint<float> model = open_model<float>(o.model);
   const Prompt read = read_prompt(o, model.config.vocab_size);
   const std::vector<std::int32_t>& prompt = read.tokens;

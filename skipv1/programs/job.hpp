@@ -105,6 +105,11 @@ inline Json settings_of(Job job) {
   return settings;
 }
 
+/// The keys that a run's result has (result.json, `--json`) and no other program's has all of.
+inline std::vector<std::string> result_keys() {
+  return {"variant", "seed", "steps", "final_nats_per_token", "cache_bytes_per_token"};
+}
+
 /// 64 bits that tell texts apart (FNV-1a), in hexadecimal.
 inline std::string fingerprint(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325ULL;

@@ -15,7 +15,7 @@ namespace skipv1 {
 template <class T, class Space = Cpu>
 class JobRun {
  public:
-  explicit JobRun(PreparedJob prepared) : p_(std::move(prepared)), output_(p_.job.json) {}
+  explicit JobRun(PreparedJob prepared) : p_(std::move(prepared)), output_(p_.job.json, result_keys()) {}
 
   void run() {
     open_texts();

@@ -7,6 +7,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "skipv1/core/check.hpp"
 #include "skipv1/io/place.hpp"
@@ -42,6 +43,12 @@ inline void require_apart(std::initializer_list<std::pair<const char*, std::stri
     for (const auto* b = a + 1; b != outputs.end(); ++b)
       require(!is_place(a->second) || !is_place(b->second) || !same_place(a->second, b->second), a->first, " and ", b->first,
               " are both ", b->second, ": must be two places");
+}
+
+/// Throws if what a program writes would take the place of something it reads. `inputs`: options and their values.
+inline void require_no_input(const char* option, const std::string& output,
+                             const std::vector<std::pair<const char*, std::string>>& inputs) {
+  for (const auto& [name, input] : inputs) require_apart({{option, output}, {name, input}});
 }
 
 /// `train()`, which trains a vocabulary of `size` pieces; in its errors --vocab takes that name's place.

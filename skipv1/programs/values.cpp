@@ -9,6 +9,7 @@
 #include "skipv1/model/memory_need.hpp"
 #include "skipv1/programs/open_model.hpp"
 #include "skipv1/programs/open_text.hpp"
+#include "skipv1/programs/option_names.hpp"
 #include "skipv1/programs/spread.hpp"
 #include "skipv1/programs/values.hpp"
 
@@ -179,7 +180,8 @@ void require_rows(const Options& o, std::size_t m, const Config& config, std::si
 }
 
 void run(const Options& o) {
-  JsonOutput output(o.json);
+  require_no_input("--json", o.json, {{"--text", o.text.text}, {"--tokens", o.text.tokens}});
+  JsonOutput output(o.json, {"length", "windows", "models"});
   std::vector<Checkpoint<float>> models;
   for (const std::string& path : o.models) models.push_back(open_model<float>(path));
   const Config& first = models[0].config;

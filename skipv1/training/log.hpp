@@ -68,9 +68,10 @@ class Log {
  public:
   /// Continues the log in `folder` after the row of `step`; later rows, and one that an interrupted program left half
   /// written, go. With step 0 the log is empty. Throws if the files cannot be written, or, with nothing changed, if they have not
-  /// the `rows` until then that a checkpoint knows of.
+  /// the `rows` until then that a checkpoint knows of, or with step 0 if they are no log.
   Log(const std::filesystem::path& folder, std::size_t step, std::optional<std::size_t> rows = {})
       : csv_path_(folder / "log.csv"), json_path_(folder / "log.jsonl") {
+    if (step == 0) require_replaceable(folder);
     const Kept csv = kept(csv_path_, step), json = kept(json_path_, step);
     for (const auto& [path, found] : {std::pair(csv_path_, csv.rows), std::pair(json_path_, json.rows)})
       if (const std::size_t known = rows.value_or(found); step > 0 && found != known)
@@ -92,6 +93,17 @@ class Log {
     ++rows_;
   }
   std::size_t rows() const { return rows_; }
+  /// Throws if `folder` has files of a log's names that do not begin as logs begin: a run without a checkpoint replaces its own.
+  static void require_replaceable(const std::filesystem::path& folder) {
+    for (const auto& [name, begin] : {std::pair<const char*, std::string>("log.csv", "step,"), {"log.jsonl", "{\"step\":"}}) {
+      const std::filesystem::path path = folder / name;
+      std::error_code error;
+      if (!std::filesystem::is_regular_file(path, error)) continue;
+      Source file(path);
+      const std::string found = file.text(0, std::min<std::uint64_t>(file.size(), begin.size()));
+      require(begin.starts_with(found), path.string(), ": is there, and no log of a run: a new one does not take its place");
+    }
+  }
   /// Removes the files; nothing can be added any more.
   void remove() {
     std::error_code ignored;

@@ -151,7 +151,7 @@ void measure_prompts(const Options& o, const std::vector<std::unique_ptr<Model>>
 }
 
 void measure(const Options& o) {
-  JsonOutput output(o.json);
+  JsonOutput output(o.json, {"threads", "reading_gb_s", "lines"});
   std::size_t longest = *std::max_element(o.contexts.begin(), o.contexts.end()) + 1;
   for (std::size_t length : o.prompts) longest = std::max(longest, length);
   std::vector<std::unique_ptr<Model>> models;

@@ -217,7 +217,7 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     if (profile == "step") return profile_step(gpt2_124m("mha"), 64, 1024), 0;
     if (profile == "prefill") return profile_prefill(llama_1b("mha", 2048), 2048), 0;
-    JsonOutput output(json);
+    JsonOutput output(json, {"name", "seconds", "rate", "unit", "share"});
     Bench bench(repeats);
     if (only.empty() || only == "decode") {
       for (bool routed : {false, true}) {

@@ -64,7 +64,7 @@ struct Options {
 };
 
 void measure(const Options& o) {
-  JsonOutput output(o.json);
+  JsonOutput output(o.json, {"architecture", "product_gflops", "step_gflops"});
   Config c;
   c.hidden_size = 256, c.intermediate_size = 688, c.num_hidden_layers = 6, c.num_attention_heads = c.num_key_value_heads = 8;
   c.vocab_size = 256;

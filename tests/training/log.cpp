@@ -60,6 +60,22 @@ TEST_CASE("a log goes on behind a checkpoint's step, without what came after it"
   CHECK(file_content(folder / "log.jsonl").empty());
 }
 
+TEST_CASE("a new log takes the place of a log alone") {
+  for (const char* name : {"log.csv", "log.jsonl"}) {
+    const Folder folder("log-of-others");
+    for (const char* other : {"day,notes\n1,slept\n", "{\"a\": 1}", "x"}) {
+      write_file(folder / name, other);
+      CHECK_THAT(message([&] { Log(folder.path(), 0); }),
+                 Catch::Contains(std::string(name) + ": is there, and no log of a run: a new one does not take its place"));
+      CHECK(file_content(folder / name) == other);
+    }
+    for (const std::string& cut : {std::string(), std::string(name == std::string("log.csv") ? "st" : "{\"st")}) {
+      write_file(folder / name, cut);
+      CHECK(Log(folder.path(), 0).rows() == 0);
+    }
+  }
+}
+
 TEST_CASE("a log that lacks rows which a checkpoint knows of is not gone on with, and stays as it is") {
   const Folder folder("log-shortened");
   {

@@ -290,11 +290,28 @@ run generate mha --prompt a --count 1 --json said.json
 [ "$(echo said.json* other.json.part*)" = "said.json said.json.part-$$ said.json.part-x other.json.part-$gone" ] || fail "left: $(echo said.json*)"
 
 # Numbers take the place of no text, no tensors and no configuration, which may be the command's own inputs.
-for input in text.txt mha/step-00000008/config.json mha/step-00000008/model.safetensors; do
+echo '{"values": ["0.0 0.1", "1.0 0.1"]}' > table.json
+echo '{"loss": 3.5, "text": "prose"}' > notes.json
+echo '[{"loss": 3.5}]' > list.json
+cp text.txt prose.txt
+for input in prose.txt mha/step-00000008/config.json mha/step-00000008/model.safetensors table.json notes.json list.json; do
   cp "$input" kept.input
   wrong "^skipv1-eval: $input: is there, and .*: numbers do not take its place$" "$programs/skipv1-eval" mha --text text.txt --json "$input"
   wrong "^skipv1-train: $input: is there, and .*: numbers do not take its place$" $train --text text.txt --json "$input"
   cmp "$input" kept.input
+done
+wrong "^skipv1-train: table.json: is there, and without \"variant\" no result of this program: numbers" $train --text text.txt --variant table.json --json table.json
+wrong "^skipv1-train: eval.json: is there, and without \"variant\" no result of this program: numbers" $train --text text.txt --json eval.json
+cp eval.json said.txt  # a text may be numbers of before
+wrong "^skipv1-eval: --json and --text are both said.txt: must be two places$" "$programs/skipv1-eval" mha --text said.txt --json said.txt
+wrong "^skipv1-train: --json and --text are both text.txt: must be two places$" $train --text text.txt --json ./text.txt
+mkdir diary
+for file in log.csv log.jsonl result.json; do
+  printf 'day,notes\n1,none' > diary/$file
+  cp diary/$file kept.input
+  wrong "^skipv1-train: diary/$file: is there, and no .* not take its place$" "$programs/skipv1-train" --text text.txt --out diary
+  cmp diary/$file kept.input && [ "$(ls diary)" = $file ] || fail "--out diary: left $(ls diary)"
+  rm diary/$file
 done
 : > empty.json
 for file in empty.json eval.json; do run eval mha --text text.txt --batch 2 --json $file; done

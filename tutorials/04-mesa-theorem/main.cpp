@@ -112,7 +112,7 @@ Json to_json(const Results& r, const Options& o) {
 
 void tutorial(const Options& o) {
   require_apart({{"--json", o.json}, {"--figures", o.figures}});
-  JsonOutput output(o.json);
+  JsonOutput output(o.json, {"dim", "one_step", "ridge_error", "mha_gradients"});
   if (!o.figures.empty()) require_writable_folder(o.figures);
   const Results r = compute(o);
   std::printf("d = %zu, n = %zu, s = %g, ", o.dim, o.context, o.noise);

@@ -216,7 +216,7 @@ void tutorial(const Options& o) {
   std::vector<ToyModel> models = models_of(plan);
   require_room(models, o);
   require_apart({{"--json", o.json}, {"--figures", o.figures}, {"--keep", o.keep}});
-  JsonOutput output(o.json);
+  JsonOutput output(o.json, {"dim", "one_step", "ridge", "models"});
   if (!o.figures.empty()) require_writable_folder(o.figures);
   std::unique_ptr<KeptOutcomes> kept;  // makes its file: last
   if (!o.keep.empty()) kept = std::make_unique<KeptOutcomes>(o.keep, o.device);

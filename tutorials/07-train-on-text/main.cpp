@@ -136,6 +136,7 @@ void check(const Comparison& o) {
   require(o.first_seed + (o.seeds - 1) >= o.first_seed, "--seed ", o.first_seed, " with --seeds ", o.seeds,
           ": the last seed must be below 2^64");
   require_apart({{"--out", o.out}, {"--json", o.json}});
+  require_no_input("--json", o.json, {{"--text", o.text}});
   require_writable_folder(o.out);
   if (o.vocab != 256) at_place("--prompt", [&] { require_utf8(o.prompt, "a vocabulary of pieces"); });
 }
@@ -156,7 +157,7 @@ void train_all(const Comparison& o, const Tokenizer& tokenizer, const TextData& 
 
 void compare(const Comparison& o) {
   check(o);
-  JsonOutput output(o.json);
+  JsonOutput output(o.json, {"text", "vocab", "peak", "runs"});
   const auto start = std::chrono::steady_clock::now();
   const std::string text = load_text(o.text);
   const auto [first, rest] = split_text(text, 0.1);
@@ -206,7 +207,7 @@ int main(int argc, char** argv) {
   app.add_option("--prompt", o.prompt, "what each model continues at the end")->capture_default_str();
   app.add_option("--out", o.out, "folder for the figures")->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
-  app.add_option("--json", o.json, "write every number into this file; -: to standard output");
+  app.add_option("--json", o.json, "write every number into this file; -: to standard output")->excludes("--redraw");
   return run_program(app, argc, argv, [&] {
     if (!redraw.empty()) {
       require_writable_folder(o.out);

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "skipv1/core/thread_limit.hpp"
+#include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/open_text.hpp"
 #include "skipv1/programs/option_names.hpp"
@@ -174,13 +175,16 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
     require_writable_folder(job.out);
     if (std::filesystem::is_directory(job.out)) require_open_folder(job.out);  // else a run in it would not be seen
     if (!job.json.empty() && job.json != "-") require_writable(job.json);
+    require_no_input("--json", job.json,
+                     {{"--text", job.text}, {"--valid", job.valid}, {"--tokens", job.tokens}, {"--valid-tokens", job.valid_tokens}});
     const std::filesystem::path result = p.folder.path() / "result.json";
-    if (std::filesystem::exists(result)) require_writable(result);
+    if (std::filesystem::exists(result)) detail::require_replaceable(result, result_keys()), require_writable(result);
     p.lock.emplace(p.folder.lock());
   } else {
     p.job.json.clear();
   }
   p.last = last_step(p.folder, world);
+  if (!p.last && world.first()) Log::require_replaceable(p.folder.path());
   p.length_given = p.last || given(app, "--length");
   require(!p.last || job.resume, job.out, ": holds a run already, at step ", p.last.value_or(0), ": --resume continues it");
   if (p.last) {

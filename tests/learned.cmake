@@ -92,6 +92,13 @@ foreach(bad "no JSON\n" "no JSON, and no end of the line" "{\"training\": 1}" "{
   endif()
 endforeach()
 
+# A width that --focus does not name is the nearest to 6 of those that there are.
+execute_process(COMMAND ${program} --dim 2 --context 4 --widths 9,5 --head-size 4 --steps 20 --batch 8 --seeds 1 --pair
+  OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE status)
+if(NOT status EQUAL 0 OR NOT printed MATCHES "\nby layer, width 5: ")
+  message(FATAL_ERROR "--widths 9,5 without --focus: ${status}, ${errors}${printed}")
+endif()
+
 # What the tutorial says of weights built by hand.
 execute_process(COMMAND ${program} --by-hand --widths 4,5,6 OUTPUT_VARIABLE built RESULT_VARIABLE status)
 file(READ ${CMAKE_CURRENT_LIST_DIR}/../tutorials/05-mesa-learned/output.txt saved)

@@ -41,6 +41,21 @@ job "seed: 18446744073709551616: must be" --seed 18446744073709551616 --out none
 "$programs/07-train-on-text" $tiny --steps 6 --seed 010 --out ten > out 2> err || fail "--seed 010: $(cat err)"
 grep -q "seeds 10 to 10$" out || fail "--seed 010 is not 10: $(cat out)"
 grep -q "figures in ten" out && [ -s ten/validation.png ] || fail "no figures"
+grep -q "nats per token (one seed)$" out || fail "one seed: $(cat out)"
+# A table's picture is called by its file, wherever that lies.
+mkdir sub sub/other
+for file in "$(pwd)/a table.json" sub/table.json sub/other/table.json sub/mha.json; do
+  echo '{"values": ["0.0 0.1", "1.0 0.1"]}' > "$file"
+done
+"$programs/07-train-on-text" $tiny --steps 6 --variants mha "$(pwd)/a table.json" sub/../sub/table.json sub/other/table.json sub/mha.json --out tables \
+  --json tables.json > out 2> err || fail "tables: $(cat err)"
+drawn="cache.svg routing-a_table.svg routing-mha-2.svg routing-mha.svg routing-table-2.svg routing-table.svg validation.svg"
+[ "$(cd tables && ls *.svg | LC_ALL=C sort | xargs)" = "$drawn" ] && [ -s tables.json ] || fail "tables: $(ls tables)"
+"$programs/07-train-on-text" --redraw tables.json --out redrawn > out 2> err || fail "tables: $(cat err)"
+[ "$(ls tables)" = "$(ls redrawn)" ] || fail "tables redrawn: $(ls redrawn)"
+wrong "^07-train-on-text: --layers is 0" 07-train-on-text --text text.txt --layers 0 --out none
+wrong "^07-train-on-text: --width 100 is not a multiple of --heads 8$" 07-train-on-text --text text.txt --width 100 --heads 8 --out none
+wrong "^07-train-on-text: sub/table.json: table: values of 2 layers: must be --layers, 4$" 07-train-on-text --text text.txt --variants mha sub/table.json --out none
 long=$(printf '%064d' 0)
 status=0
 "$programs/07-train-on-text" $tiny --prompt "$long" --out none > out 2> err || status=$?
@@ -60,6 +75,7 @@ if [ -r /proc/meminfo ]; then
 fi
 
 # A program that only draws says where.
+echo '{"values": ["0.0 0.1", "1.0 0.1"]}' > table.json
 draws() {
   expected=$1 program=$2
   shift 2
@@ -68,6 +84,8 @@ draws() {
 draws "^figures in drawn$" 05-mesa-learned --redraw "$tutorials/05-mesa-learned/full.json" --figures drawn
 draws "^figures in drawn$" 07-train-on-text --redraw "$tutorials/07-train-on-text/result.json" --out drawn
 draws "^drawn/timeline.png, drawn/timeline.svg (" 10-decoding-at-bandwidth --timeline "$tutorials/../docs/performance/one-kernel-h200.txt" --figures drawn
+wrong "^07-train-on-text: table.json: not what --json writes: key 'width' not found$" 07-train-on-text --redraw table.json --out none
+wrong "^05-mesa-learned: table.json: not what --json writes: key 'one_step' not found$" 05-mesa-learned --redraw table.json --figures none
 
 # A training that diverges: the table has the runs before it, which by its rate none is here.
 status=0
@@ -82,7 +100,6 @@ wrong "file: nothing can be written into this folder" 11-attention-step-by-step 
 wrong "^04-mesa-theorem: --json and --figures are both none: must be two places$" 04-mesa-theorem --dim 2 --json none --figures none
 wrong "^05-mesa-learned: --json and --keep are both ./none: must be two places$" 05-mesa-learned --json none --keep ./none
 job "^07-train-on-text: --out and --json are both none: must be two places$" --out none --json none
-echo '{"values": ["0.0 0.1", "1.0 0.1"]}' > table.json
 cp table.json other.json
 for program in 04-mesa-theorem 05-mesa-learned "07-train-on-text $tiny --variants mha table.json"; do
   wrong "^${program%% *}: table.json: is there, and without \"[a-z_]*\" no result of this program: numbers do not take its place$" $program --json table.json
@@ -101,6 +118,15 @@ if [ -r /proc/meminfo ]; then
     --widths 9999,6 --focus 6 --context 256 --batch 100000 --json none --keep none
 fi
 wrong "widths: 5 is there twice" 05-mesa-learned --widths 5,5 --focus 5
+wrong "^05-mesa-learned: --focus 6 is none of --widths$" 05-mesa-learned --widths 5 --focus 6
+wrong "^05-mesa-learned: --head-size is 3: RoPE needs an even head width$" 05-mesa-learned --head-size 3
+draws "^SkipV1 of width 5, built by hand: " 05-mesa-learned --by-hand --widths 5
+status=0
+(
+  ulimit -f 1  # for a full disk
+  exec "$programs/05-mesa-learned" --dim 2 --context 2 --widths 2 --head-size 2 --steps 20 --batch 2 --seeds 2 --keep kept.jsonl > /dev/null
+) 2> err || status=$?
+[ $status -eq 2 ] && grep -q "^05-mesa-learned: kept.jsonl: cannot be written: [A-Z][a-z ]*$" err || fail "a full disk: status $status, $(cat err)"
 wrong "attention: linear is there twice" 05-mesa-learned --attention linear,linear
 wrong "widths: \"x\": must be a whole number" 05-mesa-learned --widths 5,x
 wrong "none/x.png: cannot be written" 01-attention-and-its-cache --figure none/x.png

@@ -110,6 +110,13 @@ class JsonOutput {
   std::FILE* standard_output_ = nullptr;
 };
 
+/// What the JSON library says of a value that is not there or of another type: "[json.exception.name.id] why" without its name.
+inline std::string reason_of(const Json::exception& error) {
+  const std::string line = error.what();
+  const std::size_t end = line.starts_with('[') ? line.find("] ") : line.npos;
+  return end == line.npos ? line : line.substr(end + 2);
+}
+
 /// Calls `task` with the numbers that `--json` wrote into `file`; throws with its name where they are others.
 template <class Task>
 void with_written_json(const std::string& file, const Task& task) {
@@ -119,7 +126,7 @@ void with_written_json(const std::string& file, const Task& task) {
     try {
       task(numbers);
     } catch (const Json::exception& error) {
-      fail("not what --json writes: ", error.what());
+      fail("not what --json writes: ", reason_of(error));
     }
   });
 }

@@ -1,12 +1,18 @@
 // One model of the main job: its training, in either memory space.
 #pragma once
 
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
 #include <memory>
 
 #include "skipv1/io/config.hpp"
+#include "skipv1/io/place.hpp"
 #include "skipv1/model/generate.hpp"
+#include "skipv1/routing/variants.hpp"
 #include "skipv1/training/tokenizer.hpp"
 #include "skipv1/programs/curve.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 namespace skipv1 {
 
@@ -30,8 +36,28 @@ struct Run {
   std::string sample;
 };
 
-/// The configuration of one of the models compared.
-inline Config compared_config(const Comparison& o, const std::string& variant, std::size_t vocab) {
+/// What a variant is called where there is little room: a table by its file, without ".json".
+inline std::string short_name(const std::string& variant) {
+  const std::filesystem::path path = variant;
+  return path.extension() == ".json" ? file_name_text(path.stem()) : title_of(variant);
+}
+
+/// For each variant a part of a file's name, its own: a table's is its file's, as far as a name may have it.
+inline std::vector<std::string> figure_names(const std::vector<std::string>& variants) {
+  std::vector<std::string> names;
+  for (const std::string& variant : variants) {
+    std::string name = std::filesystem::path(variant).extension() == ".json" ? short_name(variant) : variant;
+    for (char& c : name)
+      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '.') c = '_';
+    std::string own = name;
+    for (std::size_t i = 2; std::find(names.begin(), names.end(), own) != names.end(); ++i) own = name + '-' + std::to_string(i);
+    names.push_back(own);
+  }
+  return names;
+}
+
+/// The configuration of one of the models compared. Throws if it is not valid; the line names the options.
+inline Config compared_config(const Comparison& o, const std::string& variant, std::size_t vocab) try {
   Config c;
   c.vocab_size = vocab, c.hidden_size = o.width, c.num_hidden_layers = o.layers;
   c.intermediate_size = (o.width * 8 / 3 + 7) / 8 * 8;
@@ -40,6 +66,13 @@ inline Config compared_config(const Comparison& o, const std::string& variant, s
   choose_variant(c, variant);
   validate(c);
   return c;
+} catch (const Error& error) {
+  fail(in_words(error.what(), {{"vocab_size", "--vocab"},
+                               {"hidden_size", "--width"},
+                               {"num_hidden_layers", "--layers"},
+                               {"num_attention_heads", "--heads"},
+                               {"num_key_value_heads", "--heads"},
+                               {"max_position_embeddings", "twice --length"}}));
 }
 
 /// Trains one model in `Space`, evaluates it on the way and lets it speak at the end.

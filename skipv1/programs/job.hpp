@@ -6,6 +6,7 @@
 #include "skipv1/io/config.hpp"
 #include "skipv1/io/place.hpp"
 #include "skipv1/training/run.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 namespace skipv1 {
 
@@ -126,8 +127,8 @@ std::string weights_fingerprint(const Parameters<T>& parameters) {
 }
 
 /// `line` with the options that set a configuration's keys in place of the keys.
-inline std::string in_options(std::string line, const Job& j) {
-  const std::pair<const char*, const char*> options[] = {
+inline std::string in_options(const std::string& line, const Job& j) {
+  return in_words(line, {
       {"\"architecture\"", "--architecture"},
       {"vocab_size", j.tokenizer.empty() ? "--vocab" : "the vocabulary's size"},
       {"hidden_size", "--width"},
@@ -144,11 +145,7 @@ inline std::string in_options(std::string line, const Job& j) {
       {"learn_value_mix", "--learn-value-mix"},
       {"value_mix", "--value-mix"},
       {"kv_latent_size", "--kv-latent"},
-      {"rotary_size", "--rotary"}};
-  for (const auto& [key, option] : options)
-    for (std::size_t at = 0; (at = line.find(key, at)) != line.npos; at += std::string(option).size())
-      line.replace(at, std::string(key).size(), option);
-  return line;
+      {"rotary_size", "--rotary"}});
 }
 
 /// A model's configuration from a job's settings, with a vocabulary of `vocab` pieces. Throws if it is not valid; the line names

@@ -32,6 +32,13 @@ auto in_option_names(std::initializer_list<const char*> fields, const Work& work
   }
 }
 
+/// `line` with the second of each of `words` in place of the first, wherever that stands.
+inline std::string in_words(std::string line, const std::vector<std::pair<std::string, std::string>>& words) {
+  for (const auto& [key, word] : words)
+    for (std::size_t at = 0; (at = line.find(key, at)) != line.npos; at += word.size()) line.replace(at, key.size(), word);
+  return line;
+}
+
 /// Throws if two of what a program writes have one place, where the later would take the earlier's, or fail after the work.
 /// `outputs`: options and their values, of which empty ones, "-" and devices have no place.
 inline void require_apart(std::initializer_list<std::pair<const char*, std::string>> outputs) {

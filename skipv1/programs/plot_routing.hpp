@@ -8,6 +8,7 @@
 #include "skipv1/io/config.hpp"
 #include "skipv1/model/config.hpp"
 #include "skipv1/plot/routing.hpp"
+#include "skipv1/programs/option_names.hpp"
 
 namespace skipv1 {
 
@@ -20,15 +21,10 @@ struct RoutingMap {
 namespace detail {
 
 /// `line` with the options in place of the configuration's keys; of a table whose heads no option counts, its first layer.
-inline std::string in_map_options(std::string line, const RoutingMap& map, bool table) {
-  const std::pair<const char*, const char*> words[] = {
-      {"num_hidden_layers", table && !map.layers ? "as many as of the values" : "--layers"},
-      {"num_attention_heads", "--heads"},
-      {"num_key_value_heads", table && !map.kv_heads ? "layer 0's" : "--kv-heads"}};
-  for (const auto& [key, word] : words)
-    for (std::size_t at = 0; (at = line.find(key, at)) != line.npos; at += std::string(word).size())
-      line.replace(at, std::string(key).size(), word);
-  return line;
+inline std::string in_map_options(const std::string& line, const RoutingMap& map, bool table) {
+  return in_words(line, {{"num_hidden_layers", table && !map.layers ? "as many as of the values" : "--layers"},
+                         {"num_attention_heads", "--heads"},
+                         {"num_key_value_heads", table && !map.kv_heads ? "layer 0's" : "--kv-heads"}});
 }
 
 }  // namespace detail

@@ -28,6 +28,16 @@ struct Options {
   std::string part = "grid", device = "cpu", json, figures, redraw, keep;
 };
 
+/// The width that --focus names, or else the one of --widths nearest to the default.
+void choose_focus(const CommandLine& app, Plan& plan) {
+  const auto away = [focus = plan.focus](std::size_t width) { return width > focus ? width - focus : focus - width; };
+  if (app.count("--focus") == 0)
+    plan.focus = *std::min_element(plan.widths.begin(), plan.widths.end(),
+                                   [&](std::size_t a, std::size_t b) { return away(a) < away(b); });
+  require(std::find(plan.widths.begin(), plan.widths.end(), plan.focus) != plan.widths.end(), "--focus ", plan.focus,
+          " is none of --widths");
+}
+
 void read_lists(Options& o) {
   o.plan.kinds.clear();
   for (const std::string& kind : o.kinds) {
@@ -36,8 +46,6 @@ void read_lists(Options& o) {
   }
   require(o.part == "grid" || o.part == "ablations" || o.part == "all", "--part ", o.part, ": must be grid, ablations or all");
   o.plan.grid = o.part != "ablations", o.plan.ablations = o.part != "grid";
-  require(std::find(o.plan.widths.begin(), o.plan.widths.end(), o.plan.focus) != o.plan.widths.end(), "--focus ", o.plan.focus,
-          " is none of --widths");
 }
 
 std::string sign(const ToyModel& m) {
@@ -199,14 +207,21 @@ void print_by_hand(const Plan& plan) {
   }
 }
 
-/// Throws if fewer bytes are left than the learning of one of the models takes. A device's own memory says so itself.
+/// Throws if a model cannot be, or fewer bytes are left than its learning takes. A device's own memory says so itself.
 void require_room(const std::vector<ToyModel>& models, const Options& o) {
   if (o.device == "cuda") return;
   const Setting& s = o.plan.setting;
-  for (const ToyModel& m : models)
+  for (const ToyModel& m : models) {
+    double bytes = 0;
+    try {
+      bytes = least_bytes(m, s);
+    } catch (const Error& error) {
+      fail(in_words(error.what(), {{"hidden_size / num_attention_heads", "--head-size"}}));
+    }
     require_memory("--widths " + std::to_string(m.width) + ", --context " + std::to_string(s.task.context) + ", --batch " +
                        std::to_string(s.recipe.batch) + ": to train " + m.name,
-                   least_bytes(m, s));
+                   bytes);
+  }
 }
 
 void tutorial(const Options& o) {
@@ -266,7 +281,7 @@ void add_options(CommandLine& app, Options& o) {
       ->delimiter(',')
       ->check(in_range(1, 9999))
       ->capture_default_str();
-  count("--focus", plan.focus, 1, 256, "the width of the curves and ablations, one of --widths");
+  count("--focus", plan.focus, 1, 256, "the width of the curves and ablations, one of --widths; if not given the nearest to 6");
   app.add_option("--attention", o.kinds, "linear (behind a first layer of softmax), softmax, or both")
       ->delimiter(',')
       ->capture_default_str();
@@ -341,6 +356,7 @@ int main(int argc, char** argv) {
     }
     if (o.full) make_full(app, o);
     read_lists(o);
+    choose_focus(app, o.plan);
     o.by_hand ? print_by_hand(o.plan) : tutorial(o);
   });
 }

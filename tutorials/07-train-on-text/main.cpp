@@ -54,8 +54,11 @@ void print_table(const Comparison& o, const std::vector<Run>& runs) {
     if (gap.empty()) continue;  // a run has diverged before
     for (std::size_t s = 0; s < gap.size(); ++s) gap[s] -= base[s];
     const auto [low, high] = std::minmax_element(gap.begin(), gap.end());
-    std::printf("%s - %s: %+.4f nats per token (mean of %zu seeds, %+.4f to %+.4f): %s\n", o.variants[v].c_str(),
-                o.variants[0].c_str(), mean(gap), gap.size(), *low, *high, sign_verdict(gap));
+    std::printf("%s - %s: %+.4f nats per token ", o.variants[v].c_str(), o.variants[0].c_str(), mean(gap));
+    if (gap.size() == 1)
+      std::printf("(one seed)\n");
+    else
+      std::printf("(mean of %zu seeds, %+.4f to %+.4f): %s\n", gap.size(), *low, *high, sign_verdict(gap));
   }
   std::printf("validation: %zu tokens, %zu bytes\n", runs[0].last.tokens, runs[0].last.bytes);
 }
@@ -72,7 +75,7 @@ Json to_json(const Comparison& o, const std::vector<Run>& runs) {
               {"peak", o.peak},
               {"runs", Json::array()}};
   for (const Run& r : runs)
-    all["runs"].push_back({{"variant", r.variant},
+    all["runs"].push_back({{"variant", place_text(r.variant)},
                            {"seed", r.seed},
                            {"parameters", r.parameters},
                            {"cache_bytes_per_token", r.cache_bytes},
@@ -86,25 +89,27 @@ Json to_json(const Comparison& o, const std::vector<Run>& runs) {
 
 /// The figures, from what `--json` writes: of a run just made, or of one kept.
 void draw(const Json& all, const std::string& out) {
-  std::filesystem::create_directories(out);
   Comparison o;
   o.width = all.at("width"), o.layers = all.at("layers"), o.heads = all.at("heads"), o.length = all.at("length");
   std::vector<std::string> variants;
   std::map<std::string, std::vector<const Json*>> of_variant;
   for (const Json& run : all.at("runs")) {
-    const auto variant = run.at("variant").get<std::string>();
+    const std::string variant = place_of(run.at("variant").get<std::string>()).string();
     if (of_variant[variant].empty()) variants.push_back(variant);
     of_variant[variant].push_back(&run);
   }
   const std::size_t seeds = of_variant[variants[0]].size();
+  const std::vector<std::string> names = figure_names(variants);
   plot::Chart curves{"Validation loss (" + std::to_string(seeds) + (seeds == 1 ? " seed)" : " seeds: mean, lowest and highest)"),
                      "tokens of training",
                      "nats per token",
                      {}};
   plot::Chart cache{"Key/value cache of the models trained", "context, tokens", "MiB per sequence", {}};
-  for (const std::string& variant : variants) {
+  std::vector<plot::Drawing> routings;
+  for (std::size_t v = 0; v < variants.size(); ++v) {
+    const std::string &variant = variants[v], title = short_name(variant);
     const std::vector<const Json*>& runs = of_variant[variant];
-    plot::Series curve{title_of(variant), {}, {}}, bytes{title_of(variant), {}, {}};
+    plot::Series curve{title, {}, {}}, bytes{title, {}, {}};
     for (std::size_t i = 0; i < runs[0]->at("tokens").size(); ++i) {
       std::vector<double> nats;
       for (const Json* run : runs) nats.push_back(run->at("valid_nats_per_token").at(i).get<double>());
@@ -116,12 +121,14 @@ void draw(const Json& all, const std::string& out) {
     for (double t = 0; t <= 8192; t += 2048) bytes.x.push_back(t), bytes.y.push_back(t * held / (1 << 20));
     curves.series.push_back(curve), cache.series.push_back(bytes);
     const Config config = compared_config(o, variant, std::max<std::size_t>(all.at("vocab").get<std::size_t>(), 1));
-    plot::save_figure(std::filesystem::path(out) / ("routing-" + variant + ".png"),
-                      plot::routing_picture(make_routing(config), title_of(variant) + ": layer.head that each query head reads",
-                                            config.mixing()));
+    routings.push_back(
+        plot::routing_picture(make_routing(config), title + ": layer.head that each query head reads", config.mixing()));
   }
-  plot::save_figure(std::filesystem::path(out) / "validation.png", curves);
-  plot::save_figure(std::filesystem::path(out) / "cache.png", cache);
+  const std::filesystem::path folder = out;
+  std::filesystem::create_directories(folder);
+  for (std::size_t v = 0; v < variants.size(); ++v) plot::save_figure(folder / ("routing-" + names[v] + ".png"), routings[v]);
+  plot::save_figure(folder / "validation.png", curves);
+  plot::save_figure(folder / "cache.png", cache);
 }
 
 /// Says before the work what is wrong with the options.
@@ -176,8 +183,8 @@ void compare(const Comparison& o) {
   }
   print_table(o, runs);
   const Json numbers = to_json(o, runs);
-  draw(numbers, o.out);
   output.write(numbers, 1);
+  draw(numbers, o.out);
   std::printf("\n%s goes on after \"%s\": %s\n", runs.back().variant.c_str(), o.prompt.c_str(), runs.back().sample.c_str());
   std::printf("figures in %s; %.0f s in all\n", o.out.c_str(),
               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

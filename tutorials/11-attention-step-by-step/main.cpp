@@ -275,8 +275,7 @@ int main(int argc, char** argv) {
         try {
           tell(parse_json(file.text(0, file.size())));
         } catch (const Json::exception& error) {
-          const std::string why = error.what();  // "[json.exception.name.id] why"
-          fail("no such run: ", why.substr(std::min(why.size(), why.find("] ") + 2)));
+          fail("no such run: ", reason_of(error));
         }
       });
     };

@@ -57,12 +57,14 @@ class Canvas {
 
   /// A polyline with round joints; `dash` holds lengths in pixels, drawn and left out in turn (empty: solid).
   void line(const std::vector<Point>& points, double thickness, Colour colour, const std::vector<double>& dash = {}) {
-    std::vector<double> mask(width_ * height_);  // one mask for all pieces, or joints would be painted twice
-    double left = dash.empty() ? 0 : dash[0];    // of the current dash or gap
+    if (points.size() < 2) return;
+    const Window window = around(points, thickness / 2 + 2);
+    std::vector<double> mask(window.width() * window.height());  // one mask for all pieces, or joints would be painted twice
+    double left = dash.empty() ? 0 : dash[0];                    // of the current dash or gap
     for (std::size_t i = 0, phase = 0; i + 1 < points.size(); ++i) {
       const Point a = points[i], b = points[i + 1];
       if (dash.empty()) {
-        cover(mask, a, b, thickness / 2);
+        cover(mask, window, a, b, thickness / 2);
         continue;
       }
       const double length = std::hypot(b.x - a.x, b.y - a.y), reach = thickness + 1;
@@ -71,14 +73,15 @@ class Canvas {
       if (seen.from >= seen.to) continue;  // out of the picture; dashes begin where it comes in
       for (double s = seen.from * length, last = seen.to * length; s < last;) {
         const double end = std::min(s + left, last);
-        if (phase % 2 == 0) cover(mask, at(s), at(end), thickness / 2);
+        if (phase % 2 == 0) cover(mask, window, at(s), at(end), thickness / 2);
         left -= end - s;
         s = end;
         if (left <= 1e-9) left = dash[++phase % dash.size()];
       }
     }
-    for (std::size_t i = 0; i < mask.size(); ++i)
-      if (mask[i] > 0) blend(i % width_, i / width_, colour, mask[i]);
+    for (std::size_t y = window.top; y < window.bottom; ++y)
+      for (std::size_t x = window.left; x < window.right; ++x)
+        if (const double covered = mask[window.index(x, y)]; covered > 0) blend(x, y, colour, covered);
   }
   void line(Point from, Point to, double thickness, Colour colour) { line(std::vector<Point>{from, to}, thickness, colour); }
 
@@ -87,7 +90,8 @@ class Canvas {
     constexpr std::size_t samples = 4;
     if (corners.size() < 3) return;
     const auto [low, high] = std::minmax_element(corners.begin(), corners.end(), [](Point a, Point b) { return a.y < b.y; });
-    std::vector<double> row_coverage(width_), crossings;
+    const Window window = around(corners, 1);
+    std::vector<double> row_coverage(window.width()), crossings;
     for (std::size_t y = row(low->y); y < row(std::ceil(high->y)); ++y) {
       std::fill(row_coverage.begin(), row_coverage.end(), 0.0);
       for (std::size_t sample = 0; sample < samples; ++sample) {
@@ -100,9 +104,10 @@ class Canvas {
         std::sort(crossings.begin(), crossings.end());
         for (std::size_t i = 0; i + 1 < crossings.size(); i += 2)
           for (std::size_t x = column(crossings[i]); x < column(std::ceil(crossings[i + 1])); ++x)
-            row_coverage[x] += overlap(x, crossings[i], crossings[i + 1]) / samples;
+            row_coverage[x - window.left] += overlap(x, crossings[i], crossings[i + 1]) / samples;
       }
-      for (std::size_t x = 0; x < width_; ++x) blend(x, y, colour, opacity * std::min(1.0, row_coverage[x]));
+      for (std::size_t x = window.left; x < window.right; ++x)
+        blend(x, y, colour, opacity * std::min(1.0, row_coverage[x - window.left]));
     }
   }
 
@@ -161,15 +166,34 @@ class Canvas {
       for (std::size_t x = column(box.left); x < column(std::ceil(box.right)); ++x) task(x, y);
   }
 
-  /// Raises `mask` to the coverage of the segment a b with round ends: 1/2 + radius - distance, within 0 to 1.
-  void cover(std::vector<double>& mask, Point a, Point b, double radius) const {
+  /// Some columns and rows of the picture, the ends not among them.
+  struct Window {
+    std::size_t left, top, right, bottom;
+    std::size_t width() const { return right - left; }
+    std::size_t height() const { return bottom - top; }
+    std::size_t index(std::size_t x, std::size_t y) const { return (y - top) * width() + x - left; }
+  };
+  /// Those within `reach` of the points: a small shape costs as much in a large picture as in a small one.
+  Window around(const std::vector<Point>& points, double reach) const {
+    Box box{points[0].x, points[0].y, points[0].x, points[0].y};
+    for (const Point p : points) {
+      box.left = std::min(box.left, p.x), box.right = std::max(box.right, p.x);
+      box.top = std::min(box.top, p.y), box.bottom = std::max(box.bottom, p.y);
+    }
+    return {column(box.left - reach), row(box.top - reach), column(std::ceil(box.right + reach)),
+            row(std::ceil(box.bottom + reach))};
+  }
+
+  /// Raises `mask`, of the pixels in `window`, to the coverage of the segment a b with round ends: 1/2 + radius - distance, within
+  /// 0 to 1.
+  void cover(std::vector<double>& mask, const Window& window, Point a, Point b, double radius) const {
     const double dx = b.x - a.x, dy = b.y - a.y, square = dx * dx + dy * dy, reach = radius + 1;
     const Box box{std::min(a.x, b.x) - reach, std::min(a.y, b.y) - reach, std::max(a.x, b.x) + reach, std::max(a.y, b.y) + reach};
     each_pixel(box, [&](std::size_t x, std::size_t y) {
       const Point p = centre(x, y);
       const double along = square > 0 ? std::clamp(((p.x - a.x) * dx + (p.y - a.y) * dy) / square, 0.0, 1.0) : 0;
       const double distance = std::hypot(a.x + along * dx - p.x, a.y + along * dy - p.y);
-      double& covered = mask[y * width_ + x];
+      double& covered = mask[window.index(x, y)];
       covered = std::max(covered, std::clamp(radius + 0.5 - distance, 0.0, 1.0));
     });
   }

@@ -1,5 +1,6 @@
 #include "skipv1/plot/canvas.hpp"
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -42,6 +43,17 @@ TEST_CASE("a diagonal line goes through its pixels, and joints are not painted t
   jointed.line({{1.5, 1.5}, {4, 4}, {7.25, 7.25}, {14.5, 14.5}}, 1, black);
   for (std::size_t i = 1; i <= 14; ++i) CHECK(straight.pixel(i, i) == black);
   CHECK(straight.png() == jointed.png());
+}
+
+TEST_CASE("small lines and polygons take no longer in a large picture") {
+  Canvas canvas(4000, 4000);
+  const std::clock_t start = std::clock();
+  for (std::size_t i = 0; i < 400; ++i) {
+    const auto at = static_cast<double>(10 * i);
+    canvas.line({{at, at}, {at + 5, at}, {at + 5, at + 5}}, 1, black, i % 2 ? std::vector<double>{2, 1} : std::vector<double>());
+    canvas.polygon({{at, at}, {at + 5, at}, {at + 5, at + 5}}, black);
+  }
+  CHECK(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC < 2);
 }
 
 TEST_CASE("dashes go on over joints") {

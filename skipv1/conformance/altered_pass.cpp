@@ -14,6 +14,13 @@ struct Owned {
   double* at(std::size_t n, std::size_t h) { return &rows(n, h * width); }
 };
 
+/// What the query heads of a layer read.
+struct Read {
+  Read() = default;
+  Read(std::size_t rows, std::size_t keys, std::size_t values) : k({rows, keys}), v({rows, values}) {}
+  X k, v;  ///< (N, H * width), (N, H * d_h)
+};
+
 class Pass : AlteredRows {
  public:
   Pass(const Config& config, const Parameters<double>& weights, const Routing& routing, View<const std::int32_t> tokens,
@@ -110,17 +117,21 @@ class Pass : AlteredRows {
   /// Attention of layer l, which reads x; `unnormed` is what its norm read.
   X attention(std::size_t l, const X& x, const X& unnormed) {
     const X q = scored_heads(l, "q", x);
-    X k({N_, H_ * c_.query_width()}), v({N_, H_ * d_h_}), o({N_, H_ * d_h_});
-    if (c_.latent())
-      latent_heads(l, x, k, v);
-    else
-      routed_heads(l, x, r_.unnormed_values ? unnormed : x, k, v);
+    X o({N_, H_ * d_h_});
+    Read read(N_, H_ * c_.query_width(), H_ * d_h_), other;
+    if (c_.latent()) {
+      latent_heads(l, x, read.k, read.v);
+    } else {
+      own_heads(l, x, r_.unnormed_values ? unnormed : x);
+      read_heads(l, routing_, read);
+    }
+    if (rows_ && rows_->other) read_heads(l, *rows_->other, other = Read(N_, read.k.width(), read.v.width()));
     for (std::size_t b = 0; b < B_; ++b)
       for (std::size_t h = 0; h < H_; ++h)
         if (rows_)
-          attend_rows(l, h, q, k, v, o);
+          attend_rows(l, h, q, read, other, o);
         else
-          attend(b, h, q, k, v, o);
+          attend(b, h, q, read.k, read.v, o);
     if (r_.shared == Rules::Shared::of_attention) handed_on_.push_back(first_of_groups(o));
     if (r_.untransposed_heads) o = untransposed(o);
     return linear(layer(l, "self_attn.o_proj"), o);
@@ -209,33 +220,45 @@ class Pass : AlteredRows {
     return query;
   }
 
-  /// As `attend`, each row over the rows that are given.
-  void attend_rows(std::size_t l, std::size_t h, const X& q, const X& k, const X& v, X& o) const {
-    const std::size_t width = q.width() / H_;
-    const std::size_t owner = c_.latent() || routing_.value(l, h).none() ? l : routing_.value(l, h).layer;
-    const bool shared = rows_->shared_of == GivenRows::none ? owner != l : owner == rows_->shared_of;
+  /// As `attend`, each row over the rows that are given, by its own table.
+  void attend_rows(std::size_t l, std::size_t h, const X& q, const Read& own, const Read& other, X& o) const {
     for (std::size_t t = 0; t < N_; ++t) {
-      const std::vector<std::size_t>&keys = rows_->keys[t], &values = shared ? rows_->shared[t] : keys;
-      double total = 0;
-      std::vector<double> query(&q(t, h * width), &q(t, h * width) + width);
-      for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) = 0;
-      for (std::size_t j = 0; j < keys.size(); ++j) {
-        double score = 0;
-        if (!rows_->rotated.empty() && (j == 0 || rows_->rotated[t][j] != rows_->rotated[t][j - 1]))
-          query = query_rotated_back(&q(t, h * width), width, rows_->rotated[t][j]);
-        for (std::size_t i = 0; i < width && keys[j] != GivenRows::none; ++i) score += query[i] * k(keys[j], h * width + i);
-        const double p = std::exp(score / std::sqrt(static_cast<double>(width)));
-        total += p;
-        for (std::size_t i = 0; i < d_h_ && values[j] != GivenRows::none; ++i)
-          o(t, h * d_h_ + i) += p * v(values[j], h * d_h_ + i);
-      }
-      for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) /= total;
+      const bool by_other = rows_->other && rows_->by_other[t];
+      const Routing& routing = by_other ? *rows_->other : routing_;
+      const std::size_t owner = c_.latent() || routing.value(l, h).none() ? l : routing.value(l, h).layer;
+      const bool shared = rows_->shared_of == GivenRows::none ? owner != l : owner == rows_->shared_of;
+      attend_row(t, h, q, by_other ? other : own, shared ? rows_->shared[t] : rows_->keys[t], o);
     }
   }
+  static double dot(const double* x, const double* y, std::size_t n) {
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += x[i] * y[i];
+    return sum;
+  }
+  static void add_scaled(double* y, double p, const double* x, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) y[i] += p * x[i];
+  }
+  void attend_row(std::size_t t, std::size_t h, const X& q, const Read& read, const std::vector<std::size_t>& values,
+                  X& o) const {
+    const std::size_t width = q.width() / H_;
+    const std::vector<std::size_t>& keys = rows_->keys[t];
+    double total = 0;
+    std::vector<double> query(&q(t, h * width), &q(t, h * width) + width);
+    for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) = 0;
+    for (std::size_t j = 0; j < keys.size(); ++j) {
+      double score = 0;
+      if (!rows_->rotated.empty() && (j == 0 || rows_->rotated[t][j] != rows_->rotated[t][j - 1]))
+        query = query_rotated_back(&q(t, h * width), width, rows_->rotated[t][j]);
+      if (keys[j] != GivenRows::none) score = dot(query.data(), &read.k(keys[j], h * width), width);
+      const double p = std::exp(score / std::sqrt(static_cast<double>(width)));
+      total += p;
+      if (values[j] != GivenRows::none) add_scaled(&o(t, h * d_h_), p, &read.v(values[j], h * d_h_), d_h_);
+    }
+    for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) /= total;
+  }
 
-  /// What layer l owns, then what its query heads read: k (N, H * width), v (N, H * d_h).
-  /// `input` is what v_proj reads.
-  void routed_heads(std::size_t l, const X& x, const X& input, X& k, X& v) {
+  /// What layer l owns; `input` is what v_proj reads.
+  void own_heads(std::size_t l, const X& x, const X& input) {
     keys_.push_back({scored_heads(l, "k", x), d_h_});
     X values = linear(layer(l, "self_attn.v_proj"), input);
     if (r_.strided_values) stride(values, d_h_);
@@ -245,14 +268,16 @@ class Pass : AlteredRows {
     if (r_.shared == Rules::Shared::of_this_input) project_again(l, x);
     if (routing_.mixes_values && l > 0) mix(l);
     hand_on(l);
+  }
+  /// What its query heads read by that table.
+  void read_heads(std::size_t l, const Routing& routing, Read& to) {
     for (std::size_t h = 0; h < H_; ++h) {
-      const HeadName &key = routing_.key(l, h), &value = routing_.value(l, h);
-      read(keys_, key, k, h);
-      read(value.none() || value.layer == l ? values_ : of_others(), value, v, h);
-      if (value.layer < l && r_.bare_shared_values) take_bias(value, v, h);
+      const HeadName &key = routing.key(l, h), &value = routing.value(l, h);
+      read(keys_, key, to.k, h);
+      read(value.none() || value.layer == l ? values_ : of_others(), value, to.v, h);
+      if (value.layer < l && r_.bare_shared_values) take_bias(value, to.v, h);
+      if (key.layer != l) treat_shared(key.layer, h, to.k);
     }
-    for (std::size_t h = 0; h < H_; ++h)
-      if (routing_.key(l, h).layer != l) treat_shared(routing_.key(l, h).layer, h, k);
   }
   void read(std::vector<Owned>& from, const HeadName& name, X& to, std::size_t h) const {
     for (std::size_t n = 0; n < N_; ++n)

@@ -97,7 +97,9 @@ inline double inner_function(Rules::Inner kind, double x) {
 /// pass, right or wrong.
 struct GivenRows {
   struct Rotation {
-    std::size_t by = 0, times = 0;  ///< further positions by which a key is rotated, and how often yarn's factor comes with that
+    /// Further positions by which a key is rotated, and how often yarn's factor comes with that; negative: less than it is.
+    std::ptrdiff_t by = 0;
+    int times = 0;
     friend bool operator==(const Rotation&, const Rotation&) = default;
   };
   static constexpr std::size_t none = static_cast<std::size_t>(-1);  ///< zeros: a key whose score is 0, a value that adds nothing
@@ -105,7 +107,10 @@ struct GivenRows {
   std::vector<std::vector<std::size_t>> keys;                        ///< (N): the rows whose keys and own layer's values are read
   std::vector<std::vector<std::size_t>> shared;                      ///< (N): beside them, the rows of other layers' values
   std::vector<std::vector<Rotation>> rotated;                        ///< (N), beside `keys`; empty where none is rotated again
-  std::size_t shared_of = none;  ///< if it is a layer: the values of that one are read there, by itself, too, and no others
+  const Routing* other = nullptr;  ///< beside the pass's own table another one, which owns the same heads …
+  std::vector<bool> by_other;      ///< (N): … and the rows that read by it
+  std::size_t shared_of = none;    ///< if it is a layer: the values of that one are read there, by itself, too, and no others
+  friend bool operator==(const GivenRows&, const GivenRows&) = default;
 };
 
 /// Logits (B, T, V) of the case's tokens, in plain loops and float64. `routing` may read any heads that are owned. With `rows`

@@ -113,12 +113,24 @@ std::vector<std::string> blind_spots(const Config& config) {
 
 /// What would say more of logits that differ in a way nobody knows; empty where nothing would.
 std::string advice(const std::vector<Comparison>& comparisons) {
-  const auto any = [&](const auto& holds) { return std::any_of(comparisons.begin(), comparisons.end(), holds); };
-  const bool unknown =
-      any([](const Comparison& x) { return x.tensor == "logits" && !x.pass && x.mistakes.empty() && std::isfinite(x.error); });
-  if (!unknown || any([](const Comparison& x) { return x.check == "trace"; })) return "";
-  return "no known mistake gives these logits; the first stage that differs is named where trace tensors lie beside them: "
-         "layer0.queries_rotated.npy, .keys, .values, .attention, .output, layer1 … (--trace FOLDER writes the library's own)";
+  const auto first = [&](const auto& holds) { return std::find_if(comparisons.begin(), comparisons.end(), holds); };
+  const auto any = [&](const auto& holds) { return first(holds) != comparisons.end(); };
+  const auto unknown = [](const Comparison& x) { return !x.pass && x.mistakes.empty() && std::isfinite(x.error); };
+  if (any([&](const Comparison& x) { return x.tensor == "logits" && unknown(x); }))
+    return any([](const Comparison& x) { return x.check == "trace"; })
+               ? ""
+               : "no known mistake gives these logits; the first stage that differs is named where trace tensors lie beside "
+                 "them: "
+                 "layer0.queries_rotated.npy, .keys, .values, .attention, .output, layer1 … (--trace FOLDER writes the library's "
+                 "own)";
+  const auto of_step = first([](const Comparison& x) { return x.check == "decoding" && !x.pass; });
+  if (of_step == comparisons.end() || !unknown(*of_step)) return "";
+  const std::string where = of_step->note.substr(0, of_step->note.find(" ("));  // sequence 0, position 4
+  const bool whole = any([](const Comparison& x) { return x.check == "logits"; });
+  return "no known mistake of decoding gives these steps, which have no trace: at " + of_step->tensor + ", " + where +
+         (whole ? ", compare yours, layer by layer, with your own whole pass over that sequence's tokens, which holds"
+                : ", compare yours, layer by layer, with a whole pass over that sequence's tokens; logits.npy beside the steps "
+                  "says whether that holds");
 }
 
 /// Whether logits were given that hold within the bounds of 16 bits.

@@ -1,13 +1,17 @@
 // Decoding steps: what is drawn, read and refused, and where what another implementation wrote first differs.
 #include "skipv1/conformance/decoding.hpp"
 
+#include <algorithm>
+
 #include "skipv1/conformance/actual.hpp"
 #include "skipv1/conformance/altered_pass.hpp"
+#include "skipv1/conformance/decoding_slips.hpp"
 #include "skipv1/conformance/json_file.hpp"
 #include "skipv1/conformance/mistakes.hpp"
 #include "skipv1/conformance/new_case.hpp"
 #include "skipv1/io/checkpoint.hpp"
 #include "skipv1/io/npy.hpp"
+#include "skipv1/model/decoder.hpp"
 #include "tests/catch.hpp"
 #include "tests/io/files.hpp"
 #include "tests/io/models.hpp"
@@ -213,4 +217,70 @@ TEST_CASE("a sliding window is recognised with its width in steps of decoding, t
                                          : "a sliding window: a query sees the last " + std::to_string(rules.window) +
                                                " keys alone, its own among them"));
   }
+}
+
+TEST_CASE("a table that decoding alone has wrong is recognised, in every step, behind a cache, or in steps of one token") {
+  const DecodingSetting s;
+  const std::size_t batch = s.c.decoding[0].tokens.size(), vocab = s.c.config.vocab_size;
+  Routing routing = make_routing(s.c.config);
+  for (std::size_t h = 0; h < routing.heads; ++h)
+    if (HeadName& value = routing.values[routing.heads + h]; value.layer == 0) value.head = 0;
+  const Decoder<double> right(s.c.config, s.c.weights), wrong(s.c.config, s.c.weights, routing);
+  const std::string half = "the wrong half is reused: the source layer's first heads instead of its last, ";
+  using Wrong = bool (*)(std::size_t held, std::size_t count);
+  const std::pair<Wrong, const char*> scopes[] = {
+      {[](std::size_t, std::size_t) { return true; }, "in every step of decoding"},
+      {[](std::size_t held, std::size_t) { return held > 0; }, "behind a cache alone"},
+      {[](std::size_t, std::size_t count) { return count == 1; }, "in steps of one token alone"},
+      {[](std::size_t, std::size_t) { return false; }, ""}};
+  for (const auto& [is_wrong, where] : scopes) {
+    Cache<double> cache(right.routing(), batch, s.c.config.max_position_embeddings);
+    Activations<double> a;
+    std::map<std::size_t, Tensor<double>> logits;
+    for (std::size_t n = 0; n < s.c.decoding.size(); ++n) {
+      const DecodingStep& step = s.c.decoding[n];
+      Tensor<double> all(step.logits.shape());
+      double* to = all.data();
+      for (std::size_t b = 0; b < batch; ++b) {
+        cache.truncate(b, step.keep[b]);
+        Batch next;
+        next.counts.assign(batch, 0), next.counts[b] = step.tokens[b].size(), next.tokens = step.tokens[b];
+        if (next.tokens.empty()) continue;
+        const View<double> rows = (is_wrong(step.keep[b], next.tokens.size()) ? wrong : right).forward(next, cache, a);
+        to = std::copy_n(rows.data(), next.tokens.size() * vocab, to);
+      }
+      logits.emplace(n, std::move(all));
+    }
+    const std::vector<std::string> found = recognise_decoding(s.c, logits, 1e-10);
+    if (*where) REQUIRE(found.size() >= 1);
+    CHECK((*where ? std::find(found.begin(), found.end(), half + where) != found.end() : found.empty()));
+    for (const std::string& words : found) CHECK_THAT(words, Catch::EndsWith(where));
+  }
+}
+
+TEST_CASE("each slip of a decoder is recognised by its words, and the right steps by none") {
+  const DecodingSetting s;
+  Rules rules;
+  rules.inner = Rules::Inner::silu;
+  std::size_t named = 0;
+  for (const Slip& slip : decoding_slips(s.c.decoding[0].tokens.size(), {3})) {
+    const SlippedSteps steps(s.c, slip);
+    const View<const std::int32_t> tokens(steps.tokens.data(), {1, steps.tokens.size()});
+    const Tensor<double> made = altered_pass(s.c.config, s.c.weights, make_routing(s.c.config), tokens, rules, &steps.rows);
+    std::map<std::size_t, Tensor<double>> logits;
+    const double* from = made.data();
+    bool right = true;
+    for (std::size_t n = 0; n < s.c.decoding.size(); ++n) {
+      Tensor<double> of_step(s.c.decoding[n].logits.shape());
+      std::copy_n(from, of_step.size(), of_step.data());
+      from += of_step.size();
+      right = right && compare("", "", of_step, s.c.decoding[n].logits, 1e-10).pass;
+      logits.emplace(n, std::move(of_step));
+    }
+    const std::vector<std::string> found = recognise_decoding(s.c, logits, 1e-10);
+    INFO(slip.words);
+    CHECK((right ? found.empty() : std::find(found.begin(), found.end(), slip.words) != found.end()));
+    named += !right;
+  }
+  CHECK(named > 60);
 }

@@ -35,7 +35,7 @@ def within(model, start, count):
 
 
 # ---------------------------------------------------------------------- mask and positions
-@mistake("mask_unaligned", "with more keys than queries the causal mask is aligned top-left")
+@mistake("mask_unaligned", "with more keys than queries the causal mask is aligned top-left instead of bottom-right")
 class _(Model):
     def visible(self, T, S):
         return torch.arange(S) <= torch.arange(T)[:, None]
@@ -123,7 +123,7 @@ class _(Model):
         return self.L * (self.H_kv * self.d_h * 2)
 
 
-@mistake("source_of_chunk", "later layers read the source layer's values of the new chunk alone; before it, zeros", by_place)
+@mistake("source_of_chunk", "layers read another layer's values of the new chunk alone; before it, zeros", by_place)
 class _(Model):
     def forward(self, tokens, cache, trace=None):
         self.new = tokens.shape[1]
@@ -135,7 +135,7 @@ class _(Model):
         return x
 
 
-@mistake("wrong_sequence", "shared values are read from the next sequence's cache", shares_values)
+@mistake("wrong_sequence", "another layer's values are read from the next sequence's cache", shares_values)
 class _(Model):
     def read(self, cache, name, l, g, reader):
         x = super().read(cache, name, l, g, reader)
@@ -165,7 +165,7 @@ class _(Sequences):
         return super().run(steps)
 
 
-@mistake("cut_at_front", "the oldest positions are dropped instead of the newest")
+@mistake("cut_at_front", "a cut drops the oldest positions instead of the newest")
 class _(Sequences):
     def truncate(self, b, keep):
         for layer in self.caches[b]:
@@ -173,7 +173,7 @@ class _(Sequences):
                 layer[name] = keep if name == "length" else layer[name][:, layer[name].shape[1] - keep:]
 
 
-@mistake("positions_not_cut", "positions go on from where they were before the cut")
+@mistake("positions_not_cut", "after a cut positions go on from where they were before it")
 class _(Sequences):
     def truncate(self, b, keep):
         self.before = getattr(self, "before", {})
@@ -192,7 +192,7 @@ class Stale(Model):
         return cache[0]["v"][:, :cache[0]["length"]]
 
 
-@mistake("source_not_cut", "the source layer's values keep what the cut should drop: later ones are appended behind it", by_place)
+@mistake("source_not_cut", "the source layer's values keep what a cut should drop: later ones are appended behind it", by_place)
 class _(Sequences):
     def truncate(self, b, keep):
         stale = self.caches[b][self.model.source].get("v")
@@ -200,3 +200,6 @@ class _(Sequences):
         if stale is not None and keep < stale.shape[1]:
             self.caches[b][self.model.source]["v"] = stale
             self.model.__class__ = Stale
+
+
+import mistakes_of_steps  # noqa: E402, F401: registers more

@@ -59,8 +59,9 @@ def words_of(program, folder, name, dtype):
 
 def called_another(name, words):
     """Whether the checker says what another mistake's words are, and not what its own are."""
-    others = {kind.words for kind in MISTAKES.values()}
-    return name in MISTAKES and MISTAKES[name].words not in words and not others.isdisjoint(words)
+    kinds = MISTAKES if name in MISTAKES else DECODING_MISTAKES
+    own, others = kinds[name.removeprefix("decoding ")].words, {kind.words for kind in kinds.values()}
+    return own not in words and not others.isdisjoint(words)
 
 
 def jobs(count, whole):

@@ -133,13 +133,14 @@ std::string taken_by_lists(const CLI::App& app) {
   return line;
 }
 
-/// CLI11's line about arguments, in our words where it has none of its own. Arguments that nobody expects stand in their order, a
-/// missing subcommand is one of those that there are.
+/// CLI11's line about arguments, in our words where it has none of its own. Arguments that nobody expects stand in their order,
+/// and before what is missing; a missing subcommand is one of those that there are.
 std::string line_of(const CLI::ParseError& e, const CLI::App& app) {
   std::string line = e.what();
-  if (dynamic_cast<const CLI::ExtrasError*>(&e)) {
-    line.erase(line.find(':') + 1);
-    for (const std::string& argument : app.remaining(true)) line += ' ' + argument;
+  const std::vector<std::string> unknown = app.remaining(true);
+  if (!unknown.empty() && (dynamic_cast<const CLI::ExtrasError*>(&e) || dynamic_cast<const CLI::RequiredError*>(&e))) {
+    line = unknown.size() == 1 ? "The following argument was not expected:" : "The following arguments were not expected:";
+    for (const std::string& argument : unknown) line += ' ' + argument;
     return line;
   }
   if (line == "A subcommand is required") {

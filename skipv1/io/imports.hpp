@@ -39,6 +39,13 @@ Checkpoint<T> import_own(const std::filesystem::path& folder, Config (*parse)(st
   return checkpoint;
 }
 
+/// The configuration in a config.json, ours or, with a "model_type", transformers'.
+inline Config read_model_config(const std::filesystem::path& file) {
+  const Json object = read_config_as(file, parse_json);
+  if (!object.is_object() || !object.contains("model_type")) return read_config(file);
+  return read_config_as(file, object["model_type"] == "skipv1" ? detail::parse_skipv1_config : parse_hugging_face_config);
+}
+
 /// Reads the checkpoint at `path`: a llama2.c file, or a folder whose config.json is ours or, with a "model_type", transformers';
 /// of type "skipv1" it is both (`export_hugging_face`).
 template <class T>

@@ -184,8 +184,7 @@ class Canvas {
             row(std::ceil(box.bottom + reach))};
   }
 
-  /// Raises `mask`, of the pixels in `window`, to the coverage of the segment a b with round ends: 1/2 + radius - distance, within
-  /// 0 to 1.
+  /// Raises `mask` of `window` to the coverage of the segment a b with round ends: 1/2 + radius - distance, within 0 to 1.
   void cover(std::vector<double>& mask, const Window& window, Point a, Point b, double radius) const {
     const double dx = b.x - a.x, dy = b.y - a.y, square = dx * dx + dy * dy, reach = radius + 1;
     const Box box{std::min(a.x, b.x) - reach, std::min(a.y, b.y) - reach, std::max(a.x, b.x) + reach, std::max(a.y, b.y) + reach};

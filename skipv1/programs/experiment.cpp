@@ -28,7 +28,7 @@ void add_options(CommandLine& app, Asked& asked) {
   app.add_option("name", asked.name, "which experiment")->required();
   app.add_option("--text", asked.text, "UTF-8 text to learn");
   app.add_option("--valid", asked.valid, "held-out text; else the last tenth of --text");
-  app.add_option("--out", asked.out, "results, in JSON")->required();
+  app.add_option("--out", asked.out, "results, in JSON; always needed");
   auto* folder =
       app.add_option("--tokenizer-folder", asked.tokenizer_folder, "where trained vocabularies and the texts' tokens are kept");
   app.add_flag("--prepare", asked.prepare, "only make what goes into --tokenizer-folder")->needs(folder);
@@ -131,6 +131,7 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     use_threads(asked.threads);
     require_experiment(asked.name);
+    require(!asked.out.empty(), "--out is required");
     require_own_options(asked);
     require_apart({{"--out", asked.out}, {"--figure", asked.figure}, {"--save-tables", asked.save_tables}});
     require_apart({{"--out", asked.out}, {"--figure", asked.figure}, {"--tokenizer-folder", asked.tokenizer_folder}});

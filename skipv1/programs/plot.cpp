@@ -61,12 +61,12 @@ std::string words_of(const std::string& column) {
   return found == words.end() ? column : found->second;
 }
 
-/// A run's folder gives its name, a file its own and, where that is "log" or "result", its folder's.
+/// A folder gives its name, a file its own and, where that is "log", "result" or "config", its folder's.
 std::string label_of(const Options& o, std::size_t i) {
   if (i < o.labels.size()) return o.labels[i];
   const std::filesystem::path path = std::filesystem::path(o.logs[i]).lexically_normal();
   const std::filesystem::path named = path.has_filename() ? path : path.parent_path();
-  const bool in_run = (named.stem() == "log" || named.stem() == "result") && named.has_parent_path();
+  const bool in_run = (named.stem() == "log" || named.stem() == "result" || named.stem() == "config") && named.has_parent_path();
   return in_run ? named.parent_path().filename().string() : named.stem().string();
 }
 
@@ -234,8 +234,10 @@ void draw_routing(const Options& o) {
   map.variant = o.logs[0];
   const Config c = config_of(map);
   const Routing table = make_routing(c);
-  const std::string name = c.attention.table.empty() ? title_of(map.variant) : label_of(o, 0);
-  save(o, plot::routing_picture(table, o.title.empty() ? name : o.title, c.mixing()), table.layers, "layer");
+  std::string title = o.title;
+  if (title.empty() && map.variant != c.attention.variant) title = label_of(o, 0);
+  if (o.title.empty() && c.attention.table.empty()) title += (title.empty() ? "" : ": ") + title_of(c.attention.variant);
+  save(o, plot::routing_picture(table, title, c.mixing()), table.layers, "layer");
   std::printf("%s", plot::to_text(table).c_str());
 }
 
@@ -277,7 +279,8 @@ int main(int argc, char** argv) {
       "Example: skipv1-plot --routing table.json --out table.png"};
   Options o;
   app.add_option("logs", o.logs,
-                 "folders of runs, .csv or .jsonl files; result.json: a point; with --routing a table's .json, or a variant")
+                 "folders of runs, .csv or .jsonl files; result.json: a point; with --routing a table's .json, a variant, or a "
+                 "model (a run, a folder or a config.json)")
       ->required();
   app.add_option("--out", o.out, "PNG file; an SVG is written beside it. A name that ends in .svg: that alone")->required();
   app.add_option("--x", o.x, "column: tokens, step, seconds, …")->capture_default_str();

@@ -38,7 +38,7 @@ SKIPV1_COLD inline void check_table_row(const HeadTable::Row& row, std::size_t l
 
 /// Throws unless `table` is one of `layers` layers of `kv_heads` heads, each of which reads this or an earlier layer.
 SKIPV1_COLD inline void check_table(const HeadTable& table, std::size_t layers, std::size_t kv_heads) {
-  require(!table.values.empty(), "variant table: the configuration has no table of values");
+  require(!table.values.empty(), "variant table: no values are given: name the file of a table, which ends in .json");
   const auto check = [&](const std::vector<HeadTable::Row>& rows, const char* what) {
     require(rows.size() == layers, "table: ", what, "s of ", rows.size(), " layers: must be num_hidden_layers, ", layers);
     for (std::size_t l = 0; l < layers; ++l) detail::check_table_row(rows[l], l, kv_heads, what);

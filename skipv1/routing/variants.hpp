@@ -133,7 +133,7 @@ inline PartName first_latent_half(std::size_t l, std::size_t part) { return {par
 
 /// The configuration's own table.
 SKIPV1_COLD inline Routing given(const RoutingShape& s) {
-  require(s.table, "variant table: the configuration has no table of values");
+  require(s.table, "variant table: no values are given: name the file of a table, which ends in .json");
   check_table(*s.table, s.layers, s.kv_heads);
   return fill_routing(
       s,

@@ -111,7 +111,7 @@ TEST_CASE("a table's file that is none is refused in one line that says where") 
 TEST_CASE("a table that does not fit its model is refused: layers, heads, later layers, heads that nobody reads") {
   CHECK(table_refusal(R"({"values": ["0.0 0.1", "1.0 0.1"]})") == "");
   CHECK(table_refusal(R"({"values": ["0.0 0.1", "- 0.0+1"]})") == "");
-  CHECK(table_refusal("") == "variant table: the configuration has no table of values");
+  CHECK(table_refusal("") == "variant table: no values are given: name the file of a table, which ends in .json");
   CHECK(table_refusal(R"({"values": ["0.0 0.1"]})") == "table: values of 1 layers: must be num_hidden_layers, 2");
   CHECK(table_refusal(R"({"values": ["0.0 0.1", "1.0"]})") == "table: layer 1 has 1 value heads: must be num_key_value_heads, 2");
   CHECK(table_refusal(R"({"values": ["1.0 0.1", "1.0 0.1"]})") ==

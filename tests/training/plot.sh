@@ -59,6 +59,22 @@ grep -q ">1.1</text>" table.svg && grep -q ">table</text>" table.svg || fail "th
 run plot --routing skipv1 --layers 6 --heads 8 --kv-heads 4 --out skipv1.png
 [ "$(grep -c "^  layer " out)" = 6 ] && grep -q "values 5.0   5.0   5.1   5.1   0.2 .* owns 4, 2$" out || fail "a variant: $(cat out)"
 for variant in mla denseformer resformer; do run plot --routing $variant --out $variant.svg; done
+# A model has its table with it: a run, its checkpoint, its configuration, or a folder of transformers' format.
+run train --text "$text" --width 16 --layers 3 --heads 4 --length 8 --batch 1 --steps 1 --variant table.json --out by-table
+run plot --routing table.json --out table.svg
+mv out by-table.txt
+for model in by-table by-table/step-00000001 by-table/step-00000001/config.json; do
+  run plot --routing $model --out model.svg
+  tail -n +2 out > model.txt && tail -n +2 by-table.txt | cmp - model.txt || fail "$model: $(cat out)"
+done
+run plot --routing ./mha --out model.svg
+grep -q ">mha: MHA</text>" model.svg || fail "a run as a map: $(cat model.svg)"
+run export mha --out transformers
+run plot --routing transformers --out model.svg
+wrong "^skipv1-plot: --layers: of a variant or a table; ./mha is a model, which has its own$" --routing ./mha --layers 3
+mkdir nothing
+wrong "^skipv1-plot: nothing: neither a model (no config.json) nor a run with a checkpoint$" --routing nothing
+wrong "^skipv1-plot: variant table: no values are given: name the file of a table, which ends in .json$" --routing table
 refused() { sed "s/\"2.0 2.1 0.2 1.1\"/\"$1\"/" table.json > bad.json && wrong "^skipv1-plot: bad.json: $2" --routing bad.json; }
 refused "2.0 2.1 0.2" "table: layer 2 has 3 value heads: must be layer 0's, 4$"
 refused "2.0 2.1 0.2 3.1" "table: layer 2 value head 3 reads layer 3: only this and earlier layers can be read$"

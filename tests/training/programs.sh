@@ -84,6 +84,9 @@ train="$programs/skipv1-train --out none"
 printf "\377\376" > binary.txt
 printf "ab" > two.txt
 : > empty.txt
+wrong "^skipv1-train: The following argument was not expected: --bogus$" "$programs/skipv1-train" --bogus
+wrong '^skipv1-experiment: experiment "list" is unknown; known are ' "$programs/skipv1-experiment" list
+wrong "^skipv1-experiment: --out is required$" "$programs/skipv1-experiment" rates
 wrong "holds a run already, at step 8" "$programs/skipv1-train" --out mha --text text.txt
 wrong "width is 32, the run to be resumed has 16" "$programs/skipv1-train" --out mha --resume --width 32
 wrong "not the text that the run" "$programs/skipv1-train" --out mha --resume --text binary.txt

@@ -98,6 +98,18 @@ class Recognition {
   void try_tables() {
     for (const TableMistake& mistake : table_mistakes(case_.config)) try_table(mistake, right_);
   }
+  /// The rules that a whole pass may have wrong, in all steps; those of masks and softmax are of a whole pass's own.
+  void try_rules() {
+    for (const RuleMistake& mistake : rule_mistakes(case_.config, {})) {
+      const Rules& rules = mistake.rules;
+      if (rules.mask != Rules::Mask::causal || rules.softmax != Rules::Softmax::over_keys || rules.untransposed_heads ||
+          rules.shared == Rules::Shared::one_late)
+        continue;
+      const std::size_t first = case_.decoding[0].rows();
+      if (Outcome(case_, logits_, pass(right_, first, rules).data(), bound_, 1).same)
+        judge(mistake.words + ", in every step of decoding", pass(right_, right_.tokens.size(), rules).data());
+    }
+  }
   /// Right logits, given to other sequences.
   void try_logits() {
     for (const MixUp& x : mix_ups(case_.decoding[0].tokens.size())) {
@@ -153,11 +165,13 @@ class Recognition {
       for (const std::size_t last = row + case_.decoding[end].rows(); row < last; ++row)
         changed = changed || changes(steps.rows, right_.rows, row);
     }
-    if (Outcome(case_, logits_, pass(steps, row).data(), bound_, end).same) judge(words, pass(steps, steps.tokens.size()).data());
+    if (Outcome(case_, logits_, pass(steps, row, rules_).data(), bound_, end).same)
+      judge(words, pass(steps, steps.tokens.size(), rules_).data());
   }
-  Tensor<double> pass(const SlippedSteps& steps, std::size_t count) const {
+  /// The first `count` rows.
+  Tensor<double> pass(const SlippedSteps& steps, std::size_t count, const Rules& rules) const {
     const GivenRows rows = first_rows(steps.rows, count);
-    return altered_pass(case_.config, case_.weights, routing_, {steps.tokens.data(), {1, count}}, rules_, &rows);
+    return altered_pass(case_.config, case_.weights, routing_, {steps.tokens.data(), {1, count}}, rules, &rows);
   }
   /// `made`: the rows of all steps.
   void judge(const std::string& words, const double* made) {
@@ -181,6 +195,7 @@ std::vector<std::string> recognise_decoding(const Case& c, const std::map<std::s
   Recognition recognition(c, logits, bound);
   recognition.try_slips();
   recognition.try_tables();
+  recognition.try_rules();
   recognition.try_logits();
   return recognition.nearest();
 }

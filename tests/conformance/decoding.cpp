@@ -258,6 +258,25 @@ TEST_CASE("a table that decoding alone has wrong is recognised, in every step, b
   }
 }
 
+TEST_CASE("a rule that every step of decoding has wrong is recognised") {
+  const DecodingSetting s;
+  Rules rules;
+  rules.inner = Rules::Inner::silu, rules.rotates_keys_twice = true;
+  const SlippedSteps steps(s.c, Slip{});
+  const View<const std::int32_t> tokens(steps.tokens.data(), {1, steps.tokens.size()});
+  const Tensor<double> made = altered_pass(s.c.config, s.c.weights, make_routing(s.c.config), tokens, rules, &steps.rows);
+  std::map<std::size_t, Tensor<double>> logits;
+  const double* from = made.data();
+  for (std::size_t n = 0; n < s.c.decoding.size(); ++n) {
+    logits.emplace(n, Tensor<double>(s.c.decoding[n].logits.shape()));
+    std::copy_n(from, logits.at(n).size(), logits.at(n).data());
+    from += logits.at(n).size();
+  }
+  CHECK(recognise_decoding(s.c, logits, 1e-10) ==
+        std::vector<std::string>{
+            "keys are rotated twice, as where they are cached and again where they are read, in every step of decoding"});
+}
+
 TEST_CASE("each slip of a decoder is recognised by its words, and the right steps by none") {
   const DecodingSetting s;
   Rules rules;

@@ -65,15 +65,27 @@ def check_numbers_of_16_bits(package, case, right):
               "bounds of 16 bits")
     for dtype, name in (("f16", "float16"), ("bf16", "bfloat16")):
         stored = torch.from_numpy(right.logits).to(SCALARS[dtype])
-        computed = run(own.Case(case.folder), dtype, trace=True)
         for wide in (torch.float64, torch.float32):
             refused(called.format(name), lambda: package.check(case, logits=stored.to(wide)))
-            refused(called.format(name), lambda: package.check(case, logits=torch.from_numpy(computed.logits).to(wide), loss=computed.loss,
-                                                               grads=computed.grads))
-        refused(f"computed or stored in {name}; ", lambda: package.check(case, logits=computed.logits, trace=computed.trace))
+        if multiplies(SCALARS[dtype]):
+            computed = run(own.Case(case.folder), dtype, trace=True)
+            for wide in (torch.float64, torch.float32):
+                refused(called.format(name), lambda: package.check(case, logits=torch.from_numpy(computed.logits).to(wide),
+                                                                   loss=computed.loss, grads=computed.grads))
+            refused(f"computed or stored in {name}; ", lambda: package.check(case, logits=computed.logits, trace=computed.trace))
+        else:
+            print(f"PyTorch {torch.__version__} has no products in {name} on a CPU: passes computed in it are left out")
         assert package.check(case, logits=stored.double(), dtype="bf16").holds
         other = package.check(case, logits=stored.double() * 1.5, raises=False).output
         assert "no known mistake gives these logits" in other and "stored in" not in other, other
+
+
+def multiplies(dtype):
+    try:
+        torch.ones(1, 1, dtype=dtype) @ torch.ones(1, 1, dtype=dtype)
+    except RuntimeError:
+        return False
+    return True
 
 
 def run_example(package):

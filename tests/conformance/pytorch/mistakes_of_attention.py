@@ -105,21 +105,24 @@ class _(Model):
         return h % self.H_kv
 
 
-@mistake("queries_strided", "the queries' width is split as (d_h, H) instead of (H, d_h)",
-         lambda m: m.H > 1 and (m.mla or m.d_h > 1))
-class _(Model):
-    def queries(self, l, x, positions):
-        self.strided = True
-        q = super().queries(l, x, positions)
-        self.strided = False
-        return q
+class Strided(Model):
+    """While `strided`, the width of heads side by side is split as (d_h, H)."""
+    strided = False
 
     def split_heads(self, x, width):
         if not self.strided:
             return super().split_heads(x, width)
         return x.reshape(*x.shape[:2], width, -1).transpose(-1, -2)
 
-    strided = False
+
+@mistake("queries_strided", "the queries' width is split as (d_h, H) instead of (H, d_h)",
+         lambda m: m.H > 1 and (m.mla or m.d_h > 1))
+class _(Strided):
+    def queries(self, l, x, positions):
+        self.strided = True
+        q = super().queries(l, x, positions)
+        self.strided = False
+        return q
 
 
 def several_heads(m):
@@ -127,26 +130,18 @@ def several_heads(m):
 
 
 @mistake("heads_strided", "queries, keys and values are split as (d_h, H) instead of (H, d_h)", several_heads)
-class _(Model):
-    def split_heads(self, x, width):
-        return x.reshape(*x.shape[:2], width, -1).transpose(-1, -2)
+class _(Strided):
+    strided = True
 
 
 def strided(name, words, projections):
     @mistake(name, words, lambda m: several_heads(m) and m.H_kv > 1)
-    class _(Model):
+    class _(Strided):
         def project(self, l, x, name, width):
-            self.strides = name in projections
+            self.strided = name in projections
             heads = super().project(l, x, name, width)
-            self.strides = False
+            self.strided = False
             return heads
-
-        def split_heads(self, x, width):
-            if not self.strides:
-                return super().split_heads(x, width)
-            return x.reshape(*x.shape[:2], width, -1).transpose(-1, -2)
-
-        strides = False
 
 
 strided("keys_and_values_strided", "keys and values are split as (d_h, H) instead of (H, d_h)", "kv")

@@ -8,7 +8,7 @@
 
 namespace skipv1::conformance {
 
-/// What is wrong.
+/// What is wrong; `decoding_slips` gives the words of each.
 enum class SlipKind {
   none,
   mask_top_left,
@@ -57,10 +57,10 @@ struct Slip {
 /// All that are tried on decoding steps of so many sequences; those of `windows`, too.
 std::vector<Slip> decoding_slips(std::size_t sequences, const std::vector<std::size_t>& windows);
 
-/// The words of what mixes up sequences, by what each takes for its own.
+/// A way to take other sequences' rows for one's own, and its words.
 struct MixUp {
-  std::vector<std::size_t> others;
-  std::string whose, exchanged;  ///< "the next sequence's"; "of sequences 0 and 1", empty where none are exchanged
+  std::vector<std::size_t> others;  ///< of each sequence the one whose rows it takes
+  std::string whose, exchanged;     ///< "the next sequence's"; "of sequences 0 and 1", empty where none are exchanged
 };
 std::vector<MixUp> mix_ups(std::size_t sequences);
 

@@ -124,7 +124,7 @@ class FastPhases : private Phases<T, true, 1> {
         [&] {
           stage(phase);
           if (phase != Phase::head) this->stage_next_norm(phase);
-          if (alone && phase == Phase::merge) stage_group(turn_ ^ 1);
+          if (alone && phase == Phase::merge) stage_group(turn_ ^ 1);  // nobody attends to the one before any more
         },
         memory_,
         [&](std::uint32_t pair, std::uint32_t b) {

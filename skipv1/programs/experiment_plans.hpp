@@ -47,8 +47,8 @@ inline TrainingOptions recipe(std::size_t steps, std::size_t batch = 64) {
 }
 
 /// The peak rates of a sweep.
-inline constexpr std::pair<const char*, double> peaks[] = {{"1e-3", 1e-3},     {"1.4e-3", 1.4e-3}, {"2e-3", 2e-3},
-                                                           {"2.8e-3", 2.8e-3}, {"4e-3", 4e-3},     {"8e-3", 8e-3}};
+inline constexpr std::pair<const char*, double> peaks[] = {{"5e-4", 5e-4},     {"1e-3", 1e-3}, {"1.4e-3", 1.4e-3}, {"2e-3", 2e-3},
+                                                           {"2.8e-3", 2.8e-3}, {"4e-3", 4e-3}, {"8e-3", 8e-3}};
 
 /// `config` at each of the peak rates, on text read in epochs (over `unique` tokens, or all there are).
 inline void add_peaks(Runs& runs, const std::string& label, const Config& config, TrainingOptions training,

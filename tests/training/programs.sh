@@ -336,11 +336,11 @@ grep -q "| 8-pairs/mha@4e-3 |" out && [ -s fresh.json ] || fail "recall, run and
 wrong "against skipv0: there is no such model; there are mha$" "$programs/skipv1-experiment" recall --out recall.json --table --against skipv0
 wrong "against foo: there is no such model; there are mha, skipv1, skipkv1, " "$programs/skipv1-experiment" recall --short --out none --against foo
 wrong "experiment recall reads no text: without --text$" "$programs/skipv1-experiment" recall --short --text text.txt --out none
-wrong "peaks 3e-3: no run has it; there are 1e-3, 1.4e-3, 2e-3, 2.8e-3, 4e-3, 8e-3$" "$programs/skipv1-experiment" recall --short \
+wrong "peaks 3e-3: no run has it; there are 5e-4, 1e-3, 1.4e-3, 2e-3, 2.8e-3, 4e-3, 8e-3$" "$programs/skipv1-experiment" recall --short \
   --peaks 3e-3 --out none
 wrong "peaks 3e-3: no run has it" "$programs/skipv1-experiment" contexts --short --text text.txt --peaks 2e-3,3e-3 --out none \
   --tokenizer-folder none.png
-wrong "peaks 0: no run has it; there are 1e-3" "$programs/skipv1-experiment" frontier --short --text text.txt --only mha --peaks 0 --out none
+wrong "peaks 0: no run has it; there are 5e-4, 1e-3" "$programs/skipv1-experiment" frontier --short --text text.txt --only mha --peaks 0 --out none
 wrong "peaks 2e-3: no run has it; there are 3e-4, 1e-3$" "$programs/skipv1-experiment" uptraining --short --text text.txt \
   --only mean_v,mean_v-fast --peaks 2e-3 --out none
 sed 's/"final_accuracy": [0-9.]*/"final_accuracy": "all"/' recall.json > all.json

@@ -166,10 +166,11 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
   save(file, chart);
 }
 
-/// Held-out loss over the number of layers, each model at its best peak rate, where three or more differ in nothing else that
-/// their labels name. Whether there was anything to draw.
-bool draw_layers(const std::vector<Labelled>& all, const std::filesystem::path& file) {
-  std::map<std::string, std::map<std::string, std::map<double, const Labelled*>>> alike;  // settings, model, layers
+/// Models at their best peak rates over the number of layers, where three or more depths differ in nothing else that their labels
+/// name: by their other settings, by model, by layers.
+using ByLayers = std::map<std::string, std::map<std::string, std::map<double, const Labelled*>>>;
+ByLayers by_layers(const std::vector<Labelled>& all) {
+  ByLayers alike;
   for (const auto& [family, count] : families(all)) {
     const Labelled* best = best_of(all, family);
     Json settings = best->first().at("settings");
@@ -180,12 +181,44 @@ bool draw_layers(const std::vector<Labelled>& all, const std::filesystem::path& 
     for (const char* key : {"batch", "length", "steps"}) name += " " + settings.at(key).dump();
     alike[name][model_of(family)][layers] = best;
   }
+  for (auto& [name, models] : alike) std::erase_if(models, [](const auto& m) { return m.second.size() < 3; });
+  return alike;
+}
+/// What more layers change in each model's held-out loss, and in its difference from `against`'s, seed by seed.
+void print_layers(const std::vector<Labelled>& all, const std::string& against) {
+  for (const auto& [name, models] : by_layers(all)) {
+    if (!models.contains(against)) continue;
+    std::printf(
+        "\nWhat more layers change in the held-out loss, each model at its best peak rate; mean and interval of 95 %% of paired "
+        "differences.\n\n");
+    print_head({"model", "layers", "held out", "held out - " + against + "'s"});
+    const auto& bases = models.at(against);
+    for (const auto& [model, depths] : models)
+      for (auto more = std::next(depths.begin()); more != depths.end(); ++more) {
+        const auto& [layers, fewer] = *std::prev(more);
+        const Numbers change = gaps(*more->second, *fewer, "final_nats_per_token");
+        Numbers others;
+        if (model != against && bases.contains(layers) && bases.contains(more->first))
+          for (const Json& run : more->second->runs) {
+            const auto loss = [&](const Labelled& l) {
+              const Json* of_seed = l.of_seed(run.at("seed"));
+              return of_seed ? of_seed->at("final_nats_per_token").get<double>() : std::nan("");
+            };
+            const double other = loss(*more->second) - loss(*fewer) - (loss(*bases.at(more->first)) - loss(*bases.at(layers)));
+            if (!std::isnan(other)) others.push_back(other);
+          }
+        print_row({model, text_of("%.0f to ", layers) + text_of("%.0f", more->first), interval_text(change),
+                   others.empty() ? "" : interval_text(others)});
+      }
+  }
+}
+/// Held-out loss over the number of layers. Whether there was anything to draw.
+bool draw_layers(const std::vector<Labelled>& all, const std::filesystem::path& file) {
   plot::Chart chart{
       "Held-out loss over layers, each at its best rate (bars: lowest and highest seed)", "layers", "nats per token", {}};
   chart.log_x = true, chart.dodge = 6;
-  for (const auto& [name, models] : alike)
+  for (const auto& [name, models] : by_layers(all))
     for (const auto& [model, points] : models) {
-      if (points.size() < 3) continue;
       plot::Series series{title_of(model), {}, {}};
       series.spread = plot::Series::Spread::bars;
       for (const auto& [layers, l] : points) add_range(series, layers, l->each("final_nats_per_token"));
@@ -297,6 +330,7 @@ void print_epochs(const Json& results, const std::string& against) {
                base ? interval_text(train_gaps(l, *base)) : ""});
   }
   print_best(all, against);
+  print_layers(all, against);
   if (results.at("experiment") == "uptraining-once") print_returns(all);
   const Json& text = results.at("text");
   std::printf(

@@ -100,7 +100,7 @@ Runs map() {
   return runs;
 }
 
-/// MHA and SkipV1 at six peak rates each, by size, depth and budget. A group is read once where the text has as many tokens:
+/// MHA and SkipV1 at seven peak rates each, by size, depth and budget. A group is read once where the text has as many tokens:
 /// the names end with it.
 Runs rates() {
   Runs runs;
@@ -243,7 +243,7 @@ constexpr Entry list[] = {
     {"uptraining", "a trained MHA model converted by each strategy and trained further"},
     {"uptraining-once", "the same over seeds of the first training, on text read once, at two rates"},
     {"map", "SkipV1's gain over vocabulary, depth and tokens"},
-    {"rates", "MHA and SkipV1 at six peak rates, by size, depth and budget, each window read once an epoch"},
+    {"rates", "MHA and SkipV1 at seven peak rates, by size, depth and budget, each window read once an epoch"},
     {"repetition", "MHA and SkipV1 over 1, 2, 4 and 8 epochs, at equal steps"},
     {"frontier", "all variants at 10M parameters: loss over cache"},
     {"search", "routing tables drawn, mutated and recombined at a fixed number of owned value heads"},

@@ -76,8 +76,7 @@ class ChartPainter {
       for (std::size_t i = 0; i < s.x.size(); ++i) {
         if (!shows(s.x[i], s.y[i])) continue;
         if (s.points != Series::Points::hidden) dodge_.add(s.x[i], index_of(s));
-        x.add(s.x[i]);
-        y.add(s.y[i]);
+        x.add(s.x[i]), y.add(s.y[i]);
         if (!s.low.empty() && y_.shows(s.low[i])) y.add(s.low[i]);
         if (!s.high.empty() && y_.shows(s.high[i])) y.add(s.high[i]);
       }
@@ -111,8 +110,7 @@ class ChartPainter {
             " axis cannot go from ", range.low, " to ", range.high, axis.log() ? " with a logarithmic scale" : "");
     require(has_length(range), named(), ": its ", name, " axis from ", range.low, " to ", range.high,
             " is shorter than 1e-12 of its ends");
-    axis.low = range.low;
-    axis.high = range.high;
+    axis.low = range.low, axis.high = range.high;
   }
 
   /// Makes room for `right` pixels beside the plot, of which half of the picture is the plot's.
@@ -237,7 +235,8 @@ class ChartPainter {
       const double x = std::floor(x_.pixel(x_ticks_[i])) + 0.5;
       canvas_.line({x, plot_.top}, {x, plot_.bottom}, 1, pale);
       canvas_.line({x, plot_.bottom}, {x, plot_.bottom + 5}, 1, ink);
-      canvas_.text({x, plot_.bottom + 10}, x_labels[i], text_size, ink, Align::centre);
+      const double most = canvas_.frame().right - 2 - text_width(x_labels[i], text_size) / 2;
+      canvas_.text({std::min(x, most), plot_.bottom + 10}, x_labels[i], text_size, ink, Align::centre);
     }
     for (std::size_t i = 0; i < y_ticks_.size(); ++i) {
       const double y = std::floor(y_.pixel(y_ticks_[i])) + 0.5;
@@ -246,15 +245,15 @@ class ChartPainter {
       canvas_.text({plot_.left - 10, y - font_middle * text_size}, y_labels[i], text_size, ink, Align::right);
     }
     canvas_.line({{plot_.left, plot_.top}, {plot_.left, plot_.bottom}, {plot_.right, plot_.bottom}}, 1.5, ink);
-    const double centre = (plot_.left + plot_.right) / 2;
+    const double centre = plot_.centre().x, middle = plot_.centre().y;
     for (std::size_t i = 0; i < title_.size(); ++i) {
       const double size = fitting_size(title_[i], title_size, width_ - 60), y = 14 + static_cast<double>(i) * (title_size + 6);
       canvas_.text({width_ / 2, y}, title_[i], size, black, Align::centre);
     }
     const double x_scale = fitting_size(chart_.x_label, text_size, 2 * std::min(centre, canvas_.frame().right - centre) - 10);
-    const double y_scale = fitting_size(chart_.y_label, text_size, plot_.bottom + 30);
+    const double y_scale = fitting_size(chart_.y_label, text_size, 2 * std::min(middle, canvas_.frame().bottom - middle) - 10);
     canvas_.text({centre, canvas_.frame().bottom - 10 - text_height}, chart_.x_label, x_scale, ink, Align::centre);
-    canvas_.text_upwards({12, (plot_.top + plot_.bottom) / 2}, chart_.y_label, y_scale, ink);
+    canvas_.text_upwards({12, middle}, chart_.y_label, y_scale, ink);
   }
 
   void each_series(void (ChartPainter::*task)(const Series&, std::size_t)) {
@@ -328,11 +327,12 @@ class ChartPainter {
   /// The labels of a series' points: each on the side of its point where it covers the least.
   void paint_labels(const Series& s) {
     for (std::size_t i = 0; i < s.labels.size(); ++i) {
-      if (s.labels[i].empty() || !shows(s.x[i], s.y[i])) continue;
-      const Point p = place(s, s.x[i], s.y[i]);
-      const double width = text_width(s.labels[i], small_size), height = small_size;
-      const Box best = taken_.beside(p, width, height, {plot_.left, plot_.top, canvas_.frame().right - 4, plot_.bottom});
-      canvas_.text({best.left, best.top}, s.labels[i], small_size, ink);
+      if (s.labels[i].empty() || !shows(s.x[i], s.y[i]) || !plot_.holds(place(s, s.x[i], s.y[i]))) continue;
+      const Box room{plot_.left, plot_.top, canvas_.frame().right - 4, plot_.bottom};
+      const std::string label = shortened(s.labels[i]);
+      const double height = fitting_size(label, small_size, room.width());
+      const Box best = taken_.beside(place(s, s.x[i], s.y[i]), text_width(label, height), height, room);
+      canvas_.text({best.left, best.top}, label, height, ink);
       for (const double share : {-0.25, 0.15, 0.5, 0.85, 1.25})  // and room around it
         mark({best.left, best.top + share * height}, {best.right, best.top + share * height});
     }

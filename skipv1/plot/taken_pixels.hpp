@@ -28,7 +28,7 @@ class TakenPixels {
   std::size_t in(const Box& box) const {
     return static_cast<std::size_t>(std::count_if(points_.begin(), points_.end(), [&](Point p) { return box.holds(p); }));
   }
-  /// A box of that size beside `p`, on the side where it covers the least and leaves `room` the least.
+  /// A box of that size beside `p`, on the side where it covers the least and which has room for it; within `room` in any case.
   Box beside(Point p, double width, double height, const Box& room) const {
     constexpr double off = 10;
     Box best;
@@ -41,7 +41,9 @@ class TakenPixels {
       if (box.left < room.left || box.right > room.right || box.top < room.top || box.bottom > room.bottom) cost += 1000;
       if (cost < least) least = cost, best = box;
     }
-    return best;
+    const double left = std::max(room.left, std::min(best.left, room.right - width));
+    const double top = std::max(room.top, std::min(best.top, room.bottom - height));
+    return {left, top, left + width, top + height};
   }
 
  private:

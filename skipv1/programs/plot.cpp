@@ -7,7 +7,7 @@
 
 #include "skipv1/core/number.hpp"
 #include "skipv1/io/cli.hpp"
-#include "skipv1/plot/chart.hpp"
+#include "skipv1/plot/later_range.hpp"
 #include "skipv1/plot/rows.hpp"
 #include "skipv1/programs/plot_routing.hpp"
 #include "skipv1/training/log.hpp"
@@ -103,7 +103,7 @@ plot::Series series_of(const Options& o, std::size_t i, const LogColumns& column
     series.y.push_back(ys[row]);
   }
   series.y = running_mean(series.y, o.smooth);
-  if (is_result(o.logs[i])) series.labels = {series.name};
+  if (is_result(o.logs[i])) series.labels = {series.name}, series.joined = false;
   require(!series.x.empty(), o.logs[i], ": column \"", y, "\" has no numbers");
   for (const auto& [name, values, log, option] :
        {std::tuple(o.x, &series.x, o.log_x, "--log-x"), {y, &series.y, o.log_y, "--log-y"}})
@@ -186,34 +186,12 @@ plot::RowChart rows_of(const Options& o) {
   return chart;
 }
 
-/// What the lines have from the share `from` of the x axis on, and the references: the y axis, where curves that fall steeply at
-/// first would all look alike. Empty if that leaves out little, as long as nobody asks for it.
-plot::Range later_range(const plot::Chart& chart, double from, bool asked) {
-  const auto shown = [](double value, bool log) { return !log || value > 0; };
-  plot::Range x = chart.x_range, all, later;
-  for (const plot::Series& s : chart.series)
-    for (const double value : s.x)
-      if (chart.x_range.empty() && shown(value, chart.log_x)) x.add(value);
-  const double begin = chart.log_x ? x.low * std::pow(x.high / x.low, from) : x.low + from * (x.high - x.low);
-  for (const plot::Series& s : chart.series)
-    for (std::size_t i = 0; i < s.y.size(); ++i) {
-      if (!shown(s.y[i], chart.log_y)) continue;
-      all.add(s.y[i]);
-      if (s.x[i] >= begin && s.x[i] <= x.high) later.add(s.y[i]);
-    }
-  if (later.empty()) return {};
-  for (const plot::Reference& r : chart.references)
-    if (shown(r.y, chart.log_y)) all.add(r.y), later.add(r.y);
-  const bool little = 2 * (later.high - later.low) > all.high - all.low;
-  if (!plot::has_length(later) || (little && !asked)) return {};
-  return plot::widen(later, 0.06, chart.log_y ? plot::Scale::logarithmic : plot::Scale::linear);
-}
-
 /// Leaves the y axis to what comes after the beginning, and says so in its label.
 void set_later_range(const Options& o, plot::Chart& chart) {
   const double from = !o.from.empty() ? o.from[0] : o.log_x || o.log_y ? 0 : 0.1;
+  require(o.from.empty() || plot::has_curve(chart), "--from: of curves; the results of runs are points, which have no beginning");
   if (from == 0 || !chart.y_range.empty()) return;
-  const plot::Range range = later_range(chart, from, !o.from.empty());
+  const plot::Range range = plot::later_range(chart, from, o.from.empty() ? plot::ShortFall::keep : plot::ShortFall::leave_out);
   if (range.empty()) return;
   chart.y_range = range;
   std::ostringstream percent;
@@ -243,6 +221,7 @@ void draw_routing(const Options& o) {
 
 void run(const Options& o) {
   plot::require_figure_name(o.out);
+  require(o.title.size() <= 300, "--title: has ", o.title.size(), " bytes: must be at most 300");
   require_writable(o.out);
   if (o.routing) return draw_routing(o);
   if (!o.rows.empty()) {

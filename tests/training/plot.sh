@@ -31,6 +31,18 @@ grep -q "^cache.svg .*: 2 points$" out || fail "$(cat out)"
 for name in mha uptrained "cache, bytes per token" $(number mha/result.json cache_bytes_per_token); do
   grep -q ">$name</text>" cache.svg || fail "no $name in the figure"
 done
+# A point is no beginning of a curve: all of them are in the figure, however the first one falls.
+for point in 100:3 200:2.1 300:2.0; do
+  mkdir "cache${point%:*}"
+  echo "{\"cache_bytes_per_token\": ${point%:*}, \"final_nats_per_token\": ${point#*:}}" > "cache${point%:*}/result.json"
+done
+run plot cache*/result.json --x cache_bytes_per_token --y final_nats_per_token --out points.svg
+sed -n 's/.* x="\([^"]*\)" y="\([^"]*\)".*>cache[123]00<.*/\1 \2/p' points.svg > places
+awk '$1 < 0 || $1 > 900 || $2 < 0 || $2 > 600 { exit 1 } END { exit NR != 3 }' places || fail "points outside the figure: $(cat places)"
+grep -q "nats per token</text>" points.svg || fail "the axis is of points: $(grep rotate points.svg)"
+wrong "^skipv1-plot: --from: of curves; the results of runs are points, which have no beginning$" cache*/result.json --x \
+  cache_bytes_per_token --y final_nats_per_token --from 0.1
+wrong "^skipv1-plot: --title: has 301 bytes: must be at most 300$" mha --title "$(printf %301s x)"
 echo '{"seconds": 1, "valid_bytes": null, "variant": "mha"}' > few.json
 echo '[1, 2]' > list.json
 echo '{"variant": "mha"}' > words.json

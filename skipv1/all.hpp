@@ -5,6 +5,7 @@
 #include "skipv1/core/linear_algebra.hpp"
 #include "skipv1/core/memory_limit.hpp"
 #include "skipv1/core/number.hpp"
+#include "skipv1/core/own_files.hpp"
 #include "skipv1/core/progress.hpp"
 #include "skipv1/core/thread_limit.hpp"
 #include "skipv1/core/unfinished.hpp"

@@ -5,10 +5,13 @@
 #include <csignal>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "skipv1/core/own_files.hpp"
 
 #if __has_include(<unistd.h>)
 #include <fcntl.h>
@@ -18,14 +21,18 @@
 
 namespace skipv1 {
 
-/// Says, while it lives, that `path` is unfinished: an interrupted program removes it (`remove_unfinished`), and then those of
-/// the `made` folders, the deepest first, that are empty.
+/// Says, while it lives, that `path` is unfinished: an interrupted program removes it (`remove_unfinished`), and then those
+/// folders made for it that are empty; nothing in a folder that has taken the place of the one where `path` was begun.
 class Unfinished {
  public:
-  explicit Unfinished(std::filesystem::path path, std::vector<std::filesystem::path> made = {})
-      : path_(std::move(path)), made_(std::move(made)) {
+  explicit Unfinished(std::filesystem::path path) : path_(std::move(path)), folder_(folder_id(path_)) {
     const std::lock_guard lock(all().mutex);
     all().list.push_back(this);
+  }
+  /// The folders made for `path` are there now; and `path` itself, if it is to go only as long as it is `own`.
+  void begun(const OwnFolders& made, const std::optional<FileId>& own = {}) {
+    const std::lock_guard lock(all().mutex);
+    folder_ = folder_id(path_), made_ = made, own_ = own;
   }
   Unfinished(const Unfinished&) = delete;
   Unfinished& operator=(const Unfinished&) = delete;
@@ -44,8 +51,11 @@ class Unfinished {
     static All* const kept = new All;  // never destroyed: threads may still ask at the program's end
     return *kept;
   }
+  bool is_own() const { return folder_ && folder_id(path_) == folder_ && (!own_ || file_id(path_) == own_); }
+
   std::filesystem::path path_;
-  std::vector<std::filesystem::path> made_;
+  std::optional<FileId> folder_, own_;
+  OwnFolders made_;
 };
 
 /// Removes what is unfinished, the latest first. For a program that ends now: whoever begins or finishes anything waits for ever.
@@ -56,8 +66,8 @@ inline void remove_unfinished() {
   for (int pass = 0; pass < 2; ++pass) {  // twice: another thread may be about to make what it has just begun
     if (pass) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     for (auto i = all.list.rbegin(); i != all.list.rend(); ++i) {
-      std::filesystem::remove_all((*i)->path_, ignored);
-      for (const std::filesystem::path& folder : (*i)->made_) std::filesystem::remove(folder, ignored);
+      if ((*i)->is_own()) std::filesystem::remove_all((*i)->path_, ignored);
+      (*i)->made_.remove();
     }
   }
 }

@@ -93,7 +93,8 @@ void write_checkpoint(const std::filesystem::path& folder, const Config& config,
   std::error_code error;
   const std::string nowhere = leads_nowhere(folder);
   require(nowhere.empty(), folder.string(), ": cannot be made: ", nowhere);
-  const bool made = std::filesystem::create_directories(folder, error);
+  OwnFolders made;
+  error = made.make(folder);
   require(!error, folder.string(), ": cannot be made: ", error.message());
   try {
     NewFile weights(folder / "model.safetensors"), text(folder / "config.json");
@@ -105,7 +106,7 @@ void write_checkpoint(const std::filesystem::path& folder, const Config& config,
     weights.commit();
     text.commit();
   } catch (...) {
-    if (made) std::filesystem::remove(folder, error);
+    made.remove();
     throw;
   }
 }

@@ -226,14 +226,14 @@ class NewFile {
     if (!direct_) remove_left_over(target_), unfinished_.emplace(part_);
     open_part();
     check();
+    own_ = file_id(part_);
   }
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
   ~NewFile() {
     if (direct_ || committed_) return;
     file_.close();
-    std::error_code error;
-    std::filesystem::remove(part_, error);
+    remove_own(part_, own_);
   }
 
   std::ostream& out() { return file_; }
@@ -272,6 +272,7 @@ class NewFile {
   }
   std::filesystem::path path_, target_, part_;
   std::optional<Unfinished> unfinished_;
+  std::optional<FileId> own_;  ///< what has the temporary name
   std::ofstream file_;
   bool direct_ = false, committed_ = false;
 };
@@ -288,30 +289,25 @@ inline bool is_there(const std::filesystem::path& path) {
   return std::filesystem::exists(std::filesystem::symlink_status(path, error));
 }
 
-/// The folders that are made with `path`, the deepest first.
-inline std::vector<std::filesystem::path> missing_folders(const std::filesystem::path& path) {
-  std::error_code error;
-  std::vector<std::filesystem::path> missing;
-  const std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
-  for (std::filesystem::path part = whole; !is_there(part) && part.has_relative_path(); part = part.parent_path())
-    if (part.has_filename()) missing.push_back(part);
-  return missing;
-}
-/// Removes those of these folders that nobody has put a file into.
-inline void remove_empty(const std::vector<std::filesystem::path>& folders) {
-  std::error_code ignored;
-  for (const std::filesystem::path& folder : folders) std::filesystem::remove(folder, ignored);
+/// Which file `path` is, or leads to.
+inline std::optional<FileId> target_id(const std::filesystem::path& path) { return file_id(end_of_links(path)); }
+/// Throws unless the file at `path`, which this program writes again and again, is still `own`; a device or a pipe is.
+inline void require_own_file(const std::filesystem::path& path, const std::optional<FileId>& own) {
+  if (!own || own->type != std::filesystem::file_type::regular) return;
+  const std::optional<FileId> now = target_id(path);
+  require(now == own, path.string(), now ? ": another file has taken its place" : ": is gone",
+          " while this program writes to it");
 }
 
 /// Throws if no file can be made in the folder `path`, which need not exist; nothing stays, and no folder that was not there.
 inline void require_writable_folder(const std::filesystem::path& path) {
   std::error_code error;
-  const std::vector<std::filesystem::path> made = missing_folders(path);
+  OwnFolders made;
   std::string why = leads_nowhere(path);
   // Another process that tries the same may have made the folder, and take it away.
   for (int tries = 0; why.empty() && tries < 100; ++tries) {
-    std::filesystem::create_directories(path, error);
-    why = error ? error.message() : std::filesystem::is_directory(path) ? "" : "it is no folder";
+    error = made.make(path);
+    why = !error ? "" : is_there(path) && !std::filesystem::is_directory(path) ? "it is no folder" : error.message();
     if (!why.empty()) break;
     try {
       const NewFile tried(path / ".skipv1-tried");
@@ -321,7 +317,7 @@ inline void require_writable_folder(const std::filesystem::path& path) {
     }
     if (std::filesystem::exists(path, error)) break;
   }
-  remove_empty(made);
+  made.remove();
   require(why.empty(), path.string(), ": nothing can be written into this folder: ", why);
 }
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -47,27 +48,30 @@ class Lock {
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
       }
     } catch (...) {
-      remove_made();
+      made_.remove();
       throw;
     }
-    if (descriptor_ != -1) unfinished_ = std::make_unique<Unfinished>(file_, made_);
+    if (descriptor_ == -1) return;
+    own_ = file_id(file_);
+    unfinished_ = std::make_unique<Unfinished>(file_);
+    unfinished_->begun(made_, own_);
   }
   Lock(Lock&& other) noexcept
       : file_(std::move(other.file_)),
         made_(std::move(other.made_)),
+        own_(other.own_),
         descriptor_(std::exchange(other.descriptor_, -1)),
         unfinished_(std::move(other.unfinished_)) {}
   Lock& operator=(Lock&&) = delete;
   ~Lock() {
     if (descriptor_ == -1) return;
-    std::error_code ignored;
 #ifdef _WIN32
     _close(descriptor_);  // and with it the file goes
 #elif defined(LOCK_EX)
-    std::filesystem::remove(file_, ignored);  // before others can have it
+    remove_own(file_, own_);  // before others can have it
     close(descriptor_);
 #endif
-    remove_made();
+    made_.remove();
   }
 
  private:
@@ -113,20 +117,11 @@ class Lock {
   bool busy_ = false;
 #endif
   void make_folder(const std::string& name) {
-    std::error_code error;
     const std::filesystem::path folder = file_.parent_path();
     const std::string nowhere = leads_nowhere(folder);
     require(nowhere.empty(), name, ": cannot be written: ", nowhere);
-    for (std::filesystem::path p = folder; !p.empty() && !is_there(p) && p != p.parent_path(); p = p.parent_path())
-      if (std::find(made_.begin(), made_.end(), p) == made_.end()) made_.push_back(p);
-    if (!folder.empty()) std::filesystem::create_directories(folder, error);
+    const std::error_code error = made_.make(folder);
     require(!error, name, ": cannot be written: ", error.message());
-  }
-  /// Removes the folders made for the lock, unless somebody has put something there.
-  void remove_made() {
-    std::error_code ignored;
-    for (const std::filesystem::path& folder : made_) std::filesystem::remove(folder, ignored);
-    made_.clear();
   }
   /// " 1234": the process that has the lock, where that can be read.
   std::string holder() const {
@@ -136,7 +131,8 @@ class Lock {
   }
 
   std::filesystem::path file_;
-  std::vector<std::filesystem::path> made_;  ///< folders, the deepest first
+  OwnFolders made_;  ///< for the lock
+  std::optional<FileId> own_;
   int descriptor_ = -1;
   std::unique_ptr<Unfinished> unfinished_;
 };

@@ -23,24 +23,26 @@ class PartFolder {
     require(nowhere.empty(), failure, nowhere);
     remove_left_over(place);
     std::filesystem::remove_all(path_, error);
-    made_ = missing_folders(path_);
-    unfinished_.emplace(path_, made_);
-    std::filesystem::create_directories(path_, error);
-    if (error) remove_empty(made_);
+    unfinished_.emplace(path_);
+    error = made_.make(path_);
+    if (error) made_.remove();
     require(!error, failure, error.message());
+    own_ = file_id(path_);
+    unfinished_->begun(made_, own_);
   }
   PartFolder(const PartFolder&) = delete;
   PartFolder& operator=(const PartFolder&) = delete;
   ~PartFolder() {
     std::error_code error;
-    std::filesystem::remove_all(path_, error);
-    remove_empty(made_);
+    if (own_ && file_id(path_) == own_) std::filesystem::remove_all(path_, error);
+    made_.remove();
   }
   const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
-  std::vector<std::filesystem::path> made_;
+  OwnFolders made_;
+  std::optional<FileId> own_;
   std::optional<Unfinished> unfinished_;
 };
 

@@ -210,6 +210,7 @@ class JobRun {
                        {"final_bytes", known_bytes(r.valid.bytes)},
                        {"seconds", r.seconds},
                        {"tokens_per_second", r.tokens_per_second}};
+    if (first()) p_.folder.require_held();
     if (first()) write_whole(p_.folder.path() / "result.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
     if (first()) output_.write(json);
     std::printf("held out: %.4f nats per token over all %zu tokens", r.valid.nats_per_token, r.valid.tokens);

@@ -83,16 +83,22 @@ class Log {
     write_whole(json_path_, [&](std::ostream& out) { out << json.text; });
     open(csv_, csv_path_);
     open(json_, json_path_);
+    csv_own_ = target_id(csv_path_), json_own_ = target_id(json_path_);
   }
 
-  /// Throws if the row cannot be written (a full disk).
+  /// Throws if the row cannot be written (a full disk), or if a file is no longer the one that it has written until now.
   void add(const LogRow& row) {
+    require_own();
     const Json object = detail::json_of(row);
     write(csv_, csv_path_, detail::csv_line(object, detail::CsvLine::values));
     write(json_, json_path_, json_text(object) + '\n');
     ++rows_;
   }
   std::size_t rows() const { return rows_; }
+  /// Throws if one of the two files is gone, or another has taken its place: rows would go where nobody finds them.
+  void require_own() const {
+    for (const auto& [path, own] : {std::pair(csv_path_, csv_own_), {json_path_, json_own_}}) require_own_file(path, own);
+  }
   /// Throws if `folder` has files of a log's names that do not begin as logs begin: a run without a checkpoint replaces its own.
   static void require_replaceable(const std::filesystem::path& folder) {
     for (const auto& [name, begin] : {std::pair<const char*, std::string>("log.csv", "step,"), {"log.jsonl", "{\"step\":"}}) {
@@ -106,9 +112,8 @@ class Log {
   }
   /// Removes the files; nothing can be added any more.
   void remove() {
-    std::error_code ignored;
     csv_.close(), json_.close();
-    std::filesystem::remove(csv_path_, ignored), std::filesystem::remove(json_path_, ignored);
+    remove_own(csv_path_, csv_own_), remove_own(json_path_, json_own_);
   }
 
  private:
@@ -145,6 +150,7 @@ class Log {
 
   std::filesystem::path csv_path_, json_path_;
   std::ofstream csv_, json_;
+  std::optional<FileId> csv_own_, json_own_;
   std::size_t rows_ = 0;
 };
 

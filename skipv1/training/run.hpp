@@ -98,6 +98,7 @@ class TrainingRun {
  private:
   RunResult run_to_end() {
     if (!last_) save();
+    if (writes()) folder_.hold();
     if (writes()) log_.emplace(folder_.path(), trainer_.steps(), log_rows_);
     if (writes()) folder_.clean();
     if (trainer_.steps() == 0 && options_.evaluate_every > 0) {
@@ -122,6 +123,7 @@ class TrainingRun {
     note(row, sample_tokens() == all ? result.valid : evaluated(options_.evaluate_windows));
     add(row);
     save();
+    if (log_) log_->require_own();
     result.tokens_per_second = static_cast<double>((steps - first) * tokens_per_step()) / (seconds_ - seconds_before);
     return result;
   }

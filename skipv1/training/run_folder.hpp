@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "skipv1/core/own_files.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/io/lock.hpp"
 
@@ -27,6 +28,16 @@ class RunFolder {
   /// The folder, made if there is none, for this process alone. Throws while another one has it. A folder in which nothing is
   /// done goes again.
   Lock lock() const { return Lock(path_ / "lock", path_.string()); }
+  /// From now on nothing is written or removed here once another folder has taken the place of the one that is there now. For
+  /// who has the lock.
+  void hold() {
+    if (!held_) held_ = file_id(path_ / ".");
+  }
+  /// Throws if the folder that is held is no longer there.
+  void require_held() const {
+    require(is_held(), path_.string(),
+            is_there(path_) ? ": something else has taken the place of this run's folder" : ": this run's folder is gone");
+  }
   /// The step of the last checkpoint; none if there is no checkpoint, or no such folder.
   std::optional<std::size_t> last() const {
     std::optional<std::size_t> last;
@@ -39,6 +50,7 @@ class RunFolder {
   /// removed. Throws if writing fails (a full disk), with the older ones kept.
   template <class Write>
   void save(std::size_t step, const Write& write) const {
+    require_held();
     const std::filesystem::path target = checkpoint(step), part = with_suffix(target, ".part");
     std::error_code error;
     const Unfinished unfinished(part);
@@ -48,9 +60,11 @@ class RunFolder {
     try {
       write(part);
     } catch (...) {
+      require_held();
       std::filesystem::remove_all(part, error);
       throw;
     }
+    require_held();
     std::filesystem::rename(part, target, error);
     require(!error, target.string(), ": cannot be made: ", error.message());
     clean();
@@ -59,11 +73,12 @@ class RunFolder {
   /// Removes the checkpoint of step 0, of a run that has learned nothing.
   void remove_first() const {
     std::error_code ignored;
-    std::filesystem::remove_all(checkpoint(0), ignored);
+    if (is_held()) std::filesystem::remove_all(checkpoint(0), ignored);
   }
 
   /// Removes what interrupted programs have left, and all checkpoints but the last.
   void clean() const {
+    require_held();
     const std::optional<std::size_t> kept = last();
     std::error_code ignored;  // what stays costs room, no more
     for (const std::filesystem::path& entry : entries()) {
@@ -81,6 +96,7 @@ class RunFolder {
   }
 
  private:
+  bool is_held() const { return !held_ || file_id(path_ / ".") == held_; }
   static std::filesystem::path with_suffix(std::filesystem::path path, const char* suffix) { return path += suffix; }
   std::vector<std::filesystem::path> entries() const {
     std::vector<std::filesystem::path> paths;
@@ -103,6 +119,7 @@ class RunFolder {
   }
 
   std::filesystem::path path_;
+  std::optional<FileId> held_;
 };
 
 /// The model that `path` names: of a run's folder its last checkpoint, else `path` itself.

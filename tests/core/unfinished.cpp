@@ -80,4 +80,25 @@ TEST_CASE("what is finished stays when the program is interrupted; a signal that
         }) == SIGINT);
   std::signal(SIGHUP, before);
 }
+
+TEST_CASE("an interrupted program leaves what has taken the places of its files and folders") {
+  const Folder folder("taken");
+  const int status = interrupted_by(SIGTERM, [&](const auto& interrupted) {
+    const Lock lock(folder / "run/lock", "run"), other(folder / "other/lock", "other");
+    NewFolder made(folder / "parent/made");
+    const std::string part = made.path().filename().string();
+    RunFolder(folder / "other").save(3, [&](const std::filesystem::path&) {
+      for (const char* name : {"run", "other", "parent"})
+        std::filesystem::rename(folder / name, folder / (name + std::string("-away")));
+      write(folder / "run", "precious");
+      for (const char* place : {"other/step-00000003.part", "parent"}) std::filesystem::create_directories(folder / place);
+      write(folder / "other/lock", "precious"), write(folder / "other/step-00000003.part/weights", "precious");
+      write(folder / "parent" / part, "precious");
+      interrupted();
+    });
+  });
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
+  for (const char* file : {"run", "other/lock", "other/step-00000003.part/weights"}) CHECK(contents(folder / file) == "precious");
+  CHECK(std::distance(std::filesystem::directory_iterator(folder / "parent"), {}) == 1);
+}
 #endif

@@ -1,6 +1,7 @@
 #include "skipv1/io/lock.hpp"
 
 #include <atomic>
+#include <functional>
 #include <thread>
 
 #include "tests/catch.hpp"
@@ -57,6 +58,30 @@ TEST_CASE("a lock makes its folder, which goes unless something is in it") {
   CHECK(std::filesystem::exists(folder / "a/b/model"));
   CHECK_FALSE(std::filesystem::exists(folder / "a/b/lock"));
   CHECK(error_of([&] { Lock(folder / "a/b/model/lock", "run"); }) == "run: cannot be written: Not a directory");
+}
+
+TEST_CASE("what has taken the place of a lock, or of the folder made for it, stays") {
+  const auto holds = [](const Folder& folder, const std::function<void()>& meanwhile) {
+    const Lock lock(folder / "a/b/lock", "run");
+    std::filesystem::rename(folder / "a/b", folder / "away");
+    meanwhile();
+  };
+  const Folder folder("lock-taken");
+  holds(folder, [&] { write(folder / "a/b", "precious"); });
+  CHECK(contents(folder / "a/b") == "precious");
+  const Folder link("lock-taken");
+  holds(link, [&] { std::filesystem::create_symlink("nowhere", link / "a/b"); });
+  CHECK(std::filesystem::is_symlink(link / "a/b"));
+  const Folder empty("lock-taken");
+  holds(empty, [&] { std::filesystem::create_directory(empty / "a/b"); });
+  CHECK(std::filesystem::is_directory(empty / "a/b"));
+  const Folder other("lock-taken");
+  holds(other, [&] { std::filesystem::create_directory(other / "a/b"), write(other / "a/b/lock", "precious"); });
+  CHECK(contents(other / "a/b/lock") == "precious");
+  const Folder parents("lock-taken");  // those that another has made are not this one's
+  std::filesystem::create_directory(parents / "a");
+  { const Lock lock(parents / "a/b/lock", "run"); }
+  CHECK(parents.count() == 1);
 }
 
 TEST_CASE("a lock can be waited for") {

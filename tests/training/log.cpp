@@ -161,3 +161,15 @@ TEST_CASE("a log that cannot be written is an error") {
   std::filesystem::create_symlink("/dev/full", folder / "log.csv");
   CHECK_THAT(message([&] { Log(folder.path(), 0); }), Catch::Contains("log.csv: cannot be written"));
 }
+
+TEST_CASE("a log is removed where it is this one's own, and added to only there") {
+  const Folder folder("log");
+  Log log(folder.path(), 0);
+  log.add(log_row(1));
+  std::filesystem::rename(folder / "log.csv", folder / "away.csv");
+  write_file(folder / "log.csv", "precious");
+  CHECK_THAT(message([&] { log.add(log_row(2)); }), Catch::Contains("log.csv: another file has taken its place"));
+  log.remove();
+  CHECK(file_content(folder / "log.csv") == "precious");
+  CHECK_FALSE(std::filesystem::exists(folder / "log.jsonl"));
+}

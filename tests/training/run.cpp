@@ -173,3 +173,35 @@ TEST_CASE("a run whose loss is no longer finite stops and keeps its checkpoint")
              Catch::Contains("the run has diverged; the last checkpoint is of step 0"));
   CHECK(RunFolder(folder.path()).last() == 0u);
 }
+
+TEST_CASE("a run whose log is gone, or whose folder another has taken, ends with a line and touches nothing of the other's") {
+  for (const bool at_end : {false, true}) {
+    const Folder folder("run-log");
+    const auto loses = [&](const char* file, bool replaced) {
+      return [&folder, file, replaced, at_end](const std::filesystem::path& part) {
+        if (part.filename() != (at_end ? "step-00000012.part" : "step-00000008.part")) return;
+        std::filesystem::rename(folder / file, folder / "away");
+        if (replaced) write_file(folder / file, "precious");
+      };
+    };
+    for (const char* file : {"a/log.csv", "a/log.jsonl"})
+      for (const bool replaced : {false, true}) {
+        std::filesystem::remove_all(folder / "a"), std::filesystem::remove_all(folder / "away");
+        const std::string line = message([&] { run_in(folder / "a", loses(file, replaced)).run(); });
+        CHECK(line == (folder / file).string() + (replaced ? ": another file has taken its place" : ": is gone") +
+                          " while this program writes to it");
+        if (replaced) CHECK(file_content(folder / file) == "precious");
+      }
+  }
+  const Folder folder("run-moved");
+  const auto moved = [&](const std::filesystem::path& part) {
+    if (part.filename() != "step-00000008.part") return;
+    std::filesystem::rename(folder / "a", folder / "away");
+    write_file(folder / "a/step-00000006/model", "another run's");
+    write_file(folder / "a/step-00000006.part/model", "another run's");
+  };
+  CHECK_THROWS_AS(run_in(folder / "a", moved).run(), Error);
+  CHECK(file_content(folder / "a/step-00000006/model") == "another run's");
+  CHECK(std::filesystem::exists(folder / "a/step-00000006.part/model"));
+  CHECK(std::distance(std::filesystem::directory_iterator(folder / "a"), {}) == 2);
+}

@@ -81,3 +81,20 @@ TEST_CASE("a checkpoint that cannot be written leaves the one before") {
   write_file(place / "file", "");
   CHECK_THAT(message([&] { RunFolder(place / "file").save(1, writes("")); }), Catch::Contains("cannot be made"));
 }
+
+TEST_CASE("a folder that is held is written to only while no other has its place") {
+  const Folder place("run-folder");
+  RunFolder folder(place / "run");
+  folder.save(1, writes("one"));
+  folder.hold();
+  folder.save(2, writes("two"));
+  std::filesystem::rename(place / "run", place / "away");
+  CHECK(message([&] { folder.save(3, writes("three")); }) == (place / "run").string() + ": this run's folder is gone");
+  write_file(place / "run/step-00000000/a", "another run's");
+  write_file(place / "run/step-00000001/a", "another run's");
+  const std::string line = (place / "run").string() + ": something else has taken the place of this run's folder";
+  CHECK(message([&] { folder.save(3, writes("three")); }) == line);
+  CHECK(message([&] { folder.clean(); }) == line);
+  folder.remove_first();
+  CHECK(names(place / "run") == std::set<std::string>{"step-00000000", "step-00000001"});
+}

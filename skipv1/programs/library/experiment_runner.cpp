@@ -98,8 +98,7 @@ class Runner {
     try {
       run_missing();
     } catch (...) {
-      std::error_code ignored;
-      if (made && results_["runs"].empty()) std::filesystem::remove(asked_.out, ignored);
+      if (made && results_["runs"].empty()) remove_own(asked_.out, own_);
       throw;
     }
   }
@@ -233,8 +232,10 @@ class Runner {
     return corpus_->in_pieces(run.config.vocab_size, asked_.from.empty() ? "" : model_path(asked_.from));
   }
 
-  void write() const {
+  void write() {
+    require_own_file(asked_.out, own_);
     write_whole(asked_.out, [&](std::ostream& out) { out << json_text(results_, 1) << '\n'; });
+    own_ = target_id(asked_.out);
   }
 
   /// Runs in their order: which is next, if there is one or if it waits for one that has begun; that it begins; and what is left,
@@ -377,6 +378,7 @@ class Runner {
   Experiment experiment_;
   std::optional<Corpus> corpus_;
   Json results_;
+  std::optional<FileId> own_;                     ///< the file of results, as last written
   std::condition_variable ended_;                 ///< a run
   std::mutex mutex_;                              ///< of what several runs at a time share: `results_`, `taken_`, `corpus_`
   std::vector<std::pair<double, double>> taken_;  ///< work and seconds of the runs done

@@ -175,11 +175,13 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
     require_writable_folder(job.out);
     if (std::filesystem::is_directory(job.out)) require_open_folder(job.out);  // else a run in it would not be seen
     if (!job.json.empty() && job.json != "-") require_writable(job.json);
-    require_no_input("--json", job.json,
-                     {{"--text", job.text}, {"--valid", job.valid}, {"--tokens", job.tokens}, {"--valid-tokens", job.valid_tokens}});
+    require_no_input(
+        "--json", job.json,
+        {{"--text", job.text}, {"--valid", job.valid}, {"--tokens", job.tokens}, {"--valid-tokens", job.valid_tokens}});
     const std::filesystem::path result = p.folder.path() / "result.json";
     if (std::filesystem::exists(result)) detail::require_replaceable(result, result_keys()), require_writable(result);
     p.lock.emplace(p.folder.lock());
+    p.folder.hold();
   } else {
     p.job.json.clear();
   }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "skipv1/core/own_files.hpp"
 #include "skipv1/io/json.hpp"
 #include "skipv1/programs/mesa/trained.hpp"
 
@@ -25,7 +26,7 @@ class KeptOutcomes {
 
   std::size_t size() const { return outcomes_.size(); }
   std::optional<Outcome> find(const ToyModel& m, const Setting& s, std::uint64_t seed);
-  /// Throws if it cannot be written (a full disk).
+  /// Throws if it cannot be written (a full disk), or if another file has taken its place.
   void add(const ToyModel& m, const Setting& s, std::uint64_t seed, const Outcome& outcome);
 
  private:
@@ -34,6 +35,7 @@ class KeptOutcomes {
   std::string path_, device_;
   std::map<std::string, Outcome> outcomes_;
   std::ofstream out_;
+  std::optional<FileId> own_;
   std::mutex mutex_;
 };
 

@@ -66,6 +66,7 @@ KeptOutcomes::KeptOutcomes(std::string path, std::string device) : path_(std::mo
   errno = 0;
   out_.open(path_, std::ios::binary | std::ios::app);
   require(out_.is_open(), path_, ": cannot be written: ", reason());
+  own_ = target_id(path_);
 }
 
 void KeptOutcomes::read() {
@@ -100,6 +101,7 @@ void KeptOutcomes::add(const ToyModel& m, const Setting& s, std::uint64_t seed, 
   const Json training = training_json(device_, m, s, seed);
   const std::lock_guard lock(mutex_);
   outcomes_[json_text(training)] = outcome;
+  require_own_file(path_, own_);
   errno = 0;
   out_ << json_text({{"training", training}, {"outcome", outcome_json(outcome)}}) << '\n' << std::flush;
   require(out_.good(), path_, ": cannot be written: ", reason());

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Usage: moved.sh PROGRAMS WORK TEXT. A run whose files are moved away under it says so with status 2, and removes nothing that has
+# taken their places.
+set -eu
+. "$(dirname "$0")/../begin.sh"
+
+# ends NAME LINE COMMANDS: begins the run NAME, calls COMMANDS once it trains, and expects LINE.
+ends() {
+  name=$1 line=$2
+  shift 2
+  "$programs/skipv1-train" --text "$text" --out "$name" --width 16 --layers 2 --heads 2 --length 16 --batch 2 --steps 3000 \
+    --checkpoint-every 50 --threads 1 > out 2> err &
+  pid=$!
+  until [ -e "$name/log.csv" ] && [ "$(wc -l < "$name/log.csv")" -gt 60 ]; do sleep 0.02; done
+  sh -ec "$*"
+  status=0
+  wait $pid || status=$?
+  [ $status -eq 2 ] || fail "$name: status $status, $(cat err)"
+  [ "$(wc -l < err)" -eq 1 ] && grep -q "^skipv1-train: $line$" err || fail "$name: says $(cat err)"
+}
+
+writes=" while this program writes to it"
+ends csv "csv/log.csv: is gone$writes" rm csv/log.csv
+ends jsonl "jsonl/log.jsonl: is gone$writes" rm jsonl/log.jsonl
+# Where the run first misses its folder, at the log or at a checkpoint, is chance.
+missed="\(/log.*: is gone$writes\|: this run's folder is gone\|: something else has taken the place of this run's folder\)"
+ends gone "gone$missed" mv gone gone.away
+[ ! -e gone ] || fail "gone is there again: $(ls gone)"
+ends file "file$missed" "mv file file.away; echo precious > file"
+[ "$(cat file)" = precious ] || fail "the file in the run's place: $(ls -l file)"
+ends link "link$missed" "mv link link.away; ln -s nowhere link"
+[ -h link ] || fail "the link in the run's place is gone"
+mkdir -p other/step-00000001
+cp link.away/log.csv other
+echo precious > other/step-00000001/model
+ends run "run\(/log.csv: another file has taken its place$writes\|$missed\)" "mv run run.away; mv other run"
+[ "$(cat run/step-00000001/model)" = precious ] && cmp run/log.csv link.away/log.csv && [ "$(ls run | wc -l)" = 2 ] ||
+  fail "the other run's folder: $(ls -R run)"

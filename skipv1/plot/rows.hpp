@@ -111,10 +111,19 @@ class RowPainter {
     }
   }
 
+  /// As many ticks as leave room between their labels.
+  std::pair<std::vector<double>, std::vector<std::string>> labelled_ticks() const {
+    for (auto most = std::max<std::size_t>(2, static_cast<std::size_t>(plot_.width() / 60));; --most) {
+      const std::vector<double> ticks = linear_ticks({axis_.low, axis_.high}, most);
+      const std::vector<std::string> labels = has_prefixed_unit(c_.label) ? plain_tick_labels(ticks) : tick_labels(ticks);
+      double widest = 0;
+      for (const std::string& label : labels) widest = std::max(widest, text_width(label, text_size));
+      if (most == 2 || ticks.size() < 2 || axis_.pixel(ticks[1]) - axis_.pixel(ticks[0]) >= widest + 24) return {ticks, labels};
+    }
+  }
+
   void paint_axis(Drawing& d) const {
-    const std::vector<double> ticks =
-        linear_ticks({axis_.low, axis_.high}, std::max<std::size_t>(2, static_cast<std::size_t>(plot_.width() / 95)));
-    const std::vector<std::string> labels = has_prefixed_unit(c_.label) ? plain_tick_labels(ticks) : tick_labels(ticks);
+    const auto [ticks, labels] = labelled_ticks();
     for (std::size_t i = 0; i < ticks.size(); ++i) {
       const double x = std::floor(axis_.pixel(ticks[i])) + 0.5;
       d.line({x, plot_.top}, {x, plot_.bottom}, 1, pale);

@@ -187,6 +187,13 @@ TEST_CASE("rows have their names, values and intervals") {
   CHECK_THROWS_AS(describe(chart), Error);
 }
 
+TEST_CASE("rows have as many ticks as their labels leave room for") {
+  RowChart chart{"t", "gain", {"a name that takes a third of the picture", "b"}, {{"", {-0.12, 0.24}}}};
+  chart.kind = RowChart::Kind::dots, chart.width = 700;
+  const std::string svg = describe(chart).svg();
+  for (const char* tick : {">-0.1<", ">0<", ">0.1<", ">0.2<"}) CHECK(times(svg, tick) == 1);
+}
+
 TEST_CASE("a figure is saved as PNG and SVG, or by its name as SVG alone") {
   const auto folder = std::filesystem::temp_directory_path() / "skipv1-test-drawing";
   std::filesystem::remove_all(folder);

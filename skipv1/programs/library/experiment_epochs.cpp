@@ -108,7 +108,8 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& frontier_li
       {"SVFormer", {"svformer"}},
       {"SkipV0", {"skipv0"}},
       {"MLA, SkipV1-MLA", {"mla", "skipv1_mla"}},
-      {"ResFormer, fixed and learned", {"resformer", "resformer-learned"}},  // right of DenseFormer, which hides no name
+      {"ResFormer", {"resformer"}},  // right of DenseFormer, which hides no name
+      {"ResFormer learned", {"resformer-learned"}},
   };
   return lines;
 }
@@ -160,8 +161,8 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
   }
   double most = 0;
   for (const Labelled& l : all) most = std::max(most, l.each("cache_bytes_per_token")[0]);
-  chart.x_range = {0, 1.17 * most};  // room for names on the right
-  chart.width = 1080, chart.height = 700, chart.dodge = 8;
+  chart.x_range = {0, 1.2 * most};  // room for names on the right
+  chart.width = 1080, chart.height = 700, chart.dodge = 11;
   if (!chart.series.empty()) chart.series.push_back(frontier_steps(chart.series, most));
   save(file, chart);
 }

@@ -46,7 +46,7 @@ class Routing:
     def __init__(self, c):
         self.L, self.H_kv, self.variant = c.num_hidden_layers, c.num_key_value_heads, c.option("variant")
         self.source, self.injection = c.option("source_layer", 0), c.option("injection", "second_half")
-        self.own = self.H_kv - math.ceil(c.option("skip_ratio", 0.5) * self.H_kv - 0.5)
+        self.own = self.H_kv - math.ceil(c.option("skip_ratio", 0.5) * self.H_kv - 0.5 - 1e-9)  # 1e-9: 0.14 * 25 is an exact half
         self.skips = self.variant in ("skipv1", "skipv0", "skipkv1", "skipv1_yoco")
         self.table = c.option("table")  # docs/spec/formats.md, "Routing table"
 

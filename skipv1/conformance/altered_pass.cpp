@@ -110,12 +110,13 @@ class Pass : AlteredRows {
     const bool query = part == 'q';
     if (!(query ? r_.rotates_queries : r_.rotates_keys)) return;
     for (int times = (query ? r_.rotates_queries_twice : r_.rotates_keys_twice) ? 2 : 1; times > 0; --times)
-      rotate(rows, width, query ? magnitude() : keys_magnitude());
+      rotate(rows, width, query ? magnitude() : keys_magnitude(), query ? r_.neighbours_of_queries : r_.neighbours_of_keys);
   }
   double keys_magnitude() const { return r_.magnifies_keys ? magnitude() : 1; }
 
   /// Attention of layer l, which reads x; `unnormed` is what its norm read.
   X attention(std::size_t l, const X& x, const X& unnormed) {
+    layer_ = l;
     const X q = scored_heads(l, "q", x);
     X o({N_, H_ * d_h_});
     Read read(N_, H_ * c_.query_width(), H_ * d_h_), other;
@@ -159,14 +160,15 @@ class Pass : AlteredRows {
       case Rules::Mask::causal:
         return s <= t;
       case Rules::Mask::none:
-      case Rules::Mask::zero_scores:
+      case Rules::Mask::filled:
+      case Rules::Mask::added:
         return true;
       case Rules::Mask::next:
         return s <= t + 1;
       case Rules::Mask::strict:
         return s < t || t + s == 0;
       case Rules::Mask::window:
-        return s <= t && t < s + r_.window;
+        return s <= t && (t < s + r_.window || layer_ % r_.window_every != r_.window_layer);
     }
     return false;
   }
@@ -175,10 +177,9 @@ class Pass : AlteredRows {
   double exponential(std::size_t b, std::size_t h, std::size_t t, std::size_t s, const X& q, const X& k) const {
     const std::size_t width = q.width() / H_;
     if (!sees(t, s)) return 0;
-    double score = 0;
-    for (std::size_t i = 0; i < width; ++i) score += q(b * T_ + t, h * width + i) * k(b * T_ + s, h * width + i);
-    if (r_.mask == Rules::Mask::zero_scores && s > t) score = 0;
-    return std::exp(score / std::sqrt(static_cast<double>(width)));
+    const double score = dot(&q(b * T_ + t, h * width), &k(b * T_ + s, h * width), width) / std::sqrt(static_cast<double>(width));
+    if (s > t && r_.mask == Rules::Mask::filled) return std::exp(r_.masked_score);
+    return std::exp(s > t && r_.mask == Rules::Mask::added ? score + r_.masked_score : score);
   }
   /// The same over the sum of all heads'; of a masked key, whose scores are equally low in all heads, 1 / H.
   double share_of_heads(std::size_t b, std::size_t h, std::size_t t, std::size_t s, const X& q, const X& k) const {
@@ -229,14 +230,6 @@ class Pass : AlteredRows {
       const bool shared = rows_->shared_of == GivenRows::none ? owner != l : owner == rows_->shared_of;
       attend_row(t, h, q, by_other ? other : own, shared ? rows_->shared[t] : rows_->keys[t], o);
     }
-  }
-  static double dot(const double* x, const double* y, std::size_t n) {
-    double sum = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += x[i] * y[i];
-    return sum;
-  }
-  static void add_scaled(double* y, double p, const double* x, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) y[i] += p * x[i];
   }
   void attend_row(std::size_t t, std::size_t h, const X& q, const Read& read, const std::vector<std::size_t>& values,
                   X& o) const {
@@ -381,7 +374,7 @@ class Pass : AlteredRows {
     return c;
   }
   const Routing& routing_;
-  std::size_t B_, H_;
+  std::size_t B_, H_, layer_ = 0;
   std::vector<Owned> keys_, values_;  // of each layer so far
   std::vector<Owned> handed_on_;      // what later layers read in the place of values_; of Shared::values none
   std::vector<X> latents_, rotary_keys_;

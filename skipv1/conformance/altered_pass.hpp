@@ -9,8 +9,11 @@ namespace skipv1::conformance {
 
 /// The rules of a pass; as they stand here they are those of docs/spec/models.md.
 struct Rules {
-  enum class Mask { causal, none, next, strict, zero_scores, window } mask = Mask::causal;  ///< zero_scores: of what is masked
-  std::size_t window = 0;  ///< the newest keys that a query sees, its own among them
+  /// filled: what is masked has `masked_score`; added: that is added to its score.
+  enum class Mask { causal, none, next, strict, filled, added, window } mask = Mask::causal;
+  double masked_score = 0;
+  std::size_t window = 0;                          ///< the newest keys that a query sees, its own among them …
+  std::size_t window_layer = 0, window_every = 1;  ///< … in the layers l with l mod window_every = window_layer
   enum class Softmax { over_keys, over_queries, over_heads, with_one_more } softmax = Softmax::over_keys;
   enum class Order { before, after, parallel, parallel_of_one, normed_residual } norms = Order::before;
   enum class Inner {
@@ -37,8 +40,20 @@ struct Rules {
   bool rotates_queries = true, rotates_keys = true, rotates_values = false, rotates_shared_again = false;
   bool rotates_queries_twice = false, rotates_keys_twice = false;
   bool reversed_frequencies = false, whole_width = false, half_width = false, frequencies_of_hidden = false;
+  bool neighbours_of_queries = false, neighbours_of_keys = false;  ///< rotary pairs are (2i, 2i + 1)
   bool floored_positions = false;  ///< linear: positions are divided by the factor and rounded down
   bool magnifies_keys = true;      ///< yarn: by attention_factor
+  /// The ramp of yarn, and the shares of yarn's and llama3's.
+  enum class Ramp {
+    right,
+    start_not_raised,
+    end_not_lowered,
+    end_of_pairs,
+    both_clamped,
+    nearest,
+    not_raised_to_0,
+    not_lowered_to_1
+  } ramp = Ramp::right;
   enum class Blend { right, all_divided, swapped, of_wavelengths, stepped, without_two_pi } blend = Blend::right;
   double position_sign = 1, exponent = 2, first_position = 0;
   bool positions = true;  ///< whether gpt2's are embedded
@@ -69,7 +84,7 @@ struct Rules {
   bool rotary_key_of_first = false, rotary_first = false, reversed_keys = false, normed_latent = false, latent_of_last = false,
        latent_reversed = false, first_latent_half = false;  ///< MLA
   // Rounded to bfloat16.
-  bool rounds_angles = false, rounds_tables = false, rounds_probabilities = false;
+  bool rounds_frequencies = false, rounds_angles = false, rounds_tables = false, rounds_probabilities = false;
 };
 
 /// The feed-forward's function.

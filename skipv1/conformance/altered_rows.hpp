@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "skipv1/conformance/altered_pass.hpp"
+#include "skipv1/conformance/altered_ramp.hpp"
 #include "skipv1/core/bfloat16.hpp"
 #include "skipv1/ops/linear.hpp"
 
@@ -33,6 +34,14 @@ class AlteredRows {
     X y(x.shape());
     std::copy_n(x.data(), x.size(), y.data());
     return y;
+  }
+  static double dot(const double* x, const double* y, std::size_t n) {
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += x[i] * y[i];
+    return sum;
+  }
+  static void add_scaled(double* y, double p, const double* x, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) y[i] += p * x[i];
   }
   std::string layer(std::size_t l, const char* part) const { return "model.layers." + std::to_string(l) + "." + part; }
   std::size_t position(std::size_t n) const { return rows_ ? rows_->positions[n] : n % T_; }
@@ -132,10 +141,12 @@ class AlteredRows {
     if (r_.floored_positions) return plain;
     const RopeScaling& s = c_.rope_frequencies;
     const auto scaled = [&](double f) { return scaled_frequency(s, f, c_.rope_theta, k, width); };
-    if (s.kind == RopeKind::plain || s.factor == 1 || r_.blend == Rules::Blend::right) return scaled(plain);
+    const bool right = r_.blend == Rules::Blend::right && r_.ramp == Rules::Ramp::right;
+    if (s.kind == RopeKind::plain || s.factor == 1 || right) return scaled(plain);
     const double slow = 1 / s.factor;
     const auto kept = [&](double f) { return (scaled(f) / f - slow) / (1 - slow); };  // the share that is not divided
     const auto blended = [&](double share) { return (1 - share) * plain * slow + share * plain; };
+    if (r_.ramp != Rules::Ramp::right) return blended(altered_share(s, r_.ramp, plain, c_.rope_theta, k, width));
     switch (r_.blend) {
       case Rules::Blend::all_divided:
         return plain * slow;
@@ -151,28 +162,29 @@ class AlteredRows {
   }
 
   /// Rotates every head's last (with `rotary_first` first) entries, at the positions of their rows.
-  void rotate(X& rows, std::size_t width, double magnitude) const {
+  void rotate(X& rows, std::size_t width, double magnitude, bool neighbours = false) const {
     if (c_.gpt2() || rows.width() == 0) return;  // a layer may own no head
     std::size_t part = std::min(rotary_, width), begin = r_.rotary_first && c_.latent() ? 0 : width - part;
     if (r_.whole_width && !c_.latent()) width = part = rows.width();
     if (r_.half_width) part = part / 4 * 2;
     for (std::size_t n = 0; n < N_; ++n)
       for (std::size_t at = begin; at + part <= rows.width(); at += width)
-        rotate_pairs(&rows(n, at), part, static_cast<double>(position(n)), magnitude);
+        rotate_pairs(&rows(n, at), part, static_cast<double>(position(n)), magnitude, neighbours);
   }
   double magnitude() const { return c_.rope_frequencies.attention_factor; }
-  /// `p` times the frequencies; cosines and sines are multiplied by `magnitude`.
-  void rotate_pairs(double* x, std::size_t width, double position, double magnitude) const {
+  /// `p` times the frequencies; cosines and sines are multiplied by `magnitude`. Pairs are halves, or `neighbours`.
+  void rotate_pairs(double* x, std::size_t width, double position, double magnitude, bool neighbours = false) const {
     const std::size_t half = width / 2;
     for (std::size_t i = 0; i < half; ++i) {
       double p = r_.position_sign * (position + r_.first_position);
       if (r_.floored_positions) p = std::floor(p / c_.rope_frequencies.factor);
-      p = rounded(r_.rounds_angles, rounded(r_.rounds_angles, p) *
-                                        rounded(r_.rounds_angles, frequency(r_.reversed_frequencies ? half - 1 - i : i, width)));
-      const double a = x[i], b = x[half + i], cos = rounded(r_.rounds_tables, magnitude * std::cos(p)),
+      const double f = rounded(r_.rounds_frequencies, frequency(r_.reversed_frequencies ? half - 1 - i : i, width));
+      p = rounded(r_.rounds_angles, rounded(r_.rounds_angles, p) * f);
+      const std::size_t first = neighbours ? 2 * i : i, second = neighbours ? 2 * i + 1 : half + i;
+      const double a = x[first], b = x[second], cos = rounded(r_.rounds_tables, magnitude * std::cos(p)),
                    sin = rounded(r_.rounds_tables, magnitude * std::sin(p));
-      x[i] = a * cos - b * sin;
-      x[half + i] = b * cos + a * sin;
+      x[first] = a * cos - b * sin;
+      x[second] = b * cos + a * sin;
     }
   }
 

@@ -131,6 +131,22 @@ class Mistakes {
       wrong.config.attention.value_mix = 1 - wrong.config.attention.value_mix;
       wrong.each("value_mix", [](const std::string&, View<double> x) { x.data()[0] = 1 - x.data()[0]; });
     });
+    attempt("lambda goes through a sigmoid", [](Wrong& wrong) {
+      const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+      wrong.config.attention.value_mix = sigmoid(wrong.config.attention.value_mix);
+      wrong.each("value_mix", [&](const std::string&, View<double> x) { x.data()[0] = sigmoid(x.data()[0]); });
+    });
+    for (const Injection injection :
+         {Injection::second_half, Injection::pooling, Injection::dynamic, Injection::odd_even, Injection::resformer})
+      attempt(std::string("injection is ") + to_string(injection), [=](Wrong& wrong) {
+        wrong.config.attention.injection = injection;
+        validate(wrong.config);
+        wrong.routing = make_routing(wrong.config);
+      });
+    try_scales();
+  }
+
+  void try_scales() {
     const double own = static_cast<double>(case_.config.query_width()), d = static_cast<double>(case_.config.hidden_size),
                  head = static_cast<double>(case_.config.head_width());
     attempt_scale("scores are not scaled", std::sqrt(own));
@@ -141,13 +157,20 @@ class Mistakes {
           "scores are scaled by the width hidden_size / num_attention_heads instead of head_dim",
           std::sqrt(own / (own - head + static_cast<double>(case_.config.hidden_size / case_.config.num_attention_heads))));
     attempt_scale("scores are scaled by 1 / d_h instead of 1 / sqrt(d_h)", 1 / std::sqrt(own));
+    attempt_scales("scores of layer l are divided by l + 1, too", [](std::size_t l) { return 1 / static_cast<double>(l + 1); });
   }
-  /// Scores times `factor`, through the queries.
   void attempt_scale(const char* words, double factor) {
+    attempt_scales(words, [=](std::size_t) { return factor; });
+  }
+  /// Scores of layer l times `factor(l)`, through the queries.
+  template <class Factor>
+  void attempt_scales(const char* words, const Factor& factor) {
     attempt(words, [&](Wrong& wrong) {
-      wrong.each(case_.config.qk_norm ? "q_norm" : "q_proj", [&](const std::string&, View<double> x) {
-        for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] *= factor;
-      });
+      for (std::size_t l = 0; l < case_.config.num_hidden_layers; ++l)
+        wrong.each("layers." + std::to_string(l) + (case_.config.qk_norm ? ".self_attn.q_norm" : ".self_attn.q_proj"),
+                   [&](const std::string&, View<double> x) {
+                     for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] *= factor(l);
+                   });
     });
   }
 
@@ -158,6 +181,11 @@ class Mistakes {
       };
     };
     attempt("the norms' weights are left out", [&](Wrong& wrong) { wrong.each("norm.weight", fill(1)); });
+    const std::pair<const char*, const char*> norms[] = {
+        {"the final norm does not multiply by its weight", "model.norm.weight"},
+        {"a block's first norm does not multiply by its weight", "input_layernorm"},
+        {"a block's second norm does not multiply by its weight", "post_attention_layernorm"}};
+    for (const auto& [words, part] : norms) attempt(words, [&](Wrong& wrong) { wrong.each(part, fill(1)); });
     attempt("the norms' weights are taken as 1 + w", [](Wrong& wrong) {
       wrong.each("norm.weight", [](const std::string&, View<double> x) {
         for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += 1;
@@ -183,10 +211,12 @@ class Mistakes {
         std::swap_ranges(gate.data(), gate.data() + gate.size(), wrong.weights[up].data());
       });
     });
-    attempt("positions are counted from 1", [](Wrong& wrong) {
-      wrong.each("embed_positions",
-                 [](const std::string&, View<double> x) { std::copy(x.data() + x.width(), x.data() + x.size(), x.data()); });
-    });
+    for (const std::size_t first : {1, 2})
+      attempt("positions are counted from " + std::to_string(first), [=](Wrong& wrong) {
+        wrong.each("embed_positions", [=](const std::string&, View<double> x) {
+          if (first < x.extent(0)) std::copy(x.data() + first * x.width(), x.data() + x.size(), x.data());
+        });
+      });
     for (const char* part : {"q_proj", "k_proj", "v_proj", "o_proj"})
       attempt(std::string(part) + "'s matrix is read transposed", [&](Wrong& wrong) {
         wrong.each(std::string(part) + ".weight", [](const std::string&, View<double> x) {
@@ -196,21 +226,10 @@ class Mistakes {
       });
   }
 
-  /// Mistakes in the order of elements of a head, as permutations of the matrices' rows.
+  /// Mistakes in the order of elements of a head, as permutations of the matrices' columns.
   void try_heads() {
     const Config& config = case_.config;
-    const std::size_t rotary = config.latent() ? config.attention.rotary_size : config.head_width(),
-                      heads = config.num_attention_heads, head = config.head_width();
-    if (!config.gpt2() && !config.qk_norm)
-      attempt("rotary pairs are neighbours (2i, 2i+1) instead of halves (i, i + d/2)", [&](Wrong& wrong) {
-        const auto permute = [&](std::size_t width) {
-          return [&, width](const std::string&, View<double> x) {
-            for (std::size_t begin = width - rotary; begin < x.extent(0); begin += width) pair_neighbours(x, begin, rotary);
-          };
-        };
-        wrong.each("q_proj", permute(config.query_width()));
-        wrong.each(config.latent() ? "k_rotary_proj" : "k_proj", permute(rotary));
-      });
+    const std::size_t heads = config.num_attention_heads, head = config.head_width();
     attempt("attention's heads are merged as (d_h, H) instead of (H, d_h)", [&](Wrong& wrong) {
       wrong.each("o_proj.weight", [&](const std::string&, View<double> x) {
         for (std::size_t out = 0; out < x.extent(0); ++out) {
@@ -220,17 +239,6 @@ class Mistakes {
         }
       });
     });
-  }
-  /// Rows `begin …` of a rotated head's weight, or elements of its bias: 0, 2, 4, … come first, 1, 3, 5, … after them, where
-  /// halves are rotated as those pairs.
-  static void pair_neighbours(View<double> x, std::size_t begin, std::size_t width) {
-    const std::size_t row = x.size() / x.extent(0);
-    double* const first = x.data() + begin * row;
-    const std::vector<double> rows(first, first + width * row);
-    for (std::size_t i = 0; i < width; ++i) {
-      const std::size_t from = i < width / 2 ? 2 * i : 2 * (i - width / 2) + 1;
-      std::copy_n(&rows[from * row], row, first + i * row);
-    }
   }
 
   const Case& case_;
@@ -279,59 +287,6 @@ std::map<std::string, double> effects_of_mistakes(const Case& c, const std::func
     if (error > 1e-10) effects[words] = error;
   }).run();
   return effects;
-}
-
-namespace {
-
-/// Minus the logarithm of each row's probability of its target; -1 counts as class 0.
-std::vector<double> row_losses(const Case& c, std::size_t shift) {
-  std::vector<double> losses;
-  const std::size_t vocab = c.config.vocab_size;
-  for (std::size_t b = 0; b < c.batch(); ++b)
-    for (std::size_t t = 0; t + shift < c.length(); ++t) {
-      const double* row = c.logits.data() + (b * c.length() + t) * vocab;
-      const double most = *std::max_element(row, row + vocab);
-      double sum = 0;
-      for (std::size_t v = 0; v < vocab; ++v) sum += std::exp(row[v] - most);
-      const std::int32_t target = c.targets(b, t + shift);
-      losses.push_back(std::log(sum) + most - row[target == ignored_target ? 0 : target]);
-    }
-  return losses;
-}
-
-struct Mean {
-  double sum = 0, count = 0;
-  double value() const { return count > 0 ? sum / count : 0; }
-};
-/// Of the targets that are not ignored, over sequences `begin … end`.
-Mean mean_loss(const Case& c, std::size_t shift, std::size_t begin, std::size_t end) {
-  const std::vector<double> losses = row_losses(c, shift);
-  const std::size_t length = c.length() - shift;
-  Mean mean;
-  for (std::size_t i = begin * length; i < end * length; ++i)
-    if (c.targets(i / length, i % length + shift) != ignored_target) mean.sum += losses[i], mean.count += 1;
-  return mean;
-}
-
-}  // namespace
-
-std::vector<std::string> recognise_loss(const Case& c, double loss, double bound) {
-  const Mean right = mean_loss(c, 0, 0, c.batch());
-  double sequences = 0, all = 0;
-  for (std::size_t b = 0; b < c.batch(); ++b) sequences += mean_loss(c, 0, b, b + 1).value() / static_cast<double>(c.batch());
-  for (const double x : row_losses(c, 0)) all += x / static_cast<double>(c.targets.size());
-  const std::pair<const char*, double> known[] = {
-      {"targets are shifted once more: they are next tokens already", mean_loss(c, 1, 0, c.batch()).value()},
-      {"the loss is divided by all targets, ignored ones included", right.sum / static_cast<double>(c.targets.size())},
-      {"target -1 is taken as class 0 instead of being ignored", all},
-      {"the loss is the sum over targets instead of the mean", right.sum},
-      {"the loss is the mean of the sequences' means instead of the mean over all targets", sequences},
-      {"the loss is in bits instead of nats", right.value() / std::log(2.0)}};
-  std::vector<std::string> found;
-  for (const auto& [words, value] : known)
-    if (compare("loss", "loss", {&loss, {}}, {&value, {}}, bound).pass && std::abs(value - c.loss) > bound * c.loss)
-      found.push_back(words);
-  return found;
 }
 
 std::vector<std::string> recognise_count(const Case& c, const std::string& name, std::size_t count) {

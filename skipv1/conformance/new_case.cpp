@@ -99,12 +99,19 @@ Json bounds() {
   return {{"f64", of_dtype(1e-12, 1e-12, 1e-11)}, {"f32", of_dtype(1e-5, 5e-6, 1e-4)}, {"bf16", of_dtype(1e-1, 2e-2, 5e-1)}};
 }
 
-void write_case(const Case& c, const NewCase& options, NewFolder& folder, const fs::path& out) {
+/// A JSON file as text in the shape of all others.
+std::string text_of(const fs::path& path) {
+  return read_config_as(path, [](std::string_view text) { return json_text(parse_json(text), 2) + '\n'; });
+}
+
+/// `given`: the text of config.json; empty: every key of the configuration.
+void write_case(const Case& c, const NewCase& options, const std::string& given, NewFolder& folder, const fs::path& out) {
   const fs::path& part = folder.path();
   if (options.drawn)
     write_config(part / "config.json", c.config);
   else
     write_checkpoint(part, c.config, c.weights, *find_dtype(options.dtype));
+  if (options.as_given) write_whole(part / "config.json", [&](std::ostream& file) { file << given; });
   write_npy<std::int32_t>(part / "tokens.npy", c.tokens);
   write_npy<std::int32_t>(part / "targets.npy", c.targets);
   write_npy<double>(part / "logits.npy", c.logits);
@@ -114,8 +121,8 @@ void write_case(const Case& c, const NewCase& options, NewFolder& folder, const 
   if (!c.decoding.empty()) write_decoding(part, c);
   std::ostringstream command;
   command << "skipv1-make-case config.json --seed " << options.seed << " --batch " << options.batch << " --length "
-          << options.length << " --dtype " << options.dtype << (options.drawn ? " --drawn" : "") << " --out "
-          << out.filename().string();
+          << options.length << " --dtype " << options.dtype << (options.drawn ? " --drawn" : "")
+          << (options.as_given ? " --as-given" : "") << " --out " << out.filename().string();
   Json manifest = {
       {"covers", covers(c.config, options)}, {"seed", options.seed}, {"command", command.str()}, {"bounds", bounds()}};
   if (options.drawn) manifest["drawn"] = options.dtype;
@@ -142,7 +149,7 @@ void make_case(const fs::path& config_file, const NewCase& options, const fs::pa
   require_memory("--batch " + std::to_string(options.batch) + ", --length " + std::to_string(options.length) + ": the case",
                  bytes + pass);
   NewFolder folder(out);  // where nothing can be written, that is said before the work
-  write_case(draw_case(config, options), options, folder, out);
+  write_case(draw_case(config, options), options, options.as_given ? text_of(config_file) : "", folder, out);
 }
 
 void write_negative(const fs::path& out, const std::map<std::string, Tensor<float>>& tensors, const std::string& words,

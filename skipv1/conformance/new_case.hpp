@@ -16,6 +16,7 @@ struct NewCase {
   std::size_t batch = 2, length = 11;
   std::string dtype = "F64";  ///< scalar of model.safetensors: F64, F32 or BF16
   bool drawn = false;  ///< leave model and gradients out of the folder: whoever reads the case draws the one, computes the other
+  bool as_given = false;  ///< config.json is the given one, with the keys that it leaves out left out; else all are spelled out
 };
 
 /// Writes the case of configuration file `config` to the new folder `out`, whole or not at all: weights, tokens and targets

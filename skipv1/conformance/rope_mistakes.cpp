@@ -1,11 +1,13 @@
 // What implementers get wrong in "rope_frequencies" and that is another configuration.
+#include <cmath>
+
 #include "skipv1/conformance/mistake_lists.hpp"
 
 namespace skipv1::conformance {
 
 std::vector<ConfigMistake> rope_mistakes(const Config& config) {
   std::vector<ConfigMistake> all;
-  const auto add = [&](const char* words, const auto& change) {
+  const auto add = [&](const std::string& words, const auto& change) {
     all.push_back({words, config});
     change(all.back().config.rope_frequencies);
   };
@@ -23,12 +25,19 @@ std::vector<ConfigMistake> rope_mistakes(const Config& config) {
   if (kind != RopeKind::yarn) return all;
   add("beta_fast and beta_slow are 32 and 1, whatever the configuration says",
       [](RopeScaling& s) { s.beta_fast = 32, s.beta_slow = 1; });
+  for (const int turns : {16, 32})
+    add("yarn's beta_fast is " + std::to_string(turns), [=](RopeScaling& s) { s.beta_fast = turns; });
+  for (const int turns : {1, 2})
+    add("yarn's beta_slow is " + std::to_string(turns), [=](RopeScaling& s) { s.beta_slow = turns; });
   add(config.rope_frequencies.truncate ? "the ends of yarn's ramp are not rounded, though truncate is true"
                                        : "the ends of yarn's ramp are rounded, though truncate is false",
       [](RopeScaling& s) { s.truncate = !s.truncate; });
   add("cosines and sines are not multiplied by yarn's attention_factor", [](RopeScaling& s) { s.attention_factor = 1; });
   add("attention_factor is 0.1 ln(factor) + 1, whatever the configuration says",
       [](RopeScaling& s) { s.attention_factor = yarn_attention_factor(s.factor); });
+  if (config.rope_frequencies.factor < 1)
+    add("attention_factor is 0.1 ln(factor) + 1 for a factor below 1, too",
+        [](RopeScaling& s) { s.attention_factor = 0.1 * std::log(s.factor) + 1; });
   return all;
 }
 

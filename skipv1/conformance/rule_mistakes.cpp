@@ -21,6 +21,19 @@ class List {
   std::vector<RuleMistake> all_;
 };
 
+/// Rounded to bfloat16 at one place or several.
+void add_narrow_rotation(List& list) {
+  const auto add = [&](const std::string& words, bool frequencies, bool angles) {
+    for (const bool tables : {false, true})
+      list.add(words + (tables ? ", and so are cosines and sines" : ""),
+               [=](Rules& r) { r.rounds_frequencies = frequencies, r.rounds_angles = angles, r.rounds_tables = tables; });
+  };
+  add("angles are computed in bfloat16", true, true);
+  add("angles are rounded to bfloat16", false, true);
+  add("rotary frequencies are rounded to bfloat16", true, false);
+  list.add("cosines and sines are kept in bfloat16", [](Rules& r) { r.rounds_tables = true; });
+}
+
 void add_rotation(List& list) {
   list.add("keys are not rotated", [](Rules& r) { r.rotates_keys = false; });
   list.add("queries are not rotated", [](Rules& r) { r.rotates_queries = false; });
@@ -36,21 +49,47 @@ void add_rotation(List& list) {
   list.add("the slowest rotary pair comes first", [](Rules& r) { r.reversed_frequencies = true; });
   list.add("the rotation runs over all heads' dimensions at once", [](Rules& r) { r.whole_width = true; });
   list.add("only the first half of each head is rotated", [](Rules& r) { r.half_width = true; });
-  list.add("angles are computed in bfloat16", [](Rules& r) { r.rounds_angles = true; });
-  list.add("cosines and sines are kept in bfloat16", [](Rules& r) { r.rounds_tables = true; });
+  list.add("rotary pairs are neighbours (2i, 2i+1) instead of halves (i, i + d/2)",
+           [](Rules& r) { r.neighbours_of_queries = r.neighbours_of_keys = true; });
+  list.add("rotary pairs of queries alone are neighbours (2i, 2i+1) instead of halves (i, i + d/2)",
+           [](Rules& r) { r.neighbours_of_queries = true; });
+  list.add("rotary pairs of keys alone are neighbours (2i, 2i+1) instead of halves (i, i + d/2)",
+           [](Rules& r) { r.neighbours_of_keys = true; });
+  add_narrow_rotation(list);
   list.add("position embeddings are left out", [](Rules& r) { r.positions = false; });
 }
 
-void add_windows(List& list, const std::vector<std::size_t>& windows) {
-  for (const std::size_t window : windows)
-    list.add(words_of_window(window), [=](Rules& r) { r.mask = Rules::Mask::window, r.window = window; });
+/// In all layers, in one alone, and in every other one.
+void add_windows(List& list, const std::vector<std::size_t>& windows, std::size_t layers) {
+  for (const std::size_t window : windows) {
+    const auto add = [&](const std::string& where, std::size_t layer, std::size_t every) {
+      list.add(words_of_window(window) + where, [=](Rules& r) {
+        r.mask = Rules::Mask::window, r.window = window, r.window_layer = layer, r.window_every = every;
+      });
+    };
+    add("", 0, 1);
+    for (std::size_t l = 0; l < layers && layers > 1; ++l) add(", in layer " + std::to_string(l) + " alone", l, layers);
+    if (layers > 2) add(", in even layers alone", 0, 2);
+    if (layers > 3) add(", in odd layers alone", 1, 2);
+  }
+}
+
+/// Masks that leave a little of what they should hide; of -100 nothing is left.
+void add_soft_masks(List& list) {
+  list.add("what the causal mask hides has score 0 instead of -inf", [](Rules& r) { r.mask = Rules::Mask::filled; });
+  for (const int score : {-1, -10, -20}) {
+    list.add("what the causal mask hides has score " + std::to_string(score) + " instead of -inf",
+             [=](Rules& r) { r.mask = Rules::Mask::filled, r.masked_score = score; });
+    list.add("the causal mask adds " + std::to_string(score) + " to scores instead of -inf",
+             [=](Rules& r) { r.mask = Rules::Mask::added, r.masked_score = score; });
+  }
 }
 
 void add_attention(List& list) {
   list.add("there is no causal mask: every query sees all keys", [](Rules& r) { r.mask = Rules::Mask::none; });
   list.add("a query sees the next key, too", [](Rules& r) { r.mask = Rules::Mask::next; });
   list.add("a query does not see its own key", [](Rules& r) { r.mask = Rules::Mask::strict; });
-  list.add("what the causal mask hides has score 0 instead of -inf", [](Rules& r) { r.mask = Rules::Mask::zero_scores; });
+  add_soft_masks(list);
   list.add("the softmax runs over heads instead of keys", [](Rules& r) { r.softmax = Rules::Softmax::over_heads; });
   list.add("the softmax runs over queries instead of keys", [](Rules& r) { r.softmax = Rules::Softmax::over_queries; });
   list.add("the softmax's denominator has one more, as with a sink", [](Rules& r) { r.softmax = Rules::Softmax::with_one_more; });
@@ -102,6 +141,20 @@ void add_head_norms(List& list) {
   list.add("a reading layer norms shared keys again", [](Rules& r) { r.head_norms = Norms::shared_again; });
 }
 
+/// The ends of yarn's ramp, and the shares of both kinds that have one.
+void add_ramps(List& list, RopeKind kind) {
+  using Ramp = Rules::Ramp;
+  const auto add = [&](const char* words, Ramp ramp) { list.add(words, [=](Rules& r) { r.ramp = ramp; }); };
+  add("shares of the ramp of frequencies are not raised to 0", Ramp::not_raised_to_0);
+  add("shares of the ramp of frequencies are not lowered to 1", Ramp::not_lowered_to_1);
+  if (kind != RopeKind::yarn) return;
+  add("the start of yarn's ramp is not raised to 0", Ramp::start_not_raised);
+  add("the end of yarn's ramp is not lowered to w - 1", Ramp::end_not_lowered);
+  add("the end of yarn's ramp is lowered to w / 2 - 1 instead of w - 1", Ramp::end_of_pairs);
+  add("both ends of yarn's ramp are raised to 0 and lowered to w - 1", Ramp::both_clamped);
+  add("the ends of yarn's ramp are rounded to the nearest integers", Ramp::nearest);
+}
+
 void add_rope_kinds(List& list, RopeKind kind) {
   using Blend = Rules::Blend;
   if (kind == RopeKind::linear)
@@ -110,6 +163,7 @@ void add_rope_kinds(List& list, RopeKind kind) {
   list.add("all frequencies are divided by the factor, as with kind linear", [](Rules& r) { r.blend = Blend::all_divided; });
   list.add("the fast frequencies are divided by the factor instead of the slow ones", [](Rules& r) { r.blend = Blend::swapped; });
   list.add("wavelengths are blended instead of frequencies", [](Rules& r) { r.blend = Blend::of_wavelengths; });
+  add_ramps(list, kind);
   list.add("there is no ramp: each frequency is kept or divided", [](Rules& r) { r.blend = Blend::stepped; });
   if (kind == RopeKind::llama3)
     list.add("turns within the original context are n f instead of n f / 2 pi",
@@ -187,7 +241,7 @@ std::vector<RuleMistake> rule_mistakes(const Config& config, const std::vector<s
   List list(config);
   add_rotation(list);
   add_attention(list);
-  add_windows(list, windows);
+  add_windows(list, windows, config.num_hidden_layers);
   if (config.latent())
     add_latent(list);
   else

@@ -203,6 +203,9 @@ void add_injections(Tables& t) {
   if (s.injection == Injection::pooling)
     t.values("heads 2j and 2j + 1 are pooled instead of j and H_own + j",
              skipped([=](std::size_t, std::size_t h, HeadName& name) { name.head = 2 * (h - own), name.other = name.head + 1; }));
+  if (s.injection == Injection::pooling && heads % 2 == 1)
+    t.values("heads j and j + H // 2 are pooled instead of j and H_own + j",
+             skipped([=](std::size_t, std::size_t h, HeadName& name) { name.head = h - own, name.other = h - own + heads / 2; }));
 }
 
 /// The ratio rounded otherwise: one more head is skipped.

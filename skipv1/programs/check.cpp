@@ -12,8 +12,10 @@
 #include "skipv1/conformance/measure.hpp"
 #include "skipv1/conformance/narrow_numbers.hpp"
 #include "skipv1/conformance/report.hpp"
+#include "skipv1/conformance/shifted_positions.hpp"
 #include "skipv1/conformance/unseen_mistakes.hpp"
 #include "skipv1/io/json_output.hpp"
+#include "skipv1/ops/cross_entropy.hpp"
 #include "skipv1/programs/option_names.hpp"
 
 using namespace skipv1;
@@ -99,9 +101,22 @@ bool reuses_one_group(const Config& config) {
   return any;
 }
 
-/// What logits that hold do not say of this case, one thing each.
-std::vector<std::string> blind_spots(const Config& config) {
+/// Whether the mean of the sequences' mean losses is the mean over all targets.
+bool has_equal_counts(const Case& c) {
+  std::vector<std::ptrdiff_t> ignored;
+  for (std::size_t b = 0; b < c.batch(); ++b)
+    ignored.push_back(std::count(&c.targets(b, 0), &c.targets(b, 0) + c.length(), ignored_target));
+  return std::all_of(ignored.begin(), ignored.end(), [&](std::ptrdiff_t n) { return n == ignored[0]; });
+}
+
+/// What results that hold do not say of this case, one thing each.
+std::vector<std::string> blind_spots(const Case& c, const std::vector<Comparison>& comparisons) {
+  const Config& config = c.config;
   std::vector<std::string> spots;
+  const auto of_loss = [](const Comparison& x) { return x.check == "loss" || x.check == "gradients"; };
+  if (std::any_of(comparisons.begin(), comparisons.end(), of_loss) && has_equal_counts(c))
+    spots.push_back(c.batch() == 1 ? "the mean of the sequences' means as the loss, since there is one sequence"
+                                   : "the mean of the sequences' means as the loss, since each has as many targets");
   const std::size_t width = config.latent() ? config.attention.rotary_size : config.head_width();
   if (!config.gpt2() && width <= 2) spots.push_back("the layout of rotary pairs and rope_theta, since heads of 2 are one pair");
   if (reuses_one_group(config))
@@ -157,7 +172,9 @@ bool within_float32(const Options& options, const Case& c, const std::vector<Com
 
 /// What else than a known mistake explains differences, in a line, or what would say more of them.
 void print_explanation(const Options& options, const Case& c, const std::vector<Comparison>& comparisons) {
-  if (const auto narrow = narrow_numbers(c, folder_of(options, c), comparisons))
+  if (const std::size_t from = counted_from(c, folder_of(options, c), comparisons))
+    std::cout << "  rotary positions are counted from " << from << ", of queries and keys alike: harmless, logits are the same\n";
+  else if (const auto narrow = narrow_numbers(c, folder_of(options, c), comparisons))
     std::cout << "  every number of " << narrow->tensor << " is a " << narrow->type << ", and every difference is within "
               << narrow->type << "'s rounding: computed or stored in " << narrow->type
               << "; --dtype bf16 has the bounds of 16 bits\n";
@@ -197,7 +214,7 @@ bool check_all(const Options& options) {
     const std::string first = first_difference(comparisons);
     if (!first.empty()) ++differing, std::cout << "  first difference: " << first << '\n';
     if (first.empty() && !options.actual.empty())
-      for (const std::string& spot : blind_spots(c.config)) std::cout << "  not shown here: " << spot << '\n';
+      for (const std::string& spot : blind_spots(c, comparisons)) std::cout << "  not shown here: " << spot << '\n';
     if (!options.actual.empty()) recognise_actual(c, folder_of(options, c), comparisons);
     for (const Comparison& x : comparisons)
       for (const std::string& mistake : x.mistakes) std::cout << "  exactly what a known mistake gives: " << mistake << '\n';

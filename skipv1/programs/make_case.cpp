@@ -30,6 +30,8 @@ int main(int argc, char** argv) {
   app.add_flag("--drawn", options.drawn,
                "leave model.safetensors and grads.safetensors out: they are drawn and computed from the seed wherever the case "
                "is read");
+  app.add_flag("--as-given", options.as_given,
+               "write CONFIG's keys alone, so that the defaults of what it leaves out show; without it every key is spelled out");
   app.add_option("--out", out, "the case's folder, which must not exist")->required();
   add_threads_option(app, threads);
   return run_program(app, argc, argv, [&] {

@@ -20,6 +20,21 @@ execute_process(COMMAND ${CHECK} ${case} --actual ${WORK}/llama_skipv1 OUTPUT_VA
 if(NOT output MATCHES "not shown here: the layout of rotary pairs and rope_theta")
   message(FATAL_ERROR "heads of 2 are one rotary pair:\n${output}")
 endif()
+# A configuration that leaves keys out: spelled out, or as it is given; the numbers are the same.
+file(READ ${CASES}/llama_skipv1_defaults/config.json given)
+file(WRITE ${WORK}/given.json "${given}")
+set(draw given.json --seed 1 --length 5 --out)
+execute_process(COMMAND ${MAKE} ${draw} spelled WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${MAKE} ${draw} left_out --as-given WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${WORK}/spelled/logits.npy ${WORK}/left_out/logits.npy COMMAND_ERROR_IS_FATAL ANY)
+file(READ ${WORK}/spelled/config.json spelled)
+file(READ ${WORK}/left_out/config.json left_out)
+file(READ ${WORK}/left_out/manifest.json manifest)
+if(NOT left_out STREQUAL given OR spelled STREQUAL given OR NOT spelled MATCHES "attention_factor" OR NOT spelled MATCHES "skip_ratio"
+    OR NOT manifest MATCHES "--as-given --out left_out")
+  message(FATAL_ERROR "--as-given: config.json is\n${left_out}without it\n${spelled}")
+endif()
+file(REMOVE_RECURSE ${WORK}/spelled ${WORK}/left_out ${WORK}/given.json)
 # Many cases at once, each with its folder; the name of a scalar in either case.
 file(COPY ${case} ${CASES}/llama_mha DESTINATION ${WORK}/copies)
 execute_process(COMMAND ${CHECK} ${case} ${CASES}/llama_mha --actual ${WORK}/copies --dtype F64 OUTPUT_VARIABLE output
@@ -33,6 +48,14 @@ foreach(name grouped_half two_groups half all)  # of one reused group the order 
   string(FIND "${output}" "not shown here: the order of reused groups (repeat for repeat_interleave)" at)
   if((name STREQUAL "grouped_half") EQUAL (at EQUAL -1))
     message(FATAL_ERROR "llama_skipv1_${name}, reused groups:\n${output}")
+  endif()
+endforeach()
+foreach(name two_groups yarn grouped d80)  # with as many targets in each sequence, or one sequence, a mean of means does not show
+  file(COPY ${CASES}/llama_skipv1_${name} DESTINATION ${WORK}/copies)
+  execute_process(COMMAND ${CHECK} ${CASES}/llama_skipv1_${name} --actual ${WORK}/copies OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
+  string(FIND "${output}" "not shown here: the mean of the sequences' means as the loss, since " at)
+  if((name STREQUAL "grouped") EQUAL (NOT at EQUAL -1))
+    message(FATAL_ERROR "llama_skipv1_${name}, targets of each sequence:\n${output}")
   endif()
 endforeach()
 # Steps of another model, which no mistake gives: they have no trace, so that place and position are said.

@@ -11,7 +11,7 @@ trap 'rm -f "$config"' EXIT
 
 # one SEED NAME VARIANT H H_kv D FFN L TIED DTYPE [ATTENTION]: the architecture is NAME's first word. Seeds from 100 on are the best of a
 # dozen: the one whose gradients bfloat16 moves least, so that bounds in bfloat16 can be narrow.
-eps=1e-3 theta=1000 vocab=31 batch=2 length=7 positions=11 drawn= features=
+eps=1e-3 theta=1000 vocab=31 batch=2 length=7 positions=11 drawn= features= given=
 one() {
   name=$2 tied=$9 dtype=${10} extra=${11:-}
   cat > "$config" <<JSON
@@ -20,7 +20,7 @@ one() {
  "tie_word_embeddings": $tied, $features"attention": {"variant": "$3"$extra}}
 JSON
   rm -rf "${out:?}/$name"
-  "$bin/skipv1-make-case" "$config" --seed "$1" --batch $batch --length $length --dtype "$dtype" $drawn --out "$out/$name"
+  "$bin/skipv1-make-case" "$config" --seed "$1" --batch $batch --length $length --dtype "$dtype" $drawn $given --out "$out/$name"
 }
 # old …: one of the first cases, whose numbers others have compared with: an epsilon of 1e-5, and heads of 2.
 old() {
@@ -40,6 +40,13 @@ with() {
   shift
   "$@"
   features=
+}
+# as_given COMMAND …: the case's config.json is the one that stands here, and leaves out what this one leaves out; those of the others
+# spell every key out that the model has.
+as_given() {
+  given=--as-given
+  "$@"
+  given=
 }
 negative() { "$bin/skipv1-make-negatives" "$out/$1" $2; }
 
@@ -125,6 +132,26 @@ with "$rope}" one 107 llama_mha_yarn mha 2 2 32 9 2 true F64
 with "$rope, \"attention_factor\": 1.3, \"truncate\": false}" one 104 llama_skipv1_yarn skipv1 4 2 64 9 3 false F32 ', "skip_ratio": 0.5'
 with "\"head_dim\": 4, \"o_bias\": true, \"mlp_bias\": true, $rope}" \
   one 106 llama_skipv1_mla_yarn skipv1_mla 5 5 15 10 3 true F32 ', "kv_latent_size": 6, "rotary_size": 8'
+
+# Optional keys left out, so that defaults show.
+rope='"rope_frequencies": {"kind": "yarn", "factor"'
+with "$rope: 3, \"original_max_position_embeddings\": 2048}" as_given one 100 llama_skipv1_defaults skipv1 4 4 64 9 2 true BF16
+as_given one 101 gpt2_resformer_defaults resformer 3 3 12 9 2 true F32
+as_given one 110 gpt2_skipv1_resformer_defaults skipv1 4 4 12 9 2 true F32 ', "injection": "resformer"'
+
+# Rules that only few numbers show: H_own of a ratio that is a half in decimals alone, pooling of an odd number of heads, and what
+# becomes of yarn's ramp where its start is below 0 (clamped), its ends are equal, both are below 0, both above the last pair.
+one 100 gpt2_skipv1_decimal skipv1 25 25 25 9 2 true F32 ', "skip_ratio": 0.14'
+one 105 llama_skipv1_pooling_odd skipv1 5 5 20 9 2 true F32 ', "injection": "pooling"'
+yarn() {
+  ends="$rope: $1, \"original_max_position_embeddings\": 40, \"beta_fast\": $2, \"beta_slow\": $3}"
+  shift 3
+  with "$ends" "$@"
+}
+yarn 3 32 1e-5 one 106 llama_skipv1_yarn_clamped skipv1 3 3 24 9 2 true F32 ', "skip_ratio": 0.5'
+yarn 0.8 32 10 as_given one 104 llama_mha_yarn_equal mha 2 2 16 9 2 true F32
+yarn 3 200 100 one 109 llama_mqa_yarn_below mqa 2 1 16 9 2 true F32
+yarn 3 1e-6 1e-7 one 105 llama_gqa_yarn_above gqa 4 2 32 9 2 true F32
 
 kernel 59 2 130 llama_skipv1_d64 skipv1 4 4 256 96 3 true BF16 ', "skip_ratio": 0.5'
 kernel 60 2 65 llama_skipv1_grouped_d64 skipv1 4 2 256 96 2 false BF16 ', "skip_ratio": 0.5'

@@ -27,7 +27,9 @@ except ImportError as error:
     sys.exit(77)
 
 import mistakes_of_attention  # noqa: F401: they register
+import mistakes_of_defaults  # noqa: F401
 import mistakes_of_features  # noqa: F401
+import mistakes_of_rotation  # noqa: F401
 import mistakes_of_shared_values  # noqa: F401
 import mistakes_of_variants  # noqa: F401
 from cases import Case

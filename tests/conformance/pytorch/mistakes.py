@@ -8,10 +8,10 @@ from model import Model
 
 MISTAKES = {}  # name -> class
 
-# What skipv1-check does not name: what the whole pass's logits, loss and counts do not show, and arithmetic in bfloat16, whose every
-# rounding would have to be the same.
-UNNAMED = {"positions_restart", "mask_unaligned", "cache_forgets", "head_not_tied", "shared_detached", "norm_bf16", "rope_angles_bf16",
-           "rope_table_bf16", "softmax_bf16"}
+# What skipv1-check does not name: what the whole pass's logits, loss and counts do not show; arithmetic in bfloat16, whose every
+# rounding would have to be the same; and numbers that are not finite.
+UNNAMED = {"positions_restart", "mask_unaligned", "cache_forgets", "head_not_tied", "shared_detached", "norm_bf16", "softmax_bf16",
+           "yarn_ramp_of_nothing"}
 
 
 def mistake(name, words, applies=lambda m: True, dtypes=("f64", "f32", "bf16")):
@@ -110,105 +110,22 @@ def has_injection(name):
     return lambda m: m.injection == name
 
 
-# ---------------------------------------------------------------------- rotary embedding and positions
-@mistake("rope_interleaved", "rotary pairs are neighbours (2i, 2i + 1)", several_pairs)
-class _(Model):
-    def rotate(self, x, positions):
-        p = self.angles(positions, x.shape[-1])[:, None]
-        cos, sin = self.table(self.magnitude() * p.cos()), self.table(self.magnitude() * p.sin())
-        a, b = x[..., 0::2], x[..., 1::2]
-        return torch.stack((a * cos - b * sin, b * cos + a * sin), -1).flatten(-2)
-
-
-@mistake("rope_theta", "theta is 10000, whatever the config says", lambda m: several_pairs(m) and m.theta != 10000)
-class _(Model):
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.theta = 10000
-
-
-@mistake("rope_exponent", "frequencies are theta^(-i/w) instead of theta^(-2i/w)", several_pairs)
-class _(Model):
-    def plain_frequencies(self, width):
-        return self.theta ** (-torch.arange(width // 2, dtype=self.wide) / width)
-
-
-@mistake("rope_frequencies_reversed", "the slowest pair comes first", several_pairs)
-class _(Model):
-    def angles(self, positions, width):
-        return super().angles(positions, width).flip(-1)
-
-
-@mistake("rope_angles_bf16", "angles are computed in bfloat16", several_pairs)
-class _(Model):
-    def angles(self, positions, width):
-        return (positions.bfloat16()[:, None] * self.frequencies(width).bfloat16()).to(self.wide)
-
-
-@mistake("rope_table_bf16", "cosines and sines are kept in bfloat16", llama, wider)
-class _(Model):
-    def table(self, x):
-        return x.bfloat16().to(self.dtype)
-
-
-@mistake("rope_backwards", "rotation by -p instead of p", llama)
-class _(Model):
-    def angles(self, positions, width):
-        return -super().angles(positions, width)
-
-
-@mistake("rope_whole_width", "the rotation runs over all heads' dimensions at once", llama)
-class _(Model):
-    def rotate(self, x, positions):
-        return super().rotate(x.reshape(*x.shape[:2], 1, -1), positions).reshape(x.shape)
-
-
-@mistake("rope_half_width", "only the first half of each head is rotated", several_pairs)
-class _(Model):
-    def rotate(self, x, positions):
-        half = x.shape[-1] // 4 * 2
-        return torch.cat((super().rotate(x[..., :half], positions), x[..., half:]), -1)
-
-
-@mistake("rope_keys_left_out", "keys are not rotated", llama)
-class _(Model):
-    def rotate_keys(self, k, positions):
-        return k
-
-    rotate_latent_key = rotate_keys
-
-
-@mistake("rope_queries_left_out", "queries are not rotated", lambda m: m.llama and not m.mla)
-class _(Model):
-    def rotate_queries(self, q, positions):
-        return q
-
-
-@mistake("rope_on_values", "values are rotated, too", lambda m: m.llama and not m.mla)
-class _(Model):
-    def own(self, l, x, positions, cache):
-        own = super().own(l, x, positions, cache)
-        return {name: self.rotate(y, positions) if name == "v" else y for name, y in own.items()}
-
-
-@mistake("rope_twice", "a reading layer rotates shared keys again",
-         lambda m: m.llama and m.variant in ("yoco", "skipv1_yoco", "cla", "skipkv1"))
-class _(Model):
-    def read(self, cache, name, l, g, reader):
-        x = super().read(cache, name, l, g, reader)
-        return self.rotate(x[:, :, None], self.positions(0, x.shape[1]))[:, :, 0] if name == "k" and l != reader else x
-
-
+# ---------------------------------------------------------------------- positions and tokens
 @mistake("positions_restart", "each chunk's positions start at 0")
 class _(Model):
     def positions(self, start, count):
         return torch.arange(count)
 
 
-@mistake("positions_from_one", "the first position is 1", gpt2)
-class _(Model):
-    def positions(self, start, count):
-        return torch.arange(start + 1, start + count + 1)
+def positions_from(name, words, first):
+    @mistake(name, words, gpt2)
+    class _(Model):
+        def positions(self, start, count):
+            return torch.arange(start + first, start + count + first)
+
+
+positions_from("positions_from_one", "the first position is 1", 1)
+positions_from("positions_from_two", "the first position is 2", 2)
 
 
 @mistake("positions_left_out", "no position embedding", gpt2)
@@ -296,10 +213,19 @@ class _(Model):
         return 1 + super().norm_weight(name)
 
 
-@mistake("norm_weight_left_out", "norms do not multiply by their weight")
-class _(Model):
-    def norm_weight(self, name):
-        return torch.ones_like(super().norm_weight(name))
+def norm_weight_left_out(name, words, part):
+    @mistake(name, words)
+    class _(Model):
+        def norm_weight(self, name):
+            weight = super().norm_weight(name)
+            return torch.ones_like(weight) if name.endswith(part) else weight
+
+
+norm_weight_left_out("norm_weight_left_out", "norms do not multiply by their weight", "norm")
+norm_weight_left_out("norm_weight_of_last_left_out", "the final norm does not multiply by its weight", "model.norm")
+norm_weight_left_out("norm_weight_of_first_left_out", "a block's first norm does not multiply by its weight", "input_layernorm")
+norm_weight_left_out("norm_weight_of_second_left_out", "a block's second norm does not multiply by its weight",
+                     "post_attention_layernorm")
 
 
 @mistake("norm_bf16", "norms are computed in bfloat16", dtypes=wider)

@@ -33,6 +33,16 @@ class _(Model):
         return 1 / width
 
 
+@mistake("scale_by_layer", "scores of layer l are divided by l + 1, too")
+class _(Model):
+    def queries(self, l, x, positions):
+        self.layer = l
+        return super().queries(l, x, positions)
+
+    def scale(self, width):
+        return super().scale(width) / (self.layer + 1)
+
+
 @mistake("mask_strict", "a query does not see its own key (the first sees only that)")
 class _(Model):
     def visible(self, T, S):
@@ -59,18 +69,46 @@ class _(Model):
         return (s <= t) & (s > t - 3)
 
 
+def window_in(name, words, layers, applies):
+    """`layers(l)`: whether layer l has a window."""
+
+    @mistake(name, words, applies)
+    class _(Model):
+        def queries(self, l, x, positions):
+            self.windowed = layers(l)
+            return super().queries(l, x, positions)
+
+        def visible(self, T, S):
+            t, s = torch.arange(S - T, S)[:, None], torch.arange(S)
+            return (s <= t) & (s > t - 3) if self.windowed else super().visible(T, S)
+
+
+window_in("mask_window_of_one", "a sliding window: a query sees the last 3 keys alone, its own among them, in layer 1 alone",
+          lambda l: l == 1, lambda m: m.L > 1)
+window_in("mask_window_of_even", "a sliding window: a query sees the last 3 keys alone, its own among them, in even layers alone",
+          lambda l: l % 2 == 0, lambda m: m.L > 2)
+
+
 @mistake("mask_unaligned", "with more keys than queries the causal mask is aligned top-left")
 class _(Model):
     def visible(self, T, S):
         return torch.arange(S) <= torch.arange(T)[:, None]
 
 
-@mistake("mask_zero", "what the causal mask hides has score 0 instead of -inf")
-class _(Model):
-    def attend(self, q, k, v):
-        scores = torch.einsum("bthd,bshd->bhts", q, k) * self.scale(q.shape[-1])
-        scores = scores.masked_fill(~self.visible(q.shape[1], k.shape[1]), 0)
-        return torch.einsum("bhts,bshd->bthd", self.softmax(scores), v)
+def soft_mask(name, words, hide):
+    """`hide(scores, hidden)`: the scores, where some are to be hidden."""
+
+    @mistake(name, words)
+    class _(Model):
+        def attend(self, q, k, v):
+            scores = torch.einsum("bthd,bshd->bhts", q, k) * self.scale(q.shape[-1])
+            scores = hide(scores, ~self.visible(q.shape[1], k.shape[1]))
+            return torch.einsum("bhts,bshd->bthd", self.softmax(scores), v)
+
+
+soft_mask("mask_zero", "what the causal mask hides has score 0 instead of -inf", lambda x, hidden: x.masked_fill(hidden, 0))
+soft_mask("mask_minus_ten", "what the causal mask hides has score -10 instead of -inf", lambda x, hidden: x.masked_fill(hidden, -10))
+soft_mask("mask_adds_minus_ten", "the causal mask adds -10 to scores instead of -inf", lambda x, hidden: x - 10 * hidden.to(x.dtype))
 
 
 @mistake("softmax_over_heads", "the softmax runs over heads instead of keys", lambda m: m.H > 1)
@@ -246,6 +284,39 @@ class _(Model):
 class _(Model):
     def loss(self, logits, targets):
         return super().loss(logits[:, :-1], targets[:, 1:])
+
+
+@mistake("loss_of_tokens", "the tokens themselves are the targets")
+class _(Model):
+    def forward(self, tokens, *args):
+        self.tokens = tokens
+        return super().forward(tokens, *args)
+
+    def loss(self, logits, targets):
+        return super().loss(logits, self.tokens)
+
+
+@mistake("loss_of_next_tokens", "the next tokens are the targets")
+class _(Model):
+    def forward(self, tokens, *args):
+        self.tokens = tokens
+        return super().forward(tokens, *args)
+
+    def loss(self, logits, targets):
+        return super().loss(logits[:, :-1], self.tokens[:, 1:])
+
+
+@mistake("loss_last_class", "target -1 is taken as the last class")
+class _(Model):
+    def loss(self, logits, targets):
+        return super().loss(logits, targets % logits.shape[-1])
+
+
+@mistake("loss_smoothed", "the loss has a label smoothing of 0.1")
+class _(Model):
+    def loss(self, logits, targets):
+        flat, t = logits.reshape(-1, logits.shape[-1]).to(self.wide), targets.reshape(-1)
+        return torch.nn.functional.cross_entropy(flat, t, ignore_index=-1, label_smoothing=0.1)
 
 
 @mistake("loss_over_all", "the loss is divided by all targets, ignored ones included")

@@ -3,6 +3,7 @@ import math
 
 import torch
 
+from mistakes import MISTAKES
 from mistakes import gpt2
 from mistakes import llama
 from mistakes import mistake
@@ -165,10 +166,22 @@ class _(Model):
 
 
 # ---------------------------------------------------------------------- kinds of frequencies
+def of_angles(name, words, applies):
+    """A mistake that changes frequencies or their magnitude alone: it applies where these are not the same in spite of it, as at some
+    ends of yarn's ramp."""
+
+    def changes(m):
+        other, width = MISTAKES[name](m.config, m.w), m.d_r if m.mla else m.d_h
+        same = torch.allclose(other.frequencies(width), m.frequencies(width), rtol=1e-9, atol=0)
+        return not same or abs(other.magnitude() - m.magnitude()) > 1e-9
+
+    return mistake(name, words, lambda m: applies(m) and changes(m))
+
+
 def with_rope(name, words, change, applies):
     """A mistake that reads other numbers of rope_frequencies. `change(rope, model)`: those numbers."""
 
-    @mistake(name, words, applies)
+    @of_angles(name, words, applies)
     class _(Model):
         def __init__(self, config, weights):
             super().__init__(config, weights)
@@ -183,22 +196,22 @@ with_rope("rope_factor_reciprocal", "frequencies are multiplied by the factor in
           lambda rope, m: {"factor": 1 / rope["factor"], "attention_factor": rope.get("attention_factor", 1)}, scaled)
 with_rope("rope_original_is_longest", "max_position_embeddings is taken for original_max_position_embeddings",
           lambda rope, m: {"original_max_position_embeddings": m.config["max_position_embeddings"]},
-          lambda m: blended(m) and m.rope["original_max_position_embeddings"] != m.config["max_position_embeddings"])
+          blended)
 with_rope("llama3_standard", "low_freq_factor and high_freq_factor are 1 and 4, whatever the config says",
           lambda rope, m: {"low_freq_factor": 1, "high_freq_factor": 4},
-          lambda m: llama3(m) and (m.rope["low_freq_factor"], m.rope["high_freq_factor"]) != (1, 4))
+          llama3)
 with_rope("yarn_standard", "beta_fast and beta_slow are 32 and 1, whatever the config says",
-          lambda rope, m: {"beta_fast": 32, "beta_slow": 1}, lambda m: yarn(m) and (m.rope["beta_fast"], m.rope["beta_slow"]) != (32, 1))
+          lambda rope, m: {"beta_fast": 32, "beta_slow": 1}, yarn)
 with_rope("yarn_truncate", "the ends of yarn's ramp are rounded where they should not be, or not where they should",
-          lambda rope, m: {"truncate": not rope["truncate"]}, yarn)
+          lambda rope, m: {"truncate": not rope.get("truncate", True)}, yarn)
 with_rope("yarn_attention_factor_left_out", "cosines and sines are not multiplied by attention_factor",
           lambda rope, m: {"attention_factor": 1}, yarn)
 with_rope("yarn_attention_factor_standard", "attention_factor is 0.1 ln(factor) + 1, whatever the config says",
-          lambda rope, m: {"attention_factor": 0.1 * math.log(rope["factor"]) + 1},
-          lambda m: yarn(m) and abs(m.rope["attention_factor"] - 0.1 * math.log(m.rope["factor"]) - 1) > 1e-9)
+          lambda rope, m: {"attention_factor": m.default_magnitude(rope["factor"])},
+          yarn)
 
 
-@mistake("yarn_attention_factor_of_queries", "queries alone are multiplied by attention_factor", yarn)
+@mistake("yarn_attention_factor_of_queries", "queries alone are multiplied by attention_factor", lambda m: yarn(m) and m.magnitude() != 1)
 class _(Model):
     def plain_rotation(self, k, positions):
         self.bare = True
@@ -213,25 +226,25 @@ class _(Model):
         return 1.0 if self.bare else super().magnitude()
 
 
-@mistake("rope_factor_of_all", "all frequencies are divided by the factor, as with linear", blended)
+@of_angles("rope_factor_of_all", "all frequencies are divided by the factor, as with linear", blended)
 class _(Model):
     def blend(self, plain, kept):
         return plain / self.rope["factor"]
 
 
-@mistake("rope_blend_swapped", "the fast frequencies are divided instead of the slow ones", blended)
+@of_angles("rope_blend_swapped", "the fast frequencies are divided by the factor instead of the slow ones", blended)
 class _(Model):
     def blend(self, plain, kept):
         return super().blend(plain, 1 - kept)
 
 
-@mistake("rope_blend_of_wavelengths", "wavelengths are blended instead of frequencies", blended)
+@of_angles("rope_blend_of_wavelengths", "wavelengths are blended instead of frequencies", blended)
 class _(Model):
     def blend(self, plain, kept):
         return plain / ((1 - kept) * self.rope["factor"] + kept)
 
 
-@mistake("rope_no_ramp", "there is no ramp: a frequency is kept where its share is a half or more, else divided", blended)
+@of_angles("rope_no_ramp", "there is no ramp: a frequency is kept where its share is a half or more, else divided", blended)
 class _(Model):
     def blend(self, plain, kept):
         return super().blend(plain, (kept >= 0.5).to(plain.dtype))

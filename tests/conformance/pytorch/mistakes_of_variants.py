@@ -93,12 +93,12 @@ class _(Model):
 
 
 @mistake("ratio_of_query_heads", "the ratio counts query heads, after grouping",
-         lambda m: by_place(m) and m.H - math.ceil(m.ratio * m.H - 0.5) < m.own_heads() * m.H // m.H_kv)
+         lambda m: by_place(m) and m.H - math.ceil(m.ratio * m.H - 0.5 - 1e-9) < m.own_heads() * m.H // m.H_kv)
 class _(Model):
     def read_heads(self, l, cache):
         k, v = super().read_heads(l, cache)
         heads = list(v.unbind(2))
-        for h in range(self.H - math.ceil(self.ratio * self.H - 0.5), self.H):
+        for h in range(self.H - math.ceil(self.ratio * self.H - 0.5 - 1e-9), self.H):
             if l > self.source:
                 heads[h] = self.read(cache, "v", self.source, self.group(h), l)
         return k, torch.stack(heads, 2)
@@ -121,6 +121,24 @@ class _(Model):
 
 def rounded_up(m):
     return m.H_kv - math.ceil(m.ratio * m.H_kv)
+
+
+def of_binary(m):
+    return m.H_kv - math.ceil(m.ratio * m.H_kv - 0.5)
+
+
+@mistake("ratio_binary", "the ratio is taken as the binary number, in which a half may be a little more",
+         lambda m: m.skips and of_binary(m) != m.own_heads())
+class _(Model):
+    own_heads = of_binary
+
+
+@mistake("pool_half_of_heads", "heads j and j + H // 2 are pooled instead of j and H_own + j",
+         lambda m: m.injection == "pooling" and m.H % 2)
+class _(Model):
+    def pooled(self, g):
+        j = g - self.own_heads()
+        return j, j + self.H // 2
 
 
 @mistake("source_ignored", "layer 0 is the source, whatever the config says", lambda m: reuses(m) and m.source > 0)
@@ -219,6 +237,12 @@ class _(Model):
 class _(Model):
     def value_mix(self, l):
         return 0.5
+
+
+@mistake("mix_sigmoid", "lambda goes through a sigmoid", mixes)
+class _(Model):
+    def value_mix(self, l):
+        return torch.sigmoid(torch.as_tensor(super().value_mix(l), dtype=self.dtype))
 
 
 @mistake("mix_of_config", "the learned lambda is left unread", learned)

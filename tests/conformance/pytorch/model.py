@@ -9,8 +9,10 @@ import math
 
 import torch
 
+from frequencies import Frequencies
 
-class Model:
+
+class Model(Frequencies):
     """A decoder with a KV cache. `weights`: name -> tensor, all of one dtype; `config`: config.json as a dict."""
 
     name = "right"
@@ -132,42 +134,6 @@ class Model:
         """(T, width / 2): t f_i."""
         return positions.to(self.wide)[:, None] * self.frequencies(width)
 
-    def frequencies(self, width):
-        """(width / 2): of the config's kind, from theta^(-2i / width)."""
-        kind, plain = self.rope["kind"], self.plain_frequencies(width)
-        kept = {"llama3": self.kept_llama3, "yarn": self.kept_yarn}.get(kind, lambda *_: 0.0)  # of "linear": none
-        return plain if kind == "plain" else self.blend(plain, kept(plain, width))
-
-    def plain_frequencies(self, width):
-        return self.theta ** (-2 * torch.arange(width // 2, dtype=self.wide) / width)
-
-    def blend(self, plain, kept):
-        """`kept`: the share of each frequency that is not divided."""
-        return (1 - kept) * plain / self.rope["factor"] + kept * plain
-
-    def kept_llama3(self, plain, width):
-        turns = self.rope["original_max_position_embeddings"] * plain / (2 * math.pi)
-        low, high = self.rope["low_freq_factor"], self.rope["high_freq_factor"]
-        return ((turns - low) / (high - low)).clamp(0, 1)
-
-    def kept_yarn(self, plain, width):
-        def pair(turns):
-            return width * math.log(self.rope["original_max_position_embeddings"] / (2 * math.pi * turns)) / (2 * math.log(self.theta))
-
-        low, high = pair(self.rope.get("beta_fast", 32)), pair(self.rope.get("beta_slow", 1))
-        if self.rope.get("truncate", True):
-            low, high = math.floor(low), math.ceil(high)
-        low, high = max(low, 0), min(high, width - 1)
-        ramp = (torch.arange(width // 2, dtype=self.wide) - low) / (high - low if high != low else 0.001)
-        return 1 - ramp.clamp(0, 1)
-
-    def magnitude(self):
-        """What cosines and sines are multiplied by."""
-        if self.rope["kind"] != "yarn":
-            return 1.0
-        factor = self.rope["factor"]
-        return self.rope.get("attention_factor", 0.1 * math.log(factor) + 1 if factor > 1 else 1.0)
-
     def rotate(self, x, positions):
         """x (B, T, heads, width): dimensions i and i + width / 2 are a pair."""
         p, m = self.angles(positions, x.shape[-1])[:, None], self.magnitude()
@@ -277,8 +243,8 @@ class Model:
     # ------------------------------------------------------------------ routing: which head of which layer is read
 
     def own_heads(self):
-        """H_own: an exact half is kept by the layer."""
-        return self.H_kv - math.ceil(self.ratio * self.H_kv - 0.5)
+        """H_own: an exact half is kept by the layer, whatever the ratio's rounding in binary."""
+        return self.H_kv - math.ceil(self.ratio * self.H_kv - 0.5 - 1e-9)
 
     def group(self, h):
         return h * self.H_kv // self.H

@@ -18,6 +18,8 @@ import tempfile
 
 import numpy as np
 
+from skipv1_conformance.draw import draw_weights
+
 __all__ = ["Case", "Result", "cases", "check"]
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -60,9 +62,10 @@ class Case:
         return not (self.folder / "model.safetensors").exists()
 
     def weights(self):
-        """Name -> float64 array; of a case that stores them."""
+        """Name -> float64 array, read or drawn."""
         if self.drawn:
-            raise ValueError(f'{self.name}: its weights are drawn, as docs/conformance.md, "Drawn cases" says')
+            manifest = json.loads((self.folder / "manifest.json").read_text())
+            return draw_weights(self.config, manifest["seed"], manifest["drawn"])
         return read_safetensors(self.folder / "model.safetensors")
 
     def steps(self):
@@ -93,25 +96,33 @@ def check(case, logits=None, loss=None, grads=None, trace=None, steps=None, cach
     "f32", "bf16") chooses the bounds; without it they are those of the coarsest array.
     """
     tensors = {name: x for name, x in (("logits", logits), ("loss", loss)) if x is not None}
-    tensors.update(trace or {})
-    tensors.update({f"step{n}.logits": x for n, x in enumerate(steps or ())})
-    tensors.update(grads or {})
+    tensors.update(named("trace", trace))
+    tensors.update({f"step{n}.logits": x for n, x in enumerate(() if steps is None else steps)})
+    tensors.update(named("grads", grads))
+    counts = {"kv_elements_per_token": kv_elements_per_token, "parameters": parameters}
+    counts = {name: integer(name, x) for name, x in counts.items() if x is not None}
+    held = None if cache_bytes is None else [integer("cache_bytes", x) for x in cache_bytes]
+    if dtype not in (None, *ORDER):
+        raise ValueError(f"dtype: {dtype!r}: must be one of {', '.join(ORDER)}")
+    if folder is None and not tensors and not counts and held is None:
+        raise ValueError("nothing to compare: none of logits, loss, grads, trace, steps, cache_bytes, kv_elements_per_token, parameters is given")
     dtype = dtype or coarsest(tensors.values())
+    arrays = {name: as_float64(name, x) for name, x in tensors.items()}
     with tempfile.TemporaryDirectory() as work:
+        own = pathlib.Path(work) / case.name
         if folder is None:
-            folder = pathlib.Path(work) / case.name
+            folder = own
             folder.mkdir()
-            if tensors:
-                write_safetensors(folder / "actual.safetensors", {name: as_float64(x) for name, x in tensors.items()})
-            counts = {"kv_elements_per_token": kv_elements_per_token, "parameters": parameters}
-            write_json(folder / "expected.json", {key: int(x) for key, x in counts.items() if x is not None})
-            write_json(folder / "decoding.json", {} if cache_bytes is None else {"cache_bytes": {dtype: [int(x) for x in cache_bytes]}})
+            if arrays:
+                write_safetensors(folder / "actual.safetensors", arrays)
+            write_json(folder / "expected.json", counts)
+            write_json(folder / "decoding.json", {} if held is None else {"cache_bytes": {dtype: held}})
         report = pathlib.Path(work) / "report.json"
         command = [program(), str(case.folder), "--actual", str(folder), "--json", str(report), "--dtype", dtype]
         found = subprocess.run(command, capture_output=True, text=True)
         if found.returncode not in (0, 1):
-            raise ValueError(found.stderr.strip() or f"skipv1-check: exit status {found.returncode}")
-        result = Result(found.returncode == 0, found.stdout, json.loads(report.read_text()))
+            raise ValueError(without_folder(found.stderr.strip(), own) or f"skipv1-check: exit status {found.returncode}")
+        result = Result(found.returncode == 0, without_folder(found.stdout, own), json.loads(report.read_text()))
     if raises and not result.holds:
         raise AssertionError(result.output)
     return result
@@ -125,10 +136,47 @@ def coarsest(arrays):
     return max((name_of(x) for x in arrays), key=ORDER.index, default="f64")
 
 
-def as_float64(x):
-    if hasattr(x, "detach"):  # PyTorch's
-        x = x.detach().to("cpu").double().numpy()
-    return np.ascontiguousarray(np.asarray(x), np.float64) if np.ndim(x) else np.asarray(x, np.float64)
+def named(argument, tensors):
+    if tensors is not None and not hasattr(tensors, "items"):
+        raise ValueError(f"{argument}: {brief(tensors)}: must be a dict of arrays by name")
+    return tensors or {}
+
+
+def as_float64(name, x):
+    """Throws unless `x` is an array of real numbers."""
+    try:
+        if hasattr(x, "detach"):  # PyTorch's, of which NumPy has not every type
+            x = x.detach().to("cpu")
+            x = (x if x.is_complex() else x.double()).numpy()
+        array = np.asarray(x)
+        real = array.dtype.kind in "fiub" or "float" in array.dtype.name  # JAX's bfloat16 is of kind V
+        converted = array.astype(np.float64) if real else None
+    except (TypeError, ValueError):
+        converted = None
+    if converted is None:
+        raise ValueError(f"{name}: {brief(x)}: must be an array of real numbers")
+    return np.ascontiguousarray(converted) if converted.ndim else converted
+
+
+def integer(name, x):
+    try:
+        if int(x) == x:
+            return int(x)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"{name}: {brief(x)}: must be an integer")
+
+
+def brief(x):
+    """What a wrong argument is, in a few words."""
+    return f"of type {x.dtype}" if hasattr(x, "dtype") else repr(x) if isinstance(x, (str, int, float, complex)) else f"a {type(x).__name__}"
+
+
+def without_folder(text, folder):
+    """The checker's words, where it names files of `folder`, which is gone when they are read."""
+    for file in ("actual.safetensors", "expected.json", "decoding.json"):
+        text = text.replace(str(folder / file), "the arguments of check()")
+    return text.replace(str(folder), "the arguments of check()")
 
 
 def write_json(path, value):

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import sys
+import tempfile
 
 try:
     import torch
@@ -18,6 +19,7 @@ import cases as own
 import matrix
 from decoding import Decoding
 from decoding import decode
+from model import Model
 from run import SCALARS
 from run import run
 
@@ -52,11 +54,58 @@ def check_right_and_wrong(package):
             lambda: package.check(case, logits=right.logits + 1))
     half = package.check(case, logits=right.logits.astype("float16"))
     assert half.holds and "\nwith logits of 16 bits this case does not show the mistakes below, " in half.output, half.output
-    assert "\n  epsilon is added to the root instead of under it\n" in half.output and "causal mask" not in half.output, half.output
+    assert "\n  epsilon is added to the root instead of under it\n" in half.output and "there is no causal mask" not in half.output, half.output
     assert "16 bits" not in package.check(case, logits=narrow).output
     check_numbers_of_16_bits(package, case, right)
+    check_shifted_positions(package)
     refused("belongs to nothing", lambda: package.check(case, trace={"layer9.keys": right.logits}))
-    refused("nothing to compare", lambda: package.check(case))
+    refused("nothing to compare: none of logits, loss", lambda: package.check(case))
+    check_arguments(package, case, right)
+
+
+def check_arguments(package, case, right):
+    """What is no number is refused by its argument's name, before the work; and no words name a folder that is gone."""
+    for name, value, text in (("loss", "abc", "loss: 'abc': must be an array of real numbers"),
+                              ("logits", right.logits.astype(complex), "logits: of type complex128: must be an array of real numbers"),
+                              ("logits", torch.from_numpy(right.logits).cfloat(), "logits: of type complex64: must be"),
+                              ("logits", [[1.0], [1.0, 2.0]], "logits: a list: must be"), ("logits", {}, "logits: a dict: must be"),
+                              ("steps", ["x"], "step0.logits: 'x': must be"), ("trace", right.logits, "trace: of type float64: must be a dict"),
+                              ("grads", "x", "grads: 'x': must be a dict"), ("grads", {"lm_head.weight": None}, "lm_head.weight: a NoneType: must be"),
+                              ("parameters", "many", "parameters: 'many': must be an integer"), ("parameters", 1.5, "parameters: 1.5: must be"),
+                              ("cache_bytes", [None], "cache_bytes: a NoneType: must be"), ("dtype", "f8", "dtype: 'f8': must be one of f64, f32, bf16")):
+        refused(text, lambda: package.check(case, **{name: value}))
+    for arguments in ({"logits": right.logits[:1]}, {"logits": right.logits * 2}, {"parameters": 1}, {"trace": {"layer9.keys": right.logits}},
+                      {"cache_bytes": [-1]}, {"logits": right.logits}):
+        try:
+            words = package.check(case, **arguments).output
+        except (AssertionError, ValueError) as error:
+            words = str(error)
+        assert tempfile.gettempdir() not in words and "the arguments of check()" in words, words
+
+
+def shifted(*which):
+    """Rotary positions from 1 in some of rotate_queries, rotate_keys, rotate; of "rotate" in all."""
+
+    def later(name):
+        return lambda self, x, positions: getattr(Model, name)(self, x, positions + 1)
+
+    return type("Shifted", (Model,), {name: later(name) for name in which})
+
+
+def check_shifted_positions(package):
+    """Of queries and keys alike they change trace tensors alone, which is said; of queries alone they are wrong."""
+    said = "rotary positions are counted from 1, of queries and keys alike: harmless, logits are the same"
+    for name in ("llama_skipv1_half", "llama_mla", "llama_skipv1_yarn", "llama_yoco"):
+        case = next(x for x in package.cases(name))
+        both = run(own.Case(case.folder), kind=shifted("rotate"), trace=True)
+        found = package.check(case, logits=both.logits, trace=both.trace, raises=False)
+        assert not found.holds and said in found.output, found.output
+        assert said not in package.check(case, trace=both.trace, raises=False).output
+        queries = run(own.Case(case.folder), kind=shifted("rotate_queries"), trace=True)
+        if name != "llama_mla":
+            refused("first difference: layer0.queries_rotated",
+                    lambda: package.check(case, logits=queries.logits, trace=queries.trace))
+            assert said not in package.check(case, logits=queries.logits, trace=queries.trace, raises=False).output
 
 
 def check_numbers_of_16_bits(package, case, right):
@@ -105,6 +154,10 @@ def main():
     everything = len(list((ROOT / "data/conformance").glob("*/config.json")))
     assert len(package.cases()) == stored and len(package.cases(drawn=True)) == everything
     check_right_and_wrong(package)
+    for case in package.cases("gpt2_skipv1_d64", drawn=True):
+        drawn = own.Case(case.folder)
+        drawn.weights = case.weights()
+        assert package.check(case, logits=run(drawn, gradients=False, decoding=False).logits).holds
     run_example(package)
     print("the package holds")
 

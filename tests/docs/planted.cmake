@@ -61,6 +61,13 @@ expect(words "// The deviation of seeds.\n" "" "skipv1/ops/a.hpp:1: \"the deviat
 
 expect(words "// One token a sequence.\n" "" "skipv1/ops/a.hpp:1: \"one token a sequence")
 
+set(linked "[a](skipv1/ops/a.hpp)\n```cpp\nint b = 2;\n  int c;\n```\n")
+set(session "```console\n(gdb) break a.hpp:2\n2\t  int b = 2;\n(gdb) next\n3\tint c;\n```\n")
+expect(quotes "{\n  int b = 2;\nint c;\n" "${linked}${session}" "")
+expect(quotes "{\n  int b = 3;\nint c;\n" "${linked}" "README.md quotes what no source file that it links has:\nint b = 2;")
+expect(quotes "{\n{\n  int b = 2;\nint c;\n" "${linked}${session}" "README.md: \"int b = 2;\" is not line 2 of a.hpp but 3")
+expect(quotes "{\n  int b = 2;\nint c;\n" "${session}" "README.md: a.hpp, where a debugger stops, is no file that the page links")
+
 expect(variants "const char* a = \"mhas\"; // mha\n" "" "")
 expect(variants "\nif (name == \"mha\") return;\n" "" "skipv1/ops/a.hpp:2: names the variant \"mha\"")
 

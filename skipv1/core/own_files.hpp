@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#if __has_include(<unistd.h>)
+#if !defined(_WIN32) && __has_include(<unistd.h>)
 #include <sys/stat.h>
 #include <unistd.h>
 #endif
@@ -29,7 +29,7 @@ inline std::optional<FileId> file_id(const std::filesystem::path& path) {
   const std::filesystem::file_status status = std::filesystem::symlink_status(path, error);
   if (!std::filesystem::exists(status)) return {};
   FileId id{0, 0, status.type()};
-#if __has_include(<unistd.h>)
+#if !defined(_WIN32) && __has_include(<unistd.h>)
   struct stat found = {};
   if (lstat(path.c_str(), &found) != 0) return {};
   id.device = static_cast<std::uint64_t>(found.st_dev), id.number = static_cast<std::uint64_t>(found.st_ino);
@@ -72,7 +72,7 @@ class OwnFolders {
   void remove() const {
     for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) {
       if (file_id(folder->first) != folder->second) continue;
-#if __has_include(<unistd.h>)
+#if !defined(_WIN32) && __has_include(<unistd.h>)
       rmdir(folder->first.c_str());  // never a file that has just taken the name
 #else
       std::error_code ignored;

@@ -65,6 +65,8 @@ set(linked "[a](skipv1/ops/a.hpp)\n```cpp\nint b = 2;\n  int c;\n```\n")
 set(session "```console\n(gdb) break a.hpp:2\n2\t  int b = 2;\n(gdb) next\n3\tint c;\n```\n")
 expect(quotes "{\n  int b = 2;\nint c;\n" "${linked}${session}" "")
 expect(quotes "{\n  int b = 3;\nint c;\n" "${linked}" "README.md quotes what no source file that it links has:\nint b = 2;")
+expect(quotes "int b;\n" "[a](skipv1/ops/a.hpp): `int b;`\n" "")
+expect(quotes "int b;\n" "[a](skipv1/ops/a.hpp): `int c;`\n" "README.md quotes what no source file that it links has: int c;")
 expect(quotes "{\n{\n  int b = 2;\nint c;\n" "${linked}${session}" "README.md: \"int b = 2;\" is not line 2 of a.hpp but 3")
 expect(quotes "{\n  int b = 2;\nint c;\n" "${session}" "README.md: a.hpp, where a debugger stops, is no file that the page links")
 

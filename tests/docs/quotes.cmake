@@ -1,4 +1,5 @@
-# Source that tutorials quote is there: each ```cpp block stands, line by line but for indentation, in a file that the page links, and each line
+# Source that tutorials quote is there: each ```cpp block stands, line by line but for indentation, in a file that the page links, so does each
+# statement within a line ("`if (n >= N) return;`"), and each line
 # that a debugger shows ("45<tab>  const S r = …") at that number in the file of its "(gdb) break FILE:LINE". Programs of their own, which
 # begin with #include, and tutorial 02's variant are compiled by other tests (docs/compile, own_variant).
 # cmake [-D root=TREE] -P quotes.cmake
@@ -82,6 +83,12 @@ foreach(place IN LISTS pages)
     endif()
     flatten(flat "${block}")
     expect_quoted(sources flat "${place} quotes what no source file that it links has:\n${block}")
+  endforeach()
+  string(REGEX REPLACE "```[^`]*```" "" prose "${page}")
+  string(REGEX MATCHALL "`[^`\n]+¦`" statements "${prose}")
+  foreach(statement IN LISTS statements)
+    string(REPLACE "`" "" statement "${statement}")
+    expect_quoted(sources statement "${place} quotes what no source file that it links has: ${statement}")
   endforeach()
   string(REGEX MATCHALL "```console\n[^`]*```" blocks "${page}")
   foreach(block IN LISTS blocks)

@@ -185,7 +185,7 @@ class Mistakes {
         {"the final norm does not multiply by its weight", "model.norm.weight"},
         {"a block's first norm does not multiply by its weight", "input_layernorm"},
         {"a block's second norm does not multiply by its weight", "post_attention_layernorm"}};
-    for (const auto& [words, part] : norms) attempt(words, [&](Wrong& wrong) { wrong.each(part, fill(1)); });
+    for (const auto& norm : norms) attempt(norm.first, [&](Wrong& wrong) { wrong.each(norm.second, fill(1)); });
     attempt("the norms' weights are taken as 1 + w", [](Wrong& wrong) {
       wrong.each("norm.weight", [](const std::string&, View<double> x) {
         for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += 1;
@@ -211,7 +211,7 @@ class Mistakes {
         std::swap_ranges(gate.data(), gate.data() + gate.size(), wrong.weights[up].data());
       });
     });
-    for (const std::size_t first : {1, 2})
+    for (const std::size_t first : {1u, 2u})
       attempt("positions are counted from " + std::to_string(first), [=](Wrong& wrong) {
         wrong.each("embed_positions", [=](const std::string&, View<double> x) {
           if (first < x.extent(0)) std::copy(x.data() + first * x.width(), x.data() + x.size(), x.data());

@@ -4,7 +4,6 @@ import math
 import torch
 
 from mistakes import MISTAKES
-from mistakes import gpt2
 from mistakes import llama
 from mistakes import mistake
 from mistakes import mlp_bias

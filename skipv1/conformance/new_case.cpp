@@ -99,11 +99,6 @@ Json bounds() {
   return {{"f64", of_dtype(1e-12, 1e-12, 1e-11)}, {"f32", of_dtype(1e-5, 5e-6, 1e-4)}, {"bf16", of_dtype(1e-1, 2e-2, 5e-1)}};
 }
 
-/// A JSON file as text in the shape of all others.
-std::string text_of(const fs::path& path) {
-  return read_config_as(path, [](std::string_view text) { return json_text(parse_json(text), 2) + '\n'; });
-}
-
 /// `given`: the text of config.json; empty: every key of the configuration.
 void write_case(const Case& c, const NewCase& options, const std::string& given, NewFolder& folder, const fs::path& out) {
   const fs::path& part = folder.path();
@@ -133,7 +128,12 @@ void write_case(const Case& c, const NewCase& options, const std::string& given,
 }  // namespace
 
 void make_case(const fs::path& config_file, const NewCase& options, const fs::path& out) {
-  const Config config = read_config(config_file);
+  std::string given;
+  const Config config = read_config_as(config_file, [&](std::string_view text) {  // once: it may be a pipe
+    Config parsed = parse_config(text);
+    if (options.as_given) given = json_text(parse_json(text), 2) + '\n';
+    return parsed;
+  });
   require(options.batch > 0 && options.length > 0, "--batch ", options.batch, " --length ", options.length, ": must be positive");
   require(!options.drawn || options.dtype != "F64",
           "--drawn --dtype F64: the last bit of a double is not drawn alike everywhere");
@@ -149,7 +149,7 @@ void make_case(const fs::path& config_file, const NewCase& options, const fs::pa
   require_memory("--batch " + std::to_string(options.batch) + ", --length " + std::to_string(options.length) + ": the case",
                  bytes + pass);
   NewFolder folder(out);  // where nothing can be written, that is said before the work
-  write_case(draw_case(config, options), options, options.as_given ? text_of(config_file) : "", folder, out);
+  write_case(draw_case(config, options), options, given, folder, out);
 }
 
 void write_negative(const fs::path& out, const std::map<std::string, Tensor<float>>& tensors, const std::string& words,

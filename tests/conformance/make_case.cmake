@@ -34,7 +34,12 @@ if(NOT left_out STREQUAL given OR spelled STREQUAL given OR NOT spelled MATCHES 
     OR NOT manifest MATCHES "--as-given --out left_out")
   message(FATAL_ERROR "--as-given: config.json is\n${left_out}without it\n${spelled}")
 endif()
-file(REMOVE_RECURSE ${WORK}/spelled ${WORK}/left_out ${WORK}/given.json)
+if(EXISTS /dev/stdin)  # which can be read once
+  execute_process(COMMAND ${CMAKE_COMMAND} -E cat given.json COMMAND ${MAKE} /dev/stdin --seed 1 --length 5 --out piped --as-given
+    WORKING_DIRECTORY ${WORK} COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${WORK}/piped/config.json ${WORK}/left_out/config.json COMMAND_ERROR_IS_FATAL ANY)
+endif()
+file(REMOVE_RECURSE ${WORK}/spelled ${WORK}/left_out ${WORK}/piped ${WORK}/given.json)
 # Many cases at once, each with its folder; the name of a scalar in either case.
 file(COPY ${case} ${CASES}/llama_mha DESTINATION ${WORK}/copies)
 execute_process(COMMAND ${CHECK} ${case} ${CASES}/llama_mha --actual ${WORK}/copies --dtype F64 OUTPUT_VARIABLE output

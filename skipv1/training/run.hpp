@@ -98,7 +98,7 @@ class TrainingRun {
  private:
   RunResult run_to_end() {
     if (!last_) save();
-    if (writes()) folder_.hold();
+    if (writes()) folder_.hold(), folder_.require_held();  // else the log below is another run's
     if (writes()) log_.emplace(folder_.path(), trainer_.steps(), log_rows_);
     if (writes()) folder_.clean();
     if (trainer_.steps() == 0 && options_.evaluate_every > 0) {

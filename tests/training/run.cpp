@@ -205,3 +205,17 @@ TEST_CASE("a run whose log is gone, or whose folder another has taken, ends with
   CHECK(std::filesystem::exists(folder / "a/step-00000006.part/model"));
   CHECK(std::distance(std::filesystem::directory_iterator(folder / "a"), {}) == 2);
 }
+
+TEST_CASE("a run that goes on leaves the log of another that has taken its folder meanwhile") {
+  const Folder folder("run-taken");
+  CHECK(message([&] { run_in(folder / "a", stops_at(8)).run(); }) == "the disk is full");
+  RunFolder held(folder / "a");
+  held.hold();
+  Run run(run_config(), options(), text(), held_out(), held, [] { return initial_parameters<float>(run_config(), 3); });
+  std::filesystem::rename(folder / "a", folder / "away");
+  std::filesystem::create_directory(folder / "a");
+  for (const char* file : {"log.csv", "log.jsonl"}) std::filesystem::copy(folder / "away" / file, folder / "a" / file);
+  CHECK_THAT(message([&] { run.run(); }), Catch::Contains("something else has taken the place of this run's folder"));
+  for (const char* file : {"log.csv", "log.jsonl"})
+    CHECK(file_content(folder / "a" / file) == file_content(folder / "away" / file));
+}

@@ -15,8 +15,8 @@
 
 namespace skipv1 {
 
-/// Which file or folder a name stands for: two that are equal are the same one. Where the system does not tell (Windows), all of
-/// one type are equal.
+/// Which file or folder a name stands for: two that are equal are the same one, but where one is gone and the system has given its
+/// number to the other. Where the system does not tell (Windows), all of one type are equal.
 struct FileId {
   std::uint64_t device = 0, number = 0;
   std::filesystem::file_type type = std::filesystem::file_type::none;

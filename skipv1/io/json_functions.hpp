@@ -66,6 +66,8 @@ SKIPV1_JSON_INLINE bool JsonGuard::operator()(int, Json::parse_event_t event, co
 }
 
 SKIPV1_JSON_INLINE Json parse_json_with(std::string_view text, Json::parser_callback_t guard) {
+  const std::size_t nul = text.find('\0');  // the parser takes it for the end, and reads nothing behind it
+  require(nul == text.npos, "not JSON: byte ", nul, " is NUL");
   try {
     return Json::parse(text.data(), text.data() + text.size(), std::move(guard));
   } catch (const Json::exception& error) {

@@ -353,13 +353,13 @@ void read_numbers(Source& from, std::uint64_t offset, View<T> to, const Convert&
   }
 }
 
-/// Writes the elements of `x`, each as a `Stored`.
-template <class Stored, class T>
-void write_numbers(std::ostream& out, View<T> x) {
+/// Writes the elements of `x`, each as a `Stored`, which `check(stored, index)` sees before.
+template <class Stored, class T, class Check>
+void write_numbers(std::ostream& out, View<T> x, const Check& check) {
   std::array<Stored, 8192> part;
   for (std::size_t begin = 0; begin < x.size(); begin += part.size()) {
     const std::size_t count = std::min(part.size(), x.size() - begin);
-    for (std::size_t i = 0; i < count; ++i) part[i] = static_cast<Stored>(x.data()[begin + i]);
+    for (std::size_t i = 0; i < count; ++i) check(part[i] = static_cast<Stored>(x.data()[begin + i]), begin + i);
     out.write(reinterpret_cast<const char*>(part.data()), static_cast<std::streamsize>(count * sizeof(Stored)));
   }
 }

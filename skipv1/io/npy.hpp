@@ -265,7 +265,7 @@ void write_npy(const std::filesystem::path& path, View<T> x) {
     out.write("\x93NUMPY\x01\x00", 8);
     out.put(static_cast<char>(text.size() & 0xff)).put(static_cast<char>(text.size() >> 8));
     out << text;
-    write_numbers<std::remove_const_t<T>>(out, x);
+    write_numbers<std::remove_const_t<T>>(out, x, [](std::remove_const_t<T>, std::size_t) {});
   });
 }
 

@@ -28,7 +28,7 @@ inline std::optional<std::size_t> layer_of(std::string_view name) {
 }
 }  // namespace detail
 
-/// Whether reading a tensor refuses NaN and infinity.
+/// Whether reading or writing a tensor refuses NaN and infinity.
 enum class Values { any, finite };
 
 /// A safetensors file open for reading. The header is read and checked at once, tensors when they are asked for.
@@ -176,10 +176,29 @@ struct NamedTensor {
   View<const T> tensor;
 };
 
+namespace detail {
+/// Writes the elements of `x` as numbers of type `Stored`. Throws, where `values` says so, if one is not finite there: nobody
+/// would read it.
+template <class Stored, class T>
+void write_tensor(std::ostream& out, const NamedTensor<T>& x, Values values) {
+  write_numbers<Stored>(out, x.tensor, [&](Stored stored, std::size_t i) {
+    const auto written = static_cast<Sum<Stored>>(stored);
+    if (values == Values::any || std::isfinite(written)) return;
+    const auto value = static_cast<double>(x.tensor.data()[i]);
+    const std::string place = "tensor \"" + x.name + "\": element " + std::to_string(i);
+    require(!std::isfinite(value), place, " is ", value, ", which is ", written, " in ", dtype_of<Stored>().name,
+            ": must be finite");
+    fail(place, " is ", value, ": must be finite");
+  });
+}
+}  // namespace detail
+
 /// Writes `tensors` in the order given, all of them as `dtype` (F64, F32 or BF16, rounded to nearest). The same tensors give the
-/// same bytes. The metadata is what PyTorch's reader of weights wants to see.
+/// same bytes. The metadata is what PyTorch's reader of weights wants to see. Throws, unless `values` are any, if an element is
+/// not finite in `dtype`.
 template <class T>
-void write_safetensors(std::ostream& out, const std::vector<NamedTensor<T>>& tensors, const Dtype& dtype = dtype_of<T>()) {
+void write_safetensors(std::ostream& out, const std::vector<NamedTensor<T>>& tensors, const Dtype& dtype = dtype_of<T>(),
+                       Values values = Values::finite) {
   Json header = {{"__metadata__", {{"format", "pt"}}}};
   std::set<std::string> names;
   std::uint64_t end = 0;
@@ -197,12 +216,12 @@ void write_safetensors(std::ostream& out, const std::vector<NamedTensor<T>>& ten
   out << text;
   for (const NamedTensor<T>& x : tensors) {
     if (dtype == dtype_of<double>()) {
-      write_numbers<double>(out, x.tensor);
+      detail::write_tensor<double>(out, x, values);
     } else if (dtype == dtype_of<float>()) {
-      write_numbers<float>(out, x.tensor);
+      detail::write_tensor<float>(out, x, values);
     } else {
       require(dtype == dtype_of<bfloat16>(), "tensor \"", x.name, "\": dtype ", dtype.name, ": F64, F32 and BF16 are written");
-      write_numbers<bfloat16>(out, x.tensor);
+      detail::write_tensor<bfloat16>(out, x, values);
     }
   }
 }
@@ -210,8 +229,8 @@ void write_safetensors(std::ostream& out, const std::vector<NamedTensor<T>>& ten
 /// The same to a file, whole or not at all.
 template <class T>
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor<T>>& tensors,
-                       const Dtype& dtype = dtype_of<T>()) {
-  write_whole(path, [&](std::ostream& out) { write_safetensors(out, tensors, dtype); });
+                       const Dtype& dtype = dtype_of<T>(), Values values = Values::finite) {
+  write_whole(path, [&](std::ostream& out) { write_safetensors(out, tensors, dtype, values); });
 }
 
 }  // namespace skipv1

@@ -52,7 +52,8 @@ void layer_norm_backward(View<T> dx, View<T> dweight, View<T> dbias, ConstView<T
 
 }  // namespace reference
 
-/// As `reference::layer_norm_forward`, 32 rows per task. Memory bounds it: 2 d numbers per row for 7 d operations.
+/// As `reference::layer_norm_forward`, 32 rows per task. Memory bounds it: 2 d numbers per row for 7 d operations. A row whose
+/// sum of squares overflows becomes NaN, as in `rms_norm_forward`.
 template <class T>
 void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cpu> x, ConstView<T, Cpu> weight,
                         ConstView<T, Cpu> bias, double epsilon) {
@@ -68,7 +69,7 @@ void layer_norm_forward(View<T, Cpu> y, View<T, Cpu> statistics, ConstView<T, Cp
                      static_cast<T>(d);
       const T square = sum_of<T>(
           d, [mean](auto v) { return (v - mean) * (v - mean); }, in);
-      const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon));
+      const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon)) + (square - square);
       for (std::size_t i = 0; i < d; ++i) y.data()[n * d + i] = (in[i] - mean) * r * weight.data()[i] + bias.data()[i];
       statistics.data()[2 * n] = mean;
       statistics.data()[2 * n + 1] = r;

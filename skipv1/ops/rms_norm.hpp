@@ -43,7 +43,8 @@ void rms_norm_backward(View<T> dx, View<T> dweight, ConstView<T> dy, ConstView<T
 
 }  // namespace reference
 
-/// As `reference::rms_norm_forward`, 32 rows per task. Memory bounds it: 2 d numbers per row for 4 d operations.
+/// As `reference::rms_norm_forward`, 32 rows per task. Memory bounds it: 2 d numbers per row for 4 d operations. A row whose sum
+/// of squares overflows becomes NaN: its r would be 0, and so would y, as if nothing were wrong.
 template <class T>
 void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu> x, ConstView<T, Cpu> weight, double epsilon) {
   require_fit(y.rows() == x.rows() && y.width() == x.width() && weight.size() == x.width() && inverse_rms.size() == x.rows(),
@@ -55,7 +56,7 @@ void rms_norm_forward(View<T, Cpu> y, View<T, Cpu> inverse_rms, ConstView<T, Cpu
       const T* in = x.data() + n * d;
       const T square = sum_of<T>(
           d, [](auto v) { return v * v; }, in);
-      const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon));
+      const T r = T(1) / std::sqrt(square / static_cast<T>(d) + static_cast<T>(epsilon)) + (square - square);
       for (std::size_t i = 0; i < d; ++i) y.data()[n * d + i] = in[i] * r * weight.data()[i];
       inverse_rms.data()[n] = r;
     }
@@ -100,8 +101,7 @@ void rms_norm_backward(View<T, Cpu> dx, View<T, Cpu> dweight, ConstView<T, Cpu> 
   if (y.empty()) return;
   parallel_ranges(rows, 32, [&](std::size_t begin, std::size_t end) {
     for (std::size_t n = begin; n < end; ++n)
-      for (std::size_t i = 0; i < d; ++i)
-        y.data()[n * d + i] = x.data()[n * d + i] * inverse_rms.data()[n] * weight.data()[i];
+      for (std::size_t i = 0; i < d; ++i) y.data()[n * d + i] = x.data()[n * d + i] * inverse_rms.data()[n] * weight.data()[i];
   });
 }
 

@@ -120,8 +120,13 @@ TEST_CASE("weights that do not fit the configuration are refused by name") {
             ": tensor \"model.layers.1.self_attn.v_proj.weight\": shape (8, 16), the configuration asks for (16, 16)");
 
   parameters[norm_name](3) = std::numeric_limits<float>::infinity();
-  write_checkpoint(folder.path(), c, parameters);
-  CHECK(checkpoint_error(folder.path()) == file.string() + ": tensor \"" + norm_name + "\": element 3 is inf: must be finite");
+  const std::string line = "tensor \"" + norm_name + "\": element 3 is inf: must be finite";
+  write_config(folder / "config.json", c);
+  write_safetensors(file, named_tensors(parameters), dtype_of<float>(), Values::any);
+  CHECK(checkpoint_error(folder.path()) == file.string() + ": " + line);
+  const std::string before = contents(file);
+  CHECK(error_of([&] { write_checkpoint(folder.path(), c, parameters); }) == line);
+  CHECK(contents(file) == before);
 }
 
 TEST_CASE("a configuration far larger than the weights asks for no memory") {

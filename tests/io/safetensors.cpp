@@ -171,3 +171,30 @@ TEST_CASE("malformed safetensors files are refused in one line that says why") {
   CHECK(says(safetensors("{\"__metadata__\":{\"x\":1}}", ""), "\"__metadata__\": \"x\": expected a string, found 1"));
   CHECK(says(safetensors("{\"__metadata__\":[]}", ""), "expected an object"));
 }
+
+TEST_CASE("what no reader takes is not written: an element that is not finite, or not in the file's dtype") {
+  const Folder folder("safetensors-finite");
+  const auto path = folder / "x.safetensors";
+  const auto line = [&](double value, const char* dtype) {
+    Tensor<double> x({3});
+    x(0) = 1, x(1) = value, x(2) = 1;
+    const std::vector<NamedTensor<double>> named = {{"a", x}};
+    const std::string error = error_of([&] { write_safetensors(path, named, *find_dtype(dtype)); });
+    if (error.empty()) CHECK_NOTHROW(SafetensorsFile(path).read<double>("a"));
+    CHECK(std::filesystem::exists(path) == error.empty());
+    std::filesystem::remove(path);
+    CHECK(folder.count() == 0);
+    return error;
+  };
+  CHECK(line(3.4e38, "F32") == "");
+  CHECK(line(3.4e38, "BF16") == "tensor \"a\": element 1 is 3.4e+38, which is inf in BF16: must be finite");
+  CHECK(line(-1e39, "F32") == "tensor \"a\": element 1 is -1e+39, which is -inf in F32: must be finite");
+  CHECK(line(1e300, "F64") == "");
+  CHECK(line(std::numeric_limits<double>::infinity(), "F64") == "tensor \"a\": element 1 is inf: must be finite");
+  CHECK(line(std::numeric_limits<double>::quiet_NaN(), "F32") == "tensor \"a\": element 1 is nan: must be finite");
+  Tensor<double> x({1});
+  x(0) = std::numeric_limits<double>::infinity();
+  const std::vector<NamedTensor<double>> named = {{"a", x}};
+  write_safetensors(path, named, dtype_of<float>(), Values::any);
+  CHECK(SafetensorsFile(path).read<double>("a", Values::any)(0) == x(0));
+}

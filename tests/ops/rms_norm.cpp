@@ -1,5 +1,6 @@
 #include "skipv1/ops/rms_norm.hpp"
 
+#include "skipv1/ops/layer_norm.hpp"
 #include "tests/catch.hpp"
 #include "tests/check.hpp"
 
@@ -69,4 +70,17 @@ TEST_CASE("rms_norm of zeros is zero, its gradient finite") {
   CHECK(largest(y) == 0);
   CHECK(dx(1, 4) == Approx(1 / std::sqrt(rms_epsilon)));
   CHECK(largest(dweight) == 0);
+}
+
+TEST_CASE("norms of a row whose squares overflow are NaN, not 0") {
+  for (const float value : {1e18f, 1e38f}) {
+    Tensor<float> x({2, 4}), weight({4}), bias({4}), y({2, 4}), inverse_rms({2}), statistics({2, 2});
+    for (std::size_t i = 0; i < 4; ++i)
+      x(0, i) = i % 2 ? value : -value, x(1, i) = i % 2 ? 1.0f : -1.0f, weight(i) = 1, bias(i) = 0;
+    const bool overflows = value > 1e20f;
+    rms_norm_forward(y, inverse_rms, x, weight, rms_epsilon);
+    for (std::size_t i = 0; i < 4; ++i) CHECK((std::isnan(y(0, i)) == overflows && std::abs(std::abs(y(1, i)) - 1) < 1e-4));
+    layer_norm_forward(y, statistics, x, weight, bias, rms_epsilon);
+    for (std::size_t i = 0; i < 4; ++i) CHECK((std::isnan(y(0, i)) == overflows && std::abs(std::abs(y(1, i)) - 1) < 1e-4));
+  }
 }

@@ -134,3 +134,35 @@ case $status,$left in
   143,ended/log.csv\ ended/log.jsonl\ ended/step-*) ;;
   *) fail "interrupted: status $status, left are $left, $(tail -n 1 err)" ;;
 esac
+
+# Weights of 3.4e38 are float32 and no bfloat16: nobody would read what is written of them. Norms of such rows overflow in float32,
+# and a loss over them is no number, not that of a model without an opinion.
+large() {  # NAME: the model mha with such embeddings, its first tensor
+  cp -r mha/step-00000002 "$1"
+  header=$(od -An -t u8 -N 8 "$1/model.safetensors")
+  count=$((256 * 16))
+  { head -c $((8 + header)) mha/step-00000002/model.safetensors && printf '\236\311\177\177%.0s' $(seq $count)
+    tail -c +$((8 + header + 4 * count + 1)) mha/step-00000002/model.safetensors; } > "$1/model.safetensors"
+}
+large large
+line='tensor "model.embed_tokens.weight": element 0 is 3.4e+38, which is inf in BF16: must be finite$'
+wrong "^skipv1-export: $line" export large --out none --dtype bf16
+wrong "^skipv1-uptrain: $line" uptrain convert large --out none --dtype BF16
+run "exported" export large --out exported
+status=0
+"$programs/skipv1-eval" large --text text.txt --length 32 --windows 1 > out 2> err || status=$?
+[ $status -eq 2 ] && grep -q "^skipv1-eval: large: its loss over text.txt is -*nan in f32$" err || fail "eval large: $(cat out err)"
+wrong "the logit of token 0 is NaN$" generate large --prompt a --count 1
+
+# What stands behind a NUL byte of a JSON file is read, too.
+nul() { { cat "$1" && printf '\0{"garbage": ['; } > "$2"; }
+nul mha/step-00000002/config.json nul.json
+line="not JSON: byte $(wc -c < mha/step-00000002/config.json) is NUL$"
+wrong "^skipv1-train: nul.json: $line" train --text text.txt --config nul.json --steps 1 --length 32 --out none
+cp -r mha/step-00000002 nul
+nul mha/step-00000002/config.json nul/config.json
+wrong "^skipv1-eval: nul/config.json: $line" eval nul --text text.txt
+nul mha/result.json result.json
+wrong "^skipv1-plot: result.json: not JSON: byte " plot result.json --out none.png
+printf '{"values": ["0.0 0.1", "1.0 0.1"]}\0[' > table.json
+wrong "^skipv1-plot: table.json: not JSON: byte 34 is NUL$" plot --routing table.json --out none.png

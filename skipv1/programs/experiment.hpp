@@ -47,6 +47,8 @@ void require_experiment(const std::string& name);
 /// configuration of the model that uptraining starts from instead of one of its own. Throws if there is no such experiment, or if
 /// it has no use for a trained model.
 Experiment plan_experiment(const std::string& name, bool small, const std::optional<Config>& trained);
+/// Whether results are of the experiment's --short form: smaller batches than its own or, of memory, other contexts.
+bool is_short(const Json& results);
 
 /// The part of a label before its slash, empty if there is none; and the part after it.
 inline std::string group_of(const std::string& label) {

@@ -32,7 +32,7 @@ std::string few_of(std::vector<std::string> names, const std::string& like = {})
 /// Whether a run is among those asked for, by `--only` and `--peaks`.
 bool wanted(const ExperimentJob& asked, const PlannedRun& run);
 /// Those of the results' runs that `--only`, `--peaks`, `--seeds` and `--seed-list` ask for. Throws if a name or a rate is no
-/// run's, or if none is left.
+/// run's, or if none is left. "short" says whether they are of --short.
 Json chosen_results(Json results, const ExperimentJob& asked);
 /// Throws if a name of `--only` or, among the runs that it names, a rate of `--peaks` is no run's.
 void require_choice(const Experiment& experiment, const ExperimentJob& asked);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "skipv1/core/number.hpp"
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/programs/experiment.hpp"
 #include "skipv1/programs/spread.hpp"
@@ -15,9 +16,10 @@ namespace skipv1::report {
 
 using Numbers = std::vector<double>;
 
-/// Draws a chart of any kind into `file`, and says so.
+/// Draws a chart of any kind into `file`, and says so; its title says if it is of --short.
 template <class Chart>
-void save(const std::filesystem::path& file, const Chart& chart) {
+void save(const std::filesystem::path& file, Chart chart, bool is_short) {
+  if (is_short) chart.title += " (--short)";
   const plot::Drawing drawing = describe(chart);
   plot::save_figure(file, drawing);
   std::printf("%s\n", plot::figure_text(file, drawing).c_str());
@@ -27,6 +29,7 @@ void save(const std::filesystem::path& file, const Chart& chart) {
 struct Labelled {
   std::string label;
   std::vector<Json> runs;  ///< by seed
+  bool is_short = false;   ///< of --short
 
   const Json& first() const { return runs.front(); }
   /// A number of each seed's run.
@@ -49,10 +52,11 @@ struct Labelled {
 /// The runs by label, in the order in which labels first came.
 inline std::vector<Labelled> by_label(const Json& results) {
   std::vector<Labelled> all;
+  const bool of_short = results.value("short", false);  // `chosen_results` says so
   for (const Json& run : results.at("runs")) {
     const auto label = run.at("label").get<std::string>();
     auto found = std::find_if(all.begin(), all.end(), [&](const Labelled& l) { return l.label == label; });
-    if (found == all.end()) found = all.insert(all.end(), {label, {}});
+    if (found == all.end()) found = all.insert(all.end(), {label, {}, of_short});
     found->runs.push_back(run);
   }
   for (Labelled& l : all)
@@ -144,6 +148,36 @@ inline std::string text_of(const char* format, double value) {
   std::snprintf(text, sizeof text, format, value);
   return text;
 }
+/// "34.5M", "97.4k", "512".
+inline std::string count_text(double count) {
+  return count >= 1e6 ? text_of("%.3gM", count / 1e6) : count >= 1e4 ? text_of("%.3gk", count / 1e3) : text_of("%.0f", count);
+}
+/// `named`, a size as groups' names have it ("34M"), where it is about what the runs have; else what they have, as in --short.
+inline std::string size_text(const std::string& named, const Numbers& counts) {
+  double millions = 0;
+  read_number(named.data(), named.data() + named.size(), millions);
+  const auto [low, high] = std::minmax_element(counts.begin(), counts.end());
+  if (*low >= 0.7e6 * millions && *high <= 1.3e6 * millions) return named;
+  return count_text(*low) + (count_text(*low) == count_text(*high) ? "" : " to " + count_text(*high));
+}
+/// What a group's runs are: "34M parameters" of "34M", "42M parameters, 26M tokens" of "42M-26M", "4 layers, 26M tokens" of
+/// "l4-26M"; the sizes are the runs' own.
+inline std::string words_of(const std::string& group, const std::vector<const Labelled*>& runs) {
+  const std::size_t dash = std::min(group.find('-'), group.size());
+  const std::string size = group.substr(0, dash), tokens = group.substr(std::min(dash + 1, group.size()));
+  Numbers parameters, read;
+  for (const Labelled* l : runs) {
+    parameters.push_back(l->first().at("parameters").get<double>());
+    if (l->first().contains("tokens")) read.push_back(l->first().at("tokens").back().get<double>());
+  }
+  std::string words = size;
+  if (size.starts_with('l'))
+    words = size.substr(1) + " layers";
+  else if (size.ends_with('M') || dash < group.size())
+    words = size_text(size, parameters) + " parameters";
+  return words + (tokens.empty() ? "" : ", " + (tokens.ends_with('M') ? size_text(tokens, read) : tokens) + " tokens");
+}
+
 inline std::string spread_text(const Numbers& values) {
   return text_of("%.4f", mean(values)) + (values.size() > 1 ? text_of(" ± %.4f", deviation(values)) : "");
 }

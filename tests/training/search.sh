@@ -34,7 +34,7 @@ ledger parts.json > b && cmp a b || fail "a stopped search ends elsewhere"
 search $short --out whole.json --retrain 10M-13M --found 2 --random 1
 [ "$(grep -c '"label": "10M-13M/' whole.json)" = 14 ] || fail "trained again: $(grep '"label": "10M-13M/' whole.json)"
 search --out whole.json --table --figure search.png --save-tables tables --found 1
-grep -q "Trained again, 10M-13M" out && [ -s search-order.png ] && [ -s search-source.svg ] && [ -s search-10M-13M.png ] || fail "no table or figure"
+grep -q "^Trained again, [0-9.]*k to [0-9.]*k parameters, [0-9]* tokens:$" out && grep -q "^Runs of --short" out && [ -s search-order.png ] && [ -s search-source.svg ] && [ -s search-10M-13M.png ] || fail "no table or figure"
 # A point's place in the figure is its table's number, wherever the file has it.
 sed 's|"half/1"|"half/none"|; s|"half/2"|"half/1"|; s|"half/none"|"half/2"|' whole.json > named.json
 search --out named.json --figure named.png

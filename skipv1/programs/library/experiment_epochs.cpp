@@ -137,10 +137,10 @@ plot::Series frontier_steps(const std::vector<plot::Series>& models, double end)
 /// "9.61M to 10.5M parameters, 13.1M tokens" of the first run's batches.
 std::string frontier_size(const std::vector<Labelled>& all) {
   Numbers sizes;
-  for (const Labelled& l : all) sizes.push_back(l.first().at("parameters").get<double>() / 1e6);
+  for (const Labelled& l : all) sizes.push_back(l.first().at("parameters").get<double>());
   const auto [low, high] = std::minmax_element(sizes.begin(), sizes.end());
-  return text_of("%.3gM", *low) + text_of(" to %.3gM parameters", *high) +
-         text_of(", %.3gM tokens", all[0].first().at("tokens").back().get<double>() / 1e6);
+  return count_text(*low) + " to " + count_text(*high) + " parameters, " +
+         count_text(all[0].first().at("tokens").back().get<double>()) + " tokens";
 }
 
 void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path& file) {
@@ -164,7 +164,7 @@ void draw_frontier(const std::vector<Labelled>& all, const std::filesystem::path
   chart.x_range = {0, 1.2 * most};  // room for names on the right
   chart.width = 1080, chart.height = 700, chart.dodge = 11;
   if (!chart.series.empty()) chart.series.push_back(frontier_steps(chart.series, most));
-  save(file, chart);
+  save(file, chart, all[0].is_short);
 }
 
 /// Models at their best peak rates over the number of layers, where three or more depths differ in nothing else that their labels
@@ -225,7 +225,7 @@ bool draw_layers(const std::vector<Labelled>& all, const std::filesystem::path& 
       for (const auto& [layers, l] : points) add_range(series, layers, l->each("final_nats_per_token"));
       chart.series.push_back(series);
     }
-  if (!chart.series.empty()) save(file, chart);
+  if (!chart.series.empty()) save(file, chart, all[0].is_short);
   return !chart.series.empty();
 }
 
@@ -234,13 +234,12 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
   for (const auto& [family, count] : families(all)) {
     if (count < 3) continue;
     plot::Chart& chart = charts[group_of(family)];
-    std::string group = group_of(family);
-    if (const std::size_t dash = group.find('-'); dash != group.npos) {
-      const std::string size = group.substr(0, dash);
-      group =
-          (size.starts_with('l') ? size.substr(1) + " layers, " : size + " parameters, ") + group.substr(dash + 1) + " tokens";
-    }
-    chart.title = "Loss over the peak rate: " + group, chart.x_label = "peak learning rate";
+    std::vector<const Labelled*> runs;
+    for (const Labelled& l : all)
+      if (group_of(l.label) == group_of(family)) runs.push_back(&l);
+    const std::string& group = group_of(family);
+    chart.title = "Loss over the peak rate: " + (group.find('-') == group.npos ? group : words_of(group, runs));
+    chart.x_label = "peak learning rate";
     chart.y_label = "nats per token, first seed", chart.log_x = true;
     plot::Series held{title_of(model_of(family)) + ", held out", {}, {}},
         training{title_of(model_of(family)) + ", training", {}, {}};
@@ -256,7 +255,7 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
   const bool layers = draw_layers(all, with_suffix(file, "layers"));
   require(layers || !charts.empty(),
           "--figure: loss over the peak rate needs results of one model at three rates; there are none");
-  for (auto& [group, chart] : charts) save(with_suffix(file, group), chart);
+  for (auto& [group, chart] : charts) save(with_suffix(file, group), chart, all[0].is_short);
 }
 
 /// Held-out loss of models that go on from another, each at its best rate, over the share of the first training's tokens; a file
@@ -288,7 +287,7 @@ void draw_returns(const std::vector<Labelled>& all, const std::filesystem::path&
     chart.series.push_back(series);
   }
   require(!charts.empty(), "--figure: nothing has gone on from another model yet");
-  for (const auto& [group, chart] : charts) save(with_suffix(file, group), chart);
+  for (const auto& [group, chart] : charts) save(with_suffix(file, group), chart, all[0].is_short);
 }
 
 /// Loss over how often the text was read, of each model at its best peak rate.
@@ -308,7 +307,7 @@ void draw_repetition(const std::vector<Labelled>& all, const Json& text, const s
       add_interval(held, x, l->each("final_nats_per_token")), add_interval(training, x, l->each(train_loss));
     chart.series.push_back(held), chart.series.push_back(training);
   }
-  save(file, chart);
+  save(file, chart, all[0].is_short);
 }
 
 }  // namespace

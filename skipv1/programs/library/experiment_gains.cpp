@@ -77,7 +77,7 @@ void draw_longer(const std::vector<Labelled>& all, const std::filesystem::path& 
       series.points = plot::Series::Points::hidden;
       chart.series.push_back(series);
     }
-  if (!chart.series.empty()) save(file, chart);
+  if (!chart.series.empty()) save(file, chart, all[0].is_short);
 }
 
 /// Bytes of text that a run has read.
@@ -126,7 +126,7 @@ void draw_contexts(const Json& results, const std::filesystem::path& file) {
     chart.series.push_back(series);
   }
   require(!chart.series.empty(), "--figure: a gain over the context needs mha and skipv1 in one; there is none");
-  save(file, chart);
+  save(file, chart, all[0].is_short);
 }
 
 void print_recall(const Json& results, const std::string& against) {
@@ -175,7 +175,7 @@ void draw_recall(const Json& results, const std::filesystem::path& file) {
       add_range(line->second, static_cast<double>(pairs_of(*l)), l->each([](const Json& run) { return 100 * accuracy(run); }));
     }
   for (auto& [name, series] : lines) chart.series.push_back(std::move(series));
-  save(file, chart);
+  save(file, chart, all[0].is_short);
   draw_longer(all, file.parent_path() / (file.stem().string() + "-steps" + file.extension().string()));
 }
 
@@ -210,7 +210,7 @@ void draw_vocabulary(const Json& results, const std::filesystem::path& file) {
                     {series},
                     {{0, "level"}},
                     true};
-  save(file, chart);
+  save(file, chart, all[0].is_short);
 }
 
 }  // namespace skipv1

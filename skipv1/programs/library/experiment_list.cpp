@@ -151,6 +151,7 @@ void require_choice(const Experiment& experiment, const ExperimentJob& asked) {
 Json chosen_results(Json results, const ExperimentJob& asked) {
   const std::string out = asked.shard.count > 1 ? shard_file(asked.out, asked.shard).string() : asked.out;
   require(!results.at("runs").empty(), out, ": there are no results yet");
+  results["short"] = is_short(results);
   if (asked.name == "search") {  // its --seeds are of what tables are compared with
     require(asked.only.empty() && asked.peaks.empty(), asked.only.empty() ? "--peaks" : "--only",
             ": the experiment search has no list of runs to choose from");

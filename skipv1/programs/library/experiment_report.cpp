@@ -90,13 +90,6 @@ void print_memory(const std::vector<Labelled>& all) {
               devices_text(all).c_str());
 }
 
-/// "34M" as "34M parameters"; "42M-26M" as "42M parameters, 26M tokens".
-std::string words_of(const std::string& group) {
-  const std::size_t dash = group.find('-');
-  if (dash == group.npos) return group.ends_with('M') ? group + " parameters" : group;
-  return group.substr(0, dash) + " parameters, " + group.substr(dash + 1) + " tokens";
-}
-
 /// The last held-out loss of each run of a group, the lowest first; more than six curves would hide each other.
 void draw_last(const std::vector<const Labelled*>& group, const std::string& title, const std::filesystem::path& file) {
   std::vector<const Labelled*> sorted = group;
@@ -111,7 +104,7 @@ void draw_last(const std::vector<const Labelled*>& group, const std::string& tit
     values.values.push_back(mean(each)), values.points.push_back(each.size() > 1 ? each : Numbers{});
     values.texts.push_back(text_of("%.3f", mean(each)));
   }
-  save(file, chart);
+  save(file, chart, group[0]->is_short);
 }
 
 /// Validation loss, a file for each group; the first fifth of the steps is left out.
@@ -119,7 +112,7 @@ void draw_curves(const std::vector<Labelled>& all, const std::filesystem::path& 
   std::map<std::string, std::vector<const Labelled*>> groups;
   for (const Labelled& l : all) groups[group_of(l.label)].push_back(&l);
   for (const auto& [group, runs] : groups) {
-    const std::string after = group.empty() ? "" : ", " + words_of(group);
+    const std::string after = group.empty() ? "" : ", " + words_of(group, runs);
     if (runs.size() > 6) {
       draw_last(runs, "Held-out loss after training" + after, with_suffix(file, group));
       continue;
@@ -133,7 +126,7 @@ void draw_curves(const std::vector<Labelled>& all, const std::filesystem::path& 
                   l->each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
       chart.series.push_back(series);
     }
-    save(with_suffix(file, group), chart);
+    save(with_suffix(file, group), chart, all[0].is_short);
   }
 }
 
@@ -153,7 +146,7 @@ void draw_further(const std::vector<Labelled>& all, const std::filesystem::path&
                 l.each([i](const Json& run) { return run.at("valid_nats_per_token").at(i).get<double>(); }));
     chart.series.push_back(series);
   }
-  save(file, chart);
+  save(file, chart, all[0].is_short);
 }
 
 /// Bars at the longest context: lines over the context would lie on each other.
@@ -179,7 +172,7 @@ void draw_memory(const std::vector<Labelled>& all, const std::filesystem::path& 
   }
   if (peak) chart.values.push_back(whole);
   chart.values.push_back(cache);
-  save(file, chart);
+  save(file, chart, all[0].is_short);
 }
 
 /// The gain over one of vocabulary, layers and tokens, a line for all groups that share the other two.
@@ -217,7 +210,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
       chart.series.push_back(series);
     }
     if (chart.series.empty()) continue;
-    save(with_suffix(file, names[axis]), chart);
+    save(with_suffix(file, names[axis]), chart, all[0].is_short);
     any = true;
   }
   require(any, "--figure: a gain over vocabulary, layers or tokens needs both models at two of them; there are none");
@@ -227,6 +220,7 @@ void draw_map(const std::vector<Labelled>& all, const std::filesystem::path& fil
 
 void print_results(const Json& results, const std::string& against) {
   const std::vector<Labelled> all = by_label(results);
+  if (all[0].is_short) std::printf("Runs of --short: small models, few steps.\n\n");
   if (all[0].first().contains("memory")) return print_memory(all);
   if (results.at("experiment") == "search") return print_search(results);
   if (results.at("experiment") == "recall") return print_recall(results, against);

@@ -132,7 +132,10 @@ std::string correlation_text(const Numbers& x, const Numbers& y) {
 }
 
 Json runs_of(const Json& results, const std::string& group) {
-  Json part = {{"experiment", results.at("experiment")}, {"text", results.at("text")}, {"runs", Json::array()}};
+  Json part = {{"experiment", results.at("experiment")},
+               {"text", results.at("text")},
+               {"short", results.value("short", false)},
+               {"runs", Json::array()}};
   for (const Json& run : results.at("runs"))
     if (group_of(run.at("label").get<std::string>()) == group) part["runs"].push_back(run);
   return part;
@@ -227,11 +230,18 @@ void print_regularities(const std::vector<Group>& groups) {
   }
 }
 
+/// `size` where the runs have it; else what they have.
+std::string words_of_size(const std::vector<Labelled>& all, const std::string& size) {
+  std::vector<const Labelled*> runs;
+  for (const Labelled& l : all) runs.push_back(&l);
+  return all[0].is_short ? words_of(size, runs) : size;
+}
+
 /// The tables trained again, and whether their order is that of the search.
 void print_again(const Json& results, const std::vector<Group>& groups) {
   for (const std::string& size : sizes_of(results, groups)) {
-    std::printf("\nTrained again, %s:\n\n", size.c_str());
     const Json part = runs_of(results, size);
+    std::printf("\nTrained again, %s:\n\n", words_of_size(by_label(part), size).c_str());
     print_epochs(part, "skipv1");
     Numbers before, after;
     for (const Labelled& l : by_label(part))
@@ -282,7 +292,7 @@ void draw_scatter(const Json& results, const std::vector<Group>& groups, Scatter
   for (const Labelled& l : by_label(runs_of(results, search_size)))
     if (model_of(l.label) == "skipv1" || model_of(l.label) == "mha")
       chart.references.push_back({l.first().at("final_nats_per_token").get<double>(), reference_label(l)});
-  save(file, chart);
+  save(file, chart, results.value("short", false));
 }
 
 /// What figures call a run: known variants by their titles.
@@ -300,8 +310,10 @@ void draw_again(const Json& results, const std::string& size, const std::filesys
       if (Numbers values = gaps(l, *base, "final_nats_per_token"); !values.empty()) rows.emplace_back(values, name_of(l));
   if (rows.empty()) return;
   std::sort(rows.begin(), rows.end(), [](const auto& x, const auto& y) { return mean(x.first) < mean(y.first); });
-  plot::RowChart chart{
-      "Trained again, " + size, "held-out loss - SkipV1's, nats per token (mean; small dots: seeds)", {}, {{"", {}}}};
+  plot::RowChart chart{"Trained again, " + words_of_size(all, size),
+                       "held-out loss - SkipV1's, nats per token (mean; small dots: seeds)",
+                       {},
+                       {{"", {}}}};
   chart.kind = plot::RowChart::Kind::dots, chart.references = {0};
   for (const auto& [values, name] : rows) {
     chart.rows.push_back(name);
@@ -309,7 +321,7 @@ void draw_again(const Json& results, const std::string& size, const std::filesys
     chart.values[0].points.push_back(values.size() > 1 ? values : Numbers{});
     chart.values[0].texts.push_back(text_of("%+.3f", mean(values)));
   }
-  save(file, chart);
+  save(file, chart, all[0].is_short);
 }
 
 }  // namespace

@@ -273,6 +273,18 @@ void require_experiment(const std::string& name) {
   fail("experiment \"", name, "\" is unknown; known are ", known);
 }
 
+bool is_short(const Json& results) {
+  const Experiment whole = plan_experiment(results.at("experiment").get<std::string>(), false, {});
+  for (const Json& run : results.at("runs"))
+    for (const PlannedRun& planned : whole.runs) {
+      if (run.at("label") != planned.label) continue;
+      const Json& settings = run.at("settings");
+      if (!planned.contexts.empty()) return settings.value("contexts", Json()) != Json(planned.contexts);
+      return settings.at("batch").get<std::size_t>() < planned.training.batch;
+    }
+  return false;
+}
+
 Experiment plan_experiment(const std::string& name, bool small, const std::optional<Config>& trained) {
   require_experiment(name);
   require(!trained || name == "uptraining", "--from: only the experiment uptraining starts from a trained model");

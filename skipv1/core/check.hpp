@@ -14,6 +14,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #ifdef __GNUC__  // run once or never: errors, settings, tables, memory. Not worth inlining, and small code compiles sooner
 #define SKIPV1_COLD __attribute__((cold, noinline))
@@ -34,6 +35,35 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
+/// A number as a line has it: of six digits, or of as many as it takes where six would show another, round number: 1.0000000001
+/// is not "1".
+template <class T>
+SKIPV1_COLD void write_number(std::ostream& out, T value) {
+  const auto text = [value](int digits) {
+    std::ostringstream part;
+    part.precision(digits);
+    part << value;
+    return part.str();
+  };
+  const auto is_value = [value](const std::string& digits) {
+    T read{};
+    std::istringstream part(digits);
+    if (static_cast<T>(static_cast<float>(value)) != value) return (part >> read) && read == value;
+    float narrow = 0;  // 3.4e38 in float, not 3.3999999521443642e+38
+    return (part >> narrow) && static_cast<T>(narrow) == value;
+  };
+  const std::string brief = text(6);
+  const bool round = [&brief] {
+    std::size_t digits = 0;
+    for (const char c : brief.substr(0, brief.find('e'))) digits += c >= '0' && c <= '9' && (digits || c != '0');
+    return digits < 6;
+  }();
+  int digits = 6;
+  if (round && value - value == 0)
+    while (digits < 17 && !is_value(text(digits))) ++digits;
+  out << text(digits);
+}
+
 /// One part of a line: anything that a stream writes. Its type is forgotten, so that a line costs its callers next to nothing to
 /// compile.
 class Part {
@@ -50,7 +80,10 @@ class Part {
  private:
   template <class T>
   static void write(std::ostream& out, const void* part) {
-    out << *static_cast<const T*>(part);
+    if constexpr (std::is_floating_point_v<T>)
+      write_number(out, *static_cast<const T*>(part));
+    else
+      out << *static_cast<const T*>(part);
   }
   static void write_text(std::ostream& out, const void* text) { out << static_cast<const char*>(text); }
 

@@ -138,15 +138,19 @@ std::string taken_by_lists(const CLI::App& app) {
 std::string line_of(const CLI::ParseError& e, const CLI::App& app) {
   std::string line = e.what();
   const std::vector<std::string> unknown = app.remaining(true);
-  if (!unknown.empty() && (dynamic_cast<const CLI::ExtrasError*>(&e) || dynamic_cast<const CLI::RequiredError*>(&e))) {
+  const bool no_subcommand = app.get_require_subcommand_min() > 0 && app.get_subcommands().empty();
+  if (!unknown.empty() && !no_subcommand &&
+      (dynamic_cast<const CLI::ExtrasError*>(&e) || dynamic_cast<const CLI::RequiredError*>(&e))) {
     line = unknown.size() == 1 ? "The following argument was not expected:" : "The following arguments were not expected:";
     for (const std::string& argument : unknown) line += ' ' + argument;
     return line;
   }
-  if (line == "A subcommand is required") {
+  if (no_subcommand) {
+    line = "A subcommand is required";
     const char* before = ": ";
     for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
       line += before + sub->get_name(), before = " or ";
+    for (std::size_t i = 0; i < unknown.size(); ++i) line += (i ? " " : "; not expected without one: ") + unknown[i];
     return line;
   }
   if (line.ends_with(" is required") && !line.starts_with("--")) return line + taken_by_lists(app);

@@ -155,10 +155,14 @@ inline void write_table(const std::filesystem::path& path, const HeadTable& tabl
   write_whole(path, [&](std::ostream& out) { out << json_text(table_json(table), 2) << '\n'; });
 }
 
-/// What `--variant` says: a variant's name, or the file of a table, whose name ends in .json.
+/// What `--variant` says: a variant's name, or the file of a table, whose name ends in .json. Throws if it is neither.
 inline void choose_variant(AttentionConfig& attention, const std::string& name) {
   attention.variant = name;
-  if (std::filesystem::path(name).extension() != ".json") return;
+  if (std::filesystem::path(name).extension() != ".json") try {
+      return static_cast<void>(find_variant(name));
+    } catch (const Error& error) {
+      fail(error.what(), ", or a file that ends in .json");
+    }
   attention.variant = table_variant().name, attention.table = read_table(name);
 }
 

@@ -94,7 +94,8 @@ class Lock {
 #else
       return true;
 #endif
-      require(errno == ENOENT, name, ": cannot be written: ", std::generic_category().message(errno));
+      require(errno == ENOENT, errno == EISDIR ? file_.string() : name,
+              ": cannot be written: ", std::generic_category().message(errno));
     }
     fail(name, ": cannot be written: its folder comes and goes");
   }

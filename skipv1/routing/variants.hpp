@@ -264,15 +264,19 @@ SKIPV1_COLD inline std::string variants_with(bool VariantFields::*field) {
   return names;
 }
 
+/// All variants that have a name, in their order: "mha, gqa, …".
+SKIPV1_COLD inline std::string variant_names() {
+  std::string names;
+  for (const Variant& variant : variants()) names += (names.empty() ? "" : ", ") + variant.name;
+  return names;
+}
+
 /// The variant called `name`; throws if there is none, listing those there are.
 SKIPV1_COLD inline const Variant& find_variant(const std::string& name) {
   if (name == table_variant().name) return table_variant();
-  std::string known;
-  for (const Variant& variant : variants()) {
+  for (const Variant& variant : variants())
     if (variant.name == name) return variant;
-    known += (known.empty() ? "" : ", ") + variant.name;
-  }
-  fail("attention variant \"", name, "\" is unknown; known are ", known, ", ", table_variant().name);
+  fail("attention variant \"", name, "\" is unknown; known are ", variant_names(), ", ", table_variant().name);
 }
 
 /// What tables and figures call a variant, or a run named after some: "SkipV1-GQA 2" for "skipv1_gqa-2". Other names stay.

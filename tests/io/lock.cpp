@@ -84,6 +84,12 @@ TEST_CASE("what has taken the place of a lock, or of the folder made for it, sta
   CHECK(parents.count() == 1);
 }
 
+TEST_CASE("a folder of the lock's name is what cannot be written, not the folder that is locked") {
+  const Folder folder("lock-is-folder");
+  std::filesystem::create_directory(folder / "lock");
+  CHECK(error_of([&] { Lock(folder / "lock", "run"); }) == (folder / "lock").string() + ": cannot be written: Is a directory");
+}
+
 TEST_CASE("a lock can be waited for") {
   const Folder folder("lock-wait");
   const auto file = folder / "lock";

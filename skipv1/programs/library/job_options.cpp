@@ -67,7 +67,8 @@ class Settings {
         if (content) value = asked;
       }
     } else {
-      require(!given(name) || asked == value, option(name), " is ", asked, ", the run to be resumed has ", value);
+      require(!given(name) || asked == value, option(name), " is ", asked, ", the run to be resumed has ", value,
+              name == "steps" ? ": what it has learned goes on in a new run, with --from this one and no --resume" : "");
     }
   }
   bool given(const std::string& name) const { return skipv1::given(app_, option(name)); }

@@ -24,6 +24,15 @@ struct Asked : ExperimentJob {
   int threads = 0;
 };
 
+/// The sizes at which a search's tables can be trained again: "10M-13M, 42M-26M".
+std::string retrain_sizes() {
+  std::string sizes;
+  for (const PlannedRun& run : plan_experiment("search", false, {}).runs)
+    if (const std::string group = group_of(run.label); group != search_size && sizes.find(group) == sizes.npos)
+      sizes += (sizes.empty() ? "" : ", ") + group;
+  return sizes;
+}
+
 void add_options(CommandLine& app, Asked& asked) {
   app.add_option("name", asked.name, "which experiment")->required();
   app.add_option("--text", asked.text, "UTF-8 text to learn");
@@ -49,8 +58,8 @@ void add_options(CommandLine& app, Asked& asked) {
                  "then, of each model, this many seeds at the peak rate of the lowest loss with the first seed")
       ->check(at_least(1));
   app.add_option("--tables", asked.tables, "search: how many tables of each group")->check(in_range(1, 100000));
-  auto* again =
-      app.add_option("--retrain", asked.retrain, "search: trains the best tables in --out again, at this size, beside others");
+  auto* again = app.add_option("--retrain", asked.retrain,
+                               "search: trains the best tables in --out again, at this size, beside others: " + retrain_sizes());
   app.add_option("--found", asked.found, "--retrain, --save-tables: how many of the best of each search")
       ->check(at_least(1))
       ->capture_default_str();

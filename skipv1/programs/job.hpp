@@ -48,7 +48,8 @@ void each_setting(Job& j, const Visit& visit) {
   visit(About::model, "config", j.config, "config.json of the model; instead of the options below");
   visit(About::model, "vocab", j.vocab, "size of the vocabulary: trained on --text, 256: bytes; with --tokens the number of ids");
   visit(About::model, "architecture", j.architecture, "llama or gpt2");
-  visit(About::model, "variant", j.variant, "attention variant, or the JSON file of a routing table");
+  static const std::string named = variant_names() + ", or the file of a routing table, which ends in .json";
+  visit(About::model, "variant", j.variant, named.c_str());
   visit(About::model, "width", j.width, "hidden size");
   visit(About::model, "layers", j.layers, "layers");
   visit(About::model, "heads", j.heads, "query heads");
@@ -128,24 +129,23 @@ std::string weights_fingerprint(const Parameters<T>& parameters) {
 
 /// `line` with the options that set a configuration's keys in place of the keys.
 inline std::string in_options(const std::string& line, const Job& j) {
-  return in_words(line, {
-      {"\"architecture\"", "--architecture"},
-      {"vocab_size", j.tokenizer.empty() ? "--vocab" : "the vocabulary's size"},
-      {"hidden_size", "--width"},
-      {"intermediate_size", "--ffn"},
-      {"num_hidden_layers", "--layers"},
-      {"num_attention_heads", "--heads"},
-      {"num_key_value_heads", "--kv-heads"},
-      {"max_position_embeddings", j.context ? "--context" : "--length"},
-      {"norm_epsilon", "--norm-epsilon"},
-      {"rope_theta", "--rope-theta"},
-      {"tie_word_embeddings is false", "--untied"},
-      {"skip_ratio", "--skip-ratio"},
-      {"source_layer", "--source-layer"},
-      {"learn_value_mix", "--learn-value-mix"},
-      {"value_mix", "--value-mix"},
-      {"kv_latent_size", "--kv-latent"},
-      {"rotary_size", "--rotary"}});
+  return in_words(line, {{"\"architecture\"", "--architecture"},
+                         {"vocab_size", j.tokenizer.empty() ? "--vocab" : "the vocabulary's size"},
+                         {"hidden_size", "--width"},
+                         {"intermediate_size", "--ffn"},
+                         {"num_hidden_layers", "--layers"},
+                         {"num_attention_heads", "--heads"},
+                         {"num_key_value_heads", "--kv-heads"},
+                         {"max_position_embeddings", j.context ? "--context" : "--length"},
+                         {"norm_epsilon", "--norm-epsilon"},
+                         {"rope_theta", "--rope-theta"},
+                         {"tie_word_embeddings is false", "--untied"},
+                         {"skip_ratio", "--skip-ratio"},
+                         {"source_layer", "--source-layer"},
+                         {"learn_value_mix", "--learn-value-mix"},
+                         {"value_mix", "--value-mix"},
+                         {"kv_latent_size", "--kv-latent"},
+                         {"rotary_size", "--rotary"}});
 }
 
 /// A model's configuration from a job's settings, with a vocabulary of `vocab` pieces. Throws if it is not valid; the line names

@@ -209,7 +209,8 @@ class JobRun {
                        {"final_tokens", r.valid.tokens},
                        {"final_bytes", known_bytes(r.valid.bytes)},
                        {"seconds", r.seconds},
-                       {"tokens_per_second", r.tokens_per_second}};
+                       {"tokens_per_second", r.tokens_per_second},
+                       {"attention", parse_json(config_text(config_)).at("attention")}};
     if (first()) p_.folder.require_held();
     if (first()) write_whole(p_.folder.path() / "result.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
     if (first()) output_.write(json);

@@ -29,12 +29,18 @@ struct Options {
 /// Whether a file is one run's numbers, result.json: a point.
 bool is_result(const std::string& log) { return std::filesystem::path(log).extension() == ".json"; }
 
-/// The numbers of a run's result.json as columns of one row.
-LogColumns read_result(const std::string& path) {
+/// A run's result.json.
+Json read_result(const std::string& path) {
   const std::string text = detail::log_text(path);
   return at_place(path, [&] {
     const Json result = parse_json(text);
     require(result.is_object(), "expected a run's result, an object, found ", detail::brief(result));
+    return result;
+  });
+}
+/// Its numbers as columns of one row.
+LogColumns numbers_of(const std::string& path) {
+  return at_place(path, [result = read_result(path)] {
     LogColumns columns;
     for (const auto& item : result.items())
       if (item.value().is_number()) columns[item.key()] = {item.value().get<double>()};
@@ -68,6 +74,29 @@ std::string label_of(const Options& o, std::size_t i) {
   const std::filesystem::path named = path.has_filename() ? path : path.parent_path();
   const bool in_run = (named.stem() == "log" || named.stem() == "result" || named.stem() == "config") && named.has_parent_path();
   return in_run ? named.parent_path().filename().string() : named.stem().string();
+}
+
+/// What tells results of one variant apart, behind their names: ", skip_ratio 0.25"; of a routing table nothing.
+std::vector<std::string> differences_of(const Options& o) {
+  std::vector<Json> attention;
+  for (const std::string& log : o.logs) {
+    const Json result = is_result(log) ? read_result(log) : Json();
+    const auto found = result.find("attention");
+    attention.push_back(found != result.end() && found->is_object() ? *found : Json::object());
+  }
+  std::vector<std::string> texts;
+  for (const Json& own : attention) {
+    std::string& text = texts.emplace_back();
+    for (const auto& item : own.items()) {
+      const auto differs = [&](const Json& other) {
+        return other.contains("variant") && other["variant"] == own.value("variant", Json()) &&
+               other.value(item.key(), Json()) != item.value();
+      };
+      if (!item.value().is_primitive() || std::none_of(attention.begin(), attention.end(), differs)) continue;
+      text += ", " + item.key() + ' ' + (item.value().is_string() ? item.value().get<std::string>() : json_text(item.value()));
+    }
+  }
+  return texts;
 }
 
 /// The mean of each value and up to `window` - 1 before it. Sums up to and from each multiple of `window`: time does not grow
@@ -219,7 +248,7 @@ void draw_routing(const Options& o) {
   std::printf("%s", plot::to_text(table).c_str());
 }
 
-void run(const Options& o) {
+void run(Options o) {
   plot::require_figure_name(o.out);
   require(o.title.size() <= 300, "--title: has ", o.title.size(), " bytes: must be at most 300");
   require_writable(o.out);
@@ -230,13 +259,18 @@ void run(const Options& o) {
   }
   require(o.labels.empty() || o.labels.size() == o.logs.size(), "--labels: ", o.labels.size(), " for ", o.logs.size(),
           o.logs.size() == 1 ? " log" : " logs", ": must be as many");
+  if (o.labels.empty()) {
+    std::vector<std::string> labels = differences_of(o);
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = label_of(o, i) + labels[i];
+    o.labels = labels;
+  }
   plot::Chart chart{o.title, words_of(o.x), words_of(o.y[0]), {}};
   chart.log_x = o.log_x, chart.log_y = o.log_y;
   chart.x_range = range_of(o.x_range, "--x-range", o.log_x);
   chart.y_range = range_of(o.y_range, "--y-range", o.log_y);
   for (std::size_t k = 1; k < o.y.size(); ++k) chart.y_label += "; " + words_of(o.y[k]);
   for (std::size_t i = 0; i < o.logs.size(); ++i) {
-    const LogColumns log = is_result(o.logs[i]) ? read_result(o.logs[i]) : read_log(o.logs[i]);
+    const LogColumns log = is_result(o.logs[i]) ? numbers_of(o.logs[i]) : read_log(o.logs[i]);
     for (const std::string& y : o.y) chart.series.push_back(series_of(o, i, log, y));
   }
   for (const std::string& text : o.references) chart.references.push_back(reference_of(text));

@@ -210,7 +210,10 @@ void run(const Options& o) {
                        rows * sizeof(double) * static_cast<double>(3 * model.config.hidden_size));  // what the maps are fitted to
   Json results = {{"length", length}, {"windows", o.windows}, {"models", Json::array()}};
   std::vector<WindowLosses> base(models.size());
-  std::printf("losses: means over %zu windows of %zu tokens, +- half of their intervals of 95 %%\n", o.windows, length);
+  std::printf(
+      "losses: means over %zu windows of %zu tokens, +- half of their intervals of 95 %%; exchanged: by "
+      "the next window's,\nof every four the last one's by the first one's, position by position\n",
+      o.windows, length);
   for (std::size_t m = 0; m < models.size(); ++m)
     results["models"].push_back(look_at(o.models[m], o, text, models[m], length, base[m]));
   const auto kinds = kinds_of(text, spread_windows(text, length, o.windows, 0, o.windows), length, first.vocab_size);
@@ -233,8 +236,9 @@ void run(const Options& o) {
 int main(int argc, char** argv) {
   CommandLine app{
       "What the values of layer 0 carry: replaces the values that trained models read, by zeros, their mean or another "
-      "sequence's, "
-      "and says how\nmuch loss that adds; sorts the loss by kinds of tokens; reads token, token before and position out of the "
+      "window's at "
+      "the same positions (\"exchanged\"), and says how\nmuch loss that adds; sorts the loss by kinds of tokens; reads token, "
+      "token before and position out of the "
       "values by linear maps; says how alike heads and places are.\nExample: skipv1-values mha skipv1 --text valid.txt --windows "
       "32 --json values.json"};
   Options o;

@@ -166,3 +166,15 @@ nul mha/result.json result.json
 wrong "^skipv1-plot: result.json: not JSON: byte " plot result.json --out none.png
 printf '{"values": ["0.0 0.1", "1.0 0.1"]}\0[' > table.json
 wrong "^skipv1-plot: table.json: not JSON: byte 34 is NUL$" plot --routing table.json --out none.png
+
+# A line says what was asked for, in enough digits; it names the thing that is in the way, and what else there is.
+wrong "skip-ratio is 1.0000000001: must be 0 to 1" train --text text.txt $small --length 32 --skip-ratio 1.0000000001 --out none
+wrong "known are mha, .*, table, or a file that ends in .json$" train --text text.txt --variant table.jsn --length 32 --out none
+mkdir -p locked/lock
+wrong "^skipv1-train: locked/lock: cannot be written: Is a directory$" train --text text.txt $small --length 32 --out locked
+wrong "^skipv1-uptrain: A subcommand is required: convert or run; not expected without one: --out q$" uptrain --out q
+wrong "run.json: --steps is 9, the run to be resumed has 2: what it has learned goes on in a new run, with --from this one and no --resume$" train --out mha --resume --steps 9
+run "mha, gqa, mqa, skipv1, .*, or the file of a routing table" train --help
+run "10M-13M, 42M-26M" experiment --help
+run '"exchanged"' values --help
+run '^  "attention": {$' train --out mha --resume --json -

@@ -50,6 +50,15 @@ wrong '^skipv1-plot: few.json: no column "tokens"; there are seconds$' few.json 
 wrong "^skipv1-plot: list.json: expected a run's result, an object, found \[1,2\]$" list.json
 wrong "^skipv1-plot: words.json: expected a run's result, found no number$" words.json
 
+# Runs of one variant are told apart by what their attention is set to; runs of several variants have their folders' names.
+for ratio in 25 50; do run train ${tiny%%--heads 2*} --heads 4 ${tiny##*--heads 2} --variant skipv1 --skip-ratio 0.$ratio --out ratio$ratio; done
+run plot ratio25/result.json ratio50/result.json mha/result.json --x cache_bytes_per_token --y final_nats_per_token --out ratios.svg
+for name in "ratio25, skip_ratio 0.25" "ratio50, skip_ratio 0.5" mha; do
+  grep -q ">$name</text>" ratios.svg || fail "no $name: $(grep ">[a-z0-9]*ratio" ratios.svg)"
+done
+run plot ratio25/result.json mha/result.json --x cache_bytes_per_token --y final_nats_per_token --out ratios.svg
+grep -q ">ratio25</text>" ratios.svg || fail "one of its variant: $(grep ratio ratios.svg)"
+
 # The y axis leaves out a line's first steep part, says so, and shows all if asked.
 { echo step,loss; for step in 0 1 2 3 4 5 6 7 8 9 10 11; do echo "${step}00,$([ $step -gt 1 ] && echo "2.$((20 - step))" || echo 9)"; done; } > falls.csv
 run plot falls.csv --x step --out falls.svg

@@ -89,7 +89,7 @@ grep -q "^skipv1-experiment: .*cannot be written: File too large$" err && [ ! -e
 head -c 100 text.txt > short.txt
 last() { grep -q -- "$1" err && [ ! -e none.json ] || fail "$(cat err)"; }
 "$programs/skipv1-experiment" frontier --short --only mha --text short.txt --out none.json > out 2> err && fail "trained on $(wc -c < short.txt) bytes"
-last "^skipv1-experiment: short.txt (its last 10 bytes, held out): mha@1e-3: a text of 10 bytes is too short for 17 tokens, in any vocabulary$"
+last "^skipv1-experiment: short.txt (its last 10 bytes, held out): mha@5e-4: a text of 10 bytes is too short for 17 tokens, in any vocabulary$"
 "$programs/skipv1-experiment" point-bytes --short --only mha --text short.txt --out none.json > out 2> err && fail "evaluated on ten bytes"
 last "^skipv1-experiment: short.txt (its last 10 bytes, held out): mha: a text of 10 bytes is too short for 17 tokens, in any vocabulary$"
 printf '%080d\n%020d\n' 1 2 > short.txt  # the held-out line is long enough

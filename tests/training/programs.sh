@@ -269,7 +269,7 @@ wrong "^skipv1-uptrain: --out is empty$" "$programs/skipv1-uptrain" convert mha 
 wrong "seed-list: 1 is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --seed-list 1,1
 wrong "only: mha is there twice" "$programs/skipv1-experiment" point-bytes --out none --text text.txt --only mha,mha
 printf 'A short text.' > short.txt  # too short for a window; no vocabulary is trained before
-wrong "^skipv1-experiment: short.txt: mha@1e-3: a text of 13 bytes is too short for [0-9]* tokens, in any vocabulary$" "$programs/skipv1-experiment" \
+wrong "^skipv1-experiment: short.txt: mha@5e-4: a text of 13 bytes is too short for [0-9]* tokens, in any vocabulary$" "$programs/skipv1-experiment" \
   frontier --short --out none --text text.txt --valid short.txt
 wrong "^skipv1-check: --actual is empty$" "$programs/skipv1-check" mha --actual ""
 wrong "experiment \"nope\" is unknown; known are point-bytes" "$programs/skipv1-experiment" nope --out none --table

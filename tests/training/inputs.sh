@@ -149,9 +149,11 @@ line='tensor "model.embed_tokens.weight": element 0 is 3.4e+38, which is inf in 
 wrong "^skipv1-export: $line" export large --out none --dtype bf16
 wrong "^skipv1-uptrain: $line" uptrain convert large --out none --dtype BF16
 run "exported" export large --out exported
-status=0
-"$programs/skipv1-eval" large --text text.txt --length 32 --windows 1 > out 2> err || status=$?
-[ $status -eq 2 ] && grep -q "^skipv1-eval: large: its loss over text.txt is -*nan in f32$" err || fail "eval large: $(cat out err)"
+for device in cpu emulated; do
+  status=0
+  "$programs/skipv1-eval" large --text text.txt --length 8 --windows 1 --device $device > out 2> err || status=$?
+  [ $status -eq 2 ] && grep -q "^skipv1-eval: large: its loss over text.txt is -*nan in f32$" err || fail "eval large: $(cat out err)"
+done
 wrong "the logit of token 0 is NaN$" generate large --prompt a --count 1
 
 # What stands behind a NUL byte of a JSON file is read, too.

@@ -34,8 +34,8 @@ void print_copying() {
                          {"SkipV1: x's first as key, layer 0's y as value", 1, 2},
                          {"SkipV1: all of x as key, layer 0's y as value", 2, 2}}) {
     const Vector out = predict(row.a, row.b);
-    std::printf("  %-48s sees %zu of 4 numbers, predicts (%.0f, %.0f), squared error %.0f\n", row.what, row.a * row.b, out[0],
-                out[1], error(out));
+    std::printf("  %-48s finds %zu of W's 4 numbers, predicts (%.0f, %.0f), squared error %.0f\n", row.what, row.a * row.b,
+                out[0], out[1], error(out));
   }
   std::printf("\n");
 }

@@ -36,3 +36,23 @@ echo precious > other/step-00000001/model
 ends run "run\(/log.csv: another file has taken its place$writes\|$missed\)" "mv run run.away; mv other run"
 [ "$(cat run/step-00000001/model)" = precious ] && cmp run/log.csv link.away/log.csv && [ "$(ls run | wc -l)" = 2 ] ||
   fail "the other run's folder: $(ls -R run)"
+
+# taken COMMANDS: calls them when an experiment has results, between two writings, and expects a line.
+taken() {
+  rm -f results.json
+  "$programs/skipv1-experiment" recall --short --threads 1 --out results.json > out 2> err &
+  pid=$!
+  until grep -q '"label"' results.json 2> /dev/null && kill -s STOP $pid && [ ! -e "results.json.part-$pid" ]; do
+    kill -s CONT $pid
+    sleep 0.02
+  done
+  sh -ec "$1"
+  kill -s CONT $pid
+  status=0
+  wait $pid || status=$?
+  [ $status -eq 2 ] && tail -n 1 err | grep -q "^skipv1-experiment: results.json: $2$writes$" || fail "$1: status $status, $(tail -n 1 err)"
+}
+taken "rm results.json" "is gone"
+# A file system may give the number of the file that is gone to the next one.
+taken "rm results.json; echo precious > results.json" "another file has taken its place"
+[ "$(cat results.json)" = precious ] || fail "the file in the results' place: $(head -n 3 results.json)"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <condition_variable>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <mutex>
@@ -98,6 +99,7 @@ class Runner {
     try {
       run_missing();
     } catch (...) {
+      held_.close();
       if (made && results_["runs"].empty()) remove_own(asked_.out, own_);
       throw;
     }
@@ -234,8 +236,10 @@ class Runner {
 
   void write() {
     require_own_file(asked_.out, own_);
+    held_.close();  // Windows replaces no open file
     write_whole(asked_.out, [&](std::ostream& out) { out << json_text(results_, 1) << '\n'; });
     own_ = target_id(asked_.out);
+    if (own_ && own_->type == std::filesystem::file_type::regular) held_.open(asked_.out);
   }
 
   /// Runs in their order: which is next, if there is one or if it waits for one that has begun; that it begins; and what is left,
@@ -378,7 +382,8 @@ class Runner {
   Experiment experiment_;
   std::optional<Corpus> corpus_;
   Json results_;
-  std::optional<FileId> own_;                     ///< the file of results, as last written
+  std::optional<FileId> own_;                     ///< the file of results, as last written …
+  std::ifstream held_;                            ///< … and held open: the system may give a closed one's number to another
   std::condition_variable ended_;                 ///< a run
   std::mutex mutex_;                              ///< of what several runs at a time share: `results_`, `taken_`, `corpus_`
   std::vector<std::pair<double, double>> taken_;  ///< work and seconds of the runs done

@@ -82,7 +82,7 @@ for part in $parts; do
       with "$part" "$compiler" -Wno-deprecated-declarations $blas ;;
     libc++)
       compiler=$(first clang++-21 clang++-20 clang++-19 clang++-18 clang++)
-      echo '#include <vector>' > "$work/vector.cpp"
+      printf '#include <cerrno>\n#include <vector>\n' > "$work/vector.cpp"
       if "${compiler:-false}" -stdlib=libc++ -fsyntax-only "$work/vector.cpp" 2> /dev/null; then
         with "$part" "$compiler" -stdlib=libc++ $blas
       else
@@ -103,7 +103,7 @@ for part in $parts; do
       fi ;;
     microsoft)  # reads the headers as far as clang knows MSVC's rules: templates parsed when they are used, for Windows' target
       compiler=$(first clang++-21 clang++-20 clang++-19 clang++-18 clang++)
-      echo '#include <vector>' > "$work/vector.cpp"
+      printf '#include <cerrno>\n#include <vector>\n' > "$work/vector.cpp"
       if "${compiler:-false}" --target=x86_64-w64-windows-gnu -fsyntax-only "$work/vector.cpp" 2> /dev/null; then
         if "$compiler" --target=x86_64-w64-windows-gnu -std=c++20 -fsyntax-only -fms-extensions -fdelayed-template-parsing -Wmicrosoft \
           -Wall -Wextra -Wshadow -Werror -Wno-deprecated-declarations -Wno-delayed-template-parsing-in-cxx20 -DWHOLE -DSKIPV1_PLAIN_BLAS -DSKIPV1_NO_XSIMD \
@@ -135,7 +135,7 @@ for part in $parts; do
         say "$part" "skipped: needs g++-arm-linux-gnueabihf and qemu-user"
       fi ;;
     i386)
-      echo '#include <vector>' > "$work/vector.cpp"
+      printf '#include <cerrno>\n#include <vector>\n' > "$work/vector.cpp"
       compiler=$(first g++ c++)
       if "${compiler:-false}" -m32 -fsyntax-only "$work/vector.cpp" 2> /dev/null; then
         whole "$part" "" "$compiler" -m32 -DSKIPV1_PLAIN_BLAS

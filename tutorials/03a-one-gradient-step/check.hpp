@@ -21,14 +21,14 @@ struct Pairs {
       for (std::size_t r = 0; r < 2; ++r) sum += std::pow(W[r][0] * x[i][0] + W[r][1] * x[i][1] - y[i][r], 2) / 2;
     return sum;
   }
-  /// One step from W by finite differences.
+  /// One step from W by finite differences, which of squares are exact but for rounding: to nine decimals.
   Matrix step(const Matrix& W, double eta) const {
     Matrix next = W;
     for (std::size_t r = 0; r < 2; ++r) {
       for (std::size_t c = 0; c < 2; ++c) {
         Matrix above = W, below = W;
         above[r][c] += 1e-4, below[r][c] -= 1e-4;
-        next[r][c] -= eta * (loss(above) - loss(below)) / 2e-4;
+        next[r][c] = std::round(1e9 * (next[r][c] - eta * (loss(above) - loss(below)) / 2e-4)) / 1e9;
       }
     }
     return next;

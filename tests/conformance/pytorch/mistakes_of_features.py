@@ -225,7 +225,7 @@ class _(Model):
         return 1.0 if self.bare else super().magnitude()
 
 
-@of_angles("rope_factor_of_all", "all frequencies are divided by the factor, as with linear", blended)
+@of_angles("rope_factor_of_all", "all frequencies are divided by the factor, as with kind linear", blended)
 class _(Model):
     def blend(self, plain, kept):
         return plain / self.rope["factor"]

@@ -286,22 +286,22 @@ class _(Model):
         return super().loss(logits[:, :-1], targets[:, 1:])
 
 
-@mistake("loss_of_tokens", "the tokens themselves are the targets")
-class _(Model):
+class WithTokens(Model):
+    """Its loss may read the tokens."""
+
     def forward(self, tokens, *args):
         self.tokens = tokens
         return super().forward(tokens, *args)
 
+
+@mistake("loss_of_tokens", "the tokens themselves are the targets")
+class _(WithTokens):
     def loss(self, logits, targets):
         return super().loss(logits, self.tokens)
 
 
 @mistake("loss_of_next_tokens", "the next tokens are the targets")
-class _(Model):
-    def forward(self, tokens, *args):
-        self.tokens = tokens
-        return super().forward(tokens, *args)
-
+class _(WithTokens):
     def loss(self, logits, targets):
         return super().loss(logits[:, :-1], self.tokens[:, 1:])
 

@@ -13,7 +13,7 @@ inline constexpr bool centred = kind == NormKind::layer;  ///< subtracts the mea
 /// has at most 32 V `kept` elements; what is longer is read again. It reaches 3.36 TB/s, 82 % of a copy's rate, on an H200
 /// (docs/performance/tried-h200.txt). A lane keeps the row's first `kept` loads in registers: as few as will do, so that the
 /// loads of many warps are in flight. LayerNorm has `statistics` (N, 2): mean and 1 / standard deviation. RMSNorm has a
-/// mean of 0, no bias, `statistics` (N).
+/// mean of 0, no bias, `statistics` (N). A row whose sum of squares overflows becomes NaN, as on the CPU.
 template <class T, std::size_t V, std::size_t kept, NormKind kind>
 SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* weight, const T* bias, std::size_t rows,
                                 std::size_t d, Sum<T> epsilon) {
@@ -42,7 +42,8 @@ SKIPV1_KERNEL norm_forward_fast(T* y, Sum<T>* statistics, const T* x, const T* w
   for_each_load([&](std::size_t, const Vector<T, V>& v) {
     for (std::size_t j = 0; j < V; ++j) square += (static_cast<S>(v[j]) - mean) * (static_cast<S>(v[j]) - mean);
   });
-  const S r = S(1) / std::sqrt(warp_sum(square) / static_cast<S>(d) + epsilon);
+  square = warp_sum(square);
+  const S r = S(1) / std::sqrt(square / static_cast<S>(d) + epsilon) + (square - square);
   for_each_load([&](std::size_t i, Vector<T, V> v) {
     const Vector<T, V> w = load_vector<V>(weight + i);
     Vector<T, V> b{};

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <limits>
 #include <optional>
 
 #include "skipv1/core/progress.hpp"
@@ -39,20 +38,6 @@ struct PlaceLosses {
   }
 };
 
-namespace detail {
-/// Whether the squares of a row of the residual stream overflow in the final norm: a device makes such a row 0, whose logits
-/// would pass for those of a model without an opinion.
-template <class T, class Space>
-bool final_norm_overflows(const Activations<T, Space>& a) {
-  const Tensor<Sum<T>> kept(a.norm_statistics.shape());  // (R, 2), the mean and r, or (R): r
-  copy(View<Sum<T>>(kept), ConstView<Sum<T>, Space>(a.norm_statistics));
-  const std::size_t each = kept.size() / kept.extent(0);
-  for (std::size_t i = each - 1; i < kept.size(); i += each)
-    if (kept.data()[i] == 0) return true;
-  return false;
-}
-}  // namespace detail
-
 /// How many tokens `evaluate` predicts. Throws if there are none.
 inline std::size_t evaluated_tokens(const TextData& text, std::size_t length, std::size_t windows) {
   require(windows != 0 || text.size() >= 2, "a text of ", text.size(), " tokens is too short to predict any");
@@ -87,7 +72,6 @@ Evaluation evaluate(const Decoder<T, Space>& decoder, const TextData& text, std:
     cache->reset();
     decoder.forward({{first, last}, std::vector<std::size_t>(rows, width)}, *cache, activations);
     sum.nats_per_token += decoder.loss({first + 1, last + 1}, activations) * static_cast<double>(rows * width);
-    if (detail::final_norm_overflows(activations)) sum.nats_per_token = std::numeric_limits<double>::quiet_NaN();
     if (!places) continue;
     const Tensor<Sum<T>> losses({rows * width});
     copy(View<Sum<T>>(losses), ConstView<Sum<T>, Space>(activations.loss));

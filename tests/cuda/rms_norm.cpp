@@ -1,3 +1,4 @@
+#include "skipv1/ops/layer_norm.cuh"
 #include "skipv1/ops/rms_norm.cuh"
 
 #include "skipv1/ops/rms_norm.hpp"
@@ -57,5 +58,29 @@ TEMPLATE_LIST_TEST_CASE("rms_norm_backward is the same to the bit with less shar
     const auto [less, less_sums] = run(room);
     CHECK(std::memcmp(less.data(), most.data(), less.size() * sizeof(T)) == 0);
     CHECK(std::memcmp(less_sums.data(), most_sums.data(), d * sizeof(T)) == 0);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("norms on the device of a row whose squares overflow are NaN, not 0", "[cuda]", Scalars) {
+  using T = TestType;
+  for (const std::size_t d : {24u, 2056u, 2057u}) {  // kept in registers, read again, element by element
+    const double large = std::is_same_v<T, double> ? 1e200 : 1e30;
+    Tensor<T> x({2, d}), one({d}), zero({d});
+    for (std::size_t i = 0; i < d; ++i) {
+      const double sign = i % 2 ? 1 : -1;
+      x(0, i) = static_cast<T>(sign * large), x(1, i) = static_cast<T>(sign), one(i) = static_cast<T>(1.0), zero(i) = static_cast<T>(0.0);
+    }
+    const Tensor<T, Device> in = to_device(x), weight = to_device(one), bias = to_device(zero);
+    Tensor<T, Device> y({2, d});
+    Tensor<Sum<T>, Device> inverse_rms({2}), statistics({2, 2});
+    const auto check = [&] {
+      const Tensor<T> out = to_host<T>(y);
+      for (std::size_t i = 0; i < d; ++i)
+        REQUIRE((std::isnan(static_cast<double>(out(0, i))) && !std::isnan(static_cast<double>(out(1, i)))));
+    };
+    rms_norm_forward<T>(y, inverse_rms, in, weight, 1e-5);
+    check();
+    layer_norm_forward<T>(y, statistics, in, weight, bias, 1e-5);
+    check();
   }
 }

@@ -91,7 +91,7 @@ if(python)
 endif()
 if(python AND EXISTS ${root}/docs/results/pytorch.json)  # its tables need no PyTorch
   execute_process(COMMAND ${python} ${root}/docs/pytorch/train.py --out ${root}/docs/results/pytorch.json --table --beside
-    ${root}/docs/results/frontier.json ${root}/docs/results/rates.json OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE status)
+    ${root}/docs/results/rates.json OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE status)
   if(NOT status EQUAL 0)
     message(FATAL_ERROR "train.py --table ended with ${status}: ${errors}")
   endif()

@@ -3,7 +3,7 @@ docs/results. Nothing here is shared with the C++ library but the text's tokens,
 leaves in FOLDER. Weights, order of windows and first place in the text are drawn by PyTorch, so one seed here is none of the library's.
 
     python3 train.py --tokens FOLDER/tokens-V-TRAIN.npy --held-out FOLDER/tokens-V-VALID.npy --out pytorch.json --size 10M-13M --seeds 3
-    python3 train.py --out pytorch.json --table --beside frontier.json rates.json    # from the files alone, without PyTorch
+    python3 train.py --out pytorch.json --table --beside rates.json    # from the files alone, without PyTorch
 
 Letters: B batch, T positions, H heads, w width of a head.
 """
@@ -211,10 +211,8 @@ def spread(values):
 def table(results, others):
     """Rows for docs/results: each text's losses in PyTorch and in the library, and SkipV1 minus MHA in both."""
     def library(label):
-        """The file with most runs of that name; `frontier`, whose models are 10M-13M, names no size."""
-        names = (label, label.removeprefix("10M-13M/"))
-        found = [(runs, name) for runs in others for name in names if any(run["label"] == name for run in runs)]
-        return max(found, key=lambda x: sum(run["label"] == x[1] for run in x[0]), default=([], label))
+        """The runs of the file with most of that name."""
+        return max(others, key=lambda runs: sum(run["label"] == label for run in runs), default=[])
 
     def gaps(runs, first, second, key):
         a, b = losses(runs, first, key), losses(runs, second, key)
@@ -224,8 +222,7 @@ def table(results, others):
     labels = list(dict.fromkeys(run["label"] for run in results["runs"]))
     for key, name in (("final_nats_per_token", "held out"), ("train_nats_per_token", "training")):
         for label in labels:
-            runs, theirs = library(label)
-            a, b = list(losses(results["runs"], label, key).values()), list(losses(runs, theirs, key).values())
+            a, b = list(losses(results["runs"], label, key).values()), list(losses(library(label), label, key).values())
             if b:
                 print(f"| {label} | {name} | {spread(a)} | {len(a)} | {spread(b)} | {len(b)} | {apart(a, b)} |")
     print("\n| SkipV1 - MHA | loss | PyTorch | library |\n|---|---|---|---|")
@@ -234,9 +231,8 @@ def table(results, others):
             base = label.replace("/skipv1@", "/mha@")
             if base == label or base not in labels:
                 continue
-            runs, theirs = library(label)
             own = interval(gaps(results["runs"], label, base, key))
-            other = gaps(runs, theirs, theirs.replace("skipv1@", "mha@"), key)
+            other = gaps(library(label), label, base, key)
             print(f"| {label.split('/')[0]} | {name} | {own} | {interval(other) if other else ''} |")
 
 

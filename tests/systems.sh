@@ -36,6 +36,26 @@ whole() {
     say "$part" "passed: $("$compiler" --version | head -1), $(($(date +%s) - begin)) s"
   fi
 }
+# What a system in a folder has besides files, as in a container: MPI's processes find each other, and a terminal, by these. They go
+# at every exit.
+system=
+enter() {
+  without=
+  mount -t proc proc "$system/proc" 2> /dev/null || without="$without /proc"
+  mount -t sysfs -o ro sysfs "$system/sys" 2> /dev/null || without="$without /sys"
+  mount -t tmpfs -o mode=1777 tmpfs "$system/dev/shm" 2> /dev/null || without="$without /dev/shm"
+  mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$system/dev/pts" 2> /dev/null || without="$without /dev/pts"
+}
+leave() {
+  [ -n "$system" ] || return 0
+  for place in dev/pts dev/shm sys proc; do
+    ! mountpoint -q "$system/$place" || umount "$system/$place" 2> /dev/null || umount -l "$system/$place"
+  done
+}
+trap leave EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 # debian PART SUITE: a system from nothing in a folder
 debian() {
   if ! command -v debootstrap > /dev/null || [ "$(id -u)" != 0 ]; then
@@ -43,23 +63,23 @@ debian() {
     return
   fi
   system=$work/$2 begin=$(date +%s)
+  leave  # what a killed run has left
   if [ ! -f "$system/root/ready" ]; then
-    rm -rf "$system"
+    rm -rf --one-file-system "$system"
     debootstrap --variant=minbase "$2" "$system" > "$work/$1.log" 2>&1 || { say "$1" "skipped: no bootstrap, $work/$1.log"; return; }
     touch "$system/root/ready"
   fi
   cp /etc/resolv.conf "$system/etc/resolv.conf"
   rm -rf "$system/root/skipv1" && mkdir "$system/root/skipv1"
   git archive HEAD | tar -x -C "$system/root/skipv1"
-  mounted=
-  mount -t proc proc "$system/proc" 2> /dev/null && mounted=1
+  enter
   command="sh tests/setup.sh && cmake -S tests/install/consumer -B build/consumer -G Ninja -DWAY=add_subdirectory \
     -DCMAKE_BUILD_TYPE=Release -DSKIPV1_FETCH=OFF && cmake --build build/consumer && build/consumer/consumer"
   [ -z "$full" ] || command="sh tests/run.sh"
   chroot "$system" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root sh -c "cd /root/skipv1 && $command" \
     >> "$work/$1.log" 2>&1 && result=passed || result="FAILED: $work/$1.log"
-  [ -z "$mounted" ] || umount "$system/proc"
-  say "$1" "$result: ${full:+tests/run.sh, }$2, $(chroot "$system" g++ --version | head -1), $(($(date +%s) - begin)) s"
+  leave
+  say "$1" "$result: ${full:+tests/run.sh, }$2, $(chroot "$system" g++ --version | head -1), $(($(date +%s) - begin)) s${without:+, without$without}"
 }
 
 # with PART COMPILER FLAGS...: natively, or skipped without that compiler

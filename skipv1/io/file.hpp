@@ -43,12 +43,17 @@ inline long process_id() {
   return 0;
 #endif
 }
-/// The temporary name of a file or folder in the making, a different one in each process: "x.part-1234".
-inline std::filesystem::path part_of(std::filesystem::path path) { return path += ".part-" + std::to_string(process_id()); }
+namespace detail {
+inline constexpr const char* part_mark = ".skipv1-part-";  ///< a name that nobody else gives: who has it may be removed
+}
+/// The temporary name of a file or folder in the making, a different one in each process: "x.skipv1-part-1234".
+inline std::filesystem::path part_of(std::filesystem::path path) {
+  return path += detail::part_mark + std::to_string(process_id());
+}
 /// Whether a file's name is such a temporary one.
 inline bool is_part(const std::filesystem::path& path) {
-  const std::string end = path.extension().string();
-  return end.starts_with(".part-") && end.find_first_not_of("0123456789", 6) == std::string::npos;
+  const std::string end = path.extension().string(), begin = detail::part_mark;
+  return end.starts_with(begin) && end.find_first_not_of("0123456789", begin.size()) == std::string::npos;
 }
 /// Whether this machine has a process of that number, as far as can be known.
 inline bool process_lives([[maybe_unused]] int process) {
@@ -60,7 +65,7 @@ inline bool process_lives([[maybe_unused]] int process) {
 }
 /// Removes what killed processes left of `path` in the making: temporary files or folders whose process is no more.
 inline void remove_left_over(const std::filesystem::path& path) {
-  const std::string begin = path.filename().string() + ".part-";
+  const std::string begin = path.filename().string() + detail::part_mark;
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   std::vector<std::filesystem::path> left;
   std::error_code ignored;
@@ -295,8 +300,16 @@ inline std::optional<FileId> target_id(const std::filesystem::path& path) { retu
 inline void require_own_file(const std::filesystem::path& path, const std::optional<FileId>& own) {
   if (!own || own->type != std::filesystem::file_type::regular) return;
   const std::optional<FileId> now = target_id(path);
-  require(now == own, path.string(), now ? ": another file has taken its place" : ": is gone",
-          " while this program writes to it");
+  if (now == own) return;
+  const std::optional<FileId> named = file_id(path);
+  const auto what = [&]() -> std::string {
+    if (!named) return ": is gone";
+    if (named->type == std::filesystem::file_type::directory) return ": a folder has taken its place";
+    if (named->type != std::filesystem::file_type::symlink) return ": another file has taken its place";
+    return ": a link to " + std::filesystem::read_symlink(path).string() + (now ? ", another file," : ", where nothing is,") +
+           " stands in its place";
+  };
+  fail(path.string(), what(), " while this program writes to it");
 }
 
 /// Throws if no file can be made in the folder `path`, which need not exist; nothing stays, and no folder that was not there.

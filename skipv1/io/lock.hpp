@@ -1,6 +1,7 @@
 // A lock between processes: whoever writes a run or a file of results has it alone.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -38,7 +39,8 @@ enum class Busy { refuse, wait };
 class Lock {
  public:
   /// Takes the lock `file`, making its folder if there is none; errors call what is locked `name`. Throws if another process has
-  /// the lock, unless it is to be waited for, or if the file cannot be made.
+  /// the lock, unless it is to be waited for, or if the file cannot be made, or is there and no lock: a link, or with anything
+  /// but a process's number in it.
   Lock(std::filesystem::path file, const std::string& name, Busy busy = Busy::refuse) : file_(std::move(file)) {
     try {
       for (bool said = false; !take(name);) {
@@ -84,7 +86,8 @@ class Lock {
       if (descriptor_ != -1) return true;
       if (errno == EACCES) return false;
 #elif defined(LOCK_EX)
-      descriptor_ = open(file_.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+      require_no_link();
+      descriptor_ = open(file_.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
       if (descriptor_ != -1 && held()) return true;
       if (descriptor_ != -1) {
         close(std::exchange(descriptor_, -1));
@@ -111,10 +114,22 @@ class Lock {
     }, named{};
     if (fstat(descriptor_, &mine) == -1 || stat(file_.c_str(), &named) == -1) return false;
     if (mine.st_ino != named.st_ino || mine.st_dev != named.st_dev) return false;
+    char found[24];
+    const ssize_t count = pread(descriptor_, found, sizeof found, 0);
+    const bool lock =
+        count < static_cast<ssize_t>(sizeof found) &&
+        std::all_of(found, found + std::max<ssize_t>(count, 0), [](char c) { return c == '\n' || (c >= '0' && c <= '9'); });
+    if (!lock) close(std::exchange(descriptor_, -1));
+    require(lock, file_.string(), not_a_lock);
     const std::string process = std::to_string(process_id()) + "\n";
     if (ftruncate(descriptor_, 0) == 0 && write(descriptor_, process.data(), process.size()) == -1) errno = 0;
     return true;
   }
+  void require_no_link() const {
+    std::error_code error;
+    require(!std::filesystem::is_symlink(std::filesystem::symlink_status(file_, error)), file_.string(), not_a_lock);
+  }
+  static constexpr const char* not_a_lock = ": is there, and no lock of a program: move it away";
   bool busy_ = false;
 #endif
   void make_folder(const std::string& name) {

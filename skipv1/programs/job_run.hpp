@@ -195,22 +195,34 @@ class JobRun {
     if (p_.last) std::printf("goes on after step %zu\n", *p_.last);
     std::fflush(stdout);
   }
+  /// The tokens per second of `r`; where nothing was left to do, those that the run's result.json has already, if that is there.
+  Json rate_of(const RunResult& r) const {
+    if (r.tokens_per_second > 0) return r.tokens_per_second;
+    const std::filesystem::path path = p_.folder.path() / "result.json";
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) return {};
+    Source file(path);
+    const Json before = file.size() == 0 ? Json::object() : parse_json(file.text(0, file.size()));
+    const Json rate = before.value("tokens_per_second", Json());
+    return rate.is_number() && rate != 0 && before.value("seconds", Json()) == r.seconds ? rate : Json();
+  }
   /// Writes the results, then says so.
   void end(const RunResult& r) {
-    const Json json = {{"variant", config_.attention.variant},
-                       {"seed", p_.job.run.seed},
-                       {"steps", r.steps},
-                       {"tokens", r.tokens},
-                       {"parameters", r.parameters},
-                       {"cache_bytes_per_token", r.cache_bytes_per_token},
-                       {"final_nats_per_token", r.valid.nats_per_token},
-                       {"final_perplexity", r.valid.perplexity()},
-                       {"final_bits_per_byte", r.valid.bits_per_byte()},
-                       {"final_tokens", r.valid.tokens},
-                       {"final_bytes", known_bytes(r.valid.bytes)},
-                       {"seconds", r.seconds},
-                       {"tokens_per_second", r.tokens_per_second},
-                       {"attention", parse_json(config_text(config_)).at("attention")}};
+    Json json = {{"variant", config_.attention.variant},
+                 {"seed", p_.job.run.seed},
+                 {"steps", r.steps},
+                 {"tokens", r.tokens},
+                 {"parameters", r.parameters},
+                 {"cache_bytes_per_token", r.cache_bytes_per_token},
+                 {"final_nats_per_token", r.valid.nats_per_token},
+                 {"final_perplexity", r.valid.perplexity()},
+                 {"final_bits_per_byte", r.valid.bits_per_byte()},
+                 {"final_tokens", r.valid.tokens},
+                 {"final_bytes", known_bytes(r.valid.bytes)},
+                 {"seconds", r.seconds},
+                 {"tokens_per_second", rate_of(r)},
+                 {"attention", parse_json(config_text(config_)).at("attention")}};
+    if (json.at("tokens_per_second").is_null()) json.erase("tokens_per_second");
     if (first()) p_.folder.require_held();
     if (first()) write_whole(p_.folder.path() / "result.json", [&](std::ostream& out) { out << json_text(json, 2) << '\n'; });
     if (first()) output_.write(json);

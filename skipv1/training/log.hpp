@@ -110,10 +110,10 @@ class Log {
       require(begin.starts_with(found), path.string(), ": is there, and no log of a run: a new one does not take its place");
     }
   }
-  /// Removes the files; nothing can be added any more.
+  /// Removes the files, of a link the one that it leads to; nothing can be added any more.
   void remove() {
     csv_.close(), json_.close();
-    remove_own(csv_path_, csv_own_), remove_own(json_path_, json_own_);
+    for (const auto& [path, own] : {std::pair(csv_path_, csv_own_), {json_path_, json_own_}}) remove_own(end_of_links(path), own);
   }
 
  private:

@@ -44,6 +44,17 @@ inline std::optional<std::size_t> last_step(const RunFolder& folder, Communicato
   return step < 0 ? std::nullopt : std::optional<std::size_t>(static_cast<std::size_t>(step));
 }
 
+/// Whether a run makes a checkpoint at `step`.
+inline bool saves_at(std::size_t step, const RunOptions& o) {
+  const std::size_t steps = o.training.schedule.steps;
+  return step == 0 || step == steps || (step < steps && o.checkpoint_every > 0 && step % o.checkpoint_every == 0);
+}
+/// Throws if something in the folder has the name of a checkpoint that a run will make after its last one.
+inline void require_free_names(const RunFolder& folder, std::optional<std::size_t> last, const RunOptions& o) {
+  for (const std::size_t step : folder.named())
+    if ((!last || step > *last) && saves_at(step, o)) folder.require_free(step);
+}
+
 /// What one of `processes` reads of a step. Throws unless it is as many windows for each.
 inline TrainingOptions part_of(TrainingOptions options, std::size_t processes) {
   require(options.batch % processes == 0, "batch ", options.batch, ": ", processes,
@@ -78,6 +89,7 @@ class TrainingRun {
         trainer_(config, part_of(options.training, world.size()), last_ ? Parameters<Sum<T>>(config) : initial(), world) {
     text.count(options.training.length);
     require(held_out.size() >= 2, "the held-out text has ", held_out.size(), " tokens: at least 2 are needed");
+    if (writes()) require_free_names(folder_, last_, options_);
     if (last_) restore(*last_);
   }
 
@@ -88,7 +100,7 @@ class TrainingRun {
   } catch (...) {
     if (!last_ && writes() && trainer_.steps() == 0) {
       if (log_) log_->remove();
-      folder_.remove_first();
+      if (begun_) folder_.remove_first();
     }
     throw;
   }
@@ -97,10 +109,10 @@ class TrainingRun {
 
  private:
   RunResult run_to_end() {
-    if (!last_) save();
+    if (!last_) save(), begun_ = true;
     if (writes()) folder_.hold(), folder_.require_held();  // else the log below is another run's
     if (writes()) log_.emplace(folder_.path(), trainer_.steps(), log_rows_);
-    if (writes()) folder_.clean();
+    if (writes()) folder_.clean(trainer_.steps());
     if (trainer_.steps() == 0 && options_.evaluate_every > 0) {
       LogRow row;
       note(row, evaluated(options_.evaluate_windows));
@@ -227,10 +239,10 @@ class TrainingRun {
       write_checkpoint<Sum<T>>(folder, config_, *trainer_.master());
       write_parameters<Sum<T>>(folder / "first_moment.safetensors", *trainer_.first_moment());
       write_parameters<Sum<T>>(folder / "second_moment.safetensors", *trainer_.second_moment());
+      if (beside_) beside_(folder);
       write_whole(folder / "state.json", [&](std::ostream& out) {
         out << json_text({{"step", trainer_.steps()}, {"seconds", seconds_}, {"log_rows", log_ ? log_->rows() : 0}}, 2) << '\n';
       });
-      if (beside_) beside_(folder);
     });
   }
 
@@ -274,6 +286,7 @@ class TrainingRun {
   std::optional<std::size_t> last_;
   Trainer<T, Space> trainer_;
   double seconds_ = 0;
+  bool begun_ = false;  ///< the checkpoint of step 0 is this run's
 };
 
 }  // namespace skipv1

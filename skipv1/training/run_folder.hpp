@@ -1,10 +1,12 @@
 // Where a run keeps its checkpoints: a folder step-00000300 each, complete from the moment it has that name.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 namespace skipv1 {
 
 /// The folder of a run. Whatever moment a program ends at, the last checkpoint in it is whole. Who writes to it has its `lock`.
+/// A checkpoint is a folder of such a name, no link, with a file state.json: what else has such a name is left alone.
 class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
@@ -41,17 +44,36 @@ class RunFolder {
   /// The step of the last checkpoint; none if there is no checkpoint, or no such folder.
   std::optional<std::size_t> last() const {
     std::optional<std::size_t> last;
-    for (const auto& entry : entries())
-      if (const std::optional<std::size_t> step = step_of(entry); step && (!last || *step > *last)) last = step;
+    for (const std::size_t step : named())
+      if (is_checkpoint(checkpoint(step)) && (!last || step > *last)) last = step;
     return last;
   }
+  /// The steps of whose checkpoints something has the name, whatever it is.
+  std::vector<std::size_t> named() const {
+    std::vector<std::size_t> steps;
+    for (const auto& entry : entries())
+      if (const std::optional<std::size_t> step = step_of(entry)) steps.push_back(*step);
+    return steps;
+  }
+  /// Throws if there is no checkpoint, but something of the name of one.
+  void require_no_broken() const {
+    if (last()) return;
+    for (const std::size_t step : named())
+      fail(checkpoint(step).string(), ": is no checkpoint: must be a folder, no link, with a file ", mark);
+  }
+  /// Throws if something has the name of the checkpoint of `step`, which is to be made.
+  void require_free(std::size_t step) const {
+    require(!is_there(checkpoint(step)), checkpoint(step).string(), ": is there, and not this run's checkpoint of step ", step,
+            ": move it away");
+  }
 
-  /// Makes the checkpoint of `step`: `write(folder)` fills a folder, which then gets its name; only after that are older ones
-  /// removed. Throws if writing fails (a full disk), with the older ones kept.
+  /// Makes the checkpoint of `step`: `write(folder)` fills a folder, state.json among it, which then gets its name; only after
+  /// that are older ones removed. Throws if writing fails (a full disk), with the older ones kept.
   template <class Write>
   void save(std::size_t step, const Write& write) const {
     require_held();
-    const std::filesystem::path target = checkpoint(step), part = with_suffix(target, ".part");
+    require_free(step);
+    const std::filesystem::path target = checkpoint(step), part = part_of(target);
     std::error_code error;
     const Unfinished unfinished(part);
     std::filesystem::remove_all(part, error);
@@ -59,63 +81,89 @@ class RunFolder {
     require(!error, part.string(), ": cannot be made: ", error.message());
     try {
       write(part);
+      require(is_checkpoint(part), target.string(), ": is to be a checkpoint, but was filled without ", mark);
     } catch (...) {
       require_held();
       std::filesystem::remove_all(part, error);
       throw;
     }
     require_held();
+    require_free(step);
     std::filesystem::rename(part, target, error);
     require(!error, target.string(), ": cannot be made: ", error.message());
-    clean();
+    clean(step);
   }
 
-  /// Removes the checkpoint of step 0, of a run that has learned nothing.
+  /// Removes the checkpoint of step 0, of a run that has made it and learned nothing.
   void remove_first() const {
     std::error_code ignored;
-    if (is_held()) std::filesystem::remove_all(checkpoint(0), ignored);
+    if (is_held() && is_checkpoint(checkpoint(0))) std::filesystem::remove_all(checkpoint(0), ignored);
   }
 
-  /// Removes what interrupted programs have left, and all checkpoints but the last.
-  void clean() const {
+  /// Removes what interrupted programs have left, and all checkpoints before the one of step `kept`: the files of theirs that
+  /// this one has, too. What else somebody has put there stays.
+  void clean(std::size_t kept) const {
     require_held();
-    const std::optional<std::size_t> kept = last();
-    std::error_code ignored;  // what stays costs room, no more
+    std::set<std::string> own;
+    for (const auto& file : entries(checkpoint(kept))) own.insert(file.filename().string());
+    std::error_code error;  // what stays costs room, no more
     for (const std::filesystem::path& entry : entries()) {
       const std::optional<std::size_t> step = step_of(entry);
-      if (step == kept || !(step || left_over(entry))) continue;
-      const std::filesystem::path old = step ? with_suffix(entry, ".old") : entry;
-      const Unfinished unfinished(old);
-      if (step) {  // it must not lose some of its files under a checkpoint's name
-        std::filesystem::remove_all(old, ignored);
-        std::filesystem::rename(entry, old, ignored);
-        if (ignored) continue;
-      }
-      std::filesystem::remove_all(old, ignored);
+      const bool older = step && *step < kept && is_checkpoint(entry);
+      if (!older && !is_part(entry)) continue;
+      const std::filesystem::path part = older ? part_of(entry) : entry;
+      std::optional<Unfinished> unfinished;
+      if (holds_only(own, entry)) unfinished.emplace(part);
+      if (older) std::filesystem::rename(entry, part, error);  // it must not lose some of its files under a checkpoint's name
+      if (!older || !error) remove(part, own);
     }
   }
 
  private:
+  static constexpr const char* mark = "state.json";  ///< what a folder without it is no checkpoint
+
   bool is_held() const { return !held_ || file_id(path_ / ".") == held_; }
-  static std::filesystem::path with_suffix(std::filesystem::path path, const char* suffix) { return path += suffix; }
-  std::vector<std::filesystem::path> entries() const {
+  static bool is_folder(const std::filesystem::path& path) {
+    std::error_code error;
+    return std::filesystem::is_directory(std::filesystem::symlink_status(path, error));
+  }
+  static bool is_checkpoint(const std::filesystem::path& path) {
+    std::error_code error;
+    return is_folder(path) && std::filesystem::is_regular_file(path / mark, error);
+  }
+  static std::vector<std::filesystem::path> entries(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> paths;
     std::error_code error;
-    for (std::filesystem::directory_iterator i(path_, error), end; !error && i != end; i.increment(error))
+    for (std::filesystem::directory_iterator i(folder, error), end; !error && i != end; i.increment(error))
       paths.push_back(i->path());
     return paths;
   }
-  static std::optional<std::size_t> step_of(const std::filesystem::path& path) {
+  std::vector<std::filesystem::path> entries() const { return entries(path_); }
+  std::optional<std::size_t> step_of(const std::filesystem::path& path) const {
     const std::string name = path.filename().string();
     std::size_t step = 0;
     if (!name.starts_with("step-")) return {};
     const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), step);
-    if (error != std::errc() || end != name.data() + name.size()) return {};
+    if (error != std::errc() || end != name.data() + name.size() || checkpoint(step).filename() != path.filename()) return {};
     return step;
   }
-  static bool left_over(const std::filesystem::path& path) {
-    const bool step = path.filename().string().starts_with("step-");
-    return (step && (path.extension() == ".part" || path.extension() == ".old")) || is_part(path);
+
+  static bool is_own(const std::set<std::string>& own, const std::filesystem::path& file) {
+    return !is_folder(file) && (own.contains(file.filename().string()) || is_part(file));
+  }
+  static bool holds_only(const std::set<std::string>& own, const std::filesystem::path& path) {
+    if (!is_folder(path)) return true;
+    const std::vector<std::filesystem::path> files = entries(path);
+    return std::all_of(files.begin(), files.end(), [&](const auto& file) { return is_own(own, file); });
+  }
+  /// Removes a file or folder of a temporary name; a folder in which something is left gets its name again.
+  static void remove(const std::filesystem::path& part, const std::set<std::string>& own) {
+    std::error_code ignored;
+    for (const auto& file : is_folder(part) ? entries(part) : std::vector<std::filesystem::path>())
+      if (is_own(own, file)) std::filesystem::remove(file, ignored);
+    std::filesystem::remove(part, ignored);
+    const std::filesystem::path place = part.parent_path() / part.stem();
+    if (is_folder(part) && !is_there(place)) std::filesystem::rename(part, place, ignored);
   }
 
   std::filesystem::path path_;
@@ -128,6 +176,7 @@ inline std::filesystem::path model_path(const std::filesystem::path& path) {
   require_open_folder(path);
   const RunFolder folder(path);
   const std::optional<std::size_t> last = folder.last();
+  folder.require_no_broken();
   require(last.has_value(), path.string(), ": neither a model (no config.json) nor a run with a checkpoint");
   return folder.checkpoint(*last);
 }

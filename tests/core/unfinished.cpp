@@ -64,7 +64,9 @@ TEST_CASE("what is finished stays when the program is interrupted; a signal that
     NewFolder made(folder / "made");
     write(made.path() / "inside", "");
     made.commit();
-    RunFolder(folder / "run").save(3, [&](const std::filesystem::path& part) { write(part / "weights", ""); });
+    RunFolder(folder / "run").save(3, [&](const std::filesystem::path& part) {
+      write(part / "weights", ""), write(part / "state.json", "");
+    });
     interrupted();
   });
   CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
@@ -87,18 +89,21 @@ TEST_CASE("an interrupted program leaves what has taken the places of its files 
     const Lock lock(folder / "run/lock", "run"), other(folder / "other/lock", "other");
     NewFolder made(folder / "parent/made");
     const std::string part = made.path().filename().string();
-    RunFolder(folder / "other").save(3, [&](const std::filesystem::path&) {
+    RunFolder(folder / "other").save(3, [&](const std::filesystem::path& checkpoint) {
+      const std::filesystem::path half = folder / "other" / checkpoint.filename();
       for (const char* name : {"run", "other", "parent"})
         std::filesystem::rename(folder / name, folder / (name + std::string("-away")));
       write(folder / "run", "precious");
-      for (const char* place : {"other/step-00000003.part", "parent"}) std::filesystem::create_directories(folder / place);
-      write(folder / "other/lock", "precious"), write(folder / "other/step-00000003.part/weights", "precious");
+      for (const auto& place : {half, folder / "parent"}) std::filesystem::create_directories(place);
+      write(folder / "other/lock", "precious"), write(half / "weights", "precious"), write(folder / "half", half.string());
       write(folder / "parent" / part, "precious");
       interrupted();
     });
   });
   CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
-  for (const char* file : {"run", "other/lock", "other/step-00000003.part/weights"}) CHECK(contents(folder / file) == "precious");
+  for (const std::filesystem::path& file :
+       {folder / "run", folder / "other/lock", contents(folder / "half") / std::filesystem::path("weights")})
+    CHECK(contents(file) == "precious");
   CHECK(std::distance(std::filesystem::directory_iterator(folder / "parent"), {}) == 1);
 }
 #endif

@@ -28,7 +28,7 @@ process() {
 }
 # nothing_left FOLDER WHY: no lock, nothing in the making.
 nothing_left() {
-  case $(ls -A "$1") in *lock* | *.part* | *.old*) fail "$2: left are $(ls -A "$1")" ;; esac
+  case $(ls -A "$1") in *lock* | *part*) fail "$2: left are $(ls -A "$1")" ;; esac
 }
 "$programs/skipv1-train" $settings --steps 2000 --out whole > /dev/null 2>&1
 

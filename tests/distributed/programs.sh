@@ -55,7 +55,7 @@ near float float-3 1e-4
 # Begun by two, stopped, gone on with by three, by one.
 "$mpiexec" -n 2 "$programs/skipv1-train" $small --dtype f64 --checkpoint-every 4 --out part > out 2>&1 &
 job=$!
-while ! ls -d part/step-*[48] > /dev/null 2>&1 && kill -0 $job 2> /dev/null; do sleep 0.01; done
+while ! ls -d part/step-???????[48] > /dev/null 2>&1 && kill -0 $job 2> /dev/null; do sleep 0.01; done
 kill -9 $job 2> /dev/null || true
 wait $job 2> /dev/null || true
 i=0

@@ -39,12 +39,32 @@ TEST_CASE("a lock that is moved stays locked until its last place goes") {
 
 TEST_CASE("the file that a killed process has left locks nobody out") {
   const Folder folder("lock-stale");
-  write(folder / "lock", "4711 and what else was in there\n");
+  write(folder / "lock", "4711\n");
   {
     const Lock lock(folder / "lock", "run");
     CHECK(contents(folder / "lock") == std::to_string(process_id()) + "\n");
   }
   CHECK(folder.count() == 0);
+}
+
+TEST_CASE("a file or a link of a lock's name that is no lock stays as it is") {
+  const Folder folder("lock-foreign");
+  const std::string refused = (folder / "lock").string() + ": is there, and no lock of a program: move it away";
+  for (const char* content : {"4711 and what else was in there\n", "123456789012345678901234567890\n"}) {
+    write(folder / "lock", content);
+    CHECK(error_of([&] { Lock(folder / "lock", "run"); }) == refused);
+    CHECK(contents(folder / "lock") == content);
+  }
+  std::filesystem::rename(folder / "lock", folder / "precious");
+  write(folder / "precious", "4711\n");
+  for (const char* target : {"precious", "nowhere"}) {
+    std::filesystem::remove(folder / "lock");
+    std::filesystem::create_symlink(target, folder / "lock");
+    CHECK(error_of([&] { Lock(folder / "lock", "run"); }) == refused);
+  }
+  CHECK(contents(folder / "precious") == "4711\n");
+  CHECK(std::filesystem::is_symlink(folder / "lock"));
+  CHECK(folder.count() == 2);
 }
 
 TEST_CASE("a lock makes its folder, which goes unless something is in it") {

@@ -16,7 +16,7 @@ pid=$!
 while [ ! -e "$work/part/log.csv" ]; do sleep 0.01; done  # the first checkpoint is there
 kill -9 "$pid"
 wait "$pid" 2> /dev/null || true
-before=$(ls -d "$work"/part/step-*[0-9])
+before=$(ls -d "$work"/part/step-????????)
 cp -r "$before" "$work/before"
 
 status=0

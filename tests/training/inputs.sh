@@ -130,7 +130,7 @@ kill $pid
 wait $pid || status=$?
 left=$(echo ended/*)
 case $status,$left in
-  *lock* | *.part* | *.old*) fail "interrupted: left are $left" ;;
+  *lock* | *part*) fail "interrupted: left are $left" ;;
   143,ended/log.csv\ ended/log.jsonl\ ended/step-*) ;;
   *) fail "interrupted: status $status, left are $left, $(tail -n 1 err)" ;;
 esac

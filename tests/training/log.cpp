@@ -162,6 +162,17 @@ TEST_CASE("a log that cannot be written is an error") {
   CHECK_THAT(message([&] { Log(folder.path(), 0); }), Catch::Contains("log.csv: cannot be written"));
 }
 
+TEST_CASE("a log that a link leads to is removed where it is, and the link stays") {
+  const Folder folder("log-link");
+  std::filesystem::create_directory(folder / "disk");
+  std::filesystem::create_symlink("disk/rows.csv", folder / "log.csv");
+  Log log(folder.path(), 0);
+  CHECK(std::filesystem::exists(folder / "disk/rows.csv"));
+  log.remove();
+  CHECK(!std::filesystem::exists(folder / "disk/rows.csv"));
+  CHECK(std::filesystem::is_symlink(folder / "log.csv"));
+}
+
 TEST_CASE("a log is removed where it is this one's own, and added to only there") {
   const Folder folder("log");
   Log log(folder.path(), 0);

@@ -21,6 +21,7 @@ ends() {
 
 writes=" while this program writes to it"
 ends csv "csv/log.csv: is gone$writes" rm csv/log.csv
+ends linked "linked/log.csv: a link to nowhere, where nothing is, stands in its place$writes" "ln -s nowhere linked/new; mv linked/new linked/log.csv"
 ends jsonl "jsonl/log.jsonl: is gone$writes" rm jsonl/log.jsonl
 # Where the run first misses its folder, at the log or at a checkpoint, is chance.
 missed="\(/log.*: is gone$writes\|: this run's folder is gone\|: something else has taken the place of this run's folder\)"
@@ -32,7 +33,7 @@ ends link "link$missed" "mv link link.away; ln -s nowhere link"
 [ -h link ] || fail "the link in the run's place is gone"
 mkdir -p other/step-00000001
 cp link.away/log.csv other
-echo precious > other/step-00000001/model
+for file in model state.json; do echo precious > other/step-00000001/$file; done
 ends run "run\(/log.csv: another file has taken its place$writes\|$missed\)" "mv run run.away; mv other run"
 [ "$(cat run/step-00000001/model)" = precious ] && cmp run/log.csv link.away/log.csv && [ "$(ls run | wc -l)" = 2 ] ||
   fail "the other run's folder: $(ls -R run)"
@@ -42,7 +43,7 @@ taken() {
   rm -f results.json
   "$programs/skipv1-experiment" recall --short --threads 1 --out results.json > out 2> err &
   pid=$!
-  until grep -q '"label"' results.json 2> /dev/null && kill -s STOP $pid && [ ! -e "results.json.part-$pid" ]; do
+  until grep -q '"label"' results.json 2> /dev/null && kill -s STOP $pid && [ ! -e "results.json.skipv1-part-$pid" ]; do
     kill -s CONT $pid
     sleep 0.02
   done

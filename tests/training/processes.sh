@@ -196,6 +196,31 @@ wrong "mha: not the model that the run to be resumed started from" uptrain run m
 rm -r mha && mv there mha
 wrong "config is other/step-00000030/config.json, the run" train --out by-config --resume --config other/step-00000030/config.json
 
+# A run that is done has the rate that it was trained at, also when it is resumed; where that is not known, it has none.
+rate=$(number two/result.json tokens_per_second)
+run train --out two --resume --json again.json
+[ -n "$rate" ] && [ "$(number two/result.json tokens_per_second)" = "$rate" ] && [ "$(number again.json tokens_per_second)" = "$rate" ] ||
+  fail "the rate $rate of a run that is done: $(grep -h tokens_per_second two/result.json again.json)"
+rm two/result.json
+run train --out two --resume
+[ -s two/result.json ] && ! grep -q tokens_per_second two/result.json || fail "a rate of nothing: $(cat two/result.json)"
+
+# What has the name of a checkpoint and is none stays; in the way of one it is said before anything is done.
+mkdir -p own/step-00000900 own/step-00000007 own/step-00000006
+for folder in 900 007; do echo mine > own/step-00000$folder/notes; done
+wrong "^skipv1-train: own/step-00000006: is there, and not this run's checkpoint of step 6: move it away$" train --text text.txt $tiny --steps 6 --out own
+rmdir own/step-00000006
+wrong "^skipv1-train: own/step-0000[09]*00[07]*: is no checkpoint: must be a folder, no link, with a file state.json$" \
+  train --text text.txt $tiny --steps 6 --out own --resume
+run train --text text.txt $tiny --steps 6 --checkpoint-every 2 --out own
+run train --out own --resume
+run eval own --text text.txt --windows 1
+[ "$(cat own/step-00000900/notes own/step-00000007/notes)" = "mine
+mine" ] && [ "$(ls own | tr '\n' ' ')" = "log.csv log.jsonl result.json step-00000006 step-00000007 step-00000900 " ] || fail "foreign: $(ls -R own)"
+echo mine > own/lock
+wrong "^skipv1-train: own/lock: is there, and no lock of a program: move it away$" train --out own --resume
+[ "$(cat own/lock)" = mine ] || fail "another's file called lock: $(ls -l own)"
+
 # Names that are not UTF-8, everywhere; what is JSON is UTF-8.
 odd=$(printf 'caf\351')
 if mkdir "$odd" 2> /dev/null; then

@@ -46,10 +46,13 @@ std::string without_seconds(const std::filesystem::path& folder) {
 }
 const char* const files[] = {"config.json", "model.safetensors", "first_moment.safetensors", "second_moment.safetensors", "mark"};
 
+/// What the folder of the checkpoint of `step` is called while it is made.
+std::filesystem::path part_name(const std::string& step) { return part_of("step-" + step); }
+
 /// Fails when the checkpoint of `step` is written; before that, writes a file of its own.
 Run::Beside stops_at(std::size_t step) {
   return [step](const std::filesystem::path& folder) {
-    require(folder.filename().string().find(std::to_string(step) + ".part") == std::string::npos, "the disk is full");
+    require(folder.filename().string().find(std::to_string(step) + ".skipv1-part") == std::string::npos, "the disk is full");
     write_file(folder / "mark", "beside");
   };
 }
@@ -156,12 +159,45 @@ TEST_CASE("a run that ends before its first step leaves nothing, and what is ano
   CHECK_THROWS_AS(run_in(
                       folder.path(),
                       [](const std::filesystem::path& written) {
-                        if (written.filename() == "step-00000001.part") throw std::bad_alloc();
+                        if (written.filename() == part_name("00000001")) throw std::bad_alloc();
                       },
                       o)
                       .run(),
                   std::bad_alloc);
   CHECK(RunFolder(folder.path()).last() == 0u);  // something was learned: it goes on from here
+}
+
+TEST_CASE("what has the name of a checkpoint and is none stays, and is said before the first step if it is in the way") {
+  const Folder folder("run-foreign");
+  for (const char* step : {"step-00000000", "step-00000008", "step-00000012"}) {
+    std::filesystem::remove_all(folder / "a");
+    write_file(folder / "a" / step / "precious", "mine");
+    CHECK(message([&] { run_in(folder / "a"); }).starts_with((folder / "a" / step).string() + ": is there, and not this run's"));
+    CHECK(std::distance(std::filesystem::recursive_directory_iterator(folder / "a"), {}) == 2);
+  }
+  std::filesystem::remove_all(folder / "a");
+  for (const char* step : {"step-00000002", "step-00000900", "step-7"}) write_file(folder / "a" / step / "precious", "mine");
+  run_in(folder / "a").run();
+  for (const char* step : {"step-00000002", "step-00000900", "step-7"})
+    CHECK(file_content(folder / "a" / step / "precious") == "mine");
+  CHECK(RunFolder(folder / "a").last() == 12u);
+  CHECK(run_in(folder / "a").run().steps == 12);  // goes on from there
+  // A checkpoint of another run that comes while this one learns is not its last one.
+  const auto copied = [&](const std::filesystem::path& part) {
+    if (part.filename() == part_name("00000008"))
+      std::filesystem::copy(folder / "a/step-00000012", folder / "b/step-00000099", std::filesystem::copy_options::recursive);
+  };
+  run_in(folder / "b", copied).run();
+  CHECK(std::filesystem::exists(folder / "b/step-00000012/model.safetensors"));
+  CHECK(std::filesystem::exists(folder / "b/step-00000099/model.safetensors"));
+}
+
+TEST_CASE("a run that ends before its first checkpoint leaves what has that one's name") {
+  const Folder folder("run-first");
+  Run run = run_in(folder / "a");
+  write_file(folder / "a/step-00000000/state.json", "mine");
+  CHECK_THAT(message([&] { run.run(); }), Catch::Contains("step-00000000: is there, and not this run's"));
+  CHECK(file_content(folder / "a/step-00000000/state.json") == "mine");
 }
 
 TEST_CASE("a run whose loss is no longer finite stops and keeps its checkpoint") {
@@ -179,7 +215,7 @@ TEST_CASE("a run whose log is gone, or whose folder another has taken, ends with
     const Folder folder("run-log");
     const auto loses = [&](const char* file, bool replaced) {
       return [&folder, file, replaced, at_end](const std::filesystem::path& part) {
-        if (part.filename() != (at_end ? "step-00000012.part" : "step-00000008.part")) return;
+        if (part.filename() != part_name(at_end ? "00000012" : "00000008")) return;
         std::filesystem::rename(folder / file, folder / "away");
         if (replaced) write_file(folder / file, "precious");
       };
@@ -193,16 +229,32 @@ TEST_CASE("a run whose log is gone, or whose folder another has taken, ends with
         if (replaced) CHECK(file_content(folder / file) == "precious");
       }
   }
+  for (const char* kind : {"nowhere", "away", "folder"}) {
+    const Folder folder("run-log");
+    const std::filesystem::path log = folder / "a/log.csv";
+    const auto replaces = [&](const std::filesystem::path& part) {
+      if (part.filename() != part_name("00000008")) return;
+      std::filesystem::rename(log, folder / "a/kept");
+      write_file(folder / "a/away", "precious");
+      kind == std::string("folder") ? std::filesystem::create_directory(log), void() : std::filesystem::create_symlink(kind, log);
+    };
+    CHECK(message([&] { run_in(folder / "a", replaces).run(); }) ==
+          log.string() +
+              (kind == std::string("folder") ? ": a folder has taken its place"
+               : kind == std::string("away") ? ": a link to away, another file, stands in its place"
+                                             : ": a link to nowhere, where nothing is, stands in its place") +
+              " while this program writes to it");
+  }
   const Folder folder("run-moved");
   const auto moved = [&](const std::filesystem::path& part) {
-    if (part.filename() != "step-00000008.part") return;
+    if (part.filename() != part_name("00000008")) return;
     std::filesystem::rename(folder / "a", folder / "away");
-    write_file(folder / "a/step-00000006/model", "another run's");
-    write_file(folder / "a/step-00000006.part/model", "another run's");
+    for (const char* file : {"model", "state.json"}) write_file(folder / "a/step-00000006" / file, "another run's");
+    write_file(folder / "a" / part_name("00000006") / "model", "another run's");
   };
   CHECK_THROWS_AS(run_in(folder / "a", moved).run(), Error);
   CHECK(file_content(folder / "a/step-00000006/model") == "another run's");
-  CHECK(std::filesystem::exists(folder / "a/step-00000006.part/model"));
+  CHECK(std::filesystem::exists(folder / "a" / part_name("00000006") / "model"));
   CHECK(std::distance(std::filesystem::directory_iterator(folder / "a"), {}) == 2);
 }
 

@@ -16,8 +16,11 @@ std::set<std::string> names(const std::filesystem::path& folder) {
   return names;
 }
 auto writes(const std::string& content) {
-  return [content](const std::filesystem::path& folder) { write_file(folder / "a", content); };
+  return [content](const std::filesystem::path& folder) {
+    write_file(folder / "a", content), write_file(folder / "state.json", "{}");
+  };
 }
+void checkpoint(const std::filesystem::path& folder, const std::string& content) { writes(content)(folder); }
 }  // namespace
 
 TEST_CASE("the last checkpoint is the one of the highest step, and the only one kept") {
@@ -36,20 +39,63 @@ TEST_CASE("the last checkpoint is the one of the highest step, and the only one 
 TEST_CASE("what interrupted programs leave is no checkpoint, and goes") {
   const Folder place("run-folder");
   const RunFolder folder(place.path());
-  write_file(place / "step-00000007/a", "seven");
-  write_file(place / "step-00000003/a", "three: its removal was interrupted");
-  write_file(place / "step-00000002.old/a", "");
-  write_file(place / "step-00000009.part/a", "half a nine");
-  write_file(place / "step-none/a", "somebody's own");
-  write_file(place / "log.csv.part-4711", "half a log");
-  write_file(place / "notes.part-two", "somebody's own");
+  checkpoint(place / "step-00000007", "seven");
+  checkpoint(place / "step-00000003", "three: its removal was interrupted");
+  write_file(place / "step-00000009.skipv1-part-4711/a", "half a nine");
+  write_file(place / "step-00000009.skipv1-part-4711/state.json.skipv1-part-4711", "");
+  write_file(place / "log.csv.skipv1-part-4711", "half a log");
   write_file(place / "log.csv", "");
   CHECK(folder.last() == 7u);
-  folder.clean();
-  CHECK(names(place.path()) == std::set<std::string>{"log.csv", "notes.part-two", "step-00000007", "step-none"});
-  write_file(place / "step-00000009.part/b", "again half a nine");
+  folder.clean(7);
+  CHECK(names(place.path()) == std::set<std::string>{"log.csv", "step-00000007"});
+  write_file(part_of(place / "step-00000009") / "b", "again half a nine");
   folder.save(9, writes("nine"));
-  CHECK(names(place / "step-00000009") == std::set<std::string>{"a"});
+  CHECK(names(place / "step-00000009") == std::set<std::string>{"a", "state.json"});
+}
+
+TEST_CASE("what is no checkpoint of the run is none, whatever its name, and stays") {
+  const Folder place("run-folder");
+  const RunFolder folder(place.path());
+  checkpoint(place / "step-00000003", "three");
+  write_file(place / "step-00000003/notes.txt", "mine");
+  write_file(place / "step-00000003/figures/a", "mine");
+  checkpoint(place / "away", "linked");
+  std::filesystem::create_directory_symlink("away", place / "step-00000002");
+  std::filesystem::create_directory_symlink("away", place / "step-00000800");
+  checkpoint(place / "step-9", "another program's");
+  for (const char* mine : {"step-00000004/a", "step-00000900/a", "step-00000001.old/a", "step-00000009.part/a", "step-none/a",
+                           "notes.part-4711", "notes.part-two", "step-00000950"})
+    write_file(place / mine, "mine");
+  std::set<std::string> before = names(place.path());
+  CHECK(folder.last() == 3u);
+  folder.save(7, writes("seven"));
+  CHECK(folder.last() == 7u);
+  before.insert("step-00000007");
+  CHECK(names(place.path()) == before);
+  CHECK(names(place / "step-00000003") == std::set<std::string>{"figures", "notes.txt"});
+  CHECK(file_content(place / "step-00000003/figures/a") == "mine");
+  CHECK(names(place / "away") == std::set<std::string>{"a", "state.json"});
+  checkpoint(place / "step-00000990", "of another run, which came while this one learns");
+  folder.save(8, writes("eight"));
+  CHECK(names(place / "step-00000008") == std::set<std::string>{"a", "state.json"});
+  CHECK(!std::filesystem::exists(place / "step-00000007"));
+  for (const std::size_t step : {3u, 4u, 800u, 900u, 950u, 990u})
+    CHECK(message([&] { folder.save(step, writes("new")); }) == folder.checkpoint(step).string() +
+                                                                    ": is there, and not this run's checkpoint of step " +
+                                                                    std::to_string(step) + ": move it away");
+}
+
+TEST_CASE("a run none of whose checkpoints is whole is said to be so") {
+  const Folder place("run-folder");
+  write_file(place / "step-00000005/config.json", "{}");
+  const std::string line =
+      (place / "step-00000005").string() + ": is no checkpoint: must be a folder, no link, with a file state.json";
+  CHECK(message([&] { RunFolder(place.path()).require_no_broken(); }) == line);
+  CHECK(message([&] { model_path(place.path()); }) == line);
+  const auto without = [](const std::filesystem::path& part) { write_file(part / "a", ""); };
+  CHECK_THAT(message([&] { RunFolder(place.path()).save(6, without); }), Catch::Contains("without state.json"));
+  checkpoint(place / "step-00000004", "four");
+  CHECK(model_path(place.path()) == place / "step-00000004");
 }
 
 TEST_CASE("whoever reads a run that is learning reads the next checkpoint where the last one has gone") {
@@ -90,11 +136,10 @@ TEST_CASE("a folder that is held is written to only while no other has its place
   folder.save(2, writes("two"));
   std::filesystem::rename(place / "run", place / "away");
   CHECK(message([&] { folder.save(3, writes("three")); }) == (place / "run").string() + ": this run's folder is gone");
-  write_file(place / "run/step-00000000/a", "another run's");
-  write_file(place / "run/step-00000001/a", "another run's");
+  for (const char* step : {"run/step-00000000", "run/step-00000001"}) checkpoint(place / step, "another run's");
   const std::string line = (place / "run").string() + ": something else has taken the place of this run's folder";
   CHECK(message([&] { folder.save(3, writes("three")); }) == line);
-  CHECK(message([&] { folder.clean(); }) == line);
+  CHECK(message([&] { folder.clean(2); }) == line);
   folder.remove_first();
   CHECK(names(place / "run") == std::set<std::string>{"step-00000000", "step-00000001"});
 }

@@ -61,6 +61,15 @@ wrong "$table: not the table of the run to be resumed" "$programs/skipv1-train" 
 cp tables/kept "$table" && rm -r tables/kept elsewhere
 wrong "variant is mha, the run to be resumed has" "$programs/skipv1-train" --out run --resume --variant mha
 
+# A peak rate is the one that is meant, with as many digits as it has.
+experiment="$programs/skipv1-experiment"
+for peak in 1.0000000001e-3 1.40000000000001e-3; do
+  wrong "peaks $peak: no run has it; there are 5e-4, 1e-3, 1.4e-3," "$experiment" recall --short --peaks $peak --out none
+done
+wrong "peaks 3.0000000001e-1: no run has it; there are" "$experiment" recall --short --peaks 0.30000000001 --out none
+run experiment recall --short --only 8-pairs/mha --peaks 0.004,2.8e-3 --out recall.json
+wrong "peaks 1.0000000001e-3: none of the results has it; there are 2.8e-3, 4e-3$" "$experiment" recall --peaks 1.0000000001e-3 --out recall.json --table
+
 # Refused.
 wrong "must be --layers, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 4 --heads 8 --length 16 --variant "$table" --out none
 wrong "must be --kv-heads, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 8 --heads 4 --length 16 --variant "$table" --out none

@@ -35,18 +35,26 @@ void require_named(const std::vector<std::string>& asked, const std::vector<std:
   }
 }
 
-bool near(double rate, double other) { return std::abs(rate - other) <= 1e-9 * std::abs(other); }
-/// Whether a run has that peak rate, but for its last digits: a rate may be a product.
+/// Whether two rates are one, but for rounding: a rate may be a product.
+bool near(double rate, double other) { return std::abs(rate - other) <= 1e-15 * std::abs(other); }
 bool has_peak(const PlannedRun& run, double peak) { return run.contexts.empty() && near(run.training.schedule.peak, peak); }
-/// A rate as the labels have it: "1.4e-3".
+/// A rate as the labels have it, "1.4e-3", with as many digits as it has.
 std::string rate_text(double rate) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6e", rate);
+  char text[40];
+  for (int digits = 6; digits <= 16; ++digits) {
+    std::snprintf(text, sizeof text, "%.*e", digits, rate);
+    if (near(std::strtod(text, nullptr), rate)) break;
+  }
   const std::string_view whole = text;
   const std::size_t e = whole.find('e');
   const std::string_view mantissa = whole.substr(0, whole.find_last_not_of("0.", e - 1) + 1);
   const int exponent = std::atoi(text + e + 1);
   return (mantissa.empty() ? "0" : std::string(mantissa)) + (exponent ? "e" + std::to_string(exponent) : "");
+}
+std::string list_of(const std::set<double>& rates) {
+  std::string known;
+  for (const double rate : rates) known += (known.empty() ? "" : ", ") + rate_text(rate);
+  return known.empty() ? "none" : known;
 }
 
 std::optional<std::size_t> whole_number(std::string_view text) {
@@ -140,12 +148,10 @@ void require_choice(const Experiment& experiment, const ExperimentJob& asked) {
   std::set<double> rates;
   for (const PlannedRun& run : experiment.runs)
     if (wanted(at_any_peak, run) && run.contexts.empty()) rates.insert(run.training.schedule.peak);
-  std::string known;
-  for (const double rate : rates) known += (known.empty() ? "" : ", ") + rate_text(rate);
   for (const double peak : asked.peaks)
     require(std::any_of(experiment.runs.begin(), experiment.runs.end(),
                         [&](const PlannedRun& run) { return wanted(at_any_peak, run) && has_peak(run, peak); }),
-            "--peaks ", rate_text(peak), ": no run has it; there are ", known.empty() ? "none" : known);
+            "--peaks ", rate_text(peak), ": no run has it; there are ", list_of(rates));
 }
 
 Json chosen_results(Json results, const ExperimentJob& asked) {
@@ -170,9 +176,12 @@ Json chosen_results(Json results, const ExperimentJob& asked) {
   std::vector<std::string> labels;
   for (const Json& run : all) labels.push_back(label_of(run));
   require_named(asked.only, labels, "the results have");
+  std::set<double> rates;
+  for (const Json& run : all)
+    if (const Json rate = run.at("settings").value("peak", Json()); rate.is_number()) rates.insert(rate.get<double>());
   for (const double peak : asked.peaks)
     require(std::any_of(all.begin(), all.end(), [&](const Json& run) { return has_rate(run, peak); }), "--peaks ",
-            rate_text(peak), ": none of the results has it");
+            rate_text(peak), ": none of the results has it; there are ", list_of(rates));
   for (const Json& run : all) {
     const auto seed = run.at("seed").get<std::uint64_t>();
     if (among(asked.only, [&](const std::string& name) { return names(name, label_of(run)); }) &&

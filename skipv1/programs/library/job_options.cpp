@@ -188,6 +188,7 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
   }
   p.last = last_step(p.folder, world);
   if (!p.last && world.first()) Log::require_replaceable(p.folder.path());
+  if (job.resume && world.first()) p.folder.require_no_broken();
   p.length_given = p.last || given(app, "--length");
   require(!p.last || job.resume, job.out, ": holds a run already, at step ", p.last.value_or(0), ": --resume continues it");
   if (p.last) {
@@ -196,6 +197,7 @@ PreparedJob prepare(const Job& job, const CommandLine& app, Communicator& world)
     at_place(path.string(), [&] { take_over(p, parse_json(file.text(0, file.size())), app); });
     require_same_files(p, app);
   }
+  if (world.first()) require_free_names(p.folder, p.last, p.job.run);
   require(!p.job.text.empty() || !p.job.tokens.empty() || !job.resume, job.out,
           ": no checkpoint to resume, and no --text or --tokens to start with");
   require_one_text(p.job.text, p.job.tokens);

@@ -70,8 +70,8 @@ class Lister {
         name == "model.safetensors")
       return true;
     if (fs::is_directory(path)) return false;
-    if (name == "tokens.npy") return require_equal(path, case_.tokens), true;
-    if (name == "targets.npy") return require_equal(path, case_.targets), true;
+    if (name == "tokens.npy") return require_equal(path, case_.tokens, "--tokens"), true;
+    if (name == "targets.npy") return require_equal(path, case_.targets, "--targets"), true;
     require_not_own(path);
     if (name == "expected.json") return take_expected(path), true;
     if (name == "decoding.json" && !case_.decoding.empty()) return take_decoding(path), true;
@@ -95,10 +95,11 @@ class Lister {
               ", which would be held against itself: must be what another implementation computed");
   }
 
-  static void require_equal(const fs::path& path, View<const std::int32_t> expected) {
+  void require_equal(const fs::path& path, View<const std::int32_t> expected, const char* option) const {
     const Tensor<std::int32_t> x = read_npy<std::int32_t>(path);
     require(x.shape() == expected.shape() && std::equal(x.data(), x.data() + x.size(), expected.data()), path.string(),
-            ": is not the case's own: the results beside it are of something else");
+            ": is not the case's own: the results beside it are of something else (skipv1-run: ", option, ' ',
+            (case_.folder / path.filename()).string(), ")");
   }
 
   static std::string dtype_of_npy(const fs::path& path) {

@@ -23,6 +23,21 @@ std::string place(const std::string& tensor, const Shape& shape, std::size_t i) 
   return "first at " + text + "]: ";
 }
 
+/// Two numbers that differ, as `print` streams them at that many digits or at as many more as tell them apart.
+template <class Print>
+std::pair<std::string, std::string> apart(double a, double b, int digits, const Print& print) {
+  for (;; ++digits) {
+    const auto text = [&](double x) {
+      std::ostringstream out;
+      print(out, digits);
+      out << x;
+      return out.str();
+    };
+    const std::pair<std::string, std::string> texts(text(a), text(b));
+    if (texts.first != texts.second || a == b || digits >= 17) return texts;
+  }
+}
+
 }  // namespace
 
 Comparison compare(const std::string& check, const std::string& tensor, View<const double> actual, View<const double> expected,
@@ -55,8 +70,9 @@ Comparison compare(const std::string& check, const std::string& tensor, View<con
   if (result.pass) return result;
   const std::size_t shown = not_finite ? first_not_finite : first;
   if (not_finite && expected.shape().rank() > 0) note << not_finite << " of " << expected.size() << " are not finite, ";
-  note << place(tensor, expected.shape(), shown) << "expected " << std::setprecision(9) << expected.data()[shown] << ", actual "
-       << actual.data()[shown];
+  const auto [right, wrong] = apart(expected.data()[shown], actual.data()[shown], 9,
+                                    [](std::ostream& out, int digits) { out << std::setprecision(digits); });
+  note << place(tensor, expected.shape(), shown) << "expected " << right << ", actual " << wrong;
   result.note = note.str();
   return result;
 }
@@ -114,10 +130,10 @@ std::string list_compared(const std::vector<Comparison>& comparisons) {
 
 void print(std::ostream& out, const std::vector<Comparison>& comparisons) {
   const auto line = [&](const Comparison& c) {
-    out << "  " << std::left << std::setw(11) << c.check << std::setw(52) << c.tensor << std::right << std::scientific
-        << std::setprecision(1) << "error " << std::setw(7) << c.error << "  bound " << std::setw(7) << c.bound
-        << (c.pass ? "  ok" : "  DIFFERS  " + c.note) << '\n'
-        << std::defaultfloat;
+    const auto [error, bound] =
+        apart(c.error, c.bound, 1, [](std::ostream& text, int digits) { text << std::scientific << std::setprecision(digits); });
+    out << "  " << std::left << std::setw(11) << c.check << std::setw(52) << c.tensor << std::right << "error " << std::setw(7)
+        << error << "  bound " << std::setw(7) << bound << (c.pass ? "  ok" : "  DIFFERS  " + c.note) << '\n';
   };
   for (std::size_t i = 0, end = 0; i < comparisons.size(); i = end) {
     const Comparison* worst = &comparisons[i];

@@ -246,14 +246,12 @@ class ChartPainter {
     }
     canvas_.line({{plot_.left, plot_.top}, {plot_.left, plot_.bottom}, {plot_.right, plot_.bottom}}, 1.5, ink);
     const double centre = plot_.centre().x, middle = plot_.centre().y;
-    for (std::size_t i = 0; i < title_.size(); ++i) {
-      const double size = fitting_size(title_[i], title_size, width_ - 60), y = 14 + static_cast<double>(i) * (title_size + 6);
-      canvas_.text({width_ / 2, y}, title_[i], size, black, Align::centre);
-    }
-    const double x_scale = fitting_size(chart_.x_label, text_size, 2 * std::min(centre, canvas_.frame().right - centre) - 10);
-    const double y_scale = fitting_size(chart_.y_label, text_size, 2 * std::min(middle, canvas_.frame().bottom - middle) - 10);
-    canvas_.text({centre, canvas_.frame().bottom - 10 - text_height}, chart_.x_label, x_scale, ink, Align::centre);
-    canvas_.text_upwards({12, middle}, chart_.y_label, y_scale, ink);
+    for (std::size_t i = 0; i < title_.size(); ++i)
+      canvas_.text({width_ / 2, 14 + static_cast<double>(i) * (title_size + 6)}, title_[i], title_size, black, Align::centre);
+    const Fitted x = fitted(chart_.x_label, text_size, 2 * std::min(centre, canvas_.frame().right - centre) - 10);
+    const Fitted y = fitted(chart_.y_label, text_size, 2 * std::min(middle, canvas_.frame().bottom - middle) - 10);
+    canvas_.text({centre, canvas_.frame().bottom - 10 - text_height}, x.text, x.size, ink, Align::centre);
+    canvas_.text_upwards({12, middle}, y.text, y.size, ink);
   }
 
   void each_series(void (ChartPainter::*task)(const Series&, std::size_t)) {

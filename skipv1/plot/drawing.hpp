@@ -188,8 +188,8 @@ inline Drawing side_by_side(const std::vector<Drawing>& pictures, const std::str
   }
   const double head = title.empty() ? 0 : title_size + 20;
   Drawing all(width, height + static_cast<std::size_t>(head), title);
-  const double size = fitting_size(title, title_size, all.frame().right - 48);
-  all.text({all.frame().right / 2, 14}, title, size, black, Align::centre);
+  const Fitted line = fitted(title, title_size, all.frame().right - 48);
+  all.text({all.frame().right / 2, 14}, line.text, line.size, black, Align::centre);
   double left = 0;
   for (const Drawing& picture : pictures) {
     all.paste(picture, {left, head});

@@ -165,19 +165,44 @@ inline std::string shortened(const std::string& text) {
 inline double fitting_size(std::string_view text, double size, double room) {
   return std::min(size, size * room / std::max(1.0, text_width(text, size)));
 }
+/// `text`, of that size at most `room` pixels wide: cut at a character's end, and "..." behind it, where it is longer.
+inline std::string cut(const std::string& text, double size, double room) {
+  if (text_width(text, size) <= room) return text;
+  std::size_t fits = 0, least = text.size();  // bytes that fit, and that do not
+  const auto end_of = [&](std::size_t at) {
+    while (at > 0 && at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) --at;
+    return at;
+  };
+  while (fits + 1 < least) {
+    const std::size_t middle = (fits + least) / 2;
+    (text_width(text.substr(0, end_of(middle)) + "...", size) <= room ? fits : least) = middle;
+  }
+  return text.substr(0, end_of(fits)) + "...";
+}
+/// A line of text that fits its place.
+struct Fitted {
+  std::string text;
+  double size;
+};
+/// `text` of `size`; where it is wider than `room`, smaller, but to be read, and cut if that is not enough.
+inline Fitted fitted(const std::string& text, double size, double room) {
+  constexpr double least = 10;  // pixels
+  const double smaller = fitting_size(text, size, room);
+  return smaller >= least ? Fitted{text, smaller} : Fitted{cut(text, least, room), least};
+}
 /// One line of `text`, anti-aliased; the top of the mask is the top of the line.
 inline Mask text_mask(std::string_view text, double size) {
   const detail::Font& font = detail::Font::system();
   return font.loaded() ? font.mask(text, size) : easy::text_mask(text, size);
 }
 
-/// `text` in lines of at most `room` pixels, broken at spaces; a longer word has a line of its own.
+/// `text` in lines of at most `room` pixels, broken at spaces; a longer word has a line of its own, and is cut.
 inline std::vector<std::string> wrap(const std::string& text, double size, double room) {
   std::vector<std::string> lines;
   std::string line;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find(' ', begin), text.size());
-    const std::string word = text.substr(begin, end - begin);
+    const std::string word = cut(text.substr(begin, end - begin), size, room);
     std::string longer = line;
     longer += line.empty() ? "" : " ";
     longer += word;

@@ -127,14 +127,15 @@ class MatrixPainter {
                    Align::right);
     }
     const double centre = (cells_.left + cells_.right) / 2, middle = (cells_.top + cells_.bottom) / 2;
-    const double title = fitting_size(m_.title, title_size, canvas_.frame().right - 20);
-    const double across = fitting_size(m_.column_label, text_size, 2 * std::min(centre, canvas_.frame().right - centre) - 10);
-    canvas_.text({canvas_.frame().right / 2, 16}, m_.title, title, black, Align::centre);
-    canvas_.text({centre, cells_.bottom + 14 + text_height}, m_.column_label, across, ink, Align::centre);
+    const Fitted title = fitted(m_.title, title_size, canvas_.frame().right - 20);
+    const Fitted across = fitted(m_.column_label, text_size, 2 * std::min(centre, canvas_.frame().right - centre) - 10);
+    const Fitted upwards = fitted(m_.row_label, text_size, 2 * middle - 10);
+    canvas_.text({canvas_.frame().right / 2, 16}, title.text, title.size, black, Align::centre);
+    canvas_.text({centre, cells_.bottom + 14 + text_height}, across.text, across.size, ink, Align::centre);
     double row_labels = 0;
     for (const std::string& label : m_.rows) row_labels = std::max(row_labels, text_width(label, text_size));
     const double left = cells_.left - row_labels - 18 - text_height;
-    canvas_.text_upwards({left, middle}, m_.row_label, fitting_size(m_.row_label, text_size, 2 * middle - 10), ink);
+    canvas_.text_upwards({left, middle}, upwards.text, upwards.size, ink);
   }
 
   void paint_bar() {

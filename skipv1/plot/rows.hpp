@@ -131,10 +131,10 @@ class RowPainter {
       d.text({x, plot_.bottom + 10}, labels[i], text_size, ink, Align::centre);
     }
     for (const double x : c_.references) d.line({{axis_.pixel(x), plot_.top}, {axis_.pixel(x), plot_.bottom}}, 1.6, grey, {7, 5});
-    const double size = fitting_size(c_.label, text_size, static_cast<double>(c_.width) - 40);
+    const Fitted label = fitted(c_.label, text_size, static_cast<double>(c_.width) - 40);
     const double centre =
-        std::min((plot_.left + plot_.right) / 2, static_cast<double>(c_.width) - 20 - text_width(c_.label, size) / 2);
-    d.text({centre, height_ - 10 - text_height}, c_.label, size, ink, Align::centre);
+        std::min((plot_.left + plot_.right) / 2, static_cast<double>(c_.width) - 20 - text_width(label.text, label.size) / 2);
+    d.text({centre, height_ - 10 - text_height}, label.text, label.size, ink, Align::centre);
   }
 
   void paint_value(Drawing& d, std::size_t row, std::size_t k, double y) const {

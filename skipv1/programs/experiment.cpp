@@ -79,8 +79,14 @@ void add_options(CommandLine& app, Asked& asked) {
   app.add_option("--merge", asked.merged, "join these files of results into --out, and say what is missing")->excludes(part);
   app.add_flag("--short", asked.small, "the same runs with models and steps of a few moments");
   app.add_option("--against", asked.against, "the model that a group's others are compared with")->capture_default_str();
-  app.add_flag("--table", asked.table, "print the results as a table; without --text of what is in --out, and nothing is run");
-  app.add_option("--figure", asked.figure, "draw them into this file, .png (an SVG is written beside it) or .svg, likewise");
+  app.add_flag(
+      "--table", asked.table,
+      "print the results as a table; without --text of what is in --out, and nothing is run (rates: with what more layers "
+      "change, of models at three depths or more, --against's one of them)");
+  app.add_option("--figure", asked.figure,
+                 "draw them into this file, .png (an SVG is written beside it) or .svg, likewise; several pictures into files of "
+                 "its name and theirs (rates: NAME-GROUP.png where a model of the group is there at three peak rates or more, "
+                 "NAME-layers.png where one is there at three depths or more)");
 }
 
 /// Whether what is in --out is only to be printed, drawn or saved: without a text; and where none is read, if the file is there.

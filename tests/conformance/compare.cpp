@@ -27,6 +27,18 @@ TEST_CASE("the error of a tensor is relative to its largest entry") {
   CHECK(compare("gradients", "x", view(actual, {4}), view(expected, {4}), 0.01, 50).error == 0.01);
 }
 
+TEST_CASE("a difference is shown with as many digits as tell the two numbers apart") {
+  const double expected = 6.02150386, actual = std::nextafter(expected, 7);
+  Comparison c = compare("loss", "loss", {&actual, {}}, {&expected, {}}, 0);
+  CHECK(c.note == "expected 6.02150386, actual 6.021503860000001");
+  const double near = 6.0215038612;
+  CHECK(compare("loss", "loss", {&near, {}}, {&expected, {}}, 0).note == "expected 6.02150386, actual 6.021503861");
+  std::ostringstream out;
+  c.error = 1.0004e-10, c.bound = 1e-10;
+  print(out, {c});
+  CHECK(out.str().find("error 1.0004e-10  bound 1.0000e-10  DIFFERS") != std::string::npos);
+}
+
 TEST_CASE("a tensor that must be zero is measured against the least divisor") {
   const std::vector<double> zero = {0, 0}, noise = {0, 1e-17};
   CHECK(compare("gradients", "x", view(noise, {2}), view(zero, {2}), 1e-10, 0.01).pass);

@@ -165,8 +165,29 @@ TEST_CASE("text that is not UTF-8 has a '?' for each byte that fits nowhere") {
 TEST_CASE("lines are broken at spaces where they are too long") {
   const double room = text_width("one two", 17) + 1;
   CHECK(wrap("one two three", 17, room) == std::vector<std::string>{"one two", "three"});
-  CHECK(wrap("unbreakably", 17, 5) == std::vector<std::string>{"unbreakably"});
+  const double brief = text_width("unbr...", 17);
+  CHECK(wrap("unbreakably long", 17, brief) == std::vector<std::string>{"unbr...", "long"});
   CHECK(wrap("", 17, 5).empty());
+}
+
+TEST_CASE("text that is too long for its place is smaller, then cut at a character's end, and never a hairline") {
+  const std::string word(1000, 'w'), umlauts = "\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc";
+  CHECK(fitted("short", 17, 300).text == "short");
+  CHECK(fitted("short", 17, 300).size == 17);
+  const std::string longer(40, 'w');
+  const Fitted smaller = fitted(longer, 17, 0.8 * text_width(longer, 17));
+  CHECK(smaller.text == longer);
+  CHECK(smaller.size == Approx(0.8 * 17));
+  const Fitted least = fitted(word, 17, 300);
+  CHECK(least.size == 10);
+  CHECK(least.text.ends_with("w..."));
+  CHECK(text_width(least.text, 10) <= 300);
+  CHECK(text_width(least.text + "w", 10) > 300);
+  for (double room = 0; room < text_width(umlauts, 17); ++room) {
+    const std::string part = cut(umlauts, 17, room);
+    CHECK(part.size() % 2 == 1);  // whole characters and "..."
+    CHECK((part == "..." || text_width(part, 17) <= room));
+  }
 }
 
 TEST_CASE("a PNG file is written whole, or not at all") {

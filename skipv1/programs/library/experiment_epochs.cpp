@@ -188,7 +188,12 @@ ByLayers by_layers(const std::vector<Labelled>& all) {
 /// What more layers change in each model's held-out loss, and in its difference from `against`'s, seed by seed.
 void print_layers(const std::vector<Labelled>& all, const std::string& against) {
   for (const auto& [name, models] : by_layers(all)) {
-    if (!models.contains(against)) continue;
+    if (models.empty()) continue;
+    if (!models.contains(against)) {
+      std::printf("\nNo table of what more layers change: %s is not there at three depths, as %s is.\n", against.c_str(),
+                  models.begin()->first.c_str());
+      continue;
+    }
     std::printf(
         "\nWhat more layers change in the held-out loss, each model at its best peak rate; mean and interval of 95 %% of paired "
         "differences.\n\n");
@@ -254,7 +259,8 @@ void draw_peaks(const std::vector<Labelled>& all, const std::filesystem::path& f
   }
   const bool layers = draw_layers(all, with_suffix(file, "layers"));
   require(layers || !charts.empty(),
-          "--figure: loss over the peak rate needs results of one model at three rates; there are none");
+          "--figure: needs results of one model at three peak rates (loss over the rate) or at three depths (loss over layers); "
+          "there are none");
   for (auto& [group, chart] : charts) save(with_suffix(file, group), chart, all[0].is_short);
 }
 

@@ -59,6 +59,7 @@
 #include "skipv1/plot/font.hpp"
 #include "skipv1/plot/geometry.hpp"
 #include "skipv1/plot/later_range.hpp"
+#include "skipv1/plot/markers.hpp"
 #include "skipv1/plot/mask.hpp"
 #include "skipv1/plot/matrix.hpp"
 #include "skipv1/plot/routing.hpp"

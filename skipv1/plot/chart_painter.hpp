@@ -11,6 +11,7 @@
 
 #include "skipv1/plot/chart.hpp"
 #include "skipv1/plot/dodge.hpp"
+#include "skipv1/plot/markers.hpp"
 #include "skipv1/plot/taken_pixels.hpp"
 
 namespace skipv1::plot {
@@ -62,6 +63,7 @@ class ChartPainter {
     each_series(&ChartPainter::paint_spread);
     each_series(&ChartPainter::paint_line);
     canvas_.clip(canvas_.frame());
+    for (const Series& s : chart_.series) each_marker(s, [&](Point at) { markers_.add(at, index_of(s)); });
     each_series(&ChartPainter::paint_markers);
     for (const Series& s : chart_.series) paint_labels(s);
     if (legend) paint_legend(*legend, size);
@@ -310,16 +312,14 @@ class ChartPainter {
   static bool has_markers(const Series& s) {
     return !s.joined || s.points == Series::Points::shown || (s.points == Series::Points::automatic && s.x.size() <= 30);
   }
-  void paint_marker(Point at, std::size_t style) {
-    const auto kind = static_cast<Marker>(style % 4);
-    canvas_.marker(at, kind, 7.5, white);
-    canvas_.marker(at, kind, 5.5, line_colour(style));
-    if (has_open_marker(style)) canvas_.marker(at, kind, 3, white);
-  }
-  void paint_markers(const Series& s, std::size_t style) {
+  template <class Task>
+  void each_marker(const Series& s, const Task& task) {
     if (!has_markers(s)) return;
     for (std::size_t i = 0; i < s.x.size(); ++i)
-      if (shows(s.x[i], s.y[i]) && plot_.holds(place(s, s.x[i], s.y[i]))) paint_marker(place(s, s.x[i], s.y[i]), style);
+      if (shows(s.x[i], s.y[i]) && plot_.holds(place(s, s.x[i], s.y[i]))) task(place(s, s.x[i], s.y[i]));
+  }
+  void paint_markers(const Series& s, std::size_t style) {
+    each_marker(s, [&](Point at) { paint_marker(canvas_, at, style, markers_.radius(at, index_of(s))); });
   }
 
   /// The labels of a series' points: each on the side of its point where it covers the least.
@@ -347,7 +347,7 @@ class ChartPainter {
       const double y = at.y + 8 + static_cast<double>(entry++ % legend_rows_) * legend_row;
       const double middle = std::floor(y + font_middle * text_size) + 0.5;
       if (s.joined) canvas_.line({{left + 8, middle}, {left + 52, middle}}, line_thickness, line_colour(style), line_dash(style));
-      if (has_markers(s)) paint_marker({left + 30, middle}, style);
+      if (has_markers(s)) paint_marker(canvas_, {left + 30, middle}, style);
       canvas_.text({left + 62, y}, s.name, text_size, ink);
     }
   }
@@ -387,6 +387,7 @@ class ChartPainter {
   bool at_values_ = false;  // whether the x ticks stand at the data's x
   Ticks x_kind_ = Ticks::any, y_kind_ = Ticks::any;
   TakenPixels taken_;
+  Markers markers_;
   std::size_t legend_rows_ = 1;  // in each of its columns
   double legend_column_ = 0;     // pixels
 };

@@ -1,5 +1,7 @@
 #include "skipv1/plot/chart.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -157,6 +159,24 @@ TEST_CASE("36 lines of a chart differ in colour, 72 in colour or dash") {
     }
 }
 
+TEST_CASE("of points at one place each has a marker that is seen, whatever its outline") {
+  const auto is_near = [](Colour a, Colour b) { return std::abs(a.r - b.r) + std::abs(a.g - b.g) + std::abs(a.b - b.b) < 60; };
+  for (std::size_t first = 0; first < 8; ++first) {
+    Chart chart{"", "x", "y", {}};
+    for (std::size_t k = 0; k < 3; ++k) {
+      Series s{"", {1}, {2}};
+      s.style = (first + k) % 8, s.joined = false;
+      chart.series.push_back(s);
+    }
+    const Canvas canvas = draw(chart);
+    std::array<std::size_t, 3> seen{};
+    for (std::size_t y = 0; y < canvas.height(); ++y)
+      for (std::size_t x = 0; x < canvas.width(); ++x)
+        for (std::size_t k = 0; k < 3; ++k) seen[k] += is_near(canvas.pixel(x, y), line_colour((first + k) % 8));
+    CHECK(*std::min_element(seen.begin(), seen.end()) >= 4);
+  }
+}
+
 TEST_CASE("eight lines and their markers differ without colours") {
   for (std::size_t a = 0; a < 8; ++a)
     for (std::size_t b = 0; b < a; ++b) {
@@ -172,7 +192,8 @@ TEST_CASE("values that differ in the last bit are drawn, and refused as an axis'
     CHECK_NOTHROW(draw(chart));
     chart.series[0].y = {1, 2};
     chart.x_range = {2.5, 2.5000000000000004};
-    CHECK_THROWS_WITH(draw(chart), "chart \"last bit\": its x axis from 2.5 to 2.5000000000000004 is shorter than 1e-12 of its ends");
+    CHECK_THROWS_WITH(draw(chart),
+                      "chart \"last bit\": its x axis from 2.5 to 2.5000000000000004 is shorter than 1e-12 of its ends");
   }
 }
 

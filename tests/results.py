@@ -4,6 +4,7 @@ two seeds' differences, that a table prints with more.
     skipv1-experiment ... --table | python3 tests/results.py PAGE ...
 
 Also, the frontier that pages name is that of frontier.json beside them: so many models, at those shares of MHA's cache.
+And every key of those files is named in docs/spec/formats.md.
 """
 import json
 import pathlib
@@ -52,8 +53,28 @@ def wrong_frontiers(pages):
         yield f"{found} lists of the frontier were found, instead of two"
 
 
+def keys_of(value):
+    """Names in a file of results, but for those of a configuration."""
+    for item in value if isinstance(value, list) else ():
+        yield from keys_of(item)
+    for key, item in value.items() if isinstance(value, dict) else ():
+        yield key
+        if key != "config":
+            yield from keys_of(item)
+
+
+def unnamed_keys(folder):
+    """What docs/spec/formats.md does not say of the files of skipv1-experiment."""
+    named = set(re.findall(r"`(\w+)`", (folder.parent / "spec" / "formats.md").read_text(encoding="utf-8")))
+    for file in sorted(folder.glob("*.json")):
+        results = json.loads(file.read_text(encoding="utf-8"))
+        for key in sorted(set(keys_of(results)) - named if file.name != "pytorch.json" and "experiment" in results else ()):
+            yield f'{file}: docs/spec/formats.md does not name its key "{key}"'
+
+
 def main(pages):
-    printed, found, wrong = quotations(sys.stdin.read()), 0, list(wrong_frontiers(pages))
+    folder = pathlib.Path(pages[0]).parent
+    printed, found, wrong = quotations(sys.stdin.read()), 0, [*wrong_frontiers(pages), *unnamed_keys(folder)]
     for page in pages:
         for quoted in quotations(open(page, encoding="utf-8").read()):
             found += 1

@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
   app.add_option("--dtype", o.dtype, "f32 or f64; on the device f32 or bf16")->transform(lower_case())->capture_default_str();
   app.add_option("--device", o.device, device_help)->capture_default_str();
   add_threads_option(app, o.threads);
-  app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
+  app.add_option("--json", o.json, "write the numbers (docs/spec/formats.md) into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);
     check_device(o.device, o.dtype, Scalars::no_f64_on_device);

@@ -70,7 +70,8 @@ void add_options(CommandLine& app, Asked& asked) {
                  "search: writes the best tables in --out into this folder, as files for --variant");
   app.add_option("--keep", asked.keep, "keep the models of these labels, each seed's, in folders beside --out")->delimiter(',');
   app.add_option("--at-once", asked.at_once, "runs at a time, on the device")->check(at_least(1))->capture_default_str();
-  app.add_option("--budget", asked.budget, "seconds: no run begins that would end later, by the rate of those before")
+  app.add_option("--budget", asked.budget,
+                 "seconds: no run begins that would end later, by the rate of those before; the first begins in any case")
       ->check(above(0));
   auto* part = app.add_option(
       "--shard", asked.shard_text,

@@ -134,7 +134,13 @@ class Corpus {
       return kept;
     }
     if (size != 256) std::fprintf(stderr, "training a vocabulary of %zu pieces\n", size);
-    Vocabulary vocabulary = at_place(first_place_, [&] { return train_vocabulary(first_, size); });
+    Vocabulary vocabulary = at_place(first_place_, [&] {
+      try {
+        return train_vocabulary(first_, size);
+      } catch (const Error& error) {
+        fail(error.what(), "; the size is this experiment's: another text is needed");
+      }
+    });
     if (size != 256 && !folder_.empty()) write_whole(file, [&](std::ostream& out) { out << vocabulary.content; });
     return vocabulary;
   }

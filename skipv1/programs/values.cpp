@@ -255,7 +255,7 @@ int main(int argc, char** argv) {
       ->check(in_range(2, 1000000))
       ->capture_default_str();
   add_threads_option(app, o.threads);
-  app.add_option("--json", o.json, "write the numbers into this file too; -: to standard output");
+  app.add_option("--json", o.json, "write the numbers (docs/spec/formats.md) into this file too; -: to standard output");
   return run_program(app, argc, argv, [&] {
     use_threads(o.threads);
     run(o);

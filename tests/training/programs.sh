@@ -376,8 +376,9 @@ grep -q "threads, at most [0-9]*; 0: as many" out || fail "--help: $(grep -A 2 t
 run train --version
 grep -q "^skipv1 [0-9.]*$" out || fail "--version: $(cat out)"
 
-# What values carry, of an MHA model and the SkipV1 model made of it.
+# What values carry, of an MHA model and the SkipV1 model made of it. What --json writes is documented.
 run values mha svd --text text.txt --windows 4 --probed 8 --json values.json
+for file in eval.json mha/result.json values.json; do documented "$file"; done
 grep -q '"layer 0.s values, for all later layers: exchanged"' values.json || fail "nothing was exchanged: $(cat values.json)"
 [ "$(grep -c '"token":' values.json)" = 4 ] || fail "not one read-out for each of two layers of two models"
 grep -q "^| position 0 to 1 " out && grep -q "+- (95 %)" out && ! grep -q "nan\|inf\|(0)" out || fail "values: $(cat out)"

@@ -65,7 +65,7 @@ def keys_of(value):
 
 def unnamed_keys(folder):
     """What docs/spec/formats.md does not say of the files of skipv1-experiment."""
-    named = set(re.findall(r"`(\w+)`", (folder.parent / "spec" / "formats.md").read_text(encoding="utf-8")))
+    named = set(re.findall(r"`(\w+)`", (folder.parents[1] / "docs/spec/formats.md").read_text(encoding="utf-8")))
     for file in sorted(folder.glob("*.json")):
         results = json.loads(file.read_text(encoding="utf-8"))
         for key in sorted(set(keys_of(results)) - named if file.name != "pytorch.json" and "experiment" in results else ()):

@@ -27,6 +27,7 @@
 #include "skipv1/io/imports.hpp"
 #include "skipv1/io/json.hpp"
 #include "skipv1/io/json_output.hpp"
+#include "skipv1/io/json_value.hpp"
 #include "skipv1/io/llama2c.hpp"
 #include "skipv1/io/lock.hpp"
 #include "skipv1/io/model_tensors.hpp"

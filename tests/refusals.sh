@@ -84,8 +84,8 @@ draws() {
 draws "^figures in drawn$" 05-mesa-learned --redraw "$tutorials/05-mesa-learned/full.json" --figures drawn
 draws "^figures in drawn$" 07-train-on-text --redraw "$tutorials/07-train-on-text/result.json" --out drawn
 draws "^drawn/timeline.png, drawn/timeline.svg (" 10-decoding-at-bandwidth --timeline "$tutorials/../docs/performance/one-kernel-h200.txt" --figures drawn
-wrong "^07-train-on-text: table.json: not what --json writes: key 'width' not found$" 07-train-on-text --redraw table.json --out none
-wrong "^05-mesa-learned: table.json: not what --json writes: key 'one_step' not found$" 05-mesa-learned --redraw table.json --figures none
+wrong "^07-train-on-text: table.json: \"text\" is missing$" 07-train-on-text --redraw table.json --out none
+wrong "^05-mesa-learned: table.json: \"dim\" is missing$" 05-mesa-learned --redraw table.json --figures none
 
 # A training that diverges: the table has the runs before it, which by its rate none is here.
 status=0
@@ -117,6 +117,7 @@ if [ -r /proc/meminfo ]; then
   wrong "widths 9999, --context 256, --batch 100000: to train [A-Za-z0-9]* takes at least [0-9.]* GB of memory, [0-9.]* GB are left" 05-mesa-learned \
     --widths 9999,6 --focus 6 --context 256 --batch 100000 --json none --keep none
 fi
+wrong "^05-mesa-learned: --figures: needs --part grid or all: no figure is of ablations alone$" 05-mesa-learned --part ablations --figures none
 wrong "widths: 5 is there twice" 05-mesa-learned --widths 5,5 --focus 5
 wrong "^05-mesa-learned: --focus 6 is none of --widths$" 05-mesa-learned --widths 5 --focus 6
 wrong "^05-mesa-learned: --head-size is 3: RoPE needs an even head width$" 05-mesa-learned --head-size 3

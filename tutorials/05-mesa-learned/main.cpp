@@ -56,6 +56,14 @@ std::string sign(const ToyModel& m) {
   return text;
 }
 
+/// A mean and the standard deviation over seeds; of one seed the number alone.
+std::string with_spread(const char* format, double mean, const std::vector<double>& each) {
+  char text[64];
+  int length = std::snprintf(text, sizeof text, format, mean);
+  if (each.size() > 1) std::snprintf(text + length, sizeof text - static_cast<std::size_t>(length), " +- %.4f", deviation(each));
+  return text;
+}
+
 void print_models(const std::vector<Trained>& all) {
   std::printf("%-44s %-18s %-16s  %-6s  %-16s\n", "error over all places of x", "", "mean, deviation", "best", "at the query");
   std::string last;
@@ -63,8 +71,9 @@ void print_models(const std::vector<Trained>& all) {
     double best = t.outcomes[0].at("error")[0];
     for (const Outcome& o : t.outcomes) best = std::min(best, o.at("error")[0]);
     const std::string own = sign(t.model);
-    std::printf("%-44s %-18s %.4f +- %.4f  %.4f  %.4f +- %.4f\n", own == last ? "" : own.c_str(), t.model.name.c_str(),
-                t.mean("error")[0], t.deviation("error")[0], best, t.mean("pairs").back(), t.deviation("pairs").back());
+    std::printf("%-44s %-18s %-16s  %.4f  %s\n", own == last ? "" : own.c_str(), t.model.name.c_str(),
+                with_spread("%.4f", t.mean("error")[0], t.each("error", 0)).c_str(), best,
+                with_spread("%.4f", t.mean("pairs").back(), t.each("pairs", t.outcomes[0].at("pairs").size() - 1)).c_str());
     last = own;
   }
 }
@@ -103,7 +112,7 @@ void print_gaps(const Plan& plan, const std::vector<Trained>& all) {
   const std::vector<Gap> gaps = gaps_of(plan, all);
   std::printf("\nerror of MHA - error of SkipV1, seed by seed\n");
   for (const Gap& gap : gaps) {
-    std::printf("%-8s width %2zu  %8.4f +- %.4f ", to_string(gap.kind), gap.width, mean(gap.gains), deviation(gap.gains));
+    std::printf("%-8s width %2zu  %s ", to_string(gap.kind), gap.width, with_spread("%8.4f", mean(gap.gains), gap.gains).c_str());
     for (const double gain : gap.gains) std::printf(" %7.4f", gain);
     std::printf("\n");
   }
@@ -147,8 +156,8 @@ void print_layers(const Plan& plan, const std::vector<Trained>& all) {
     std::printf("%s, %s\n", sign(t.model).c_str(), t.model.name.c_str());
     for (const char* what : {"x", "y", "heads", "tokens", "label"}) {
       std::printf("  %-7s", what);
-      const std::vector<double> mean = t.mean(what), spread = t.deviation(what);
-      for (std::size_t i = 0; i < mean.size(); ++i) std::printf(" %7.4f +- %.4f", mean[i], spread[i]);
+      const std::vector<double> mean = t.mean(what);
+      for (std::size_t i = 0; i < mean.size(); ++i) std::printf(" %s", with_spread("%7.4f", mean[i], t.each(what, i)).c_str());
       std::printf("\n");
     }
   }
@@ -192,7 +201,10 @@ Json to_json(const Plan& plan, const std::vector<Trained>& all, const Predictors
     model.update(model_json(m));
     if (m.rate > 0) model["rate"] = m.rate;
     for (const Outcome& o : t.outcomes) model["errors"].push_back(o.at("error")[0]);
-    for (const auto& [what, values] : t.outcomes[0]) model[what] = {{"mean", t.mean(what)}, {"deviation", t.deviation(what)}};
+    for (const auto& [what, values] : t.outcomes[0]) {
+      model[what] = {{"mean", t.mean(what)}};
+      if (t.outcomes.size() > 1) model[what]["deviation"] = t.deviation(what);
+    }
     json["models"].push_back(model);
   }
   return json;
@@ -230,6 +242,7 @@ void tutorial(const Options& o) {
   check_device(o.device);
   std::vector<ToyModel> models = models_of(plan);
   require_room(models, o);
+  require(plan.grid || o.figures.empty(), "--figures: needs --part grid or all: no figure is of ablations alone");
   require_apart({{"--json", o.json}, {"--figures", o.figures}, {"--keep", o.keep}});
   JsonOutput output(o.json, {"dim", "one_step", "ridge", "models"});
   if (!o.figures.empty()) require_writable_folder(o.figures);
@@ -295,7 +308,8 @@ void add_options(CommandLine& app, Options& o) {
   app.add_option("--rope-theta", s.rope_theta, "RoPE's base, in the first layer")
       ->check(in_range(1., 1e6))
       ->capture_default_str();
-  count("--seeds", s.seeds, 1, 1000, "how many times each model is trained");
+  count("--seeds", s.seeds, 1, 1000,
+        "how many times each model is trained; of 1 there is no standard deviation, neither printed nor in --json");
   app.add_option("--seed", s.first_seed, "the first seed")->check(in_range(0, 2147483647))->capture_default_str();
   count("--steps", s.recipe.steps, 20, 10000000, "training steps");
   count("--batch", s.recipe.batch, 1, 100000, "prompts in a step");
@@ -350,7 +364,7 @@ int main(int argc, char** argv) {
     if (!o.redraw.empty()) {
       require(!o.figures.empty(), "--redraw needs --figures, the folder to draw into");
       require_writable_folder(o.figures);
-      with_written_json(o.redraw, [&](const Json& numbers) { draw_figures(numbers, o.figures); });
+      with_written_json(o.redraw, [&](const Json& numbers) { check_numbers(numbers), draw_figures(numbers, o.figures); });
       std::printf("figures in %s\n", o.figures.c_str());
       return;
     }

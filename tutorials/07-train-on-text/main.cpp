@@ -20,6 +20,7 @@
 #include "skipv1/programs/device.hpp"
 #include "skipv1/programs/option_names.hpp"
 #include "skipv1/programs/spread.hpp"
+#include "skipv1/programs/written_comparison.hpp"
 
 using namespace skipv1;
 
@@ -218,7 +219,7 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     if (!redraw.empty()) {
       require_writable_folder(o.out);
-      with_written_json(redraw, [&](const Json& numbers) { draw(numbers, o.out); });
+      with_written_json(redraw, [&](const Json& numbers) { check_comparison(numbers), draw(numbers, o.out); });
       std::printf("figures in %s\n", o.out.c_str());
       return;
     }

@@ -2,6 +2,9 @@
 // emulator counts it; what was predicted; on a card, what each reaches. README.md.
 #include <cmath>
 #include <cstdio>
+#include <set>
+#include <span>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -12,6 +15,7 @@
 #include "skipv1/device/timing.cuh"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/json_output.hpp"
+#include "skipv1/io/json_value.hpp"
 #include "skipv1/ops/attention/reference.hpp"
 
 using namespace ladder;
@@ -134,8 +138,29 @@ void predict(const char* name, const Shape3& x, double Rung::*rate) {
   }
 }
 
+/// Throws unless `run` is what `--json` writes: of each rung, or of all but the last, which only some cards have.
+void check_run(const Json& json) {
+  const JsonValue run(json);
+  run.at("device").text();
+  run.at("copy_bytes_per_s").number(1e6, 1e18);
+  const std::size_t least = rungs.size() - 1;
+  for (const JsonValue& kernel : run.at("kernels").items(rungs.size(), rungs.size()))
+    kernel.at("registers").count(1, 1024), kernel.at("shared_bytes").count(0, 1 << 24), kernel.at("threads").count(1, 1024),
+        kernel.at("blocks_per_multiprocessor").count(0, 1024);
+  const std::size_t measured = run.at("prefill").items(least, rungs.size()).size();
+  for (const char* shape : {"prefill", "few_rows"}) {
+    const std::vector<JsonValue> times = run.at(shape).items(measured, measured);
+    for (std::size_t rung = 0; rung < measured; ++rung) {
+      times[rung].at("rung").text({rungs[rung].name});
+      times[rung].at("seconds").number(1e-9, 1e6);
+    }
+  }
+}
+
 /// The predictions beside a saved run's measurements, and the roofline chart of both.
 void report(const Json& run, const std::string& figures) {
+  check_run(run);
+  const std::size_t measured = run.at("prefill").size();
   const std::string device = run.at("device");
   const double copied = run.at("copy_bytes_per_s");
   std::printf("%s, which copies %.0f GB/s\n\n", device.c_str(), copied * 1e-9);
@@ -151,7 +176,7 @@ void report(const Json& run, const std::string& figures) {
     std::printf("\n%s: %u rows, %u keys\n%-16s %10s %10s %10s %10s %10s\n", title, x.rows, x.keys, "", "us", "TFLOP/s",
                 "predicted", "measured/p.", "GB/s");
     panels.push_back({std::string(title) + ": " + std::to_string(x.rows) + " rows, " + std::to_string(x.keys) + " keys", {}});
-    for (std::size_t rung = 0; rung < rungs.size(); ++rung) {
+    for (std::size_t rung = 0; rung < measured; ++rung) {
       const double seconds = run.at(key).at(rung).at("seconds"), tflops = x.operations() / seconds * 1e-12;
       std::printf("%-16s %10.1f %10.2f %10.2f %10.2f %10.0f\n", rungs[rung].name, seconds * 1e6, tflops, rungs[rung].*rate,
                   tflops / (rungs[rung].*rate), x.least_bytes() / seconds * 1e-9);
@@ -163,11 +188,33 @@ void report(const Json& run, const std::string& figures) {
   if (!figures.empty()) draw_roofline(std::filesystem::path(figures) / "roofline.svg", device, copied, panels);
 }
 
+/// Throws unless `run` is kept as profile-h200.json is, and has the kernels of each rung: `names`, a rung's behind each other.
+void check_profile(const Json& json, const std::span<const char* const> names) {
+  const JsonValue run(json);
+  run.at("device").text();
+  std::set<std::string> seen;
+  for (const JsonValue& kernel : run.at("kernels").items(1)) {
+    const JsonValue name = kernel.at("kernel");
+    name.expect(seen.insert(name.text()).second, "each kernel once");
+    kernel.at("seconds").number(1e-9, 1e6);
+    for (const char* key : {"sectors_loaded", "sectors_stored", "memory_bytes"})
+      kernel.at(key).count(0, 1'000'000'000'000'000'000);
+    for (const char* key : {"l1_percent", "compute_percent"}) kernel.at(key).number(0, 100);
+    for (const char* key : {"warps", "warps_at_most"}) kernel.at(key).number(0, 1024);
+    kernel.at("clock_hz").number(1e6, 1e11);
+  }
+  for (const char* rung : names) {
+    std::istringstream words(rung);
+    for (std::string name; words >> name;) require(seen.contains(name), "\"kernels\": no run of ", name);
+  }
+}
+
 /// What a profiler said of each rung on the prefill, beside the formulas and predictions. A rung's time is that of all its
 /// kernels, the rest is of the one that does most.
 void report_profile(const Json& run) {
   const char* const kernels[] = {
       "naive", "coalesced", "tiled", "online", "asynchronous", "mma_sync", "split_kv merge_parts", "make_maps hopper"};
+  check_profile(run, kernels);
   const std::string device = run.at("device");
   std::printf("%s, prefill, under a profiler\n%-16s %9s %9s %8s %8s %6s %6s %6s %8s %6s\n", device.c_str(), "", "us", "sectors",
               "formula", "GB mem.", "L1 %", "SM %", "warps", "of most", "GHz");
@@ -183,7 +230,6 @@ void report_profile(const Json& run) {
       memory += kernel.at("memory_bytes").get<double>();
       if (own > longest) longest = own, main = &kernel;
     }
-    require(main != nullptr, "no run of ", kernels[rung]);
     const auto of_main = [&](const char* key) { return main->at(key).get<double>(); };
     std::printf("%-16s %9.0f %8.3fG %7.3fG %8.2f %6.0f %6.0f %6.1f %8.0f %6.2f\n", rungs[rung].name, seconds * 1e6,
                 sectors * 1e-9, bytes_of(rung, prefill) / 32e9, memory * 1e-9, of_main("l1_percent"), of_main("compute_percent"),
@@ -271,13 +317,7 @@ int main(int argc, char** argv) {
     if (!figures.empty()) require_writable_folder(figures);
     const auto read = [&](const std::string& path, const auto& tell) {
       Source file(path);
-      at_place(path, [&] {
-        try {
-          tell(parse_json(file.text(0, file.size())));
-        } catch (const Json::exception& error) {
-          fail("no such run: ", reason_of(error));
-        }
-      });
+      at_place(path, [&] { tell(parse_json(file.text(0, file.size()))); });
     };
     if (!profile.empty()) return read(profile, report_profile);
     if (!from.empty()) return read(from, [&](const Json& run) { report(run, figures); });

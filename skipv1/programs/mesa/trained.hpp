@@ -88,7 +88,13 @@ struct Trained {
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += o.at(what)[i] / static_cast<double>(outcomes.size());
     return sum;
   }
-  /// The standard deviation over seeds; 0 for a single one.
+  /// The numbers of all seeds at one place of `what`.
+  std::vector<double> each(const std::string& what, std::size_t i) const {
+    std::vector<double> values;
+    for (const Outcome& o : outcomes) values.push_back(o.at(what)[i]);
+    return values;
+  }
+  /// The standard deviation over seeds; 0 for a single one, which has none.
   std::vector<double> deviation(const std::string& what) const {
     const std::vector<double> centre = mean(what);
     std::vector<double> square(centre.size(), 0);

@@ -13,9 +13,10 @@ using Numbers = std::vector<double>;
 
 Numbers numbers(const Json& model, const std::string& what, const char* which) { return model.at(what).at(which).get<Numbers>(); }
 
-/// Mean and standard deviation of `what` over `x`; the x of a spread's ends are those of the mean.
+/// Mean and standard deviation of `what` over `x`; the x of a spread's ends are those of the mean. One seed has none.
 plot::Series series(const std::string& name, const Numbers& x, const Json& model, const std::string& what) {
   plot::Series s{name, x, numbers(model, what, "mean")};
+  if (!model.at(what).contains("deviation")) return s;
   const Numbers spread = numbers(model, what, "deviation");
   for (std::size_t i = 0; i < x.size(); ++i) s.low.push_back(s.y[i] - spread[i]), s.high.push_back(s.y[i] + spread[i]);
   return s;
@@ -102,7 +103,8 @@ class Figures {
         const plot::Series one = series(trained[i]->at("name"), {static_cast<double>(width)}, *trained[i], "error");
         plot::Series& s = chart.series[i];
         s.name = one.name, s.spread = plot::Series::Spread::bars, s.joined = false;
-        s.x.push_back(one.x[0]), s.y.push_back(one.y[0]), s.low.push_back(one.low[0]), s.high.push_back(one.high[0]);
+        s.x.push_back(one.x[0]), s.y.push_back(one.y[0]);
+        s.low.insert(s.low.end(), one.low.begin(), one.low.end()), s.high.insert(s.high.end(), one.high.begin(), one.high.end());
       }
     }
     plot::Series bound{"MHA, by tutorial 04", {}, {}};
@@ -156,7 +158,8 @@ class Figures {
             plot::Series s =
                 series(m->at("name").get<std::string>() + suffix, counting(numbers(*m, one, "mean").size()), *m, one);
             s.spread = plot::Series::Spread::bars;
-            for (std::size_t i = 0; i < s.y.size(); ++i) range.add(s.low[i]), range.add(s.high[i]);
+            for (const Numbers& ends : {s.y, s.low, s.high})
+              for (const double end : ends) range.add(end);
             chart.series.push_back(s);
           }
         if (chart.series.empty() || !draw) continue;

@@ -29,6 +29,8 @@ class Unfinished {
     const std::lock_guard lock(all().mutex);
     all().list.push_back(this);
   }
+  /// As long as what it returns lives, an interrupted program waits with removing: between making something and saying so.
+  static std::unique_lock<std::recursive_mutex> hold() { return std::unique_lock(all().mutex); }
   /// The folders made for `path` are there now; and `path` itself, if it is to go only as long as it is `own`.
   void begun(const OwnFolders& made, const std::optional<FileId>& own = {}) {
     const std::lock_guard lock(all().mutex);
@@ -44,7 +46,7 @@ class Unfinished {
  private:
   friend void remove_unfinished();
   struct All {
-    std::mutex mutex;
+    std::recursive_mutex mutex;
     std::vector<const Unfinished*> list;
   };
   static All& all() {

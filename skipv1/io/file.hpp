@@ -317,6 +317,7 @@ inline void require_writable_folder(const std::filesystem::path& path) {
   std::error_code error;
   OwnFolders made;
   std::string why = leads_nowhere(path);
+  const auto held = Unfinished::hold();
   // Another process that tries the same may have made the folder, and take it away.
   for (int tries = 0; why.empty() && tries < 100; ++tries) {
     error = made.make(path);

@@ -43,7 +43,7 @@ class Lock {
   /// but a process's number in it.
   Lock(std::filesystem::path file, const std::string& name, Busy busy = Busy::refuse) : file_(std::move(file)) {
     try {
-      for (bool said = false; !take(name);) {
+      for (bool said = false; !take_and_say(name);) {
         require(busy == Busy::wait, name, ": in use by another process", holder(), " (lock ", file_.string(), ")");
         if (!said) std::fprintf(stderr, "%s: waiting for another process%s\n", name.c_str(), holder().c_str());
         said = true;
@@ -53,10 +53,6 @@ class Lock {
       made_.remove();
       throw;
     }
-    if (descriptor_ == -1) return;
-    own_ = file_id(file_);
-    unfinished_ = std::make_unique<Unfinished>(file_);
-    unfinished_->begun(made_, own_);
   }
   Lock(Lock&& other) noexcept
       : file_(std::move(other.file_)),
@@ -77,6 +73,15 @@ class Lock {
   }
 
  private:
+  bool take_and_say(const std::string& name) {
+    const auto held = Unfinished::hold();
+    if (!take(name)) return false;
+    if (descriptor_ == -1) return true;  // no locks here
+    own_ = file_id(file_);
+    unfinished_ = std::make_unique<Unfinished>(file_);
+    unfinished_->begun(made_, own_);
+    return true;
+  }
   /// Tries to take the lock; whether it did.
   bool take(const std::string& name) {
     for (int tries = 0; tries < 100; ++tries) {  // a lock that is just given up may take its file, or the folder, along

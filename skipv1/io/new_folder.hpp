@@ -23,6 +23,7 @@ class PartFolder {
     require(nowhere.empty(), failure, nowhere);
     remove_left_over(place);
     std::filesystem::remove_all(path_, error);
+    const auto held = Unfinished::hold();
     unfinished_.emplace(path_);
     error = made_.make(path_);
     if (error) made_.remove();

@@ -83,6 +83,56 @@ TEST_CASE("what is finished stays when the program is interrupted; a signal that
   std::signal(SIGHUP, before);
 }
 
+TEST_CASE("between making something and saying that it is one's own no interrupt removes; after that it does") {
+  const Folder folder("held");
+  const int status = interrupted_by(SIGTERM, [&](const auto&) {
+    std::optional<Unfinished> unfinished;
+    {
+      const auto held = Unfinished::hold();
+      kill(getpid(), SIGTERM);
+      OwnFolders made;
+      made.make(folder / "parent/made");
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      unfinished.emplace(folder / "parent/made");
+      unfinished->begun(made, file_id(folder / "parent/made"));
+    }
+    for (;;) pause();
+  });
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
+  CHECK(folder.count() == 0);
+}
+
+TEST_CASE("whenever a program is interrupted, folders and locks in the making go") {
+  const Folder folder("whenever");
+  for (int i = 0; i < 150; ++i) {
+    int begun[2];
+    REQUIRE(pipe(begun) == 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      for (const int own : {SIGINT, SIGTERM, SIGHUP}) std::signal(own, SIG_DFL);
+      remove_unfinished_when_interrupted();
+      close(begun[1]);
+      for (int k = 0;; ++k) {
+        const std::filesystem::path place = folder / std::to_string(k);
+        const NewFolder made(place / "folder/x");
+        const Lock lock(place / "run/lock", "run");
+        const NewFiles files(place / "files");
+        require_writable_folder(place / "new/folder");
+      }
+    }
+    char byte = 0;
+    close(begun[1]);
+    CHECK(read(begun[0], &byte, 1) == 0);  // the child has closed its end
+    close(begun[0]);
+    std::this_thread::sleep_for(std::chrono::microseconds(37 * i));
+    kill(child, SIGTERM);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
+    if (folder.count() > 0) FAIL("left: " << *std::filesystem::directory_iterator(folder.path()));
+  }
+}
+
 TEST_CASE("an interrupted program leaves what has taken the places of its files and folders") {
   const Folder folder("taken");
   const int status = interrupted_by(SIGTERM, [&](const auto& interrupted) {

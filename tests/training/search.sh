@@ -69,6 +69,15 @@ done
 wrong "peaks 3.0000000001e-1: no run has it; there are" "$experiment" recall --short --peaks 0.30000000001 --out none
 run experiment recall --short --only 8-pairs/mha --peaks 0.004,2.8e-3 --out recall.json
 wrong "peaks 1.0000000001e-3: none of the results has it; there are 2.8e-3, 4e-3$" "$experiment" recall --peaks 1.0000000001e-3 --out recall.json --table
+# What more layers change: a picture of each model at three depths, a table where --against's is, too.
+run experiment rates --short --text text.txt --only l2-26M/skipv1,l4-26M/skipv1,l16-26M/skipv1 --peaks 1e-3 --seeds 1 --out layers.json \
+  --table --figure depths.png
+grep -q "^No table of what more layers change: mha is not there at three depths, as skipv1 is.$" out || fail "layers: $(cat out)"
+[ "$(ls depths* | tr '\n' ' ')" = "depths-layers.png depths-layers.svg " ] || fail "pictures of layers: $(ls depths*)"
+run experiment rates --out layers.json --table --against skipv1
+grep -q "^| skipv1 | 2 to 4 | " out || fail "layers: $(cat out)"
+wrong "figure: needs results of one model at three peak rates .* or at three depths .*; there are none$" "$experiment" rates --out layers.json \
+  --only l2-26M --figure none.png
 
 # Refused.
 wrong "must be --layers, 4" "$programs/skipv1-train" --text text.txt --width 32 --layers 4 --heads 8 --length 16 --variant "$table" --out none

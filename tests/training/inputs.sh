@@ -180,3 +180,10 @@ run "mha, gqa, mqa, skipv1, .*, or the file of a routing table" train --help
 run "10M-13M, 42M-26M" experiment --help
 run '"exchanged"' values --help
 run '^  "attention": {$' train --out mha --resume --json -
+
+# What contradicts itself in a file of results is refused.
+run "8192/mha@4e-3" experiment contexts --short --text text.txt --only 8192/mha --peaks 4e-3 --out contexts.json --table
+edited() { sed "$2" contexts.json > edited.json && wrong "^skipv1-experiment: edited.json: run 1 of 1 .*: \"places.$1" experiment contexts --out edited.json --table; }
+edited 'begin": expected 0, found 7$' 's/"begin": 0/"begin": 7/'
+edited 'begin": expected a later place than the part before, found 0$' 's/"begin": 1[0-9]*/"begin": 0/; s/"begin": [2-9][0-9]*/"begin": 0/'
+edited 'nats_per_token": expected 0 to 1e6, found -' 's/"nats_per_token": /&-/'

@@ -353,7 +353,7 @@ edited 'final_nats_per_token": expected 0 to 1e6, found -' 's/"final_nats_per_to
 edited 'final_nats_per_token": expected 0 to 1e6, found 1' 's/"final_nats_per_token": [0-9.]*/"final_nats_per_token": 1e9/'
 edited 'settings.peak" is 0.5, the label has 4e-3' 's/"peak": [0-9.e-]*/"peak": 0.5/'
 edited 'tokens" ends with [0-9.]*, the settings. steps have ' 's/"steps": [0-9]*/"steps": 7/'
-edited 'label": expected a name, found ""' 's/"label": "[^"]*"/"label": ""/'
+for name in '' '8-pairs/mha@4e-3 '; do edited "label\": expected a name without spaces, found \"$name\"" "s|\"label\": \"[^\"]*\"|\"label\": \"$name\"|"; done
 sed 's/"bits_per_byte": [0-9.]*/"bits_per_byte": 0.5/' results.json > bits.json
 wrong 'bits.json: run 1 of 1 .*: "bits_per_byte" is 0.5, of "final_nats_per_token", "final_tokens" and "final_bytes" it is ' \
   "$programs/skipv1-experiment" point-bytes --out bits.json --table

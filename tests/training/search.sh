@@ -99,7 +99,10 @@ wrong "retrain: no tables are trained yet" "$programs/skipv1-experiment" search 
 wrong "found: so many tables for --retrain or --save-tables" "$programs/skipv1-experiment" search $short --out none.json --found 2
 wrong "random requires --retrain" "$programs/skipv1-experiment" search $short --out none.json --random 1
 wrong "retrain 1T: there is no such size; there are 10M-13M, 42M-26M" "$programs/skipv1-experiment" search $short --out whole.json --retrain 1T
-sed 's/"1\.0 /"0.0 /' whole.json > other.json
+sed 's/"norm_epsilon": [0-9.e-]*/"norm_epsilon": 0.5/' whole.json > other.json
+edited() { sed "$2" whole.json > edited.json && wrong "^skipv1-experiment: edited.json: run [0-9]* of [0-9]* .*\"$1" "$programs/skipv1-experiment" search --out edited.json --table; }
+edited 'owned_values" is 35, its table owns 36$' 's/"owned_values": 36/"owned_values": 35/'
+edited 'made": expected given, drawn, mutated or recombined, found "dreamt"$' 's/"made": "drawn"/"made": "dreamt"/'
 wrong "other.json: holds .* with other settings" "$programs/skipv1-experiment" search $short --out other.json
 [ ! -e none.json ] && [ ! -e none ] || fail "wrote something: $(ls)"
 wrong "^skipv1-experiment: --out and --save-tables are both ./none: must be two places$" "$programs/skipv1-experiment" search $short --out none \

@@ -1,9 +1,11 @@
 // The file of an experiment's results, read and checked.
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
 
 #include "skipv1/core/number.hpp"
+#include "skipv1/io/config.hpp"
 #include "skipv1/io/file.hpp"
 #include "skipv1/programs/experiment.hpp"
 
@@ -29,12 +31,30 @@ void check_memory(JsonFields& fields) {
 }
 
 void check_places(const Json& places) {
-  for (const Json& part : places) {
-    JsonFields of(part, "places.");
-    std::size_t count = 0;
+  std::size_t last = 0;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    JsonFields of(places[i], "places.");
+    std::size_t begin = 0, count = 0;
     double number = 0;
-    of.read("begin", count), of.read("tokens", count), of.read("nats_per_token", number);
+    of.read("begin", begin), of.read("tokens", count), of.read("nats_per_token", number);
+    of.expect(i ? begin > last : begin == 0, "begin", i ? "a later place than the part before" : "0", places[i]["begin"]);
+    of.expect(number >= 0 && number <= 1e6, "nats_per_token", "0 to 1e6", places[i]["nats_per_token"]);
+    last = begin;
   }
+}
+
+/// Throws unless a table of a search was made in one of its ways and owns as many value heads as the run says.
+void check_table(const Json& run) {
+  JsonFields fields(run);
+  std::string made;
+  std::size_t owned = 0, sum = 0;
+  fields.read("made", made), fields.read("owned_values", owned);
+  const auto ways = {"given", "drawn", "mutated", "recombined"};
+  fields.expect(std::find(ways.begin(), ways.end(), made) != ways.end(), "made", "given, drawn, mutated or recombined",
+                run["made"]);
+  const Config config = parse_config(run.at("settings").at("config").dump());
+  for (const std::size_t heads : make_routing(config).owned_values) sum += heads;
+  require(owned == sum, "\"owned_values\" is ", owned, ", its table owns ", sum);
 }
 
 /// Throws if what the run says twice differs: its peak rate in label and settings, its tokens in the curve and in the settings,
@@ -108,7 +128,7 @@ std::size_t check_run(const Json& run, bool memory) {
   std::size_t count = 0;
   double number = 0;
   fields.read("label", text);
-  fields.expect(!text.empty(), "label", "a name", run.at("label"));
+  fields.expect(!text.empty() && text.find_first_of(" \t\r\n") == text.npos, "label", "a name without spaces", run.at("label"));
   fields.read("device", text);
   for (const char* key : {"seed", "parameters", "cache_bytes_per_token"})
     fields.read(key, count, Presence::required, "a whole number");
@@ -129,6 +149,7 @@ std::size_t check_run(const Json& run, bool memory) {
 void check_kind(const Json& run, const std::string& name) {
   if (name == "recall") require(run.contains("final_accuracy") && run["settings"].contains("pairs"), "is no run of recall");
   if (name == "contexts") require(run.contains("places"), "\"places\" is missing");
+  if (name == "search" && (run.contains("made") || run.contains("owned_values"))) check_table(run);
 }
 
 void check_results(const Json& results, const std::string& name) {

@@ -31,15 +31,16 @@ inline HeadName parse_head(std::string_view word) {
   if (word == "-") return name;
   const char *at = word.data(), *const end = at + word.size();
   const auto number = [&](std::size_t& to) {
+    const char* const begin = at;
     const auto [next, error] = std::from_chars(at, end, to);
     at = next;
-    return error == std::errc() && to < 4096;
+    return error == std::errc() && to < 4096 && (*begin != '0' || next == begin + 1);
   };
   const auto is = [&](char c) { return at != end && *at == c && ++at; };
   bool good = number(name.layer) && is('.') && number(name.head);
   if (good && is('+')) good = number(name.other);
   require(good && at == end, '"', brief(std::string(word)),
-          "\": expected LAYER.HEAD, LAYER.HEAD+HEAD or -, each number below 4096");
+          "\": expected LAYER.HEAD, LAYER.HEAD+HEAD or -, each number below 4096, without leading zeros");
   return name;
 }
 

@@ -60,6 +60,8 @@ TEST_CASE("every variant's table is one as data, and routes the same") {
   }
 }
 
+const std::string head_rule = "expected LAYER.HEAD, LAYER.HEAD+HEAD or -, each number below 4096, without leading zeros";
+
 TEST_CASE("a table's errors name its file, and show control characters") {
   const Folder folder("head-table-errors");
   const std::string path = (folder / "table.json").string();
@@ -74,8 +76,7 @@ TEST_CASE("a table's errors name its file, and show control characters") {
   CHECK(refusal(R"({"values": ["0.0 0.1", "1.0 1.1"]})").empty());
   CHECK(refusal(R"({"values": ["0.0 0.1"]})") == path + ": table: values of 1 layers: must be num_hidden_layers, 2");
   CHECK(refusal(R"({"values": ["0.0 0.1", "0.5 1.1"]})").find(path + ": table: ") == 0);
-  CHECK(refusal(R"({"values": ["0.0\t0.1", "1.0 1.1"]})") ==
-        path + R"(: "values", layer 0: "0.0\t0.1": expected LAYER.HEAD, LAYER.HEAD+HEAD or -, each number below 4096)");
+  CHECK(refusal(R"({"values": ["0.0\t0.1", "1.0 1.1"]})") == path + R"(: "values", layer 0: "0.0\t0.1": )" + head_rule);
   CHECK(refusal(R"({"values": ["0.0 \u0001", "1.0 1.1"]})").find(R"("\x01": expected)") != std::string::npos);
 }
 
@@ -95,10 +96,10 @@ TEST_CASE("a table's file that is none is refused in one line that says where") 
   CHECK(table_error(R"({"values": []})").starts_with("\"values\": expected a list of strings, one for each layer"));
   CHECK(table_error(R"({"values": [[0, 0]]})").starts_with("\"values\": expected a string for each layer"));
   CHECK(table_error(R"({"values": ["0.0"], "value": 1})") == "\"value\" is not a key that is known here");
-  for (const char* word : {"0", "0.", ".0", "0.0x", "0.0+", "0.-1", "a.b", "1.4096", "0.0.0", "99999999999999999999.0", "--"})
+  for (const char* word : {"0", "0.", ".0", "0.0x", "0.0+", "0.-1", "a.b", "1.4096", "0.0.0", "0.01", "00.1", "0.0+01",
+                           "99999999999999999999.0", "--"})
     CHECK(table_error("{\"values\": [\"0.0\", \"0.0 " + std::string(word) + "\"]}") ==
-          "\"values\", layer 1: \"" + std::string(word) +
-              "\": expected LAYER.HEAD, LAYER.HEAD+HEAD or -, each number below 4096");
+          "\"values\", layer 1: \"" + std::string(word) + "\": " + head_rule);
   const Folder folder("bad-table");
   write(folder / "t.json", "{");
   AttentionConfig attention;

@@ -206,8 +206,10 @@ inline LogColumns parse_csv(std::string_view text) {
   return columns;
 }
 
+/// Keys without a number in any line, as another program's log may have, make empty columns. Throws if a key has both.
 inline LogColumns parse_json_lines(std::string_view text) {
   LogColumns columns;
+  std::map<std::string, bool> numbers;  // whether a key's values are numbers
   std::size_t rows = 0;
   while (!text.empty()) {
     if (text.find_first_not_of("\r\n") == text.npos) break;  // blank lines at the end
@@ -218,7 +220,11 @@ inline LogColumns parse_json_lines(std::string_view text) {
     for (const auto& item : row.items()) {
       auto& column = columns[item.key()];
       column.resize(rows, std::numeric_limits<double>::quiet_NaN());
-      if (item.value().is_number()) column.push_back(item.value().get<double>());
+      const bool number = item.value().is_number();
+      if (number) column.push_back(item.value().get<double>());
+      if (item.value().is_null()) continue;
+      require(numbers.try_emplace(item.key(), number).first->second == number, "line ", rows + 1, ": \"", brief(item.key()),
+              "\" is ", brief(item.value()), ", in a line before it is ", number ? "no number" : "a number");
     }
     ++rows;
     for (auto& [name, column] : columns) column.resize(rows, std::numeric_limits<double>::quiet_NaN());

@@ -137,6 +137,9 @@ TEST_CASE("other tables are read too; what is no table is an error with its line
   CHECK_THAT(message([&] { read_log(folder / "gap.csv"); }), Catch::Contains("line 2 has 1 fields"));
   write_file(folder / "b.jsonl", "{\"x\": 1}\n{\"y\": 2, \"name\": \"text\"}\n");
   CHECK(read_log(folder / "b.jsonl").at("y")[1] == 2);
+  write_file(folder / "mixed.jsonl", "{\"x\": null}\n{\"x\": 1}\n{\"x\": \"3\"}\n");
+  CHECK_THAT(message([&] { read_log(folder / "mixed.jsonl"); }),
+             Catch::EndsWith("mixed.jsonl: line 3: \"x\" is \"3\", in a line before it is a number"));
   CHECK(read_log(folder / "b.jsonl").at("x").size() == 2);
   write_file(folder / "c.csv", "x,y\n1,2,3\n");
   CHECK_THAT(message([&] { read_log(folder / "c.csv"); }), Catch::Contains("c.csv: line 2 has 3 fields, the first line 2"));

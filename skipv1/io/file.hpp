@@ -157,12 +157,14 @@ class Source {
     errno = 0;
     if (pipe) {
       keep_all(path);
+      refuse_pointer();
       return;
     }
     file_.open(path, std::ios::binary);
     require(file_.is_open(), name_, ": cannot be read", errno ? ": " : "", errno ? std::generic_category().message(errno) : "");
     size_ = std::filesystem::file_size(path, error);
     require(!error, name_, ": cannot be read: ", error.message());
+    refuse_pointer();
   }
   /// Reads `bytes`; errors call them `name`.
   Source(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)), bytes_(bytes), size_(bytes.size()) {}
@@ -191,6 +193,12 @@ class Source {
   }
 
  private:
+  /// Throws if this is what Git LFS leaves in the place of a file that it has not fetched.
+  void refuse_pointer() {
+    const std::string_view start = "version https://git-lfs.github.com/spec/";
+    require(size_ >= 1024 || size_ < start.size() || text(0, start.size()) != start, name_,
+            ": a Git LFS pointer, not the file that it stands for: \"git lfs pull\" fetches that");
+  }
   void expect(std::uint64_t offset, std::uint64_t count) const {
     require(offset <= size_ && count <= size_ - offset, name_, ": ends at byte ", size_, ", too short: expected ", count,
             " bytes from byte ", offset, " on");

@@ -1,6 +1,7 @@
 #include "skipv1/io/file.hpp"
 
 #include "skipv1/io/new_folder.hpp"
+#include "skipv1/io/safetensors.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <fcntl.h>
@@ -166,6 +167,22 @@ TEST_CASE("a source gives the bytes it has and no more") {
   }
   CHECK(error_of([&] { Source(folder / "y"); }) == (folder / "y").string() + ": cannot be read: No such file or directory");
   CHECK(error_of([&] { Source(folder.path()); }).starts_with(folder.path().string() + ": cannot be read: "));
+}
+
+TEST_CASE("a Git LFS pointer in the place of a file is named as one, whatever reads it") {
+  const Folder folder("file-pointer");
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 123456789\n";
+  const std::string says = ": a Git LFS pointer, not the file that it stands for: \"git lfs pull\" fetches that";
+  for (const char* name : {"model.safetensors", "tokens.npy", "tokenizer.model", "stories.bin", "config.json"}) {
+    write(folder / name, pointer);
+    CHECK(error_of([&] { Source(folder / name); }) == (folder / name).string() + says);
+  }
+  CHECK(error_of([&] { SafetensorsFile(folder / "model.safetensors"); }) == (folder / "model.safetensors").string() + says);
+  write(folder / "text", pointer.substr(1));
+  CHECK(Source(folder / "text").size() == pointer.size() - 1);
+  write(folder / "text", pointer + std::string(1024, 'x'));  // no pointer is as long
+  CHECK(Source(folder / "text").size() == pointer.size() + 1024);
 }
 
 #if defined(__unix__) || defined(__APPLE__)

@@ -1,7 +1,11 @@
 #include "skipv1/conformance/actual.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <iomanip>
 #include <map>
+#include <optional>
+#include <sstream>
 
 #include "skipv1/conformance/actual_files.hpp"
 #include "skipv1/conformance/gradients.hpp"
@@ -132,10 +136,50 @@ std::map<std::size_t, Tensor<double>> decoding_of(const Case& c, const std::file
       logits.emplace(n, found->second.read());
   return logits;
 }
+
+/// By what all gradients are multiplied, each within its bound; none where they are not.
+std::optional<double> factor_of_gradients(const Case& c, const ActualFiles& files, const std::vector<Comparison>& comparisons) {
+  double product = 0, square = 0;
+  std::map<std::string, Tensor<double>> gradients;
+  for (const Comparison& x : comparisons) {
+    if (x.check != "gradients") continue;
+    const auto found = files.gradients.find(x.tensor);
+    if (found == files.gradients.end() || !std::isfinite(x.error)) return {};
+    const Tensor<double>& given = gradients.emplace(x.tensor, found->second.read()).first->second;
+    const View<const double> right = c.gradients[x.tensor];
+    for (std::size_t i = 0; i < right.size(); ++i)
+      product += given.data()[i] * right.data()[i], square += right.data()[i] * right.data()[i];
+  }
+  const double factor = product / square, least = least_gradient_divisor(c);
+  if (!std::isfinite(factor) || !std::isfinite(1 / factor)) return {};
+  for (const Comparison& x : comparisons) {
+    if (x.check != "gradients") continue;
+    const Tensor<double>& given = gradients.at(x.tensor);
+    for (std::size_t i = 0; i < given.size(); ++i) given.data()[i] /= factor;
+    if (!compare("gradients", x.tensor, given, c.gradients[x.tensor], x.bound, least).pass) return {};
+  }
+  return factor;
+}
+
+std::string words_of_factor(double factor) {
+  const auto text = [](double x, int digits) {
+    std::ostringstream out;
+    out << std::setprecision(digits) << x;
+    return out.str();
+  };
+  int digits = 3;
+  while (digits < 17 && text(factor, digits) == "1") ++digits;
+  return "all gradients are " + text(factor, digits) + " times the expected ones: clipped? divided by another number of targets?";
+}
 }  // namespace
 
 void recognise_actual(const Case& c, const std::filesystem::path& folder, std::vector<Comparison>& comparisons) {
   bool logits_hold = true, decoding_named = false, bytes_named = false;
+  const auto gradient =
+      std::find_if(comparisons.begin(), comparisons.end(), [](const Comparison& x) { return x.check == "gradients" && !x.pass; });
+  if (gradient != comparisons.end())
+    if (const auto factor = factor_of_gradients(c, list_actual(c, folder), comparisons))
+      gradient->mistakes = {words_of_factor(*factor)};
   for (Comparison& x : comparisons) {
     if (x.pass) continue;
     if (x.check == "logits") logits_hold = false;

@@ -98,6 +98,7 @@ std::string first_difference(const std::vector<Comparison>& comparisons) {
   const std::string before = compared   ? decoding ? "the whole pass holds" : "the forward pass holds"
                              : decoding ? "nothing of the whole pass was compared"
                                         : "nothing of the forward pass was compared";
+  if (!decoding && !first->mistakes.empty()) return before + "; " + first->mistakes[0];  // it is of all gradients
   return before + (decoding ? "; decoding first differs at " : "; gradients first differ at ") + where;
 }
 

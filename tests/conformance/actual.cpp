@@ -102,6 +102,28 @@ TEST_CASE("values detached from layer 0 are found at its v_proj, where the forwa
   CHECK(first_difference(s.compare()).starts_with("nothing of the forward pass was compared; gradients first differ at "));
 }
 
+TEST_CASE("gradients that are all the expected ones times one factor are said to be that, with the factor") {
+  const CaseFolder s;
+  write_npy<double>(s.actual / "logits.npy", s.c.logits);
+  const auto said = [&](double factor, double change) {
+    s.write_gradients([&](const Parameters<double>& g) {
+      for (std::size_t i = 0; i < g.flat().size(); ++i) g.flat().data()[i] *= factor;
+      g.flat().data()[0] += change;
+    });
+    std::vector<Comparison> all = s.compare();
+    recognise_actual(s.c, s.actual, all);
+    return first_difference(all);
+  };
+  const std::string all = "the forward pass holds; all gradients are ";
+  const std::string end = " times the expected ones: clipped? divided by another number of targets?";
+  CHECK(said(0.034, 0) == all + "0.034" + end);
+  CHECK(said(-1, 0) == all + "-1" + end);
+  CHECK(said(1.0001, 0) == all + "1.0001" + end);
+  CHECK(said(1, 0).empty());
+  CHECK(said(0.034, 1).starts_with("the forward pass holds; gradients first differ at "));
+  CHECK(said(0, 0).starts_with("the forward pass holds; gradients first differ at "));
+}
+
 TEST_CASE("a file, tensor or key that belongs to nothing is refused by its name") {
   const CaseFolder s;
   write_npy<double>(s.actual / "logits.npy", s.c.logits);

@@ -1,6 +1,6 @@
-"""Writes the weights of a case that is drawn from its seed (docs/conformance.md, "Drawn cases"), in NumPy alone.
+"""Writes a case that is drawn from its seed with its weights (docs/conformance.md, "Drawn cases"), in NumPy alone.
 
-    python tests/conformance/pytorch/draw.py CASE --out DIR      # writes DIR/config.json, DIR/model.safetensors
+    python tests/conformance/pytorch/draw.py CASE --out DIR      # writes DIR/model.safetensors, and copies the case's other files
 """
 import argparse
 import pathlib
@@ -20,8 +20,14 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     args = parser.parse_args()
     case = cases.Case(args.case)
+    if not case.drawn:
+        parser.error(f"{case.folder}: its weights are stored, not drawn")
+    if args.out.exists() and args.out.samefile(case.folder):
+        parser.error(f"--out {args.out}: the case itself")
     args.out.mkdir(parents=True, exist_ok=True)
-    shutil.copy(case.folder / "config.json", args.out / "config.json")
+    for file in case.folder.iterdir():
+        if file.is_file():
+            shutil.copy(file, args.out)
     cases.write_safetensors(args.out / "model.safetensors", case.weights, case.manifest["drawn"])
 
 

@@ -1,11 +1,15 @@
 """The example of docs/conformance.md, taken from the page, holds every case that it says it covers; its two lines that read BF16 read
-every case of that type.
+every case of that type. With the path of skipv1-check the lines of the page's section run as they stand, in what a clone has once
+build/tutorials is built.
+
+    python tests/conformance/pytorch/page_test.py [build/default/bin/skipv1-check]
 
 Exit status 77 where PyTorch or safetensors is missing.
 """
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -52,11 +56,36 @@ def bf16_failures(page):
     return failures if count else 1
 
 
+def lines_that_fail(page, example, program):
+    """Of the commands in the section "In PyTorch" those that fail; a line that says so, if it has none."""
+    section = re.search(r"^## In PyTorch\n.*?(?=^## )", page, re.S | re.M)[0]
+    commands = re.findall(r"^    ((?:python|build)\S* .*)$", section, re.M)
+    with tempfile.TemporaryDirectory() as clone:
+        place = pathlib.Path(clone)
+        for name in ("data", "docs", "tests"):
+            (place / name).symlink_to(ROOT / name)
+        (place / "build/tutorials/bin").mkdir(parents=True)
+        (place / "build/tutorials/bin/skipv1-check").symlink_to(pathlib.Path(program).resolve())
+        (place / "skipv1.py").write_text(example)
+        failed = []
+        for command in commands:
+            words = command.split()
+            words = [sys.executable if words[0] == "python" else words[0], *words[1:]]
+            done = subprocess.run(words, cwd=clone, capture_output=True, text=True)
+            failed += [f"{command}: exit status {done.returncode}: {done.stderr or done.stdout}"] if done.returncode else []
+    print(f"{len(commands)} lines of the page, {len(failed)} failures")
+    return failed if commands else ["no lines in the section"]
+
+
 def main():
     torch.set_num_threads(1)
     page = (ROOT / "docs/conformance.md").read_text()
-    example = compile(re.search(r"```python\n(.*?)```", page, re.S)[1], "docs/conformance.md", "exec")
+    text = re.search(r"```python\n(.*?)```", page, re.S)[1]
+    example = compile(text, "docs/conformance.md", "exec")
     count, failures = 0, bf16_failures(page)
+    failed = lines_that_fail(page, text, sys.argv[1]) if len(sys.argv) > 1 else []
+    print(*failed, sep="\n", end="\n" if failed else "")
+    failures += len(failed)
     for path in sorted((ROOT / "data/conformance").glob("*/model.safetensors")):
         case = Case(path.parent)
         if not covered(case.config):

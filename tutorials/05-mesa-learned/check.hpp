@@ -17,6 +17,10 @@ inline void check_05_1() {
   skipv1::require(std::abs(own - 4) > 1e-9, "three seeds at 1, 3, 5: ", own,
                   " is the variance; its root is the standard deviation");
   skipv1::require(std::abs(own - 2) < 1e-9, "three seeds at 1, 3, 5: ", own, ", must be 2");
+  skipv1::require(
+      std::abs(standard_deviation({1, 1, 1, 5}) - 2) < 1e-9 && std::abs(standard_deviation({2, 12}) - std::sqrt(50.0)) < 1e-9,
+      "seeds at 1, 1, 1, 5 and at 2, 12: ", standard_deviation({1, 1, 1, 5}), " and ", standard_deviation({2, 12}),
+      ", must be 2 and ", std::sqrt(50.0));
 }
 inline void check_05_2() {
   const double own = error_of_difference({1.0, 2.0, 4.0}, {0.5, 1.5, 3.5});

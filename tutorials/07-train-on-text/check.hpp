@@ -27,6 +27,9 @@ inline void check_07_2() {
   skipv1::require(std::abs(own - 0.5 * std::numbers::ln2) > 1e-9, own, " are nats per byte; a bit is ln 2 nats");
   skipv1::require(std::abs(own - 0.5) < 1e-9, "2 bits per token, 100 tokens in 400 bytes: ", own,
                   " bits per byte, must be 0.5: a byte has a quarter of a token here");
+  const double other = bits_per_byte(3 * std::numbers::ln2, 50, 100);
+  skipv1::require(std::abs(other - 1.5) < 1e-9, "3 bits per token, 50 tokens in 100 bytes: ", other,
+                  " bits per byte, must be 1.5");
 }
 
 }  // namespace exercise

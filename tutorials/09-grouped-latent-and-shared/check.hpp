@@ -18,6 +18,8 @@ inline void check_09_1() {
   skipv1::require(own == 3968, own,
                   " elements for 24 layers, d_c = 256, d_r = 32: must be 3968: one half of c per layer, layer 0's other half, a "
                   "rotary key per layer");
+  skipv1::require(skipv1_mla_elements(2, 64, 16) == 128, skipv1_mla_elements(2, 64, 16),
+                  " elements for 2 layers, d_c = 64, d_r = 16: must be 128");
 }
 inline void check_09_2() {
   for (std::size_t h = 0; h < 6; ++h)

@@ -46,6 +46,9 @@ inline void check_10_3() {
   skipv1::require(own != 8 * once / 2, own,
                   " bytes are SkipV1's, which concatenates values alone: SkipKV1's keys move three times, too");
   skipv1::require(own == 6 * once, own, " bytes for 1024 positions of 16 pairs of 64: must be ", 6 * once);
+  const double other = concatenated_bytes(100, 8, 32);
+  skipv1::require(other == 12.0 * 100 * 8 * 32, other, " bytes for 100 positions of 8 pairs of 32: must be ",
+                  12.0 * 100 * 8 * 32);
 }
 
 }  // namespace exercise

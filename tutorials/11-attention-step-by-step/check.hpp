@@ -6,6 +6,8 @@
 #else
 #include "exercises.hpp"
 #endif
+#include <array>
+
 #include "skipv1/core/check.hpp"
 #include "skipv1/kernel/launch.cuh"
 
@@ -25,9 +27,10 @@ inline void check_11_1() {
           "; the maximum rises in the second tile: rescale the sum and acc that the first left by exp(old - new)");
 }
 inline void check_11_2() {
-  const double own = rows_bound_by_arithmetic(818e12, 4.1e12);
+  const double own = rows_bound_by_arithmetic(818e12, 4.1e12), scalar = rows_bound_by_arithmetic(59e12, 4.1e12);
   require(std::abs(own - 818 / 4.1) < 1e-6, "818 TFLOP/s and 4.1 TB/s: ", own,
           " rows; one row does one operation per byte of keys and ", "values, and the card wants 199.5");
+  require(std::abs(scalar - 59 / 4.1) < 1e-6, "59 TFLOP/s and 4.1 TB/s: ", scalar, " rows, must be 14.4: of any card");
 }
 inline void check_11_3() {
   alignas(16) float x[128], y[128];
@@ -42,6 +45,9 @@ inline void check_11_4() {
   require(own != 64 * right, own, " sectors: every row reads all keys; 64 rows of a tile share what is loaded once");
   require(own == right, "4096 rows and keys, tiles of 64 rows: ", own, " sectors, must be ", right,
           ": 64 tiles, 4096 keys and as many values, 256 bytes each");
+  for (const auto& [rows, keys, R] : {std::array{128.0, 4096.0, 64.0}, {4096.0, 512.0, 64.0}, {4096.0, 4096.0, 128.0}})
+    require(sectors_of_tiles(rows, keys, R) == rows / R * keys * 16, rows, " rows, ", keys, " keys, tiles of ", R,
+            " rows: ", sectors_of_tiles(rows, keys, R), " sectors, must be ", rows / R * keys * 16);
 }
 
 }  // namespace exercise

@@ -6,13 +6,14 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "skipv1/core/check.hpp"
 
-/// A kernel: operations per byte that it moves, and TFLOP/s.
+/// A kernel: operations per byte that it requests, and TFLOP/s.
 struct RooflinePoint {
   std::string name;
   double intensity, predicted, measured;
@@ -100,7 +101,7 @@ inline void draw_axes(Svg& svg, const RooflineFrame& f, const std::string& title
     svg.line(f.left, y, f.left + f.width, y, "stroke=\"#e4e4e4\"");
     svg.text(f.left - 6, y + 4, power(n), "text-anchor=\"end\"");
   }
-  svg.text(f.left + f.width / 2, f.top + f.height + 36, "operations per byte moved", "text-anchor=\"middle\"");
+  svg.text(f.left + f.width / 2, f.top + f.height + 36, "operations per byte requested", "text-anchor=\"middle\"");
 }
 
 /// A roof: `bytes` per second up to `limit` TFLOP/s, from there on flat.
@@ -125,13 +126,14 @@ class LabelPlaces {
   }
   /// The left end of the number's base line.
   std::pair<double, double> beside(double x, double y) {
-    for (const double down : {0.0, 11.0, -11.0, 22.0, -22.0})
-      for (const double right : {13.0, -13.0, 24.0, -24.0}) {
-        const Box label{x + right, y + down, 4.5, 5};
-        if (std::any_of(taken_.begin(), taken_.end(), [&](const Box& other) { return meet(label, other); })) continue;
-        taken_.push_back(label);
-        return {label.x - 4, label.y + 4};
-      }
+    constexpr std::pair<double, double> places[] = {{13, 0},    {-13, 0}, {0, 17},   {0, -17},  {13, 11},   {13, -11}, {-13, 11},
+                                                    {-13, -11}, {13, 22}, {13, -22}, {-13, 22}, {-13, -22}, {24, 0},   {-24, 0}};
+    for (const auto& [right, down] : places) {
+      const Box label{x + right, y + down, 4.5, 5};
+      if (std::any_of(taken_.begin(), taken_.end(), [&](const Box& other) { return meet(label, other); })) continue;
+      taken_.push_back(label);
+      return {label.x - 4, label.y + 4};
+    }
     return {x + 9, y + 4};
   }
 
@@ -151,12 +153,13 @@ inline void draw_points(Svg& svg, const RooflineFrame& f, const std::vector<Roof
     svg.line(x, f.y(p.predicted), x, f.y(p.measured), "stroke=\"#d55e00\"");
     svg.add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#ffffff\" stroke=\"#d55e00\" stroke-width=\"1.5\"/>\n", x,
             f.y(p.predicted));
-    svg.add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#0072b2\"/>\n", x, f.y(p.measured));
+    svg.add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#0072b2\" stroke=\"#ffffff\"/>\n", x, f.y(p.measured));
   }
   LabelPlaces places(f, points);
   for (std::size_t i = 0; i < points.size(); ++i) {
     const auto [x, y] = places.beside(f.x(points[i].intensity), f.y(points[i].measured));
-    svg.text(x, y, std::to_string(i + 1), "font-weight=\"bold\" fill=\"#0072b2\"");
+    svg.text(x, y, std::to_string(i + 1),
+             "font-weight=\"bold\" fill=\"#0072b2\" stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\"");
   }
 }
 
@@ -168,7 +171,7 @@ inline void draw_roofline(const std::filesystem::path& path, const std::string& 
   const int width = 80 + static_cast<int>(panels.size()) * 480 + 170;
   const RooflineAxes axes(panels, tensor * 1e12 / copied, tensor);
   const int height = 106 + static_cast<int>(RooflineFrame{0, 0, axes}.height);
-  Svg svg(width, std::max(height, 300), "Attention step by step on an " + device);
+  Svg svg(width, std::max(height, 380), "Attention step by step on an " + device);
   for (std::size_t i = 0; i < panels.size(); ++i) {
     const RooflineFrame f{70 + 480.0 * static_cast<double>(i), 50, axes};
     draw_axes(svg, f, panels[i].title);
@@ -189,5 +192,7 @@ inline void draw_roofline(const std::filesystem::path& path, const std::string& 
   svg.text(x + 16, 260, "measured");
   svg.add("<circle cx=\"%.1f\" cy=\"276\" r=\"4.5\" fill=\"#ffffff\" stroke=\"#d55e00\" stroke-width=\"1.5\"/>\n", x + 5);
   svg.text(x + 16, 280, "predicted before");
+  const char* const note[] = {"Requested: of L1, or of", "L2 past it. What caches", "serve may lie above the", "line of memory."};
+  for (std::size_t i = 0; i < std::size(note); ++i) svg.text(x, 312 + 16.0 * static_cast<double>(i), note[i], "fill=\"#444444\"");
   svg.write(path);
 }

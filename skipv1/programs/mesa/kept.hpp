@@ -25,6 +25,7 @@ class KeptOutcomes {
   KeptOutcomes(std::string path, std::string device);
 
   std::size_t size() const { return outcomes_.size(); }
+  /// Throws if the training has diverged and may not.
   std::optional<Outcome> find(const ToyModel& m, const Setting& s, std::uint64_t seed);
   /// Throws if it cannot be written (a full disk), or if another file has taken its place.
   void add(const ToyModel& m, const Setting& s, std::uint64_t seed, const Outcome& outcome);

@@ -138,8 +138,10 @@ std::optional<Outcome> KeptOutcomes::find(const ToyModel& m, const Setting& s, s
   const std::lock_guard lock(mutex_);
   const auto found = outcomes_.find(json_text(training_json(device_, m, s, seed)));
   if (found == outcomes_.end()) return std::nullopt;
-  const bool diverged = std::isinf(found->second.at("error")[0]);  // in tuning; anywhere else that ends the call, so: again
-  return diverged && !s.may_diverge ? std::nullopt : std::optional(found->second);
+  const bool diverged = std::isinf(found->second.at("error")[0]);  // in tuning, where that is no error
+  require(!diverged || s.may_diverge, path_, ": ", m.name, ", ", to_string(m.kind), ", width ", m.width, ", depth ", m.layers,
+          ", seed ", seed, ": the training has diverged");
+  return found->second;
 }
 
 void KeptOutcomes::add(const ToyModel& m, const Setting& s, std::uint64_t seed, const Outcome& outcome) {

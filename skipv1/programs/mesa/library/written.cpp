@@ -52,6 +52,7 @@ void check_numbers(const Json& all) {
   numbers.at("dim").count(1, 16);
   const std::size_t pairs = numbers.at("context").count(1, 256), seeds = numbers.at("seeds").count(1, 1000),
                     steps = numbers.at("steps").count(20, 10000000);
+  numbers.at("rate").number(1e-6, 1);
   numbers.at("one_step").numbers(pairs + 1, 0, most_error), numbers.at("ridge").numbers(pairs + 1, 0, most_error);
   std::set<std::size_t> widths;
   for (const JsonValue& bound : numbers.at("mha_bound").items(1)) {

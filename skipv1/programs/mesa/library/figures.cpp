@@ -57,13 +57,12 @@ class Figures {
         found.push_back(&m);
     return found;
   }
-  std::string of(const std::string& kind) const {
-    return ": " + kind + " attention, width " + std::to_string(focus_) + ", " + runs();
-  }
-  /// How many seeds there are, and which rate: that of all models, or each one's own.
+  std::string of(const std::string& kind) const { return ": " + kind + " attention, width " + std::to_string(focus_) + runs(); }
+  /// The task's width, how many seeds there are, and which rate: that of all models, or each one's own.
   std::string runs() const {
     const std::size_t seeds = all_.at("seeds");
-    std::string text = std::to_string(seeds) + (seeds == 1 ? " seed, " : " seeds, ");
+    std::string text = ", d = " + std::to_string(all_.at("dim").get<int>()) + ", " + std::to_string(seeds) +
+                       (seeds == 1 ? " seed, " : " seeds, ");
     if (all_.at("models")[0].contains("rate")) return text + "tuned rates";
     char rate[32];
     std::snprintf(rate, sizeof rate, "rate %g", all_.at("rate").get<double>());
@@ -102,7 +101,7 @@ class Figures {
 
   void width(const std::string& kind) const {
     plot::Chart chart{
-        "Error against the model's width: " + kind + " attention, " + runs(), "width D", std::string("mean ") + over_zero, {}};
+        "Error against the model's width: " + kind + " attention" + runs(), "width D", std::string("mean ") + over_zero, {}};
     for (const std::size_t width : widths()) {
       const std::vector<const Json*> trained = models(kind, width, 2);
       chart.series.resize(std::max(chart.series.size(), trained.size()));
@@ -124,7 +123,7 @@ class Figures {
 
   /// Every seed's gain, and their mean; of six seeds or more with its interval.
   void gap(const std::string& kind) const {
-    plot::RowChart chart{"What SkipV1 gains over MHA: " + kind + " attention, " + runs(),
+    plot::RowChart chart{"What SkipV1 gains over MHA: " + kind + " attention" + runs(),
                          "error of MHA - error of SkipV1 (mean; small dots: seeds)",
                          {},
                          {{"", {}}}};

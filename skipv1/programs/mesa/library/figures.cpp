@@ -57,12 +57,12 @@ class Figures {
         found.push_back(&m);
     return found;
   }
-  std::string of(const std::string& kind) const { return ": " + kind + " attention, width " + std::to_string(focus_) + runs(); }
-  /// The task's width, how many seeds there are, and which rate: that of all models, or each one's own.
+  std::string dim() const { return ", d = " + std::to_string(all_.at("dim").get<int>()); }
+  std::string of(const std::string& kind) const { return ": " + kind + " attention, width " + std::to_string(focus_) + dim(); }
+  /// How many seeds there are, and which rate: that of all models, or each one's own.
   std::string runs() const {
     const std::size_t seeds = all_.at("seeds");
-    std::string text = ", d = " + std::to_string(all_.at("dim").get<int>()) + ", " + std::to_string(seeds) +
-                       (seeds == 1 ? " seed, " : " seeds, ");
+    const std::string text = ", " + std::to_string(seeds) + (seeds == 1 ? " seed, " : " seeds, ");
     if (all_.at("models")[0].contains("rate")) return text + "tuned rates";
     char rate[32];
     std::snprintf(rate, sizeof rate, "rate %g", all_.at("rate").get<double>());
@@ -78,7 +78,7 @@ class Figures {
   }
 
   void pairs(const std::string& kind) const {
-    plot::Chart chart{"Error in context" + of(kind), "pairs seen", over_zero, {}};
+    plot::Chart chart{"Error in context" + of(kind) + runs(), "pairs seen", over_zero, {}};
     const Numbers x = counting(one_step_.size());
     for (const Json* m : models(kind, focus_, 2)) chart.series.push_back(series(m->at("name"), x, *m, "pairs"));
     chart.series.push_back({"one step", x, one_step_});
@@ -88,7 +88,7 @@ class Figures {
   }
 
   void training(const std::string& kind) const {
-    plot::Chart chart{"Training" + of(kind), "steps", over_zero, {}};
+    plot::Chart chart{"Training" + of(kind) + runs(), "steps", over_zero, {}};
     for (const Json* m : models(kind, focus_, 2)) {
       const std::size_t points = numbers(*m, "curve", "mean").size();
       const double stretch = all_.at("steps").get<double>() / static_cast<double>(points);
@@ -100,8 +100,10 @@ class Figures {
   }
 
   void width(const std::string& kind) const {
-    plot::Chart chart{
-        "Error against the model's width: " + kind + " attention" + runs(), "width D", std::string("mean ") + over_zero, {}};
+    plot::Chart chart{"Error against the model's width: " + kind + " attention" + dim() + runs(),
+                      "width D",
+                      std::string("mean ") + over_zero,
+                      {}};
     for (const std::size_t width : widths()) {
       const std::vector<const Json*> trained = models(kind, width, 2);
       chart.series.resize(std::max(chart.series.size(), trained.size()));
@@ -123,7 +125,7 @@ class Figures {
 
   /// Every seed's gain, and their mean; of six seeds or more with its interval.
   void gap(const std::string& kind) const {
-    plot::RowChart chart{"What SkipV1 gains over MHA: " + kind + " attention" + runs(),
+    plot::RowChart chart{"What SkipV1 gains over MHA: " + kind + " attention" + dim() + runs(),
                          "error of MHA - error of SkipV1 (mean; small dots: seeds)",
                          {},
                          {{"", {}}}};
@@ -156,7 +158,7 @@ class Figures {
     plot::Range range;
     for (const bool draw : {false, true}) {
       for (const std::size_t depth : {2u, 4u}) {
-        plot::Chart chart{"depth " + std::to_string(depth), what[0] == "label" ? "blocks passed" : "layer", y_label, {}};
+        plot::Chart chart{"depth " + std::to_string(depth) + runs(), what[0] == "label" ? "blocks passed" : "layer", y_label, {}};
         for (const std::string& one : what)
           for (const Json* m : models(kind, focus_, depth)) {
             if (m->at("name") == "ResFormer") continue;

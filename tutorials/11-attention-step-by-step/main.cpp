@@ -145,14 +145,16 @@ void check_run(const Json& json) {
   run.at("copy_bytes_per_s").number(1e6, 1e18);
   const std::size_t least = rungs.size() - 1;
   for (const JsonValue& kernel : run.at("kernels").items(rungs.size(), rungs.size()))
-    kernel.at("registers").count(1, 1024), kernel.at("shared_bytes").count(0, 1 << 24), kernel.at("threads").count(1, 1024),
+    kernel.at("registers").count(1, 1024), kernel.at("local_bytes").count(0, 1 << 24),
+        kernel.at("shared_bytes").count(0, 1 << 24), kernel.at("threads").count(1, 1024),
         kernel.at("blocks_per_multiprocessor").count(0, 1024);
   const std::size_t measured = run.at("prefill").items(least, rungs.size()).size();
   for (const char* shape : {"prefill", "few_rows"}) {
     const std::vector<JsonValue> times = run.at(shape).items(measured, measured);
     for (std::size_t rung = 0; rung < measured; ++rung) {
       times[rung].at("rung").text({rungs[rung].name});
-      times[rung].at("seconds").number(1e-9, 1e6);
+      const double seconds = times[rung].at("seconds").number(1e-9, 1e6);
+      times[rung].at("low").number(1e-9, seconds), times[rung].at("high").number(seconds, 1e6);
     }
   }
 }

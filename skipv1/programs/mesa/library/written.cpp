@@ -12,7 +12,8 @@ namespace {
 bool alike(double a, double b) { return std::abs(a - b) <= 1e-9 * std::max(std::abs(a), std::abs(b)); }
 
 void check_model(const JsonValue& model, std::size_t pairs, std::size_t steps, std::size_t seeds) {
-  model.at("name").text();
+  model.at("name").text(), model.at("variant").text();
+  model.at("skip_ratio").number(0, 1), model.at("source_layer").count(0);
   model.at("attention").text({"softmax", "linear", "all-linear"});
   model.at("labels").text({"context", "fixed", "fresh"});
   model.at("width").count(1), model.at("query_heads").count(1);
@@ -52,7 +53,7 @@ void check_numbers(const Json& all) {
   numbers.at("dim").count(1, 16);
   const std::size_t pairs = numbers.at("context").count(1, 256), seeds = numbers.at("seeds").count(1, 1000),
                     steps = numbers.at("steps").count(20, 10000000);
-  numbers.at("rate").number(1e-6, 1);
+  numbers.at("rate").number(1e-6, 1), numbers.at("noise").number(0, 10);
   numbers.at("one_step").numbers(pairs + 1, 0, most_error), numbers.at("ridge").numbers(pairs + 1, 0, most_error);
   std::set<std::size_t> widths;
   for (const JsonValue& bound : numbers.at("mha_bound").items(1)) {

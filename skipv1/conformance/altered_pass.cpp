@@ -48,16 +48,6 @@ class Pass : AlteredRows {
   }
 
  private:
-  /// The numbers of `head` (V, d) as (d, V), transposed.
-  static X reshaped(const View<double>& head) {
-    X y(head.shape());
-    for (std::size_t v = 0; v < y.extent(0); ++v)
-      for (std::size_t i = 0; i < y.width(); ++i) y(v, i) = head.data()[i * y.extent(0) + v];
-    return y;
-  }
-  static void add(X& x, const X& y) {
-    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += y.data()[i];
-  }
   X block(std::size_t l, const X& x) {
     const std::string first = layer(l, "input_layernorm"), second = layer(l, "post_attention_layernorm");
     if (r_.norms == Rules::Order::after) {
@@ -121,16 +111,24 @@ class Pass : AlteredRows {
     X o({N_, H_ * d_h_});
     Read read(N_, H_ * c_.query_width(), H_ * d_h_), other;
     if (c_.latent()) {
-      latent_heads(l, x, read.k, read.v);
+      own_latent(l, x);
+      latent_heads(l, LatentPart::whole, r_.first_latent_half, read);
     } else {
       own_heads(l, x, r_.unnormed_values ? unnormed : x);
       read_heads(l, routing_, read);
     }
     if (rows_ && rows_->other) read_heads(l, *rows_->other, other = Read(N_, read.k.width(), read.v.width()));
+    if (rows_ && rows_->other_latent_half && c_.latent())
+      latent_heads(l, LatentPart::whole, true, other = Read(N_, read.k.width(), read.v.width()));
+    Read first;  // of a latent that is read from other rows than the own part
+    if (splits_latent(l)) {
+      latent_heads(l, LatentPart::own, false, read);
+      latent_heads(l, LatentPart::first, false, first = Read(N_, read.k.width(), read.v.width()));
+    }
     for (std::size_t b = 0; b < B_; ++b)
       for (std::size_t h = 0; h < H_; ++h)
         if (rows_)
-          attend_rows(l, h, q, read, other, o);
+          attend_rows(l, h, q, {read, other, first}, o);
         else
           attend(b, h, q, read.k, read.v, o);
     if (r_.shared == Rules::Shared::of_attention) handed_on_.push_back(first_of_groups(o));
@@ -145,16 +143,6 @@ class Pass : AlteredRows {
         for (std::size_t t = 0; t < T_; ++t) to = std::copy_n(&o(b * T_ + t, h * d_h_), d_h_, to);
     return y;
   }
-  /// Takes rows that are heads of `width` for (width, heads).
-  void stride(X& rows, std::size_t width) const {
-    const std::size_t heads = rows.width() / width;
-    for (std::size_t n = 0; n < N_ && heads > 0; ++n) {
-      const std::vector<double> row(&rows(n, 0), &rows(n, 0) + rows.width());
-      for (std::size_t h = 0; h < heads; ++h)
-        for (std::size_t i = 0; i < width; ++i) rows(n, h * width + i) = row[i * heads + h];
-    }
-  }
-
   bool sees(std::size_t t, std::size_t s) const {
     switch (r_.mask) {
       case Rules::Mask::causal:
@@ -212,27 +200,24 @@ class Pass : AlteredRows {
       }
   }
 
-  /// A key that is rotated further scores as the query rotated back does.
-  std::vector<double> query_rotated_back(const double* q, std::size_t width, const GivenRows::Rotation& rotation) const {
-    std::vector<double> query(q, q + width);
-    if ((rotation.by == 0 && rotation.times == 0) || c_.gpt2()) return query;
-    double* part = query.data() + width - rotary_;
-    rotate_pairs(part, rotary_, -static_cast<double>(rotation.by), std::pow(magnitude(), static_cast<double>(rotation.times)));
-    return query;
-  }
-
   /// As `attend`, each row over the rows that are given, by its own table.
-  void attend_rows(std::size_t l, std::size_t h, const X& q, const Read& own, const Read& other, X& o) const {
+  struct Reads {
+    const Read &own, &other, &first;
+  };
+  void attend_rows(std::size_t l, std::size_t h, const X& q, const Reads& reads, X& o) const {
     for (std::size_t t = 0; t < N_; ++t) {
-      const bool by_other = rows_->other && rows_->by_other[t];
-      const Routing& routing = by_other ? *rows_->other : routing_;
+      const bool by_other = !rows_->by_other.empty() && rows_->by_other[t];
+      const Routing& routing = by_other && rows_->other ? *rows_->other : routing_;
       const std::size_t owner = c_.latent() || routing.value(l, h).none() ? l : routing.value(l, h).layer;
       const bool shared = rows_->shared_of == GivenRows::none ? owner != l : owner == rows_->shared_of;
-      attend_row(t, h, q, by_other ? other : own, shared ? rows_->shared[t] : rows_->keys[t], o);
+      const Read& read = by_other && !reads.other.k.empty() ? reads.other : reads.own;
+      attend_row(t, h, q, {read, reads.other, reads.first}, shared ? rows_->shared[t] : rows_->keys[t], o);
     }
   }
-  void attend_row(std::size_t t, std::size_t h, const X& q, const Read& read, const std::vector<std::size_t>& values,
+  void attend_row(std::size_t t, std::size_t h, const X& q, const Reads& reads, const std::vector<std::size_t>& values,
                   X& o) const {
+    const Read &read = reads.own, &first = reads.first;
+    const double factor = !rows_->by_other.empty() && rows_->by_other[t] ? rows_->other_scale : 1;
     const std::size_t width = q.width() / H_;
     const std::vector<std::size_t>& keys = rows_->keys[t];
     double total = 0;
@@ -243,8 +228,11 @@ class Pass : AlteredRows {
       if (!rows_->rotated.empty() && (j == 0 || rows_->rotated[t][j] != rows_->rotated[t][j - 1]))
         query = query_rotated_back(&q(t, h * width), width, rows_->rotated[t][j]);
       if (keys[j] != GivenRows::none) score = dot(query.data(), &read.k(keys[j], h * width), width);
-      const double p = std::exp(score / std::sqrt(static_cast<double>(width)));
+      const std::size_t of_first = first.k.empty() ? GivenRows::none : rows_->shared[t][j];
+      if (of_first != GivenRows::none) score += dot(query.data(), &first.k(of_first, h * width), width);
+      const double p = std::exp(factor * score / std::sqrt(static_cast<double>(width)));
       total += p;
+      if (of_first != GivenRows::none) add_scaled(&o(t, h * d_h_), p, &first.v(of_first, h * d_h_), d_h_);
       if (values[j] != GivenRows::none) add_scaled(&o(t, h * d_h_), p, &read.v(values[j], h * d_h_), d_h_);
     }
     for (std::size_t i = 0; i < d_h_; ++i) o(t, h * d_h_ + i) /= total;
@@ -253,6 +241,7 @@ class Pass : AlteredRows {
   /// What layer l owns; `input` is what v_proj reads.
   void own_heads(std::size_t l, const X& x, const X& input) {
     keys_.push_back({scored_heads(l, "k", x), d_h_});
+    store(keys_[l].rows);
     X values = linear(layer(l, "self_attn.v_proj"), input);
     if (r_.strided_values) stride(values, d_h_);
     if (r_.head_norms == Rules::HeadNorms::of_values_too) values = norm_heads(layer(l, "self_attn.k_norm"), std::move(values));
@@ -260,6 +249,7 @@ class Pass : AlteredRows {
     values_.push_back({std::move(values), d_h_});
     if (r_.shared == Rules::Shared::of_this_input) project_again(l, x);
     if (routing_.mixes_values && l > 0) mix(l);
+    store(values_[l].rows);
     hand_on(l);
   }
   /// What its query heads read by that table.
@@ -342,34 +332,52 @@ class Pass : AlteredRows {
         }
   }
 
-  /// MLA's keys `[W_uk c | k_r]` and values `W_uv c`.
-  void latent_heads(std::size_t l, const X& x, X& k, X& v) {
+  /// What layer l of MLA caches.
+  void own_latent(std::size_t l, const X& x) {
     X own = linear(layer(l, "self_attn.kv_down_proj"), x), rotary = linear(layer(l, "self_attn.k_rotary_proj"), x);
     rotate_as('k', rotary, rotary_);
+    store(rotary), store(own);
     rotary_keys_.push_back(std::move(rotary));
     latents_.push_back(std::move(own));
-    X c = joined_latent(l);
+  }
+  /// Whether layer 0's part of the latent is read from other rows than one's own.
+  bool splits_latent(std::size_t l) const {
+    return rows_ && c_.latent() && l > 0 && latents_[l].width() < c_.attention.kv_latent_size && !r_.normed_latent &&
+           rows_->shared != rows_->keys;
+  }
+  enum class LatentPart { whole, own, first };
+  /// MLA's keys `[W_uk c | k_r]` and values `W_uv c`; of a part of c alone: what that adds to both.
+  void latent_heads(std::size_t l, LatentPart part, bool first_half, Read& to) const {
+    X c = joined_latent(l, first_half);
+    const std::size_t own = latents_[l].width();
+    for (std::size_t n = 0; n < N_ && part != LatentPart::whole; ++n)
+      for (std::size_t i = 0; i < c.width(); ++i)
+        if ((i < own) != (part == LatentPart::own)) c(n, i) = 0;
     if (r_.normed_latent) c = rms(c);
     const X content = linear(layer(l, "self_attn.k_up_proj"), c);
-    v = linear(layer(l, "self_attn.v_up_proj"), c);
+    to.v = linear(layer(l, "self_attn.v_up_proj"), c);
     const X& shared = rotary_keys_[r_.rotary_key_of_first ? 0 : l];
     const bool rotary_first = r_.rotary_first || r_.reversed_keys;
     const std::size_t width = d_h_ + rotary_;
     for (std::size_t n = 0; n < N_; ++n)
       for (std::size_t h = 0; h < H_; ++h) {
-        std::copy_n(&content(n, h * d_h_), d_h_, &k(n, h * width + (rotary_first ? rotary_ : 0)));
-        std::copy_n(&shared(n, 0), rotary_, &k(n, h * width + (rotary_first ? 0 : d_h_)));
+        std::copy_n(&content(n, h * d_h_), d_h_, &to.k(n, h * width + (rotary_first ? rotary_ : 0)));
+        double* rotary = &to.k(n, h * width + (rotary_first ? 0 : d_h_));
+        if (part == LatentPart::first)
+          std::fill_n(rotary, rotary_, 0);
+        else
+          std::copy_n(&shared(n, 0), rotary_, rotary);
       }
   }
   /// c of layer l: its own part, then, where it owns half, layer 0's second half.
-  X joined_latent(std::size_t l) const {
+  X joined_latent(std::size_t l, bool first_half) const {
     const std::size_t d_c = c_.attention.kv_latent_size, own = latents_[l].width(), rest = d_c - own;
     const X& first = latents_[r_.latent_of_last && l > 0 ? l - 1 : 0];
     X c({N_, d_c});
     for (std::size_t n = 0; n < N_; ++n) {
       const bool reversed = r_.latent_reversed && rest > 0;
       std::copy_n(&latents_[l](n, 0), own, &c(n, reversed ? rest : 0));
-      if (rest > 0) std::copy_n(&first(n, r_.first_latent_half ? 0 : first.width() - rest), rest, &c(n, reversed ? 0 : own));
+      if (rest > 0) std::copy_n(&first(n, first_half ? 0 : first.width() - rest), rest, &c(n, reversed ? 0 : own));
     }
     return c;
   }

@@ -84,6 +84,7 @@ struct Rules {
   bool rotary_key_of_first = false, rotary_first = false, reversed_keys = false, normed_latent = false, latent_of_last = false,
        latent_reversed = false, first_latent_half = false;  ///< MLA
   // Rounded to bfloat16.
+  enum class Cached { exact, bfloat16, float16 } cached = Cached::exact;  ///< what keys and values are rounded to
   bool rounds_frequencies = false, rounds_angles = false, rounds_tables = false, rounds_probabilities = false;
 };
 
@@ -123,7 +124,9 @@ struct GivenRows {
   std::vector<std::vector<std::size_t>> shared;                      ///< (N): beside them, the rows of other layers' values
   std::vector<std::vector<Rotation>> rotated;                        ///< (N), beside `keys`; empty where none is rotated again
   const Routing* other = nullptr;  ///< beside the pass's own table another one, which owns the same heads …
-  std::vector<bool> by_other;      ///< (N): … and the rows that read by it
+  bool other_latent_half = false;  ///< … or the first half of layer 0's latent …
+  double other_scale = 1;          ///< … or scores so many times as large …
+  std::vector<bool> by_other;      ///< (N): … and the rows that read by it; empty where none does
   std::size_t shared_of = none;    ///< if it is a layer: the values of that one are read there, by itself, too, and no others
   friend bool operator==(const GivenRows&, const GivenRows&) = default;
 };

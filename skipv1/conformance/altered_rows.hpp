@@ -29,11 +29,36 @@ class AlteredRows {
         d_h_(c_.head_width()),
         rotary_(c_.latent() ? c_.attention.rotary_size : d_h_) {}
 
+  /// What is left of numbers that a cache of 16 bits keeps.
+  void store(X& rows) const {
+    for (std::size_t i = 0; i < rows.size() && r_.cached != Rules::Cached::exact; ++i) {
+      double& x = rows.data()[i];
+      x = r_.cached == Rules::Cached::bfloat16 ? rounded(true, x) : half_rounded(x);
+    }
+  }
+  /// To float16: 11 bits from 2^-14 on, below it multiples of 2^-24, ties to even.
+  static double half_rounded(double wide) {
+    const double x = static_cast<float>(wide);  // as a cast of a float does
+    int exponent = 0;
+    std::frexp(x, &exponent);
+    const int shift = std::min(11 - exponent, 24);
+    return std::ldexp(std::nearbyint(std::ldexp(x, shift)), -shift);
+  }
   static double rounded(bool narrow, double x) { return narrow ? static_cast<double>(bfloat16(x)) : x; }
   static X copied(View<const double> x) {
     X y(x.shape());
     std::copy_n(x.data(), x.size(), y.data());
     return y;
+  }
+  /// The numbers of `head` (V, d) as (d, V), transposed.
+  static X reshaped(const View<double>& head) {
+    X y(head.shape());
+    for (std::size_t v = 0; v < y.extent(0); ++v)
+      for (std::size_t i = 0; i < y.width(); ++i) y(v, i) = head.data()[i * y.extent(0) + v];
+    return y;
+  }
+  static void add(X& x, const X& y) {
+    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += y.data()[i];
   }
   static double dot(const double* x, const double* y, std::size_t n) {
     double sum = 0;
@@ -185,6 +210,24 @@ class AlteredRows {
                    sin = rounded(r_.rounds_tables, magnitude * std::sin(p));
       x[first] = a * cos - b * sin;
       x[second] = b * cos + a * sin;
+    }
+  }
+
+  /// A key that is rotated further scores as the query rotated back does.
+  std::vector<double> query_rotated_back(const double* q, std::size_t width, const GivenRows::Rotation& rotation) const {
+    std::vector<double> query(q, q + width);
+    if ((rotation.by == 0 && rotation.times == 0) || c_.gpt2()) return query;
+    double* part = query.data() + width - rotary_;
+    rotate_pairs(part, rotary_, -static_cast<double>(rotation.by), std::pow(magnitude(), static_cast<double>(rotation.times)));
+    return query;
+  }
+  /// Takes rows that are heads of `width` for (width, heads).
+  void stride(X& rows, std::size_t width) const {
+    const std::size_t heads = rows.width() / width;
+    for (std::size_t n = 0; n < N_ && heads > 0; ++n) {
+      const std::vector<double> row(&rows(n, 0), &rows(n, 0) + rows.width());
+      for (std::size_t h = 0; h < heads; ++h)
+        for (std::size_t i = 0; i < width; ++i) rows(n, h * width + i) = row[i * heads + h];
     }
   }
 

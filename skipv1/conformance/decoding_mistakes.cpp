@@ -37,14 +37,14 @@ struct Outcome {
 GivenRows first_rows(GivenRows rows, std::size_t count) {
   rows.positions.resize(count), rows.keys.resize(count), rows.shared.resize(count);
   if (!rows.rotated.empty()) rows.rotated.resize(count);
-  if (rows.other) rows.by_other.resize(count);
+  if (!rows.by_other.empty()) rows.by_other.resize(count);
   return rows;
 }
 
 /// Whether row `i` is computed otherwise than in `right`.
 bool changes(const GivenRows& rows, const GivenRows& right, std::size_t i) {
   const auto rotated = [](const GivenRows::Rotation& x) { return x != GivenRows::Rotation{}; };
-  if (rows.other && rows.by_other[i]) return true;
+  if (!rows.by_other.empty() && rows.by_other[i]) return true;
   if (!rows.rotated.empty() && std::any_of(rows.rotated[i].begin(), rows.rotated[i].end(), rotated)) return true;
   return rows.positions[i] != right.positions[i] || rows.keys[i] != right.keys[i] || rows.shared[i] != right.shared[i] ||
          rows.shared_of != right.shared_of;
@@ -74,6 +74,13 @@ bool shares_values(const Routing& routing) {
   return false;
 }
 
+/// The words of a slip where values are parts of a latent.
+std::string of_latents(std::string words) {
+  const std::size_t at = words.find("values");
+  if (at != words.npos && words.find("keys and") == words.npos) words.replace(at, 6, "latents");
+  return words;
+}
+
 /// Tries mistakes one by one.
 class Recognition {
  public:
@@ -88,15 +95,34 @@ class Recognition {
     for (const Slip& slip : decoding_slips(sequences, windows_up_to(first_position(case_, logits_, bound_)))) {
       if (slip.kind == SlipKind::source_of_other && !shares_) continue;
       const SlippedSteps steps(case_, slip);
-      const std::pair<GivenRows, std::string> key(steps.rows, slip.words);
+      const std::string words = case_.config.latent() ? of_latents(slip.words) : slip.words;
+      const std::pair<GivenRows, std::string> key(steps.rows, words);
       if (std::find(tried.begin(), tried.end(), key) != tried.end()) continue;
       tried.push_back(key);
-      attempt(slip.words, steps);
+      attempt(words, steps);
     }
   }
   /// The tables that a whole pass may have wrong, in all steps, or in those alone that a decoder may have other code for.
   void try_tables() {
     for (const TableMistake& mistake : table_mistakes(case_.config)) try_table(mistake, right_);
+  }
+  /// Scores that are scaled otherwise, and the wrong half of a latent.
+  void try_scales_and_latents() {
+    const Config& config = case_.config;
+    const double head = static_cast<double>(config.head_width()), own = static_cast<double>(config.query_width()),
+                 d = static_cast<double>(config.hidden_size);
+    SlippedSteps steps = right_;
+    for (const auto& [words, factor] :
+         {std::pair("scores are not scaled", std::sqrt(own)),
+          {"scores are scaled by 1 / sqrt(d), the model's width instead of a head's", std::sqrt(own / d)},
+          {"scores are scaled by 1 / sqrt(d_h) instead of 1 / sqrt(d_h + d_r)", std::sqrt(own / head)}}) {
+      steps.rows.other_scale = factor;
+      if (factor != 1) try_scopes(words, steps);
+    }
+    steps.rows.other_scale = 1;
+    if (!config.latent()) return;
+    steps.rows.other_latent_half = true;
+    try_scopes("the first half of layer 0's latent is reused instead of the second", steps);
   }
   /// The rules that a whole pass may have wrong, in all steps; those of masks and softmax are of a whole pass's own.
   void try_rules() {
@@ -118,6 +144,12 @@ class Recognition {
       judge(x.exchanged.empty() ? "each sequence's logits are " + x.whose : "the logits " + x.exchanged + " are exchanged",
             made.data());
     }
+    for (const bool total : {false, true})
+      for (const bool longest_first : {false, true}) {
+        std::vector<double> made;
+        for (const DecodingStep& step : case_.decoding) append_sorted(step, total, longest_first, made);
+        judge("sequences are sorted by length, and their logits are not put back", made.data());
+      }
   }
 
   /// The words of the nearest.
@@ -139,13 +171,24 @@ class Recognition {
       return;
     }
     steps.rows.other = &wrong;
+    try_scopes(mistake.words, steps);
+  }
+  /// What `steps.rows` says of rows `by_other`, in all steps, or in those alone that a decoder may have other code for: it may
+  /// look at each sequence, or at the whole batch.
+  void try_scopes(const std::string& words, SlippedSteps& steps) {
     steps.rows.by_other.assign(steps.tokens.size(), true);
-    attempt(mistake.words + ", in every step of decoding", steps);
-    steps.rows.by_other = steps.behind_cache;
-    attempt(mistake.words + ", behind a cache alone", steps);
-    if (steps.alone == steps.behind_cache) return;
-    steps.rows.by_other = steps.alone;
-    attempt(mistake.words + ", in steps of one token alone", steps);
+    attempt(words + ", in every step of decoding", steps);
+    const std::pair<const std::vector<bool>&, const char*> scopes[] = {
+        {steps.behind_cache, ", behind a cache alone"},
+        {steps.alone, ", where a sequence has one new token alone"},
+        {steps.all_alone, ", in steps of one token each alone"}};
+    std::vector<std::vector<bool>> tried = {steps.rows.by_other};
+    for (const auto& [rows, where] : scopes) {
+      if (std::find(tried.begin(), tried.end(), rows) != tried.end()) continue;
+      tried.push_back(rows);
+      steps.rows.by_other = rows;
+      attempt(words + where, steps);
+    }
   }
   /// Each sequence's logits of a step as those of the one that `others` has, where both have equally many.
   void append_mixed(const DecodingStep& step, const std::vector<std::size_t>& others, std::vector<double>& made) const {
@@ -156,6 +199,20 @@ class Recognition {
       const double* begin = step.logits.data() + row * step.logits.width();
       made.insert(made.end(), begin, begin + step.tokens[b].size() * step.logits.width());
     }
+  }
+  /// A step's logits in the order of the sequences' new tokens, or of their `total` lengths.
+  static void append_sorted(const DecodingStep& step, bool total, bool longest_first, std::vector<double>& made) {
+    std::vector<std::size_t> sequences;
+    std::vector<const double*> rows;
+    const double* next = step.logits.data();
+    for (std::size_t b = 0; b < step.tokens.size(); ++b) {
+      sequences.push_back(b), rows.push_back(next);
+      next += step.tokens[b].size() * step.logits.width();
+    }
+    const auto length = [&](std::size_t b) { return step.tokens[b].size() + (total ? step.keep[b] : 0); };
+    std::stable_sort(sequences.begin(), sequences.end(),
+                     [&](std::size_t a, std::size_t b) { return longest_first ? length(a) > length(b) : length(a) < length(b); });
+    for (const std::size_t b : sequences) made.insert(made.end(), rows[b], rows[b] + step.tokens[b].size() * step.logits.width());
   }
   /// First up to the first step that is computed otherwise; most mistakes end there.
   void attempt(const std::string& words, const SlippedSteps& steps) {
@@ -183,7 +240,7 @@ class Recognition {
   const StepLogits& logits_;
   double bound_;
   Routing routing_ = make_routing(case_.config);
-  bool shares_ = shares_values(routing_);
+  bool shares_ = shares_values(routing_) || case_.config.variant().latent.count > 1;
   SlippedSteps right_{case_, Slip{}};
   Rules rules_;
   std::vector<std::pair<double, std::string>> found_;
@@ -195,6 +252,7 @@ std::vector<std::string> recognise_decoding(const Case& c, const std::map<std::s
   Recognition recognition(c, logits, bound);
   recognition.try_slips();
   recognition.try_tables();
+  recognition.try_scales_and_latents();
   recognition.try_rules();
   recognition.try_logits();
   return recognition.nearest();

@@ -247,6 +247,8 @@ std::vector<RuleMistake> rule_mistakes(const Config& config, const std::vector<s
   else
     add_shared(list, config);
   if (config.qk_norm) add_head_norms(list);
+  list.add("keys and values are rounded to bfloat16 as they are cached", [](Rules& r) { r.cached = Rules::Cached::bfloat16; });
+  list.add("keys and values are rounded to float16 as they are cached", [](Rules& r) { r.cached = Rules::Cached::float16; });
   if (config.rope_frequencies.kind != RopeKind::plain) add_rope_kinds(list, config.rope_frequencies.kind);
   if (config.qkv_bias)
     list.add("the biases of queries and keys are added after the rotation", [](Rules& r) { r.biased_after_rotation = true; });

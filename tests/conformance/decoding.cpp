@@ -231,7 +231,7 @@ TEST_CASE("a table that decoding alone has wrong is recognised, in every step, b
   const std::pair<Wrong, const char*> scopes[] = {
       {[](std::size_t, std::size_t) { return true; }, "in every step of decoding"},
       {[](std::size_t held, std::size_t) { return held > 0; }, "behind a cache alone"},
-      {[](std::size_t, std::size_t count) { return count == 1; }, "in steps of one token alone"},
+      {[](std::size_t, std::size_t count) { return count == 1; }, "where a sequence has one new token alone"},
       {[](std::size_t, std::size_t) { return false; }, ""}};
   for (const auto& [is_wrong, where] : scopes) {
     Cache<double> cache(right.routing(), batch, s.c.config.max_position_embeddings);

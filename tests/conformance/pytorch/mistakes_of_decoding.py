@@ -17,7 +17,7 @@ def mistake(name, words, applies=lambda m: True):
     def add(kind):
         assert name not in DECODING_MISTAKES
         kind.name, kind.words, kind.applies = name, words, staticmethod(applies)
-        kind.model, kind.sequences = (Model, kind) if issubclass(kind, Sequences) else (kind, Sequences)
+        kind.model, kind.sequences = (Model, kind) if issubclass(kind, Sequences) else (kind, getattr(kind, "held_by", Sequences))
         DECODING_MISTAKES[name] = kind
         return kind
 
@@ -202,4 +202,5 @@ class _(Sequences):
             self.model.__class__ = Stale
 
 
-import mistakes_of_steps  # noqa: E402, F401: registers more
+import mistakes_of_slots  # noqa: E402, F401: registers more
+import mistakes_of_steps  # noqa: E402, F401

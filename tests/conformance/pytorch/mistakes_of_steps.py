@@ -42,7 +42,8 @@ WORDS = {"wrong_half": "the wrong half is reused: the source layer's first heads
 for of, words in WORDS.items():
     in_steps(of, "in_steps", words, "in every step of decoding", lambda tokens, cache: True)
     in_steps(of, "behind", words, "behind a cache alone", behind)
-in_steps("wrong_half", "of_one_token", WORDS["wrong_half"], "in steps of one token alone", lambda tokens, cache: tokens.shape[1] == 1)
+in_steps("wrong_half", "of_one_token", WORDS["wrong_half"], "where a sequence has one new token alone",
+         lambda tokens, cache: tokens.shape[1] == 1)
 
 
 # ---------------------------------------------------------------------- new keys and values

@@ -86,6 +86,8 @@ class Recognition {
  public:
   Recognition(const Case& c, const StepLogits& logits, double bound) : case_(c), logits_(logits), bound_(bound) {
     if (!c.config.gpt2()) rules_.inner = Rules::Inner::silu;
+    for (const auto& [n, given] : logits)
+      if (!compare("decoding", "logits", given, c.decoding[n].logits, bound).pass) first_wrong_ = std::min(first_wrong_, n);
   }
 
   /// Each once: of many details no step shows a difference.
@@ -222,6 +224,7 @@ class Recognition {
       for (const std::size_t last = row + case_.decoding[end].rows(); row < last; ++row)
         changed = changed || changes(steps.rows, right_.rows, row);
     }
+    if (end > first_wrong_ + 1) return;  // right where the given logits are not
     if (Outcome(case_, logits_, pass(steps, row, rules_).data(), bound_, end).same)
       judge(words, pass(steps, steps.tokens.size(), rules_).data());
   }
@@ -242,6 +245,7 @@ class Recognition {
   Routing routing_ = make_routing(case_.config);
   bool shares_ = shares_values(routing_) || case_.config.variant().latent.count > 1;
   SlippedSteps right_{case_, Slip{}};
+  std::size_t first_wrong_ = case_.decoding.size();  ///< the first step that differs
   Rules rules_;
   std::vector<std::pair<double, std::string>> found_;
 };

@@ -137,7 +137,7 @@ std::map<std::size_t, Tensor<double>> decoding_of(const Case& c, const std::file
   return logits;
 }
 
-/// By what all gradients are multiplied, each within its bound; none where they are not.
+/// By what all gradients are multiplied, each within its bound; none where they are not, or by so little that it may be rounding.
 std::optional<double> factor_of_gradients(const Case& c, const ActualFiles& files, const std::vector<Comparison>& comparisons) {
   double product = 0, square = 0;
   std::map<std::string, Tensor<double>> gradients;
@@ -151,7 +151,7 @@ std::optional<double> factor_of_gradients(const Case& c, const ActualFiles& file
       product += given.data()[i] * right.data()[i], square += right.data()[i] * right.data()[i];
   }
   const double factor = product / square, least = least_gradient_divisor(c);
-  if (!std::isfinite(factor) || !std::isfinite(1 / factor)) return {};
+  if (!std::isfinite(factor) || !std::isfinite(1 / factor) || std::abs(factor - 1) < 1e-3) return {};
   for (const Comparison& x : comparisons) {
     if (x.check != "gradients") continue;
     const Tensor<double>& given = gradients.at(x.tensor);
@@ -162,14 +162,10 @@ std::optional<double> factor_of_gradients(const Case& c, const ActualFiles& file
 }
 
 std::string words_of_factor(double factor) {
-  const auto text = [](double x, int digits) {
-    std::ostringstream out;
-    out << std::setprecision(digits) << x;
-    return out.str();
-  };
-  int digits = 3;
-  while (digits < 17 && text(factor, digits) == "1") ++digits;
-  return "all gradients are " + text(factor, digits) + " times the expected ones: clipped? divided by another number of targets?";
+  std::ostringstream out;
+  out << "all gradients are " << std::setprecision(4) << factor
+      << " times the expected ones: " << (factor < 0 ? "of minus the loss?" : "clipped? divided by another number of targets?");
+  return out.str();
 }
 }  // namespace
 

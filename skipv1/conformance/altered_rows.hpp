@@ -36,13 +36,14 @@ class AlteredRows {
       x = r_.cached == Rules::Cached::bfloat16 ? rounded(true, x) : half_rounded(x);
     }
   }
-  /// To float16: 11 bits from 2^-14 on, below it multiples of 2^-24, ties to even.
+  /// To float16: 11 bits from 2^-14 on, below it multiples of 2^-24, ties to even; infinite from 65520 on.
   static double half_rounded(double wide) {
     const double x = static_cast<float>(wide);  // as a cast of a float does
     int exponent = 0;
     std::frexp(x, &exponent);
     const int shift = std::min(11 - exponent, 24);
-    return std::ldexp(std::nearbyint(std::ldexp(x, shift)), -shift);
+    const double y = std::ldexp(std::nearbyint(std::ldexp(x, shift)), -shift);
+    return std::abs(y) < 65536 ? y : std::copysign(std::numeric_limits<double>::infinity(), x);
   }
   static double rounded(bool narrow, double x) { return narrow ? static_cast<double>(bfloat16(x)) : x; }
   static X copied(View<const double> x) {

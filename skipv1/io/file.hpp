@@ -63,6 +63,13 @@ inline bool process_lives([[maybe_unused]] int process) {
   return true;
 #endif
 }
+/// Whether the process that makes the file or folder of this temporary name may still be at it.
+inline bool part_lives(const std::filesystem::path& part) {
+  const std::string end = part.extension().string();
+  int process = 0;  // where there is no such number, too
+  std::from_chars(end.data() + std::string_view(detail::part_mark).size(), end.data() + end.size(), process);
+  return process <= 0 || process_lives(process);
+}
 /// Removes what killed processes left of `path` in the making: temporary files or folders whose process is no more.
 inline void remove_left_over(const std::filesystem::path& path) {
   const std::string begin = path.filename().string() + detail::part_mark;
@@ -70,12 +77,8 @@ inline void remove_left_over(const std::filesystem::path& path) {
   std::vector<std::filesystem::path> left;
   std::error_code ignored;
   for (std::filesystem::directory_iterator i(folder, ignored), end; !ignored && i != end; i.increment(ignored)) {
-    const std::string name = i->path().filename().string();
-    if (!name.starts_with(begin)) continue;
-    int process = 0;
-    const auto [rest, error] = std::from_chars(name.data() + begin.size(), name.data() + name.size(), process);
-    if (error == std::errc() && rest == name.data() + name.size() && process > 0 && !process_lives(process))
-      left.push_back(i->path());
+    const bool of_path = i->path().filename().string().starts_with(begin);
+    if (of_path && is_part(i->path()) && !part_lives(i->path())) left.push_back(i->path());
   }
   for (const std::filesystem::path& entry : left) std::filesystem::remove_all(entry, ignored);
 }
@@ -314,8 +317,9 @@ inline void require_own_file(const std::filesystem::path& path, const std::optio
     if (!named) return ": is gone";
     if (named->type == std::filesystem::file_type::directory) return ": a folder has taken its place";
     if (named->type != std::filesystem::file_type::symlink) return ": another file has taken its place";
-    return ": a link to " + std::filesystem::read_symlink(path).string() + (now ? ", another file," : ", where nothing is,") +
-           " stands in its place";
+    std::error_code ignored;
+    return ": a link to " + std::filesystem::read_symlink(path, ignored).string() +
+           (now ? ", another file," : ", where nothing is,") + " stands in its place";
   };
   fail(path.string(), what(), " while this program writes to it");
 }

@@ -39,8 +39,8 @@ enum class Busy { refuse, wait };
 class Lock {
  public:
   /// Takes the lock `file`, making its folder if there is none; errors call what is locked `name`. Throws if another process has
-  /// the lock, unless it is to be waited for, or if the file cannot be made, or is there and no lock: a link, or with anything
-  /// but a process's number in it.
+  /// the lock, unless it is to be waited for, or if the file cannot be made, or (where there is flock) is there and no lock: a
+  /// link, or with anything but a process's number in it.
   Lock(std::filesystem::path file, const std::string& name, Busy busy = Busy::refuse) : file_(std::move(file)) {
     try {
       for (bool said = false; !take_and_say(name);) {

@@ -34,7 +34,9 @@ class Markers {
     if (found == series_.end() || found->second.size() < 2) return marker_radius;
     const std::vector<std::size_t>& here = found->second;
     const auto before = std::find(here.begin(), here.end(), series) - here.begin();
-    return std::max(1.5, marker_radius + 1.1 * static_cast<double>(here.size() - 1) - 2.9 * static_cast<double>(before));
+    const double others = static_cast<double>(here.size() - 1);
+    const double largest = std::max(marker_radius + 1.1 * others, 1.9 + 2.9 * others);
+    return largest - 2.9 * static_cast<double>(before);
   }
 
  private:

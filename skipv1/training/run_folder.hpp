@@ -110,12 +110,13 @@ class RunFolder {
     for (const std::filesystem::path& entry : entries()) {
       const std::optional<std::size_t> step = step_of(entry);
       const bool older = step && *step < kept && is_checkpoint(entry);
-      if (!older && !is_part(entry)) continue;
+      if (!older && !left_over(entry)) continue;
       const std::filesystem::path part = older ? part_of(entry) : entry;
       std::optional<Unfinished> unfinished;
       if (holds_only(own, entry)) unfinished.emplace(part);
       if (older) std::filesystem::rename(entry, part, error);  // it must not lose some of its files under a checkpoint's name
       if (!older || !error) remove(part, own);
+      if (older && is_folder(part) && !is_there(entry)) std::filesystem::rename(part, entry, error);  // something is left in it
     }
   }
 
@@ -156,14 +157,18 @@ class RunFolder {
     const std::vector<std::filesystem::path> files = entries(path);
     return std::all_of(files.begin(), files.end(), [&](const auto& file) { return is_own(own, file); });
   }
-  /// Removes a file or folder of a temporary name; a folder in which something is left gets its name again.
+  /// Whether an interrupted program has left this in the making: a file, or a checkpoint, which nobody makes beside who has the
+  /// lock.
+  bool left_over(const std::filesystem::path& path) const {
+    if (!is_part(path)) return false;
+    return is_folder(path) ? step_of(path.parent_path() / path.stem()).has_value() : !part_lives(path);
+  }
+  /// Removes a file or folder of a temporary name; a folder in which something is left stays.
   static void remove(const std::filesystem::path& part, const std::set<std::string>& own) {
     std::error_code ignored;
     for (const auto& file : is_folder(part) ? entries(part) : std::vector<std::filesystem::path>())
       if (is_own(own, file)) std::filesystem::remove(file, ignored);
     std::filesystem::remove(part, ignored);
-    const std::filesystem::path place = part.parent_path() / part.stem();
-    if (is_folder(part) && !is_there(place)) std::filesystem::rename(part, place, ignored);
   }
 
   std::filesystem::path path_;

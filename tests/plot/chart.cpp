@@ -1,7 +1,6 @@
 #include "skipv1/plot/chart.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -161,18 +160,19 @@ TEST_CASE("36 lines of a chart differ in colour, 72 in colour or dash") {
 
 TEST_CASE("of points at one place each has a marker that is seen, whatever its outline") {
   const auto is_near = [](Colour a, Colour b) { return std::abs(a.r - b.r) + std::abs(a.g - b.g) + std::abs(a.b - b.b) < 60; };
+  const std::size_t count = GENERATE(3u, 5u, 8u);
   for (std::size_t first = 0; first < 8; ++first) {
     Chart chart{"", "x", "y", {}};
-    for (std::size_t k = 0; k < 3; ++k) {
+    for (std::size_t k = 0; k < count; ++k) {
       Series s{"", {1}, {2}};
       s.style = (first + k) % 8, s.joined = false;
       chart.series.push_back(s);
     }
     const Canvas canvas = draw(chart);
-    std::array<std::size_t, 3> seen{};
+    std::vector<std::size_t> seen(count);
     for (std::size_t y = 0; y < canvas.height(); ++y)
       for (std::size_t x = 0; x < canvas.width(); ++x)
-        for (std::size_t k = 0; k < 3; ++k) seen[k] += is_near(canvas.pixel(x, y), line_colour((first + k) % 8));
+        for (std::size_t k = 0; k < count; ++k) seen[k] += is_near(canvas.pixel(x, y), line_colour((first + k) % 8));
     CHECK(*std::min_element(seen.begin(), seen.end()) >= 4);
   }
 }

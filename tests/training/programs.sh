@@ -15,7 +15,7 @@ same "$(number mha/result.json final_nats_per_token)" "$(number eval.json loss)"
 run generate mha --prompt "The namespace" --count 12 --seed 3
 mv out first
 grep -q 'cache: 256 bytes per token' err || fail "$(cat err)"
-run generate mha/step-00000008 --prompt "The namespace" --count 12 --seed 3
+run generate mha/step-00000008 --prompt "The namespace" --count 12 --seed 3 --json generate.json
 cmp first out
 grep -q '^The namespace' out || fail "the prompt is lost: $(cat out)"
 "$programs/skipv1-generate" mha --prompt "The namespace" --count 3 > out 2>&1 || fail "both streams in one file: $(cat out)"
@@ -378,7 +378,7 @@ grep -q "^skipv1 [0-9.]*$" out || fail "--version: $(cat out)"
 
 # What values carry, of an MHA model and the SkipV1 model made of it. What --json writes is documented.
 run values mha svd --text text.txt --windows 4 --probed 8 --json values.json
-for file in eval.json mha/result.json values.json; do documented "$file"; done
+for file in eval.json generate.json mha/result.json values.json; do documented "$file"; done
 grep -q '"layer 0.s values, for all later layers: exchanged"' values.json || fail "nothing was exchanged: $(cat values.json)"
 [ "$(grep -c '"token":' values.json)" = 4 ] || fail "not one read-out for each of two layers of two models"
 grep -q "^| position 0 to 1 " out && grep -q "+- (95 %)" out && ! grep -q "nan\|inf\|(0)" out || fail "values: $(cat out)"

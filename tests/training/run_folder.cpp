@@ -41,13 +41,20 @@ TEST_CASE("what interrupted programs leave is no checkpoint, and goes") {
   const RunFolder folder(place.path());
   checkpoint(place / "step-00000007", "seven");
   checkpoint(place / "step-00000003", "three: its removal was interrupted");
-  write_file(place / "step-00000009.skipv1-part-4711/a", "half a nine");
-  write_file(place / "step-00000009.skipv1-part-4711/state.json.skipv1-part-4711", "");
-  write_file(place / "log.csv.skipv1-part-4711", "half a log");
+  write_file(place / "step-00000009.skipv1-part-2000000000/a", "half a nine");
+  write_file(place / "step-00000009.skipv1-part-2000000000/state.json.skipv1-part-2000000000", "");
+  write_file(place / "log.csv.skipv1-part-2000000000", "half a log");
   write_file(place / "log.csv", "");
   CHECK(folder.last() == 7u);
+  const std::set<std::string> others = {"exported.skipv1-part-2000000000", "step-00000010.skipv1-part-2000000000",
+                                        part_of("notes").string()};
+  write_file(place / "exported.skipv1-part-2000000000/a", "a model that another program makes");
+  write_file(place / "step-00000010.skipv1-part-2000000000/notes.txt", "somebody's");
+  write_file(place / part_of("notes"), "this process makes it");
   folder.clean(7);
-  CHECK(names(place.path()) == std::set<std::string>{"log.csv", "step-00000007"});
+  std::set<std::string> left = others;
+  left.insert({"log.csv", "step-00000007"});
+  CHECK(names(place.path()) == left);
   write_file(part_of(place / "step-00000009") / "b", "again half a nine");
   folder.save(9, writes("nine"));
   CHECK(names(place / "step-00000009") == std::set<std::string>{"a", "state.json"});

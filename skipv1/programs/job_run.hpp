@@ -201,14 +201,10 @@ class JobRun {
     const std::filesystem::path path = p_.folder.path() / "result.json";
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error)) return {};
-    try {
-      Source file(path);
-      const Json before = parse_json(file.text(0, file.size()));
-      const Json rate = before.is_object() ? before.value("tokens_per_second", Json()) : Json();
-      return rate.is_number() && rate != 0 && before.value("seconds", Json()) == r.seconds ? rate : Json();
-    } catch (const Error&) {
-      return {};  // what cannot be read is written anew
-    }
+    Source file(path);
+    const Json before = file.size() == 0 ? Json::object() : parse_json(file.text(0, file.size()));
+    const Json rate = before.value("tokens_per_second", Json());
+    return rate.is_number() && rate != 0 && before.value("seconds", Json()) == r.seconds ? rate : Json();
   }
   /// Writes the results, then says so.
   void end(const RunResult& r) {

@@ -201,11 +201,9 @@ rate=$(number two/result.json tokens_per_second)
 run train --out two --resume --json again.json
 [ -n "$rate" ] && [ "$(number two/result.json tokens_per_second)" = "$rate" ] && [ "$(number again.json tokens_per_second)" = "$rate" ] ||
   fail "the rate $rate of a run that is done: $(grep -h tokens_per_second two/result.json again.json)"
-for result in '' '[]'; do
-  printf '%s' "$result" > two/result.json
-  run train --out two --resume
-  [ "$(number two/result.json steps)" -gt 0 ] && ! grep -q tokens_per_second two/result.json || fail "a rate of nothing: $(cat two/result.json)"
-done
+rm two/result.json
+run train --out two --resume
+[ -s two/result.json ] && ! grep -q tokens_per_second two/result.json || fail "a rate of nothing: $(cat two/result.json)"
 
 # What has the name of a checkpoint and is none stays; in the way of one it is said before anything is done.
 mkdir -p own/step-00000900 own/step-00000007 own/step-00000006

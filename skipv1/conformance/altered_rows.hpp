@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "skipv1/conformance/altered_pass.hpp"
 #include "skipv1/conformance/altered_ramp.hpp"

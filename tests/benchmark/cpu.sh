@@ -20,8 +20,8 @@ fi
 for turn in $(seq "$turns"); do
   echo "== turn $turn: a training step"
   "$build/tests/skipv1-benchmark-training-step"
-  [ $torch = no ] || "$python" "$here/training_step.py"
-  [ $torch = no ] || "$python" "$here/training_step.py" --compile
+  [ $torch = no ] || "$python" "$here/training_step.py" --device cpu
+  [ $torch = no ] || "$python" "$here/training_step.py" --device cpu --compile
   echo "== turn $turn: decoding one sequence, and prompts"
   "$build/tests/skipv1-benchmark-decoding" --repeats 11
   [ $torch = no ] || "$python" "$here/decoding.py" --device cpu

@@ -191,18 +191,23 @@ SKIPV1_DEVICE void load_numbered(Vector<bfloat16, 8> (&to)[N], const bool (&vali
   }
 }
 
-/// 16 bytes that nobody writes during the launch, read once, from `row + at` into `x`, which stays as it is if not `valid`: `row`
-/// may be null then. The load is issued where it stands in the source: ahead of a barrier, say.
-template <class T>
+/// 16 bytes that nobody writes during the launch, read once, from `row + at + offset` into `x`, which stays as it is if not
+/// `valid`: `row` may be null then. The load is issued where it stands in the source: ahead of a barrier, say. `offset` is part
+/// of the instruction, and loads that differ in it alone share one address.
+template <unsigned offset, class T>
 SKIPV1_DEVICE void load_once(Vector<std::uint32_t, 4>& x, bool valid, const T* row, std::uint32_t at, std::uint64_t policy) {
   asm volatile(
       "{ .reg .pred valid; setp.ne.u32 valid, %4, 0;\n"
-      "@valid ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%5], %6; }"
+      "@valid ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%5 + %7], %6; }"
       : "+r"(x[0]), "+r"(x[1]), "+r"(x[2]), "+r"(x[3])
-      : "r"(static_cast<unsigned>(valid)), "l"(row + at), "l"(policy));
+      : "r"(static_cast<unsigned>(valid)), "l"(row + at), "l"(policy), "n"(offset * sizeof(T)));
 }
 /// `prefetch.global.L2`: brings the line of an address to the second-level cache.
 SKIPV1_DEVICE void prefetch_l2(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+/// The same of `bytes` from p on, both multiples of 16, by one instruction.
+SKIPV1_DEVICE void prefetch_l2(const void* p, std::uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes));
+}
 /// The multiprocessor's clock.
 SKIPV1_DEVICE std::uint64_t cycles() { return static_cast<std::uint64_t>(clock64()); }
 
@@ -293,13 +298,17 @@ void load_numbered(Vector<bfloat16, 8> (&to)[N], const bool (&valid)[N], const s
   }
   sync_warp(place);
 }
-template <class T>
+template <unsigned offset, class T>
 void load_once(Vector<std::uint32_t, 4>& x, bool valid, const T* row, std::uint32_t at, std::uint64_t) {
   if (!valid) return;
-  check_aligned(row + at, 16);
-  std::memcpy(&x, row + at, sizeof x);
+  check_aligned(row + at + offset, 16);
+  std::memcpy(&x, row + at + offset, sizeof x);
 }
 inline void prefetch_l2(const void*) {}
+inline void prefetch_l2(const void* p, std::uint32_t bytes) {
+  check_aligned(p, 16);
+  if (bytes % 16 != 0) emulator::Worker::running().report("prefetches " + std::to_string(bytes) + " bytes: not a multiple of 16");
+}
 inline std::uint64_t cycles() { return 0; }
 
 #endif

@@ -38,8 +38,8 @@ class OneKernel {
   OneKernel(const Decoder<T, Device>& decoder, Cache<T, Device>& cache, const OneKernelShape& shape = {});
 
   /// Appends `tokens` (B) to the cache, then the likeliest token after them, and so on, `count` positions in all; returns the
-  /// tokens chosen, (count, B): the last row is not in the cache yet. Throws, with the cache unchanged, on a token outside the
-  /// vocabulary, or where a sequence would not fit the cache or `max_position_embeddings`.
+  /// tokens chosen, (count, B): the last row is not in the cache yet. Throws, with the cache's lengths unchanged, on a token
+  /// outside the vocabulary, where a sequence would not fit the cache or `max_position_embeddings`, or if a logit is NaN.
   Tensor<std::int32_t> operator()(const std::vector<std::int32_t>& tokens, std::size_t count);
 
   /// Starts the same without waiting for its end, for `positions()` held, which stay as they are: for timing.
@@ -82,8 +82,9 @@ class OneKernel {
   bool fast() const { return can_be_fast(a_) && !shape_.plain; }
   /// Whether `decode_single` serves: one sequence, whose query heads each read heads of their own, in a piece a block.
   bool single() const {
-    return several() && a_.batch == 1 && a_.value_width % 32 == 0 && a_.splits <= 16 && a_.outputs == 1 &&
-           !decoder_.routing().mixes_values && tables_.all_alone() && tables_.most_groups() * a_.splits <= shape_.blocks;
+    return several() && a_.batch == 1 && a_.hidden <= 8 * shape_.threads && a_.value_width % 32 == 0 && a_.splits <= 16 &&
+           a_.outputs == 1 && !decoder_.routing().mixes_values && tables_.all_alone() &&
+           tables_.most_groups() * a_.splits <= shape_.blocks;
   }
   /// Whether `decode_several` serves: up to 8 sequences, whose rows are in shared memory at once.
   bool several() const { return fast() && a_.pairs_ahead > 0 && a_.at_once == a_.batch; }
@@ -288,6 +289,10 @@ Tensor<std::int32_t> OneKernel<T>::operator()(const std::vector<std::int32_t>& t
   launch_steps(count);
   Tensor<std::int32_t> chosen({count, a_.batch});
   copy(chosen, tokens_.slice(1, count));
+  for (std::size_t i = 0; i < count; ++i)
+    for (std::size_t b = 0; b < a_.batch; ++b)
+      require(chosen(i, b) != one_kernel::no_token, "one kernel: a logit of sequence ", b, " after ", cache_.lengths()[b] + i + 1,
+              " tokens is NaN");
   cache_.grow(std::vector<std::size_t>(a_.batch, count));
   return chosen;
 }

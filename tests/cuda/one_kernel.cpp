@@ -45,6 +45,33 @@ TEST_CASE("one kernel decodes one sequence as the CPU does, in bfloat16 on tenso
   check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06, 20);  // and of other products
   c.max_position_embeddings = 9;                           // the last position is the last row of RoPE's table
   check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06);
+  c = small_config(Architecture::llama, find_variant("skipv1"));
+  c.num_hidden_layers = 2, c.head_dim = 32, c.hidden_size = 512, c.intermediate_size = 1160;
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 1}, 0.06);  // rows of two rounds: 16 numbers a thread are one
+  c.hidden_size = 520;                                 // more than a norm in registers takes: the kernel for several
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 1}, 0.06);
+}
+TEST_CASE("one kernel reports a logit that is NaN, where a norm's squares overflow, too", "[cuda]") {
+  const auto check = [](auto kind, Architecture architecture, std::size_t batch) {
+    using T = decltype(kind);
+    const Config c = small_config(architecture, find_variant("skipv1"));
+    Parameters<double> exact(c);
+    initialize(exact, c, 1);
+    double* row = exact["model.embed_tokens.weight"].data() + 2 * c.hidden_size;
+    for (std::size_t i = 0; i < c.hidden_size; ++i) row[i] = i % 2 == 0 ? 1e25 : -2e25;
+    Parameters<T, Device> parameters(c);
+    load(parameters, exact);
+    const Decoder<T, Device> decoder(c, parameters);
+    Cache<T, Device> cache(decoder.routing(), batch, 4);
+    OneKernel<T> one(decoder, cache, {2, 128, 1});
+    std::vector<std::int32_t> tokens(batch, 1);
+    CHECK_NOTHROW(one(tokens, 1));
+    tokens.back() = 2;
+    CHECK_THROWS_WITH(one(tokens, 2), "one kernel: a logit of sequence " + std::to_string(batch - 1) + " after 2 tokens is NaN");
+    CHECK(cache.lengths() == std::vector<std::size_t>(batch, 1));
+  };
+  for (Architecture architecture : {Architecture::gpt2, Architecture::llama})
+    for (std::size_t batch : {1u, 3u, 9u}) check(bfloat16(), architecture, batch), check(float(), architecture, batch);
 }
 TEST_CASE("one kernel decodes several sequences as the CPU does, in bfloat16 on tensor cores", "[cuda]") {
   Config c = small_config(Architecture::llama, find_variant("mha"));

@@ -44,8 +44,8 @@ SKIPV1_KERNEL pass_on(float* numbers, float* sums, std::uint32_t* counter) {
     barrier.wait();
   }
 }
-/// Each block passes eight numbered words to the block before it, three times, and takes them together with its own. With a mistake
-/// block 2 leaves one out at last, or a lane of it does not wait with the others.
+/// Each block passes eight numbered words to the block before it, three times, and takes them together with its own. With a
+/// mistake block 2 leaves one out at last, or a lane of it does not wait with the others.
 enum class Slip { none, forgets, goes_alone };
 SKIPV1_KERNEL pass_words_on(std::uint32_t* words, float* sums, Slip slip) {
   const unsigned next = (block().x + 1) % grid_size().x, t = thread().x;
@@ -73,6 +73,7 @@ SKIPV1_KERNEL arrive_by_one_warp(float* numbers, float* sums, std::uint32_t* cou
   barrier.wait();
   if (t == 0) sums[block().x] = load_exchanged(numbers + next * exchange_threads + (all ? 40 : 20));
 }
+SKIPV1_KERNEL prefetch_bytes(const float* from, std::uint32_t bytes) { prefetch_l2(from, bytes); }
 SKIPV1_KERNEL read_new_memory(const float* from, float* to) { *to = load_exchanged(from); }
 
 std::string cooperative_fault(void (*kernel)(float*, float*, std::uint32_t*), std::vector<float>& sums) {
@@ -88,6 +89,13 @@ std::string cooperative_fault(void (*kernel)(float*, float*, std::uint32_t*), st
 
 }  // namespace
 
+TEST_CASE("a prefetch of a range that is no whole number of 16 bytes is reported, as the device would fault") {
+  alignas(16) const float numbers[16] = {};
+  const auto run = [&](const float* from, std::uint32_t bytes) { launch({"under_test", 1, 32}, prefetch_bytes, from, bytes); };
+  CHECK_NOTHROW(run(numbers + 4, 48));
+  CHECK_THROWS_WITH(run(numbers, 40), Catch::Contains("prefetches 40 bytes: not a multiple of 16"));
+  CHECK_THROWS_WITH(run(numbers + 1, 16), Catch::Contains("at an address that is no multiple of that"));
+}
 TEST_CASE("blocks of a cooperative launch meet at a barrier, and a missing wait is a race") {
   std::vector<float> sums(8);
   CHECK(cooperative_fault(pass_on<Meeting::right>, sums) == "");

@@ -46,6 +46,8 @@ struct alignas(16) Layer {
   std::uint32_t all_attend = 1;  ///< whether every query head has a value
 };
 
+constexpr std::int32_t no_token = 0x7fffffff;  ///< chosen where a logit is NaN
+
 /// The likeliest token of a block's part of the vocabulary.
 template <class S>
 struct Best {

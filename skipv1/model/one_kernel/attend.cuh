@@ -80,22 +80,32 @@ class Attending {
     round = {};
     reload(round, piece_.begin + teams_.number, [&](std::uint32_t s) { return s != newest; });
   }
-  /// As `run` for one member, after `begin`; the query and the newest position come as numbered words, layer 0's of number
-  /// `first`.
-  SKIPV1_DEVICE_MEMBER void go_on(Round& round, std::uint32_t newest, std::uint32_t first, std::uint32_t layer) {
+  /// As `run` for one member; the query and the newest position come as numbered words, layer 0's of number `first`, and are
+  /// waited for when the first round's loads have been issued.
+  SKIPV1_DEVICE_MEMBER void run_single(std::uint32_t newest, std::uint32_t first, std::uint32_t layer) {
     const unsigned column = teams_.template column<V>(0);
     const bool has_key = column < a_.key_width, has_value = column < a_.value_width;
-    Vector<T, V> q[1], own_newest[2] = {};
-    load_numbered(q, {has_key}, {a_.numbered_query + std::size_t{piece_.group.member} * a_.key_width + column}, {first + layer});
-    for (unsigned j = 0; j < V; ++j) q_[0][j] = static_cast<S>(q[0][j]) * a_.scale_log2;
+    Vector<T, V> own_newest[2] = {};
     const bool here = newest >= piece_.begin && newest < piece_.end && (newest - piece_.begin) % teams_.count == teams_.number;
-    if (any(here))
-      load_numbered(own_newest, {here && has_key, here && has_value}, {heads_.newest_key + column, heads_.newest_value + column},
-                    {first + heads_.key_layer, first + heads_.value_layer});
+    Round round = {};
     const std::uint32_t begin = teams_.own_warp() * (warp_size / teams_.lanes);
-    for (std::uint32_t s = piece_.begin + begin; s < piece_.end; s += teams_.count * at_once) {
+    std::uint32_t s = piece_.begin + begin;
+    bool waits = true;
+    do {
       const std::uint32_t own = s + teams_.number - begin;
-      if (s != piece_.begin + begin) reload(round, own, [&](std::uint32_t at) { return at != newest; });
+      reload(round, own, [&](std::uint32_t at) { return at != newest; });
+      if (any(waits)) {
+        waits = false;
+        piece_.prefetch(a_, at_once * teams_.count);
+        Vector<T, V> q[1];
+        load_numbered(q, {has_key}, {a_.numbered_query + std::size_t{piece_.group.member} * a_.key_width + column},
+                      {first + layer});
+        for (unsigned j = 0; j < V; ++j) q_[0][j] = static_cast<S>(q[0][j]) * a_.scale_log2;
+        if (any(here))
+          load_numbered(own_newest, {here && has_key, here && has_value},
+                        {heads_.newest_key + column, heads_.newest_value + column},
+                        {first + heads_.key_layer, first + heads_.value_layer});
+      }
       SKIPV1_UNROLL
       for (unsigned u = 0; u < at_once; ++u) {
         if (!here || own + u * teams_.count != newest) continue;
@@ -103,7 +113,8 @@ class Attending {
         if (has_value) round.v[u][0].set(own_newest[1]);
       }
       add(round.k, round.v, own);
-    }
+      s += teams_.count * at_once;
+    } while (any(s < piece_.end));  // as every lane finds
     state_.merge_teams(teams_.lanes);
   }
   /// As `run` for one member, after `begin`, once the query and the newest position are there.
@@ -330,10 +341,7 @@ SKIPV1_DEVICE void attend_single(const BlockMemory<T>& m, const Arguments<T>& a,
   const std::uint32_t widest = a.key_width > a.value_width ? a.key_width : a.value_width;
   const Teams teams(power_of_two((widest + V - 1) / V));
   Attending<V, 1, 1, T> attending(a, piece, teams);
-  typename Attending<V, 1, 1, T>::Round round;
-  attending.begin(round, keys - 1);
-  piece.prefetch(a, Attending<V, 1, 1, T>::at_once * teams.count);
-  attending.go_on(round, keys - 1, first, number);
+  attending.run_single(keys - 1, first, number);
   attending.store(m.attention);
   sync_threads();
   store_parts(m.attention, 0, teams, a, piece, piece.group.member, layer.members, 1,

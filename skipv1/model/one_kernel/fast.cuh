@@ -26,9 +26,9 @@ struct Ending {
 
 /// The block's share of a product with R = 1 or up to 8 staged rows. `bounds`: the pairs' begin and end, and the rows of a pair
 /// of one weight, 0 where rows do not follow each other and have been looked up: `rows_of(i)` of the block's pair i; and all
-/// rows. `next()`: the following product's first rows; `stage()` stages the rows, after all that does not wait for them. One
-/// thread per pair and staged row n calls `finish(pair, n, e)`: e is what `addends(pair, n)` has loaded, with the sums added, and
-/// what `place(pair, n, e)` has found. `turn` alternates.
+/// rows. `next()`: the following product's first rows; `stage(following)` stages the rows, after all that does not wait for them;
+/// `following` is loaded after the first tile. One thread per pair and staged row n calls `finish(pair, n, e)`: e is what
+/// `addends(pair, n)` has loaded, with the sums added, and what `place(pair, n, e)` has found. `turn` alternates.
 template <unsigned R, class T, class Rows, class Next, class Stage, class Add, class Place, class Finish>
 SKIPV1_DEVICE void multiply_ahead(WeightStream<T, true, 1>& stream, const Vector<std::uint32_t, 4>& bounds, const Rows& rows_of,
                                   const Next& next, const Stage& stage, const BlockMemory<T>& m, const Add& addends,
@@ -56,7 +56,7 @@ SKIPV1_DEVICE void multiply_ahead(WeightStream<T, true, 1>& stream, const Vector
     } else {
       following = rows_of(later - begin);
     }
-    if (tile == begin) stage();  // here alone, so that its code is there once
+    if (tile == begin) stage(following);  // here alone, so that its code is there once
     if (begin == end) {
       stream.begin(following);
       sync_threads();  // no warp gets a phase ahead of another
@@ -74,9 +74,24 @@ SKIPV1_DEVICE void multiply_ahead(WeightStream<T, true, 1>& stream, const Vector
       }
     }
     sync_threads();
-    for (unsigned w = 0; finishes && w < warps; ++w) {
-      e.first += static_cast<S>(m.reduction.memory[at + w * size + j * warp_size]);
-      e.second += static_cast<S>(m.reduction.memory[at + w * size + j * warp_size + apart]);
+    if constexpr (R == 1) {  // four lanes of a pair share the warps' sums
+      S first(0), second(0);
+      if (any(warp() == finisher)) {  // so nvcc sees that lanes do not diverge here, and needs no second copy of the shuffles
+        SKIPV1_UNROLL
+        for (unsigned k = 0; k < warps; k += 4) {
+          const unsigned w = k + lane() % 4;
+          if (warps % 4 != 0 && w >= warps) break;
+          first += static_cast<S>(m.reduction.memory[at + w * size]);
+          second += static_cast<S>(m.reduction.memory[at + w * size + apart]);
+        }
+        for (unsigned step = 1; step < 4; step *= 2) first += shuffle_xor(first, step), second += shuffle_xor(second, step);
+        e.first += first, e.second += second;
+      }
+    } else {
+      for (unsigned w = 0; finishes && w < warps; ++w) {
+        e.first += static_cast<S>(m.reduction.memory[at + w * size + j * warp_size]);
+        e.second += static_cast<S>(m.reduction.memory[at + w * size + j * warp_size + apart]);
+      }
     }
     if (R > 1 && finishes) place(pair, n, e);
     if (finishes) finish(pair, n, e);
@@ -121,8 +136,8 @@ class FastPhases : private Phases<T, true, 1> {
     multiply_ahead<R>(
         stream_, bounds(phase), [&](std::uint32_t i) { return rows_ahead(Phase::project, turn_, i); },
         [&] { return rows_after(phase); },
-        [&] {
-          stage(phase);
+        [&](const LaneRows<T>& following) {
+          stage(phase, following);
           if (phase != Phase::head) this->stage_next_norm(phase);
           if (alone && phase == Phase::merge) stage_group(turn_ ^ 1);  // nobody attends to the one before any more
         },
@@ -263,31 +278,56 @@ class FastPhases : private Phases<T, true, 1> {
 
   /// Of what the layer at work passes on.
   SKIPV1_DEVICE_MEMBER std::uint32_t number() const { return step_ * a_.layers + layer_ + 1; }
-  SKIPV1_DEVICE_MEMBER void stage(Phase phase) {
-    const bool begins = phase == Phase::project && layer_ == 0;
-    if (R > 1 && phase != Phase::merge && !begins) this->wait();
-    const Layer<T>& w = layer_at(turn_);
-    if (phase == Phase::merge || phase == Phase::narrow) {
-      if constexpr (R == 1) {
-        if (phase == Phase::narrow) return stage_own_row(memory_, a_.intermediate, a_.numbered_inner, number());
-        return stage_own_attention(memory_, a_, w,
-                                   a_.partial + (layer_ & 1) * std::size_t{a_.heads} * a_.splits * a_.part_width());
-      } else {
-        if (phase == Phase::merge && !a_.attends_whole(w)) return stage_attention<4>(memory_, a_, w, 0);
-        return stage_own_rows(memory_, phase == Phase::narrow ? a_.inner : a_.attended,
-                              phase == Phase::narrow ? a_.intermediate : a_.heads * a_.value_width);
-      }
+  SKIPV1_DEVICE_MEMBER void stage(Phase phase, const LaneRows<T>& following) {
+    if constexpr (R == 1)
+      stage_one(phase, following);
+    else
+      stage_several(phase);
+  }
+  /// Of one sequence, whose results other blocks pass on as numbered words, but for attention's parts. What is loaded next is
+  /// prefetched once the phase's input is there: then no other block loads what this one waits for.
+  SKIPV1_DEVICE_MEMBER void stage_one(Phase phase, const LaneRows<T>& following) {
+    if (phase == Phase::merge) {
+      stream_.prefetch(following);
+      return stage_own_attention(memory_, a_, layer_at(turn_),
+                                 a_.partial + (layer_ & 1) * std::size_t{a_.heads} * a_.splits * a_.part_width());
     }
-    const std::uint32_t* words = phase == Phase::widen ? a_.numbered_middle : a_.numbered_stream;
+    const bool begins = phase == Phase::project && layer_ == 0, normed = phase != Phase::narrow;
+    const std::uint32_t width = normed ? a_.hidden : a_.intermediate;
+    const std::uint32_t* words = phase == Phase::widen    ? a_.numbered_middle
+                                 : phase == Phase::narrow ? a_.numbered_inner
+                                                          : a_.numbered_stream;
     const std::uint32_t wanted = phase == Phase::project ? number() - 1 : number();
-    stage_own_normed<R>(memory_, a_.hidden, a_.layer_norm, a_.epsilon, [&](const OwnColumns<R>& own) {
+    const OwnColumns<1> own(1);
+    SKIPV1_NO_UNROLL
+    for (std::uint32_t from = 0, i = own.begin; from < width; from += 2 * own.step, i += 2 * own.step) {
+      Vector<T, 8> x[2];
+      const bool valid[2] = {i < width, i + own.step < width};
+      if (begins)
+        x[0] = valid[0] ? this->template embedding<8>(0, i) : Vector<T, 8>{};
+      else
+        load_numbered(x, valid, {words + i, words + i + own.step}, {wanted, wanted});
+      if (from == 0 && a_.hidden >= 1024) stream_.prefetch(following);  // small models do not wait for bytes
+      if (normed) norm_own_eight(memory_, x[0], valid[0], i, a_.hidden, a_.layer_norm, a_.epsilon);
+      if (valid[0]) store_shared(memory_.rows.memory, i, x[0]);
+      if (valid[1]) store_shared(memory_.rows.memory, i + own.step, x[1]);
+    }
+    sync_warp();
+  }
+  SKIPV1_DEVICE_MEMBER void stage_several(Phase phase) {
+    const bool begins = phase == Phase::project && layer_ == 0;
+    if (phase != Phase::merge && !begins) this->wait();
+    const Layer<T>& w = layer_at(turn_);
+    if (phase == Phase::merge && !a_.attends_whole(w)) return stage_attention<4>(memory_, a_, w, 0);
+    if (phase == Phase::merge || phase == Phase::narrow)
+      return stage_own_rows(memory_, phase == Phase::narrow ? a_.inner : a_.attended,
+                            phase == Phase::narrow ? a_.intermediate : a_.heads * a_.value_width);
+    stage_own_normed(memory_, a_.hidden, a_.layer_norm, a_.epsilon, [&](const OwnColumns<8>& own) {
       const std::uint32_t n = own.row();
       if (begins)
         own.each(a_.hidden, [&](std::uint32_t i) {
           store_shared(memory_.rows.memory, n * memory_.rows.pitch + i, this->template embedding<8>(n, i));
         });
-      else if constexpr (R == 1)
-        own.template fill<1>(memory_.rows.memory, a_.hidden, words, wanted);
       else
         own.template fill<4>(memory_.rows, a_.hidden,
                              phase == Phase::widen ? a_.middle : this->input(phase == Phase::head ? a_.layers : layer_));

@@ -47,24 +47,6 @@ struct OwnColumns {
         if (i + k * step < width) store_shared(to.memory, row() * to.pitch + i + k * step, x[k]);
     }
   }
-  /// Stages numbered words of one row, those of several steps in flight at once.
-  template <unsigned at_once, class T>
-  SKIPV1_DEVICE_MEMBER void fill(const Shared<T>& to, std::uint32_t width, const std::uint32_t* words,
-                                 std::uint32_t number) const {
-    SKIPV1_NO_UNROLL
-    for (std::uint32_t from = warp() * 32, i = begin; from < width; from += at_once * step, i += at_once * step) {
-      Vector<T, 8> x[at_once];
-      bool valid[at_once];
-      const std::uint32_t* at[at_once];
-      std::uint32_t numbers[at_once];
-      SKIPV1_UNROLL
-      for (unsigned k = 0; k < at_once; ++k) valid[k] = i + k * step < width, at[k] = words + i + k * step, numbers[k] = number;
-      load_numbered(x, valid, at, numbers);
-      SKIPV1_UNROLL
-      for (unsigned k = 0; k < at_once; ++k)
-        if (valid[k]) store_shared(to, i + k * step, x[k]);
-    }
-  }
   /// Columns of a row that warp w multiplies.
   SKIPV1_DEVICE_MEMBER static std::uint32_t of_warp(std::uint32_t w, std::uint32_t width) {
     const std::uint32_t rest = width % stride(), before = w * 32;
@@ -73,9 +55,11 @@ struct OwnColumns {
 };
 
 /// A row's mean (0 unless `centred`) and the sum of squares about it, of the warps' (Chan's formula): one barrier of the block.
-template <class T, unsigned R>
+/// Up to 8 rows; one sequence's are in `norm_own_eight`.
+template <class T>
 struct RowMoments {
   using S = Sum<T>;
+  static constexpr unsigned R = 8;
   using Own = OwnColumns<R>;
   S mean, square;
 
@@ -101,7 +85,7 @@ struct RowMoments {
     if (lane() % (warp_size / R) == 0) m.sums[warp() * R + n] = middle, m.sums[all + warp() * R + n] = squares;
     cp_async_wait<0>();  // the norm's weight, too
     sync_threads();
-    // A lane takes a warp, or each of a row's four lanes every fourth: the block is as fast as it has few instructions.
+    // Each of a row's four lanes takes every fourth warp: the block is as fast as it has few instructions.
     constexpr unsigned lanes = warp_size / R, most = (most_threads / warp_size + lanes - 1) / lanes;
     S count[most], own_mean[most], own_square[most];
     SKIPV1_UNROLL
@@ -120,17 +104,18 @@ struct RowMoments {
   }
 };
 
-/// Stages rows with their norm: LayerNorm if `centred`, else RMSNorm. `fill(own)` stages the rows as they are.
-template <unsigned R, class T, class Fill>
+/// Stages up to 8 rows with their norm: LayerNorm if `centred`, else RMSNorm. `fill(own)` stages the rows as they are. A row
+/// whose sum of squares overflows becomes NaN.
+template <class T, class Fill>
 SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bool centred, Sum<T> epsilon, const Fill& fill) {
   using S = Sum<T>;
-  const OwnColumns<R> own(m.rows.count);
+  const OwnColumns<8> own(m.rows.count);
   const S per_column = S(1) / static_cast<S>(d);
   fill(own);
-  const RowMoments<T, R> row(m, own, d, per_column, centred);
-  const S r = fast_rsqrt(row.square * per_column + epsilon);
+  const RowMoments<T> row(m, own, d, per_column, centred);
+  const S r = fast_rsqrt(row.square * per_column + epsilon) + (row.square - row.square);
   own.each(d, [&](std::uint32_t i) {
-    const std::uint32_t at = OwnColumns<R>::row() * m.rows.pitch + i;
+    const std::uint32_t at = OwnColumns<8>::row() * m.rows.pitch + i;
     Vector<T, 8> x = load_shared<8>(m.rows.memory, at);
     const Vector<T, 8> w = load_shared<8>(m.norm, i);
     Vector<T, 8> b{};
@@ -144,11 +129,43 @@ SKIPV1_DEVICE void stage_own_normed(const BlockMemory<T>& m, std::uint32_t d, bo
   sync_warp();
 }
 
-/// Stages a row as it is, of numbered words.
+/// One sequence's norm, in registers: of a row of at most 8 numbers per thread the lane has eight, x, if `valid`, from column i
+/// on. LayerNorm if `centred`, else RMSNorm; NaN where the sum of squares overflows. One barrier of the block; the warps' sums
+/// meet by Chan's formula.
 template <class T>
-SKIPV1_DEVICE void stage_own_row(const BlockMemory<T>& m, std::uint32_t width, const std::uint32_t* words, std::uint32_t number) {
-  OwnColumns<1>(1).fill<2>(m.rows.memory, width, words, number);
-  sync_warp();
+SKIPV1_DEVICE void norm_own_eight(const BlockMemory<T>& m, Vector<T, 8>& x, bool valid, std::uint32_t i, std::uint32_t d,
+                                  bool centred, Sum<T> epsilon) {
+  using S = Sum<T>;
+  const unsigned warps = block_warps();
+  const S per_column = S(1) / static_cast<S>(d);
+  S v[8], middle(0), squares(0);
+  for (unsigned j = 0; j < 8; ++j) v[j] = static_cast<S>(x[j]);
+  if (centred) {
+    for (unsigned j = 0; j < 8; ++j) middle += v[j];
+    const std::uint32_t columns = OwnColumns<1>::of_warp(warp(), d);
+    const S root = fast_rsqrt(static_cast<S>(columns > 0 ? columns : 1));
+    middle = warp_sum(valid ? middle : S(0)) * root * root;
+  }
+  for (unsigned j = 0; j < 8; ++j) squares += (v[j] - middle) * (v[j] - middle);
+  squares = warp_sum(valid ? squares : S(0));
+  if (lane() == 0) m.sums[warp()] = middle, m.sums[warps + warp()] = squares;
+  cp_async_wait<0>();  // the norm's weight, too
+  sync_threads();
+  const unsigned w = lane() < warps ? lane() : 0;  // a lane takes a warp
+  const S count = lane() < warps ? static_cast<S>(OwnColumns<1>::of_warp(w, d)) : S(0);
+  S mean(0), own = static_cast<S>(m.sums[w]);
+  if (centred) mean = warp_sum(own * count) * per_column;
+  own -= mean;
+  const S square = warp_sum((lane() < warps ? static_cast<S>(m.sums[warps + w]) : S(0)) + own * own * count);
+  const S r = fast_rsqrt(square * per_column + epsilon) + (square - square);
+  if (!valid) return;
+  const Vector<T, 8> weight = load_shared<8>(m.norm, i);
+  Vector<T, 8> bias{};
+  if (centred) bias = load_shared<8>(m.norm, d + i);
+  for (unsigned j = 0; j < 8; ++j) {
+    const S z = (v[j] - mean) * r * static_cast<S>(weight[j]);
+    x[j] = static_cast<T>(centred ? z + static_cast<S>(bias[j]) : z);
+  }
 }
 
 /// Stages rows (count, width) as they are, that other blocks have stored.

@@ -318,18 +318,20 @@ class Phases {
     store_exchanged(w.values + at * w.value.rows + row, static_cast<T>(sum));
   }
 
-  // The choice of the next token: the likeliest, of equals the first.
+  // The choice of the next token: the likeliest, of equals the first; `no_token` where a logit is NaN.
   SKIPV1_DEVICE_MEMBER static bool better(const Best<S>& a, const Best<S>& b) {
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
   }
   SKIPV1_DEVICE_MEMBER void clear_best() const {
-    for (unsigned i = thread_number(); i < 64 * N; i += block_threads()) memory_.best[i] = Best<S>{-infinity<S>(), 0x7fffffff};
+    for (unsigned i = thread_number(); i < 64 * N; i += block_threads()) memory_.best[i] = Best<S>{-infinity<S>(), no_token};
   }
   /// Entry i is of one staged row and of the pairs that have one place in their tiles: of one thread at a time.
   SKIPV1_DEVICE_MEMBER void note_logit(std::uint32_t i, std::uint32_t b, std::uint32_t row, S sum) const {
     const T logit = static_cast<T>(sum);
     if (last_step()) a_.logits[std::size_t{b} * a_.vocab + row] = logit;
-    const Best<S> own{static_cast<S>(logit), static_cast<std::int32_t>(row)}, before = memory_.best[i];
+    Best<S> own{static_cast<S>(logit), static_cast<std::int32_t>(row)};
+    if (own.logit != own.logit) own = {infinity<S>(), no_token};
+    const Best<S> before = memory_.best[i];
     if (better(own, before)) memory_.best[i] = own;
   }
   /// The block's best of the staged sequences b0 …, to memory.
@@ -351,7 +353,7 @@ class Phases {
   /// The likeliest of all blocks' tokens: every block finds it for itself, which saves a barrier.
   SKIPV1_DEVICE_MEMBER void choose() const {
     for (std::uint32_t b = warp(); b < a_.batch; b += block_warps()) {
-      Best<S> best{-infinity<S>(), 0x7fffffff};
+      Best<S> best{-infinity<S>(), no_token};
       for (unsigned i = lane(); i < grid_size().x; i += warp_size) {
         const Best<S>* from = a_.best + std::size_t{i} * a_.batch + b;
         const Best<S> other{load_exchanged(&from->logit), load_exchanged(&from->token)};
@@ -362,7 +364,7 @@ class Phases {
         if (better(other, best)) best = other;
       }
       if (lane() > 0) continue;
-      memory_.tokens[b] = best.token;
+      memory_.tokens[b] = best.token == no_token ? 0 : best.token;
       memory_.held[b] = memory_.held[b] + 1;
       if (block().x == 0) a_.tokens[(step_ + 1) * a_.batch + b] = best.token;
     }

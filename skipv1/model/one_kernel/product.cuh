@@ -110,11 +110,10 @@ class WeightStream {
   SKIPV1_DEVICE_MEMBER void begin(const LaneRows<T>& first) {
     rows_ = first;
     if constexpr (fast) {
-      SKIPV1_UNROLL
-      for (unsigned k = 0; k < depth; ++k) {
+      each_slot([&](auto k) {
         slot_[k][0] = slot_[k][1] = {};
-        load(k, own_column() + k * step());
-      }
+        load<k>(own_column());
+      });
     }
   }
   /// The rows `pairs` pairs further on; a pair has `rows_of_pair` rows of one weight.
@@ -123,6 +122,18 @@ class WeightStream {
     const std::size_t elements = std::size_t{pairs} * rows_of_pair * rows.in;
     rows.first += elements, rows.second += elements;
     return rows;
+  }
+  /// Brings what is loaded after the loads in flight to the second-level cache: more of the tile, or the first of `next`; each
+  /// warp a row.
+  SKIPV1_DEVICE_MEMBER void prefetch(const LaneRows<T>& next) const {
+    const std::uint32_t round = depth * step();
+    const bool more = rows_.in > round;
+    const std::uint32_t from = more ? round : 0, in = (more ? rows_.in : next.in) - from;
+    const T* first = more ? rows_.first : next.first;
+    const T* second = more ? rows_.second : next.second;
+    const T* row = warp() < tile_pairs ? first : second;
+    if (lane() == warp() % tile_pairs * 4 && row != nullptr)
+      prefetch_l2(row + from, static_cast<std::uint32_t>((in < round ? in : round) * sizeof(T)));
   }
   /// Multiplies a tile, whose first loads are in flight, by the staged rows, and issues the first loads of `next` after its own.
   SKIPV1_DEVICE_MEMBER void multiply(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
@@ -142,11 +153,24 @@ class WeightStream {
   /// Where the lane's columns begin, and the stride from one load to the next.
   SKIPV1_DEVICE_MEMBER static std::uint32_t own_column() { return warp() * 32 + lane() % 4 * 8; }
   SKIPV1_DEVICE_MEMBER static std::uint32_t step() { return block_warps() * 32; }
-  /// Loads what begins at column `at`; beyond the row's end nothing: what was there meets zeros.
-  SKIPV1_DEVICE_MEMBER void load(unsigned k, std::uint32_t at) {
-    const bool there = rows_.first != nullptr && at < rows_.in;
-    load_once(slot_[k][0], there, rows_.first, at, policy_);
-    load_once(slot_[k][1], there, rows_.second, at, policy_);
+  /// Calls `f(k)` for k = 0 … depth - 1, constants.
+  template <class F>
+  SKIPV1_DEVICE_MEMBER static void each_slot(const F& f) {
+    [&]<unsigned... k>(std::integer_sequence<unsigned, k...>) { (f(std::integral_constant<unsigned, k>()), ...); }
+    (std::make_integer_sequence<unsigned, depth>());
+  }
+  /// Loads slot k of what begins at column `at`; beyond the row's end nothing: what was there meets zeros.
+  template <unsigned k>
+  SKIPV1_DEVICE_MEMBER void load(std::uint32_t at) {
+#if defined(__CUDACC__)
+    constexpr unsigned offset = k * most_threads;
+#else
+    constexpr unsigned offset = 0;  // the emulator's blocks have other sizes
+#endif
+    const std::uint32_t from = at + k * step();
+    const bool there = rows_.first != nullptr && from < rows_.in;
+    load_once<offset>(slot_[k][0], there, rows_.first, from - offset, policy_);
+    load_once<offset>(slot_[k][1], there, rows_.second, from - offset, policy_);
   }
   SKIPV1_DEVICE_MEMBER void multiply_fast(TileSums<Sum<T>, N>& sums, const StagedRows<T>& x, const LaneRows<T>& next) {
     const std::uint32_t in = rows_.in;
@@ -160,8 +184,7 @@ class WeightStream {
     for (std::uint32_t begin = 0; begin < in; begin += depth * step()) {
       std::uint32_t following = at + depth * step();
       if (begin + depth * step() >= in) rows_ = next, following = own_column();
-      SKIPV1_UNROLL
-      for (unsigned k = 0; k < depth; ++k) {
+      each_slot([&](auto k) {
         SKIPV1_UNROLL
         for (unsigned t = 0; t < N && warp() * 32 + begin + k * step() < in; ++t) {
           Vector<std::uint32_t, 4> b = {};
@@ -170,8 +193,8 @@ class WeightStream {
           mma(sums[t], {first[0], second[0], first[1], second[1]}, {b[0], b[1]});
           mma(sums[t], {first[2], second[2], first[3], second[3]}, {b[2], b[3]});
         }
-        load(k, following + k * step());
-      }
+        load<k>(following);
+      });
       at += depth * step();
     }
   }

@@ -127,7 +127,8 @@ SKIPV1_DEVICE void stage_normed(const BlockMemory<T>& m, std::uint32_t d, bool c
     } else {
       mean = 0;
     }
-    const S r = S(1) / std::sqrt(shares.sum(m.sums, 1, square) / static_cast<S>(d) + epsilon);
+    square = shares.sum(m.sums, 1, square);
+    const S r = S(1) / std::sqrt(square / static_cast<S>(d) + epsilon) + (square - square);  // NaN where squares overflow
     each([&](unsigned i) {
       Vector<T, V> x = load_shared<V>(m.rows.memory, at + i);
       const Vector<T, V> w = load_shared<V>(m.norm, i);

@@ -47,7 +47,7 @@ TEST_CASE("one kernel decodes one sequence as the CPU does, in bfloat16 on tenso
   check_one_kernel<bfloat16>(c, 1, {6, 64, 3}, 0.06);
   c = small_config(Architecture::llama, find_variant("skipv1"));
   c.num_hidden_layers = 2, c.head_dim = 32, c.hidden_size = 512, c.intermediate_size = 1160;
-  check_one_kernel<bfloat16>(c, 1, {6, 64, 1}, 0.06);  // rows of two rounds: 16 numbers a thread are one
+  check_one_kernel<bfloat16>(c, 1, {6, 64, 1}, 0.06);  // rows of two rounds: one is 16 numbers per thread
   c.hidden_size = 520;                                 // more than a norm in registers takes: the kernel for several
   check_one_kernel<bfloat16>(c, 1, {6, 64, 1}, 0.06);
 }

@@ -7,98 +7,11 @@
 // token. With more sequences the words would be as many bytes as the weights of a small model, and a barrier ends each phase.
 #pragma once
 
+#include "skipv1/model/one_kernel/multiply_ahead.cuh"
 #include "skipv1/model/one_kernel/own_columns.cuh"
 #include "skipv1/model/one_kernel/phases.cuh"
 
 namespace skipv1::one_kernel::inline SKIPV1_FLAVOUR {
-
-/// What the end of a pair's sums needs: what is added, and of the projections where the sums go and how they are rotated.
-template <class T>
-struct Ending {
-  Sum<T> first{}, second{};
-  T* to = nullptr;                 ///< in the cache or among the queries, or null
-  std::uint32_t* words = nullptr;  ///< for other blocks
-  std::uint32_t apart = 0;         ///< from the first row to the second
-  Sum<T> share = 1;                ///< of the sums, where layer 0's values are mixed in, already weighted:
-  Sum<T> mixed[2] = {};
-  Sum<T> cosine = 1, sine = 0;
-};
-
-/// The block's share of a product with R = 1 or up to 8 staged rows. `bounds`: the pairs' begin and end, and the rows of a pair
-/// of one weight, 0 where rows do not follow each other and have been looked up: `rows_of(i)` of the block's pair i; and all
-/// rows. `next()`: the following product's first rows; `stage(following)` stages the rows, after all that does not wait for them;
-/// `following` is loaded after the first tile. One thread per pair and staged row n calls `finish(pair, n, e)`: e is what
-/// `addends(pair, n)` has loaded, with the sums added, and what `place(pair, n, e)` has found. `turn` alternates.
-template <unsigned R, class T, class Rows, class Next, class Stage, class Add, class Place, class Finish>
-SKIPV1_DEVICE void multiply_ahead(WeightStream<T, true, 1>& stream, const Vector<std::uint32_t, 4>& bounds, const Rows& rows_of,
-                                  const Next& next, const Stage& stage, const BlockMemory<T>& m, const Add& addends,
-                                  const Place& place, const Finish& finish, unsigned& turn) {
-  using S = Sum<T>;
-  const std::uint32_t begin = bounds[0], end = bounds[1], rows_of_pair = bounds[2];
-  const unsigned j = R == 1 ? 0 : warp() % 2;  // of the sums that this thread finishes
-  const std::uint32_t n = R == 1 ? 0 : lane() % 4 * 2 + j;
-  std::uint32_t tile = begin;
-  unsigned finisher = 0;  // of one sequence's tile: each warp in turn, since who finishes a tile is late for the next
-  do {
-    const std::uint32_t pair = tile + lane() / 4;
-    const bool finishes = R == 1 ? warp() == finisher && lane() % 4 == 0 && pair < end
-                                 : thread_number() < 2 * warp_size && n < m.rows.count && pair < end;
-    Ending<T> e;
-    if (finishes) e = addends(pair, n);
-    if (R == 1 && finishes) place(pair, n, e);  // where more rows are staged, registers are short
-    const std::uint32_t later = pair + tile_pairs < end ? pair + tile_pairs : end - 1;
-    LaneRows<T> following;
-    if (tile + tile_pairs >= end) {
-      following = next();
-    } else if (rows_of_pair) {
-      following = stream.rows_after(later - pair, rows_of_pair);
-      if (2 * later + 1 == bounds[3]) following.second = following.first;  // an odd number: the last row has none beside it
-    } else {
-      following = rows_of(later - begin);
-    }
-    if (tile == begin) stage(following);  // here alone, so that its code is there once
-    if (begin == end) {
-      stream.begin(following);
-      sync_threads();  // no warp gets a phase ahead of another
-      return;
-    }
-    TileSums<S, 1> sums;
-    stream.multiply(sums, m.rows, following);
-    const unsigned warps = block_warps();
-    constexpr unsigned apart = R == 1 ? tile_pairs : 2 * warp_size, size = 2 * apart;  // first and second rows' sums of a warp
-    const std::uint32_t at = turn * warps * size + (R == 1 ? lane() / 4 : lane());
-    if (R > 1 || lane() % 4 == 0) {
-      for (unsigned i = 0; i < (R == 1 ? 1 : 2); ++i) {
-        m.reduction.memory[at + warp() * size + i * warp_size] = sums[0][i];
-        m.reduction.memory[at + warp() * size + i * warp_size + apart] = sums[0][i + 2];
-      }
-    }
-    sync_threads();
-    if constexpr (R == 1) {  // four lanes of a pair share the warps' sums
-      S first(0), second(0);
-      if (any(warp() == finisher)) {  // so nvcc sees that lanes do not diverge here, and needs no second copy of the shuffles
-        SKIPV1_UNROLL
-        for (unsigned k = 0; k < warps; k += 4) {
-          const unsigned w = k + lane() % 4;
-          if (warps % 4 != 0 && w >= warps) break;
-          first += static_cast<S>(m.reduction.memory[at + w * size]);
-          second += static_cast<S>(m.reduction.memory[at + w * size + apart]);
-        }
-        for (unsigned step = 1; step < 4; step *= 2) first += shuffle_xor(first, step), second += shuffle_xor(second, step);
-        e.first += first, e.second += second;
-      }
-    } else {
-      for (unsigned w = 0; finishes && w < warps; ++w) {
-        e.first += static_cast<S>(m.reduction.memory[at + w * size + j * warp_size]);
-        e.second += static_cast<S>(m.reduction.memory[at + w * size + j * warp_size + apart]);
-      }
-    }
-    if (R > 1 && finishes) place(pair, n, e);
-    if (finishes) finish(pair, n, e);
-    tile += tile_pairs, turn ^= 1;
-    if (++finisher == warps) finisher = 0;
-  } while (tile < end);
-}
 
 /// What a block does, for R = 1 sequence or up to 8; `alone`: query heads share no pair of heads.
 template <class T, unsigned R, bool alone>

@@ -64,11 +64,16 @@ def keys_of(value):
 
 
 def unnamed_keys(folder):
-    """What docs/spec/formats.md does not say of the files of skipv1-experiment."""
-    named = set(re.findall(r"`(\w+)`", (folder.parents[1] / "docs/spec/formats.md").read_text(encoding="utf-8")))
-    for file in sorted(folder.glob("*.json")):
+    """What docs/spec/formats.md does not say of the files of skipv1-experiment and of tutorials."""
+    root = folder.parents[1]
+    named = set(re.findall(r"`(\w+)`", (root / "docs/spec/formats.md").read_text(encoding="utf-8")))
+    of_tutorials = [file for file in sorted(root.glob("tutorials/*/*.json")) if not file.name.startswith("profile")]
+    if len(of_tutorials) < 4:
+        yield f"{root}/tutorials: {len(of_tutorials)} files of results"
+    for file in sorted(folder.glob("*.json")) + of_tutorials:
         results = json.loads(file.read_text(encoding="utf-8"))
-        for key in sorted(set(keys_of(results)) - named if file.name != "pytorch.json" and "experiment" in results else ()):
+        ours = file in of_tutorials or (file.name != "pytorch.json" and "experiment" in results)
+        for key in sorted(set(keys_of(results)) - named if ours else ()):
             yield f'{file}: docs/spec/formats.md does not name its key "{key}"'
 
 

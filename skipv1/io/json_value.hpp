@@ -23,6 +23,7 @@ class JsonValue {
   static constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
 
   explicit JsonValue(const Json& value, std::string place = "") : value_(&value), place_(std::move(place)) {}
+  explicit JsonValue(Json&&, std::string = "") = delete;  ///< it would not outlive the statement
 
   const Json& json() const { return *value_; }
   bool has(const std::string& key) const { return value_->is_object() && value_->contains(key); }

@@ -218,7 +218,7 @@ bool check_all(const Options& options) {
       for (const std::string& spot : blind_spots(c, comparisons)) std::cout << "  not shown here: " << spot << '\n';
     for (const Comparison& x : comparisons)
       for (const std::string& mistake : x.mistakes)
-        if (first.find(mistake) == first.npos) std::cout << "  exactly what a known mistake gives: " << mistake << '\n';
+        if (!first.ends_with("; " + mistake)) std::cout << "  exactly what a known mistake gives: " << mistake << '\n';
     if (!options.actual.empty() && !first.empty()) print_explanation(options, c, comparisons);
     if (holds_in_16_bits(options, c, comparisons)) unseen.add(c);
     report.add(c.name, comparisons);

@@ -141,11 +141,14 @@ std::string advice(const std::vector<Comparison>& comparisons) {
   const auto of_step = first([](const Comparison& x) { return x.check == "decoding" && !x.pass; });
   if (of_step == comparisons.end() || !unknown(*of_step)) return "";
   const std::string where = of_step->note.substr(0, of_step->note.find(" ("));  // sequence 0, position 4
-  const bool whole = any([](const Comparison& x) { return x.check == "logits"; });
+  const auto whole = first([](const Comparison& x) { return x.check == "logits"; });
+  if (whole != comparisons.end() && !whole->pass)
+    return "no known mistake of decoding gives these steps; mend the whole pass first, since the steps may share its mistake";
   return "no known mistake of decoding gives these steps, which have no trace: at " + of_step->tensor + ", " + where +
-         (whole ? ", compare yours, layer by layer, with your own whole pass over that sequence's tokens, which holds"
-                : ", compare yours, layer by layer, with a whole pass over that sequence's tokens; logits.npy beside the steps "
-                  "says whether that holds");
+         (whole != comparisons.end()
+              ? ", compare yours, layer by layer, with your own whole pass over that sequence's tokens, which holds"
+              : ", compare yours, layer by layer, with a whole pass over that sequence's tokens; logits.npy beside the steps "
+                "says whether that holds");
 }
 
 /// Whether logits were given that hold within the bounds of 16 bits.

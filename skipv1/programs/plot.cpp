@@ -121,7 +121,7 @@ plot::Series series_of(const Options& o, std::size_t i, const LogColumns& column
     const auto found = columns.find(name);
     std::string known;
     for (const auto& [other, values] : columns) known += (known.empty() ? "" : ", ") + other;
-    require(found != columns.end(), o.logs[i], ": no column \"", name, "\"; there are ", known);
+    require(found != columns.end(), o.logs[i], ": no column of numbers \"", name, "\"; there are ", known);
     return found->second;
   };
   plot::Series series{o.y.size() > 1 ? label_of(o, i) + ", " + words_of(y) : label_of(o, i), {}, {}};

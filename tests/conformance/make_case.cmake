@@ -71,6 +71,13 @@ if(NOT status EQUAL 1 OR NOT output MATCHES
     "  no known mistake of decoding gives these steps, which have no trace: at step0.logits, sequence 0, position 0, [^\n]*whole pass[^\n]*holds\n")
   message(FATAL_ERROR "steps of another model:\n${output}")
 endif()
+# The same behind a whole pass with a known mistake: that is to be mended first.
+file(COPY ${case}/negative/wrong_half/logits.npy DESTINATION ${WORK}/copies)
+execute_process(COMMAND ${CHECK} ${case} --actual ${WORK}/copies RESULT_VARIABLE status OUTPUT_VARIABLE output)
+if(NOT status EQUAL 1 OR NOT output MATCHES "exactly what a known mistake gives: " OR
+    NOT output MATCHES "no known mistake of decoding gives these steps; mend the whole pass first" OR output MATCHES "which holds")
+  message(FATAL_ERROR "steps of another model, logits of a known mistake:\n${output}")
+endif()
 file(REMOVE_RECURSE ${WORK}/copies)
 
 function(refused text)

@@ -46,7 +46,7 @@ wrong "^skipv1-plot: --title: has 301 bytes: must be at most 300$" mha --title "
 echo '{"seconds": 1, "valid_bytes": null, "variant": "mha"}' > few.json
 echo '[1, 2]' > list.json
 echo '{"variant": "mha"}' > words.json
-wrong '^skipv1-plot: few.json: no column "tokens"; there are seconds$' few.json --y seconds
+wrong '^skipv1-plot: few.json: no column of numbers "tokens"; there are seconds$' few.json --y seconds
 wrong "^skipv1-plot: list.json: expected a run's result, an object, found \[1,2\]$" list.json
 wrong "^skipv1-plot: words.json: expected a run's result, found no number$" words.json
 

@@ -225,7 +225,7 @@ wrong "^skipv1-generate: --one-kernel on: with --device cuda or emulated alone$"
 wrong "^skipv1-generate: --prompt or --tokens is required: " "$programs/skipv1-generate" mha
 wrong "^skipv1-generate: none/said.json: cannot be written" "$programs/skipv1-generate" mha --prompt a --json none/said.json
 wrong "^skipv1-generate: --count 40 after a prompt of 1 token: the model reads at most 32$" "$programs/skipv1-generate" mha --prompt a --count 40
-wrong "no column \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none.png
+wrong "no column of numbers \"lost\"; there are gradient_norm, " "$programs/skipv1-plot" mha --y lost --out none.png
 printf 'name,ours,peer\nfirst,1,\nsecond,2,x\n' > rows.csv
 "$programs/skipv1-plot" rows.csv --rows name --y ours --out rows.svg
 wrong "no column \"what\"; there are name, ours, peer" "$programs/skipv1-plot" rows.csv --rows what --y ours --out none.png

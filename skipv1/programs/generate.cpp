@@ -4,6 +4,7 @@
 
 #include "skipv1/core/memory_limit.hpp"
 #include "skipv1/core/thread_limit.hpp"
+#include "skipv1/core/utf8.hpp"
 #include "skipv1/io/cli.hpp"
 #include "skipv1/io/json_output.hpp"
 #include "skipv1/programs/device.hpp"
@@ -26,6 +27,8 @@ struct Options {
 
 /// The prompt's tokens, after the mark that begins a text where one is wanted: `auto`, where the vocabulary's own rules put one.
 std::vector<std::int32_t> encoded_prompt(const Options& o, const Tokenizer& tokenizer) {
+  const std::size_t end = utf8_end(o.prompt);  // --json could not say what other bytes were
+  require(end == o.prompt.size(), "--prompt: is no text: not UTF-8 at byte ", end, "; --tokens takes any tokens");
   std::vector<std::int32_t> tokens = at_place("--prompt", [&] { return tokenizer.encode(o.prompt); });
   if (o.start_mark == "yes" || (o.start_mark == "auto" && tokenizer.puts_start())) {
     require(tokenizer.start().has_value(), "--start-mark ", o.start_mark, ": tokenizer ", tokenizer.name(), " has no such mark");

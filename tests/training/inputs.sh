@@ -89,6 +89,7 @@ as=
 # An empty prompt is one: the models of bytes have no mark to put before it.
 wrong "^skipv1-generate: --prompt is empty: without a start mark before it there is nothing to continue$" generate mha --prompt ""
 wrong "^skipv1-generate: --prompt is empty: without" generate mha --prompt= --count 2
+wrong "^skipv1-generate: --prompt: is no text: not UTF-8 at byte 1; --tokens takes any tokens$" generate mha --prompt "$(printf 'a\377')" --json none
 wrong "^skipv1-train: --valid is empty$" train --text text.txt --valid= --out none
 wrong "^skipv1-plot: logs is required; --y has all up to the next option: loss mha$" plot --y loss mha --out none.png
 wrong "^skipv1-generate: --prompt or --tokens is required: without them, and no start mark, there is nothing to continue$" generate mha

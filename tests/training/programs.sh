@@ -217,7 +217,7 @@ wrong "windows: -1: must not be negative" "$programs/skipv1-eval" mha --text tex
 wrong "^skipv1-eval: none/loss.json: cannot be written" "$programs/skipv1-eval" mha --text text.txt --json none/loss.json
 wrong "model.safetensors: a safetensors file: a model is a folder" "$programs/skipv1-eval" config/step-00000008/model.safetensors \
   --text text.txt
-wrong "prompt: the text is not UTF-8 at byte 0" "$programs/skipv1-generate" mha --prompt "$(cat binary.txt)"
+wrong "^skipv1-generate: --prompt: is no text: not UTF-8 at byte 0; " "$programs/skipv1-generate" mha --prompt "$(cat binary.txt)"
 wrong "temperature is -1" "$programs/skipv1-generate" mha --temperature -1
 wrong "^skipv1-generate: --dtype f64 on --device cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f64
 wrong "^skipv1-generate: --dtype f16 on --device cpu: must be f32$" "$programs/skipv1-generate" mha --prompt a --dtype f16

@@ -16,7 +16,10 @@ pid=$!
 while [ ! -e "$work/part/log.csv" ]; do sleep 0.01; done  # the first checkpoint is there
 kill -9 "$pid"
 wait "$pid" 2> /dev/null || true
-before=$(ls -d "$work"/part/step-????????)
+before=$(ls -d "$work"/part/step-???????? | tail -n 1)
+for other in "$work"/part/step-????????; do  # killed, it may not have removed the one before
+  [ "$other" = "$before" ] || rm -r "$other"
+done
 cp -r "$before" "$work/before"
 
 status=0
